@@ -1,0 +1,199 @@
+"""Every error that comfy_runner raises on purpose: one tree, each with place, reason, way out and exit code.
+
+ComfyRunnerError
+├── InputError             2   what a person wrote is wrong; nothing was rendered
+│   ├── UsageError         2   the command line or a Python call
+│   ├── ConfigError        2   the config file or the environment
+│   ├── RecipeError        2   a recipe
+│   ├── TemplateError      2   a template, or what it rendered to
+│   └── WorkflowError      2   a graph that its server would refuse
+├── JobFailed              1   a server ran a job and it failed
+├── ServerError            3   a server cannot be used
+│   ├── Unreachable        3   nobody answers, or somebody who is not ComfyUI
+│   ├── ServerRefused      3   it answers with an error that is not about the graph
+│   ├── JobLost            3   it forgot a job
+│   ├── ServerStuck        3   it accepts work and does none
+│   └── LocalError         3   the managed local ComfyUI cannot be set up or started
+├── VerificationError      4   a collected file is not what was planned
+├── RunFolderError         5   the run folder is locked, damaged, full or read-only
+└── Interrupted          130   the user said stop
+
+Not here: errors of the libraries underneath. The room that calls a library translates what it raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        what: The reason, lower case, no full stop, with the offending value as ``(got X)``.
+        where: The place: ``file:line: field``, a URL, a path; empty where there is none.
+        hint: The way out, one sentence; empty where there is none.
+    """
+
+    what: str
+    where: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Return ``where: what``."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is not an error but that a user should know.
+
+    Attributes:
+        what: The sentence, in the style of `Problem.what`.
+        where: The place; empty where there is none.
+        level: ``changed`` for something that the program adjusted, ``warning`` for a known trap.
+    """
+
+    what: str
+    where: str = ""
+    level: Literal["changed", "warning"] = "warning"
+
+    def __str__(self) -> str:
+        """Return ``where: what``."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class ComfyRunnerError(Exception):
+    """Base of all errors that a user of comfy_runner is meant to see.
+
+    Args:
+        what: The reason, as in `Problem.what`.
+        where: The place, as in `Problem.where`.
+        hint: The way out, as in `Problem.hint`.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.problems: tuple[Problem, ...] = (Problem(what, where, hint),)
+        super().__init__(str(self.problems[0]))
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> Self:
+        """Make one error out of everything that was found wrong (at least one problem)."""
+        found = tuple(problems)
+        first = found[0]
+        error = cls(first.what, where=first.where, hint=first.hint)
+        error.problems = found
+        error.args = ("\n".join(str(problem) for problem in found),)
+        return error
+
+
+class InputError(ComfyRunnerError):
+    """What a person wrote is wrong; nothing was rendered."""
+
+    exit_code = 2
+    code = "input"
+
+
+class UsageError(InputError):
+    """The command line, or the arguments of a Python call, are wrong."""
+
+    code = "usage"
+
+
+class ConfigError(InputError):
+    """The config file or an environment variable is wrong."""
+
+    code = "config"
+
+
+class RecipeError(InputError):
+    """A recipe is wrong."""
+
+    code = "recipe"
+
+
+class TemplateError(InputError):
+    """A template is wrong, or what it rendered to is not a workflow."""
+
+    code = "template"
+
+
+class WorkflowError(InputError):
+    """A workflow that a server would refuse, or run only in part."""
+
+    code = "workflow"
+
+
+class JobFailed(ComfyRunnerError):
+    """A server ran a job and it failed."""
+
+    code = "job-failed"
+
+
+class ServerError(ComfyRunnerError):
+    """A server cannot be used."""
+
+    exit_code = 3
+    code = "server"
+
+
+class Unreachable(ServerError):
+    """Nobody answers at the server's address, or somebody who is not ComfyUI."""
+
+    code = "unreachable"
+
+
+class ServerRefused(ServerError):
+    """The server answered with an error that is not about the graph.
+
+    Attributes:
+        status: The HTTP status.
+    """
+
+    code = "refused"
+    status: int = 0
+
+
+class JobLost(ServerError):
+    """The server no longer knows a job that it had accepted."""
+
+    code = "job-lost"
+
+
+class ServerStuck(ServerError):
+    """The server accepts work and does none."""
+
+    code = "server-stuck"
+
+
+class LocalError(ServerError):
+    """The managed local ComfyUI cannot be set up or started."""
+
+    code = "local"
+
+
+class VerificationError(ComfyRunnerError):
+    """A collected file is not what was planned."""
+
+    exit_code = 4
+    code = "verification"
+
+
+class RunFolderError(ComfyRunnerError):
+    """The run folder is locked, damaged, full or read-only."""
+
+    exit_code = 5
+    code = "run-folder"
+
+
+class Interrupted(ComfyRunnerError):
+    """The user said stop."""
+
+    exit_code = 130
+    code = "interrupted"

@@ -1,0 +1,1 @@
+"""What a person writes: YAML with line numbers, the recipe schema, sizes, overrides, jobs."""

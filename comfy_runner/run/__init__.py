@@ -1,0 +1,1 @@
+"""Many jobs: plan, run folder, lanes to servers, collected files."""

@@ -1,0 +1,17 @@
+"""Where the recipes and templates that come with comfy_runner lie on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+_PACKAGE = Path(__file__).parent
+
+
+def shipped(kind: Literal["recipes", "templates"]) -> Path:
+    """Return the folder of the shipped recipes or templates.
+
+    In an installed package they lie inside it; in a checkout (an editable install) at the top level of the repository.
+    """
+    inside = _PACKAGE / "_shipped" / kind
+    return inside if inside.is_dir() else _PACKAGE.parent / kind
