@@ -1,0 +1,221 @@
+"""The workflow: ComfyUI's API-format graph as a value, with the shape checks that protect a server.
+
+A node without an ``inputs`` dict, or a cycle, can kill the worker thread of a ComfyUI or be reported as an empty error, so
+a `Workflow` that exists is known to be free of both. What a node's inputs *mean* is not known here (see `check`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from comfy_runner.errors import Problem, WorkflowError
+
+EXPORT_HINT = "in ComfyUI use Workflow > Export (API) and give that file"
+
+
+class Link(NamedTuple):
+    """An input that is another node's output: the node's id and the index of its output."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node.
+
+    Attributes:
+        class_type: The name of the node's class on the server.
+        inputs: Literals and links by input name.
+        meta: ``_meta``: ``title``, and ``role`` for outputs. The server ignores it.
+    """
+
+    class_type: str
+    inputs: Mapping[str, Any]
+    meta: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """Return the title for people: from ``_meta``, else the class."""
+        return str(self.meta.get("title") or self.class_type)
+
+    def links(self) -> Iterator[tuple[str, Link]]:
+        """Yield the inputs that are links, sorted by name, as ComfyUI's cache walks them."""
+        for name in sorted(self.inputs):
+            link = as_link(self.inputs[name])
+            if link is not None:
+                yield name, link
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """An acyclic graph of nodes by id, every link of which ends at a node that exists."""
+
+    nodes: Mapping[str, Node]
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Return the node id of each output role.
+
+        A role is ``_meta.role``; a node that takes a ``filename_prefix`` and has no role is known by its id.
+        """
+        found: dict[str, str] = {}
+        for node_id, node in self.nodes.items():
+            role = node.meta.get("role")
+            if isinstance(role, str) and role:
+                found[role] = node_id
+            elif "filename_prefix" in node.inputs:
+                found[node_id] = node_id
+        return found
+
+    def ancestors(self, node_ids: Iterable[str]) -> set[str]:
+        """Return these nodes and everything that they depend on."""
+        seen: set[str] = set()
+        waiting = list(node_ids)
+        while waiting:
+            node_id = waiting.pop()
+            if node_id not in seen:
+                seen.add(node_id)
+                waiting.extend(link.node for _, link in self.nodes[node_id].links())
+        return seen
+
+    def keep(self, node_ids: Iterable[str]) -> Workflow:
+        """Return the graph of these nodes alone."""
+        kept = set(node_ids)
+        return Workflow({node_id: node for node_id, node in self.nodes.items() if node_id in kept})
+
+    def with_inputs(self, changes: Mapping[tuple[str, str], Any]) -> Workflow:
+        """Return the graph with some inputs set, named by (node id, input name)."""
+        nodes = dict(self.nodes)
+        for (node_id, name), value in changes.items():
+            nodes[node_id] = replace(nodes[node_id], inputs={**nodes[node_id].inputs, name: value})
+        return Workflow(nodes)
+
+    def with_prefixes(self, prefixes: Mapping[str, str]) -> Workflow:
+        """Return the graph whose outputs save under these file prefixes, given by role."""
+        outputs = self.outputs
+        return self.with_inputs(
+            {
+                (outputs[role], "filename_prefix"): prefix
+                for role, prefix in prefixes.items()
+                if "filename_prefix" in self.nodes[outputs[role]].inputs
+            }
+        )
+
+    def to_api(self) -> dict[str, Any]:
+        """Return the graph as ``POST /prompt`` takes it."""
+        return {
+            node_id: {
+                "class_type": node.class_type,
+                "inputs": dict(node.inputs),
+                **({"_meta": dict(node.meta)} if node.meta else {}),
+            }
+            for node_id, node in self.nodes.items()
+        }
+
+    def to_json(self) -> str:
+        """Return the graph as stable, indented JSON text."""
+        return json.dumps(self.to_api(), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def as_link(value: Any) -> Link | None:
+    """Return the link that ComfyUI would read in this input value, or None for a literal."""
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+        slot = value[1]
+        if isinstance(slot, int) and not isinstance(slot, bool):
+            return Link(value[0], slot)
+    return None
+
+
+def parse_workflow(data: Any, *, where: str = "") -> Workflow:
+    """Check the shape of an API-format graph.
+
+    Args:
+        data: The parsed JSON: a bare graph, or one wrapped as ``{"prompt": …}``.
+        where: The place for error messages.
+
+    Raises:
+        WorkflowError: The graph is in the UI format, a node is malformed, a link dangles, or there is a cycle.
+    """
+    if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
+        data = data["prompt"]
+    if not isinstance(data, dict):
+        raise WorkflowError(f"a workflow is a JSON object of nodes (got {_kind(data)})", where=where)
+    if isinstance(data.get("nodes"), list) and ("links" in data or "last_node_id" in data):
+        raise WorkflowError("this is a workflow in the UI format, not the API format", where=where, hint=EXPORT_HINT)
+    if not data:
+        raise WorkflowError("the workflow has no nodes", where=where)
+    problems = [problem for node_id, node in data.items() for problem in _node_problems(node_id, node, data, where)]
+    if problems:
+        raise WorkflowError.of(problems)
+    workflow = Workflow(
+        {node_id: Node(node["class_type"], node["inputs"], node.get("_meta") or {}) for node_id, node in data.items()}
+    )
+    _refuse_cycles(workflow, where)
+    _refuse_shared_roles(workflow, where)
+    return workflow
+
+
+def _node_problems(node_id: str, node: Any, data: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    place = f'node "{node_id}"'
+    if not isinstance(node, dict):
+        yield Problem(f"{place}: must be an object with class_type and inputs (got {_kind(node)})", where)
+        return
+    if not isinstance(node.get("class_type"), str) or not node["class_type"]:
+        yield Problem(f"{place}: has no class_type", where)
+    if not isinstance(node.get("_meta") or {}, dict):
+        yield Problem(f"{place}: _meta must be an object (got {_kind(node['_meta'])})", where)
+    inputs = node.get("inputs")
+    if not isinstance(inputs, dict):
+        yield Problem(f'{place}: has no "inputs" object; ComfyUI dies of such a node', where, 'write "inputs": {}')
+        return
+    for name, value in inputs.items():
+        link = as_link(value)
+        if link is not None:
+            if link.node not in data:
+                yield Problem(f'{place}, input {name}: links to node "{link.node}", which is not there', where)
+            elif link.slot < 0:
+                yield Problem(f"{place}, input {name}: an output index is never negative (got {link.slot})", where)
+        elif isinstance(value, list):
+            yield Problem(
+                f"{place}, input {name}: not a link; a link is [node id as text, output index]",
+                where,
+                'a literal list is written {"__value__": […]}',
+            )
+
+
+def _refuse_cycles(workflow: Workflow, where: str) -> None:
+    done: set[str] = set()
+    for start in workflow.nodes:
+        path: list[str] = []
+        # (node, True) on the way down, (node, False) on the way up; no recursion, since depth comes from outside
+        stack = [(start, True)]
+        while stack:
+            node_id, down = stack.pop()
+            if not down:
+                path.pop()
+                done.add(node_id)
+                continue
+            if node_id in path:
+                cycle = " -> ".join([*path[path.index(node_id) :], node_id])
+                raise WorkflowError(f"the workflow has a cycle: {cycle}", where=where)
+            if node_id not in done:
+                path.append(node_id)
+                stack.append((node_id, False))
+                stack.extend((link.node, True) for _, link in workflow.nodes[node_id].links())
+
+
+def _refuse_shared_roles(workflow: Workflow, where: str) -> None:
+    owners: dict[str, str] = {}
+    for node_id, node in workflow.nodes.items():
+        role = node.meta.get("role")
+        if isinstance(role, str) and owners.setdefault(role, node_id) != node_id:
+            raise WorkflowError(f'nodes "{owners[role]}" and "{node_id}" both have the role "{role}"', where=where)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

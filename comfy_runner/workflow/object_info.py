@@ -1,0 +1,140 @@
+"""What a server says of its node classes: ``GET /object_info``, read tolerantly into values.
+
+Both shapes of an enum are read: ``[["a", "b"], {…}]`` of older nodes and ``["COMBO", {"options": ["a", "b"]}]`` of newer ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_runner.errors import WorkflowError
+
+
+@dataclass(frozen=True, slots=True)
+class InputInfo:
+    """One input of a node class.
+
+    Attributes:
+        type: ``INT``, ``MODEL``, … or ``COMBO``; several are separated by commas; ``*`` takes anything.
+        required: Whether the server demands it.
+        options: The allowed values of an enum; None for other types and for an enum that the server does not list.
+        minimum: The smallest number; None for no bound.
+        maximum: The largest number, likewise.
+        has_default: Whether the server gives a default.
+        default: That default.
+    """
+
+    type: str
+    required: bool
+    options: tuple[Any, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    has_default: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """One node class.
+
+    Attributes:
+        name: The class name.
+        inputs: Its inputs by name, without hidden ones.
+        outputs: The types of its outputs.
+        is_output: Whether it saves or shows something, so that a graph may end in it.
+        is_core: Whether it belongs to ComfyUI itself, whose input names are all there are.
+    """
+
+    name: str
+    inputs: Mapping[str, InputInfo]
+    outputs: tuple[str, ...]
+    is_output: bool
+    is_core: bool
+
+
+class ObjectInfo:
+    """All node classes of one server.
+
+    Args:
+        data: The parsed answer of ``GET /object_info``.
+        source: Where it comes from, for messages: a URL or a file.
+
+    Raises:
+        WorkflowError: This is not an ``/object_info`` answer.
+    """
+
+    def __init__(self, data: Any, *, source: str) -> None:
+        if not isinstance(data, dict) or not any(isinstance(node, dict) and "input" in node for node in data.values()):
+            raise WorkflowError(
+                "is not what a ComfyUI answers to /object_info",
+                where=source,
+                hint=f"curl SERVER/object_info > {source}",
+            )
+        self.source = source
+        self._data = data
+        self._parsed: dict[str, NodeInfo] = {}
+        self._produced: frozenset[str] | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """Return the names of all node classes."""
+        return [name for name, node in self._data.items() if isinstance(node, dict)]
+
+    def get(self, class_type: str) -> NodeInfo | None:
+        """Return what is known of a class, or None where the server has no such class."""
+        raw = self._data.get(class_type)
+        if class_type not in self._parsed and isinstance(raw, dict):
+            self._parsed[class_type] = _node(class_type, raw)
+        return self._parsed.get(class_type)
+
+    def is_produced(self, type_: str) -> bool:
+        """Return whether some node has an output of this type, so that an input of it wants a link."""
+        if self._produced is None:
+            self._produced = frozenset(
+                output for node in self._data.values() if isinstance(node, dict) for output in _outputs(node)
+            )
+        return any(part.strip() in self._produced for part in type_.split(","))
+
+
+def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
+    inputs: dict[str, InputInfo] = {}
+    groups = raw.get("input")
+    for group in ("required", "optional"):
+        found = groups.get(group) if isinstance(groups, dict) else None
+        for input_name, spec in found.items() if isinstance(found, dict) else ():
+            inputs[input_name] = _input(spec, required=group == "required")
+    module = str(raw.get("python_module", ""))
+    return NodeInfo(
+        name=name,
+        inputs=inputs,
+        outputs=_outputs(raw),
+        is_output=bool(raw.get("output_node")),
+        is_core=module == "nodes" or module.startswith("comfy_extras."),
+    )
+
+
+def _outputs(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    outputs = raw.get("output")
+    # A node may return an enum, whose "type" is the list of its options.
+    return tuple(item if isinstance(item, str) else "COMBO" for item in outputs) if isinstance(outputs, list) else ()
+
+
+def _input(spec: Any, *, required: bool) -> InputInfo:
+    kind = spec[0] if isinstance(spec, list) and spec else "*"
+    extra = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
+    options = kind if isinstance(kind, list) else extra.get("options") if kind == "COMBO" else None
+    return InputInfo(
+        type="COMBO" if isinstance(kind, list) else str(kind),
+        required=required,
+        options=tuple(options) if isinstance(options, list) else None,
+        minimum=_number(extra.get("min")),
+        maximum=_number(extra.get("max")),
+        has_default="default" in extra,
+        default=extra.get("default"),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,268 @@
+"""Templates: JSON with Jinja, rendered so that no value can break the JSON or reach Python.
+
+Every ``{{ expression }}`` prints exactly one JSON value (`_printer`), in a sandbox that knows no unescaped output. A value that
+comes straight from the recipe is followed to the node input in which it lands, so that a later error can name the recipe's line.
+Not here: which recipe fields exist, and what the nodes mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import meta, sandbox
+from jinja2.exceptions import SecurityError
+from markupsafe import Markup
+
+from comfy_runner.errors import TemplateError, WorkflowError
+from comfy_runner.hints import did_you_mean
+from comfy_runner.textfile import read, shown
+from comfy_runner.workflow.graph import Workflow, parse_workflow
+from comfy_runner.workflow.params import Param, declared_params
+
+SUFFIX = ".json.j2"
+# They print text as it is, which would let a recipe's text end a JSON string.
+_UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "striptags", "pprint")
+_HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template file.
+
+    Attributes:
+        name: Its name in a recipe.
+        path: The file.
+        description: One or more sentences from its header.
+        sha256: Of the file's text, hex.
+        params: The free parameters that it declares, by name; None where it has no declaration and takes any.
+        uses: The recipe fields that appear in it, such as ``checkpoint``.
+    """
+
+    name: str
+    path: Path
+    description: str
+    sha256: str
+    params: Mapping[str, Param] | None
+    uses: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A workflow, and where its literals come from.
+
+    Attributes:
+        workflow: The graph.
+        sources: Dotted recipe field by (node id, input name), for the inputs that take a recipe value as it is.
+    """
+
+    workflow: Workflow
+    sources: Mapping[tuple[str, str], str]
+
+
+def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Template:
+    """Return the template of this name from the first folder that has it.
+
+    Raises:
+        TemplateError: No folder has it, or the file cannot be read or is not a template.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise TemplateError(f"not the name of a template (got {name!r})", where=where, hint="letters, digits, _ - .")
+    for folder in folders:
+        path = folder / (name + SUFFIX)
+        if path.is_file():
+            return _read(name, path)
+    hint = did_you_mean(name, template_names(folders))
+    raise TemplateError(f"no template of this name (got {name})", where=where, hint=hint)
+
+
+def template_names(folders: Sequence[Path]) -> list[str]:
+    """Return the names of all templates in these folders."""
+    return sorted({path.name.removesuffix(SUFFIX) for folder in folders for path in folder.glob("*" + SUFFIX)})
+
+
+def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[Path]) -> Rendered:
+    """Render a template with a job's values.
+
+    Args:
+        template: The template.
+        values: JSON-like values by name, as the template sees them.
+        folders: Where ``{% import %}`` finds shared macros, after the template's own folder.
+
+    Raises:
+        TemplateError: Something is undefined, forbidden or not JSON; the file and line are named.
+        WorkflowError: What was rendered is not an API-format graph.
+    """
+    search = [template.path.parent, *folders]
+    where = shown(template.path)
+    # A value printed with its source is one JSON object, so it is no JSON inside a text such as "lora_{{ n }}".
+    # There the sources are given up, not the template.
+    for key, given in ((f"source {secrets.token_hex(8)}", _tagged(values, "")), ("", values)):
+        text = _render_text(template, given, _environment(search, key))
+        try:
+            return _rendered(_loads(text, key), template)
+        except json.JSONDecodeError as error:
+            problem = error
+        except _DuplicateKey as error:
+            raise TemplateError(f'the key "{error}" is there twice in one object', where=where) from error
+        except RecursionError as error:
+            raise TemplateError("the result is nested too deeply", where=where) from error
+    lines = text.splitlines() or [""]
+    raise TemplateError(
+        f"does not render to JSON: {problem.msg.lower()} at line {problem.lineno} of the result "
+        f"(got {lines[min(problem.lineno, len(lines)) - 1].strip()[:120]!r})",
+        where=where,
+        hint="{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it",
+    )
+
+
+def _read(name: str, path: Path) -> Template:
+    source = read(path, error=TemplateError)
+    try:
+        uses = meta.find_undeclared_variables(_environment([path.parent], "").parse(source))
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(str(error.message), where=f"{shown(path)}:{error.lineno}") from error
+    header = _HEADER.match(source)
+    description, params = declared_params(header.group(1), path=path) if header else ("", None)
+    sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return Template(name, path, description, sha256, params, frozenset(uses))
+
+
+def _render_text(template: Template, values: Mapping[str, Any], environment: jinja2.Environment) -> str:
+    try:
+        return environment.get_template(template.path.name).render(values)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(str(error.message), where=f"{error.name}:{error.lineno}") from error
+    except jinja2.TemplateNotFound as error:
+        raise TemplateError(f"imports {error.message}, which is not there", where=shown(template.path)) from error
+    except Exception as error:  # an expression in a template can raise anything
+        where = f"{shown(template.path)}:{_line_of(error, template.path)}"
+        if isinstance(error, jinja2.UndefinedError):
+            hint = "give it in the recipe; a template's free parameters stand under `params:`"
+            raise TemplateError(str(error.message), where=where, hint=hint) from error
+        if isinstance(error, SecurityError):
+            raise TemplateError(f"forbidden in a template: {error}", where=where) from error
+        raise TemplateError(f"{type(error).__name__}: {error}", where=where) from error
+
+
+def _line_of(error: BaseException, path: Path) -> int:
+    lines = [frame.lineno or 1 for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return lines[-1] if lines else 1
+
+
+def _environment(search: Sequence[Path], source_key: str) -> sandbox.ImmutableSandboxedEnvironment:
+    environment = sandbox.ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(search, encoding="utf-8"),
+        undefined=jinja2.StrictUndefined,
+        # Without autoescape the output of a macro, already JSON, would be encoded a second time.
+        autoescape=True,
+        finalize=_printer(source_key),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in _UNSAFE_FILTERS:
+        environment.filters.pop(name, None)
+    environment.globals.pop("lipsum")
+    return environment
+
+
+def _printer(source_key: str) -> Callable[[Any, Any], Markup]:
+    """Return what turns each printed value into JSON; a tagged one, if there is a key, into ``{key: [source, value]}``."""
+
+    # With the context asked for, Jinja does not fold constants, which it would escape as HTML before they get here.
+    @jinja2.pass_context
+    def to_json(_context: Any, value: Any) -> Markup:
+        if isinstance(value, Markup):  # what a macro has printed
+            return value
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # a StrictUndefined raises, naming itself
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        source = getattr(value, "source", None) if source_key else None
+        return Markup(f"{{{json.dumps(source_key)}: [{json.dumps(source)}, {text}]}}" if source else text)  # noqa: S704
+
+    return to_json
+
+
+class _Text(str):
+    source: str
+
+
+class _Integer(int):
+    source: str
+
+
+class _Number(float):
+    source: str
+
+
+def _tagged(value: Any, source: str) -> Any:
+    """Return the value with every leaf remembering its dotted field (true, false and null cannot)."""
+    if isinstance(value, Mapping):
+        return {key: _tagged(item, f"{source}.{key}" if source else str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tagged(item, f"{source}.{index}") for index, item in enumerate(value)]
+    for plain, tagging in ((str, _Text), (int, _Integer), (float, _Number)):
+        if type(value) is plain:
+            leaf = tagging(value)
+            leaf.source = source
+            return leaf
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Sourced:
+    source: str
+    value: Any
+
+
+def _loads(text: str, source_key: str) -> Any:
+    def to_object(pairs: list[tuple[str, Any]]) -> Any:
+        if source_key and len(pairs) == 1 and pairs[0][0] == source_key:
+            return _Sourced(*pairs[0][1])
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise _DuplicateKey(key)
+            found[key] = value
+        return found
+
+    return json.loads(text, object_pairs_hook=to_object)
+
+
+class _DuplicateKey(Exception):
+    """The same key twice in one JSON object."""
+
+
+def _rendered(data: Any, template: Template) -> Rendered:
+    sources: dict[tuple[str, str], str] = {}
+    for node_id, node in data.items() if isinstance(data, dict) else ():
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        for name, value in inputs.items() if isinstance(inputs, dict) else ():
+            if isinstance(value, _Sourced):
+                sources[node_id, name] = value.source
+    workflow = parse_workflow(_plain(data), where=shown(template.path))
+    if not workflow.outputs:
+        raise WorkflowError(
+            "no node saves anything",
+            where=shown(template.path),
+            hint='give the node that does a "_meta": {"role": "original"}',
+        )
+    return Rendered(workflow, sources)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Sourced):
+        return _plain(value.value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
