@@ -1,0 +1,247 @@
+"""The HTTP routes of one ComfyUI, each as one method with a timeout and clear errors. HTTP is the truth about a job.
+
+The only place that knows `requests`. Nothing is retried and nothing is decided here. Redirects are never followed: what
+redirects an API call is a login page.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import urllib3
+
+from comfy_runner.comfyui.address import Address
+from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, UsageError
+
+_MIB = 1024 * 1024
+_ANSWER_LIMIT = 256 * _MIB
+_CHUNK = 256 * 1024
+_SHOWN = 300
+
+# Every exception that requests can raise, and what it means here; a subclass means what its nearest parent means.
+TRANSLATION: dict[type[BaseException], tuple[type[ComfyRunnerError], str]] = {
+    requests.exceptions.InvalidURL: (UsageError, "is not a usable URL"),
+    requests.exceptions.InvalidHeader: (UsageError, "a header is not valid HTTP"),
+    requests.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
+    requests.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
+    requests.exceptions.ConnectTimeout: (Unreachable, "nobody answered in time"),
+    requests.exceptions.ReadTimeout: (Unreachable, "did not answer in time"),
+    requests.exceptions.ChunkedEncodingError: (Unreachable, "the answer broke off"),
+    requests.exceptions.ContentDecodingError: (Unreachable, "the answer is garbled"),
+    requests.exceptions.ConnectionError: (Unreachable, "nobody answers"),
+    requests.exceptions.RequestException: (Unreachable, "the request failed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP answer that is not a success, or whose status the caller wants to see.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body, as JSON where it is JSON, else as text.
+    """
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait: for a connection, and for the next bytes of an answer."""
+
+    connect: float = 5.0
+    read: float = 30.0
+
+
+class ComfyHttp:
+    """A client for the HTTP routes of one server; safe to use from several threads.
+
+    Args:
+        address: The server.
+        timeouts: How long to wait.
+    """
+
+    def __init__(self, address: Address, *, timeouts: Timeouts | None = None) -> None:
+        self.address = address
+        self._timeouts = timeouts or Timeouts()
+        self._proxies = requests.utils.get_environ_proxies(address.url)
+        self._local = threading.local()
+
+    def system_stats(self) -> dict[str, Any]:
+        """Return ``GET /system_stats``: versions, devices, memory in bytes.
+
+        Raises:
+            Unreachable: Nobody answers, or somebody who is not ComfyUI.
+        """
+        found = self._get("/system_stats")
+        if not isinstance(found, dict) or not isinstance(found.get("system"), dict):
+            raise Unreachable(
+                "answers, but not as a ComfyUI does",
+                where=self.address.url,
+                hint="is this the address of ComfyUI itself?",
+            )
+        return found
+
+    def object_info(self) -> Any:
+        """Return ``GET /object_info``: every node class with its inputs; some megabytes."""
+        return self._get("/object_info")
+
+    def queue(self) -> dict[str, Any]:
+        """Return ``GET /queue``: running and pending items, with their whole graphs."""
+        found = self._get("/queue")
+        return found if isinstance(found, dict) else {}
+
+    def history(self, prompt_id: str) -> dict[str, Any] | None:
+        """Return the history entry of a prompt, or None while it is unknown, pending or running."""
+        found = self._get(f"/history/{prompt_id}")
+        entry = found.get(prompt_id) if isinstance(found, dict) else None
+        return entry if isinstance(entry, dict) else None
+
+    def submit(
+        self, workflow: Mapping[str, Any], *, prompt_id: str, client_id: str, pnginfo: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Queue a workflow with ``POST /prompt`` and return the answer, 200 or 400.
+
+        Args:
+            workflow: The API-format graph.
+            prompt_id: A canonical lower-case UUID; older servers choose their own.
+            client_id: Always sent, also without a websocket: without one a cached job ends with no outputs.
+            pnginfo: Further text chunks for saved PNG files.
+
+        Raises:
+            ServerRefused: Any other status. The prompt may have been queued all the same.
+            Unreachable: No answer. Likewise.
+        """
+        body = {
+            "prompt": workflow,
+            "prompt_id": prompt_id,
+            "client_id": client_id,
+            "extra_data": {"extra_pnginfo": dict(pnginfo or {})},
+        }
+        return self._post("/prompt", body, also_accept=(400,))
+
+    def delete_pending(self, prompt_ids: list[str]) -> None:
+        """Take prompts out of the queue; those that run or are unknown are left as they are."""
+        self._post("/queue", {"delete": prompt_ids})
+
+    def interrupt(self, prompt_id: str) -> None:
+        """Interrupt this prompt. Servers before 0.3.57 interrupt whatever runs: ask `queue` first."""
+        self._post("/interrupt", {"prompt_id": prompt_id})
+
+    @contextmanager
+    def view(self, filename: str, *, subfolder: str, kind: str) -> Iterator[Iterator[bytes]]:
+        """Stream a file of the server with ``GET /view``.
+
+        Args:
+            filename: The name that the server gave.
+            subfolder: The folder that it gave, verbatim.
+            kind: output, temp or input.
+
+        Yields:
+            The chunks of the file.
+
+        Raises:
+            ServerRefused: The file is not there (404), or its name is one that ``/view`` refuses.
+            Unreachable: The connection failed, also in the middle of the file.
+        """
+        params = {"filename": filename, "subfolder": subfolder, "type": kind}
+        with self._translated("/view"):
+            response = self._session.get(
+                self.address.http("/view"), params=params, stream=True, allow_redirects=False, timeout=self._timeout
+            )
+            with response:
+                if response.status_code != 200:
+                    raise self._refused("/view", Answer(response.status_code, _read(response)))
+                yield response.iter_content(_CHUNK)
+
+    def _get(self, path: str) -> Any:
+        answer = self._request("GET", path, None)
+        if answer.status != 200:
+            raise self._refused(path, answer)
+        if isinstance(answer.body, str):
+            raise Unreachable("answers, but not with JSON", where=self.address.http(path), hint=_not_comfyui(answer.body))
+        return answer.body
+
+    def _post(self, path: str, body: Mapping[str, Any], *, also_accept: tuple[int, ...] = ()) -> Answer:
+        answer = self._request("POST", path, json.dumps(body, ensure_ascii=True, allow_nan=False).encode("ascii"))
+        if answer.status != 200 and answer.status not in also_accept:
+            raise self._refused(path, answer)
+        return answer
+
+    def _request(self, method: str, path: str, data: bytes | None) -> Answer:
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        with (
+            self._translated(path),
+            self._session.request(
+                method,
+                self.address.http(path),
+                data=data,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=self._timeout,
+            ) as response,
+        ):
+            return Answer(response.status_code, _read(response))
+
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        return self._timeouts.connect, self._timeouts.read
+
+    @property
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            # The environment is looked at once, above: per request it costs as much as the request, and netrc
+            # would send credentials that nobody asked for.
+            session.trust_env = False
+            session.proxies.update(self._proxies)
+            session.headers.update(self.address.headers)
+            self._local.session = session
+        return session
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except requests.exceptions.RequestException as error:
+            kind, what = next(TRANSLATION[parent] for parent in type(error).__mro__ if parent in TRANSLATION)
+            hint = "is ComfyUI running there? `--server local` starts one" if kind is Unreachable else ""
+            raise kind(what, where=self.address.http(path), hint=hint) from error
+        except urllib3.exceptions.HTTPError as error:  # while reading a body, requests lets these through
+            raise Unreachable("the answer broke off", where=self.address.http(path)) from error
+
+    def _refused(self, path: str, answer: Answer) -> ServerRefused:
+        error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=_status_hint(answer))
+        error.status = answer.status
+        return error
+
+
+def _read(response: requests.Response) -> Any:
+    body = response.raw.read(_ANSWER_LIMIT + 1, decode_content=True)
+    if len(body) > _ANSWER_LIMIT:
+        raise Unreachable(f"the answer is larger than {_ANSWER_LIMIT // _MIB} MiB", where=response.url)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body[:_SHOWN].decode("utf-8", "replace")
+
+
+def _status_hint(answer: Answer) -> str:
+    if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
+        return "a login page or a proxy is in between: give its headers in the config file"
+    if answer.status == 413:
+        return "the workflow is larger than the server takes: start ComfyUI with a higher --max-upload-size"
+    return str(answer.body)[:_SHOWN] if answer.body else ""
+
+
+def _not_comfyui(body: str) -> str:
+    return "a login page or a proxy is in between" if "<html" in body.lower() else "is this the address of ComfyUI itself?"

@@ -1,0 +1,164 @@
+"""What became of a prompt, told from ``/queue`` and ``/history/{id}`` alone. Pure functions of what a server said.
+
+Ask for the queue first and for the history second: in the other order a prompt that has just ended is in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+_MESSAGE_LENGTH = 600
+
+
+class Outcome(Enum):
+    """How a prompt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFile:
+    """A file as the server names it; never to be used as a path here."""
+
+    filename: str
+    subfolder: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a prompt failed.
+
+    Attributes:
+        node: The id of the node.
+        class_type: Its class.
+        exception: The exception's type on the server.
+        message: Its text, shortened; never the inputs, which hold prompt texts and tensors.
+    """
+
+    node: str
+    class_type: str
+    exception: str
+    message: str
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Return whether the server ran out of GPU memory."""
+        return "OutOfMemory" in self.exception
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a prompt.
+
+    Attributes:
+        outcome: How it ended.
+        files: The files by node id; also of a failed prompt, whose finished outputs are kept.
+        cached: The ids of the nodes that came from the server's cache.
+        failure: Why it failed, where it did.
+        seconds: How long the server worked on it, by its own clock; None where it does not say.
+    """
+
+    outcome: Outcome
+    files: Mapping[str, tuple[ServerFile, ...]]
+    cached: tuple[str, ...]
+    failure: Failure | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prompt stands in a queue.
+
+    Attributes:
+        running: Whether it runs.
+        ahead: How many prompts, of anybody, come before it.
+    """
+
+    running: bool
+    ahead: int
+
+
+def find_in_queue(queue: Mapping[str, Any], prompt_id: str) -> Place | None:
+    """Return a prompt's place in the answer of ``/queue``, or None where it is not in it."""
+    running = list(_items(queue, "queue_running"))
+    if any(item[1] == prompt_id for item in running):
+        return Place(running=True, ahead=0)
+    # The server sends its heap as it lies in memory: only the number tells the order.
+    pending = sorted(_items(queue, "queue_pending"), key=lambda item: float(item[0]))
+    for ahead, item in enumerate(pending):
+        if item[1] == prompt_id:
+            return Place(running=False, ahead=len(running) + ahead)
+    return None
+
+
+def judge(entry: Mapping[str, Any]) -> Verdict:
+    """Return the verdict that a history entry contains."""
+    status = entry.get("status")
+    status = status if isinstance(status, dict) else {}
+    messages = dict(_messages(status))
+    # `status_str` says "error" for an interruption too; the message that was sent last tells them apart.
+    last = next(reversed(messages), "")
+    if last == "execution_interrupted":
+        outcome = Outcome.INTERRUPTED
+    elif last == "execution_error" or status.get("status_str") == "error":
+        outcome = Outcome.FAILED
+    else:
+        outcome = Outcome.SUCCEEDED
+    return Verdict(
+        outcome=outcome,
+        files=_files(entry.get("outputs")),
+        cached=tuple(str(node) for node in messages.get("execution_cached", {}).get("nodes") or ()),
+        failure=_failure(messages.get("execution_error", {})) if outcome is Outcome.FAILED else None,
+        seconds=_seconds(messages, last),
+    )
+
+
+def _items(queue: Mapping[str, Any], key: str) -> Iterator[list[Any]]:
+    items = queue.get(key)
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, list) and len(item) > 1 and isinstance(item[0], (int, float)):
+            yield item
+
+
+def _messages(status: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    messages = status.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, list) and len(message) == 2 and isinstance(message[1], dict):
+            yield str(message[0]), message[1]
+
+
+def _files(outputs: Any) -> dict[str, tuple[ServerFile, ...]]:
+    found = {}
+    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
+        lists = output.values() if isinstance(output, dict) else ()
+        files = [item for items in lists if isinstance(items, list) for item in items if _is_file(item)]
+        if files:
+            found[node_id] = tuple(
+                ServerFile(item["filename"], str(item.get("subfolder") or ""), str(item.get("type") or "output")) for item in files
+            )
+    return found
+
+
+def _is_file(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("filename"), str)
+
+
+def _failure(error: Mapping[str, Any]) -> Failure:
+    message = " ".join(str(error.get("exception_message") or "the server gave no reason").split())
+    return Failure(
+        node=str(error.get("node_id") or ""),
+        class_type=str(error.get("node_type") or ""),
+        exception=str(error.get("exception_type") or ""),
+        message=message if len(message) <= _MESSAGE_LENGTH else message[:_MESSAGE_LENGTH] + " …",
+    )
+
+
+def _seconds(messages: Mapping[str, Mapping[str, Any]], last: str) -> float | None:
+    start, end = messages.get("execution_start", {}).get("timestamp"), messages.get(last, {}).get("timestamp")
+    return (end - start) / 1000 if isinstance(start, (int, float)) and isinstance(end, (int, float)) else None
