@@ -1,3 +1,93 @@
-"""comfy_runner: render YAML recipes on ComfyUI servers."""
+"""comfy_runner: render YAML recipes on ComfyUI servers, and collect the original and the upscaled pictures.
+
+The names below are all that is public; they are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from comfy_runner.api import Run, render, run, validate
+    from comfy_runner.errors import (
+        ComfyRunnerError,
+        ConfigError,
+        InputError,
+        Interrupted,
+        JobFailed,
+        JobLost,
+        LocalError,
+        Note,
+        Problem,
+        RecipeError,
+        RunFolderError,
+        ServerError,
+        ServerRefused,
+        ServerStuck,
+        TemplateError,
+        Unreachable,
+        UsageError,
+        VerificationError,
+        WorkflowError,
+    )
+    from comfy_runner.runs.events import (
+        Event,
+        JobFinished,
+        JobProgressed,
+        JobResult,
+        JobSubmitted,
+        JobWaiting,
+        RunFinished,
+        RunStarted,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ComfyRunnerError",
+    "ConfigError",
+    "Event",
+    "InputError",
+    "Interrupted",
+    "JobFailed",
+    "JobFinished",
+    "JobLost",
+    "JobProgressed",
+    "JobResult",
+    "JobSubmitted",
+    "JobWaiting",
+    "LocalError",
+    "Note",
+    "Problem",
+    "RecipeError",
+    "Run",
+    "RunFinished",
+    "RunFolderError",
+    "RunStarted",
+    "ServerError",
+    "ServerRefused",
+    "ServerStuck",
+    "TemplateError",
+    "Unreachable",
+    "UsageError",
+    "VerificationError",
+    "WorkflowError",
+    "render",
+    "run",
+    "validate",
+]
+
+_API = ("Run", "render", "run", "validate")
+_EVENTS = ("Event", "JobFinished", "JobProgressed", "JobResult", "JobSubmitted", "JobWaiting", "RunFinished", "RunStarted")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'comfy_runner' has no attribute {name!r}")
+    room = "api" if name in _API else "runs.events" if name in _EVENTS else "errors"
+    return getattr(importlib.import_module(f"comfy_runner.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,364 @@
+"""The facade: recipes in, events and results out. It wires the rooms together and knows nothing of terminals.
+
+::
+
+    from comfy_runner import run
+
+    with run(["quickstart"], server="local") as rendering:
+        for event in rendering:
+            print(event)
+    print(rendering.results())
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from comfy_runner.comfyui.address import parse_address
+from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.config import Config, load_config
+from comfy_runner.errors import Note, UsageError
+from comfy_runner.recipe.jobs import Job, job
+from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
+from comfy_runner.recipe.names import slug
+from comfy_runner.runs.coordinate import IN_FLIGHT, Coordinator, Task
+from comfy_runner.runs.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
+from comfy_runner.runs.folder import RunFolder
+from comfy_runner.runs.plan import PlannedJob, fit_all, plan_job, refuse_clashes
+from comfy_runner.textfile import read, shown
+from comfy_runner.workflow.graph import Workflow
+from comfy_runner.workflow.object_info import ObjectInfo
+
+if TYPE_CHECKING:
+    from comfy_runner.comfyui.local import LocalOptions
+
+Source = str | Path | Mapping[str, Any]
+"""A recipe: the path of a file or sidecar, the name of a shipped recipe, or a mapping with a recipe's fields."""
+
+LOCAL = "local"
+_EVENTS_HELD = 10_000
+_LARGEST_JSON = 256 * 1024 * 1024
+
+
+class Run:
+    """A run that goes on in threads of its own, whether anybody follows it or not.
+
+    Iterate over it for its events, ask it for its `results`; leaving it as a context manager before its end cancels it.
+    """
+
+    def __init__(self, folder: RunFolder, jobs: Sequence[PlannedJob], coordinator: Coordinator | None, started: RunStarted) -> None:
+        self.folder = folder.path
+        self._lock = folder
+        self._jobs = jobs
+        self._coordinator = coordinator
+        self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
+        self._results: tuple[JobResult, ...] | None = None
+        self._failure: BaseException | None = None
+        self._events.put(started)
+        self._thread = threading.Thread(target=self._run, name="run", daemon=True)
+
+    def start(self) -> Self:
+        """Begin; `run` has done so already."""
+        self._thread.start()
+        return self
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield events until the run has ended, the last one a `RunFinished`."""
+        while True:
+            try:
+                # A wait without an end cannot be interrupted from the keyboard on Windows.
+                event = self._events.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+            if isinstance(event, RunFinished):
+                return
+
+    def results(self) -> tuple[JobResult, ...]:
+        """Wait for the end and return one result per job, in the order of the recipes.
+
+        Raises:
+            ComfyRunnerError: The run itself failed, which is not the same as a job that failed.
+        """
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._results or ()
+
+    def cancel(self) -> None:
+        """Take our jobs back from the server, collect what is finished, and end; safe in a signal handler."""
+        if self._coordinator is not None:
+            self._coordinator.cancel()
+
+    def on_server(self) -> list[str]:
+        """Return the prompt ids of our jobs that the server has now."""
+        return self._coordinator.on_server() if self._coordinator else []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._thread.is_alive():
+            self.cancel()
+            self._thread.join()
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to whoever iterates; progress is dropped where nobody takes it."""
+        if not isinstance(event, JobProgressed) or self._events.qsize() < _EVENTS_HELD:
+            self._events.put(event)
+
+    def attach(self, coordinator: Coordinator) -> None:
+        """Set what renders the jobs that are not done."""
+        self._coordinator = coordinator
+
+    def _run(self) -> None:
+        try:
+            rendered = self._coordinator.run() if self._coordinator else {}
+            self._results = tuple(rendered.get(planned.job_id) or self._was_done(planned) for planned in self._jobs)
+            self._events.put(RunFinished(self._results))
+        except BaseException as error:  # it must reach the caller's thread, whatever it is
+            self._failure = error
+            self._events.put(error)
+        finally:
+            self._lock.close()
+
+    def _was_done(self, planned: PlannedJob) -> JobResult:
+        sidecar = self._lock.sidecar(planned.job_id)
+        files = sidecar.files if sidecar else {}
+        paths = {role: tuple(self.folder / record.path for record in records) for role, records in files.items()}
+        return JobResult(planned.job_id, "done", paths, was_done=True)
+
+
+def run(
+    recipes: Sequence[Source],
+    *,
+    server: str | None = None,
+    out: Path | str | None = None,
+    sets: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    force: bool = False,
+    websocket: bool = True,
+    in_flight: int = IN_FLIGHT,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Render recipes on a ComfyUI server.
+
+    Everything is checked before anything is rendered; jobs that the run folder shows as done are not rendered again.
+
+    Args:
+        recipes: At least one.
+        server: A URL, a name from the config file, or ``local``; None for the configured one.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
+        sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
+        templates: Folders that are searched for templates first.
+        force: Whether to render jobs that are done already, too.
+        websocket: Whether to listen on the websocket; results are the same without, progress is not shown.
+        in_flight: How many jobs the server holds at a time, at least 1.
+        config: Settings; None for the user's own.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI.
+
+    Returns:
+        The run, which has begun.
+
+    Raises:
+        InputError: A recipe, a template, a workflow or an argument is wrong.
+        ServerError: The server cannot be used.
+        RunFolderError: The run folder cannot be used.
+    """
+    settings = config or load_config()
+    loaded = _load_all(recipes, sets)
+    folders = (*templates, *settings.templates)
+    path = _run_folder(loaded, out)
+    # Once with any seed, so that a mistake costs nothing, not even an empty folder.
+    planned = [plan_job(job(recipe, seed=0 if recipe.needs_seed else None), templates=folders) for recipe in loaded]
+    refuse_clashes(planned)
+    folder = RunFolder(path)
+    try:
+        jobs = [
+            plan_job(_seeded(recipe, folder), templates=folders) if recipe.needs_seed else known
+            for recipe, known in zip(loaded, planned, strict=True)
+        ]
+        return _begin(jobs, folder, settings, server=server, force=force, websocket=websocket, in_flight=in_flight, say=say)
+    except BaseException:
+        folder.close()
+        raise
+
+
+def render(recipe: Source, *, sets: Sequence[str] = (), templates: Sequence[Path] = (), config: Config | None = None) -> Workflow:
+    """Return the workflow of a recipe, without any server; a random seed is drawn.
+
+    Raises:
+        InputError: The recipe or its template is wrong.
+    """
+    return _planned(recipe, sets=sets, templates=templates, config=config).workflow
+
+
+def validate(
+    recipes: Sequence[Source],
+    *,
+    server: str | None = None,
+    object_info: Path | None = None,
+    sets: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Note, ...]:
+    """Check recipes as `run` does, and return what the user should know; nothing is rendered.
+
+    Args:
+        recipes: At least one.
+        server: Whose nodes and models to check against; None for no server.
+        object_info: A saved answer of ``/object_info`` to check against instead.
+        sets: As for `run`.
+        templates: As for `run`.
+        config: As for `run`.
+        say: As for `run`.
+
+    Raises:
+        InputError: Something is wrong.
+        ServerError: The server cannot be asked.
+    """
+    settings = config or load_config()
+    planned = [_planned(recipe, sets=sets, templates=templates, config=settings) for recipe in recipes]
+    if object_info is not None:
+        planned = fit_all(planned, _saved_object_info(object_info))
+    elif server is not None:
+        http = connect(server, settings, say=say)
+        planned = fit_all(planned, ObjectInfo(http.object_info(), source=http.address.url))
+    return tuple(note for known in planned for note in known.notes)
+
+
+def connect(server: str | None, config: Config, *, say: Callable[[str], None] | None = None) -> ComfyHttp:
+    """Return a client for a server that is known to answer; ``local`` is set up and started when needed.
+
+    Raises:
+        ServerError: It does not answer, or is no ComfyUI.
+    """
+    found = config.find_server(server)
+    url = _local_url(config, say or (lambda _sentence: None)) if found.url == LOCAL else found.url
+    return ComfyHttp(parse_address(url, headers=found.headers))
+
+
+def _begin(
+    jobs: Sequence[PlannedJob],
+    folder: RunFolder,
+    config: Config,
+    *,
+    server: str | None,
+    force: bool,
+    websocket: bool,
+    in_flight: int,
+    say: Callable[[str], None] | None,
+) -> Run:
+    standing = {known.job_id: {} if force else folder.standing(known) for known in jobs}
+    todo = [known for known in jobs if len(standing[known.job_id]) < len(known.outputs)]
+    http = connect(server, config, say=say) if todo else None
+    about: dict[str, str] = {}
+    if http is not None:
+        about = _about(http)
+        todo = fit_all(todo, ObjectInfo(http.object_info(), source=http.address.url))
+    notes = dict.fromkeys(note for known in (*jobs, *todo) for note in known.notes)
+    started = RunStarted(
+        folder.path, about.get("url", ""), tuple(known.job_id for known in jobs), len(jobs) - len(todo), tuple(notes)
+    )
+    rendering = Run(folder, jobs, None, started)
+    if http is not None:
+        tasks = [Task(known, standing[known.job_id]) for known in todo]
+        rendering.attach(
+            Coordinator(folder, tasks, http=http, server=about, emit=rendering.emit, with_socket=websocket, in_flight=in_flight)
+        )
+    return rendering.start()
+
+
+def _load_all(recipes: Sequence[Source], sets: Sequence[str]) -> list[LoadedRecipe]:
+    if not recipes:
+        raise UsageError("no recipe is given", hint="comfy-runner run quickstart")
+    return [_load(recipe, sets) for recipe in recipes]
+
+
+def _load(recipe: Source, sets: Sequence[str]) -> LoadedRecipe:
+    if isinstance(recipe, Mapping):
+        return from_mapping(recipe, sets=sets)
+    if str(recipe).endswith(".json"):
+        return from_mapping(_recipe_of_sidecar(Path(recipe)), sets=sets)
+    return load(recipe, sets=sets)
+
+
+def _recipe_of_sidecar(path: Path) -> Mapping[str, Any]:
+    data = _read_json(path)
+    recipe = data.get("recipe") if isinstance(data, dict) else None
+    if not isinstance(recipe, dict):
+        raise UsageError("is not a job's sidecar", where=shown(path), hint="give a recipe, or the job.json of a run folder")
+    return recipe
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(read(path, error=UsageError, most=_LARGEST_JSON))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"is not JSON: {error}", where=shown(path)) from error
+
+
+def _saved_object_info(path: Path) -> ObjectInfo:
+    return ObjectInfo(_read_json(path), source=shown(path))
+
+
+def _planned(recipe: Source, *, sets: Sequence[str], templates: Sequence[Path], config: Config | None) -> PlannedJob:
+    settings = config or load_config()
+    loaded = _load(recipe, sets)
+    made: Job = job(loaded, seed=0 if loaded.needs_seed else None)
+    return plan_job(made, templates=(*templates, *settings.templates))
+
+
+def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
+    if out is not None:
+        return Path(out)
+    if len(recipes) > 1:
+        raise UsageError("several recipes share one run folder, which has to be named", hint="give --out DIR")
+    return Path("runs") / slug(recipes[0].recipe.name)
+
+
+def _seeded(recipe: LoadedRecipe, folder: RunFolder) -> Job:
+    return job(recipe, seed=folder.seed(slug(recipe.recipe.name)))
+
+
+def _about(http: ComfyHttp) -> dict[str, str]:
+    stats = http.system_stats()
+    system = stats["system"]
+    devices = stats.get("devices")
+    names = [str(device.get("name")) for device in devices if isinstance(device, dict)] if isinstance(devices, list) else []
+    return {
+        "url": http.address.url,
+        "comfyui": str(system.get("comfyui_version") or "unknown"),
+        "python": str(system.get("python_version") or "unknown"),
+        "pytorch": str(system.get("pytorch_version") or "unknown"),
+        "devices": ", ".join(names),
+    }
+
+
+def _local_url(config: Config, say: Callable[[str], None]) -> str:
+    from comfy_runner.comfyui.local import start  # only when a local ComfyUI is wanted
+
+    return start(local_options(config), say=say).url
+
+
+def local_options(config: Config) -> LocalOptions:
+    """Return the options of the managed local ComfyUI from the settings."""
+    from comfy_runner.comfyui.local import LocalOptions, default_home
+
+    return LocalOptions(
+        home=config.local.home or default_home(),
+        comfyui=config.local.comfyui,
+        python=config.local.python,
+        models=config.local.models,
+        pip_args=config.local.pip_args,
+    )

@@ -1,0 +1,125 @@
+"""Following a run on stderr: a live view on a terminal, plain lines elsewhere, silence if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from comfy_runner.cli.talk import clean, say, tell
+from comfy_runner.runs.events import (
+    Event,
+    JobFinished,
+    JobProgressed,
+    JobResult,
+    JobSubmitted,
+    JobWaiting,
+    RunStarted,
+)
+
+Follow = Callable[[Event], None]
+
+
+@contextmanager
+def follower(*, quiet: bool, verbose: int) -> Iterator[Follow]:
+    """Yield what takes the events of a run, fitted to the terminal."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    if quiet:
+        yield lambda _event: None
+    elif console.is_terminal:
+        with _LiveView(console) as view:
+            yield view.follow
+    else:
+        yield _PlainLines(verbose).follow
+
+
+class _PlainLines:
+    """A line per thing that happens; progress only where a node begins, or every step with -v."""
+
+    def __init__(self, verbose: int) -> None:
+        self._verbose = verbose
+        self._nodes: dict[str, str] = {}
+
+    def follow(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                tell(event.notes)
+                say(_opening(event))
+            case JobSubmitted(job_id, prompt_id):
+                say(f"{job_id}: submitted" + (f" as {prompt_id}" if self._verbose else ""))
+            case JobWaiting(job_id, ahead):
+                say(f"{job_id}: waits behind {ahead}")
+            case JobProgressed(job_id, node, step, steps, fraction):
+                if self._verbose or self._nodes.get(job_id) != node:
+                    self._nodes[job_id] = node
+                    say(f"{job_id}: {node}{f' {step}/{steps}' if steps else ''} ({fraction:.0%})")
+            case JobFinished(result):
+                say(_closing(result))
+
+
+class _LiveView:
+    """A bar for the run and one for each job that is on the server; rich prints what goes to stderr above them."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[doing]}"),
+            console=console,
+            transient=True,
+        )
+        self._console = console
+        self._bars: dict[str, TaskID] = {}
+        self._whole: TaskID | None = None
+
+    def __enter__(self) -> _LiveView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._progress.stop()
+
+    def follow(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                tell(event.notes)
+                say(_opening(event))
+                if len(event.jobs) > 1:
+                    self._whole = self._progress.add_task("all jobs", total=len(event.jobs), completed=event.done, doing="")
+            case JobSubmitted(job_id, _):
+                self._bars[job_id] = self._progress.add_task(clean(job_id), total=1.0, doing="submitted")
+            case JobWaiting(job_id, ahead):
+                self._doing(job_id, f"waits behind {ahead}")
+            case JobProgressed(job_id, node, step, steps, fraction):
+                self._doing(job_id, f"{clean(node)}{f' {step}/{steps}' if steps else ''}", completed=fraction)
+            case JobFinished(result):
+                bar = self._bars.pop(result.job_id, None)
+                if bar is not None:
+                    self._progress.remove_task(bar)
+                if self._whole is not None:
+                    self._progress.advance(self._whole)
+                say(_closing(result))
+
+    def _doing(self, job_id: str, doing: str, completed: float | None = None) -> None:
+        bar = self._bars.get(job_id)
+        if bar is not None:
+            self._progress.update(bar, doing=doing, completed=completed)
+
+
+def _opening(event: RunStarted) -> str:
+    count = len(event.jobs)
+    jobs = f"{count} {'job' if count == 1 else 'jobs'}"
+    done = f", {event.done} done already" if event.done else ""
+    server = f" on {event.server}" if event.server else ""
+    return f"{jobs}{done}{server}, run folder {event.folder}"
+
+
+def _closing(result: JobResult) -> str:
+    took = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
+    cached = f", {len(result.cached_nodes)} nodes from the cache" if result.cached_nodes else ""
+    return f"{result.job_id}: {result.state}{took}{cached}"

@@ -1,0 +1,90 @@
+"""The command ``comfy-runner``: which commands there are, and how every error becomes a message and an exit code.
+
+Commands are imported when they are called, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from comfy_runner import __version__
+from comfy_runner.cli.talk import clean, complain
+from comfy_runner.errors import ComfyRunnerError, Interrupted
+
+# name: (module, one sentence); the sentences stand here so that the list of commands needs no imports
+_COMMANDS = {
+    "run": ("comfy_runner.cli.run", "Render recipes on a ComfyUI server and collect the pictures."),
+    "render": ("comfy_runner.cli.recipes", "Print a recipe's workflow graph in API format."),
+    "validate": ("comfy_runner.cli.recipes", "Check recipes, also against a server's nodes and models."),
+    "init": ("comfy_runner.cli.recipes", "Write a commented recipe to start from."),
+    "schema": ("comfy_runner.cli.recipes", "Print the JSON Schema of recipes, for editors."),
+    "local": ("comfy_runner.cli.local", "Manage a ComfyUI on this machine."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in _COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from comfy_runner.hints import did_you_mean
+
+            ctx.fail(f"no such command: {clean(args[0])} ({did_you_mean(args[0], _COMMANDS)})")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="comfy-runner %(version)s")
+def cli() -> None:
+    """Render YAML recipes on ComfyUI: original and latent-upscaled pictures, collected and repeatable.
+
+    Exit codes: 0 ok, 1 a job failed or is partial, 2 recipe, template or command line wrong, 3 server unreachable or stuck,
+    4 verification failed, 5 run folder cannot be used, 130 interrupted.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; no traceback ever reaches a user."""
+    sys.exit(_exit_code(args))
+
+
+def _exit_code(args: Sequence[str] | None) -> int:
+    try:
+        result = cli.main(args=None if args is None else list(args), prog_name="comfy-runner", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f"\n{context.get_usage()}" if context else ""
+        click.echo(f"error: {clean(error.format_message())}{usage}", err=True)
+        return 2
+    except ComfyRunnerError as error:
+        complain(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        complain(Interrupted("interrupted"))
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain about that when it flushes at its end.
+        sys.stdout = None
+        return 0
+    except Exception as error:
+        click.echo(f"error: internal: {type(error).__name__}: {clean(str(error))}", err=True)
+        click.echo("hint: this is a fault of comfy-runner; please report it with the command and the recipe", err=True)
+        return 1
+    return result if isinstance(result, int) else 0

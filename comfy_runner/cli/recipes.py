@@ -1,0 +1,79 @@
+"""The commands on recipes that render nothing: render (the graph), validate, init, schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from comfy_runner.cli.options import recipe_options, server_option
+from comfy_runner.cli.talk import say, tell
+
+
+@click.command()
+@click.argument("recipe")
+@recipe_options
+def render(recipe: str, sets: tuple[str, ...], templates: tuple[Path, ...]) -> None:
+    """Print the workflow graph of RECIPE in ComfyUI's API format.
+
+    RECIPE is a file, or the name of a shipped recipe such as quickstart.
+    """
+    from comfy_runner import api
+
+    click.echo(api.render(recipe, sets=sets, templates=templates).to_json())
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@server_option
+@click.option(
+    "--object-info",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Check against a saved answer of a server's /object_info.",
+)
+@recipe_options
+def validate(
+    recipes: tuple[str, ...],
+    server: str | None,
+    object_info: Path | None,
+    sets: tuple[str, ...],
+    templates: tuple[Path, ...],
+) -> None:
+    """Check recipes without rendering anything.
+
+    With --server or --object-info, node classes, inputs, links, ranges and model names are held against what the server has.
+    """
+    from comfy_runner import api
+
+    if server is not None and object_info is not None:
+        raise click.UsageError("--server and --object-info exclude each other")
+    tell(api.validate(recipes, server=server, object_info=object_info, sets=sets, templates=templates, say=say))
+    against = f" for {server or object_info}" if server or object_info else ""
+    say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="recipe.yaml")
+def init(file: Path) -> None:
+    """Write a commented recipe to FILE (recipe.yaml), which must not be there yet."""
+    from comfy_runner.errors import UsageError
+    from comfy_runner.recipe.starter import STARTER
+
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(STARTER)
+    except FileExistsError:
+        raise UsageError("is there already", where=str(file), hint="give another name") from None
+    except OSError as error:
+        raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=str(file)) from error
+    say(f"wrote {file}; render it with: comfy-runner run {file}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for completion and checks in editors."""
+    from comfy_runner.recipe.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,204 @@
+"""From a server's verdict to verified files in their places and a sidecar beside them.
+
+Downloads go to temporary files beside their targets, are verified, and only then renamed, so that a picture is whole or not there.
+What the server calls a file is recorded and never used as a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from comfy_runner import __version__
+from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.verdict import ServerFile, Verdict
+from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, VerificationError
+from comfy_runner.runs.folder import RunFolder, folder_errors
+from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
+from comfy_runner.runs.plan import PlannedJob
+from comfy_runner.runs.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.workflow.graph import Workflow
+
+_ATTEMPTS = 3
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A job that a server has ended.
+
+    Attributes:
+        planned: The job.
+        workflow: The graph as it was posted.
+        prompt_id: Its submission.
+        verdict: What the server says of it.
+        standing: Files of earlier runs that are still good, by output role.
+    """
+
+    planned: PlannedJob
+    workflow: Workflow
+    prompt_id: str
+    verdict: Verdict
+    standing: Mapping[str, tuple[FileRecord, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of a job's files.
+
+    Attributes:
+        files: All that are in place now, by output role.
+        errors: Why others are not, or are not as planned.
+    """
+
+    files: Mapping[str, tuple[FileRecord, ...]]
+    errors: tuple[ComfyRunnerError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Download:
+    temporary: Path
+    record: FileRecord
+
+
+def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mapping[str, str], reason: str) -> Collected:
+    """Download, verify and place a job's files, and write its sidecar.
+
+    Args:
+        http: The server that has them.
+        folder: Where they go.
+        finish: The job.
+        server: URL and versions, for the sidecar.
+        reason: Why the server did not finish the job; empty where it did.
+
+    Raises:
+        RunFolderError: The folder cannot be written. Nothing that was in place is lost.
+    """
+    downloads: dict[str, list[_Download]] = {}
+    errors: list[ComfyRunnerError] = []
+    try:
+        for role, node_id in finish.workflow.outputs.items():
+            for number, file in enumerate(finish.verdict.files.get(node_id, ())):
+                got, error = _fetch(http, folder, finish, role=role, node_id=node_id, file=file, number=number)
+                if got is not None:
+                    downloads.setdefault(role, []).append(got)
+                if error is not None:
+                    errors.append(error)
+        if downloads:
+            _place(folder, finish, downloads)
+    finally:
+        for download in (download for found in downloads.values() for download in found):
+            download.temporary.unlink(missing_ok=True)
+    files = {**finish.standing, **{role: tuple(item.record for item in found) for role, found in downloads.items()}}
+    missing = [role for role in finish.planned.outputs if role not in files]
+    if missing and not reason and not errors:
+        hint = "run the same command again; if it stays so, look at the server's log"
+        errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=http.address.url, hint=hint))
+    if files:
+        complete = not missing and not reason and not errors
+        why = reason or "; ".join(str(error) for error in errors)
+        folder.write_sidecar(_sidecar(finish, files, server=server, state="done" if complete else "partial", reason=why))
+    return Collected(files, tuple(errors))
+
+
+def _fetch(
+    http: ComfyHttp, folder: RunFolder, finish: Finish, *, role: str, node_id: str, file: ServerFile, number: int
+) -> tuple[_Download | None, ComfyRunnerError | None]:
+    """Return the verified file; or the file and what is wrong with it, for a picture that a GPU has made is kept; or the error."""
+    path = _path(finish.planned.outputs[role], file, number)
+    expected = finish.planned.sizes.get(role)
+    may_be_flat = not comes_from_a_model(finish.workflow, node_id)
+    problem: ComfyRunnerError | None = None
+    for attempt in range(_ATTEMPTS):
+        try:
+            temporary, sha256, length = _download(http, folder.path / path, file)
+        except ServerRefused as error:
+            return None, error
+        except ServerError as error:
+            problem = error
+            continue
+        width = height = None
+        problem = None
+        if Path(path).suffix in PICTURE_SUFFIXES:
+            try:
+                size = verify_picture(temporary, expected=expected, may_be_flat=may_be_flat)
+                width, height = size.width, size.height
+            except VerificationError as error:
+                problem = VerificationError(error.problems[0].what, where=path, hint=error.problems[0].hint)
+                if attempt + 1 < _ATTEMPTS and "whole picture" in error.problems[0].what:
+                    temporary.unlink()
+                    continue
+        record = FileRecord(path, sha256, length, width, height, f"{file.subfolder}/{file.filename}".lstrip("/"))
+        return _Download(temporary, record), problem
+    return None, problem
+
+
+def _download(http: ComfyHttp, target: Path, file: ServerFile) -> tuple[Path, str, int]:
+    digest, length = hashlib.sha256(), 0
+    with folder_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out, http.view(file.filename, subfolder=file.subfolder, kind=file.kind) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                length += len(chunk)
+                with folder_errors(target):
+                    out.write(chunk)
+            with folder_errors(target):
+                out.flush()
+                os.fsync(out.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary, digest.hexdigest(), length
+
+
+def _path(planned: str, file: ServerFile, number: int) -> str:
+    """Return where a file goes: as planned, with the server's kind of file, numbered where a role has several."""
+    path = PurePosixPath(planned)
+    suffix = PurePosixPath(file.filename).suffix.lower()
+    name = path.stem if number == 0 else f"{path.stem}-{number + 1}"
+    return str(path.with_name(name + (suffix if _SUFFIX.fullmatch(suffix) else path.suffix)))
+
+
+def _place(folder: RunFolder, finish: Finish, downloads: Mapping[str, list[_Download]]) -> None:
+    planned = finish.planned
+    kept = {record.path for records in finish.standing.values() for record in records}
+    new = [download.record.path for found in downloads.values() for download in found]
+    folder.put_away(planned.job_id, [path for path in new if path not in kept], keep=kept)
+    for found in downloads.values():
+        for download in found:
+            folder.place(download.temporary, download.record.path)
+
+
+def _sidecar(
+    finish: Finish, files: Mapping[str, tuple[FileRecord, ...]], *, server: Mapping[str, str], state: str, reason: str
+) -> Sidecar:
+    planned = finish.planned
+    return Sidecar(
+        job_id=planned.job_id,
+        content_hash=planned.content_hash,
+        state=state,
+        reason=reason,
+        files=files,
+        recipe=repeatable(planned.job),
+        workflow=finish.workflow.to_api(),
+        template={"name": planned.template.name, "sha256": planned.template.sha256},
+        server=dict(server),
+        prompt_id=finish.prompt_id,
+        cached_nodes=finish.verdict.cached,
+        seconds=finish.verdict.seconds,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        comfy_runner=__version__,
+        notes=tuple(str(note) for note in planned.notes),
+    )

@@ -1,0 +1,167 @@
+"""The run folder: locked while it is used, what is done in it, where replaced pictures go, the seeds that were drawn.
+
+Layout: ``run.json`` (seeds), ``<job_id>/job.json`` (sidecar), the pictures where the recipe wants them, ``superseded/``.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from comfy_runner.errors import RunFolderError
+from comfy_runner.files import write_atomically
+from comfy_runner.recipe.jobs import draw_seed
+from comfy_runner.runs.plan import SUPERSEDED, PlannedJob
+from comfy_runner.runs.sidecar import FileRecord, Sidecar, read_sidecar, sha256_of
+from comfy_runner.textfile import shown
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
+    errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
+    errno.EACCES: ("no permission", "choose another folder with --out"),
+    errno.EPERM: ("no permission", "choose another folder with --out"),
+    errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --out"),
+    errno.EEXIST: ("a file is where a folder should be", "choose another folder with --out"),
+}
+
+
+@contextmanager
+def folder_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` about the run folder into a `RunFolderError` with its place."""
+    try:
+        yield
+    except OSError as error:
+        what, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), ""))
+        raise RunFolderError(what, where=shown(Path(error.filename or path)), hint=hint) from error
+
+
+class RunFolder:
+    """A run folder that this process holds the lock of.
+
+    Args:
+        path: The folder; made if it is not there.
+
+    Raises:
+        RunFolderError: Another process uses it, or it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with folder_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = filelock.FileLock(path / ".lock")
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout as error:
+                raise RunFolderError(
+                    "another comfy-runner uses this run folder", where=shown(path), hint="wait for it, or give --out"
+                ) from error
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+    def seed(self, name: str) -> int:
+        """Return the random seed of a recipe: drawn once per run folder and recorded in ``run.json``."""
+        seeds = self._seeds()
+        if name not in seeds:
+            seeds[name] = draw_seed()
+            with folder_errors(self.path):
+                write_atomically(self._record, (json.dumps({"format": 1, "seeds": seeds}, indent=2) + "\n").encode())
+        return seeds[name]
+
+    def sidecar_path(self, job_id: str) -> Path:
+        """Return where a job's sidecar lies."""
+        return self.path / job_id / "job.json"
+
+    def sidecar(self, job_id: str) -> Sidecar | None:
+        """Return a job's sidecar; None where it has none."""
+        with folder_errors(self.path):
+            return read_sidecar(self.sidecar_path(job_id))
+
+    def standing(self, planned: PlannedJob) -> dict[str, tuple[FileRecord, ...]]:
+        """Return the files of a job that need not be made again, by output role.
+
+        They are recorded for the very same content, lie where the recipe wants them, and have not been touched since.
+        """
+        sidecar = self.sidecar(planned.job_id)
+        if sidecar is None or sidecar.content_hash != planned.content_hash:
+            return {}
+        return {
+            role: records
+            for role, records in sidecar.files.items()
+            if planned.outputs.get(role) == records[0].path and all(self._is_intact(record) for record in records)
+        }
+
+    def put_away(self, job_id: str, paths: Iterable[str], *, keep: Collection[str] = ()) -> None:
+        """Move what lies at these paths, and what the job's old sidecar records, to ``superseded/``.
+
+        Args:
+            job_id: The job.
+            paths: Where new files are about to go, relative to the run folder.
+            keep: Files that stay. Where there are any, the old sidecar stays too, to be completed.
+        """
+        old = self.sidecar(job_id)
+        recorded = [record.path for records in old.files.values() for record in records] if old else []
+        there = [path for path in dict.fromkeys([*paths, *recorded]) if path not in keep and (self.path / path).exists()]
+        if not there and (keep or old is None):
+            return
+        shelf = self._shelf(job_id, old.content_hash[:8] if old else "unknown")
+        with folder_errors(self.path):
+            for path in there:
+                (shelf / path).parent.mkdir(parents=True, exist_ok=True)
+                (self.path / path).replace(shelf / path)
+            if old is not None and not keep:
+                shelf.mkdir(parents=True, exist_ok=True)
+                self.sidecar_path(job_id).replace(shelf / "job.json")
+
+    def write_sidecar(self, sidecar: Sidecar) -> None:
+        """Write a job's sidecar; from now on the job is known to be done, or partial."""
+        with folder_errors(self.path):
+            write_atomically(self.sidecar_path(sidecar.job_id), sidecar.to_bytes())
+
+    def place(self, temporary: Path, path: str) -> None:
+        """Move a verified file to its place, durably."""
+        target = self.path / path
+        with folder_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(target)
+
+    @property
+    def _record(self) -> Path:
+        return self.path / "run.json"
+
+    def _seeds(self) -> dict[str, int]:
+        try:
+            with folder_errors(self.path):
+                text = self._record.read_text(encoding="utf-8")
+            seeds = json.loads(text)["seeds"]
+            return {str(name): int(seed) for name, seed in seeds.items()}
+        except RunFolderError:
+            if not self._record.exists():
+                return {}
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            hint = "move it away to have random seeds drawn anew"
+            raise RunFolderError("is damaged", where=shown(self._record), hint=hint) from error
+
+    def _is_intact(self, record: FileRecord) -> bool:
+        path = self.path / record.path
+        try:
+            return path.stat().st_size == record.size_bytes and sha256_of(path) == record.sha256
+        except OSError:
+            return False
+
+    def _shelf(self, job_id: str, name: str) -> Path:
+        first = shelf = self.path / SUPERSEDED / job_id / name
+        number = 1
+        while shelf.exists():
+            number += 1
+            shelf = first.with_name(f"{name}-{number}")
+        return shelf

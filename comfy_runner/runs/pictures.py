@@ -1,0 +1,51 @@
+"""A collected file held against what was planned: does it decode, is it as large, does it show anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from comfy_runner.errors import VerificationError
+from comfy_runner.textfile import shown
+from comfy_runner.workflow.graph import Workflow
+from comfy_runner.workflow.pixels import Size
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+
+
+def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> Size:
+    """Decode a whole picture and return its size in pixels.
+
+    Args:
+        path: The file.
+        expected: The size that was planned; None where it is not known.
+        may_be_flat: Whether one single colour is fine. A model's picture never is: that is what a black or NaN result looks like.
+
+    Raises:
+        VerificationError: It does not decode, has another size, or is one flat colour.
+    """
+    where = shown(path)
+    try:
+        with Image.open(path) as image:
+            size = Size(*image.size)
+            if expected is not None and size != expected:
+                raise VerificationError(f"is not as large as planned, {expected} pixels (got {size})", where=where)
+            image.load()
+            flat = all(low == high for low, high in _extrema(image))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise VerificationError(f"is not a whole picture: {str(error) or type(error).__name__}", where=where) from error
+    if flat and not may_be_flat:
+        hint = "the model gave black or NaN: try another VAE, or start ComfyUI with --force-upcast-attention or --fp32-vae"
+        raise VerificationError("is one flat colour", where=where, hint=hint)
+    return size
+
+
+def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:
+    """Return whether a node's picture was decoded from a latent, so that one flat colour means a failure."""
+    nodes = (workflow.nodes[ancestor] for ancestor in workflow.ancestors([node_id]))
+    return any(node.class_type.startswith("VAEDecode") for node in nodes)
+
+
+def _extrema(image: Image.Image) -> list[tuple[float, float]]:
+    return [band.getextrema() for band in image.split()]  # type: ignore[misc] # of one band it is always a pair of numbers

@@ -1,0 +1,124 @@
+"""The sidecar: one JSON file per job from which the job can be repeated, and by which it is known to be done.
+
+Never in it: credentials, headers, the server's command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import RunFolderError
+from comfy_runner.recipe.jobs import Job
+from comfy_runner.textfile import shown
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One collected file.
+
+    Attributes:
+        path: Relative to the run folder, with ``/``.
+        sha256: Of its bytes, hex.
+        size_bytes: Its length.
+        width: In pixels; None where it is not a picture.
+        height: Likewise.
+        server_name: ``subfolder/filename`` on the server.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What is known of a job that has given at least one file.
+
+    Attributes:
+        job_id: The job.
+        content_hash: What the job is.
+        state: ``done``, or ``partial`` where files are missing or do not verify.
+        reason: Why it is partial.
+        files: By output role; a role with several pictures has several.
+        recipe: A complete recipe that makes this job again.
+        workflow: The API-format graph as it was posted.
+        template: Name and sha256 of the template file.
+        server: URL and versions.
+        prompt_id: The submission on that server.
+        cached_nodes: The nodes that came from the server's cache.
+        seconds: How long the server worked on it; None where it does not say.
+        finished: When it was collected, ISO 8601 with offset.
+        notes: What the program adjusted or warned of.
+        comfy_runner: The version that wrote this.
+    """
+
+    job_id: str
+    content_hash: str
+    state: str
+    reason: str
+    files: Mapping[str, tuple[FileRecord, ...]]
+    recipe: Mapping[str, Any]
+    workflow: Mapping[str, Any]
+    template: Mapping[str, str]
+    server: Mapping[str, str]
+    prompt_id: str
+    cached_nodes: tuple[str, ...]
+    seconds: float | None
+    finished: str
+    comfy_runner: str
+    notes: tuple[str, ...] = field(default=())
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content."""
+        return (json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Return the sidecar in this file, or None where there is no such file.
+
+    Raises:
+        RunFolderError: The file is damaged, or written by a newer version.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] > FORMAT:
+            raise RunFolderError(
+                f"was written by a newer comfy_runner (format {data['format']})", where=shown(path), hint="upgrade it"
+            )
+        data.pop("format")
+        files = {role: tuple(FileRecord(**record) for record in records) for role, records in data.pop("files").items()}
+        if any(not _is_inside(record.path) for records in files.values() for record in records):
+            raise ValueError("a path leads out of the run folder")
+        cached, notes = tuple(data.pop("cached_nodes")), tuple(data.pop("notes"))
+        return Sidecar(files=files, cached_nodes=cached, notes=notes, **data)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = "move it away to have the job rendered again; its pictures stay"
+        raise RunFolderError("is damaged", where=shown(path), hint=hint) from error
+
+
+def _is_inside(path: str) -> bool:
+    return bool(path) and not path.startswith("/") and not {"..", ""} & set(path.split("/")) and not set(path) & set("\\:")
+
+
+def repeatable(job: Job) -> dict[str, Any]:
+    """Return a complete recipe that makes this very job again, its random seed and all defaults written out."""
+    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends"})
+    return {**recipe, "seed": job.seed}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
