@@ -1,0 +1,1 @@
+"""Scripts that measure; they print and never fail. `make bench` runs them."""
