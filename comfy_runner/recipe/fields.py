@@ -1,0 +1,130 @@
+"""The kinds of values that recipe fields hold: numbers with their ranges, seeds, texts, names.
+
+Each kind checks strictly (a boolean is no number, "30" is no number) and carries its JSON schema. Faults that pydantic has
+no words for are raised as `PydanticCustomError` of type ``recipe``, with the words and a hint in its context.
+
+Not here: which field holds what (`schema`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from comfy_runner.hints import did_you_mean
+from comfy_runner.recipe import names
+from comfy_runner.recipe.sizes import PRESETS
+
+MAX_SEED = 2**53 - 1
+"""Largest seed; larger ones would be rounded by everything that reads JSON numbers as doubles, ComfyUI's page too."""
+
+MAX_PIXELS = 16384
+"""Longest side of a picture, in pixels, as in ComfyUI's EmptyLatentImage."""
+
+MIN_PIXELS = 16
+"""Shortest side of a picture, in pixels, as in ComfyUI's EmptyLatentImage."""
+
+_MAX_TEXT = 1 << 20
+_ASPECT = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,4})?):([0-9]{1,5}(?:\.[0-9]{1,4})?)")
+_LINE_END = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def fault(what: str, *, hint: str = "") -> PydanticCustomError:
+    """Return an error whose words are shown as they are, followed by ``(got X)``."""
+    return PydanticCustomError("recipe", "{what}", {"what": what, "hint": hint})
+
+
+def _whole_seed(value: Any, words: tuple[str, ...]) -> int:
+    choices = " or ".join(f'"{word}"' for word in words)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise fault(f"must be a whole number or {choices}")
+    if value < 0:
+        raise fault(f"must be at least 0, or {choices}", hint=f"write {words[0]} instead of a negative number")
+    if value > MAX_SEED:
+        raise fault(f"must be at most {MAX_SEED}")
+    return value
+
+
+def _seed(value: Any) -> int | str:
+    return "random" if value == "random" else _whole_seed(value, ("random",))
+
+
+def _second_seed(value: Any) -> int | str:
+    return value if value in ("same", "next") else _whole_seed(value, ("same", "next"))
+
+
+def _checked_name(value: str) -> str:
+    wrong = names.name_fault(value)
+    if wrong:
+        raise fault(wrong)
+    return value
+
+
+def _checked_word(value: str) -> str:
+    if _LINE_END.search(value) or value != value.strip():
+        raise fault("must be one line without spaces around it")
+    return value
+
+
+def _checked_role(value: str) -> str:
+    wrong = names.role_fault(value)
+    if wrong:
+        raise fault(wrong)
+    return value
+
+
+def _checked_pattern(value: str) -> str:
+    wrong = names.pattern_fault(value)
+    if wrong:
+        raise fault(wrong)
+    return value
+
+
+def _checked_preset(value: str) -> str:
+    if value not in PRESETS:
+        raise fault("unknown preset", hint=did_you_mean(value, PRESETS))
+    return value
+
+
+def _checked_aspect(value: str) -> str:
+    found = _ASPECT.fullmatch(value)
+    if not found or not float(found[1]) or not float(found[2]):
+        raise fault('must be two numbers such as "16:9"')
+    if not 0.1 <= float(found[1]) / float(found[2]) <= 10:
+        raise fault("must be between 1:10 and 10:1")
+    return value
+
+
+def _bare_lora(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _json_number_or(words: list[str]) -> dict[str, Any]:
+    return {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEED}, {"enum": words}]}
+
+
+Seed = Annotated[int | Literal["random"], PlainValidator(_seed), WithJsonSchema(_json_number_or(["random"]))]
+SecondSeed = Annotated[
+    int | Literal["same", "next"], PlainValidator(_second_seed), WithJsonSchema(_json_number_or(["same", "next"]))
+]
+Text = Annotated[str, Field(max_length=_MAX_TEXT)]
+Word = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_checked_word)]
+Name = Annotated[str, AfterValidator(_checked_name)]
+Aspect = Annotated[str, AfterValidator(_checked_aspect)]
+Pixels = Annotated[int, Field(ge=MIN_PIXELS, le=MAX_PIXELS)]
+Steps = Annotated[int, Field(ge=1, le=10000)]
+Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Denoise = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, le=8, allow_inf_nan=False)]
+Megapixels = Annotated[float, Field(ge=0.01, le=64, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+ClipSkip = Annotated[int, Field(ge=1, le=24)]
+BareLora = BeforeValidator(_bare_lora)
+Role = Annotated[str, AfterValidator(_checked_role)]
+Pattern = Annotated[str, AfterValidator(_checked_pattern)]
+Outputs = Mapping[Role, Pattern]
+Preset = Annotated[str, AfterValidator(_checked_preset), WithJsonSchema({"enum": list(PRESETS)})]

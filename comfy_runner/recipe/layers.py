@@ -1,0 +1,117 @@
+"""Recipes on top of each other: `extends` and overrides merge, and every value remembers who gave it.
+
+Mappings merge deeply; lists and scalars replace. Fields that exclude each other (``upscale.size`` and ``upscale.factor``,
+the three ways to give ``size``) replace each other too.
+
+Not here: reading the files (`load`) and whether the values are right (`schema`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.yamltext import Steps, dotted
+
+# Which fields of a mapping exclude each other: giving one of a group takes the other groups away.
+_ALTERNATIVES: Mapping[Steps, Sequence[Sequence[str]]] = {
+    ("size",): (("width", "height"), ("aspect", "megapixels"), ("preset",)),
+    ("upscale",): (("factor",), ("size",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One source of values.
+
+    Attributes:
+        values: Plain Python.
+        place: Returns the place of a field for messages, such as ``recipes/x.yaml:8: upscale.denoise``.
+        folder: What relative paths in it are relative to; None for values that come from no file.
+    """
+
+    values: Mapping[str, Any]
+    place: Callable[[Steps], str]
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Values of several layers, the later over the earlier.
+
+    Attributes:
+        values: The result, plain Python.
+        origins: For each path that a layer gave, the last layer that did.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: Mapping[Steps, Layer] = field(default_factory=dict)
+
+    def origin(self, path: Steps) -> Layer:
+        """Return the layer that gave a field, or its nearest parent; for the recipe as a whole, the first file or mapping."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.origins:
+                return self.origins[path[:length]]
+        raise LookupError("nothing was merged")
+
+    def gave(self, path: Steps) -> bool:
+        """Return whether a layer gave this very field."""
+        return path in self.origins
+
+    def place(self, path: Steps) -> str:
+        """Return the place of a field for messages."""
+        return self.origin(path).place(path)
+
+
+def merge(layers: Sequence[Layer], *, main: Layer) -> Merged:
+    """Return the layers on top of each other, the last on top.
+
+    Args:
+        layers: At least one.
+        main: The one that stands for the recipe as a whole: the file that was asked for.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[Steps, Layer] = {}
+    for layer in layers:
+        _put(values, layer.values, (), layer, origins)
+    origins[()] = main
+    return Merged(values, origins)
+
+
+def _put(under: dict[str, Any], over: Mapping[str, Any], path: Steps, layer: Layer, origins: dict[Steps, Layer]) -> None:
+    """Change `under` in place; it is never a value of a layer, always a copy made here."""
+    for gone in _replaced(under, over, path):
+        del under[gone]
+        _forget((*path, gone), origins)
+    for key, value in over.items():
+        here = (*path, key)
+        if isinstance(value, Mapping):
+            if not isinstance(under.get(key), dict):
+                _forget(here, origins)
+                under[key] = {}
+            origins[here] = layer
+            _put(under[key], value, here, layer, origins)
+        else:
+            _forget(here, origins)
+            origins[here] = layer
+            under[key] = value
+
+
+def _replaced(under: Mapping[str, Any], over: Mapping[str, Any], path: Steps) -> list[str]:
+    groups = _ALTERNATIVES.get(path, ())
+    given = [group for group in groups if any(name in over for name in group)]
+    if not given:
+        return []
+    return [name for group in groups if group not in given for name in group if name in under]
+
+
+def _forget(path: Steps, origins: dict[Steps, Layer]) -> None:
+    for known in [known for known in origins if known[: len(path)] == path]:
+        del origins[known]
+
+
+def plain_place(name: str) -> Callable[[Steps], str]:
+    """Return the `Layer.place` of values without lines: ``recipe: upscale.denoise``."""
+    return lambda path: f"{name}: {dotted(path)}" if path else name

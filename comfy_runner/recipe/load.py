@@ -1,0 +1,266 @@
+"""Loading a recipe: files, what they extend, and overrides, into one checked `LoadedRecipe`.
+
+Not here: what a recipe amounts to (`jobs`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from comfy_runner.errors import Problem, RecipeError
+from comfy_runner.hints import nearest
+from comfy_runner.recipe import names, overrides
+from comfy_runner.recipe.fields import MAX_SEED
+from comfy_runner.recipe.geometry import pictures
+from comfy_runner.recipe.layers import Layer, Merged, merge, plain_place
+from comfy_runner.recipe.plain import plain
+from comfy_runner.recipe.problems import problems
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.shipped import shipped
+from comfy_runner.textfile import read, shown
+from comfy_runner.yamltext import Document, Steps, dotted, got, parse
+
+_MAX_CHAIN = 16
+_STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that a recipe was read from.
+
+    Attributes:
+        path: Where it is, absolute.
+        text: What it said.
+    """
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A checked recipe that knows where its values come from.
+
+    Attributes:
+        recipe: The values.
+        path: The file that was asked for, absolute; None for values from Python code.
+        sources: All files that were read: the one asked for, then what it extends.
+        sets: The overrides, as given.
+    """
+
+    recipe: Recipe
+    path: Path | None
+    sources: tuple[Source, ...]
+    sets: tuple[str, ...]
+    _merged: Merged = field(repr=False)
+
+    @property
+    def needs_seed(self) -> bool:
+        """Whether the seed is ``random``, so that the caller has to draw one."""
+        return self.recipe.seed == "random"
+
+    def where(self, field: str) -> str:
+        """Return the place of a field for messages, such as ``recipes/x.yaml:8: upscale.denoise``.
+
+        For a field that nobody gave, it is the place of the nearest parent that somebody gave, with the field's name.
+        """
+        return self._merged.place(_steps(field))
+
+    def folder(self, field: str) -> Path | None:
+        """Return the folder of the file that gave a field, which relative paths in it start from.
+
+        None if it came from Python code or an override (then it is the current directory), or is a default.
+        """
+        steps = _steps(field)
+        return self._merged.origin(steps).folder if self._merged.gave(steps) else None
+
+
+def load(source: str | os.PathLike[str], *, sets: Sequence[str] = ()) -> LoadedRecipe:
+    """Load a recipe.
+
+    Args:
+        source: A file, or the name of a shipped recipe (``-`` and ``_`` alike). Text that is no existing file, has no path
+            separator and does not end in .yaml or .yml is a name.
+        sets: Overrides, each ``field=value``.
+
+    Raises:
+        RecipeError: with everything that is wrong with the recipe.
+        UsageError: if an override is malformed.
+    """
+    over = overrides.layers(sets)
+    text = os.fspath(source)
+    path = Path(text) if not isinstance(source, str) or _means_file(text) else _shipped(text, where="recipe")
+    sources, layers = _chain(path)
+    return _loaded(layers, over, path=sources[0].path, sources=sources, sets=sets, stem=path.stem)
+
+
+def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = ()) -> LoadedRecipe:
+    """Load a recipe from a mapping, for Python code. Relative paths in it start from the current directory.
+
+    Args:
+        values: The fields, as in a file.
+        sets: Overrides, each ``field=value``.
+
+    Raises:
+        RecipeError: with everything that is wrong with the recipe.
+        UsageError: if an override is malformed.
+    """
+    over = overrides.layers(sets)
+    layer = Layer(plain(values, name="recipe"), plain_place("recipe"))
+    parent = _parent(layer, folder=Path())
+    sources, layers = _chain(parent, first=layer) if parent else ((), [layer])
+    return _loaded(layers, over, path=None, sources=sources, sets=sets, stem="recipe")
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the shipped recipes by name, in alphabetical order."""
+    return {path.stem.replace("_", "-"): path for path in sorted(shipped("recipes").glob("*.yaml"))}
+
+
+def _loaded(
+    layers: Sequence[Layer],
+    over: Sequence[Layer],
+    *,
+    path: Path | None,
+    sources: tuple[Source, ...],
+    sets: Sequence[str],
+    stem: str,
+) -> LoadedRecipe:
+    main, *parents = layers
+    # A name says what this file is; what it extends has its own.
+    bases = [
+        Layer({k: v for k, v in base.values.items() if k not in ("name", "extends")}, base.place, base.folder) for base in parents
+    ]
+    merged = merge([*reversed(bases), main, *over], main=main)
+    merged.values.setdefault("name", stem)
+    try:
+        recipe = Recipe.model_validate(merged.values)
+    except ValidationError as error:
+        raise RecipeError.of(problems(error, place=merged.place)) from None
+    loaded = LoadedRecipe(recipe, path, sources, tuple(sets), merged)
+    faults = [*_size_faults(loaded), *_output_faults(loaded)]
+    if faults:
+        raise RecipeError.of(faults)
+    return loaded
+
+
+def _size_faults(loaded: LoadedRecipe) -> list[Problem]:
+    found = pictures(loaded.recipe).findings
+    return [Problem(finding.what, loaded.where(finding.field)) for finding in found if finding.level == "fault"]
+
+
+def _output_faults(loaded: LoadedRecipe) -> list[Problem]:
+    """Return what is wrong with the output paths once the name is known; a seed to be drawn counts as the longest."""
+    recipe = loaded.recipe
+    seed = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
+    job_id = names.slug(recipe.name)
+    paths = {
+        role: names.resolve(pattern, job_id=job_id, name=recipe.name, role=role, seed=seed)
+        for role, pattern in recipe.output.items()
+    }
+    found = []
+    for role, path in paths.items():
+        wrong = names.path_fault(path)
+        if wrong:
+            found.append(Problem(f"{wrong} (got {got(path)})", loaded.where(f"output.{role}")))
+    clash = names.collision(paths)
+    if clash:
+        what = f"{clash[0]} and {clash[1]} would overwrite each other (got {got(paths[clash[1]])})"
+        found.append(Problem(what, loaded.where(f"output.{clash[1]}"), "put {role} into the patterns"))
+    return found
+
+
+def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[Source, ...], list[Layer]]:
+    """Read a file and all that it extends, from the top down."""
+    sources: list[Source] = []
+    layers = [first] if first else []
+    following: Path | None = path
+    while following is not None:
+        source, layer = _read(following)
+        trail = [*(known.path for known in sources), source.path]
+        if source.path in trail[:-1] or len(trail) > _MAX_CHAIN:
+            what = "extends itself" if source.path in trail[:-1] else f"extends more than {_MAX_CHAIN} recipes"
+            chain = " -> ".join(shown(known) for known in trail[-6:])
+            raise RecipeError(f"{what} ({chain})", where=layers[-1].place(("extends",)))
+        sources.append(source)
+        layers.append(layer)
+        following = _parent(layer, folder=following.parent)
+    return tuple(sources), layers
+
+
+def _read(path: Path) -> tuple[Source, Layer]:
+    text = read(path, error=RecipeError)
+    document = parse(text, name=shown(path), error=RecipeError)
+    if not isinstance(document.value, dict):
+        what = "is empty" if document.value is None else f"must be a mapping of fields (got {got(document.value)})"
+        raise RecipeError(what, where=document.name)
+    return Source(path.resolve(), text), Layer(document.value, _place_in(document), path.absolute().parent)
+
+
+def _place_in(document: Document) -> Callable[[Steps], str]:
+    def place(path: Steps) -> str:
+        if not path:
+            return document.name
+        line = f":{document.line(path)}" if path[0] in document.value else ""
+        return f"{document.name}{line}: {dotted(path)}"
+
+    return place
+
+
+def _parent(layer: Layer, *, folder: Path) -> Path | None:
+    """Return the file that a layer extends; None if it extends nothing."""
+    name = layer.values.get("extends")
+    if name is None:
+        return None
+    where = layer.place(("extends",))
+    if not isinstance(name, str) or not name:
+        raise RecipeError(f"must be the path or name of a recipe (got {got(name)})", where=where)
+    if not _looks_like_file(name):
+        return _shipped(name, where=where)
+    path = folder / name
+    if not _is_file(path):
+        raise RecipeError(f"no such file (got {got(name)})", where=where, hint=f"it would be {shown(path)}")
+    return path
+
+
+def _shipped(name: str, *, where: str) -> Path:
+    known = shipped_recipes()
+    found = known.get(name.replace("_", "-"))
+    if found is not None:
+        return found
+    raise RecipeError(
+        f"there is no shipped recipe of this name (got {got(name)}); there are {', '.join(known)}",
+        where=where,
+        hint=_way_out(name, known),
+    )
+
+
+def _way_out(name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known, most=1)
+    return f"did you mean {near[0]}?" if near else "the name of a file needs a folder or .yaml in it"
+
+
+def _means_file(text: str) -> bool:
+    return _looks_like_file(text) or _is_file(Path(text))
+
+
+def _looks_like_file(text: str) -> bool:
+    return "/" in text or os.sep in text or text.lower().endswith((".yaml", ".yml"))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _steps(field: str) -> Steps:
+    return tuple(int(found[1]) if found[1] else found[2] for found in _STEP.finditer(field))

@@ -1,0 +1,118 @@
+"""Names that are safe everywhere: job ids, output patterns, output paths.
+
+Pure functions on text. "Everywhere" means Linux, macOS and Windows, also for people who copy a run folder between them.
+
+Not here: which names a recipe gives (`schema`), and the folder that the paths lie in (the run room).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+PLACEHOLDERS = ("job_id", "name", "role", "seed")
+"""What an output pattern may contain, in braces."""
+
+MAX_PATH = 200
+"""Longest output path, in bytes of UTF-8."""
+
+_MAX_SLUG = 80
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+_ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def slug(name: str) -> str:
+    """Return a job id for a recipe's name: a-z, 0-9 and single dashes, at most 80 characters.
+
+    Accents are dropped (``Café`` gives ``cafe``), names that Windows reserves get ``job-`` in front. The result is empty if
+    nothing is left.
+    """
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    text = re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-")[:_MAX_SLUG].rstrip("-")
+    return f"job-{text}" if _RESERVED.fullmatch(text) else text
+
+
+def name_fault(name: str) -> str:
+    """Return what is wrong with a recipe's name; empty if nothing is."""
+    if not 1 <= len(name) <= 100:
+        return "must have 1 to 100 characters"
+    if "/" in name or _FORBIDDEN.search(name) or not name.isprintable():
+        return r"must not contain any of / \ < > : | ? * or quotes or unprintable characters"
+    if "{" in name or "}" in name:
+        return "must not contain braces"
+    if not slug(name):
+        return "must contain a letter from a to z or a digit"
+    return ""
+
+
+def role_fault(role: str) -> str:
+    """Return what is wrong with the name of an output's role; empty if nothing is."""
+    if not _ROLE.fullmatch(role):
+        return "a role must be 1 to 64 letters, digits, - or _, and start with a letter or digit"
+    return "" if not _RESERVED.fullmatch(role) else "a role must not be a name that Windows reserves"
+
+
+def pattern_fault(pattern: str) -> str:
+    """Return what is wrong with an output pattern, whatever its placeholders stand for; empty if nothing is."""
+    for found in _PLACEHOLDER.finditer(pattern):
+        if found[1] not in PLACEHOLDERS:
+            return f"unknown placeholder {{{found[1]}}}; there are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}"
+    plain = _PLACEHOLDER.sub("x", pattern)
+    if "{" in plain or "}" in plain:
+        return "has a brace without its partner"
+    return path_fault(plain)
+
+
+def path_fault(path: str) -> str:
+    """Return what is wrong with an output path; empty if it is a relative and portable path of a PNG file."""
+    if not path.endswith(".png"):
+        return "must end in .png"
+    if "\\" in path:
+        return "must use / between folders"
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path):
+        return "must be relative to the run folder"
+    if _FORBIDDEN.search(path) or not path.isprintable():
+        return 'must not contain any of < > : " | ? * or unprintable characters'
+    if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH:
+        return f"must be at most {MAX_PATH} bytes long"
+    for part in path.split("/"):
+        fault = _part_fault(part)
+        if fault:
+            return fault
+    return ""
+
+
+def _part_fault(part: str) -> str:
+    if part in ("", ".", ".."):
+        return "must not contain empty parts, . or .."
+    if part == ".png":
+        return "must have a name before .png"
+    if part[-1] in ". " or part[0] == " ":
+        return "must not contain parts that start with a space or end with a dot or space"
+    if _RESERVED.fullmatch(part):
+        return f"must not contain names that Windows reserves (got {part})"
+    return ""
+
+
+def resolve(pattern: str, *, job_id: str, name: str, role: str, seed: int) -> str:
+    """Return an output path: the pattern with its placeholders replaced."""
+    values = {"job_id": job_id, "name": name, "role": role, "seed": str(seed)}
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], pattern)
+
+
+def collision(paths: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the first two keys whose paths cannot both exist on every file system; None if all can.
+
+    Two paths collide if they are equal but for case or Unicode form, or if one is a folder of the other.
+    """
+    seen: dict[str, str] = {}
+    for key, path in paths.items():
+        folded = unicodedata.normalize("NFC", path).casefold()
+        for other, first in seen.items():
+            if folded == other or folded.startswith(f"{other}/") or other.startswith(f"{folded}/"):
+                return first, key
+        seen[folded] = key
+    return None

@@ -1,0 +1,163 @@
+"""pydantic's errors in our words: ``upscale.denoise: must be at most 1 (got 1.5)``, with "did you mean".
+
+Not here: where the fields stand in a file; the caller gives a function for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from comfy_runner.errors import Problem
+from comfy_runner.hints import nearest
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.yamltext import Steps, dotted, got
+
+_WORDS: Mapping[str, str] = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "mapping_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "string_unicode": "must be text without lone surrogates",
+    "too_long": "must have at most {max_length} items",
+    "tuple_type": "must be a list",
+}
+"""Words for pydantic's error types; ``{...}`` is filled from the error's context."""
+
+# What people write from habit: names of ComfyUI's inputs and of other programs.
+_HABITS: Mapping[str, str] = {
+    "aspect_ratio": "size.aspect",
+    "cfg_scale": "sampler.cfg",
+    "ckpt": "checkpoint",
+    "ckpt_name": "checkpoint",
+    "guidance": "sampler.cfg",
+    "guidance_scale": "sampler.cfg",
+    "hires": "upscale",
+    "lora": "loras",
+    "model": "checkpoint",
+    "negative": "negative_prompt",
+    "outputs": "output",
+    "parameters": "params",
+    "positive": "prompt",
+    "resolution": "size",
+    "sampler_name": "sampler.name",
+    "scale": "upscale.factor",
+    "scale_by": "upscale.factor",
+    "strength": "upscale.denoise",
+    "upscale_by": "upscale.factor",
+    "upscale_method": "upscale.method",
+    "vae_name": "vae",
+    "workflow": "template",
+}
+
+
+def problems(error: ValidationError, *, place: Callable[[Steps], str]) -> list[Problem]:
+    """Return everything that pydantic found, in the order of the schema's fields; unknown ones come last.
+
+    Args:
+        error: From validating a `Recipe`.
+        place: Returns the place of a field for messages.
+    """
+    return [_problem(detail, place) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, place: Callable[[Steps], str]) -> Problem:
+    path: Steps = detail["loc"]
+    if len(path) == 3 and path[0] == "output":
+        # pydantic adds "[key]" where it means the role itself.
+        path = path[:2]
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind == "missing":
+        return Problem("is missing", place(path))
+    if kind == "extra_forbidden":
+        return Problem("unknown field", place(path), _meant(path))
+    if kind == "recipe":
+        what, hint = str(context["what"]), str(context["hint"])
+        quote = not isinstance(value, Mapping | BaseModel)
+        return Problem(f"{what} (got {got(value)})" if quote else what, place(path), hint)
+    words = _WORDS.get(kind)
+    what = words.format(**context).replace("'", "") if words else detail["msg"][:1].lower() + detail["msg"][1:]
+    return Problem(f"{what} (got {got(value)})", place(path), _way_out(kind, value))
+
+
+def _way_out(kind: str, value: Any) -> str:
+    if value is None:
+        return "give a value, or remove the line"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return "put it in quotes to make it text"
+    if kind in ("int_type", "float_type") and isinstance(value, str) and value.strip().replace(".", "", 1).isdigit():
+        return "remove the quotes"
+    return ""
+
+
+def _meant(path: Steps) -> str:
+    """Return a hint about an unknown key: a field of that name elsewhere, or one that is spelled alike."""
+    parent, key = path[:-1], str(path[-1])
+    siblings = _siblings(parent)
+    known = list(_known(Recipe, ()))
+    # Nearest first: a field below the same parent, then the one that is nested least.
+    elsewhere = sorted(
+        (field for field in known if field[-1] == key), key=lambda field: (field[: len(parent)] != parent, len(field))
+    )
+    if elsewhere:
+        return f"did you mean {dotted(elsewhere[0])}?"
+    longer = next((name for name in siblings if len(key) > 2 and name.startswith(key)), "")
+    if longer:
+        return f"did you mean {dotted((*parent, longer))}?"
+    if key.lower() in _HABITS:
+        return f"did you mean {_HABITS[key.lower()]}?"
+    near = nearest(key, siblings)
+    if near:
+        return f"did you mean {dotted((*parent, near[0]))}?"
+    leaf = nearest(key, [str(field[-1]) for field in known])
+    if leaf:
+        return f"did you mean {dotted(min((field for field in known if field[-1] == leaf[0]), key=len))}?"
+    return f"the fields here are {', '.join(siblings)}" if siblings else ""
+
+
+def _siblings(path: Steps) -> Sequence[str]:
+    model: type[BaseModel] | None = Recipe
+    for step in path:
+        if model is not None and isinstance(step, str) and step in model.model_fields:
+            model = _model(model, step)
+    return list(model.model_fields) if model is not None else []
+
+
+def _known(model: type[BaseModel], path: Steps) -> Iterator[Steps]:
+    for name in model.model_fields:
+        here = (*path, name)
+        yield here
+        inner = _model(model, name)
+        if inner is not None and name != "loras":
+            yield from _known(inner, here)
+
+
+def _model(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """Return the model that a field holds, also as an option or in a list."""
+    pending = [model.model_fields[name].annotation]
+    while pending:
+        annotation = pending.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        pending.extend(getattr(annotation, "__args__", ()))
+    return None

@@ -1,0 +1,165 @@
+"""The recipe's fields: names, types, ranges, defaults and their descriptions. Also as JSON schema, for editors.
+
+What is optional here may still be required by the template that a recipe names; the template decides that.
+
+Not here: where a value stands in a file (`layers`), and what the fields amount to together (`jobs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from comfy_runner.recipe import fields
+from comfy_runner.recipe.fields import fault
+
+_STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+_SIZE_WAYS = (("width", "height"), ("aspect", "megapixels"), ("preset",))
+
+
+class Size(BaseModel):
+    """Size of the original in pixels: width and height, or aspect and megapixels, or a preset."""
+
+    model_config = ConfigDict(
+        **_STRICT,
+        json_schema_extra={"oneOf": [{"required": list(way)} for way in _SIZE_WAYS]},
+    )
+
+    width: fields.Pixels | None = Field(default=None, description="Pixels; ComfyUI floors to multiples of 8.")
+    height: fields.Pixels | None = Field(default=None, description="Pixels; ComfyUI floors to multiples of 8.")
+    aspect: fields.Aspect | None = Field(default=None, description='Width to height, such as "16:9".')
+    megapixels: fields.Megapixels | None = Field(default=None, description="Area in millions of pixels.")
+    preset: fields.Preset | None = Field(default=None, description="A size by name, such as 16:9-exact or sdxl-square.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [way for way in _SIZE_WAYS if any(getattr(self, name) is not None for name in way)]
+        if len(ways) != 1:
+            raise fault("must give width and height, or aspect and megapixels, or preset, and only one of these")
+        lacking = [name for name in ways[0] if getattr(self, name) is None]
+        if lacking:
+            raise fault(f"{lacking[0]} is missing beside {next(name for name in ways[0] if name not in lacking)}")
+        return self
+
+
+class TargetSize(BaseModel):
+    """Size of the upscaled picture in pixels."""
+
+    model_config = _STRICT
+
+    width: fields.Pixels = Field(description="Pixels; ComfyUI floors to multiples of 8.")
+    height: fields.Pixels = Field(description="Pixels; ComfyUI floors to multiples of 8.")
+
+
+class Sampler(BaseModel):
+    """How the first pass samples."""
+
+    model_config = _STRICT
+
+    name: fields.Word = Field(default="dpmpp_2m_sde", description="KSampler's sampler_name; servers differ in theirs.")
+    scheduler: fields.Word = Field(default="karras", description="KSampler's scheduler; servers differ in theirs.")
+    steps: fields.Steps = Field(default=30, description="Steps, 1 to 10000.")
+    cfg: fields.Cfg = Field(default=5.0, description="Guidance, 0 to 100.")
+
+
+class SecondSampler(BaseModel):
+    """How the second pass samples, where it differs from the first."""
+
+    model_config = _STRICT
+
+    name: fields.Word | None = Field(default=None, description="KSampler's sampler_name; as in the first pass if not given.")
+    scheduler: fields.Word | None = Field(default=None, description="KSampler's scheduler; as in the first pass if not given.")
+    steps: fields.Steps | None = Field(default=None, description="Steps, 1 to 10000; as in the first pass if not given.")
+    cfg: fields.Cfg | None = Field(default=None, description="Guidance, 0 to 100; as in the first pass if not given.")
+
+
+class Upscale(BaseModel):
+    """The second pass: how much larger, and how much is painted anew."""
+
+    model_config = ConfigDict(
+        **_STRICT,
+        json_schema_extra={"not": {"required": ["factor", "size"]}},
+    )
+
+    factor: fields.Factor | None = Field(default=None, description="Times the original's size; 2 if no size is given.")
+    size: TargetSize | None = Field(default=None, description="Pixels, instead of factor.")
+    method: fields.Word = Field(default="nearest-exact", description="How the latent is enlarged; servers differ in theirs.")
+    denoise: fields.Denoise = Field(
+        default=0.55, description="How much is painted anew, above 0 and at most 1; below 0.5 an upscaled latent stays blurred."
+    )
+    steps_mode: Literal["full", "scaled"] = Field(
+        default="full", description="full: ComfyUI runs all steps; scaled: round(steps * denoise), as other programs do."
+    )
+    seed: fields.SecondSeed = Field(default="same", description="same as the first pass, next (plus one), or a number.")
+    sampler: SecondSampler = Field(default=SecondSampler(), description="Where the second pass differs from the first.")
+
+    @model_validator(mode="after")
+    def _factor_or_size(self) -> Self:
+        if self.factor is not None and self.size is not None:
+            raise fault("must give factor or size, not both")
+        return self
+
+
+class Lora(BaseModel):
+    """A LoRA and its strengths."""
+
+    model_config = _STRICT
+
+    name: fields.Word = Field(description="File name, as the server lists it.")
+    strength_model: fields.Strength = Field(default=1.0, description="-100 to 100.")
+    strength_clip: fields.Strength | None = Field(default=None, description="-100 to 100; strength_model if not given.")
+
+
+class Recipe(BaseModel):
+    """A comfy_runner recipe. For a field that has no default, null is the same as leaving it out."""
+
+    model_config = _STRICT
+
+    name: fields.Name = Field(default="recipe", description="What the job is called; the file's stem if not given.")
+    extends: fields.Word | None = Field(
+        default=None, description="Another recipe that this one changes: a path relative to this file, or a shipped one's name."
+    )
+    template: fields.Word = Field(default="latent_upscale", description="A shipped template's name, or a path.")
+    checkpoint: fields.Word | None = Field(default=None, description="Checkpoint file, as the server lists it.")
+    vae: fields.Word | None = Field(default=None, description="VAE file; the checkpoint's own if not given.")
+    clip_skip: fields.ClipSkip | None = Field(default=None, description="Stop CLIP at this layer from the end, 1 to 24.")
+    loras: Annotated[tuple[Annotated[Lora, fields.BareLora], ...], Field(strict=False, max_length=100)] = Field(
+        default=(), description="LoRAs, applied in this order; a name alone has strength 1."
+    )
+    prompt: fields.Text | None = Field(default=None, description="What the picture shows.")
+    negative_prompt: fields.Text = Field(default="", description="What it does not show.")
+    seed: fields.Seed = Field(default="random", description="A number from 0 to 2^53-1, or random: drawn once per run.")
+    size: Size = Field(default=Size(width=1024, height=576), description="Size of the original.")
+    sampler: Sampler = Field(default=Sampler(), description="The first pass.")
+    upscale: Upscale = Field(default=Upscale(), description="The second pass.")
+    output: fields.Outputs = Field(
+        default={},
+        description="Where each role's picture goes in the run folder; {job_id}/{role}.png if not given. "
+        "Placeholders: {job_id}, {name}, {role}, {seed}.",
+    )
+    params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a recipe, with titles and descriptions, for editors."""
+    schema = Recipe.model_json_schema()
+    for model in (schema, *schema["$defs"].values()):
+        for prop in model["properties"].values():
+            _without_nulls(prop)
+    loras = schema["properties"]["loras"]
+    loras["items"] = {"anyOf": [{"type": "string", "minLength": 1}, loras["items"]]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "comfy_runner recipe"}
+
+
+def _without_nulls(prop: dict[str, Any]) -> None:
+    """Take away defaults of "not given", which editors would write into the file."""
+    default = prop.get("default", ...)
+    if default is None:
+        del prop["default"]
+    elif isinstance(default, dict):
+        prop["default"] = {name: value for name, value in default.items() if value is not None and value != _NOTHING_GIVEN}
+
+
+_NOTHING_GIVEN = SecondSampler().model_dump()

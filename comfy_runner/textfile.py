@@ -1,0 +1,66 @@
+"""Reading the files that people write, with limits, and naming them in messages.
+
+Not here: what is in them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comfy_runner.errors import InputError
+
+MAX_BYTES = 1 << 20
+"""Largest file that a person writes, in bytes."""
+
+_LONGEST_SHOWN = 300
+
+
+def decode(data: bytes, *, name: str, error: type[InputError] = InputError, most: int = MAX_BYTES) -> str:
+    """Return bytes as text: UTF-8, with or without a byte order mark, at most so many bytes.
+
+    Raises:
+        InputError: (or the `error` given) if they are too many or not UTF-8.
+    """
+    if len(data) > most:
+        raise error(f"must be at most {most} bytes", where=name)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        raise error(
+            f"is not UTF-8 text (got byte 0x{data[fault.start]:02x})",
+            where=f"{name}:{line}",
+            hint="save the file as UTF-8",
+        ) from None
+
+
+def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BYTES) -> str:
+    """Return the text of a file of at most so many bytes.
+
+    Raises:
+        InputError: (or the `error` given) if it cannot be read, is too large or not UTF-8.
+    """
+    name = shown(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise error("no such file", where=name) from None
+    except (OSError, ValueError) as fault:
+        # Windows calls it a lack of permission.
+        if isinstance(fault, IsADirectoryError | PermissionError) and path.is_dir():
+            raise error("is a directory, not a file", where=name) from None
+        reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+        raise error(f"cannot be read ({reason.lower()})", where=name) from None
+    return decode(data, name=name, error=error, most=most)
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages show it: relative to the current directory when inside it, no control characters."""
+    try:
+        text = path.absolute().relative_to(Path.cwd()).as_posix()
+    except (OSError, ValueError):
+        text = str(path)
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[:50]}...{text[50 - _LONGEST_SHOWN :]}"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
