@@ -175,6 +175,7 @@ def run(
         RunFolderError: The run folder cannot be used.
     """
     settings = config or load_config()
+    _refuse_bad_address(server, settings)
     loaded = _load_all(recipes, sets)
     folders = (*templates, *settings.templates)
     path = _run_folder(loaded, out)
@@ -246,6 +247,13 @@ def connect(server: str | None, config: Config, *, say: Callable[[str], None] | 
     found = config.find_server(server)
     url = _local_url(config, say or (lambda _sentence: None)) if found.url == LOCAL else found.url
     return ComfyHttp(parse_address(url, headers=found.headers))
+
+
+def _refuse_bad_address(server: str | None, config: Config) -> None:
+    """A mistyped address is the command line's mistake also where nothing has to be rendered."""
+    url = config.find_server(server).url
+    if url != LOCAL:
+        parse_address(url)
 
 
 def _begin(

@@ -19,7 +19,7 @@ from comfy_runner.workflow.object_info import ObjectInfo
 from comfy_runner.workflow.params import given_params
 from comfy_runner.workflow.pixels import Size, output_sizes
 from comfy_runner.workflow.signature import content_hash
-from comfy_runner.workflow.template import Template, find_template, render
+from comfy_runner.workflow.template import SUFFIX, Template, find_template, render
 
 _NEEDED_IF_USED = ("checkpoint", "prompt")
 SUPERSEDED = "superseded"
@@ -75,7 +75,7 @@ def plan_job(job: Job, *, templates: Sequence[Path] = ()) -> PlannedJob:
         WorkflowError: What was rendered is not a workflow.
     """
     folders = template_folders(job, templates)
-    template = find_template(job.template, folders, where=job.recipe.where("template"))
+    template = _find(job, folders)
     params, wrong = given_params(template.params, job.values["params"])
     problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
     problems += [
@@ -138,6 +138,14 @@ def refuse_clashes(jobs: Sequence[PlannedJob]) -> None:
             if name in owners:
                 raise UsageError(f"{name} is also that of {owners[name]}", where=source, hint="give the recipes different names")
             owners[name] = source
+
+
+def _find(job: Job, folders: Sequence[Path]) -> Template:
+    where = job.recipe.where("template")
+    if "/" not in job.template and not job.template.endswith(SUFFIX):
+        return find_template(job.template, folders, where=where)
+    path = (job.recipe.folder("template") or Path()) / job.template
+    return find_template(path.name.removesuffix(SUFFIX), [path.parent], where=where)
 
 
 def _field(value: str, recipe: Recipe) -> str:
