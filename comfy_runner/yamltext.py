@@ -129,6 +129,11 @@ def dotted(path: Sequence[str | int]) -> str:
     return text
 
 
+def _joined(text: str) -> str:
+    r"""Return text whose surrogate pairs are characters: JSON, which YAML contains, writes an emoji as ``\ud83c\udf32``."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
 def got(value: object) -> str:
     """Return a value as messages quote it: short, on one line, never a secret's worth of text."""
     if value is None:
@@ -292,7 +297,7 @@ class _Builder:
         return key.value
 
     def _scalar(self, event: Event, path: Steps) -> _Node:
-        text: str = getattr(event, "value", "")
+        text = _joined(getattr(event, "value", ""))
         value: Any = text
         if getattr(event, "style", None) is None:
             try:

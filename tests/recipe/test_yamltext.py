@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +293,7 @@ def test_any_text_is_a_document_or_an_input_error(text: str) -> None:
     else:
         problems = ()
     assert all(problem.what and problem.where for problem in problems)
+
+
+def test_an_emoji_written_as_json_writes_it_is_one_character() -> None:
+    assert parse(json.dumps({"prompt": "a \N{EVERGREEN TREE}"}), name="x").value == {"prompt": "a \N{EVERGREEN TREE}"}
