@@ -1,24 +1,27 @@
 """A workflow held against a server's object_info before it is posted: what the server would refuse, or silently run otherwise.
 
 ComfyUI has no dry run. It turns ``"false"`` into true and 64.9 into 64, ignores misspelt optional inputs, and answers 200 where one
-of two outputs is invalid; here all of that is an error, found before anything is rendered.
+of two outputs is invalid; here all of that is an error, found before anything is rendered. What only a node's own code can judge,
+such as whether a file is a model, is left to the server.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from comfy_runner.errors import Note, Problem, WorkflowError
 from comfy_runner.hints import did_you_mean, nearest
 from comfy_runner.workflow.graph import Link, Node, Workflow, as_link
-from comfy_runner.workflow.names import resolve_name
-from comfy_runner.workflow.object_info import InputInfo, NodeInfo, ObjectInfo
+from comfy_runner.workflow.names import candidates
+from comfy_runner.workflow.object_info import InputInfo, NodeInfo, ObjectInfo, type_names
+from comfy_runner.yamltext import got
 
 Locate = Callable[[str, str], str]
 """Tells where a recipe gives the value of (node id, input name): ``file:line: field``, or nothing."""
+
+_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,16 @@ class _Checker:
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
         if known is None:
-            hint = did_you_mean(node.class_type, nearest(node.class_type, self.info.classes))
-            if hint == did_you_mean("", []):
-                hint = "install the node pack that has it, or use another template"
+            close = nearest(node.class_type, self.info.classes)
+            hint = did_you_mean(node.class_type, close) if close else "install the node pack that has it, or use another template"
             self.problem(f'node "{node_id}": {self.info.source} has no node class {node.class_type}', hint)
             return
+        if node.is_output and not known.is_output:
+            what = f"{_place(node_id, node)} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
+            self.problem(what, "give the role to a node that saves, such as SaveImage")
         for name, value in node.inputs.items():
+            if _is_part(name, known.inputs):
+                continue
             if name not in known.inputs:
                 self.unknown_input(node_id, node, known, name)
             elif (link := as_link(value)) is not None:
@@ -95,7 +102,7 @@ class _Checker:
             else:
                 self.check_literal(node_id, node, name, value, known.inputs[name])
         for name, wanted in known.inputs.items():
-            if wanted.required and name not in node.inputs:
+            if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
                 self.missing_input(node_id, node, name, wanted)
 
     def unknown_input(self, node_id: str, node: Node, known: NodeInfo, name: str) -> None:
@@ -103,15 +110,21 @@ class _Checker:
         if known.is_core:
             self.problem(what, did_you_mean(name, known.inputs), at=(node_id, name))
         else:  # some custom nodes take inputs that they do not announce
-            self.notes.append(Note(f"{what}; the server will ignore it or the node will", self.where))
+            self.notes.append(Note(f"{what} that {self.info.source} knows of, and may ignore it", self.where))
 
     def missing_input(self, node_id: str, node: Node, name: str, wanted: InputInfo) -> None:
         place = f"{_place(node_id, node)}, input {name}"
-        if wanted.has_default and not self.info.is_produced(wanted.type):
+        if self.wants_link(wanted):
+            self.problem(f"{place}: required by the server, not given", f"link it to a node's {wanted.type}")
+        elif wanted.has_default:
             self.changes[node_id, name] = wanted.default
-            self.note(f"{place}: not given, so the server's default {wanted.default!r} is used")
+            self.note(f"{place}: not given, so the server's default {got(wanted.default)} is used")
         else:
-            self.problem(f"{place}: required by the server, not given")
+            hint = f"known are {', '.join(map(str, wanted.options[:_LISTED]))}" if wanted.options else ""
+            self.problem(f"{place}: required by the server, not given", hint)
+
+    def wants_link(self, wanted: InputInfo) -> bool:
+        return wanted.types.isdisjoint(("*", "COMBO", *_LITERALS)) and self.info.is_produced(wanted.type)
 
     def check_link(self, node_id: str, node: Node, name: str, link: Link, wanted: InputInfo) -> None:
         source = self.workflow.nodes[link.node]
@@ -120,8 +133,8 @@ class _Checker:
             return  # said where that node is checked
         place = f"{_place(node_id, node)}, input {name}"
         if link.slot >= len(known.outputs):
-            count = len(known.outputs)
-            self.problem(f'{place}: node "{link.node}" ({source.class_type}) has {count} outputs (got index {link.slot})')
+            count = f"{len(known.outputs)} output{'s' if len(known.outputs) != 1 else ''}"
+            self.problem(f'{place}: node "{link.node}" ({source.class_type}) has {count} (got index {link.slot})')
         elif not _types_meet(known.outputs[link.slot], wanted.type):
             given = known.outputs[link.slot]
             fitting = [str(slot) for slot, type_ in enumerate(known.outputs) if _types_meet(type_, wanted.type)]
@@ -129,29 +142,38 @@ class _Checker:
             self.problem(f'{place}: wants {wanted.type} (got {given} from node "{link.node}")', hint)
 
     def check_literal(self, node_id: str, node: Node, name: str, value: Any, wanted: InputInfo) -> None:
+        if isinstance(value, dict) and "__value__" in value:
+            value = value["__value__"]
         if wanted.options is not None:
-            self.check_option(node_id, node, name, value, wanted.options)
-            return
-        what = ""
-        if wanted.type in _EXPECTED:
-            expected, fits = _EXPECTED[wanted.type]
-            what = _range_problem(value, wanted) if fits(value) else f"must be {expected} (got {value!r})"
-        elif self.info.is_produced(wanted.type):
-            what = f"wants a link to a {wanted.type} (got {value!r})"
-        if what:
+            self.check_option(node_id, node, name, value, wanted)
+        elif what := self.literal_problem(value, wanted):
             self.problem(f"{_place(node_id, node)}, input {name}: {what}", at=(node_id, name))
 
-    def check_option(self, node_id: str, node: Node, name: str, value: Any, options: tuple[Any, ...]) -> None:
-        if value in options and type(value) in {type(option) for option in options}:
+    def literal_problem(self, value: Any, wanted: InputInfo) -> str:
+        if self.wants_link(wanted):
+            return f"wants a link to a {wanted.type} (got {got(value)})"
+        kinds = [kind for type_, kind in _LITERALS.items() if type_ in wanted.types]
+        if kinds and not wanted.types & {"*", "COMBO"} and not any(fits(value) for _, fits in kinds):
+            return f"must be {' or '.join(expected for expected, _ in kinds)} (got {got(value)})"
+        return _range_problem(value, wanted)
+
+    def check_option(self, node_id: str, node: Node, name: str, value: Any, wanted: InputInfo) -> None:
+        options = wanted.options or ()
+        if any(value == option and type(value) is type(option) for option in options):
             return
+        if wanted.takes_unlisted and isinstance(value, str) and ("/" in value or value.endswith("]")):
+            return  # LoadImage takes folder/file and "file [output]"
         texts = [option for option in options if isinstance(option, str)]
-        found = resolve_name(value, texts) if isinstance(value, str) else None
+        found = candidates(value, texts) if isinstance(value, str) else []
         place = f"{_place(node_id, node)}, input {name}"
-        if found is not None:
-            self.changes[node_id, name] = found
-            self.note(f"{value!r} is {found!r} on {self.info.source} ({place})", at=(node_id, name))
+        if len(found) == 1:
+            self.changes[node_id, name] = found[0]
+            self.note(f"{got(value)} is {got(found[0])} on {self.info.source} ({place})", at=(node_id, name))
+        elif found:
+            what = f"{got(value)} can be {len(found)} of those that {self.info.source} has ({place})"
+            self.problem(what, f"write one of {', '.join(found[:_LISTED])}", at=(node_id, name))
         else:
-            what = f"{value!r} is not among the {len(options)} that {self.info.source} has ({place})"
+            what = f"{got(value)} is not among the {len(options)} that {self.info.source} has ({place})"
             self.problem(what, did_you_mean(str(value), texts), at=(node_id, name))
 
 
@@ -169,22 +191,28 @@ def _place(node_id: str, node: Node) -> str:
 
 def _types_meet(given: str, wanted: str) -> bool:
     """Return whether a link fits, as ``comfy_execution/validation.py`` decides it: one type in common, or a wildcard."""
-    have = {part.strip() for part in given.split(",")}
-    want = {part.strip() for part in wanted.split(",")}
+    have, want = type_names(given), type_names(wanted)
     # V3 nodes name types such as COMFY_MATCHTYPE_V3, whose meaning only the server knows.
     return bool(have & want) or "*" in have | want or any(part.startswith("COMFY_") for part in have | want)
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_part(name: str, inputs: Mapping[str, InputInfo]) -> bool:
+    """Return whether this belongs to an input that grows: newer servers take ``images.image0`` for their input ``images``."""
+    whole = inputs.get(name.partition(".")[0])
+    return "." in name and whole is not None and whole.type.startswith("COMFY_")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "INT": ("a whole number", _is_integer),
+def _is_whole(value: Any) -> bool:
+    # 512.0 is what a division in a template gives, and what some servers announce as a default.
+    return _is_number(value) and (isinstance(value, int) or value.is_integer())
+
+
+_LITERALS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "INT": ("a whole number", _is_whole),
     "FLOAT": ("a number", _is_number),
     "STRING": ("text", lambda value: isinstance(value, str)),
     "BOOLEAN": ("true or false", lambda value: isinstance(value, bool)),
@@ -192,13 +220,14 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _range_problem(value: Any, wanted: InputInfo) -> str:
-    return next(_range_problems(value, wanted), "")
-
-
-def _range_problems(value: Any, wanted: InputInfo) -> Iterator[str]:
     if not _is_number(value):
-        return
+        return ""
     if wanted.minimum is not None and value < wanted.minimum:
-        yield f"must be at least {wanted.minimum:g} (got {value})"
+        return f"must be at least {_bound(wanted.minimum)} (got {got(value)})"
     if wanted.maximum is not None and value > wanted.maximum:
-        yield f"must be at most {wanted.maximum:g} (got {value})"
+        return f"must be at most {_bound(wanted.maximum)} (got {got(value)})"
+    return ""
+
+
+def _bound(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)

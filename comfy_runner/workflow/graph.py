@@ -6,7 +6,9 @@ a `Workflow` that exists is known to be free of both. What a node's inputs *mean
 
 from __future__ import annotations
 
+import graphlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,6 +16,8 @@ from typing import Any, NamedTuple
 from comfy_runner.errors import Problem, WorkflowError
 
 EXPORT_HINT = "in ComfyUI use Workflow > Export (API) and give that file"
+_DEEPEST = 50
+_LONGEST_SHOWN = 12
 
 
 class Link(NamedTuple):
@@ -42,6 +46,16 @@ class Node:
         """Return the title for people: from ``_meta``, else the class."""
         return str(self.meta.get("title") or self.class_type)
 
+    @property
+    def role(self) -> str:
+        """Return the output role from ``_meta``; empty where there is none."""
+        return str(self.meta.get("role") or "")
+
+    @property
+    def is_output(self) -> bool:
+        """Return whether the node makes a picture to be collected: it has a role, or takes a ``filename_prefix``."""
+        return bool(self.role) or "filename_prefix" in self.inputs
+
     def links(self) -> Iterator[tuple[str, Link]]:
         """Yield the inputs that are links, sorted by name, as ComfyUI's cache walks them."""
         for name in sorted(self.inputs):
@@ -62,14 +76,16 @@ class Workflow:
 
         A role is ``_meta.role``; a node that takes a ``filename_prefix`` and has no role is known by its id.
         """
-        found: dict[str, str] = {}
-        for node_id, node in self.nodes.items():
-            role = node.meta.get("role")
-            if isinstance(role, str) and role:
-                found[role] = node_id
-            elif "filename_prefix" in node.inputs:
-                found[node_id] = node_id
-        return found
+        return {node.role or node_id: node_id for node_id, node in self.nodes.items() if node.is_output}
+
+    def in_order(self) -> list[str]:
+        """Return all node ids, each after those that it links to; always the same for the same graph."""
+        # From the standard library because it does not recurse: the depth of a graph comes from outside.
+        return [
+            *graphlib.TopologicalSorter(
+                {id_: [link.node for _, link in node.links()] for id_, node in self.nodes.items()}
+            ).static_order()
+        ]
 
     def ancestors(self, node_ids: Iterable[str]) -> set[str]:
         """Return these nodes and everything that they depend on."""
@@ -138,10 +154,13 @@ def parse_workflow(data: Any, *, where: str = "") -> Workflow:
         where: The place for error messages.
 
     Raises:
-        WorkflowError: The graph is in the UI format, a node is malformed, a link dangles, or there is a cycle.
+        WorkflowError: The graph is in the UI format, a node is malformed, a link dangles, there is a cycle, or two outputs
+            have one role.
     """
-    if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
-        data = data["prompt"]
+    wrapped = data.get("prompt") if isinstance(data, dict) else None
+    # A node may be called "prompt" too, and may be malformed.
+    if isinstance(wrapped, dict) and not {"class_type", "inputs"} & wrapped.keys():
+        data = wrapped
     if not isinstance(data, dict):
         raise WorkflowError(f"a workflow is a JSON object of nodes (got {_kind(data)})", where=where)
     if isinstance(data.get("nodes"), list) and ("links" in data or "last_node_id" in data):
@@ -166,8 +185,13 @@ def _node_problems(node_id: str, node: Any, data: Mapping[str, Any], where: str)
         return
     if not isinstance(node.get("class_type"), str) or not node["class_type"]:
         yield Problem(f"{place}: has no class_type", where)
-    if not isinstance(node.get("_meta") or {}, dict):
-        yield Problem(f"{place}: _meta must be an object (got {_kind(node['_meta'])})", where)
+    meta = node.get("_meta") or {}
+    if not isinstance(meta, dict):
+        yield Problem(f"{place}: _meta must be an object (got {_kind(meta)})", where)
+    elif not isinstance(meta.get("role") or "", str):
+        yield Problem(f"{place}: a role must be text (got {_kind(meta['role'])})", where)
+    elif reason := _literal_problem(meta):
+        yield Problem(f"{place}, _meta: {reason}", where)
     inputs = node.get("inputs")
     if not isinstance(inputs, dict):
         yield Problem(f'{place}: has no "inputs" object; ComfyUI dies of such a node', where, 'write "inputs": {}')
@@ -185,34 +209,34 @@ def _node_problems(node_id: str, node: Any, data: Mapping[str, Any], where: str)
                 where,
                 'a literal list is written {"__value__": […]}',
             )
+        elif reason := _literal_problem(value):
+            yield Problem(f"{place}, input {name}: {reason}", where)
+
+
+def _literal_problem(value: Any, depth: int = 0) -> str:
+    """Return why a literal cannot be sent as JSON, or hashed; empty where it can."""
+    if depth > _DEEPEST:
+        return f"must be nested at most {_DEEPEST} deep"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite number (got {value})"
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, (_literal_problem(item, depth + 1) for item in items)), "")
 
 
 def _refuse_cycles(workflow: Workflow, where: str) -> None:
-    done: set[str] = set()
-    for start in workflow.nodes:
-        path: list[str] = []
-        # (node, True) on the way down, (node, False) on the way up; no recursion, since depth comes from outside
-        stack = [(start, True)]
-        while stack:
-            node_id, down = stack.pop()
-            if not down:
-                path.pop()
-                done.add(node_id)
-                continue
-            if node_id in path:
-                cycle = " -> ".join([*path[path.index(node_id) :], node_id])
-                raise WorkflowError(f"the workflow has a cycle: {cycle}", where=where)
-            if node_id not in done:
-                path.append(node_id)
-                stack.append((node_id, False))
-                stack.extend((link.node, True) for _, link in workflow.nodes[node_id].links())
+    try:
+        workflow.in_order()
+    except graphlib.CycleError as error:
+        cycle: list[str] = error.args[1]
+        shown = cycle if len(cycle) <= _LONGEST_SHOWN else [*cycle[: _LONGEST_SHOWN - 1], "…", cycle[-1]]
+        raise WorkflowError(f"the workflow has a cycle: {' -> '.join(shown)}", where=where) from None
 
 
 def _refuse_shared_roles(workflow: Workflow, where: str) -> None:
     owners: dict[str, str] = {}
     for node_id, node in workflow.nodes.items():
-        role = node.meta.get("role")
-        if isinstance(role, str) and owners.setdefault(role, node_id) != node_id:
+        role = node.role or node_id
+        if node.is_output and owners.setdefault(role, node_id) != node_id:
             raise WorkflowError(f'nodes "{owners[role]}" and "{node_id}" both have the role "{role}"', where=where)
 
 

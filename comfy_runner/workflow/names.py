@@ -8,20 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
-def resolve_name(name: str, options: Sequence[str]) -> str | None:
-    """Return the one option that this name means, or None where there is none, or more than one.
+def candidates(name: str, options: Sequence[str]) -> list[str]:
+    """Return the options that this name can mean, by the first of these readings that finds any.
 
-    Tried in this order: exact, whatever the separator, whatever the letter case, the file name alone.
+    The readings: exact, whatever the separator, whatever the letter case, the file name alone.
     """
-    if name in options:
-        return name
-    readings: tuple[Callable[[str], str], ...] = (_separators, _case, _base)
+    readings: tuple[Callable[[str], str], ...] = (str, _separators, _case, _base)
     for reading in readings:
         wanted = reading(name)
-        found = [option for option in options if reading(option) == wanted]
+        found = [option for option in dict.fromkeys(options) if reading(option) == wanted]
         if found:
-            return found[0] if len(found) == 1 else None
-    return None
+            return found
+    return []
 
 
 def _separators(name: str) -> str:

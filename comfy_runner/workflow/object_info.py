@@ -24,6 +24,7 @@ class InputInfo:
         maximum: The largest number, likewise.
         has_default: Whether the server gives a default.
         default: That default.
+        takes_unlisted: Whether the server takes files that it does not list: those in sub-folders of its input folder.
     """
 
     type: str
@@ -33,6 +34,12 @@ class InputInfo:
     maximum: float | None = None
     has_default: bool = False
     default: Any = None
+    takes_unlisted: bool = False
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Return the types one by one."""
+        return type_names(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class ObjectInfo:
             raise WorkflowError(
                 "is not what a ComfyUI answers to /object_info",
                 where=source,
-                hint=f"curl SERVER/object_info > {source}",
+                hint="curl SERVER/object_info > object_info.json",
             )
         self.source = source
         self._data = data
@@ -95,7 +102,12 @@ class ObjectInfo:
             self._produced = frozenset(
                 output for node in self._data.values() if isinstance(node, dict) for output in _outputs(node)
             )
-        return any(part.strip() in self._produced for part in type_.split(","))
+        return not self._produced.isdisjoint(type_names(type_))
+
+
+def type_names(type_: str) -> frozenset[str]:
+    """Return the names in a type such as ``INT,FLOAT``."""
+    return frozenset(part.strip() for part in type_.split(","))
 
 
 def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
@@ -125,14 +137,17 @@ def _input(spec: Any, *, required: bool) -> InputInfo:
     kind = spec[0] if isinstance(spec, list) and spec else "*"
     extra = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
     options = kind if isinstance(kind, list) else extra.get("options") if kind == "COMBO" else None
+    if extra.get("multiselect"):  # the value is a list of options; no core node has one
+        options = None
     return InputInfo(
         type="COMBO" if isinstance(kind, list) else str(kind),
         required=required,
         options=tuple(options) if isinstance(options, list) else None,
         minimum=_number(extra.get("min")),
         maximum=_number(extra.get("max")),
-        has_default="default" in extra,
+        has_default=extra.get("default") is not None,
         default=extra.get("default"),
+        takes_unlisted=any(key.endswith("_upload") and value for key, value in extra.items()),
     )
 
 

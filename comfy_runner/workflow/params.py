@@ -20,6 +20,7 @@ from comfy_runner import yamltext
 from comfy_runner.errors import Problem, TemplateError
 from comfy_runner.hints import did_you_mean
 from comfy_runner.textfile import shown
+from comfy_runner.yamltext import got
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
@@ -61,14 +62,14 @@ class Param:
         """Return what is wrong with a value for this parameter; empty where nothing is."""
         allowed = _TYPES[self.type]
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed and object not in allowed):
-            return f"must be of type {self.type} (got {value!r})"
+            return f"must be of type {self.type} (got {got(value)})"
         if isinstance(value, (int, float)):
             if self.minimum is not None and value < self.minimum:
                 return f"must be at least {self.minimum} (got {value})"
             if self.maximum is not None and value > self.maximum:
                 return f"must be at most {self.maximum} (got {value})"
         if self.choices and value not in self.choices:
-            return f"must be one of {', '.join(map(str, self.choices))} (got {value!r})"
+            return f"must be one of {', '.join(map(str, self.choices))} (got {got(value)})"
         return ""
 
 
@@ -90,7 +91,7 @@ def declared_params(header: str, *, path: Path) -> tuple[str, dict[str, Param] |
     ]
     declared = value.get("params")
     if declared is not None and not isinstance(declared, dict):
-        problems.append(Problem("params must be a mapping", f"{where}:{document.line(('params',))}"))
+        problems.append(Problem(f"params must be a mapping (got {got(declared)})", f"{where}:{document.line(('params',))}"))
     params: dict[str, Param] = {}
     for name, spec in declared.items() if isinstance(declared, dict) else ():
         reasons = list(_declaration_problems(spec))
@@ -98,8 +99,10 @@ def declared_params(header: str, *, path: Path) -> tuple[str, dict[str, Param] |
         problems += [Problem(reason, place) for reason in reasons]
         if not reasons:
             params[name] = _param(name, spec)
-            wrong = "" if params[name].required else params[name].problem(spec["default"])
-            problems += [Problem(f"the default {wrong}", place)] if wrong else []
+            given = [("default", spec["default"])] if "default" in spec else []
+            given += [("choice", choice) for choice in params[name].choices]
+            wrong = [(key, params[name].problem(value)) for key, value in given]
+            problems += [Problem(f"the {key} {reason}", place) for key, reason in wrong if reason]
     if problems:
         raise TemplateError.of(problems)
     return str(value.get("description") or "").strip(), (params if isinstance(declared, dict) else None)
@@ -128,18 +131,19 @@ def given_params(declared: Mapping[str, Param] | None, given: Mapping[str, Any])
 
 def _declaration_problems(spec: Any) -> Iterator[str]:
     if not isinstance(spec, dict):
-        yield "must be a mapping such as {type: number, default: 0.5}"
+        yield f"must be a mapping such as {{type: number, default: 0.5}} (got {got(spec)})"
         return
     for key in spec:
         if key not in _KEYS:
-            yield f"{key}: {did_you_mean(key, _KEYS)}"
-    if spec.get("type") not in _TYPES:
-        yield f"type must be one of {', '.join(_TYPES)} (got {spec.get('type')!r})"
+            yield f"{key} is not a key of a parameter; {did_you_mean(key, _KEYS)}"
+    type_ = spec.get("type")
+    if not isinstance(type_, str) or type_ not in _TYPES:
+        yield f"type must be one of {', '.join(_TYPES)} (got {got(type_)})"
     if not isinstance(spec.get("choices", []), list):
-        yield "choices must be a list"
+        yield f"choices must be a list (got {got(spec['choices'])})"
     for bound in ("min", "max"):
         if bound in spec and (spec.get("type") not in ("integer", "number") or not _is_number(spec[bound])):
-            yield f"{bound} must be a number, of an integer or a number"
+            yield f"{bound} must be a number, and belongs to type integer or number (got {got(spec[bound])})"
 
 
 def _is_number(value: Any) -> bool:

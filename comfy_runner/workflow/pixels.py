@@ -13,6 +13,7 @@ from typing import Any
 from comfy_runner.workflow.graph import Node, Workflow, as_link
 
 _CELL = 8
+_LARGEST = 1 << 20  # no server makes such an edge; up to it, arithmetic is exact
 _DECODE_STEPS = 0.7
 _PASSED_ON = {
     "KSampler": "latent_image",
@@ -69,15 +70,9 @@ def node_work(workflow: Workflow) -> dict[str, float]:
 
 def _sizes(workflow: Workflow) -> dict[str, Size | None]:
     found: dict[str, Size | None] = {}
-    for start in workflow.nodes:
-        stack = [start]
-        while stack:
-            node_id = stack[-1]
-            missing = [link.node for _, link in workflow.nodes[node_id].links() if link.node not in found]
-            if missing:
-                stack.extend(missing)
-            else:
-                found[stack.pop()] = _size(workflow.nodes[node_id], found)
+    for node_id in workflow.in_order():
+        size = _size(workflow.nodes[node_id], found)
+        found[node_id] = size if size and max(size.width, size.height) <= _LARGEST else None
     return found
 
 
@@ -111,11 +106,13 @@ def _size(node: Node, found: Mapping[str, Size | None]) -> Size | None:
 
 def _literal(node: Node) -> Size | None:
     width, height = node.inputs.get("width"), node.inputs.get("height")
-    return Size(width, height) if isinstance(width, int) and isinstance(height, int) and width and height else None
+    if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        return Size(width, height)
+    return None
 
 
 def _scaled(size: Size | None, factor: Any, *, cell: int) -> Size | None:
-    if size is None or not isinstance(factor, (int, float)):
+    if size is None or not isinstance(factor, (int, float)) or not 0 < factor <= _LARGEST:
         return None
     return Size(round(size.width // cell * factor) * cell, round(size.height // cell * factor) * cell)
 

@@ -1,7 +1,7 @@
 """What a node's result, and a whole job, *is*: hashes over class, literals and ancestry.
 
 The rule is that of ComfyUI's own cache (``comfy_execution/caching.py``, ``CacheKeySetInputSignature``): node ids and titles do
-not count, links count as what they lead to.
+not count, links count as what they lead to. ComfyUI tells two equal nodes from one that is used twice; here they are the same.
 """
 
 from __future__ import annotations
@@ -10,22 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from comfy_runner.workflow.graph import Workflow, as_link
+from comfy_runner.workflow.graph import Node, Workflow, as_link
 
 
 def signatures(workflow: Workflow) -> dict[str, str]:
     """Return a hex SHA-256 per node id, equal for two nodes exactly where they compute the same thing."""
     found: dict[str, str] = {}
-    for start in workflow.nodes:
-        stack = [start]
-        while stack:
-            node_id = stack[-1]
-            missing = [link.node for _, link in workflow.nodes[node_id].links() if link.node not in found]
-            if missing:
-                stack.extend(missing)
-            else:
-                stack.pop()
-                found.setdefault(node_id, _sign(workflow, node_id, found))
+    for node_id in workflow.in_order():
+        found[node_id] = _sign(workflow.nodes[node_id], found)
     return found
 
 
@@ -39,8 +31,7 @@ def content_hash(workflow: Workflow) -> str:
     return _digest({role: known[node_id] for role, node_id in bare.outputs.items()})
 
 
-def _sign(workflow: Workflow, node_id: str, found: Mapping[str, str]) -> str:
-    node = workflow.nodes[node_id]
+def _sign(node: Node, found: Mapping[str, str]) -> str:
     inputs = {}
     for name, value in node.inputs.items():
         link = as_link(value)

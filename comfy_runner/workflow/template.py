@@ -27,10 +27,11 @@ from comfy_runner.hints import did_you_mean
 from comfy_runner.textfile import read, shown
 from comfy_runner.workflow.graph import Workflow, parse_workflow
 from comfy_runner.workflow.params import Param, declared_params
+from comfy_runner.yamltext import got
 
 SUFFIX = ".json.j2"
-# They print text as it is, which would let a recipe's text end a JSON string.
-_UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "striptags", "pprint")
+# All but the last print text as it is, which would let a recipe's text end a JSON string; the last makes another job each time.
+_UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "striptags", "pprint", "random")
 _HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
 
 
@@ -112,13 +113,16 @@ def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[P
         except json.JSONDecodeError as error:
             problem = error
         except _DuplicateKey as error:
-            raise TemplateError(f'the key "{error}" is there twice in one object', where=where) from error
+            raise TemplateError(f"the key {got(str(error))} is there twice in one object", where=where) from error
         except RecursionError as error:
             raise TemplateError("the result is nested too deeply", where=where) from error
-    lines = text.splitlines() or [""]
+        except ValueError as error:  # a number of thousands of digits
+            raise TemplateError(f"does not render to JSON: {_said(error)}", where=where) from error
+    line = problem.doc.split("\n")[problem.lineno - 1]
+    start = max(0, problem.colno - 30)
     raise TemplateError(
-        f"does not render to JSON: {problem.msg.lower()} at line {problem.lineno} of the result "
-        f"(got {lines[min(problem.lineno, len(lines)) - 1].strip()[:120]!r})",
+        f"does not render to JSON: {_said(problem.msg)} at line {problem.lineno} of the result "
+        f"(got {got(line[start : start + 60].strip())})",
         where=where,
         hint="{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it",
     )
@@ -129,9 +133,14 @@ def _read(name: str, path: Path) -> Template:
     try:
         uses = meta.find_undeclared_variables(_environment([path.parent], "").parse(source))
     except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(str(error.message), where=f"{shown(path)}:{error.lineno}") from error
+        raise TemplateError(_said(error), where=f"{shown(path)}:{error.lineno}") from error
+    except Exception as error:  # Jinja computes constant expressions, which can raise anything
+        raise _runtime_error(error, where=shown(path)) from error
     header = _HEADER.match(source)
-    description, params = declared_params(header.group(1), path=path) if header else ("", None)
+    description, params = "", None
+    if header:
+        above = "\n" * source.count("\n", 0, header.start(1))  # so that its lines count as those of the file
+        description, params = declared_params(above + header.group(1), path=path)
     sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     return Template(name, path, description, sha256, params, frozenset(uses))
 
@@ -139,28 +148,42 @@ def _read(name: str, path: Path) -> Template:
 def _render_text(template: Template, values: Mapping[str, Any], environment: jinja2.Environment) -> str:
     try:
         return environment.get_template(template.path.name).render(values)
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(str(error.message), where=f"{error.name}:{error.lineno}") from error
-    except jinja2.TemplateNotFound as error:
-        raise TemplateError(f"imports {error.message}, which is not there", where=shown(template.path)) from error
+    except jinja2.TemplateSyntaxError as error:  # in an imported file
+        raise TemplateError(_said(error), where=f"{shown(Path(error.filename or template.path))}:{error.lineno}") from error
     except Exception as error:  # an expression in a template can raise anything
-        where = f"{shown(template.path)}:{_line_of(error, template.path)}"
-        if isinstance(error, jinja2.UndefinedError):
-            hint = "give it in the recipe; a template's free parameters stand under `params:`"
-            raise TemplateError(str(error.message), where=where, hint=hint) from error
-        if isinstance(error, SecurityError):
-            raise TemplateError(f"forbidden in a template: {error}", where=where) from error
-        raise TemplateError(f"{type(error).__name__}: {error}", where=where) from error
+        raise _runtime_error(error, where=_place(error, template.path)) from error
 
 
-def _line_of(error: BaseException, path: Path) -> int:
-    lines = [frame.lineno or 1 for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return lines[-1] if lines else 1
+def _runtime_error(error: Exception, *, where: str) -> TemplateError:
+    if isinstance(error, jinja2.TemplateNotFound):
+        hint = "imported files are looked for beside the template, then in the template folders"
+        return TemplateError(f"imports a file that is not there (got {error.message})", where=where, hint=hint)
+    if isinstance(error, SecurityError):
+        return TemplateError(f"forbidden in a template: {_said(error)}", where=where)
+    if isinstance(error, jinja2.UndefinedError):
+        return TemplateError(
+            _said(error), where=where, hint="give it in the recipe; a template's free parameters stand under `params:`"
+        )
+    return TemplateError(f"{_said(error)} ({type(error).__name__})", where=where)
+
+
+def _said(error: Exception | str) -> str:
+    """Return another library's message in our style."""
+    text = str(error.message if isinstance(error, jinja2.TemplateError) else error).rstrip(".")
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _place(error: Exception, path: Path) -> str:
+    """Return the innermost line of a template that an error comes from; Jinja puts its templates into the traceback."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.endswith(".py") and Path(frame.filename).is_file():
+            return f"{shown(Path(frame.filename))}:{frame.lineno}"
+    return shown(path)
 
 
 def _environment(search: Sequence[Path], source_key: str) -> sandbox.ImmutableSandboxedEnvironment:
     environment = sandbox.ImmutableSandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(search, encoding="utf-8"),
+        loader=jinja2.FileSystemLoader(search, encoding="utf-8-sig"),
         undefined=jinja2.StrictUndefined,
         # Without autoescape the output of a macro, already JSON, would be encoded a second time.
         autoescape=True,
@@ -182,25 +205,36 @@ def _printer(source_key: str) -> Callable[[Any, Any], Markup]:
     def to_json(_context: Any, value: Any) -> Markup:
         if isinstance(value, Markup):  # what a macro has printed
             return value
-        if isinstance(value, jinja2.Undefined):
-            str(value)  # a StrictUndefined raises, naming itself
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        source = getattr(value, "source", None) if source_key else None
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_refuse)
+        source = getattr(value, "_source", None) if source_key else None
         return Markup(f"{{{json.dumps(source_key)}: [{json.dumps(source)}, {text}]}}" if source else text)  # noqa: S704
 
     return to_json
 
 
-class _Text(str):
-    source: str
+def _refuse(value: Any) -> Any:
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # a StrictUndefined raises, naming itself
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
-class _Integer(int):
-    source: str
+# The attribute has an underscore because the sandbox keeps such names from templates.
+class Text(str):
+    """A text that knows its field in the recipe."""
+
+    _source: str
 
 
-class _Number(float):
-    source: str
+class Integer(int):
+    """A whole number that knows its field in the recipe."""
+
+    _source: str
+
+
+class Number(float):
+    """A number that knows its field in the recipe."""
+
+    _source: str
 
 
 def _tagged(value: Any, source: str) -> Any:
@@ -209,10 +243,10 @@ def _tagged(value: Any, source: str) -> Any:
         return {key: _tagged(item, f"{source}.{key}" if source else str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_tagged(item, f"{source}.{index}") for index, item in enumerate(value)]
-    for plain, tagging in ((str, _Text), (int, _Integer), (float, _Number)):
+    for plain, tagging in ((str, Text), (int, Integer), (float, Number)):
         if type(value) is plain:
             leaf = tagging(value)
-            leaf.source = source
+            leaf._source = source
             return leaf
     return value
 
