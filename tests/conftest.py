@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from comfy_runner.comfyui.local import Engine, LocalOptions, LocalServer, setup, start, stop
+from tests.early_2024 import early_2024
 
 say = logging.getLogger("tests.local").info
 
@@ -41,8 +42,20 @@ def local_engine(local_options: LocalOptions) -> Engine:
 def comfyui_server(local_options: LocalOptions, local_engine: Engine) -> Iterator[LocalServer]:
     """A real ComfyUI that belongs to this session alone."""
     assert local_engine.checkpoint is not None
+    yield from _served(local_options)
+
+
+@pytest.fixture(scope="session")
+def early_2024_server(local_options: LocalOptions, local_engine: Engine) -> Iterator[LocalServer]:
+    """A real ComfyUI of early 2024, with the same checkpoint."""
+    checkout = early_2024(local_options)
+    instance = f"{local_options.instance}-early-2024"
+    yield from _served(replace(local_options, instance=instance, comfyui=checkout, python=local_engine.python))
+
+
+def _served(options: LocalOptions) -> Iterator[LocalServer]:
     try:
-        yield start(local_options, say=say)
+        yield start(options, say=say)
     finally:
-        stop(local_options)
-        shutil.rmtree(local_options.folder, ignore_errors=True)
+        stop(options)
+        shutil.rmtree(options.folder, ignore_errors=True)

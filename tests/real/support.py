@@ -1,0 +1,54 @@
+"""The command as a user types it, run against a server, and what it left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+FAST = ("--set", "sampler.steps=4", "--set", "size={width: 128, height: 72}")
+"""A quickstart that takes about a second."""
+
+
+def comfy_runner(*args: str, folder: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``comfy-runner`` in a folder; its exit code must be as said, and no traceback may show."""
+    done = subprocess.run(
+        [sys.executable, "-m", "comfy_runner", *args],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def sidecar(job_folder: Path) -> dict[str, Any]:
+    """Return a job's sidecar."""
+    found: dict[str, Any] = json.loads((job_folder / "job.json").read_text(encoding="utf-8"))
+    return found
+
+
+def pixels(path: Path, *, size: tuple[int, int] | None = None) -> NDArray[np.float64]:
+    """Return a picture as an array of height, width, RGB; scaled to a size in pixels if given."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+        if size is not None:
+            picture = picture.resize(size, Image.Resampling.BOX)
+        return np.asarray(picture, dtype=np.float64)
+
+
+def likeness(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the correlation of two pictures' brightness, 1 for the same composition, about 0 for unrelated ones."""
+    return float(np.corrcoef(first.mean(axis=2).ravel(), second.mean(axis=2).ravel())[0, 1])
