@@ -62,7 +62,7 @@ def parse_frame(text: str | bytes) -> Frame | None:
     try:
         message = json.loads(text)
         return _parse(message["type"], message["data"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
@@ -78,5 +78,6 @@ def _parse(kind: str, data: Any) -> Frame | None:
     if kind == "executing":
         return Ended(prompt_id) if data["node"] is None else Executing(prompt_id, str(data["node"]))
     if kind == "progress":
-        return Stepped(prompt_id, str(data["node"]), int(data["value"]), int(data["max"]))
+        steps = max(0, int(data["max"]))
+        return Stepped(prompt_id, str(data["node"]), min(max(0, int(data["value"])), steps), steps)
     return None

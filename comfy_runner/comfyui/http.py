@@ -6,36 +6,60 @@ redirects an API call is a login page.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
 
 from comfy_runner.comfyui.address import Address
-from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, UsageError
+from comfy_runner.comfyui.deadline import WatchedAdapter, at_most
+from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, UsageError, WorkflowError
 
 _MIB = 1024 * 1024
-_ANSWER_LIMIT = 256 * _MIB
+_ANSWER_LIMIT = 64 * _MIB
+_MOST_VALUES = 4_000_000
 _CHUNK = 256 * 1024
 _SHOWN = 300
+_LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
 
-# Every exception that requests can raise, and what it means here; a subclass means what its nearest parent means.
+# Every exception that requests can raise, and what it means here; one that is new means what its nearest parent means.
 TRANSLATION: dict[type[BaseException], tuple[type[ComfyRunnerError], str]] = {
     requests.exceptions.InvalidURL: (UsageError, "is not a usable URL"),
+    requests.exceptions.MissingSchema: (UsageError, "is not a usable URL"),
+    requests.exceptions.InvalidSchema: (UsageError, "is not a usable URL"),
+    requests.exceptions.URLRequired: (UsageError, "is not a usable URL"),
     requests.exceptions.InvalidHeader: (UsageError, "a header is not valid HTTP"),
+    requests.exceptions.InvalidProxyURL: (UsageError, "the proxy's URL in the environment is not usable"),
     requests.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
     requests.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
     requests.exceptions.ConnectTimeout: (Unreachable, "nobody answered in time"),
     requests.exceptions.ReadTimeout: (Unreachable, "did not answer in time"),
+    requests.exceptions.Timeout: (Unreachable, "did not answer in time"),
     requests.exceptions.ChunkedEncodingError: (Unreachable, "the answer broke off"),
+    requests.exceptions.StreamConsumedError: (Unreachable, "the answer broke off"),
     requests.exceptions.ContentDecodingError: (Unreachable, "the answer is garbled"),
+    requests.exceptions.JSONDecodeError: (Unreachable, "the answer is garbled"),
+    requests.exceptions.InvalidJSONError: (Unreachable, "the answer is garbled"),
     requests.exceptions.ConnectionError: (Unreachable, "nobody answers"),
+    requests.exceptions.RetryError: (Unreachable, "the request failed"),
+    requests.exceptions.TooManyRedirects: (Unreachable, "the request failed"),
+    requests.exceptions.UnrewindableBodyError: (Unreachable, "the request failed"),
+    requests.exceptions.HTTPError: (Unreachable, "the request failed"),
     requests.exceptions.RequestException: (Unreachable, "the request failed"),
+}
+
+
+_UNREACHABLE_HINT = "is ComfyUI running there? `--server local` starts one"
+_HINTS: dict[type[BaseException], str] = {
+    requests.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
+    requests.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
 }
 
 
@@ -54,10 +78,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait: for a connection, and for the next bytes of an answer."""
+    """Seconds to wait: for a connection, for the next bytes of an answer, for a whole answer, and for a whole file."""
 
     connect: float = 5.0
     read: float = 30.0
+    answer: float = 300.0
+    download: float = 3600.0
 
 
 class ComfyHttp:
@@ -71,8 +97,11 @@ class ComfyHttp:
     def __init__(self, address: Address, *, timeouts: Timeouts | None = None) -> None:
         self.address = address
         self._timeouts = timeouts or Timeouts()
-        self._proxies = requests.utils.get_environ_proxies(address.url)
+        self._proxies = {} if _is_loopback(address.url) else requests.utils.get_environ_proxies(address.url)
         self._local = threading.local()
+        if address.insecure:
+            # The user has asked for it and is told so once; urllib3 would say so with every request.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def system_stats(self) -> dict[str, Any]:
         """Return ``GET /system_stats``: versions, devices, memory in bytes.
@@ -82,11 +111,7 @@ class ComfyHttp:
         """
         found = self._get("/system_stats")
         if not isinstance(found, dict) or not isinstance(found.get("system"), dict):
-            raise Unreachable(
-                "answers, but not as a ComfyUI does",
-                where=self.address.url,
-                hint="is this the address of ComfyUI itself?",
-            )
+            raise self._not_comfyui("/system_stats", Answer(200, found))
         return found
 
     def object_info(self) -> Any:
@@ -100,14 +125,20 @@ class ComfyHttp:
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         """Return the history entry of a prompt, or None while it is unknown, pending or running."""
-        found = self._get(f"/history/{prompt_id}")
+        # The id may be the server's own, so it is not to be trusted as a part of a path.
+        found = self._get(f"/history/{quote(prompt_id, safe='')}")
         entry = found.get(prompt_id) if isinstance(found, dict) else None
         return entry if isinstance(entry, dict) else None
+
+    def recent_history(self, most: int) -> dict[str, Any]:
+        """Return the newest history entries by prompt id, at most so many; each holds a whole graph."""
+        found = self._get(f"/history?max_items={most}")
+        return found if isinstance(found, dict) else {}
 
     def submit(
         self, workflow: Mapping[str, Any], *, prompt_id: str, client_id: str, pnginfo: Mapping[str, Any] | None = None
     ) -> Answer:
-        """Queue a workflow with ``POST /prompt`` and return the answer, 200 or 400.
+        """Queue a workflow with ``POST /prompt`` and return the answer: 200 with a ``prompt_id``, or 400 with reasons.
 
         Args:
             workflow: The API-format graph.
@@ -116,8 +147,9 @@ class ComfyHttp:
             pnginfo: Further text chunks for saved PNG files.
 
         Raises:
+            WorkflowError: The workflow cannot be written as JSON.
             ServerRefused: Any other status. The prompt may have been queued all the same.
-            Unreachable: No answer. Likewise.
+            Unreachable: No answer, or not one of ComfyUI. Likewise.
         """
         body = {
             "prompt": workflow,
@@ -125,7 +157,14 @@ class ComfyHttp:
             "client_id": client_id,
             "extra_data": {"extra_pnginfo": dict(pnginfo or {})},
         }
-        return self._post("/prompt", body, also_accept=(400,))
+        answer = self._post("/prompt", body, also_accept=(400,))
+        if not isinstance(answer.body, dict):
+            if answer.status == 400:
+                raise self._refused("/prompt", answer)
+            raise self._not_comfyui("/prompt", answer)
+        if answer.status == 200 and not isinstance(answer.body.get("prompt_id"), str):
+            raise self._not_comfyui("/prompt", answer)
+        return answer
 
     def delete_pending(self, prompt_ids: list[str]) -> None:
         """Take prompts out of the queue; those that run or are unknown are left as they are."""
@@ -152,7 +191,7 @@ class ComfyHttp:
             Unreachable: The connection failed, also in the middle of the file.
         """
         params = {"filename": filename, "subfolder": subfolder, "type": kind}
-        with self._translated("/view"):
+        with self._limited("/view", self._timeouts.download), self._translated("/view"):
             response = self._session.get(
                 self.address.http("/view"), params=params, stream=True, allow_redirects=False, timeout=self._timeout
             )
@@ -166,11 +205,15 @@ class ComfyHttp:
         if answer.status != 200:
             raise self._refused(path, answer)
         if isinstance(answer.body, str):
-            raise Unreachable("answers, but not with JSON", where=self.address.http(path), hint=_not_comfyui(answer.body))
+            raise self._not_comfyui(path, answer)
         return answer.body
 
     def _post(self, path: str, body: Mapping[str, Any], *, also_accept: tuple[int, ...] = ()) -> Answer:
-        answer = self._request("POST", path, json.dumps(body, ensure_ascii=True, allow_nan=False).encode("ascii"))
+        try:
+            data = json.dumps(body, ensure_ascii=True, allow_nan=False).encode("ascii")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise WorkflowError(f"cannot be written as JSON: {error}", where=self.address.http(path)) from error
+        answer = self._request("POST", path, data)
         if answer.status != 200 and answer.status not in also_accept:
             raise self._refused(path, answer)
         return answer
@@ -178,6 +221,7 @@ class ComfyHttp:
     def _request(self, method: str, path: str, data: bytes | None) -> Answer:
         headers = {"Content-Type": "application/json"} if data is not None else {}
         with (
+            self._limited(path, self._timeouts.answer),
             self._translated(path),
             self._session.request(
                 method,
@@ -200,13 +244,28 @@ class ComfyHttp:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, WatchedAdapter())
             # The environment is looked at once, above: per request it costs as much as the request, and netrc
             # would send credentials that nobody asked for.
             session.trust_env = False
             session.proxies.update(self._proxies)
             session.headers.update(self.address.headers)
+            session.params.update(self.address.query)  # type: ignore[union-attr] # a new session's params are a dict
+            session.verify = False if self.address.insecure else self.address.cacert or True
             self._local.session = session
         return session
+
+    @contextmanager
+    def _limited(self, path: str, seconds: float) -> Iterator[None]:
+        with at_most(seconds) as watch:
+            try:
+                yield
+            except Unreachable:
+                if not watch.late:
+                    raise
+            if watch.late:
+                raise Unreachable(f"took longer than {seconds:g} seconds to answer", where=self.address.http(path))
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:
@@ -214,21 +273,41 @@ class ComfyHttp:
             yield
         except requests.exceptions.RequestException as error:
             kind, what = next(TRANSLATION[parent] for parent in type(error).__mro__ if parent in TRANSLATION)
-            hint = "is ComfyUI running there? `--server local` starts one" if kind is Unreachable else ""
-            raise kind(what, where=self.address.http(path), hint=hint) from error
-        except urllib3.exceptions.HTTPError as error:  # while reading a body, requests lets these through
-            raise Unreachable("the answer broke off", where=self.address.http(path)) from error
+            hint = _HINTS.get(type(error), _UNREACHABLE_HINT) if kind is Unreachable else ""
+            # The library's error quotes the URL with its query, which may hold a token.
+            raise kind(what, where=self.address.http(path), hint=hint) from None
+        except urllib3.exceptions.HTTPError:  # while reading a body, requests lets these through
+            raise Unreachable("the answer broke off", where=self.address.http(path)) from None
+        except UnicodeError:  # requests checks the characters of headers and host names only in part
+            raise UsageError("a header or the host's name cannot be sent", where=self.address.url) from None
 
     def _refused(self, path: str, answer: Answer) -> ServerRefused:
         error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=_status_hint(answer))
         error.status = answer.status
         return error
 
+    def _not_comfyui(self, path: str, answer: Answer) -> Unreachable:
+        login = isinstance(answer.body, str) and "<html" in answer.body.lower()
+        hint = _LOGIN_HINT if login else "is this the address of ComfyUI itself?"
+        return Unreachable("answers, but not as a ComfyUI does", where=self.address.http(path), hint=hint)
+
+
+def _is_loopback(url: str) -> bool:
+    # A proxy named in the environment is not meant for this machine, whether or not NO_PROXY says so.
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 def _read(response: requests.Response) -> Any:
     body = response.raw.read(_ANSWER_LIMIT + 1, decode_content=True)
     if len(body) > _ANSWER_LIMIT:
-        raise Unreachable(f"the answer is larger than {_ANSWER_LIMIT // _MIB} MiB", where=response.url)
+        raise Unreachable(f"the answer is larger than {_ANSWER_LIMIT // _MIB} MiB", where=response.url.partition("?")[0])
+    # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
+    if sum(body.count(sign) for sign in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise Unreachable(f"the answer has more than {_MOST_VALUES} values", where=response.url.partition("?")[0])
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -237,11 +316,7 @@ def _read(response: requests.Response) -> Any:
 
 def _status_hint(answer: Answer) -> str:
     if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
-        return "a login page or a proxy is in between: give its headers in the config file"
+        return _LOGIN_HINT
     if answer.status == 413:
         return "the workflow is larger than the server takes: start ComfyUI with a higher --max-upload-size"
     return str(answer.body)[:_SHOWN] if answer.body else ""
-
-
-def _not_comfyui(body: str) -> str:
-    return "a login page or a proxy is in between" if "<html" in body.lower() else "is this the address of ComfyUI itself?"

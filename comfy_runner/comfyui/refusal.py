@@ -53,7 +53,7 @@ def _node_complaints(node_errors: Any) -> Iterator[Complaint]:
             if isinstance(error, dict):
                 extra = error.get("extra_info")
                 name = extra.get("input_name") if isinstance(extra, dict) else ""
-                yield Complaint(str(node_id), str(node.get("class_type") or "?"), str(name or ""), _short(_joined(error)))
+                yield Complaint(_short(node_id), _short(node.get("class_type") or "?"), _short(name or ""), _short(_joined(error)))
 
 
 def _joined(error: dict[str, Any]) -> str:

@@ -60,6 +60,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenInPart:
+    """The server runs only a part of the job, as the caller allows."""
+
+    key: str
+    complaints: tuple[Complaint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The job is gone from the server because we asked for that."""
 
@@ -74,4 +82,4 @@ class Broken:
     error: ComfyRunnerError
 
 
-Report = Submitted | Waiting | CachedNodes | NodeProgress | Finished | Refused | Cancelled | Broken
+Report = Submitted | Waiting | CachedNodes | NodeProgress | Finished | Refused | TakenInPart | Cancelled | Broken

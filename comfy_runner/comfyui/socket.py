@@ -2,7 +2,7 @@
 
 It only reads and enqueues: ComfyUI sends to all its clients in turn, so whoever reads slowly stalls everybody. Every connection
 gets a client id of its own, since a server that still holds an older socket of the same id makes the newer one deaf.
-The only place that knows `websocket`.
+The only place that knows `websocket`. Nothing that happens to a socket is an error here: it is a hint that is missing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import ssl
 import threading
 import uuid
 from collections.abc import Callable
@@ -19,11 +20,23 @@ import websocket
 
 from comfy_runner.comfyui.address import Address
 from comfy_runner.comfyui.frames import Frame, parse_frame
+from comfy_runner.comfyui.patience import Patience
 
-_CONNECT_SECONDS = 5.0
-_SILENCE_SECONDS = 30.0
-"""After this much silence the server is pinged; after as much again without any sign of life the socket is given up."""
-_LONGEST_PAUSE = 15.0
+_FIRST_PAUSE = 0.5
+_REASON_LENGTH = 200
+
+# Every exception that websocket-client can raise, and what it means here.
+REASONS: dict[type[BaseException], str] = {
+    websocket.WebSocketAddressException: "the server's name is not known",
+    websocket.WebSocketBadStatusException: "the server refuses websockets",
+    websocket.WebSocketConnectionClosedException: "the connection was cut",
+    websocket.WebSocketPayloadException: "the server sent what no websocket sends",
+    websocket.WebSocketProtocolException: "the server sent what no websocket sends",
+    websocket.WebSocketProxyException: "the proxy in between refused",
+    websocket.WebSocketTimeoutException: "the server gave no sign of life",
+    websocket.WebSocketException: "the websocket failed",
+    OSError: "nobody answers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,59 +59,68 @@ class EventSocket:
     Args:
         address: The server.
         deliver: Takes each frame, and `SocketUp` and `SocketDown`; must return at once.
+        patience: How long to wait for the server.
     """
 
-    def __init__(self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None]) -> None:
+    def __init__(
+        self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None], *, patience: Patience | None = None
+    ) -> None:
         self._address = address
         self._deliver = deliver
+        self._patience = patience or Patience()
         self._closing = threading.Event()
         self._connection: websocket.WebSocket | None = None
         self._thread = threading.Thread(target=self._run, name=f"socket {address.url}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop reading; returns when the thread has ended."""
+        """Stop reading. The thread ends at once; where it waits for a TCP connection, within `Patience.connect` seconds."""
         self._closing.set()
         connection = self._connection
-        if connection is not None and connection.sock is not None:
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
             # close() would wait for a lock that the reading thread holds; shutting the socket down wakes that thread.
             with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(timeout=_CONNECT_SECONDS)
+                sock.shutdown(socket.SHUT_RDWR)
+        # Until the TCP connection stands there is nothing to wake the thread with, and no reason to wait for it.
+        if sock is not None or connection is None:
+            self._thread.join(timeout=self._patience.connect)
 
     def _run(self) -> None:
         failures = 0
         while not self._closing.is_set():
-            client_id = str(uuid.uuid4())
+            # Frames are bytes until they are parsed: text that is no UTF-8 is a frame to ignore, not a connection to drop.
+            connection = self._connection = websocket.WebSocket(
+                enable_multithread=True, skip_utf8_validation=True, sslopt=_tls(self._address)
+            )
             try:
-                self._connection = self._connect(client_id)
+                self._connect(connection)
                 failures = 0
-                self._deliver(SocketUp(client_id))
-                self._read(self._connection)
+                self._read(connection)
                 reason = "closed by the server"
-            except (websocket.WebSocketException, OSError, ValueError) as error:
-                reason = str(error) or type(error).__name__
+            except Exception as error:  # a server can send anything, and a dead thread would look like a silent server
+                reason = _reason(error)
             finally:
-                if self._connection is not None:
-                    self._connection.shutdown()
-                    self._connection = None
+                self._connection = None
+                connection.shutdown()
             if not self._closing.is_set():
                 self._deliver(SocketDown(reason))
-            self._closing.wait(random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE, 0.5 * 2**failures))  # noqa: S311 - jitter
+            pause = min(self._patience.reconnect, _FIRST_PAUSE * 2**failures)
+            self._closing.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
             failures = min(failures + 1, 10)
 
-    def _connect(self, client_id: str) -> websocket.WebSocket:
-        connection = websocket.WebSocket(enable_multithread=True)
+    def _connect(self, connection: websocket.WebSocket) -> None:
+        client_id = str(uuid.uuid4())
         connection.connect(
             self._address.websocket(client_id),
             header=[f"{name}: {value}" for name, value in self._address.headers.items()],
-            timeout=_CONNECT_SECONDS,
+            timeout=self._patience.connect,
             # ComfyUI refuses a handshake whose Origin is not its own Host, and asks for none.
             suppress_origin=True,
             redirect_limit=0,
         )
-        connection.settimeout(_SILENCE_SECONDS)
-        return connection
+        connection.settimeout(self._patience.silence)
+        self._deliver(SocketUp(client_id))
 
     def _read(self, connection: websocket.WebSocket) -> None:
         silences = 0
@@ -118,3 +140,15 @@ class EventSocket:
                 frame = parse_frame(data)
                 if frame is not None:
                     self._deliver(frame)
+
+
+def _tls(address: Address) -> dict[str, object]:
+    if address.insecure:
+        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
+    return {"ca_certs": address.cacert} if address.cacert else {}
+
+
+def _reason(error: Exception) -> str:
+    kind = next((REASONS[parent] for parent in type(error).__mro__ if parent in REASONS), "the websocket failed")
+    text = " ".join(str(error).split())[:_REASON_LENGTH]
+    return f"{kind}: {text}" if text else kind

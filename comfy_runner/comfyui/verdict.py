@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 _MESSAGE_LENGTH = 600
+_LONGEST = 1000 * 86400 * 366  # milliseconds; more than this is no time that a prompt took
 
 
 class Outcome(Enum):
@@ -90,7 +91,7 @@ def find_in_queue(queue: Mapping[str, Any], prompt_id: str) -> Place | None:
     if any(item[1] == prompt_id for item in running):
         return Place(running=True, ahead=0)
     # The server sends its heap as it lies in memory: only the number tells the order.
-    pending = sorted(_items(queue, "queue_pending"), key=lambda item: float(item[0]))
+    pending = sorted(_items(queue, "queue_pending"), key=lambda item: (item[0], str(item[1])))
     for ahead, item in enumerate(pending):
         if item[1] == prompt_id:
             return Place(running=False, ahead=len(running) + ahead)
@@ -102,21 +103,28 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
     status = entry.get("status")
     status = status if isinstance(status, dict) else {}
     messages = dict(_messages(status))
-    # `status_str` says "error" for an interruption too; the message that was sent last tells them apart.
-    last = next(reversed(messages), "")
-    if last == "execution_interrupted":
-        outcome = Outcome.INTERRUPTED
-    elif last == "execution_error" or status.get("status_str") == "error":
-        outcome = Outcome.FAILED
-    else:
-        outcome = Outcome.SUCCEEDED
+    # `status_str` says "error" for an interruption too, and can be that of an older prompt; the message that was sent last
+    # tells. Servers of early 2024 send none on success.
+    last = next((kind for kind, _ in reversed(list(_messages(status))) if kind in _ENDS), "")
+    outcome = _ENDS.get(last, Outcome.FAILED if status.get("status_str") == "error" else Outcome.SUCCEEDED)
     return Verdict(
         outcome=outcome,
         files=_files(entry.get("outputs")),
-        cached=tuple(str(node) for node in messages.get("execution_cached", {}).get("nodes") or ()),
+        cached=_cached(messages.get("execution_cached", {}).get("nodes")),
         failure=_failure(messages.get("execution_error", {})) if outcome is Outcome.FAILED else None,
         seconds=_seconds(messages, last),
     )
+
+
+_ENDS = {
+    "execution_success": Outcome.SUCCEEDED,
+    "execution_error": Outcome.FAILED,
+    "execution_interrupted": Outcome.INTERRUPTED,
+}
+
+
+def _cached(nodes: Any) -> tuple[str, ...]:
+    return tuple(str(node) for node in nodes) if isinstance(nodes, list) else ()
 
 
 def _items(queue: Mapping[str, Any], key: str) -> Iterator[list[Any]]:
@@ -146,7 +154,7 @@ def _files(outputs: Any) -> dict[str, tuple[ServerFile, ...]]:
 
 
 def _is_file(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("filename"), str)
+    return isinstance(item, dict) and isinstance(item.get("filename"), str) and bool(item["filename"])
 
 
 def _failure(error: Mapping[str, Any]) -> Failure:
@@ -161,4 +169,6 @@ def _failure(error: Mapping[str, Any]) -> Failure:
 
 def _seconds(messages: Mapping[str, Mapping[str, Any]], last: str) -> float | None:
     start, end = messages.get("execution_start", {}).get("timestamp"), messages.get(last, {}).get("timestamp")
-    return (end - start) / 1000 if isinstance(start, (int, float)) and isinstance(end, (int, float)) else None
+    if not isinstance(start, int) or not isinstance(end, int):
+        return None
+    return (end - start) / 1000 if 0 <= end - start < _LONGEST else None

@@ -1,0 +1,48 @@
+"""How long things may take on one server, all in one place; the defaults suit a server across a slow network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds of waiting.
+
+    Attributes:
+        first_socket: For the first websocket before the first job is posted without one.
+        connect: For a websocket's connection and handshake.
+        silence: Without any frame before the server is pinged; after as much again the socket is given up.
+        reconnect: At most, between two attempts to connect.
+        outage: While the server answers nobody, or only with errors, before its jobs are given up.
+        idle: With prompts pending and none running, before its worker counts as dead.
+        queue: Between two looks at ``/queue``, whose answer holds whole graphs.
+        repost: Before each further attempt to post a job that was not taken; the last one is repeated during an outage.
+        poll_shortest: At least, between two looks at a job's history.
+        poll_longest: At most, likewise.
+        poll_fraction: Of a job's age, within those bounds: short jobs lose nothing, long ones cost nothing.
+        poll_with_socket: At least, while a websocket tells when to look.
+    """
+
+    first_socket: float = 3.0
+    connect: float = 5.0
+    silence: float = 30.0
+    reconnect: float = 15.0
+    outage: float = 60.0
+    idle: float = 10.0
+    queue: float = 1.0
+    repost: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
+    poll_shortest: float = 0.01
+    poll_longest: float = 1.0
+    poll_fraction: float = 0.1
+    poll_with_socket: float = 0.2
+
+    def until_next_look(self, age: float, *, told: bool) -> float:
+        """Return the pause before the next look at a job.
+
+        Args:
+            age: Seconds since it was submitted.
+            told: Whether a websocket is expected to tell of its end.
+        """
+        pause = min(self.poll_longest, max(self.poll_shortest, age * self.poll_fraction))
+        return max(pause, self.poll_with_socket) if told else pause

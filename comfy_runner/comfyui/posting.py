@@ -1,0 +1,187 @@
+"""Handing a job to a server exactly once, also when the reply is lost or is an error about a prompt that was queued all the same.
+
+A prompt is never posted again before the server was asked whether it has it: by its id, and on servers that choose ids
+themselves by our client id and the file prefixes in its graph. One attempt at a time; when to try again is the lane's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.refusal import Complaint, complaints
+from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, Unreachable
+
+_RECENT = 50
+"""How many history entries are looked through for a prompt whose id is not known."""
+
+# Somebody between us and ComfyUI answers so while it cannot be reached; a 500 is ComfyUI's own and does not pass.
+_PASSING = (429, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to submit.
+
+    Attributes:
+        key: The caller's name for it.
+        prompt_id: A canonical lower-case UUID.
+        workflow: The API-format graph; file prefixes of its own let it be found again on servers that choose ids themselves.
+        pnginfo: Text chunks for its PNG files.
+        allow_partial: Whether the part that the server takes is to run where it does not take the whole.
+    """
+
+    key: str
+    prompt_id: str
+    workflow: Mapping[str, Any]
+    pnginfo: Mapping[str, Any] = field(default_factory=dict)
+    allow_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The server has the job, or with complaints only a part of it."""
+
+    prompt_id: str
+    client_id: str
+    complaints: tuple[Complaint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The server wants nothing of the job."""
+
+    complaints: tuple[Complaint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Not known to be taken.
+
+    Attributes:
+        error: What was answered last.
+        passing: Whether it may well pass; otherwise a few attempts are enough.
+    """
+
+    error: ServerError
+    passing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """It cannot be posted at all."""
+
+    error: ComfyRunnerError
+
+
+Attempt = Taken | Rejected | Unsettled | Impossible
+
+
+class Posting:
+    """A job on its way to a server.
+
+    Attributes:
+        job: The job.
+        at: Not to be tried before this moment, on the lane's clock.
+        failures: Attempts that settled nothing.
+        failing_since: When the first of them was.
+        cancelling: It is no longer wanted.
+    """
+
+    def __init__(self, job: Submission, at: float) -> None:
+        self.job = job
+        self.at = at
+        self.failures = 0
+        self.failing_since: float | None = None
+        self.cancelling = False
+        self._client_ids: list[str] = []
+        self._doubtful: ServerError | None = None
+
+    @property
+    def posted(self) -> bool:
+        """Return whether the server may have it."""
+        return self._doubtful is not None
+
+    def attempt(self, http: ComfyHttp, client_id: str) -> Attempt | None:
+        """Make one attempt; None says that the server does not have a job that is no longer wanted."""
+        if self._doubtful is not None:
+            try:
+                found = self._find(http)
+            except ServerError as error:
+                return Unsettled(error, passing=True)
+            if found is not None:
+                return found
+            self._doubtful = None
+        return None if self.cancelling else self._post(http, client_id)
+
+    def _post(self, http: ComfyHttp, client_id: str) -> Attempt:
+        job = self.job
+        if client_id not in self._client_ids:
+            self._client_ids.append(client_id)
+        try:
+            answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
+        except (Unreachable, ServerRefused) as error:
+            if isinstance(error, ServerRefused) and error.status < 500 and error.status not in _PASSING:
+                return Impossible(error)
+            self._doubtful = error
+            # Mostly the server has it, or says at once that it does not: asking right away saves a pause.
+            try:
+                found = self._find(http)
+            except ServerError:
+                return Unsettled(error, passing=True)
+            return found or Unsettled(error, passing=not isinstance(error, ServerRefused) or error.status in _PASSING)
+        except ComfyRunnerError as error:
+            return Impossible(error)
+        found_wrong = tuple(complaints(answer.body))
+        if answer.status != 200:
+            return Rejected(found_wrong)
+        return Taken(str(answer.body["prompt_id"]), client_id, found_wrong)
+
+    def _find(self, http: ComfyHttp) -> Taken | None:
+        queue = http.queue()
+        if any(item[1] == self.job.prompt_id for item in _queue_items(queue)) or http.history(self.job.prompt_id) is not None:
+            return Taken(self.job.prompt_id, self._client_ids[-1])
+        prefixes = file_prefixes(self.job.workflow)
+        if not prefixes:
+            return None
+        items = [*_queue_items(queue), *_history_items(http.recent_history(_RECENT))]
+        return find_by_prefixes(items, prefixes, self._client_ids)
+
+
+def file_prefixes(workflow: Any) -> frozenset[str]:
+    """Return the file prefixes under which a graph saves."""
+    nodes = workflow.values() if isinstance(workflow, Mapping) else ()
+    inputs = [node.get("inputs") for node in nodes if isinstance(node, Mapping)]
+    found = [values.get("filename_prefix") for values in inputs if isinstance(values, Mapping)]
+    return frozenset(prefix for prefix in found if isinstance(prefix, str))
+
+
+def find_by_prefixes(items: Iterable[list[Any]], prefixes: frozenset[str], client_ids: Iterable[str]) -> Taken | None:
+    """Find our prompt among items of the queue or the history: the same file prefixes, posted by one of our connections."""
+    ours = set(client_ids)
+    for item in items:
+        extra = item[3] if len(item) > 3 else None
+        client_id = extra.get("client_id") if isinstance(extra, dict) else None
+        # A prefix alone might be that of another day's job: a client id is never used twice.
+        if isinstance(client_id, str) and client_id in ours and file_prefixes(item[2]) == prefixes:
+            return Taken(str(item[1]), client_id)
+    return None
+
+
+def _queue_items(queue: Mapping[str, Any]) -> Iterator[list[Any]]:
+    for key in ("queue_running", "queue_pending"):
+        items = queue.get(key)
+        yield from (item for item in items if _is_item(item)) if isinstance(items, list) else ()
+
+
+def _history_items(history: Mapping[str, Any]) -> Iterator[list[Any]]:
+    for entry in history.values():
+        item = entry.get("prompt") if isinstance(entry, dict) else None
+        if isinstance(item, list) and _is_item(item):
+            yield item
+
+
+def _is_item(item: Any) -> bool:
+    return isinstance(item, list) and len(item) > 2

@@ -1,0 +1,125 @@
+"""Files: what SaveImage writes and what ``/view`` serves, well or badly."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from tests.standin.faults import ViewFault
+from tests.standin.graph import Graph, Made, picture
+from tests.standin.state import State
+
+_SLOW_CHUNK = 2048
+_SLOW_SECONDS = 0.002
+
+
+class SaveError(Exception):
+    """SaveImage refuses a prefix or the disk refuses the name: the prompt fails while it runs."""
+
+
+def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, Any]) -> dict[str, Any]:
+    """Write the pictures of a SaveImage or PreviewImage and return its output, as frames and history tell it."""
+    node = graph[node_id]
+    kind = "temp" if node["class_type"] == "PreviewImage" else "output"
+    prefix = str(node["inputs"].get("filename_prefix", f"ComfyUI_temp_{node_id}"))
+    prefix = prefix.replace("%width%", str(made.width)).replace("%height%", str(made.height))
+    subfolder, stem = posixpath.split(posixpath.normpath(prefix) if prefix else "")
+    root = state.files / kind
+    folder = root / subfolder
+    if not os.path.abspath(folder).startswith(str(root)):  # noqa: PTH100 - as the server compares them
+        raise SaveError("Saving image outside the output folder is not allowed.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return {
+            "images": [
+                _write(state, folder, stem, kind, made, number, _chunks(graph, extra), node_id) for number in range(made.count)
+            ]
+        }
+    except (OSError, ValueError) as error:
+        raise SaveError(str(error)) from error
+
+
+def _write(
+    state: State, folder: Path, stem: str, kind: str, made: Made, number: int, chunks: PngInfo, node_id: str
+) -> dict[str, str]:
+    taken = [int(match[1]) for path in folder.iterdir() if (match := re.match(re.escape(stem) + r"_(\d+)_?", path.name))]
+    name = f"{stem}_{max(taken, default=0) + 1:05}_.png"
+    picture(made, number).save(folder / name, pnginfo=chunks, compress_level=1)
+    subfolder = folder.relative_to(state.files / kind).as_posix()
+    subfolder = "" if subfolder == "." else subfolder
+    subfolder = subfolder.replace("/", "\\") if state.windows else subfolder
+    return {"filename": state.output_names.get(node_id, name), "subfolder": subfolder, "type": kind}
+
+
+def _chunks(graph: Graph, extra: dict[str, Any]) -> PngInfo:
+    chunks = PngInfo()
+    chunks.add_text("prompt", json.dumps(graph))
+    for key, value in (extra.get("extra_pnginfo") or {}).items():
+        chunks.add_text(key, json.dumps(value))
+    return chunks
+
+
+async def view(state: State, request: web.Request) -> web.StreamResponse:
+    """Serve ``/view``."""
+    query = request.query
+    name = query.get("filename", "")
+    kind = query.get("type", "output")
+    if not name:
+        return web.Response(status=404)
+    if name.startswith("/") or ".." in name or kind not in ("output", "temp", "input"):
+        return web.Response(status=400)
+    root = state.files / kind
+    subfolder = query.get("subfolder", "")
+    folder = root / (subfolder.replace("\\", "/") if state.windows else subfolder)
+    if not os.path.abspath(folder).startswith(str(root)):  # noqa: PTH100 - as the server compares them
+        return web.Response(status=403)
+    path = folder / posixpath.basename(name)
+    if "\0" in str(path) or len(path.name) > 255 or not path.is_file():
+        return web.Response(status=404)
+    if state.view_fault is not None and state.view_fault_times:
+        state.view_fault_times -= 1
+        return await _badly(state.view_fault, path.read_bytes(), request)
+    return web.FileResponse(path, headers={"Content-Type": "image/png", "Content-Disposition": f'filename="{path.name}"'})
+
+
+async def _badly(fault: ViewFault, data: bytes, request: web.Request) -> web.StreamResponse:
+    match fault:
+        case ViewFault.HTML:
+            return web.Response(text="<html><body>please log in</body></html>", content_type="text/html")
+        case ViewFault.OTHER_SIZE:
+            return web.Response(body=_png(Image.open(io.BytesIO(data)).resize((24, 16))), content_type="image/png")
+        case ViewFault.FLAT:
+            return web.Response(body=_png(Image.new("RGB", Image.open(io.BytesIO(data)).size)), content_type="image/png")
+        case _:
+            return await _stream(fault, data, request)
+
+
+async def _stream(fault: ViewFault, data: bytes, request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "image/png"})
+    response.content_length = len(data)
+    await response.prepare(request)
+    if fault is ViewFault.TRUNCATED:
+        await response.write(data[: len(data) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+    for start in range(0, len(data), _SLOW_CHUNK):
+        await response.write(data[start : start + _SLOW_CHUNK])
+        await asyncio.sleep(_SLOW_SECONDS)
+    return response
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

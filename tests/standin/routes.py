@@ -1,0 +1,261 @@
+"""The HTTP routes, each also under ``/api``; every request is recorded, and some are answered wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import heapq
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import PurePosixPath
+from typing import Any
+
+from aiohttp import web
+
+from tests.standin.faults import ReplyFault
+from tests.standin.files import view
+from tests.standin.nodes import object_info
+from tests.standin.sockets import publish_status, queue_info, websocket
+from tests.standin.state import Asked, State
+from tests.standin.validation import validate
+
+_TICK = 0.001
+_MAX_UPLOAD = 100 * 1024 * 1024
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(state: State) -> web.Application:
+    """Return the web application of a state."""
+    routes = _Routes(state)
+
+    @web.middleware
+    async def record(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        return await routes.record(request, handler)
+
+    generation = state.generation
+    table: list[tuple[str, str, _Handler]] = [
+        ("GET", "/ws", routes.ws),
+        ("GET", "/prompt", routes.get_prompt),
+        ("POST", "/prompt", routes.post_prompt),
+        ("GET", "/queue", routes.get_queue),
+        ("POST", "/queue", routes.post_queue),
+        ("POST", "/interrupt", routes.interrupt),
+        ("GET", "/history", routes.history),
+        ("GET", "/history/{prompt_id}", routes.history_entry),
+        ("GET", "/view", routes.view),
+        ("POST", "/upload/image", routes.upload),
+        ("GET", "/object_info", routes.object_info),
+        ("GET", "/object_info/{name}", routes.object_info_class),
+        ("GET", "/system_stats", routes.system_stats),
+        ("POST", "/free", routes.free),
+        ("GET", "/login", routes.login),
+    ]
+    if generation.models_routes:
+        table += [("GET", "/models", routes.folders), ("GET", "/models/{folder}", routes.models)]
+    if generation.progress_state:
+        table.append(("GET", "/features", routes.features))
+    app = web.Application(client_max_size=_MAX_UPLOAD, middlewares=[record])
+    for method, path, handler in table:
+        app.router.add_route(method, path, handler)
+        if generation.api_prefix:
+            app.router.add_route(method, f"/api{path}", handler)
+    if generation.jobs_routes:
+        app.router.add_get("/api/jobs", routes.jobs)
+    return app
+
+
+class _Routes:
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def record(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        path = request.path.removeprefix("/api")
+        raw = await request.read() if request.method == "POST" else b""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        at = asyncio.get_running_loop().time()
+        self.state.note(Asked(request.method, path, dict(request.query), _json(raw), headers, at))
+        while (gate := self.state.gate(f"{request.method} {path}")) is not None and gate.reach():
+            await asyncio.sleep(_TICK)
+        if self.state.login_page and path != "/login":
+            return web.Response(status=302, headers={"Location": "/login"})
+        fault = next((fault for fault in self.state.reply_faults if fault.takes(request.method, path)), None)
+        if fault is None:
+            return await handler(request)
+        if fault.handled:
+            await handler(request)
+        return _wrong(fault, request)
+
+    async def ws(self, request: web.Request) -> web.StreamResponse:
+        return await websocket(self.state, request)
+
+    async def view(self, request: web.Request) -> web.StreamResponse:
+        return await view(self.state, request)
+
+    async def login(self, _request: web.Request) -> web.Response:
+        return web.Response(text="<html><form>password</form></html>", content_type="text/html")
+
+    # Prompts
+
+    async def get_prompt(self, _request: web.Request) -> web.Response:
+        return web.json_response(queue_info(self.state))
+
+    async def post_prompt(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        memory, generation = self.state.memory, self.state.generation
+        if "number" in body:
+            number = float(body["number"])
+        else:
+            front = isinstance(body, dict) and body.get("front")
+            number = -memory.counter if front else memory.counter
+            memory.counter += 1
+        if "prompt" not in body:
+            return _refusal("no_prompt", "No prompt provided", "No prompt provided")
+        prompt_id = str(body.get("prompt_id", uuid.uuid4())) if generation.client_prompt_id else str(uuid.uuid4())
+        if generation.uuid_only and not _is_canonical(prompt_id):
+            return _refusal("invalid_prompt_id", "prompt_id must be a UUID", prompt_id)
+        graph = body["prompt"]
+        found = validate(graph, self.info(), generation)
+        extra = dict(body.get("extra_data", {}))
+        if "client_id" in body:
+            extra["client_id"] = body["client_id"]
+        if found.error is not None:
+            return web.json_response({"error": found.error, "node_errors": found.node_errors}, status=400)
+        # Two items of the same number and id are compared by their graphs, which cannot be: a 500, but it is queued.
+        heapq.heappush(memory.pending, (number, prompt_id, graph, extra, found.outputs))
+        publish_status(self.state)
+        return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": found.node_errors})
+
+    async def get_queue(self, _request: web.Request) -> web.Response:
+        memory = self.state.memory
+        return web.json_response({"queue_running": memory.running, "queue_pending": memory.pending})
+
+    async def post_queue(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        pending = self.state.memory.pending
+        if body.get("clear"):
+            pending.clear()
+        for prompt_id in body.get("delete", ()):
+            item = next((item for item in pending if item[1] == prompt_id), None)
+            if item is not None:
+                pending.remove(item)
+                heapq.heapify(pending)
+        publish_status(self.state)
+        return web.Response()
+
+    async def interrupt(self, request: web.Request) -> web.Response:
+        body = _json(await request.read())
+        prompt_id = body.get("prompt_id") if isinstance(body, dict) else None
+        if prompt_id and self.state.generation.targeted_interrupt:
+            running = [item[1] for item in self.state.memory.running]
+            self.state.memory.interrupted = self.state.memory.interrupted or prompt_id in running
+        else:
+            self.state.memory.interrupted = True
+        return web.Response()
+
+    async def free(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.state.memory.free_cache = bool(body.get("free_memory"))
+        return web.Response()
+
+    # History
+
+    async def history(self, request: web.Request) -> web.Response:
+        entries = list(self.state.memory.history.items())
+        if "max_items" in request.query:
+            most = int(request.query["max_items"])
+            start = int(request.query["offset"]) if "offset" in request.query else max(0, len(entries) - most)
+            entries = entries[start : start + most] if most > 0 else []
+        return web.json_response(dict(entries))
+
+    async def history_entry(self, request: web.Request) -> web.Response:
+        prompt_id = request.match_info["prompt_id"]
+        entry = self.state.memory.history.get(prompt_id)
+        return web.json_response({} if entry is None else {prompt_id: entry})
+
+    async def jobs(self, _request: web.Request) -> web.Response:
+        memory = self.state.memory
+        found = [{"id": item[1], "status": "in_progress"} for item in memory.running]
+        found += [{"id": item[1], "status": "pending"} for item in memory.pending]
+        found += [{"id": prompt_id, "status": "completed"} for prompt_id in memory.history]
+        return web.json_response({"jobs": found})
+
+    # What there is
+
+    def info(self) -> dict[str, Any]:
+        separator = "\\" if self.state.windows else "/"
+        models = self.state.models.items()
+        return object_info({folder: [name.replace("/", separator) for name in names] for folder, names in models})
+
+    async def object_info(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.info())
+
+    async def object_info_class(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        found = self.info()
+        return web.json_response({name: found[name]} if name in found else {})
+
+    async def folders(self, _request: web.Request) -> web.Response:
+        return web.json_response(list(self.state.models))
+
+    async def models(self, request: web.Request) -> web.Response:
+        folder = request.match_info["folder"]
+        if folder not in self.state.models:
+            return web.Response(status=404)
+        separator = "\\" if self.state.windows else "/"
+        return web.json_response([name.replace("/", separator) for name in self.state.models[folder]])
+
+    async def features(self, _request: web.Request) -> web.Response:
+        return web.json_response({"supports_preview_metadata": True, "max_upload_size": _MAX_UPLOAD})
+
+    async def system_stats(self, _request: web.Request) -> web.Response:
+        system: dict[str, Any] = {"os": "nt" if self.state.windows else "posix", "python_version": "3.12", "argv": ["main.py"]}
+        if self.state.generation.version:
+            system["comfyui_version"] = self.state.generation.version
+        device = {"name": "stand-in", "type": "cpu", "index": 0, "vram_total": 8 * 2**30, "vram_free": 8 * 2**30}
+        return web.json_response({"system": system, "devices": [device]})
+
+    async def upload(self, request: web.Request) -> web.Response:
+        post = await request.post()
+        image = post.get("image")
+        if not isinstance(image, web.FileField) or not image.filename:
+            return web.Response(status=400)
+        data = image.file.read()
+        folder = self.state.files / "input"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = PurePosixPath(image.filename)
+        path, number = folder / name.name, 0
+        while path.exists() and path.read_bytes() != data and post.get("overwrite") not in ("true", "1"):
+            number += 1
+            path = folder / f"{name.stem} ({number}){name.suffix}"
+        path.write_bytes(data)
+        return web.json_response({"name": path.name, "subfolder": "", "type": "input"})
+
+
+def _wrong(fault: ReplyFault, request: web.Request) -> web.Response:
+    if fault.status is None:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+    headers = {"Location": "/login"} if fault.status in (301, 302, 303, 307) else {}
+    kind = "text/html" if fault.body.startswith("<") else "text/plain"
+    return web.Response(status=fault.status, text=fault.body, headers=headers, content_type=kind)
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return copy.deepcopy(json.loads(raw))
+    except ValueError:
+        return None
+
+
+def _is_canonical(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _refusal(kind: str, message: str, details: str) -> web.Response:
+    error = {"type": kind, "message": message, "details": details, "extra_info": {}}
+    return web.json_response({"error": error, "node_errors": {}}, status=400)

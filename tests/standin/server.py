@@ -1,0 +1,114 @@
+"""Serving a `State`: a thread with an event loop, a free port on the loopback, and the orders that need that thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from tests.standin.routes import application
+from tests.standin.sockets import send_all
+from tests.standin.state import Memory, State
+from tests.standin.worker import work
+
+_SECONDS = 20.0
+_HOST = "127.0.0.1"
+
+
+class StandIn:
+    """A stand-in that serves while it is entered.
+
+    Attributes:
+        state: All that a test sets and reads.
+        url: Where it serves.
+    """
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state or State()
+        self.url = ""
+        self._port = 0
+        self._ready = threading.Event()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stand-in", daemon=True)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __enter__(self) -> Self:
+        """Start serving."""
+        self._thread.start()
+        assert self._ready.wait(_SECONDS), "the stand-in did not start"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop serving and delete its files."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_SECONDS)
+        shutil.rmtree(self.state.files, ignore_errors=True)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.state.files = Path(tempfile.mkdtemp(prefix="standin-")).resolve()
+        for folder in ("output", "temp", "input"):
+            (self.state.files / folder).mkdir()
+        # No waiting for handlers on the way out: the open websockets of a test would make every test a minute long.
+        self._runner = web.AppRunner(application(self.state), access_log=None, shutdown_timeout=0.01)
+        await self._runner.setup()
+        await self._open()
+        self._start_tasks()
+        self.state.obey(self._order)
+        self._ready.set()
+        await self._stopping.wait()
+        await self._stop_tasks()
+        await self._close()
+        await self._runner.cleanup()
+
+    async def _open(self) -> None:
+        self._site = web.TCPSite(self._runner, _HOST, self._port, reuse_address=True)
+        await self._site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://{_HOST}:{self._port}"
+
+    async def _close(self) -> None:
+        if self._site in self._runner.sites:
+            await self._site.stop()
+        server = self._runner.server
+        for connection in list(server.connections) if server is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def _start_tasks(self) -> None:
+        self._tasks = [asyncio.create_task(work(self.state)), asyncio.create_task(send_all(self.state))]
+
+    async def _stop_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _order(self, what: str) -> None:
+        asyncio.run_coroutine_threadsafe(self._carry_out(what), self._loop).result(_SECONDS)
+
+    async def _carry_out(self, what: str) -> None:
+        match what:
+            case "go away":
+                await self._close()
+            case "come back":
+                await self._open()
+            case "drop sockets":
+                while self.state.transports:
+                    self.state.transports.pop().abort()
+            case "deliver":
+                await self.state.outbox.join()
+            case "restart":
+                await self._stop_tasks()
+                await self._close()
+                self.state.memory = Memory()
+                self.state.sockets.clear()
+                await self._open()
+                self._start_tasks()
