@@ -16,7 +16,7 @@ from pathlib import Path
 
 import requests
 
-from comfy_runner import JobFinished, render, run
+from comfy_runner import JobFinished, Policy, render, run
 from comfy_runner.api import connect
 from comfy_runner.config import load_config
 
@@ -67,7 +67,7 @@ def _our_jobs(url: str, count: int, *, in_flight: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         recipes = [_recipe(number) for number in range(count)]
         moments = []
-        with run(recipes, server=url, out=folder, templates=[_TEMPLATES], in_flight=in_flight) as rendering:
+        with run(recipes, server=url, out=folder, templates=[_TEMPLATES], policy=Policy(in_flight=in_flight)) as rendering:
             for event in rendering:
                 if isinstance(event, JobFinished):
                     if event.result.error is not None:

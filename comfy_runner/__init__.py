@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         VerificationError,
         WorkflowError,
     )
+    from comfy_runner.runs.coordinate import Policy
     from comfy_runner.runs.events import (
         Event,
         JobFinished,
@@ -59,6 +60,7 @@ __all__ = [
     "JobWaiting",
     "LocalError",
     "Note",
+    "Policy",
     "Problem",
     "RecipeError",
     "Run",
@@ -85,7 +87,7 @@ _EVENTS = ("Event", "JobFinished", "JobProgressed", "JobResult", "JobSubmitted",
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'comfy_runner' has no attribute {name!r}")
-    room = "api" if name in _API else "runs.events" if name in _EVENTS else "errors"
+    room = "runs.coordinate" if name == "Policy" else "api" if name in _API else "runs.events" if name in _EVENTS else "errors"
     return getattr(importlib.import_module(f"comfy_runner.{room}"), name)
 
 

@@ -20,14 +20,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from comfy_runner.comfyui.address import parse_address
+from comfy_runner.comfyui.address import Address, parse_address
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.config import Config, load_config
+from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import Note, UsageError
+from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.jobs import Job, job
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
 from comfy_runner.recipe.names import slug
-from comfy_runner.runs.coordinate import IN_FLIGHT, Coordinator, Task
+from comfy_runner.runs.coordinate import Coordinator, Policy, Task
 from comfy_runner.runs.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
 from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.plan import PlannedJob, fit_all, plan_job, refuse_clashes
@@ -69,12 +70,15 @@ class Run:
         return self
 
     def __iter__(self) -> Iterator[Event]:
-        """Yield events until the run has ended, the last one a `RunFinished`."""
+        """Yield events until the run has ended, the last one a `RunFinished`; each event is yielded once."""
         while True:
+            ended = not self._thread.is_alive()
             try:
                 # A wait without an end cannot be interrupted from the keyboard on Windows.
-                event = self._events.get(timeout=0.5)
+                event = self._events.get(timeout=0 if ended else 0.5)
             except queue.Empty:
+                if ended:
+                    return
                 continue
             if isinstance(event, BaseException):
                 raise event
@@ -123,12 +127,11 @@ class Run:
         try:
             rendered = self._coordinator.run() if self._coordinator else {}
             self._results = tuple(rendered.get(planned.job_id) or self._was_done(planned) for planned in self._jobs)
-            self._events.put(RunFinished(self._results))
         except BaseException as error:  # it must reach the caller's thread, whatever it is
             self._failure = error
-            self._events.put(error)
-        finally:
-            self._lock.close()
+        # First of all, so that who sees the last event can use the folder again.
+        self._lock.close()
+        self._events.put(self._failure or RunFinished(self._results or ()))
 
     def _was_done(self, planned: PlannedJob) -> JobResult:
         sidecar = self._lock.sidecar(planned.job_id)
@@ -140,13 +143,12 @@ class Run:
 def run(
     recipes: Sequence[Source],
     *,
-    server: str | None = None,
+    server: str | ServerConfig | None = None,
     out: Path | str | None = None,
     sets: Sequence[str] = (),
     templates: Sequence[Path] = (),
     force: bool = False,
-    websocket: bool = True,
-    in_flight: int = IN_FLIGHT,
+    policy: Policy | None = None,
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
@@ -156,13 +158,12 @@ def run(
 
     Args:
         recipes: At least one.
-        server: A URL, a name from the config file, or ``local``; None for the configured one.
+        server: A URL, a name from the config file, ``local``, or all about a server; None for the configured one.
         out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         templates: Folders that are searched for templates first.
         force: Whether to render jobs that are done already, too.
-        websocket: Whether to listen on the websocket; results are the same without, progress is not shown.
-        in_flight: How many jobs the server holds at a time, at least 1.
+        policy: How to treat the server: time limits, jobs in flight, partial jobs; None for the usual.
         config: Settings; None for the user's own.
         say: Takes sentences about slow preparations, such as setting up the local ComfyUI.
 
@@ -174,13 +175,19 @@ def run(
         ServerError: The server cannot be used.
         RunFolderError: The run folder cannot be used.
     """
+    policy = policy or Policy()
+    if policy.in_flight < 1:
+        raise UsageError(f"in_flight must be at least 1 (got {policy.in_flight})")
     settings = config or load_config()
     _refuse_bad_address(server, settings)
     loaded = _load_all(recipes, sets)
     folders = (*templates, *settings.templates)
     path = _run_folder(loaded, out)
     # Once with any seed, so that a mistake costs nothing, not even an empty folder.
-    planned = [plan_job(job(recipe, seed=0 if recipe.needs_seed else None), templates=folders) for recipe in loaded]
+    planned = [
+        plan_job(job(recipe, seed=MAX_SEED - number if recipe.needs_seed else None), templates=folders)
+        for number, recipe in enumerate(loaded)
+    ]
     refuse_clashes(planned)
     folder = RunFolder(path)
     try:
@@ -188,25 +195,26 @@ def run(
             plan_job(_seeded(recipe, folder), templates=folders) if recipe.needs_seed else known
             for recipe, known in zip(loaded, planned, strict=True)
         ]
-        return _begin(jobs, folder, settings, server=server, force=force, websocket=websocket, in_flight=in_flight, say=say)
+        refuse_clashes(jobs)
+        return _begin(jobs, folder, settings, server=server, force=force, policy=policy, say=say)
     except BaseException:
         folder.close()
         raise
 
 
 def render(recipe: Source, *, sets: Sequence[str] = (), templates: Sequence[Path] = (), config: Config | None = None) -> Workflow:
-    """Return the workflow of a recipe, without any server; a random seed is drawn.
+    """Return the workflow of a recipe, without any server; a seed that is yet to be drawn is 0.
 
     Raises:
         InputError: The recipe or its template is wrong.
     """
-    return _planned(recipe, sets=sets, templates=templates, config=config).workflow
+    return _planned(_load(recipe, sets), templates=templates, config=config or load_config()).workflow
 
 
 def validate(
     recipes: Sequence[Source],
     *,
-    server: str | None = None,
+    server: str | ServerConfig | None = None,
     object_info: Path | None = None,
     sets: Sequence[str] = (),
     templates: Sequence[Path] = (),
@@ -229,7 +237,7 @@ def validate(
         ServerError: The server cannot be asked.
     """
     settings = config or load_config()
-    planned = [_planned(recipe, sets=sets, templates=templates, config=settings) for recipe in recipes]
+    planned = [_planned(loaded, templates=templates, config=settings) for loaded in _load_all(recipes, sets)]
     if object_info is not None:
         planned = fit_all(planned, _saved_object_info(object_info))
     elif server is not None:
@@ -238,22 +246,36 @@ def validate(
     return tuple(note for known in planned for note in known.notes)
 
 
-def connect(server: str | None, config: Config, *, say: Callable[[str], None] | None = None) -> ComfyHttp:
+def connect(server: str | ServerConfig | None, config: Config, *, say: Callable[[str], None] | None = None) -> ComfyHttp:
     """Return a client for a server that is known to answer; ``local`` is set up and started when needed.
 
     Raises:
         ServerError: It does not answer, or is no ComfyUI.
     """
     found = config.find_server(server)
-    url = _local_url(config, say or (lambda _sentence: None)) if found.url == LOCAL else found.url
-    return ComfyHttp(parse_address(url, headers=found.headers))
+    if found.url == LOCAL:
+        return ComfyHttp(parse_address(_local_url(config, say or (lambda _sentence: None))))
+    return ComfyHttp(_address(found))
 
 
-def _refuse_bad_address(server: str | None, config: Config) -> None:
+def _address(server: ServerConfig) -> Address:
+    cacert = server.cacert
+    if cacert is not None and not cacert.is_file():
+        raise UsageError("no such file", where=str(cacert), hint="--cacert takes the file of a certificate in PEM format")
+    return parse_address(
+        server.url,
+        headers=server.headers,
+        query=server.query,
+        cacert=str(cacert or ""),
+        insecure=server.insecure,
+    )
+
+
+def _refuse_bad_address(server: str | ServerConfig | None, config: Config) -> None:
     """A mistyped address is the command line's mistake also where nothing has to be rendered."""
-    url = config.find_server(server).url
-    if url != LOCAL:
-        parse_address(url)
+    found = config.find_server(server)
+    if found.url != LOCAL:
+        _address(found)
 
 
 def _begin(
@@ -261,29 +283,29 @@ def _begin(
     folder: RunFolder,
     config: Config,
     *,
-    server: str | None,
+    server: str | ServerConfig | None,
     force: bool,
-    websocket: bool,
-    in_flight: int,
+    policy: Policy,
     say: Callable[[str], None] | None,
 ) -> Run:
-    standing = {known.job_id: {} if force else folder.standing(known) for known in jobs}
-    todo = [known for known in jobs if len(standing[known.job_id]) < len(known.outputs)]
+    # Also where everything is rendered again: a damaged sidecar has to show before, not after.
+    found = {known.job_id: folder.standing(known) for known in jobs}
+    standing = {} if force else found
+    todo = [known for known in jobs if len(standing.get(known.job_id, ())) < len(known.outputs)]
     http = connect(server, config, say=say) if todo else None
     about: dict[str, str] = {}
     if http is not None:
         about = _about(http)
-        todo = fit_all(todo, ObjectInfo(http.object_info(), source=http.address.url))
+        info = ObjectInfo(http.object_info(), source=http.address.url)
+        todo = fit_all(todo, info, allow_partial=policy.allow_partial)
     notes = dict.fromkeys(note for known in (*jobs, *todo) for note in known.notes)
     started = RunStarted(
         folder.path, about.get("url", ""), tuple(known.job_id for known in jobs), len(jobs) - len(todo), tuple(notes)
     )
     rendering = Run(folder, jobs, None, started)
     if http is not None:
-        tasks = [Task(known, standing[known.job_id]) for known in todo]
-        rendering.attach(
-            Coordinator(folder, tasks, http=http, server=about, emit=rendering.emit, with_socket=websocket, in_flight=in_flight)
-        )
+        tasks = [Task(known, standing.get(known.job_id, {})) for known in todo]
+        rendering.attach(Coordinator(folder, tasks, http=http, server=about, emit=rendering.emit, policy=policy))
     return rendering.start()
 
 
@@ -320,11 +342,8 @@ def _saved_object_info(path: Path) -> ObjectInfo:
     return ObjectInfo(_read_json(path), source=shown(path))
 
 
-def _planned(recipe: Source, *, sets: Sequence[str], templates: Sequence[Path], config: Config | None) -> PlannedJob:
-    settings = config or load_config()
-    loaded = _load(recipe, sets)
-    made: Job = job(loaded, seed=0 if loaded.needs_seed else None)
-    return plan_job(made, templates=(*templates, *settings.templates))
+def _planned(recipe: LoadedRecipe, *, templates: Sequence[Path], config: Config) -> PlannedJob:
+    return plan_job(job(recipe, seed=0 if recipe.needs_seed else None), templates=(*templates, *config.templates))
 
 
 def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
+from typing import BinaryIO
+
+_LONGEST_STEM = 50
+
+
+def open_beside(path: Path) -> tuple[BinaryIO, Path]:
+    """Open a new file in a path's folder, hidden, to be renamed to that path once it is whole.
+
+    Unlike the files of `tempfile`, it can be read by all whom the user's umask lets read.
+
+    Raises:
+        OSError: The folder is not there or cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem[:_LONGEST_STEM]}.{secrets.token_hex(8)}.part")
+    return temporary.open("xb"), temporary
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -14,13 +29,13 @@ def write_atomically(path: Path, data: bytes) -> None:
         OSError: The folder cannot be written, or the disk is full; the old file is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    file, temporary = open_beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

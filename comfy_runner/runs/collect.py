@@ -10,9 +10,8 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -20,14 +19,19 @@ from comfy_runner import __version__
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.verdict import ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, VerificationError
+from comfy_runner.files import open_beside
 from comfy_runner.runs.folder import RunFolder, folder_errors
 from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
 from comfy_runner.runs.plan import PlannedJob
 from comfy_runner.runs.sidecar import FileRecord, Sidecar, repeatable
 from comfy_runner.workflow.graph import Workflow
+from comfy_runner.workflow.pixels import Size
 
 _ATTEMPTS = 3
+_MIB = 1024 * 1024
+_LONGEST_FILE = 4096 * _MIB  # where its size in pixels was not planned; it may be a video
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
+_OURS = ("job.json", "run.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mappi
         RunFolderError: The folder cannot be written. Nothing that was in place is lost.
     """
     downloads: dict[str, list[_Download]] = {}
-    errors: list[ComfyRunnerError] = []
+    wrong: dict[str, list[ComfyRunnerError]] = {}
     try:
         for role, node_id in finish.workflow.outputs.items():
             for number, file in enumerate(finish.verdict.files.get(node_id, ())):
@@ -90,19 +94,24 @@ def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mappi
                 if got is not None:
                     downloads.setdefault(role, []).append(got)
                 if error is not None:
-                    errors.append(error)
+                    wrong.setdefault(role, []).append(error)
         if downloads:
             _place(folder, finish, downloads)
     finally:
         for download in (download for found in downloads.values() for download in found):
             download.temporary.unlink(missing_ok=True)
-    files = {**finish.standing, **{role: tuple(item.record for item in found) for role, found in downloads.items()}}
-    missing = [role for role in finish.planned.outputs if role not in files]
-    if missing and not reason and not errors:
+    files = dict(finish.standing)
+    for role, found in downloads.items():
+        # One bad picture spoils its role: what a role consists of is made together.
+        problem = str(wrong[role][0]) if role in wrong else ""
+        files[role] = tuple(replace(item.record, problem=problem) for item in found)
+    errors = [error for problems in wrong.values() for error in problems]
+    missing = [role for role in finish.planned.outputs if role not in files and role not in wrong]
+    if missing and not reason:
         hint = "run the same command again; if it stays so, look at the server's log"
         errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=http.address.url, hint=hint))
     if files:
-        complete = not missing and not reason and not errors
+        complete = not reason and not errors
         why = reason or "; ".join(str(error) for error in errors)
         folder.write_sidecar(_sidecar(finish, files, server=server, state="done" if complete else "partial", reason=why))
     return Collected(files, tuple(errors))
@@ -115,42 +124,41 @@ def _fetch(
     path = _path(finish.planned.outputs[role], file, number)
     expected = finish.planned.sizes.get(role)
     may_be_flat = not comes_from_a_model(finish.workflow, node_id)
+    got: _Download | None = None
     problem: ComfyRunnerError | None = None
-    for attempt in range(_ATTEMPTS):
+    for _attempt in range(_ATTEMPTS):
+        if got is not None:
+            got.temporary.unlink()
+        got, problem = None, None
         try:
-            temporary, sha256, length = _download(http, folder.path / path, file)
-        except ServerRefused as error:
-            return None, error
+            got = _download(http, folder, path, file, most=_most_bytes(expected))
+            if PurePosixPath(path).suffix in PICTURE_SUFFIXES:
+                size = verify_picture(got.temporary, expected=expected, may_be_flat=may_be_flat)
+                got = replace(got, record=replace(got.record, width=size.width, height=size.height))
+            break
+        except VerificationError as error:
+            problem = VerificationError(error.problems[0].what, where=path, hint=error.problems[0].hint)
         except ServerError as error:
             problem = error
-            continue
-        width = height = None
-        problem = None
-        if Path(path).suffix in PICTURE_SUFFIXES:
-            try:
-                size = verify_picture(temporary, expected=expected, may_be_flat=may_be_flat)
-                width, height = size.width, size.height
-            except VerificationError as error:
-                problem = VerificationError(error.problems[0].what, where=path, hint=error.problems[0].hint)
-                if attempt + 1 < _ATTEMPTS and "whole picture" in error.problems[0].what:
-                    temporary.unlink()
-                    continue
-        record = FileRecord(path, sha256, length, width, height, f"{file.subfolder}/{file.filename}".lstrip("/"))
-        return _Download(temporary, record), problem
-    return None, problem
+            if isinstance(error, ServerRefused):
+                break
+    return got, problem
 
 
-def _download(http: ComfyHttp, target: Path, file: ServerFile) -> tuple[Path, str, int]:
+def _download(http: ComfyHttp, folder: RunFolder, path: str, file: ServerFile, *, most: int) -> _Download:
+    target = folder.path / path
     digest, length = hashlib.sha256(), 0
     with folder_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=".part")
-    temporary = Path(name)
+        out, temporary = open_beside(target)
     try:
-        with os.fdopen(handle, "wb") as out, http.view(file.filename, subfolder=file.subfolder, kind=file.kind) as chunks:
+        with out, http.view(file.filename, subfolder=file.subfolder, kind=file.kind) as chunks:
             for chunk in chunks:
                 digest.update(chunk)
                 length += len(chunk)
+                if length > most:
+                    what = f"is larger than what was planned can be, {most // _MIB} MiB"
+                    raise VerificationError(what, where=path)
                 with folder_errors(target):
                     out.write(chunk)
             with folder_errors(target):
@@ -160,7 +168,13 @@ def _download(http: ComfyHttp, target: Path, file: ServerFile) -> tuple[Path, st
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    return temporary, digest.hexdigest(), length
+    record = FileRecord(path, digest.hexdigest(), length, None, None, f"{file.subfolder}/{file.filename}".lstrip("/"))
+    return _Download(temporary, record)
+
+
+def _most_bytes(expected: Size | None) -> int:
+    """Return how long a file may be: its bare pixels, four channels of 16 bits each, and what is written beside them."""
+    return _LONGEST_FILE if expected is None else expected.pixels * 8 + 16 * _MIB
 
 
 def _path(planned: str, file: ServerFile, number: int) -> str:
@@ -168,7 +182,8 @@ def _path(planned: str, file: ServerFile, number: int) -> str:
     path = PurePosixPath(planned)
     suffix = PurePosixPath(file.filename).suffix.lower()
     name = path.stem if number == 0 else f"{path.stem}-{number + 1}"
-    return str(path.with_name(name + (suffix if _SUFFIX.fullmatch(suffix) else path.suffix)))
+    fits = _SUFFIX.fullmatch(suffix) and name + suffix not in _OURS
+    return str(path.with_name(name + (suffix if fits else path.suffix)))
 
 
 def _place(folder: RunFolder, finish: Finish, downloads: Mapping[str, list[_Download]]) -> None:
@@ -191,7 +206,7 @@ def _sidecar(
         state=state,
         reason=reason,
         files=files,
-        recipe=repeatable(planned.job),
+        recipe=repeatable(planned.job, planned.template.path),
         workflow=finish.workflow.to_api(),
         template={"name": planned.template.name, "sha256": planned.template.sha256},
         server=dict(server),

@@ -15,7 +15,8 @@ from pathlib import Path
 from comfy_runner import __version__
 from comfy_runner.comfyui.advice import advice
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.lane import Lane, Submission
+from comfy_runner.comfyui.lane import STALL_SECONDS, Lane, Submission
+from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.reports import (
     Broken,
@@ -26,10 +27,20 @@ from comfy_runner.comfyui.reports import (
     Refused,
     Report,
     Submitted,
+    TakenInPart,
     Waiting,
 )
 from comfy_runner.comfyui.verdict import Outcome, Verdict
-from comfy_runner.errors import ComfyRunnerError, Interrupted, JobFailed, JobLost, Problem, ServerError, WorkflowError
+from comfy_runner.errors import (
+    ComfyRunnerError,
+    Interrupted,
+    JobFailed,
+    JobLost,
+    Problem,
+    RunFolderError,
+    ServerError,
+    WorkflowError,
+)
 from comfy_runner.recipe.names import slug
 from comfy_runner.runs.collect import Collected, Finish, collect
 from comfy_runner.runs.events import (
@@ -56,6 +67,27 @@ _CANCEL_SECONDS = 30.0
 _PREFIX_LENGTH = 40
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a run treats its server.
+
+    Attributes:
+        websocket: Whether to listen on the websocket too; results are the same without, progress is not shown.
+        in_flight: How many jobs the server holds at a time, at least 1.
+        stall: Seconds that a running job may show no progress; waiting behind others in the queue is no stall.
+        total: Seconds that a job may take from its submission on, with all waiting; None for no limit.
+        allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
+        patience: All other waiting.
+    """
+
+    websocket: bool = True
+    in_flight: int = IN_FLIGHT
+    stall: float = STALL_SECONDS
+    total: float | None = None
+    allow_partial: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A job that is to be rendered.
@@ -73,8 +105,13 @@ class Task:
 class _Done:
     key: str
     verdict: Verdict
-    collected: Collected | None
+    collected: Collected
     error: ComfyRunnerError | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Crashed:
+    error: BaseException
 
 
 class _Cancel:
@@ -88,6 +125,7 @@ class _Job:
     prompt_id: str
     progress: JobProgress
     state: State = "pending"
+    left_out: tuple[Complaint, ...] = ()
 
 
 class Coordinator:
@@ -99,8 +137,7 @@ class Coordinator:
         http: The server.
         server: URL and versions, for sidecars.
         emit: Takes events; must return at once.
-        with_socket: Whether to listen on the websocket too.
-        in_flight: How many jobs the server holds at a time.
+        policy: How to treat the server.
     """
 
     def __init__(
@@ -111,19 +148,17 @@ class Coordinator:
         http: ComfyHttp,
         server: Mapping[str, str],
         emit: Callable[[Event], None],
-        with_socket: bool = True,
-        in_flight: int = IN_FLIGHT,
+        policy: Policy | None = None,
     ) -> None:
         self._folder, self._http, self._server, self._emit = folder, http, server, emit
         self._jobs = {task.planned.job_id: self._prepared(task) for task in tasks}
         self._backlog = list(reversed(self._jobs))
-        self._in_flight = in_flight
+        self._policy = policy or Policy()
         self._active: set[str] = set()
         self._collecting: set[str] = set()
         self._results: dict[str, JobResult] = {}
-        self._inbox: queue.SimpleQueue[Report | _Done | _Cancel] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Report | _Done | _Crashed | _Cancel] = queue.SimpleQueue()
         self._stopped: ComfyRunnerError | None = None
-        self._with_socket = with_socket
 
     def cancel(self) -> None:
         """Take our jobs back from the server and end the run; may be called from a signal handler."""
@@ -135,13 +170,24 @@ class Coordinator:
 
     def run(self) -> dict[str, JobResult]:
         """Render all jobs and return the result of each by its id."""
-        lane = Lane(self._http, self._inbox.put, with_socket=self._with_socket)
+        policy = self._policy
+        self._finish_what_cannot_go_on()
+        lane = Lane(
+            self._http,
+            self._inbox.put,
+            with_socket=policy.websocket,
+            stall=policy.stall,
+            total=policy.total,
+            patience=policy.patience,
+        )
         with ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="collect") as pool:
             try:
                 self._fill(lane)
                 while self._active or self._collecting:
+                    # An interruption waits for the server only so long; for the files that are on their way it does.
+                    hurries = isinstance(self._stopped, Interrupted) and not self._collecting
                     try:
-                        message = self._inbox.get(timeout=_CANCEL_SECONDS if self._stopped else None)
+                        message = self._inbox.get(timeout=_CANCEL_SECONDS if hurries else None)
                     except queue.Empty:
                         break
                     self._handle(message, lane, pool)
@@ -164,16 +210,24 @@ class Coordinator:
         workflow = workflow.with_prefixes(prefixes)
         return _Job(task, workflow, prompt_id, JobProgress(node_work(workflow)))
 
+    def _finish_what_cannot_go_on(self) -> None:
+        """Jobs whose missing pictures the server cannot make stay as they are."""
+        for key in [key for key in self._backlog if not self._jobs[key].workflow.nodes]:
+            self._backlog.remove(key)
+            job = self._jobs[key]
+            self._finish(JobResult(key, "partial", self._paths(job.task.standing), self._left_out(job)))
+
     def _fill(self, lane: Lane) -> None:
-        while self._backlog and len(self._active) < self._in_flight and self._stopped is None:
+        while self._backlog and len(self._active) < self._policy.in_flight and self._stopped is None:
             key = self._backlog.pop()
             job = self._jobs[key]
             job.state = "submitted"
             self._active.add(key)
             pnginfo = {"comfy_runner": {"version": __version__, "job_id": key, "content_hash": job.task.planned.content_hash}}
-            lane.submit(Submission(key, job.prompt_id, job.workflow.to_api(), pnginfo))
+            workflow = job.workflow.to_api()
+            lane.submit(Submission(key, job.prompt_id, workflow, pnginfo, allow_partial=self._policy.allow_partial))
 
-    def _handle(self, message: Report | _Done | _Cancel, lane: Lane, pool: ThreadPoolExecutor) -> None:
+    def _handle(self, message: Report | _Done | _Crashed | _Cancel, lane: Lane, pool: ThreadPoolExecutor) -> None:
         match message:
             case Submitted(key, prompt_id):
                 self._jobs[key].prompt_id = prompt_id
@@ -190,6 +244,8 @@ class Coordinator:
                 pool.submit(self._collect, key, verdict)
             case Refused(key, complaints):
                 self._end_active(key, "failed", self._refusal(key, complaints))
+            case TakenInPart(key, complaints):
+                self._jobs[key].left_out = complaints
             case Cancelled(key):
                 self._end_active(key, "cancelled", self._stopped)
             case Broken(key, error):
@@ -198,6 +254,8 @@ class Coordinator:
                     self._stopped = error
             case _Done():
                 self._collected(message)
+            case _Crashed(error):
+                raise error
             case _Cancel():
                 if not isinstance(self._stopped, Interrupted):
                     self._stopped = Interrupted("interrupted", hint="run the same command again to go on")
@@ -214,19 +272,21 @@ class Coordinator:
         """Runs beside the coordinator: files are moved here, decisions are made there."""
         job = self._jobs[key]
         error = self._failure(job, verdict)
-        collected = None
         try:
             finish = Finish(job.task.planned, job.workflow, job.prompt_id, verdict, job.task.standing)
             collected = collect(self._http, self._folder, finish, server=self._server, reason=str(error or ""))
-        except ComfyRunnerError as problem:
-            error = problem
-        finally:
             self._inbox.put(_Done(key, verdict, collected, error))
+        except ComfyRunnerError as problem:
+            self._inbox.put(_Done(key, verdict, Collected(job.task.standing, ()), problem))
+        except BaseException as crash:  # a fault of ours; the coordinator's thread takes it to the caller
+            self._inbox.put(_Crashed(crash))
 
     def _collected(self, done: _Done) -> None:
         self._collecting.discard(done.key)
-        files = done.collected.files if done.collected else {}
-        error = done.error or next(iter(done.collected.errors if done.collected else ()), None)
+        files = done.collected.files
+        error = done.error or next(iter(done.collected.errors), None)
+        if isinstance(error, RunFolderError) and self._stopped is None:
+            self._stopped = error  # what could not be kept must not be rendered
         if error is None:
             state: State = "done"
         elif done.verdict.outcome is Outcome.INTERRUPTED and not files:
@@ -259,7 +319,7 @@ class Coordinator:
 
     def _failure(self, job: _Job, verdict: Verdict) -> ComfyRunnerError | None:
         if verdict.outcome is Outcome.SUCCEEDED:
-            return None
+            return self._left_out(job)
         if verdict.outcome is Outcome.INTERRUPTED:
             return self._stopped or JobFailed("was interrupted by somebody", where=job.task.planned.job_id)
         failure = verdict.failure
@@ -269,6 +329,13 @@ class Coordinator:
         title = node.title if node else failure.class_type
         what = f'node "{failure.node}" ({title}, {failure.class_type}) failed: {failure.exception}: {failure.message}'
         return JobFailed(what, where=job.task.planned.job_id, hint=advice(failure))
+
+    def _left_out(self, job: _Job) -> ComfyRunnerError | None:
+        """Return what is missing of a job that was allowed to be partial; None where nothing is."""
+        planned = job.task.planned
+        roles = [role for role in planned.outputs if role not in job.workflow.outputs and role not in job.task.standing]
+        reasons = [*(f"the server would refuse {role}" for role in roles), *map(str, job.left_out)]
+        return JobFailed(f"left out: {'; '.join(reasons)}", where=planned.job_id) if reasons else None
 
     def _refusal(self, key: str, complaints: Sequence[Complaint]) -> ComfyRunnerError:
         planned = self._jobs[key].task.planned

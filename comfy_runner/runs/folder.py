@@ -9,15 +9,16 @@ import errno
 import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import filelock
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.files import write_atomically
+from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.jobs import draw_seed
 from comfy_runner.runs.plan import SUPERSEDED, PlannedJob
-from comfy_runner.runs.sidecar import FileRecord, Sidecar, read_sidecar, sha256_of
+from comfy_runner.runs.sidecar import FORMAT, UNREADABLE, FileRecord, Sidecar, read_sidecar, refuse_newer, sha256_of
 from comfy_runner.textfile import shown
 
 _REASONS = {
@@ -55,7 +56,8 @@ class RunFolder:
         self.path = path
         with folder_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = filelock.FileLock(path / ".lock")
+            # Taken in one thread and released in another, which the default would not do.
+            self._lock = filelock.FileLock(path / ".lock", thread_local=False)
             try:
                 self._lock.acquire(timeout=0)
             except filelock.Timeout as error:
@@ -73,7 +75,7 @@ class RunFolder:
         if name not in seeds:
             seeds[name] = draw_seed()
             with folder_errors(self.path):
-                write_atomically(self._record, (json.dumps({"format": 1, "seeds": seeds}, indent=2) + "\n").encode())
+                write_atomically(self._record, (json.dumps({"format": FORMAT, "seeds": seeds}, indent=2) + "\n").encode())
         return seeds[name]
 
     def sidecar_path(self, job_id: str) -> Path:
@@ -88,7 +90,7 @@ class RunFolder:
     def standing(self, planned: PlannedJob) -> dict[str, tuple[FileRecord, ...]]:
         """Return the files of a job that need not be made again, by output role.
 
-        They are recorded for the very same content, lie where the recipe wants them, and have not been touched since.
+        They are recorded as good for the very same content, lie where the recipe wants them, and have not been touched since.
         """
         sidecar = self.sidecar(planned.job_id)
         if sidecar is None or sidecar.content_hash != planned.content_hash:
@@ -96,7 +98,9 @@ class RunFolder:
         return {
             role: records
             for role, records in sidecar.files.items()
-            if planned.outputs.get(role) == records[0].path and all(self._is_intact(record) for record in records)
+            if role in planned.outputs
+            and _stem(planned.outputs[role]) == _stem(records[0].path)
+            and all(not record.problem and self._is_intact(record) for record in records)
         }
 
     def put_away(self, job_id: str, paths: Iterable[str], *, keep: Collection[str] = ()) -> None:
@@ -138,18 +142,18 @@ class RunFolder:
         return self.path / "run.json"
 
     def _seeds(self) -> dict[str, int]:
+        where = shown(self._record)
         try:
-            with folder_errors(self.path):
-                text = self._record.read_text(encoding="utf-8")
-            seeds = json.loads(text)["seeds"]
-            return {str(name): int(seed) for name, seed in seeds.items()}
-        except RunFolderError:
-            if not self._record.exists():
-                return {}
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            hint = "move it away to have random seeds drawn anew"
-            raise RunFolderError("is damaged", where=shown(self._record), hint=hint) from error
+            with folder_errors(self._record):
+                data = self._record.read_bytes() if self._record.exists() else b'{"format": 1, "seeds": {}}'
+            record = json.loads(data)
+            refuse_newer(record["format"], where)
+            seeds = dict(record["seeds"])
+            if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds.values()):
+                raise ValueError("not a seed")
+        except UNREADABLE as error:
+            raise RunFolderError("is damaged", where=where, hint="move it away to have random seeds drawn anew") from error
+        return seeds
 
     def _is_intact(self, record: FileRecord) -> bool:
         path = self.path / record.path
@@ -165,3 +169,8 @@ class RunFolder:
             number += 1
             shelf = first.with_name(f"{name}-{number}")
         return shelf
+
+
+def _stem(path: str) -> PurePosixPath:
+    """Return a path without its suffix, which is the server's choice."""
+    return PurePosixPath(path).with_suffix("")

@@ -5,6 +5,7 @@ No server is contacted here; what a server says of its nodes is an argument.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from comfy_runner.workflow.template import SUFFIX, Template, find_template, rend
 
 _NEEDED_IF_USED = ("checkpoint", "prompt")
 SUPERSEDED = "superseded"
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +101,29 @@ def plan_job(job: Job, *, templates: Sequence[Path] = ()) -> PlannedJob:
     )
 
 
-def fit(planned: PlannedJob, info: ObjectInfo) -> PlannedJob:
+def fit(planned: PlannedJob, info: ObjectInfo, *, allow_partial: bool = False) -> PlannedJob:
     """Return the job with its graph fitted to one server; what the job *is* stays the same.
+
+    Args:
+        planned: The job.
+        info: What the server says of its nodes.
+        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
 
     Raises:
         WorkflowError: The server would refuse the graph or run it otherwise.
     """
-    checked = check(planned.workflow, info, where=f"template {planned.template.name}", locate=planned.locate)
+    where = f"template {planned.template.name}"
+    checked = check(planned.workflow, info, where=where, locate=planned.locate, allow_partial=allow_partial)
     return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
 
 
-def fit_all(jobs: Sequence[PlannedJob], info: ObjectInfo) -> list[PlannedJob]:
+def fit_all(jobs: Sequence[PlannedJob], info: ObjectInfo, *, allow_partial: bool = False) -> list[PlannedJob]:
     """Fit every job, or raise one error with the problems of all."""
     fitted: list[PlannedJob] = []
     problems: list[Problem] = []
     for planned in jobs:
         try:
-            fitted.append(fit(planned, info))
+            fitted.append(fit(planned, info, allow_partial=allow_partial))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -132,8 +140,6 @@ def refuse_clashes(jobs: Sequence[PlannedJob]) -> None:
     owners: dict[str, str] = {}
     for planned in jobs:
         source = planned.job.recipe.where("name")
-        if planned.job_id == SUPERSEDED:
-            raise RecipeError(f'"{SUPERSEDED}" is the folder of replaced pictures, not a job', where=source, hint="rename it")
         for name in (f"job {planned.job_id}", *(f"file {path.casefold()}" for path in planned.outputs.values())):
             if name in owners:
                 raise UsageError(f"{name} is also that of {owners[name]}", where=source, hint="give the recipes different names")
@@ -157,10 +163,15 @@ def _field(value: str, recipe: Recipe) -> str:
         return f"upscale.size.{last}" if recipe.upscale.size else "upscale.factor"
     if first == "upscale.sampler" and getattr(recipe.upscale.sampler, last, None) is None:
         return f"sampler.{last}"
-    return "seed" if value == "upscale.seed" and not isinstance(recipe.upscale.seed, int) else value
+    if value == "upscale.seed" and not isinstance(recipe.upscale.seed, int):
+        return "seed"
+    return _INDEX.sub(r"[\1]", value)
 
 
 def _outputs(job: Job, workflow: Workflow) -> dict[str, str]:
+    if job.job_id == SUPERSEDED:
+        what = f'"{SUPERSEDED}" is the folder of replaced pictures, not a job'
+        raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")
     paths = {role: job.output_for(role) for role in workflow.outputs}
     seen: dict[str, str] = {}
     for role, path in paths.items():

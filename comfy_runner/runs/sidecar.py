@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +15,16 @@ from typing import Any
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.recipe.jobs import Job
+from comfy_runner.shipped import shipped
 from comfy_runner.textfile import shown
 
 FORMAT = 1
+"""Of the sidecar and of ``run.json``."""
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged JSON file may raise."""
+
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class FileRecord:
         width: In pixels; None where it is not a picture.
         height: Likewise.
         server_name: ``subfolder/filename`` on the server.
+        problem: Why its role has to be made again; empty where it need not.
     """
 
     path: str
@@ -38,6 +47,7 @@ class FileRecord:
     width: int | None
     height: int | None
     server_name: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,9 @@ class Sidecar:
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
-        return (json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=2) + "\n").encode()
+        text = json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=2) + "\n"
+        # A server may say anything, such as half an emoji; as a backslash escape it is JSON again.
+        return text.encode("utf-8", "backslashreplace")
 
 
 def read_sidecar(path: Path) -> Sidecar | None:
@@ -91,31 +103,45 @@ def read_sidecar(path: Path) -> Sidecar | None:
     """
     try:
         data = json.loads(path.read_bytes())
-        if data["format"] > FORMAT:
-            raise RunFolderError(
-                f"was written by a newer comfy_runner (format {data['format']})", where=shown(path), hint="upgrade it"
-            )
-        data.pop("format")
+        refuse_newer(data.pop("format"), shown(path))
         files = {role: tuple(FileRecord(**record) for record in records) for role, records in data.pop("files").items()}
-        if any(not _is_inside(record.path) for records in files.values() for record in records):
-            raise ValueError("a path leads out of the run folder")
+        if not all(records and all(_is_inside(record.path) for record in records) for records in files.values()):
+            raise ValueError("a role has no file, or a path leads out of the run folder")
+        if not _HASH.fullmatch(data["content_hash"]):
+            raise ValueError("not a hash, which is to name a folder")
         cached, notes = tuple(data.pop("cached_nodes")), tuple(data.pop("notes"))
         return Sidecar(files=files, cached_nodes=cached, notes=notes, **data)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         hint = "move it away to have the job rendered again; its pictures stay"
         raise RunFolderError("is damaged", where=shown(path), hint=hint) from error
 
 
+def refuse_newer(number: int, where: str) -> None:
+    """Refuse a file of a format that is not known yet.
+
+    Raises:
+        RunFolderError: It is.
+    """
+    if number > FORMAT:
+        raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=where, hint="upgrade it")
+
+
 def _is_inside(path: str) -> bool:
-    return bool(path) and not path.startswith("/") and not {"..", ""} & set(path.split("/")) and not set(path) & set("\\:")
+    return bool(path) and not path.startswith("/") and not {"..", ""} & set(path.split("/")) and not set(path) & set("\\:\0")
 
 
-def repeatable(job: Job) -> dict[str, Any]:
-    """Return a complete recipe that makes this very job again, its random seed and all defaults written out."""
+def repeatable(job: Job, template: Path) -> dict[str, Any]:
+    """Return a complete recipe that makes this very job again, its random seed and all defaults written out.
+
+    Args:
+        job: The job.
+        template: Its template's file, which is found again by its path unless it is a shipped one.
+    """
     recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends"})
-    return {**recipe, "seed": job.seed}
+    name = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
+    return {**recipe, "seed": job.seed, "template": name}
 
 
 def sha256_of(path: Path) -> str:
