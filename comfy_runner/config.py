@@ -4,22 +4,29 @@
 
     server: studio                      # a name from below, a URL, or local
     servers:
-      studio: {url: "https://render.example:8443/comfy", headers: {Authorization: "Bearer …"}}
+      studio:
+        url: https://render.example:8443/comfy
+        headers: {Authorization: "Bearer ${STUDIO_TOKEN}"}   # ${NAME} is taken from the environment
+        query: {token: "${STUDIO_TOKEN}"}                    # sent with HTTP and websocket alike
+        cacert: ~/studio.pem                                 # or insecure: true
     templates: [~/comfy/templates]      # searched before the shipped ones
     local: {models: ~/models, pip_args: [--index-url, "https://download.pytorch.org/whl/cpu"]}
 
-Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER``, ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder).
+Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER``, ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder),
+``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY`` (such as ``token=…``) for a server that is given by its URL.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from comfy_runner.errors import ConfigError, Problem
 from comfy_runner.hints import did_you_mean
@@ -27,9 +34,17 @@ from comfy_runner.textfile import read, shown
 from comfy_runner.yamltext import Document, parse
 
 DEFAULT_SERVER = "http://127.0.0.1:8188"
-_VARIABLES = ("COMFY_RUNNER_CONFIG", "COMFY_RUNNER_SERVER", "COMFY_RUNNER_LOCAL_HOME")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"no such user's folder (got {path.parts[0]})") from error
+
+
+UserPath = Annotated[Path, AfterValidator(_expanded)]
 
 
 class _Section(BaseModel):
@@ -37,15 +52,21 @@ class _Section(BaseModel):
 
 
 class ServerConfig(_Section):
-    """One named server.
+    """One server, and what opens its doors.
 
     Attributes:
         url: Its address.
         headers: Sent with every request to it, and only to it.
+        query: Query parameters, likewise.
+        cacert: The certificate that signs the server's; None for those that the system knows.
+        insecure: Whether its certificate is not checked.
     """
 
     url: str
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={}, repr=False)
+    query: dict[str, str] = Field(default={}, repr=False)
+    cacert: UserPath | None = None
+    insecure: bool = False
 
 
 class LocalConfig(_Section):
@@ -74,17 +95,26 @@ class Config(_Section):
         servers: Named servers.
         templates: Folders with the user's own templates.
         local: The managed local ComfyUI.
+        token: Bearer token for a server that is given by its URL; named servers have their own headers.
+        query: Query parameters for such a server.
     """
 
     server: str = DEFAULT_SERVER
     servers: dict[str, ServerConfig] = {}
     templates: tuple[UserPath, ...] = ()
     local: LocalConfig = LocalConfig()
+    token: str = Field(default="", repr=False)
+    query: dict[str, str] = Field(default={}, repr=False)
 
-    def find_server(self, given: str | None) -> ServerConfig:
+    def find_server(self, given: str | ServerConfig | None) -> ServerConfig:
         """Return the server of this name or URL, or the default one."""
-        name = given or self.server
-        return self.servers.get(name) or ServerConfig(url=name)
+        if isinstance(given, ServerConfig):
+            return given
+        name = self.server if given is None else given
+        if name in self.servers:
+            return self.servers[name]
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return ServerConfig(url=name, headers=headers, query=self.query)
 
 
 def load_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -94,24 +124,71 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
         environment: Instead of the process's own.
 
     Raises:
-        ConfigError: With everything that is wrong in the file.
+        ConfigError: With everything that is wrong in the file, or with the variable that is wrong.
     """
-    values = {name: value for name in _VARIABLES if (value := (os.environ if environment is None else environment).get(name))}
-    named = values.get("COMFY_RUNNER_CONFIG")
-    path = Path(named).expanduser() if named else platformdirs.user_config_path("comfy-runner") / "config.yaml"
+    found = os.environ if environment is None else environment
+    named = _path(found, "COMFY_RUNNER_CONFIG")
+    path = named or platformdirs.user_config_path("comfy-runner") / "config.yaml"
     config = _read(path) if named or path.is_file() else Config()
-    if server := values.get("COMFY_RUNNER_SERVER"):
+    if server := found.get("COMFY_RUNNER_SERVER"):
         config = config.model_copy(update={"server": server})
-    if home := values.get("COMFY_RUNNER_LOCAL_HOME"):
-        local = config.local.model_copy(update={"home": Path(home).expanduser()})
+    if home := _path(found, "COMFY_RUNNER_LOCAL_HOME"):
+        local = config.local.model_copy(update={"home": home})
         config = config.model_copy(update={"local": local})
-    return config
+    if token := found.get("COMFY_RUNNER_TOKEN"):
+        config = config.model_copy(update={"token": token})
+    if query := found.get("COMFY_RUNNER_QUERY"):
+        config = config.model_copy(update={"query": _query(query)})
+    return _with_secrets(config, found, shown(path))
+
+
+def _query(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, strict_parsing=True))
+    except ValueError:
+        raise ConfigError("must be like token=…", where="COMFY_RUNNER_QUERY") from None
+
+
+def _with_secrets(config: Config, environment: Mapping[str, str], name: str) -> Config:
+    """Put the environment's values where headers and queries of the file say ``${NAME}``."""
+
+    def filled(values: Mapping[str, str], place: str) -> dict[str, str]:
+        return {key: _filled(value, environment, f"{name}: {place}.{key}") for key, value in values.items()}
+
+    servers = {
+        known: server.model_copy(
+            update={
+                "headers": filled(server.headers, f"servers.{known}.headers"),
+                "query": filled(server.query, f"servers.{known}.query"),
+            }
+        )
+        for known, server in config.servers.items()
+    }
+    token = _filled(config.token, environment, f"{name}: token")
+    return config.model_copy(update={"servers": servers, "token": token, "query": filled(config.query, "query")})
+
+
+def _filled(text: str, environment: Mapping[str, str], where: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in environment:
+            raise ConfigError(f"the environment has no {found[1]}", where=where, hint=f"export {found[1]}=…")
+        return environment[found[1]]
+
+    return _VARIABLE.sub(value, text)
+
+
+def _path(environment: Mapping[str, str], variable: str) -> Path | None:
+    value = environment.get(variable)
+    try:
+        return _expanded(Path(value)) if value else None
+    except ValueError as error:
+        raise ConfigError(str(error), where=variable) from error
 
 
 def _read(path: Path) -> Config:
     document = parse(read(path, error=ConfigError), name=shown(path), error=ConfigError)
     try:
-        return Config.model_validate(document.value or {})
+        return Config.model_validate({} if document.value is None else document.value)
     except ValidationError as error:
         raise ConfigError.of(_problem(dict(detail), document, shown(path)) for detail in error.errors()) from error
 
@@ -122,4 +199,5 @@ def _problem(detail: Mapping[str, Any], document: Document, name: str) -> Proble
     if detail["type"] == "extra_forbidden":
         section = LocalConfig if place[0] == "local" else ServerConfig if place[0] == "servers" else Config
         return Problem("there is no such setting", where, did_you_mean(str(place[-1]), section.model_fields))
-    return Problem(str(detail["msg"]).lower(), where)
+    what = str(detail["msg"]).removeprefix("Value error, ")
+    return Problem(what[:1].lower() + what[1:], where)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
-from comfy_runner.cli.talk import clean, say, tell
+from comfy_runner.cli.talk import clean, say, tell, worded
 from comfy_runner.runs.events import (
     Event,
     JobFinished,
@@ -28,7 +30,7 @@ def follower(*, quiet: bool, verbose: int) -> Iterator[Follow]:
     console = Console(stderr=True, markup=False, highlight=False)
     if quiet:
         yield lambda _event: None
-    elif console.is_terminal:
+    elif sys.stderr.isatty() and not console.is_dumb_terminal:
         with _LiveView(console) as view:
             yield view.follow
     else:
@@ -60,20 +62,19 @@ class _PlainLines:
 
 
 class _LiveView:
-    """A bar for the run and one for each job that is on the server; rich prints what goes to stderr above them."""
+    """A bar for the run and one for each job that is on the server; lines go above them."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[doing]}"),
+            TextColumn("{task.fields[doing]}", markup=False),
             console=console,
             transient=True,
         )
-        self._console = console
         self._bars: dict[str, TaskID] = {}
         self._whole: TaskID | None = None
 
@@ -87,8 +88,7 @@ class _LiveView:
     def follow(self, event: Event) -> None:
         match event:
             case RunStarted():
-                tell(event.notes)
-                say(_opening(event))
+                self._print(*(worded(note) for note in event.notes), clean(_opening(event)))
                 if len(event.jobs) > 1:
                     self._whole = self._progress.add_task("all jobs", total=len(event.jobs), completed=event.done, doing="")
             case JobSubmitted(job_id, _):
@@ -103,7 +103,11 @@ class _LiveView:
                     self._progress.remove_task(bar)
                 if self._whole is not None:
                     self._progress.advance(self._whole)
-                say(_closing(result))
+                self._print(clean(_closing(result)))
+
+    def _print(self, *lines: str) -> None:
+        for line in lines:
+            self._progress.console.print(Text.from_ansi(line))
 
     def _doing(self, job_id: str, doing: str, completed: float | None = None) -> None:
         bar = self._bars.get(job_id)

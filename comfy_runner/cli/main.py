@@ -6,6 +6,7 @@ Commands are imported when they are called, so that ``--help`` is quick.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,8 +14,8 @@ from typing import NoReturn
 import click
 
 from comfy_runner import __version__
-from comfy_runner.cli.talk import clean, complain
-from comfy_runner.errors import ComfyRunnerError, Interrupted
+from comfy_runner.cli.talk import clean, complain, say
+from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
 # name: (module, one sentence); the sentences stand here so that the list of commands needs no imports
 _COMMANDS = {
@@ -25,6 +26,9 @@ _COMMANDS = {
     "schema": ("comfy_runner.cli.recipes", "Print the JSON Schema of recipes, for editors."),
     "local": ("comfy_runner.cli.local", "Manage a ComfyUI on this machine."),
 }
+
+# Before click 8.2 there is none: the help is printed, and that is all.
+_NO_COMMAND: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class _Commands(click.Group):
@@ -61,30 +65,32 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; no traceback ever reaches a user."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # JSON is UTF-8, whatever the terminal or the locale is.
+        sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(_exit_code(args))
 
 
 def _exit_code(args: Sequence[str] | None) -> int:
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="comfy-runner", standalone_mode=False)
-        sys.stdout.flush()
+    except _NO_COMMAND as error:
+        say(error.format_message())
+        return UsageError.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        usage = f"\n{context.get_usage()}" if context else ""
-        click.echo(f"error: {clean(error.format_message())}{usage}", err=True)
-        return 2
+        complain(UsageError(error.format_message()))
+        if context:
+            say(context.get_usage())
+        return UsageError.exit_code
     except ComfyRunnerError as error:
         complain(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         complain(Interrupted("interrupted"))
         return Interrupted.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about that when it flushes at its end.
-        sys.stdout = None
-        return 0
     except Exception as error:
-        click.echo(f"error: internal: {type(error).__name__}: {clean(str(error))}", err=True)
-        click.echo("hint: this is a fault of comfy-runner; please report it with the command and the recipe", err=True)
-        return 1
+        hint = "this is a fault of comfy-runner; please report it with the command and the recipe"
+        complain(ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint))
+        return ComfyRunnerError.exit_code
     return result if isinstance(result, int) else 0

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from comfy_runner.cli.talk import say
+
+if TYPE_CHECKING:
+    from comfy_runner.config import Config, ServerConfig
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,7 +31,23 @@ def recipe_options(command: _Command) -> _Command:
 
 
 def server_option(command: _Command) -> _Command:
-    """Add ``--server``."""
+    """Add ``--server`` and what opens its doors."""
+    command = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(command)
+    command = click.option(
+        "--cacert",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="The certificate that signs the server's.",
+    )(command)
     return click.option("--server", metavar="URL", help="A URL, a name from the config file, or local, which starts one here.")(
         command
     )
+
+
+def chosen_server(config: Config, *, server: str | None, cacert: Path | None, insecure: bool) -> ServerConfig:
+    """Return the server that the command line names, with what it says about certificates."""
+    found = config.find_server(server)
+    changes = {"cacert": cacert or found.cacert, "insecure": insecure or found.insecure}
+    if changes["insecure"]:
+        say(f"warning: the certificate of {found.url} is not checked")
+    return found.model_copy(update=changes)

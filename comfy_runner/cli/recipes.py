@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from comfy_runner.cli.options import recipe_options, server_option
-from comfy_runner.cli.talk import say, tell
+from comfy_runner.cli.options import chosen_server, recipe_options, server_option
+from comfy_runner.cli.talk import put_json, say, tell
 
 
 @click.command()
@@ -21,7 +21,7 @@ def render(recipe: str, sets: tuple[str, ...], templates: tuple[Path, ...]) -> N
     """
     from comfy_runner import api
 
-    click.echo(api.render(recipe, sets=sets, templates=templates).to_json())
+    put_json(api.render(recipe, sets=sets, templates=templates).to_json())
 
 
 @click.command()
@@ -37,6 +37,8 @@ def render(recipe: str, sets: tuple[str, ...], templates: tuple[Path, ...]) -> N
 def validate(
     recipes: tuple[str, ...],
     server: str | None,
+    cacert: Path | None,
+    insecure: bool,
     object_info: Path | None,
     sets: tuple[str, ...],
     templates: tuple[Path, ...],
@@ -46,11 +48,14 @@ def validate(
     With --server or --object-info, node classes, inputs, links, ranges and model names are held against what the server has.
     """
     from comfy_runner import api
+    from comfy_runner.config import load_config
 
     if server is not None and object_info is not None:
         raise click.UsageError("--server and --object-info exclude each other")
-    tell(api.validate(recipes, server=server, object_info=object_info, sets=sets, templates=templates, say=say))
-    against = f" for {server or object_info}" if server or object_info else ""
+    config = load_config()
+    chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+    tell(api.validate(recipes, server=chosen, object_info=object_info, sets=sets, templates=templates, config=config, say=say))
+    against = " for that server" if server is not None or object_info is not None else ""
     say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")
 
 
@@ -76,4 +81,4 @@ def schema() -> None:
     """Print the JSON Schema of recipes, for completion and checks in editors."""
     from comfy_runner.recipe.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    put_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))

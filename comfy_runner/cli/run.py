@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import sys
@@ -12,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import recipe_options, server_option
-from comfy_runner.cli.talk import clean, complain, say
+from comfy_runner.cli.options import chosen_server, recipe_options, server_option
+from comfy_runner.cli.talk import complain, put, put_json, say
+from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
     from comfy_runner.api import Run
-    from comfy_runner.runs.events import JobResult
+    from comfy_runner.runs.events import Event, JobResult
 
 # The most telling exit code first: an interruption, the run folder, the server, then failed jobs, then their pictures.
 _PRECEDENCE = (130, 5, 3, 2, 1, 4)
@@ -29,37 +32,98 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The run folder (runs/<recipe name>).")
 @recipe_options
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
+@click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="At most per job, with all waiting.")
+@click.option(
+    "--stall-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="At most without any progress of a running job.",
+)
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
-def run(recipes: tuple[str, ...], quiet: bool, verbose: int, no_websocket: bool, **given: Any) -> int:
+def run(
+    recipes: tuple[str, ...],
+    *,
+    server: str | None,
+    cacert: Path | None,
+    insecure: bool,
+    allow_partial: bool,
+    timeout: float | None,
+    stall_timeout: float,
+    no_websocket: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+    **given: Any,
+) -> int:
     """Render recipes on a ComfyUI server and collect the original and the upscaled picture of each.
 
     RECIPE is a file, the name of a shipped recipe such as quickstart, or the job.json of a finished job, which is then repeated.
     What a run folder already has is not rendered again. The paths of the pictures go to stdout, everything else to stderr.
     """
     from comfy_runner import api
-    from comfy_runner.cli.console import follower
+    from comfy_runner.config import load_config
+    from comfy_runner.runs.coordinate import Policy
 
     quietly: Callable[[str], None] = (lambda _sentence: None) if quiet else say
-    rendering = api.run(recipes, websocket=not no_websocket, say=quietly, **given)
-    with _interruptible(rendering), follower(quiet=quiet, verbose=verbose) as follow:
-        for event in rendering:
+    policy = Policy(websocket=not no_websocket, stall=stall_timeout, total=timeout, allow_partial=allow_partial)
+    try:
+        config = load_config()
+        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+        with _interruptible() as begun:
+            rendering = api.run(recipes, server=chosen, policy=policy, config=config, say=quietly, **given)
+            begun.append(rendering)
+            with rendering, _followed(as_json=as_json, quiet=quiet, verbose=verbose) as follow:
+                for event in rendering:
+                    follow(event)
+        results = rendering.results()
+    except ComfyRunnerError as error:
+        if as_json:
+            from comfy_runner.cli.records import error_record
+
+            put_json(json.dumps(error_record(error)))
+        raise
+    if not as_json:
+        for path in (path for result in results for paths in result.files.values() for path in paths):
+            put(str(path))
+    return _finish(results, quiet=quiet)
+
+
+@contextmanager
+def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[[Event], None]]:
+    from comfy_runner.cli.console import follower
+
+    with follower(quiet=quiet, verbose=verbose) as follow:
+        if not as_json:
+            yield follow
+            return
+        from comfy_runner.cli.records import records
+
+        def record_and_follow(event: Event) -> None:
+            for record in records(event):
+                put_json(json.dumps(record))
             follow(event)
-    return _finish(rendering.results(), quiet=quiet)
+
+        yield record_and_follow
 
 
 def _finish(results: Sequence[JobResult], *, quiet: bool) -> int:
-    for result in results:
-        for paths in result.files.values():
-            for path in paths:
-                click.echo(clean(str(path)))
-    codes = {result.error.exit_code for result in results if result.error is not None}
     failures = {id(result.error): result.error for result in results if result.error is not None}
     for error in failures.values():
         complain(error)
     if not quiet:
         say(summary(results))
+    return exit_code(results)
+
+
+def exit_code(results: Sequence[JobResult]) -> int:
+    """Return the most telling exit code of these results."""
+    codes = {result.error.exit_code for result in results if result.error is not None}
     return next((code for code in _PRECEDENCE if code in codes), 0)
 
 
@@ -75,26 +139,40 @@ def summary(results: Sequence[JobResult]) -> str:
 
 
 @contextmanager
-def _interruptible(rendering: Run) -> Iterator[None]:
-    """The first Ctrl-C, or SIGTERM, cancels the run in good order; the second leaves at once."""
+def _interruptible() -> Iterator[list[Run]]:
+    """The first Ctrl-C, or SIGTERM, cancels the run in the list in good order; the second leaves at once.
+
+    While the list is empty, nothing has begun, and the command just ends.
+    """
+    begun: list[Run] = []
     presses = 0
 
     def interrupt(_number: int, _frame: object) -> None:
         nonlocal presses
+        if not begun:
+            raise KeyboardInterrupt
         presses += 1
         if presses == 1:
-            # Nothing here may wait for a lock that the interrupted code holds.
-            os.write(2, b"\ninterrupting: our jobs are taken back from the server; once more to leave at once\n")
-            rendering.cancel()
+            begun[0].cancel()
+            _shout("interrupting: our jobs are taken back from the server; once more to leave at once")
         else:
-            left = ", ".join(rendering.on_server()) or "nothing of ours"
-            os.write(2, f"\nleft at once; on the server there is still: {left}\n".encode())
+            _shout(f"left at once; on the server there is still: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
             os._exit(130)
 
     signals = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
-    before = {number: signal.signal(number, interrupt) for number in signals}
+    # What is ignored stays so: nohup, and shells that start something in the background.
+    heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
-        yield
+        yield begun
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _shout(sentence: str) -> None:
+    """Print from a signal handler, which must not wait for a lock that the interrupted code holds."""
+    # The live view hides the cursor, and may not come to show it again.
+    cursor = "\x1b[?25h" if os.isatty(2) else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{cursor}\n{sentence}\n".encode())

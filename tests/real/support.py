@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ FAST = ("--set", "sampler.steps=4", "--set", "size={width: 128, height: 72}")
 """A quickstart that takes about a second."""
 
 
-def comfy_runner(*args: str, folder: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+def comfy_runner(
+    *args: str, folder: Path, code: int = 0, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run ``comfy-runner`` in a folder; its exit code must be as said, and no traceback may show."""
     done = subprocess.run(
         [sys.executable, "-m", "comfy_runner", *args],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         encoding="utf-8",

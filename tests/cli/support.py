@@ -1,0 +1,130 @@
+"""The command as a process of its own: what it prints, its exit code, its terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    import pty
+
+from tests.runs.support import small
+from tests.standin import HELD
+
+COMMAND = (sys.executable, "-m", "comfy_runner")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What a command did.
+
+    Attributes:
+        code: Its exit code.
+        out: What it printed on stdout.
+        err: What it printed on stderr.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment without what would change how the command behaves."""
+    unwanted = ("COMFY_RUNNER_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONIOENCODING")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return {**plain, "COMFY_RUNNER_CONFIG": os.devnull, **changes}
+
+
+def typed(*args: str, folder: Path, **changes: str) -> Typed:
+    """Run the command in a folder to its end."""
+    done = subprocess.run(
+        [*COMMAND, *args],
+        cwd=folder,
+        env=environment(**changes),
+        capture_output=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return Typed(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
+
+
+def recipe_file(folder: Path, **changes: Any) -> Path:
+    """Return the file of a small recipe."""
+    values = small(**changes)
+    path = folder / f"{values['name']}.yaml"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+class Running:
+    """The command while it runs, its stderr a pipe or a terminal, read as it comes.
+
+    Args:
+        args: The command line.
+        folder: Where it runs.
+        terminal: Whether its stderr is a terminal.
+        prefix: A program that starts it.
+        changes: Of the environment.
+    """
+
+    def __init__(
+        self,
+        *args: str,
+        folder: Path,
+        terminal: bool = False,
+        prefix: tuple[str, ...] = (),
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
+        reading, writing = pty.openpty() if terminal else os.pipe()
+        self.process = subprocess.Popen(
+            [*prefix, *COMMAND, *args],
+            cwd=folder,
+            env=environment(**{"TERM": "xterm-256color", "COLUMNS": "150", **(changes or {})}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=writing,
+        )
+        os.close(writing)
+        self._reading = reading
+        self._said = bytearray()
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def wait_for(self, text: str) -> None:
+        """Return when stderr has said something."""
+        with self._news:
+            assert self._news.wait_for(lambda: text.encode() in self._said, HELD), bytes(self._said).decode("utf-8", "replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> Typed:
+        """Wait for its end."""
+        out, _ = self.process.communicate(timeout=60)
+        self._thread.join(HELD)
+        return Typed(self.process.returncode, out.decode("utf-8"), bytes(self._said).decode("utf-8"))
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                chunk = os.read(self._reading, 65536)
+            except OSError:  # how a terminal says that nobody writes to it any more
+                chunk = b""
+            if not chunk:
+                break
+            with self._news:
+                self._said += chunk
+                self._news.notify_all()
+        os.close(self._reading)

@@ -1,0 +1,45 @@
+"""How the results of a run are summed up."""
+
+from __future__ import annotations
+
+import pytest
+
+from comfy_runner import errors
+from comfy_runner.cli.run import exit_code, summary
+from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.runs.events import JobResult, State
+
+
+def _result(state: State, error: type[ComfyRunnerError] | None = None, *, was_done: bool = False) -> JobResult:
+    return JobResult("x", state, {}, error("x") if error else None, was_done=was_done)
+
+
+@pytest.mark.parametrize(
+    ("results", "text"),
+    [
+        ([], ""),
+        ([_result("done")], "1 done"),
+        ([_result("done"), _result("done", was_done=True)], "2 done (1 already)"),
+        ([_result("failed"), _result("done"), _result("partial"), _result("failed")], "1 done, 1 partial, 2 failed"),
+        ([_result("pending"), _result("cancelled")], "1 cancelled, 1 not started"),
+    ],
+)
+def test_the_summary_counts_how_jobs_ended(results: list[JobResult], text: str) -> None:
+    assert summary(results) == text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [
+        ([], 0),
+        ([errors.VerificationError], 4),
+        ([errors.VerificationError, errors.JobFailed], 1),
+        ([errors.JobFailed, errors.WorkflowError], 2),
+        ([errors.WorkflowError, errors.Unreachable], 3),
+        ([errors.Unreachable, errors.RunFolderError], 5),
+        ([errors.RunFolderError, errors.Interrupted, errors.JobFailed], 130),
+    ],
+)
+def test_the_most_telling_exit_code_wins_in_any_order(kinds: list[type[ComfyRunnerError]], code: int) -> None:
+    for several in (kinds, kinds[::-1]):
+        assert exit_code([_result("done"), *(_result("failed", kind) for kind in several)]) == code

@@ -1,0 +1,267 @@
+"""Terminals, pipes that break, and signals; on systems that have them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import COMMAND, Running, environment, recipe_file, typed
+from tests.recipe.support import written
+from tests.standin import Gate, StandIn
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no terminals and signals of this kind")
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*(3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
+
+
+def _running(server: StandIn, folder: Path, *args: str, terminal: bool = False, **changes: str) -> Running:
+    line = ("run", str(recipe_file(folder)), "--server", server.url, *args)
+    return Running(*line, folder=folder, terminal=terminal, changes=changes)
+
+
+def _held(server: StandIn, folder: Path, place: str = "first_pass", *, terminal: bool = False) -> tuple[Running, Gate]:
+    """Return a run whose job stands at a node."""
+    gate = server.state.hold(place)
+    running = _running(server, folder, terminal=terminal)
+    gate.wait()
+    running.wait_for("submitted")
+    return running, gate
+
+
+# Terminals
+
+
+def test_a_terminal_shows_the_job_while_it_runs_and_gets_its_cursor_back(server: StandIn, tmp_path: Path) -> None:
+    running, gate = _held(server, tmp_path, "second_pass", terminal=True)
+    running.wait_for("Second pass")
+    gate.open()
+
+    done = running.end()
+
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 2
+    cursor = re.findall(r"\x1b\[\?25[lh]", done.err)
+    assert cursor[0] == "\x1b[?25l"
+    assert cursor[-1] == "\x1b[?25h"
+    assert re.search(r"lake.*Second pass", done.err)
+    assert "lake: done" in done.err
+    assert done.err.rstrip().endswith("1 done")
+
+
+def test_several_jobs_on_a_terminal_are_summed_up_in_a_bar(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("first_pass")
+    recipes = [str(recipe_file(tmp_path, name=name, seed=seed)) for seed, name in enumerate("ab", 1)]
+    running = Running("run", *recipes, "--server", server.url, "--out", "out", folder=tmp_path, terminal=True)
+    gate.wait()
+    running.wait_for("all jobs")
+    gate.open()
+
+    assert running.end().code == 0
+
+
+def test_a_dumb_terminal_gets_plain_lines(server: StandIn, tmp_path: Path) -> None:
+    done = _running(server, tmp_path, terminal=True, TERM="dumb").end()
+
+    assert done.code == 0
+    assert "\x1b[?25" not in done.err
+    assert "lake: submitted" in done.err
+
+
+def test_a_pipe_gets_plain_lines_also_where_colours_are_forced(server: StandIn, tmp_path: Path) -> None:
+    done = _running(server, tmp_path, FORCE_COLOR="1").end()
+
+    assert done.code == 0
+    assert "\x1b[?25" not in done.err
+
+
+def test_quiet_is_quiet_on_a_terminal_too(server: StandIn, tmp_path: Path) -> None:
+    done = _running(server, tmp_path, "-q", terminal=True).end()
+
+    assert (done.code, done.err) == (0, "")
+
+
+def test_errors_on_a_terminal_have_colours_and_none_with_no_color(tmp_path: Path) -> None:
+    coloured = Running("run", "nowhere.yaml", folder=tmp_path, terminal=True).end()
+    plain = Running("run", "nowhere.yaml", folder=tmp_path, terminal=True, changes={"NO_COLOR": "1"}).end()
+
+    assert _COLOUR.search(coloured.err)
+    assert plain.err == "error: nowhere.yaml: no such file\r\n"
+
+
+def test_the_live_view_has_no_colours_with_no_color(server: StandIn, tmp_path: Path) -> None:
+    done = _running(server, tmp_path, "--set", "upscale.denoise=0.3", terminal=True, NO_COLOR="1").end()
+
+    assert "warning: " in done.err
+    assert not _COLOUR.search(done.err)
+
+
+def test_no_title_steers_or_breaks_the_live_view(server: StandIn, tmp_path: Path) -> None:
+    graph = json.loads(typed("render", str(recipe_file(tmp_path)), folder=tmp_path).out)
+    graph["first_pass"]["_meta"]["title"] = "\x1b]0;pwned\x07 [/bold] [red]"
+    written(tmp_path, "templates/evil.json.j2", json.dumps(graph))
+    gate = server.state.hold("first_pass")
+    recipe = recipe_file(tmp_path, name="evil", template="evil")
+    running = Running("run", str(recipe), "--server", server.url, folder=tmp_path, terminal=True)
+    running.wait_for("pwned\ufffd [/bold] [red]")
+    gate.open()
+
+    done = running.end()
+
+    assert done.code == 0
+    assert "\x1b]0;" not in done.err
+
+
+# Pipes that break
+
+
+@pytest.mark.parametrize("args", [("schema",), ("render", "quickstart"), ("--help",)])
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path, args: tuple[str, ...]) -> None:
+    with subprocess.Popen(
+        [*COMMAND, *args], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+
+    assert err == b""
+
+
+def test_a_run_whose_reader_has_left_still_tells_its_errors_and_exit_code(server: StandIn, tmp_path: Path) -> None:
+    server.state.output_names["save_upscaled"] = "gone.png"
+    command = [*COMMAND, "run", str(recipe_file(tmp_path)), "--server", server.url]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read().decode()
+
+    assert process.returncode == 3
+    assert "status 404" in err
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+
+
+def test_a_run_goes_on_where_nobody_listens_to_its_talk(server: StandIn, tmp_path: Path) -> None:
+    command = [*COMMAND, "run", str(recipe_file(tmp_path)), "--server", server.url]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.close()
+        out = process.stdout.read()
+
+    assert process.returncode == 0
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "render", "quickstart"], cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False
+        )
+
+    assert done.returncode == 2
+    assert done.stderr.decode() == "error: stdout: cannot be written: no space left on device\n"
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_takes_our_jobs_back_and_ends_the_run(server: StandIn, tmp_path: Path, number: signal.Signals) -> None:
+    running, _ = _held(server, tmp_path)
+    (foreign,) = server.state.add_foreign()
+    running.signal(number)
+
+    done = running.end()
+
+    assert done.code == 130
+    assert "interrupting: our jobs are taken back" in done.err
+    assert "hint: run the same command again to go on" in done.err
+    assert "1 cancelled" in done.err
+    assert "Traceback" not in done.err
+    memory = server.state.memory
+    (ours,) = [post.body["prompt_id"] for post in server.state.requests("POST", "/prompt")]
+    assert ours not in {item[1] for item in [*memory.pending, *memory.running]}
+    assert foreign in {item[1] for item in [*memory.pending, *memory.running]} | set(memory.history)
+
+
+def test_an_interruption_on_a_terminal_gives_its_cursor_back(server: StandIn, tmp_path: Path) -> None:
+    running, _ = _held(server, tmp_path, terminal=True)
+    running.signal(signal.SIGINT)
+
+    done = running.end()
+
+    assert done.code == 130
+    assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_second_signal_leaves_at_once_and_names_what_still_runs(server: StandIn, tmp_path: Path, terminal: bool) -> None:
+    # At this gate the server heeds no interruption, as in the middle of a decode.
+    running, _ = _held(server, tmp_path, "history", terminal=terminal)
+    running.signal(signal.SIGINT)
+    running.wait_for("interrupting")
+    running.signal(signal.SIGINT)
+
+    done = running.end()
+
+    (ours,) = [post.body["prompt_id"] for post in server.state.requests("POST", "/prompt")]
+    assert done.code == 130
+    assert f"left at once; on the server there is still: {ours}" in done.err
+    assert "Traceback" not in done.err
+    if terminal:
+        assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_run_begins_is_an_interruption_without_a_traceback(tmp_path: Path, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        running = Running("run", str(recipe_file(tmp_path)), "--server", url, folder=tmp_path)
+        silent.settimeout(20)
+        connection, _ = silent.accept()
+        connection.recv(1)
+        running.signal(number)
+        done = running.end()
+        connection.close()
+
+    assert done.code == 130
+    assert done.err.strip() == "error: interrupted"
+
+
+def test_nohup_still_works(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("first_pass")
+    running = Running(
+        "run",
+        str(recipe_file(tmp_path)),
+        "--server",
+        server.url,
+        folder=tmp_path,
+        prefix=("sh", "-c", 'trap "" HUP; exec "$@"', "sh"),
+    )
+    gate.wait()
+    running.signal(signal.SIGHUP)
+    gate.open()
+
+    assert running.end().code == 0
+
+
+def test_the_run_folder_is_free_after_the_process_was_killed(server: StandIn, tmp_path: Path) -> None:
+    running, gate = _held(server, tmp_path)
+    os.kill(running.process.pid, signal.SIGKILL)
+    running.end()
+    gate.open()
+
+    done = typed("run", "lake.yaml", "--server", server.url, folder=tmp_path)
+
+    assert done.code == 0

@@ -1,0 +1,1 @@
+"""Servers behind TLS, authentication and a path prefix."""

@@ -1,0 +1,163 @@
+"""The rooms of the package: imports point one way, third parties stay where they belong, only the command line prints."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_PACKAGE = Path(__file__).parents[1] / "comfy_runner"
+_FILES = sorted(_PACKAGE.rglob("*.py"))
+
+# The rooms by level; a room knows only those of lower levels, and itself. Rooms of the level of `recipe` do not know each other.
+_LEVELS = [
+    {"errors"},
+    {"hints", "files", "textfile", "yamltext", "shipped"},
+    {"config", "recipe", "workflow", "comfyui"},
+    {"runs"},
+    {"api"},
+    {"cli"},
+]
+_KNOW_EACH_OTHER = _LEVELS[1]
+_LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
+
+# Where each third party may be imported: prefixes of paths in the package.
+_PLACES = {
+    "PIL": ("runs/pictures.py",),
+    "click": ("cli/",),
+    "filelock": ("runs/", "comfyui/local/"),
+    "jinja2": ("workflow/",),
+    "markupsafe": ("workflow/",),
+    "platformdirs": ("config.py", "comfyui/local/"),
+    "psutil": ("comfyui/local/",),
+    "pydantic": ("recipe/", "config.py"),
+    "pydantic_core": ("recipe/",),
+    "requests": ("comfyui/",),
+    "rich": ("cli/",),
+    "urllib3": ("comfyui/",),
+    "websocket": ("comfyui/socket.py",),
+    "yaml": ("yamltext.py",),
+    # It runs in the Python of the local ComfyUI.
+    "safetensors": ("comfyui/local/tiny_checkpoint.py",),
+    "torch": ("comfyui/local/tiny_checkpoint.py",),
+}
+_HEAVY = ("PIL", "filelock", "jinja2", "psutil", "pydantic", "requests", "rich", "urllib3", "websocket", "yaml")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(_PACKAGE).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the full names of all that a file imports anywhere, also inside functions and for type checking."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{_name(path)}: a relative import hides where it leads"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(_PACKAGE).parts[0].removesuffix(".py")
+
+
+def _may_know(room: str, other: str) -> bool:
+    together = room == other or {room, other} <= _KNOW_EACH_OTHER
+    return together or _LEVEL[other] < _LEVEL[room]
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_name)
+def test_imports_point_one_way(path: Path) -> None:
+    room = {"__main__": "cli", "__init__": "cli"}.get(_room(path), _room(path))
+    others = {name.split(".")[1] for name in _imports(path) if name.startswith("comfy_runner.")} - {"__version__"}
+
+    assert room in _LEVEL, "a new room has to be given a level"
+    assert [other for other in others if not _may_know(room, other)] == []
+
+
+def test_the_check_of_imports_finds_the_wrong_ones() -> None:
+    pairs = [("recipe", "workflow"), ("errors", "hints"), ("runs", "api"), ("comfyui", "runs"), ("config", "recipe")]
+
+    assert [pair for pair in pairs if _may_know(*pair)] == []
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_name)
+def test_third_parties_are_imported_only_where_they_belong(path: Path) -> None:
+    tops = {name.split(".")[0] for name in _imports(path)} - {"comfy_runner"} - sys.stdlib_module_names
+
+    assert [top for top in sorted(tops) if not _name(path).startswith(_PLACES.get(top, ()))] == []
+
+
+def test_every_place_for_a_third_party_is_used() -> None:
+    used = {(top, _name(path)) for path in _FILES for top in {name.split(".")[0] for name in _imports(path)}}
+
+    unused = [
+        (top, place)
+        for top, places in _PLACES.items()
+        for place in places
+        if not any(other == top and name.startswith(place) for other, name in used)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("module", ["comfy_runner", "comfy_runner.errors", "comfy_runner.cli.main"])
+def test_importing_the_package_or_the_command_loads_no_heavy_library(module: str) -> None:
+    code = f"import json, sys, {module}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert [name for name in json.loads(done.stdout) if name in _HEAVY] == []
+
+
+def test_the_names_of_events_load_neither_server_nor_recipe_libraries() -> None:
+    code = "import sys; from comfy_runner import JobFinished, ComfyRunnerError; print(*sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert not {"requests", "pydantic", "jinja2", "PIL", "rich"} & set(done.stdout.split())
+
+
+def _dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _uses(path: Path) -> set[str]:
+    """Return the plain names that a file calls, and all attributes that it names."""
+    nodes = list(ast.walk(_tree(path)))
+    called = {_dotted(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return called | {_dotted(node) for node in nodes if isinstance(node, ast.Attribute)}
+
+
+# Besides the command line, the two programs that run as processes of their own.
+_TALKING = ("cli/", "__main__.py", "comfyui/local/launcher.py", "comfyui/local/tiny_checkpoint.py")
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_name)
+def test_only_the_command_line_prints_or_exits(path: Path) -> None:
+    talks = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout", "sys.stderr", "SystemExit"}
+
+    assert _name(path).startswith(_TALKING) or _uses(path) & talks == set()
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_name)
+def test_the_environment_is_read_only_where_settings_are(path: Path) -> None:
+    readers = {"os.environ", "os.getenv", "os.environb", "environ.get", "getenv"}
+
+    assert _name(path).startswith(("config.py", "cli/", "comfyui/local/")) or _uses(path) & readers == set()
+
+
+@pytest.mark.parametrize("path", _FILES, ids=_name)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(_tree(path))
