@@ -126,7 +126,7 @@ class ComfyHttp:
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         """Return the history entry of a prompt, or None while it is unknown, pending or running."""
         # The id may be the server's own, so it is not to be trusted as a part of a path.
-        found = self._get(f"/history/{quote(prompt_id, safe='')}")
+        found = self._get(f"/history/{quote(prompt_id, safe='', errors='replace')}")
         entry = found.get(prompt_id) if isinstance(found, dict) else None
         return entry if isinstance(entry, dict) else None
 
@@ -190,7 +190,11 @@ class ComfyHttp:
             ServerRefused: The file is not there (404), or its name is one that ``/view`` refuses.
             Unreachable: The connection failed, also in the middle of the file.
         """
-        params = {"filename": filename, "subfolder": subfolder, "type": kind}
+        # The names are the server's own, which JSON lets be no text at all.
+        params = {
+            name: value.encode("utf-8", "replace")
+            for name, value in (("filename", filename), ("subfolder", subfolder), ("type", kind))
+        }
         with self._limited("/view", self._timeouts.download), self._translated("/view"):
             response = self._session.get(
                 self.address.http("/view"), params=params, stream=True, allow_redirects=False, timeout=self._timeout
@@ -280,6 +284,8 @@ class ComfyHttp:
             raise Unreachable("the answer broke off", where=self.address.http(path)) from None
         except UnicodeError:  # requests checks the characters of headers and host names only in part
             raise UsageError("a header or the host's name cannot be sent", where=self.address.url) from None
+        except ValueError:  # http.client lets it out for a chunk of negative length
+            raise Unreachable("the answer is garbled", where=self.address.http(path)) from None
 
     def _refused(self, path: str, answer: Answer) -> ServerRefused:
         error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=_status_hint(answer))

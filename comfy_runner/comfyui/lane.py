@@ -107,6 +107,8 @@ class Lane:
         self._post_from = clock() + self._patience.first_socket if with_socket else clock()
         self._queue_at = float("-inf")
         self._health = Health(self._patience)
+        # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
+        self._witness = ""
         self._closing = threading.Event()
         self._socket = EventSocket(http.address, self._inbox.put, patience=self._patience) if with_socket else None
         self._thread = threading.Thread(target=self._run, name=f"lane {http.address.url}", daemon=True)
@@ -290,6 +292,7 @@ class Lane:
         entry = self._http.history(flight.prompt_id)
         if entry is None:
             return False
+        self._witness = flight.prompt_id
         self._end(flight, Finished(flight.key, judge(entry)))
         return True
 
@@ -301,8 +304,6 @@ class Lane:
             place = find_in_queue(found, flight.prompt_id)
             if place is not None:
                 self._place(flight, place)
-                if flight.cancelled_at is not None:
-                    self._take_back(flight, found)
             elif not self._look_at(flight):
                 flight.missing += 1
                 if flight.missing > 1:
@@ -310,6 +311,10 @@ class Lane:
             if flight.cancelled_at is not None or flight.missing:
                 # What was taken back, or seems lost, is looked for again as soon as it is looked at.
                 self._queue_at = float("-inf")
+        # What waits goes first: otherwise the server would start it when what runs is interrupted.
+        unwanted = [flight for flight in self._flights.values() if flight.cancelled_at is not None and not flight.missing]
+        for flight in sorted(unwanted, key=lambda flight: flight.place is not None and flight.place.running):
+            self._take_back(flight, found)
         self._watch_for_standstill(found)
 
     def _place(self, flight: _Flight, place: Place) -> None:
@@ -323,14 +328,17 @@ class Lane:
     def _gone(self, flight: _Flight) -> Report:
         if flight.cancelled_at is not None:
             return Cancelled(flight.key)
+        hint = f"{self._why_gone()}; run the same command again"
         return Broken(
-            flight.key,
-            JobLost(
-                f"no longer knows the prompt {flight.prompt_id}",
-                where=self._http.address.url,
-                hint="it was restarted, or somebody deleted the prompt; run the same command again",
-            ),
+            flight.key, JobLost(f"no longer knows the prompt {flight.prompt_id}", where=self._http.address.url, hint=hint)
         )
+
+    def _why_gone(self) -> str:
+        """Tell a restart, which forgets everything, from a prompt that alone is gone; as far as earlier prompts tell."""
+        if not self._witness:
+            return "it was restarted, or somebody deleted the prompt"
+        remembers = self._http.history(self._witness) is not None
+        return "somebody deleted the prompt" if remembers else "it was restarted, or its history was cleared"
 
     def _watch_totals(self, now: float) -> None:
         if self._total is None:

@@ -132,6 +132,18 @@ def test_every_request_carries_the_headers_of_the_address(standin: StandIn, stat
     assert all(asked.headers["authorization"].startswith("Basic ") for asked in state.asked)
 
 
+def test_every_request_carries_the_query_of_the_address_beside_its_own(standin: StandIn, state: State) -> None:
+    client = ComfyHttp(parse_address(standin.url, query={"token": "s3cret&x"}))
+    client.recent_history(3)
+    submit(client, plain_graph())
+    with pytest.raises(ServerRefused) as caught:
+        download(client, "no such file.png")
+    assert [asked.query["token"] for asked in state.asked] == ["s3cret&x"] * 3
+    assert state.asked[0].query["max_items"] == "3"
+    assert state.asked[2].query["filename"] == "no such file.png"
+    assert "s3cret" not in str(caught.value)
+
+
 def test_no_origin_is_sent(standin: StandIn, state: State) -> None:
     http(standin.url).queue()
     assert "origin" not in state.asked[0].headers

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from itertools import pairwise
 
 import pytest
 
-from comfy_runner.comfyui.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted
+from comfy_runner.comfyui.lane import Submission
+from comfy_runner.comfyui.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
 from comfy_runner.comfyui.verdict import Outcome, Place, find_in_queue
 from comfy_runner.errors import WorkflowError
 from tests.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
@@ -159,3 +161,14 @@ def test_steps_of_a_node_are_told_in_order(server: Server) -> None:
         rig.finish(sampler_graph(steps=5, seed=123))
     steps = [report.step for report in rig.reports if isinstance(report, NodeProgress) and report.node == "first"]
     assert all(before < after for before, after in pairwise(steps))
+
+
+def test_a_half_runs_where_it_may_and_what_is_missing_is_told(server: Server) -> None:
+    graph = sampler_graph()
+    graph["second"]["inputs"]["denoise"] = 1.5
+    with following(server) as rig:
+        rig.lane.submit(Submission("job", str(uuid.uuid4()), graph, allow_partial=True))
+        told, report = rig.until(TakenInPart), rig.end()
+    assert [(complaint.node, complaint.input) for complaint in told.complaints] == [("second", "denoise")]
+    assert isinstance(report, Finished)
+    assert set(report.verdict.files) == {"save"}

@@ -522,3 +522,42 @@ def test_closing_a_lane_ends_its_threads_and_leaves_its_job_alone(faulty: Server
         gate.open()
     assert state.requests("POST", "/interrupt") == []
     assert state.requests("POST", "/queue") == []
+
+
+@pytest.mark.parametrize(
+    ("restarted", "reason"),
+    [(False, "somebody deleted the prompt"), (True, "it was restarted, or its history was cleared")],
+    ids=["deleted", "restarted"],
+)
+def test_a_deletion_and_a_restart_are_told_apart_by_an_earlier_job(
+    faulty: Server, state: State, restarted: bool, reason: str
+) -> None:
+    with following(faulty) as rig:
+        rig.finish(plain_graph(), "first")
+        state.hold("foreign_sampler")
+        state.add_foreign()
+        job = rig.submit(plain_graph(), "second")
+        rig.until(Waiting, "second")
+        if restarted:
+            state.restart()
+        else:
+            faulty.http.delete_pending([job.prompt_id])
+        report = rig.end("second")
+
+    assert isinstance(report, Broken)
+    assert report.error.problems[0].hint == f"{reason}; run the same command again"
+
+
+def test_of_our_jobs_the_waiting_one_is_taken_back_before_the_running_one(faulty: Server, state: State) -> None:
+    state.hold("save")
+    with following(faulty) as rig:
+        rig.submit(plain_graph(), "running")
+        waiting = rig.submit(plain_graph(), "waiting")
+        rig.until(Waiting, "waiting")
+        rig.lane.cancel(["running", "waiting"])
+        rig.end("running")
+        rig.end("waiting")
+
+    posts = [asked for asked in state.asked if asked.path in ("/queue", "/interrupt") and asked.method == "POST"]
+    assert [asked.path for asked in posts][:2] == ["/queue", "/interrupt"]
+    assert posts[0].body == {"delete": [waiting.prompt_id]}

@@ -43,8 +43,8 @@ class Ear:
 
 
 @contextmanager
-def listening(url: str, *, patience: Patience = QUICK, headers: dict[str, str] | None = None) -> Iterator[Ear]:
-    ear = Ear(parse_address(url, headers=headers), patience)
+def listening(url: str, *, patience: Patience = QUICK) -> Iterator[Ear]:
+    ear = Ear(parse_address(url), patience)
     try:
         yield ear
     finally:
@@ -87,11 +87,14 @@ def test_the_state_of_the_queue_is_told_on_connecting(server: Server) -> None:
         assert ear.until(QueueChanged) == [QueueChanged(0)]
 
 
-def test_the_handshake_carries_the_headers_and_no_origin(standin: StandIn, state: State) -> None:
-    with listening(standin.url, headers={"X-Token": "t"}) as ear:
-        client_id_of(ear)
+def test_the_handshake_carries_the_headers_and_the_query_and_no_origin(standin: StandIn, state: State) -> None:
+    address = parse_address(standin.url, headers={"X-Token": "t"}, query={"door": "q"})
+    ear = Ear(address, QUICK)
+    client_id_of(ear)
+    ear.socket.close()
     (asked,) = state.requests("GET", "/ws")
     assert asked.headers["x-token"] == "t"
+    assert asked.query["door"] == "q"
     assert "origin" not in asked.headers
 
 

@@ -71,7 +71,8 @@ class _Routes:
 
     async def record(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         path = request.path.removeprefix("/api")
-        raw = await request.read() if request.method == "POST" else b""
+        # An upload can be read only once, and nobody asks for its bytes here.
+        raw = await request.read() if request.method == "POST" and not path.startswith("/upload") else b""
         headers = {name.lower(): value for name, value in request.headers.items()}
         at = asyncio.get_running_loop().time()
         self.state.note(Asked(request.method, path, dict(request.query), _json(raw), headers, at))
