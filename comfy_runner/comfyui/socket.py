@@ -24,6 +24,7 @@ from comfy_runner.comfyui.patience import Patience
 
 _FIRST_PAUSE = 0.5
 _REASON_LENGTH = 200
+_LONGEST = 16 * 1024 * 1024  # a preview picture is a thousandth of it
 
 # Every exception that websocket-client can raise, and what it means here.
 REASONS: dict[type[BaseException], str] = {
@@ -90,7 +91,7 @@ class EventSocket:
         failures = 0
         while not self._closing.is_set():
             # Frames are bytes until they are parsed: text that is no UTF-8 is a frame to ignore, not a connection to drop.
-            connection = self._connection = websocket.WebSocket(
+            connection = self._connection = _Connection(
                 enable_multithread=True, skip_utf8_validation=True, sslopt=_tls(self._address)
             )
             try:
@@ -140,6 +141,23 @@ class EventSocket:
                 frame = parse_frame(data)
                 if frame is not None:
                     self._deliver(frame)
+
+
+class _Connection(websocket.WebSocket):
+    """A websocket that gives up a message which does not end; the library would keep all of it."""
+
+    _received = 0
+
+    def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
+        self._received = 0
+        return super().recv_data(control_frame=control_frame)
+
+    def _recv(self, bufsize: int) -> bytes:
+        data = super()._recv(bufsize)
+        self._received += len(data)
+        if self._received > _LONGEST:
+            raise websocket.WebSocketPayloadException(f"a message of more than {_LONGEST} bytes")
+        return data
 
 
 def _tls(address: Address) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Jobs on a server with faults: the verdict stays true, or the report says why there is none.
 
-Only on the stand-in: a real ComfyUI cannot be told to lose a reply, to freeze or to forget.
+Only on the stand-in: a real ComfyUI cannot be told to freeze, to forget or to run out of memory.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest
 
 from comfy_runner.comfyui.address import Address
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.reports import Broken, Cancelled, Finished, NodeProgress, Refused, Submitted, Waiting
+from comfy_runner.comfyui.reports import Broken, Finished, NodeProgress, Refused, Submitted, Waiting
 from comfy_runner.comfyui.verdict import Outcome
-from comfy_runner.errors import JobFailed, JobLost, ServerRefused, ServerStuck, Unreachable
+from comfy_runner.errors import JobFailed, JobLost, ServerStuck, Unreachable
 from tests.comfyui.support import QUICK, Clock, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import HELD, NodeFault, State
 from tests.standin.faults import SocketMode
@@ -72,101 +72,6 @@ def test_a_job_is_done_when_its_history_is_written_however_late_after_its_succes
         report = rig.end()
     assert isinstance(report, Finished)
     assert set(report.verdict.files) == {"save"}
-
-
-# Posting
-
-
-def test_a_lost_reply_is_settled_by_looking_for_our_id_and_nothing_runs_twice(faulty: Server, state: State) -> None:
-    state.lose_replies()
-    with following(faulty) as rig:
-        job = rig.submit(plain_graph())
-        assert rig.until(Submitted).prompt_id == job.prompt_id
-        assert isinstance(rig.end(), Finished)
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-def test_a_lost_reply_is_settled_by_our_id_also_where_a_graph_has_no_file_prefix(faulty: Server, state: State) -> None:
-    gate = state.hold("foreign_sampler")
-    state.add_foreign()
-    state.lose_replies()
-    graph = plain_graph()
-    graph["save"] = {"class_type": "PreviewImage", "inputs": {"images": ["image", 0]}}
-    with following(faulty) as rig:
-        job = rig.submit(graph)
-        assert rig.until(Submitted).prompt_id == job.prompt_id
-        gate.open()
-        assert isinstance(rig.end(), Finished)
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-def test_an_error_about_a_prompt_that_was_queued_all_the_same_is_no_failure(faulty: Server, state: State) -> None:
-    state.fail_next("/prompt", 500, handled=True)
-    with following(faulty) as rig:
-        assert isinstance(rig.run(plain_graph()), Finished)
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_proxy_that_cannot_reach_the_server_for_a_moment_is_waited_for(faulty: Server, state: State, status: int) -> None:
-    state.fail_next("/prompt", status, times=5)
-    with following(faulty) as rig:
-        assert isinstance(rig.run(plain_graph()), Finished)
-    assert len(state.requests("POST", "/prompt")) == 6
-    assert len(state.memory.history) == 1
-
-
-def test_a_prompt_is_never_posted_again_while_it_is_not_known_whether_it_is_there(faulty: Server, state: State) -> None:
-    state.lose_replies()
-    state.fail_next("/queue", 503, method="GET", times=4)
-    with following(faulty) as rig:
-        assert isinstance(rig.run(plain_graph()), Finished)
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-def test_an_error_that_stays_breaks_the_job_after_a_few_attempts(faulty: Server, state: State) -> None:
-    state.fail_next("/prompt", 500, times=-1)
-    with following(faulty) as rig:
-        report = rig.run(plain_graph())
-    assert isinstance(report, Broken)
-    assert isinstance(report.error, ServerRefused)
-    assert report.error.status == 500
-    assert len(state.requests("POST", "/prompt")) == 1 + len(QUICK.repost)
-
-
-@pytest.mark.parametrize("status", [413, 403, 401, 302])
-def test_a_refusal_that_is_not_about_the_graph_breaks_the_job_at_once_with_a_hint(
-    faulty: Server, state: State, status: int
-) -> None:
-    state.fail_next("/prompt", status)
-    with following(faulty) as rig:
-        report = rig.run(plain_graph())
-    assert isinstance(report, Broken)
-    assert isinstance(report.error, ServerRefused)
-    assert report.error.problems[0].hint
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-def test_a_login_page_in_place_of_an_answer_breaks_the_job_and_is_no_complaint_about_the_graph(
-    faulty: Server, state: State
-) -> None:
-    for path, method in (("/prompt", "POST"), ("/queue", "GET")):
-        state.fail_next(path, 200, method=method, times=-1, body="<html>please log in</html>")
-    with following(faulty, patience=replace(QUICK, outage=0.1)) as rig:
-        report = rig.run(plain_graph())
-    assert isinstance(report, Broken)
-    assert isinstance(report.error, Unreachable)
-    assert "login" in report.error.problems[0].hint
-
-
-def test_a_job_is_not_overtaken_by_the_next_while_it_is_posted_again(faulty: Server, state: State) -> None:
-    state.fail_next("/prompt", 503, times=2)
-    with following(faulty) as rig:
-        for key in ("one", "two", "three"):
-            rig.submit(plain_graph(), key)
-        for key in ("one", "two", "three"):
-            rig.end(key)
-    assert [report.key for report in rig.reports if isinstance(report, Submitted)] == ["one", "two", "three"]
 
 
 # What the server forgets, or does not get on with
@@ -399,90 +304,6 @@ def test_a_half_that_was_queued_is_taken_back_also_when_that_fails_at_first(faul
     with following(faulty) as rig:
         assert isinstance(rig.run(graph), Refused)
     assert state.memory.pending == []
-
-
-# Cancelling
-
-
-def test_cancelling_touches_no_prompt_of_anybody_else(faulty: Server, state: State) -> None:
-    gate = state.hold("foreign_sampler")
-    before = state.add_foreign()
-    gate.wait()
-    with following(faulty) as rig:
-        rig.submit(plain_graph())
-        rig.until(Waiting)
-        after = state.add_foreign()
-        rig.lane.cancel(["job"])
-        assert isinstance(rig.end(), Cancelled)
-        gate.open()
-        rig.finish(plain_graph(), "last")
-    assert {state.memory.history[prompt_id]["status"]["status_str"] for prompt_id in before + after} == {"success"}
-    assert state.requests("POST", "/interrupt") == []
-
-
-def test_a_cancellation_that_fails_at_first_is_made_again(faulty: Server, state: State) -> None:
-    state.hold("first")
-    state.fail_next("/interrupt", 503, times=3)
-    with following(faulty) as rig:
-        rig.submit(sampler_graph())
-        rig.until_node("first")
-        rig.lane.cancel(["job"])
-        report = rig.end()
-    assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
-
-
-def test_a_job_that_is_not_posted_yet_is_cancelled_without_a_post(faulty: Server, state: State) -> None:
-    state.fail_next("/prompt", 503, times=-1)
-    with following(faulty, patience=replace(QUICK, outage=0.1)) as rig:
-        rig.submit(plain_graph("first"), "first")
-        rig.submit(plain_graph("second"), "second")
-        rig.lane.cancel(["second"])
-        assert isinstance(rig.end("second"), Cancelled)
-        rig.end("first")
-    assert {asked.body["prompt"]["save"]["inputs"]["filename_prefix"] for asked in state.requests("POST", "/prompt")} == {"first"}
-
-
-def test_a_job_that_could_not_be_posted_so_far_is_cancelled_without_another_post(faulty: Server, state: State) -> None:
-    gate = state.hold("POST /prompt")
-    state.fail_next("/prompt", 503)
-    with following(faulty, patience=replace(QUICK, repost=(HELD,))) as rig:
-        rig.submit(plain_graph())
-        gate.wait()
-        rig.lane.cancel(["job"])
-        gate.open()
-        assert isinstance(rig.end(), Cancelled)
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-def test_a_job_whose_reply_was_lost_is_cancelled_on_the_server_too(faulty: Server, state: State) -> None:
-    gate = state.hold("POST /prompt")
-    state.hold("save")
-    state.lose_replies()
-    state.fail_next("/queue", 503, method="GET")
-    with following(faulty, patience=replace(QUICK, repost=(HELD,))) as rig:
-        rig.submit(plain_graph())
-        gate.wait()
-        rig.lane.cancel(["job"])
-        gate.open()
-        report = rig.end()
-    assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
-    assert len(state.requests("POST", "/prompt")) == 1
-
-
-def test_an_interrupt_that_takes_its_time_is_not_repeated_at_every_look(faulty: Server, state: State) -> None:
-    gate = state.hold("history")
-    with following(faulty, patience=replace(QUICK, queue=HELD)) as rig:
-        rig.submit(plain_graph())
-        gate.wait()
-        rig.lane.cancel(["job"])
-        state.until_asked("POST", "/interrupt", 1)
-        asked = len(state.requests("GET", "/queue"))
-        state.until_asked("GET", "/queue", asked + 3)
-        gate.open()
-        rig.end()
-    assert len(state.requests("POST", "/interrupt")) == 1
 
 
 # The lane itself
