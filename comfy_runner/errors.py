@@ -27,6 +27,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
+_LONGEST = 1500  # names in messages come from files and servers, and can be of any length
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -41,6 +47,10 @@ class Problem:
     what: str
     where: str = ""
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for part in ("what", "where", "hint"):
+            object.__setattr__(self, part, _brief(getattr(self, part)))
 
     def __str__(self) -> str:
         """Return ``where: what``."""
@@ -60,6 +70,10 @@ class Note:
     what: str
     where: str = ""
     level: Literal["changed", "warning"] = "warning"
+
+    def __post_init__(self) -> None:
+        for part in ("what", "where"):
+            object.__setattr__(self, part, _brief(getattr(self, part)))
 
     def __str__(self) -> str:
         """Return ``where: what``."""

@@ -55,6 +55,14 @@ def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BY
     return decode(data, name=name, error=error, most=most)
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; a path that no system can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with NUL
+        return False
+
+
 def shown(path: Path) -> str:
     """Return a path as messages show it: relative to the current directory when inside it, no control characters."""
     try:

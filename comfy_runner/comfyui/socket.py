@@ -153,7 +153,7 @@ class _Connection(websocket.WebSocket):
         return super().recv_data(control_frame=control_frame)
 
     def _recv(self, bufsize: int) -> bytes:
-        data = super()._recv(bufsize)
+        data: bytes = super()._recv(bufsize)
         self._received += len(data)
         if self._received > _LONGEST:
             raise websocket.WebSocketPayloadException(f"a message of more than {_LONGEST} bytes")

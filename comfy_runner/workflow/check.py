@@ -37,7 +37,9 @@ class Checked:
     notes: tuple[Note, ...]
 
 
-def check(workflow: Workflow, info: ObjectInfo, *, where: str, locate: Locate | None = None) -> Checked:
+def check(
+    workflow: Workflow, info: ObjectInfo, *, where: str, locate: Locate | None = None, allow_partial: bool = False
+) -> Checked:
     """Fit a workflow to a server.
 
     Args:
@@ -45,6 +47,7 @@ def check(workflow: Workflow, info: ObjectInfo, *, where: str, locate: Locate | 
         info: What the server says of its nodes.
         where: The place for problems that no recipe line can be blamed for, such as the template.
         locate: Where the recipe gives an input's value.
+        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
 
     Raises:
         WorkflowError: With everything that is wrong, each with node, input, reason and the nearest right values.
@@ -52,7 +55,7 @@ def check(workflow: Workflow, info: ObjectInfo, *, where: str, locate: Locate | 
     checker = _Checker(workflow, info, where, locate or (lambda _node, _name: ""))
     for node_id in workflow.nodes:
         checker.check_node(node_id)
-    if checker.problems:
+    if checker.problems and not (allow_partial and checker.good_outputs()):
         raise WorkflowError.of(checker.problems)
     return checker.result()
 
@@ -63,25 +66,36 @@ class _Checker:
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self.changes: dict[tuple[str, str], Any] = {}
+        self.node_id = ""
+        self.bad: set[str] = set()
+
+    def good_outputs(self) -> list[str]:
+        """Return the output nodes that depend on no node with a problem."""
+        nodes = self.workflow.nodes.items()
+        ends = [node_id for node_id, node in nodes if (known := self.info.get(node.class_type)) and known.is_output]
+        return [end for end in ends if self.bad.isdisjoint(self.workflow.ancestors([end]))] if self.bad else ends
 
     def result(self) -> Checked:
         workflow = self.workflow.with_inputs(self.changes)
-        ends = [node_id for node_id, node in workflow.nodes.items() if _known(self.info, node).is_output]
+        ends = self.good_outputs()
         if not ends:
             raise WorkflowError("no node of the workflow is an output node", where=self.where, hint="add a SaveImage")
         needed = workflow.ancestors(ends)
         for node_id, node in workflow.nodes.items():
-            if node_id not in needed:
+            if node_id not in needed and not self.bad:
                 self.note(f"{_place(node_id, node)} leads to no output and is left out")
+        self.notes += [Note(f"left out: {problem.what}", problem.where) for problem in self.problems]
         return Checked(workflow.keep(needed), tuple(self.notes))
 
     def problem(self, what: str, hint: str = "", *, at: tuple[str, str] = ("", "")) -> None:
+        self.bad.add(self.node_id)
         self.problems.append(Problem(what, self.locate(*at) or self.where, hint))
 
     def note(self, what: str, *, at: tuple[str, str] = ("", "")) -> None:
         self.notes.append(Note(what, self.locate(*at) or self.where, "changed"))
 
     def check_node(self, node_id: str) -> None:
+        self.node_id = node_id
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
         if known is None:
@@ -120,7 +134,7 @@ class _Checker:
             self.changes[node_id, name] = wanted.default
             self.note(f"{place}: not given, so the server's default {got(wanted.default)} is used")
         else:
-            hint = f"known are {', '.join(map(str, wanted.options[:_LISTED]))}" if wanted.options else ""
+            hint = did_you_mean("", map(str, wanted.options)) if wanted.options else ""
             self.problem(f"{place}: required by the server, not given", hint)
 
     def wants_link(self, wanted: InputInfo) -> bool:
@@ -175,13 +189,6 @@ class _Checker:
         else:
             what = f"{got(value)} is not among the {len(options)} that {self.info.source} has ({place})"
             self.problem(what, did_you_mean(str(value), texts), at=(node_id, name))
-
-
-def _known(info: ObjectInfo, node: Node) -> NodeInfo:
-    known = info.get(node.class_type)
-    if known is None:
-        raise KeyError(node.class_type)
-    return known
 
 
 def _place(node_id: str, node: Node) -> str:

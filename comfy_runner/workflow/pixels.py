@@ -13,7 +13,7 @@ from typing import Any
 from comfy_runner.workflow.graph import Node, Workflow, as_link
 
 _CELL = 8
-_LARGEST = 1 << 20  # no server makes such an edge; up to it, arithmetic is exact
+_LARGEST = 1 << 20  # no server makes such an edge, or takes so many steps; up to it, arithmetic is exact
 _DECODE_STEPS = 0.7
 _PASSED_ON = {
     "KSampler": "latent_image",
@@ -61,7 +61,7 @@ def node_work(workflow: Workflow) -> dict[str, float]:
         steps, size = node.inputs.get("steps"), sizes[node_id]
         if size is None:
             continue
-        if isinstance(steps, int):
+        if isinstance(steps, int) and 0 <= steps <= _LARGEST:
             work[node_id] = float(size.pixels * steps)
         elif node.class_type.startswith("VAEDecode"):
             work[node_id] = _DECODE_STEPS * size.pixels

@@ -1,37 +1,37 @@
 """Templates: JSON with Jinja, rendered so that no value can break the JSON or reach Python.
 
-Every ``{{ expression }}`` prints exactly one JSON value (`_printer`), in a sandbox that knows no unescaped output. A value that
+Every ``{{ expression }}`` prints exactly one JSON value, in a sandbox that knows no unescaped output (`sandbox`). A value that
 comes straight from the recipe is followed to the node input in which it lands, so that a later error can name the recipe's line.
 Not here: which recipe fields exist, and what the nodes mean.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import secrets
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2 import meta, sandbox
+from jinja2 import meta
 from jinja2.exceptions import SecurityError
-from markupsafe import Markup
 
 from comfy_runner.errors import TemplateError, WorkflowError
 from comfy_runner.hints import did_you_mean
-from comfy_runner.textfile import read, shown
+from comfy_runner.textfile import is_file, read, shown
+from comfy_runner.workflow.budget import TooMuch
 from comfy_runner.workflow.graph import Workflow, parse_workflow
 from comfy_runner.workflow.params import Param, declared_params
+from comfy_runner.workflow.sandbox import environment
 from comfy_runner.yamltext import got
 
 SUFFIX = ".json.j2"
-# All but the last print text as it is, which would let a recipe's text end a JSON string; the last makes another job each time.
-_UNSAFE_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "striptags", "pprint", "random")
 _HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
 
 
@@ -79,7 +79,7 @@ def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Tem
         raise TemplateError(f"not the name of a template (got {name!r})", where=where, hint="letters, digits, _ - .")
     for folder in folders:
         path = folder / (name + SUFFIX)
-        if path.is_file():
+        if is_file(path):
             return _read(name, path)
     hint = did_you_mean(name, template_names(folders))
     raise TemplateError(f"no template of this name (got {name})", where=where, hint=hint)
@@ -87,7 +87,11 @@ def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Tem
 
 def template_names(folders: Sequence[Path]) -> list[str]:
     """Return the names of all templates in these folders."""
-    return sorted({path.name.removesuffix(SUFFIX) for folder in folders for path in folder.glob("*" + SUFFIX)})
+    names: set[str] = set()
+    for folder in folders:
+        with contextlib.suppress(OSError):  # a name that no folder can have
+            names.update(path.name.removesuffix(SUFFIX) for path in folder.glob("*" + SUFFIX))
+    return sorted(names)
 
 
 def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[Path]) -> Rendered:
@@ -107,7 +111,7 @@ def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[P
     # A value printed with its source is one JSON object, so it is no JSON inside a text such as "lora_{{ n }}".
     # There the sources are given up, not the template.
     for key, given in ((f"source {secrets.token_hex(8)}", _tagged(values, "")), ("", values)):
-        text = _render_text(template, given, _environment(search, key))
+        text = _render_text(template, given, environment(search, source_key=key))
         try:
             return _rendered(_loads(text, key), template)
         except json.JSONDecodeError as error:
@@ -131,7 +135,7 @@ def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[P
 def _read(name: str, path: Path) -> Template:
     source = read(path, error=TemplateError)
     try:
-        uses = meta.find_undeclared_variables(_environment([path.parent], "").parse(source))
+        uses = meta.find_undeclared_variables(environment([path.parent]).parse(source))
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(_said(error), where=f"{shown(path)}:{error.lineno}") from error
     except Exception as error:  # Jinja computes constant expressions, which can raise anything
@@ -145,9 +149,9 @@ def _read(name: str, path: Path) -> Template:
     return Template(name, path, description, sha256, params, frozenset(uses))
 
 
-def _render_text(template: Template, values: Mapping[str, Any], environment: jinja2.Environment) -> str:
+def _render_text(template: Template, values: Mapping[str, Any], sandbox: jinja2.Environment) -> str:
     try:
-        return environment.get_template(template.path.name).render(values)
+        return sandbox.get_template(template.path.name).render(values)
     except jinja2.TemplateSyntaxError as error:  # in an imported file
         raise TemplateError(_said(error), where=f"{shown(Path(error.filename or template.path))}:{error.lineno}") from error
     except Exception as error:  # an expression in a template can raise anything
@@ -158,6 +162,12 @@ def _runtime_error(error: Exception, *, where: str) -> TemplateError:
     if isinstance(error, jinja2.TemplateNotFound):
         hint = "imported files are looked for beside the template, then in the template folders"
         return TemplateError(f"imports a file that is not there (got {error.message})", where=where, hint=hint)
+    if isinstance(error, TemplateError):  # an imported file cannot be read
+        return error
+    if isinstance(error, TooMuch):
+        return TemplateError(str(error), where=where, hint="docs/templates.md says what is bounded")
+    if isinstance(error, RecursionError):
+        return TemplateError("is nested too deeply, or calls itself without end", where=where)
     if isinstance(error, SecurityError):
         return TemplateError(f"forbidden in a template: {_said(error)}", where=where)
     if isinstance(error, jinja2.UndefinedError):
@@ -179,43 +189,6 @@ def _place(error: Exception, path: Path) -> str:
         if not frame.filename.endswith(".py") and Path(frame.filename).is_file():
             return f"{shown(Path(frame.filename))}:{frame.lineno}"
     return shown(path)
-
-
-def _environment(search: Sequence[Path], source_key: str) -> sandbox.ImmutableSandboxedEnvironment:
-    environment = sandbox.ImmutableSandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(search, encoding="utf-8-sig"),
-        undefined=jinja2.StrictUndefined,
-        # Without autoescape the output of a macro, already JSON, would be encoded a second time.
-        autoescape=True,
-        finalize=_printer(source_key),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in _UNSAFE_FILTERS:
-        environment.filters.pop(name, None)
-    environment.globals.pop("lipsum")
-    return environment
-
-
-def _printer(source_key: str) -> Callable[[Any, Any], Markup]:
-    """Return what turns each printed value into JSON; a tagged one, if there is a key, into ``{key: [source, value]}``."""
-
-    # With the context asked for, Jinja does not fold constants, which it would escape as HTML before they get here.
-    @jinja2.pass_context
-    def to_json(_context: Any, value: Any) -> Markup:
-        if isinstance(value, Markup):  # what a macro has printed
-            return value
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_refuse)
-        source = getattr(value, "_source", None) if source_key else None
-        return Markup(f"{{{json.dumps(source_key)}: [{json.dumps(source)}, {text}]}}" if source else text)  # noqa: S704
-
-    return to_json
-
-
-def _refuse(value: Any) -> Any:
-    if isinstance(value, jinja2.Undefined):
-        str(value)  # a StrictUndefined raises, naming itself
-    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 # The attribute has an underscore because the sandbox keeps such names from templates.
