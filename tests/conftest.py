@@ -13,9 +13,14 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from comfy_runner.comfyui.local import Engine, LocalOptions, LocalServer, setup, start, stop
 from tests.early_2024 import early_2024
+
+# A loaded machine is no fault of the program's.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 say = logging.getLogger("tests.local").info
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -30,6 +31,9 @@ _BROKEN = (
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
 
+# Warnings are switched off for the whole process, so one thread at a time may do it.
+_QUIET = threading.Lock()
+
 
 def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> Size:
     """Decode a whole picture and return its size in pixels.
@@ -44,7 +48,7 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> S
     """
     where = shown(path)
     try:
-        with warnings.catch_warnings(action="ignore"), path.open("rb") as file, _opened(file) as image:
+        with _QUIET, warnings.catch_warnings(action="ignore"), path.open("rb") as file, _opened(file) as image:
             size = Size(*image.size)
             if expected is not None and size != expected:
                 raise VerificationError(f"is not as large as planned, {expected} pixels (got {size})", where=where)
