@@ -28,7 +28,11 @@ from comfy_runner.comfyui.local.wheel import unpack_source
 from comfy_runner.errors import LocalError
 
 _NEEDED_BYTES: Final = 2_500_000_000
-_CHECKPOINT_SCRIPT: Final = Path(__file__).with_name("tiny_checkpoint.py")
+_CHECKPOINT_PACKAGE: Final = Path(__file__).with_name("tiny_checkpoint")
+# Isolated, and found behind everything else: modules beside the package must not hide any of ComfyUI's environment.
+_RUN_PACKAGE: Final = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module('tiny_checkpoint', run_name='__main__', alter_sys=True)"
+)
 _VERSION: Final = re.compile(r"""^__version__\s*=\s*["']([^"']+)["']""", re.MULTILINE)
 
 
@@ -136,7 +140,10 @@ def _checkpoint_stamp(options: LocalOptions) -> Path:
 
 
 def _script_digest() -> str:
-    return hashlib.sha256(_CHECKPOINT_SCRIPT.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for path in sorted(_CHECKPOINT_PACKAGE.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _build(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
@@ -222,7 +229,7 @@ def _build_checkpoint(options: LocalOptions, *, say: Callable[[str], None]) -> N
     # Built outside the models folder: a running ComfyUI would list the unfinished file.
     unfinished = options.scratch / options.checkpoint.name
     run_tool(
-        [str(options.venv / "bin" / "python"), "-I", str(_CHECKPOINT_SCRIPT), str(unfinished)],
+        [str(options.venv / "bin" / "python"), "-I", "-c", _RUN_PACKAGE, str(_CHECKPOINT_PACKAGE.parent), str(unfinished)],
         doing="making the checkpoint",
         log=options.setup_log,
         record=options.setup_record,
@@ -230,7 +237,7 @@ def _build_checkpoint(options: LocalOptions, *, say: Callable[[str], None]) -> N
         hint=checkpoint_hint,
     )
     if not unfinished.is_file():
-        raise LocalError("no checkpoint was made", where=str(_CHECKPOINT_SCRIPT), hint=f"see {options.setup_log}")
+        raise LocalError("no checkpoint was made", where=str(_CHECKPOINT_PACKAGE), hint=f"see {options.setup_log}")
     options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     unfinished.replace(options.checkpoint)
     write_json(_checkpoint_stamp(options), {"script": _script_digest()})
