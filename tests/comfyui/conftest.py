@@ -29,10 +29,21 @@ def faulty(standin: StandIn) -> Server:
     return Server(standin.url, standin.state)
 
 
-@pytest.fixture(params=["standin", "real"])
+@pytest.fixture(params=["standin", "real 0.3.75", "real early 2024"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """A stand-in and then a real ComfyUI: what is true of one has to be true of the other."""
-    if request.param == "real":
-        return Server(request.getfixturevalue("comfyui_server").url)
-    standin: StandIn = request.getfixturevalue("standin")
-    return Server(standin.url, standin.state)
+    """A stand-in and then real servers, new and old: what is true of one has to be true of the others."""
+    return _server(request)
+
+
+@pytest.fixture(params=["standin", "real 0.3.75"])
+def modern(request: pytest.FixtureRequest) -> Server:
+    """The same without early 2024, for tests in which our own prompt id, or what newer servers tell, matters."""
+    return _server(request)
+
+
+def _server(request: pytest.FixtureRequest) -> Server:
+    if request.param == "standin":
+        standin: StandIn = request.getfixturevalue("standin")
+        return Server(standin.url, standin.state)
+    name = "early_2024_server" if request.param == "real early 2024" else "comfyui_server"
+    return Server(request.getfixturevalue(name).url)

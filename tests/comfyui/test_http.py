@@ -101,8 +101,8 @@ def test_deleting_and_interrupting_what_is_not_there_does_nothing(server: Server
     assert server.http.queue() == {"queue_running": [], "queue_pending": []}
 
 
-def test_a_saved_picture_holds_the_text_that_was_given_with_its_job(server: Server) -> None:
-    name, client = prefix(), server.http
+def test_a_saved_picture_holds_the_text_that_was_given_with_its_job(modern: Server) -> None:
+    name, client = prefix(), modern.http
     prompt_id = str(uuid.uuid4())
     client.submit(plain_graph(name), prompt_id=prompt_id, client_id="me", pnginfo={"comfy_runner": {"job_id": "a-1"}})
     while (entry := client.history(prompt_id)) is None:
@@ -112,12 +112,12 @@ def test_a_saved_picture_holds_the_text_that_was_given_with_its_job(server: Serv
     assert picture.info["comfy_runner"] == '{"job_id": "a-1"}'
 
 
-def test_the_newest_history_entries_can_be_asked_for(server: Server) -> None:
-    with following(server) as rig:
+def test_the_newest_history_entries_can_be_asked_for(modern: Server) -> None:
+    with following(modern) as rig:
         rig.finish(plain_graph(), "one")
         newest = rig.submit(plain_graph(), "two")
         rig.end("two")
-    assert list(server.http.recent_history(1)) == [newest.prompt_id]
+    assert list(modern.http.recent_history(1)) == [newest.prompt_id]
 
 
 # On the stand-in only: what a real server does not do by itself

@@ -27,8 +27,8 @@ def test_a_job_ends_with_its_files_by_node(server: Server, with_socket: bool) ->
     }
 
 
-def test_a_job_is_reported_as_submitted_under_the_id_that_we_chose(server: Server) -> None:
-    with following(server) as rig:
+def test_a_job_is_reported_as_submitted_under_the_id_that_we_chose(modern: Server) -> None:
+    with following(modern) as rig:
         job = rig.submit(plain_graph())
         assert rig.until(Submitted).prompt_id == job.prompt_id
         rig.end()
@@ -93,8 +93,8 @@ def test_a_workflow_of_which_a_half_is_valid_is_refused_and_leaves_nothing_behin
     assert not any(isinstance(other, (Submitted, NodeProgress, CachedNodes)) for other in rig.reports)
 
 
-def test_an_unknown_class_is_refused(server: Server) -> None:
-    with following(server) as rig:
+def test_an_unknown_class_is_refused(modern: Server) -> None:
+    with following(modern) as rig:
         report = rig.run({**plain_graph(), "odd": {"class_type": "NoSuchNode", "inputs": {}}})
     assert isinstance(report, Refused)
     assert "NoSuchNode" in str(report.complaints[0])
@@ -128,8 +128,8 @@ def test_a_running_job_is_interrupted(server: Server) -> None:
     assert report.verdict.files == {}
 
 
-def test_a_waiting_job_is_taken_out_of_the_queue_and_the_running_one_goes_on(server: Server) -> None:
-    with following(server) as rig:
+def test_a_waiting_job_is_taken_out_of_the_queue_and_the_running_one_goes_on(modern: Server) -> None:
+    with following(modern) as rig:
         running = rig.submit(sampler_graph(steps=10000, seed=9), "running")
         rig.until_node("first", "running")
         rig.submit(plain_graph(), "waiting")
@@ -137,27 +137,27 @@ def test_a_waiting_job_is_taken_out_of_the_queue_and_the_running_one_goes_on(ser
         rig.lane.cancel(["waiting"])
         assert isinstance(rig.end("waiting"), Cancelled)
         assert not any(isinstance(report, Finished) for report in rig.reports)
-        assert find_in_queue(server.http.queue(), running.prompt_id) == Place(running=True, ahead=0)
+        assert find_in_queue(modern.http.queue(), running.prompt_id) == Place(running=True, ahead=0)
         rig.lane.cancel(["running"])
         rig.end("running")
 
 
-def test_cancelling_what_has_ended_does_nothing(server: Server) -> None:
-    with following(server) as rig:
+def test_cancelling_what_has_ended_does_nothing(modern: Server) -> None:
+    with following(modern) as rig:
         rig.finish(plain_graph(), "done")
         rig.lane.cancel(["done", "never heard of"])
         assert rig.finish(plain_graph(), "next").verdict.outcome is Outcome.SUCCEEDED
 
 
-def test_only_the_names_differ_with_and_without_a_websocket(server: Server) -> None:
-    with following(server) as told, following(server, with_socket=False) as polled:
+def test_only_the_names_differ_with_and_without_a_websocket(modern: Server) -> None:
+    with following(modern) as told, following(modern, with_socket=False) as polled:
         first, second = told.finish(plain_graph()), polled.finish(plain_graph())
     assert first.verdict.outcome is second.verdict.outcome
     assert names(first).keys() == names(second).keys()
 
 
-def test_steps_of_a_node_are_told_in_order(server: Server) -> None:
-    with following(server, patience=server.told) as rig:
+def test_steps_of_a_node_are_told_in_order(modern: Server) -> None:
+    with following(modern, patience=modern.told) as rig:
         rig.finish(sampler_graph(steps=5, seed=123))
     steps = [report.step for report in rig.reports if isinstance(report, NodeProgress) and report.node == "first"]
     assert all(before < after for before, after in pairwise(steps))

@@ -57,10 +57,10 @@ def client_id_of(ear: Ear) -> str:
     return up.client_id
 
 
-def test_a_job_is_told_from_its_start_to_its_end(server: Server) -> None:
-    with listening(server.url) as ear:
+def test_a_job_is_told_from_its_start_to_its_end(modern: Server) -> None:
+    with listening(modern.url) as ear:
         prompt_id = str(uuid.uuid4())
-        server.http.submit(sampler_graph(steps=2), prompt_id=prompt_id, client_id=client_id_of(ear))
+        modern.http.submit(sampler_graph(steps=2), prompt_id=prompt_id, client_id=client_id_of(ear))
         frames = [frame for frame in ear.until(Ended) if not isinstance(frame, QueueChanged)]
     assert isinstance(frames[0], Cached)
     assert [frame for frame in frames if isinstance(frame, (Executing, Stepped)) and frame.node == "first"] == [
@@ -71,14 +71,14 @@ def test_a_job_is_told_from_its_start_to_its_end(server: Server) -> None:
     assert frames[-1] == Ended(prompt_id)
 
 
-def test_the_history_is_written_when_the_end_is_told(server: Server) -> None:
-    with listening(server.url) as ear:
+def test_the_history_is_written_when_the_end_is_told(modern: Server) -> None:
+    with listening(modern.url) as ear:
         client_id = client_id_of(ear)
         for _ in range(10):
             prompt_id = str(uuid.uuid4())
-            server.http.submit(plain_graph(), prompt_id=prompt_id, client_id=client_id)
+            modern.http.submit(plain_graph(), prompt_id=prompt_id, client_id=client_id)
             assert ear.until(Ended)[-1] == Ended(prompt_id)
-            assert server.http.history(prompt_id) is not None
+            assert modern.http.history(prompt_id) is not None
 
 
 def test_the_state_of_the_queue_is_told_on_connecting(server: Server) -> None:
