@@ -31,7 +31,7 @@ from comfy_runner.recipe.names import slug
 from comfy_runner.runs.coordinate import Coordinator, Policy, Task
 from comfy_runner.runs.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
 from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.plan import PlannedJob, fit_all, plan_job, refuse_clashes
+from comfy_runner.runs.plan import PlannedJob, fit_all, plan_job, refuse_clashes, space_needed
 from comfy_runner.textfile import read, shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo
@@ -292,6 +292,7 @@ def _begin(
     found = {known.job_id: folder.standing(known) for known in jobs}
     standing = {} if force else found
     todo = [known for known in jobs if len(standing.get(known.job_id, ())) < len(known.outputs)]
+    folder.require_space(sum(space_needed(known, standing=standing.get(known.job_id, {})) for known in todo))
     http = connect(server, config, say=say) if todo else None
     about: dict[str, str] = {}
     if http is not None:

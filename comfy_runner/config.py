@@ -30,7 +30,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from comfy_runner.errors import ConfigError, Problem
 from comfy_runner.hints import did_you_mean
-from comfy_runner.textfile import read, shown
+from comfy_runner.textfile import is_file, read, shown
 from comfy_runner.yamltext import Document, parse
 
 DEFAULT_SERVER = "http://127.0.0.1:8188"
@@ -128,8 +128,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     """
     found = os.environ if environment is None else environment
     named = _path(found, "COMFY_RUNNER_CONFIG")
-    path = named or platformdirs.user_config_path("comfy-runner") / "config.yaml"
-    config = _read(path) if named or path.is_file() else Config()
+    path = named or _usual_file()
+    config = _read(path) if path and (named or is_file(path)) else Config()
     if server := found.get("COMFY_RUNNER_SERVER"):
         config = config.model_copy(update={"server": server})
     if home := _path(found, "COMFY_RUNNER_LOCAL_HOME"):
@@ -139,7 +139,14 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
         config = config.model_copy(update={"token": token})
     if query := found.get("COMFY_RUNNER_QUERY"):
         config = config.model_copy(update={"query": _query(query)})
-    return _with_secrets(config, found, shown(path))
+    return _with_secrets(config, found, shown(path) if path else "")
+
+
+def _usual_file() -> Path | None:
+    try:
+        return platformdirs.user_config_path("comfy-runner") / "config.yaml"
+    except RuntimeError:  # a user without a name and a home, as containers have
+        return None
 
 
 def _query(text: str) -> dict[str, str]:

@@ -5,16 +5,21 @@ Commands are imported when they are called, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from comfy_runner import __version__
-from comfy_runner.cli.talk import clean, complain, say
+from comfy_runner.cli.talk import Unheard, clean, complain, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
 # name: (module, one sentence); the sentences stand here so that the list of commands needs no imports
@@ -65,10 +70,40 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; no traceback ever reaches a user."""
+    _prepare_streams()
+    with contextlib.redirect_stderr(Unheard(sys.stderr)), _signals_as_ctrl_c():
+        code = _exit_code(args)
+    sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # One that was closed leaves its number to the next file that is opened, which what is meant for it would end up in.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
     if isinstance(sys.stdout, io.TextIOWrapper):
         # JSON is UTF-8, whatever the terminal or the locale is.
         sys.stdout.reconfigure(encoding="utf-8")
-    sys.exit(_exit_code(args))
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, and a terminal that is closed, end any command as Ctrl-C does: it cleans up behind itself."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signals = [signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
+    heeded = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
+    for number in heeded:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _exit_code(args: Sequence[str] | None) -> int:
@@ -90,6 +125,10 @@ def _exit_code(args: Sequence[str] | None) -> int:
         complain(Interrupted("interrupted"))
         return Interrupted.exit_code
     except Exception as error:
+        # Help and version are printed by click. All that is written anywhere else has its own error.
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            complain(unwritable(error))
+            return UsageError.exit_code
         hint = "this is a fault of comfy-runner; please report it with the command and the recipe"
         complain(ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint))
         return ComfyRunnerError.exit_code

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import chosen_server, recipe_options, server_option
-from comfy_runner.cli.talk import complain, put, put_json, say
-from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.cli.talk import complain, put_json, put_path, say
+from comfy_runner.errors import ComfyRunnerError, UsageError
 
 if TYPE_CHECKING:
     from comfy_runner.api import Run
@@ -88,10 +88,11 @@ def run(
 
             put_json(json.dumps(error_record(error)))
         raise
-    if not as_json:
-        for path in (path for result in results for paths in result.files.values() for path in paths):
-            put(str(path))
-    return _finish(results, quiet=quiet)
+    unwritable = None if as_json else _list(results)
+    code = _finish(results, quiet=quiet)
+    if unwritable is not None:
+        complain(unwritable)
+    return code or (unwritable.exit_code if unwritable else 0)
 
 
 @contextmanager
@@ -110,6 +111,16 @@ def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[
             follow(event)
 
         yield record_and_follow
+
+
+def _list(results: Sequence[JobResult]) -> UsageError | None:
+    """Print the pictures' paths, or return why that is not possible: how the jobs ended has to be told all the same."""
+    try:
+        for path in (path for result in results for paths in result.files.values() for path in paths):
+            put_path(path)
+    except UsageError as error:
+        return error
+    return None
 
 
 def _finish(results: Sequence[JobResult], *, quiet: bool) -> int:
@@ -140,14 +151,15 @@ def summary(results: Sequence[JobResult]) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[list[Run]]:
-    """The first Ctrl-C, or SIGTERM, cancels the run in the list in good order; the second leaves at once.
+    """The first Ctrl-C, or SIGTERM, or SIGHUP, cancels the run in the list in good order; the second leaves at once.
 
-    While the list is empty, nothing has begun, and the command just ends.
+    While the list is empty, nothing has begun, and the command just ends. A terminal that is closed sends SIGHUP, and its shell
+    sends another: that is nobody who is in a hurry.
     """
     begun: list[Run] = []
     presses = 0
 
-    def interrupt(_number: int, _frame: object) -> None:
+    def interrupt(number: int, _frame: object) -> None:
         nonlocal presses
         if not begun:
             raise KeyboardInterrupt
@@ -155,13 +167,13 @@ def _interruptible() -> Iterator[list[Run]]:
         if presses == 1:
             begun[0].cancel()
             _shout("interrupting: our jobs are taken back from the server; once more to leave at once")
-        else:
+        elif number not in hangups:
             _shout(f"left at once; on the server there is still: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
             os._exit(130)
 
-    signals = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
+    hangups = [signal.SIGHUP] if sys.platform != "win32" else []
     # What is ignored stays so: nohup, and shells that start something in the background.
-    heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM, *hangups) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield begun

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -52,13 +56,41 @@ def put(line: str) -> None:
     Raises:
         UsageError: It cannot be written for any other reason, such as a full disk.
     """
+    _put(clean(line))
+
+
+def put_path(path: Path) -> None:
+    """Print a path on stdout as the system writes it, which need not be UTF-8, so that other programs find the file.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    _put(b"".join(os.fsencode(char if _is_raw_byte(char) else clean(char)) for char in str(path)))
+
+
+def unwritable(error: OSError) -> UsageError:
+    """Return the error of a stdout that takes nothing."""
+    return UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout")
+
+
+def _put(line: str | bytes) -> None:
     try:
-        click.echo(clean(line))
+        click.echo(line)
     except OSError as error:
+        left = isinstance(error, BrokenPipeError) or _is_closed_terminal(error)
         # Python flushes stdout once more at its end, and must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout") from error
+        if not left:
+            raise unwritable(error) from error
+
+
+def _is_closed_terminal(error: OSError) -> bool:
+    return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
+
+
+def _is_raw_byte(char: str) -> bool:
+    """Return whether this is how Python keeps a byte of a path that is no text."""
+    return "\udc80" <= char <= "\udcff"
 
 
 def put_json(text: str) -> None:
@@ -68,6 +100,31 @@ def put_json(text: str) -> None:
         UsageError: It cannot be written.
     """
     put("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+
+
+class Unheard:
+    """A stream that nobody may listen to any more, such as a closed terminal: what cannot be written is dropped.
+
+    Args:
+        stream: The stream; in all other ways this is as it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _talk(line: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from comfy_runner import __version__
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.verdict import ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, VerificationError
+from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, ServerRefused, VerificationError
 from comfy_runner.files import open_beside
 from comfy_runner.runs.folder import RunFolder, folder_errors
 from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
@@ -138,9 +138,10 @@ def _fetch(
             break
         except VerificationError as error:
             problem = VerificationError(error.problems[0].what, where=path, hint=error.problems[0].hint)
-        except ServerError as error:
+        except (ServerError, RunFolderError) as error:
             problem = error
-            if isinstance(error, ServerRefused):
+            # Nothing is gained by asking again; what else was collected is kept.
+            if isinstance(error, (ServerRefused, RunFolderError)):
                 break
     return got, problem
 
@@ -152,18 +153,17 @@ def _download(http: ComfyHttp, folder: RunFolder, path: str, file: ServerFile, *
         target.parent.mkdir(parents=True, exist_ok=True)
         out, temporary = open_beside(target)
     try:
-        with out, http.view(file.filename, subfolder=file.subfolder, kind=file.kind) as chunks:
+        # The server's errors are not `OSError`s. What the disk does not take may show as late as when the file is closed.
+        with folder_errors(target), out, http.view(file.filename, subfolder=file.subfolder, kind=file.kind) as chunks:
             for chunk in chunks:
                 digest.update(chunk)
                 length += len(chunk)
                 if length > most:
                     what = f"is larger than what was planned can be, {most // _MIB} MiB"
                     raise VerificationError(what, where=path)
-                with folder_errors(target):
-                    out.write(chunk)
-            with folder_errors(target):
-                out.flush()
-                os.fsync(out.fileno())
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

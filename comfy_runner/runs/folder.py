@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -21,9 +22,12 @@ from comfy_runner.runs.plan import SUPERSEDED, PlannedJob
 from comfy_runner.runs.sidecar import FORMAT, UNREADABLE, FileRecord, Sidecar, read_sidecar, refuse_newer, sha256_of
 from comfy_runner.textfile import shown
 
+_GIB = 1024**3
+
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
+    errno.EFBIG: ("the file is larger than this disk or account may have", "choose another folder with --out"),
     errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
     errno.EACCES: ("no permission", "choose another folder with --out"),
     errno.EPERM: ("no permission", "choose another folder with --out"),
@@ -68,6 +72,21 @@ class RunFolder:
     def close(self) -> None:
         """Release the lock."""
         self._lock.release()
+
+    def require_space(self, needed: int) -> None:
+        """Make sure that so many bytes can be written. A disk that does not tell how much is free is believed to have enough.
+
+        Raises:
+            RunFolderError: There is less.
+        """
+        try:
+            disk = shutil.disk_usage(self.path)
+        except OSError:
+            return
+        # Some network file systems say 0 of 0.
+        if disk.total and disk.free < needed:
+            what = f"the planned pictures may need {needed / _GIB:.3f} GiB of free space (got {disk.free / _GIB:.3f} GiB)"
+            raise RunFolderError(what, where=shown(self.path), hint="free some space, or choose another folder with --out")
 
     def seed(self, name: str) -> int:
         """Return the random seed of a recipe: drawn once per run folder and recorded in ``run.json``."""

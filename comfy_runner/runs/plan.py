@@ -6,7 +6,7 @@ No server is contacted here; what a server says of its nodes is an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from comfy_runner.workflow.pixels import Size, output_sizes
 from comfy_runner.workflow.signature import content_hash
 from comfy_runner.workflow.template import SUFFIX, Template, find_template, render
 
+_BYTES_PER_PIXEL = 4  # PNG does not compress noise
+_BYTES_BESIDE = 64 * 1024  # the workflow in the picture, the sidecar
 _NEEDED_IF_USED = ("checkpoint", "prompt")
 SUPERSEDED = "superseded"
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
@@ -144,6 +146,17 @@ def refuse_clashes(jobs: Sequence[PlannedJob]) -> None:
             if name in owners:
                 raise UsageError(f"{name} is also that of {owners[name]}", where=source, hint="give the recipes different names")
             owners[name] = source
+
+
+def space_needed(planned: PlannedJob, *, standing: Collection[str] = ()) -> int:
+    """Return how many bytes the pictures of a job take at most on disk; those of unknown size count as nothing.
+
+    Args:
+        planned: The job.
+        standing: The output roles that need not be made.
+    """
+    sizes = [size for role, size in planned.sizes.items() if role in planned.outputs and role not in standing]
+    return sum(size.pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE for size in sizes)
 
 
 def _find(job: Job, folders: Sequence[Path]) -> Template:

@@ -94,8 +94,8 @@ def test_a_shared_error_is_told_once_for_all_jobs(cli: Cli, server: StandIn, tmp
 
     assert done.code == 5
     assert " not started" in done.err
-    failed = int(re.findall(r"(\d+) failed", done.err)[0])
-    assert done.err.count("a file is where a folder should be") == failed
+    partial = int(re.findall(r"(\d+) partial", done.err)[0])
+    assert done.err.count("a file is where a folder should be") == partial
 
 
 def test_render_prints_the_graph_and_nothing_else(cli: Cli) -> None:

@@ -19,8 +19,16 @@ _INSTANCE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def default_home() -> Path:
-    """Return the folder that holds engine, models and instances unless the caller names another one."""
-    return platformdirs.user_cache_path("comfy-runner") / "local"
+    """Return the folder that holds engine, models and instances unless the caller names another one.
+
+    Raises:
+        LocalError: The user has no home, as in some containers.
+    """
+    try:
+        return (platformdirs.user_cache_path("comfy-runner") / "local").expanduser()
+    except RuntimeError as error:
+        hint = "set HOME, or name a folder in COMFY_RUNNER_LOCAL_HOME"
+        raise LocalError("this user has no home folder", where="local ComfyUI", hint=hint) from error
 
 
 def require_posix(os_name: str = os.name) -> None:

@@ -125,17 +125,20 @@ def stop(options: LocalOptions, *, timeout: float = 20.0) -> bool:
         LocalError: If it cannot be ended.
     """
     require_posix()
-    if not options.folder.is_dir():
-        return False
-    with locked(options.lock, say=_nobody, busy=""):
-        record = read_record(options.record)
-        process = find_process(record)
-        if process is not None:
-            end_process(process, timeout=timeout)
-            if find_process(record) is not None:
-                raise LocalError(f"does not end (pid {process.pid})", where=str(options.record))
-        options.record.unlink(missing_ok=True)
-        return process is not None
+    try:
+        if not options.folder.is_dir():
+            return False
+        with locked(options.lock, say=_nobody, busy=""):
+            record = read_record(options.record)
+            process = find_process(record)
+            if process is not None:
+                end_process(process, timeout=timeout)
+                if find_process(record) is not None:
+                    raise LocalError(f"does not end (pid {process.pid})", where=str(options.record))
+            options.record.unlink(missing_ok=True)
+            return process is not None
+    except OSError as error:
+        raise LocalError(f"cannot be stopped (got {error})", where=str(options.folder)) from error
 
 
 def status(options: LocalOptions) -> LocalStatus:
