@@ -10,7 +10,7 @@
         query: {token: "${STUDIO_TOKEN}"}                    # sent with HTTP and websocket alike
         cacert: ~/studio.pem                                 # or insecure: true
     templates: [~/comfy/templates]      # searched before the shipped ones
-    local: {models: ~/models, pip_args: [--index-url, "https://download.pytorch.org/whl/cpu"]}
+    local: {models: ~/models, pip_args: ["--index-url=…"]}
 
 Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER``, ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder),
 ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY`` (such as ``token=…``) for a server that is given by its URL.

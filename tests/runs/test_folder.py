@@ -80,16 +80,6 @@ def test_a_file_on_the_way_to_the_folder_is_a_run_folder_error(tmp_path: Path) -
         RunFolder(tmp_path / "file" / "run")
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="rights do not bind this user")
-def test_a_folder_that_cannot_be_written_is_a_run_folder_error(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-
-    with pytest.raises(RunFolderError, match="no permission") as caught:
-        RunFolder(tmp_path / "run")
-
-    assert "--out" in caught.value.problems[0].hint
-
-
 @pytest.mark.parametrize(
     ("number", "what"),
     [
