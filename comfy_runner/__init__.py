@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comfy_runner.api import Run, render, run, validate
+    from comfy_runner.api import render, run, validate
     from comfy_runner.errors import (
         ComfyRunnerError,
         ConfigError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RunFinished,
         RunStarted,
     )
+    from comfy_runner.runs.run import Run
 
 __version__ = "0.1.0"
 
@@ -80,15 +81,20 @@ __all__ = [
     "validate",
 ]
 
-_API = ("Run", "render", "run", "validate")
+_API = ("render", "run", "validate")
 _EVENTS = ("Event", "JobFinished", "JobProgressed", "JobResult", "JobSubmitted", "JobWaiting", "RunFinished", "RunStarted")
+_ROOMS = {
+    **dict.fromkeys(_API, "api"),
+    **dict.fromkeys(_EVENTS, "runs.events"),
+    "Policy": "runs.coordinate",
+    "Run": "runs.run",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'comfy_runner' has no attribute {name!r}")
-    room = "runs.coordinate" if name == "Policy" else "api" if name in _API else "runs.events" if name in _EVENTS else "errors"
-    return getattr(importlib.import_module(f"comfy_runner.{room}"), name)
+    return getattr(importlib.import_module(f"comfy_runner.{_ROOMS.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

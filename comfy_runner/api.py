@@ -13,12 +13,10 @@
 from __future__ import annotations
 
 import json
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from comfy_runner.comfyui.address import Address, parse_address
 from comfy_runner.comfyui.http import ComfyHttp
@@ -29,9 +27,10 @@ from comfy_runner.recipe.jobs import Job, job
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
 from comfy_runner.recipe.names import slug
 from comfy_runner.runs.coordinate import Coordinator, Policy, Task
-from comfy_runner.runs.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
+from comfy_runner.runs.events import RunStarted
 from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.plan import PlannedJob, fit_all, plan_job, refuse_clashes, space_needed
+from comfy_runner.runs.run import Run
 from comfy_runner.textfile import read, shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo
@@ -43,101 +42,7 @@ Source = str | Path | Mapping[str, Any]
 """A recipe: the path of a file or sidecar, the name of a shipped recipe, or a mapping with a recipe's fields."""
 
 LOCAL = "local"
-_EVENTS_HELD = 10_000
 _LARGEST_JSON = 256 * 1024 * 1024
-
-
-class Run:
-    """A run that goes on in threads of its own, whether anybody follows it or not.
-
-    Iterate over it for its events, ask it for its `results`; leaving it as a context manager before its end cancels it.
-    """
-
-    def __init__(self, folder: RunFolder, jobs: Sequence[PlannedJob], coordinator: Coordinator | None, started: RunStarted) -> None:
-        self.folder = folder.path
-        self._lock = folder
-        self._jobs = jobs
-        self._coordinator = coordinator
-        self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
-        self._results: tuple[JobResult, ...] | None = None
-        self._failure: BaseException | None = None
-        self._events.put(started)
-        self._thread = threading.Thread(target=self._run, name="run", daemon=True)
-
-    def start(self) -> Self:
-        """Begin; `run` has done so already."""
-        self._thread.start()
-        return self
-
-    def __iter__(self) -> Iterator[Event]:
-        """Yield events until the run has ended, the last one a `RunFinished`; each event is yielded once."""
-        while True:
-            ended = not self._thread.is_alive()
-            try:
-                # A wait without an end cannot be interrupted from the keyboard on Windows.
-                event = self._events.get(timeout=0 if ended else 0.5)
-            except queue.Empty:
-                if ended:
-                    return
-                continue
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-            if isinstance(event, RunFinished):
-                return
-
-    def results(self) -> tuple[JobResult, ...]:
-        """Wait for the end and return one result per job, in the order of the recipes.
-
-        Raises:
-            ComfyRunnerError: The run itself failed, which is not the same as a job that failed.
-        """
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._results or ()
-
-    def cancel(self) -> None:
-        """Take our jobs back from the server, collect what is finished, and end; safe in a signal handler."""
-        if self._coordinator is not None:
-            self._coordinator.cancel()
-
-    def on_server(self) -> list[str]:
-        """Return the prompt ids of our jobs that the server has now."""
-        return self._coordinator.on_server() if self._coordinator else []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._thread.is_alive():
-            self.cancel()
-            self._thread.join()
-
-    def emit(self, event: Event) -> None:
-        """Hand an event to whoever iterates; progress is dropped where nobody takes it."""
-        if not isinstance(event, JobProgressed) or self._events.qsize() < _EVENTS_HELD:
-            self._events.put(event)
-
-    def attach(self, coordinator: Coordinator) -> None:
-        """Set what renders the jobs that are not done."""
-        self._coordinator = coordinator
-
-    def _run(self) -> None:
-        try:
-            rendered = self._coordinator.run() if self._coordinator else {}
-            self._results = tuple(rendered.get(planned.job_id) or self._was_done(planned) for planned in self._jobs)
-        except BaseException as error:  # it must reach the caller's thread, whatever it is
-            self._failure = error
-        # First of all, so that who sees the last event can use the folder again.
-        self._lock.close()
-        self._events.put(self._failure or RunFinished(self._results or ()))
-
-    def _was_done(self, planned: PlannedJob) -> JobResult:
-        sidecar = self._lock.sidecar(planned.job_id)
-        files = sidecar.files if sidecar else {}
-        paths = {role: tuple(self.folder / record.path for record in records) for role, records in files.items()}
-        return JobResult(planned.job_id, "done", paths, was_done=True)
 
 
 def run(
@@ -303,11 +208,10 @@ def _begin(
     started = RunStarted(
         folder.path, about.get("url", ""), tuple(known.job_id for known in jobs), len(jobs) - len(todo), tuple(notes)
     )
-    rendering = Run(folder, jobs, None, started)
-    if http is not None:
-        tasks = [Task(known, standing.get(known.job_id, {})) for known in todo]
-        rendering.attach(Coordinator(folder, tasks, http=http, server=about, emit=rendering.emit, policy=policy))
-    return rendering.start()
+    if http is None:
+        return Run(folder, jobs, started)
+    tasks = [Task(known, standing.get(known.job_id, {})) for known in todo]
+    return Run(folder, jobs, started, partial(Coordinator, folder, tasks, http=http, server=about, policy=policy))
 
 
 def _load_all(recipes: Sequence[Source], sets: Sequence[str]) -> list[LoadedRecipe]:

@@ -19,8 +19,8 @@ from comfy_runner.cli.talk import complain, put_json, put_path, say
 from comfy_runner.errors import ComfyRunnerError, UsageError
 
 if TYPE_CHECKING:
-    from comfy_runner.api import Run
     from comfy_runner.runs.events import Event, JobResult
+    from comfy_runner.runs.run import Run
 
 # The most telling exit code first: an interruption, the run folder, the server, then failed jobs, then their pictures.
 _PRECEDENCE = (130, 5, 3, 2, 1, 4)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner import api
-from comfy_runner.api import Run
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.config import Config
@@ -19,6 +18,7 @@ from comfy_runner.runs.coordinate import Coordinator, Policy, Task
 from comfy_runner.runs.events import Event, JobResult
 from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.plan import PlannedJob, plan_job
+from comfy_runner.runs.run import Run
 from comfy_runner.runs.sidecar import FileRecord, Sidecar
 from tests.standin import StandIn
 

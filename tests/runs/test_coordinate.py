@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from comfy_runner.api import Run
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
@@ -26,6 +26,7 @@ from comfy_runner.runs.events import (
     RunStarted,
 )
 from comfy_runner.runs.folder import RunFolder
+from comfy_runner.runs.run import Run
 from tests.runs.support import Room, begin, rendered, sidecar_in, small
 from tests.standin import StandIn
 
@@ -310,8 +311,8 @@ class _BrokenView(ComfyHttp):
 
 def test_a_fault_in_the_coordinators_thread_reaches_the_caller_and_frees_the_folder(server: StandIn, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    coordinator = _Broken(folder, [], http=_http(server), server={}, emit=lambda _event: None)
-    rendering = Run(folder, [], coordinator, RunStarted(tmp_path, "", (), 0, ())).start()
+    coordinator = partial(_Broken, folder, [], http=_http(server), server={})
+    rendering = Run(folder, [], RunStarted(tmp_path, "", (), 0, ()), coordinator)
 
     with pytest.raises(ZeroDivisionError, match="broken"):
         rendering.results()
