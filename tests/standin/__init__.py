@@ -2,6 +2,17 @@
 
 `StandIn` serves; its `State` is the only thing that a test touches: settings, faults, and a record of all that was asked.
 No model runs here: pictures are noise that depends on the graph.
+
+Tests that need none of the following take the fixture ``server`` of ``tests/comfyui`` and run on real servers too, of 0.3.75 and
+of early 2024. Only the stand-in can
+
+- lose or falsify an answer (lost replies, 500 with effect, 503, 413, 403, a login page): a real server answers as it should;
+- delay the history, freeze the worker, be deaf or silent on a socket: these are races and deaths that nobody can order;
+- forget everything, or be gone, at a chosen moment: a real one takes seconds to start again, and not at a node of ours;
+- run out of memory or be blocked at a chosen node: on a CPU there is no such limit, and blocking takes a custom node;
+- send slow, broken, flat or wrong pictures, megabytes of previews and nonsense: a real one does not;
+- name files `../../x`, or list models as Windows does: a real one on this system does not;
+- be a ComfyUI of 0.3.40 or 0.38: there is no package that carries one.
 """
 
 from __future__ import annotations
