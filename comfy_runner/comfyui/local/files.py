@@ -6,27 +6,17 @@ Not here: what is in them.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
+from comfy_runner.files import write_atomically
+
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
     """Write ``data`` so that a reader sees the old file or the new one, never a part, even after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            # A model path with a character outside the BMP must stay one character for ComfyUI's YAML reader.
-            json.dump(data, stream, indent=1, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    # A model path with a character outside the BMP must stay one character for ComfyUI's YAML reader.
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False).encode())
 
 
 def read_json(path: Path) -> dict[str, object]:
