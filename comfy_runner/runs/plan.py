@@ -12,6 +12,7 @@ from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.recipe.jobs import Job
+from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.shipped import shipped
 from comfy_runner.workflow.check import check
@@ -186,12 +187,12 @@ def _outputs(job: Job, workflow: Workflow) -> dict[str, str]:
         what = f'"{SUPERSEDED}" is the folder of replaced pictures, not a job'
         raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")
     paths = {role: job.output_for(role) for role in workflow.outputs}
-    seen: dict[str, str] = {}
     for role, path in paths.items():
         if path.split("/", 1)[0].casefold() == SUPERSEDED:
             raise RecipeError(f"{SUPERSEDED}/ is for replaced pictures (got {path})", where=job.recipe.where(f"output.{role}"))
-        if path.casefold() in seen:
-            other = seen[path.casefold()]
-            raise RecipeError(f"{role} and {other} are the same file (got {path})", where=job.recipe.where(f"output.{role}"))
-        seen[path.casefold()] = role
+    clash = collision(paths)
+    if clash:
+        first, second = clash
+        what = f"{first} and {second} would overwrite each other (got {paths[second]})"
+        raise RecipeError(what, where=job.recipe.where(f"output.{second}"))
     return paths
