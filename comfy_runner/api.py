@@ -152,10 +152,11 @@ def validate(
 
 
 def connect(server: str | ServerConfig | None, config: Config, *, say: Callable[[str], None] | None = None) -> ComfyHttp:
-    """Return a client for a server that is known to answer; ``local`` is set up and started when needed.
+    """Return a client for a server, which is not asked anything yet; ``local`` is set up and started when needed.
 
     Raises:
-        ServerError: It does not answer, or is no ComfyUI.
+        UsageError: The address or its certificate is wrong.
+        LocalError: The local ComfyUI cannot be set up or started.
     """
     found = config.find_server(server)
     if found.url == LOCAL:

@@ -16,6 +16,7 @@ import click
 
 from comfy_runner.cli.options import chosen_server, recipe_options, server_option
 from comfy_runner.cli.talk import complain, put_json, put_path, say
+from comfy_runner.comfyui.patience import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 @click.option(
     "--stall-timeout",
     type=click.FloatRange(0, min_open=True),
-    default=3600.0,
+    default=STALL_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="At most without any progress of a running job.",

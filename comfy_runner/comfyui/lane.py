@@ -18,7 +18,7 @@ from typing import Any
 from comfy_runner.comfyui import frames
 from comfy_runner.comfyui.health import Health
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.patience import Patience
+from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
 from comfy_runner.comfyui.posting import Impossible, Posting, Rejected, Submission, Taken, Unsettled
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.reports import (
@@ -37,9 +37,8 @@ from comfy_runner.comfyui.socket import EventSocket, SocketDown, SocketUp
 from comfy_runner.comfyui.verdict import Place, find_in_queue, judge
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError, ServerStuck
 
-__all__ = ["STALL_SECONDS", "Lane", "Submission"]
+__all__ = ["Lane", "Submission"]
 
-STALL_SECONDS = 3600.0
 _JOIN_SECONDS = 3.0
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+STALL_SECONDS = 3600.0
+"""For how long a running job may show no progress, unless a user says otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:

@@ -15,8 +15,8 @@ from pathlib import Path
 from comfy_runner import __version__
 from comfy_runner.comfyui.advice import advice
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.lane import STALL_SECONDS, Lane, Submission
-from comfy_runner.comfyui.patience import Patience
+from comfy_runner.comfyui.lane import Lane, Submission
+from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.reports import (
     Broken,
@@ -124,7 +124,6 @@ class _Job:
     workflow: Workflow
     prompt_id: str
     progress: JobProgress
-    state: State = "pending"
     left_out: tuple[Complaint, ...] = ()
 
 
@@ -221,7 +220,6 @@ class Coordinator:
         while self._backlog and len(self._active) < self._policy.in_flight and self._stopped is None:
             key = self._backlog.pop()
             job = self._jobs[key]
-            job.state = "submitted"
             self._active.add(key)
             pnginfo = {"comfy_runner": {"version": __version__, "job_id": key, "content_hash": job.task.planned.content_hash}}
             workflow = job.workflow.to_api()
@@ -310,7 +308,6 @@ class Coordinator:
         self._finish(JobResult(key, "partial" if standing else state, self._paths(standing), error))
 
     def _finish(self, result: JobResult) -> None:
-        self._jobs[result.job_id].state = result.state
         self._results[result.job_id] = result
         self._emit(JobFinished(result))
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp, Timeouts
-from comfy_runner.comfyui.lane import STALL_SECONDS, Lane, Submission
-from comfy_runner.comfyui.patience import Patience
+from comfy_runner.comfyui.lane import Lane, Submission
+from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
 from comfy_runner.comfyui.reports import Broken, Cancelled, Finished, NodeProgress, Refused, Report
 from tests.standin import HELD, State
 
