@@ -11,6 +11,7 @@
         cacert: ~/studio.pem                                 # or insecure: true
     templates: [~/comfy/templates]      # searched before the shipped ones
     local: {models: ~/models, pip_args: ["--index-url=…"]}
+    retry: {server_lost: 3, out_of_memory: {times: 1, vae_decode: tiled}}    # a recipe's own retry comes first
 
 Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER``, ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder),
 ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY`` (such as ``token=…``) for a server that is given by its URL.
@@ -30,6 +31,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from comfy_runner.errors import ConfigError, Problem
 from comfy_runner.hints import did_you_mean
+from comfy_runner.retry import Remedy, Retry
 from comfy_runner.textfile import is_file, read, shown
 from comfy_runner.yamltext import Document, parse
 
@@ -97,6 +99,7 @@ class Config(_Section):
         local: The managed local ComfyUI.
         token: Bearer token for a server that is given by its URL; named servers have their own headers.
         query: Query parameters for such a server.
+        retry: What is tried again, where a recipe does not say.
     """
 
     server: str = DEFAULT_SERVER
@@ -105,6 +108,7 @@ class Config(_Section):
     local: LocalConfig = LocalConfig()
     token: str = Field(default="", repr=False)
     query: dict[str, str] = Field(default={}, repr=False)
+    retry: Retry | None = None
 
     def find_server(self, given: str | ServerConfig | None) -> ServerConfig:
         """Return the server of this name or URL, or the default one."""
@@ -200,11 +204,20 @@ def _read(path: Path) -> Config:
         raise ConfigError.of(_problem(dict(detail), document, shown(path)) for detail in error.errors()) from error
 
 
+def _section(place: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the section that a setting is in."""
+    if len(place) == 1:
+        return Config
+    if place[0] == "retry":
+        return Retry if len(place) == 2 else Remedy
+    return LocalConfig if place[0] == "local" else ServerConfig
+
+
 def _problem(detail: Mapping[str, Any], document: Document, name: str) -> Problem:
     place = tuple(detail["loc"])
     where = f"{name}:{document.line(place)}: {'.'.join(map(str, place))}" if place else name
     if detail["type"] == "extra_forbidden":
-        section = LocalConfig if place[0] == "local" else ServerConfig if place[0] == "servers" else Config
+        section = _section(place)
         return Problem("there is no such setting", where, did_you_mean(str(place[-1]), section.model_fields))
     what = str(detail["msg"]).removeprefix("Value error, ")
     return Problem(what[:1].lower() + what[1:], where)

@@ -301,7 +301,7 @@ class _Builder:
         value: Any = text
         if getattr(event, "style", None) is None:
             try:
-                value = _plain(text)
+                value = plain_scalar(text)
             except ValueError as fault:
                 self._problem(event, str(fault), path=path)
         bad = _UNSENDABLE.search(text)
@@ -310,7 +310,7 @@ class _Builder:
         return _Node(value, _line(event))
 
 
-def _plain(text: str) -> str | int | float | bool | None:
+def plain_scalar(text: str) -> str | int | float | bool | None:
     """Return what an unquoted scalar means in the YAML 1.2 core schema.
 
     Raises:

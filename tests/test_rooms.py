@@ -17,7 +17,7 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 # The rooms by level; a room knows only those of lower levels, and itself. Rooms of the level of `recipe` do not know each other.
 _LEVELS = [
     {"errors"},
-    {"hints", "files", "textfile", "yamltext", "shipped"},
+    {"hints", "files", "textfile", "yamltext", "shipped", "retry"},
     {"config", "recipe", "workflow", "comfyui"},
     {"runs"},
     {"api"},
@@ -35,7 +35,7 @@ _PLACES = {
     "markupsafe": ("workflow/",),
     "platformdirs": ("config.py", "comfyui/local/"),
     "psutil": ("comfyui/local/",),
-    "pydantic": ("recipe/", "config.py"),
+    "pydantic": ("recipe/", "config.py", "retry.py"),
     "pydantic_core": ("recipe/",),
     "requests": ("comfyui/",),
     "rich": ("cli/",),

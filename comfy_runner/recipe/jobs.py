@@ -13,6 +13,7 @@ from typing import Any
 
 from comfy_runner.errors import Note, RecipeError, UsageError
 from comfy_runner.recipe import names
+from comfy_runner.recipe.faults import output_paths
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.geometry import Pictures, pictures
 from comfy_runner.recipe.load import LoadedRecipe
@@ -73,30 +74,27 @@ def draw_seed() -> int:
     return secrets.randbelow(MAX_SEED + 1)
 
 
-def job(loaded: LoadedRecipe, *, seed: int | None = None) -> Job:
-    """Return the job of a recipe.
+def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "") -> Job:
+    """Return the job of a recipe, whose sweep does not count here (see `variants`).
 
     Args:
         loaded: The recipe.
         seed: The first pass's seed, if the recipe says ``random``; see `LoadedRecipe.needs_seed` and `draw_seed`.
+        job_id: Its id; the recipe's name as a slug if empty.
 
     Raises:
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
     recipe = loaded.recipe
     drawn = _seed(loaded, seed)
-    job_id = names.slug(recipe.name)
+    job_id = job_id or names.slug(recipe.name)
     sized = pictures(recipe)
-    outputs = {
-        role: names.resolve(pattern, job_id=job_id, name=recipe.name, role=role, seed=drawn)
-        for role, pattern in recipe.output.items()
-    }
     return Job(
         job_id=job_id,
         recipe=loaded,
         template=recipe.template,
         values=_values(recipe, sized, job_id=job_id, seed=drawn),
-        outputs=outputs,
+        outputs=output_paths(recipe, job_id=job_id, seed=drawn),
         notes=_notes(loaded, sized),
         seed=drawn,
     )
@@ -138,7 +136,7 @@ def _values(recipe: Recipe, sized: Pictures, *, job_id: str, seed: int) -> dict[
         "height": sized.original.height,
         "sampler": recipe.sampler.model_dump(),
         "upscale": _second_pass(recipe, sized, seed=seed),
-        "params": copy.deepcopy(dict(recipe.params)),
+        "params": copy.deepcopy(dict(recipe.params)) if recipe.params else {},
     }
 
 

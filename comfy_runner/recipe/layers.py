@@ -1,19 +1,25 @@
 """Recipes on top of each other: `extends` and overrides merge, and every value remembers who gave it.
 
 Mappings merge deeply; lists and scalars replace. Fields that exclude each other (``upscale.size`` and ``upscale.factor``,
-the three ways to give ``size``) replace each other too.
+the three ways to give ``size``) replace each other too. An axis of a sweep is replaced as a whole.
 
 Not here: reading the files (`load`) and whether the values are right (`schema`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.yamltext import Steps, dotted
+from comfy_runner.yamltext import Steps, dotted, got
+
+SWEEP = "sweep"
+"""The field whose keys are dotted fields themselves."""
+
+_FIELD = re.compile(r"[\w.\[\]-]{1,80}")
 
 # Which fields of a mapping exclude each other: giving one of a group takes the other groups away.
 _ALTERNATIVES: Mapping[Steps, Sequence[Sequence[str]]] = {
@@ -87,7 +93,7 @@ def _put(under: dict[str, Any], over: Mapping[str, Any], path: Steps, layer: Lay
         _forget((*path, gone), origins)
     for key, value in over.items():
         here = (*path, key)
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and path != (SWEEP,):
             if not isinstance(under.get(key), dict):
                 _forget(here, origins)
                 under[key] = {}
@@ -107,6 +113,22 @@ def _replaced(under: Mapping[str, Any], over: Mapping[str, Any], path: Steps) ->
     return [name for group in groups if group not in given for name in group if name in under]
 
 
+def alternatives(path: Steps, key: str | int) -> Sequence[str]:
+    """Return the keys of the mapping at a path that giving this key takes away."""
+    groups = _ALTERNATIVES.get(path)
+    if groups is None or not any(key in group for group in groups):
+        return ()
+    return [name for group in groups if key not in group for name in group]
+
+
+def conflict(first: Steps, second: Steps) -> bool:
+    """Return whether giving one field changes what the other one is: equal, one within the other, or alternatives."""
+    for depth, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return other in alternatives(first[:depth], one)
+    return True
+
+
 def _forget(path: Steps, origins: dict[Steps, Layer]) -> None:
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
@@ -114,4 +136,17 @@ def _forget(path: Steps, origins: dict[Steps, Layer]) -> None:
 
 def plain_place(name: str) -> Callable[[Steps], str]:
     """Return the `Layer.place` of values without lines: ``recipe: upscale.denoise``."""
-    return lambda path: f"{name}: {dotted(path)}" if path else name
+    return lambda path: f"{name}: {written(path)}" if path else name
+
+
+def written(path: Steps) -> str:
+    """Return a path as people write it; the keys of a sweep are dotted already: ``sweep.upscale.denoise[3]``."""
+    if path[:1] != (SWEEP,):
+        return dotted(path)
+    text = SWEEP
+    for step in path[1:]:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{step if _FIELD.fullmatch(step) else got(step)}"
+    return text

@@ -14,18 +14,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from comfy_runner.errors import Problem, RecipeError
+from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.hints import nearest
-from comfy_runner.recipe import names, overrides
+from comfy_runner.recipe import names, overrides, sweep_options
+from comfy_runner.recipe.faults import faults, output_paths
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.recipe.geometry import pictures
-from comfy_runner.recipe.layers import Layer, Merged, merge, plain_place
+from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, written
 from comfy_runner.recipe.plain import plain
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.sweep import Sweep
+from comfy_runner.recipe.sweep_parser import parse_sweep
 from comfy_runner.shipped import shipped
 from comfy_runner.textfile import read, shown
-from comfy_runner.yamltext import Document, Steps, dotted, got, parse
+from comfy_runner.yamltext import Document, Steps, got, parse
 
 _MAX_CHAIN = 16
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
@@ -53,6 +55,9 @@ class LoadedRecipe:
         path: The file that was asked for, absolute; None for values from Python code.
         sources: All files that were read: the one asked for, then what it extends.
         sets: The overrides, as given.
+        sweeps: The axes that were given beside the recipe, as given.
+        sweep: The axes, checked; None for a recipe of one job. See `variants.expand`.
+        notes: What the user should know of the sweep.
     """
 
     recipe: Recipe
@@ -60,6 +65,9 @@ class LoadedRecipe:
     sources: tuple[Source, ...]
     sets: tuple[str, ...]
     _merged: Merged = field(repr=False)
+    sweeps: tuple[str, ...] = ()
+    sweep: Sweep | None = field(default=None, repr=False)
+    notes: tuple[Note, ...] = ()
 
     @property
     def needs_seed(self) -> bool:
@@ -81,42 +89,49 @@ class LoadedRecipe:
         steps = _steps(field)
         return self._merged.origin(steps).folder if self._merged.gave(steps) else None
 
+    def variant(self, recipe: Recipe) -> LoadedRecipe:
+        """Return one point of the sweep, whose swept fields come from where the sweep gives them."""
+        merged = self._merged if self.sweep is None else self.sweep.merged
+        return LoadedRecipe(recipe, self.path, self.sources, self.sets, merged, self.sweeps)
 
-def load(source: str | os.PathLike[str], *, sets: Sequence[str] = ()) -> LoadedRecipe:
+
+def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
     """Load a recipe.
 
     Args:
         source: A file, or the name of a shipped recipe (``-`` and ``_`` alike). Text that is no existing file, has no path
             separator and does not end in .yaml or .yml is a name.
         sets: Overrides, each ``field=value``.
+        sweeps: Axes beside the recipe's own or instead of them, each ``field=values``.
 
     Raises:
         RecipeError: with everything that is wrong with the recipe.
-        UsageError: if an override is malformed.
+        UsageError: if an override or an axis of `sweeps` is malformed.
     """
-    over = overrides.layers(sets)
+    over = _over(sets, sweeps)
     text = os.fspath(source)
     path = Path(text) if not isinstance(source, str) or _means_file(text) else _shipped(text, where="recipe")
     sources, layers = _chain(path)
-    return _loaded(layers, over, path=sources[0].path, sources=sources, sets=sets, stem=path.stem)
+    return _loaded(layers, over, path=sources[0].path, sources=sources, stem=path.stem)
 
 
-def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = ()) -> LoadedRecipe:
+def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
     """Load a recipe from a mapping, for Python code. Relative paths in it start from the current directory.
 
     Args:
         values: The fields, as in a file.
         sets: Overrides, each ``field=value``.
+        sweeps: Axes beside the recipe's own or instead of them, each ``field=values``.
 
     Raises:
         RecipeError: with everything that is wrong with the recipe.
-        UsageError: if an override is malformed.
+        UsageError: if an override or an axis of `sweeps` is malformed.
     """
-    over = overrides.layers(sets)
+    over = _over(sets, sweeps)
     layer = Layer(plain(values, name="recipe"), plain_place("recipe"))
     parent = _parent(layer, folder=Path())
     sources, layers = _chain(parent, first=layer) if parent else ((), [layer])
-    return _loaded(layers, over, path=None, sources=sources, sets=sets, stem="recipe")
+    return _loaded(layers, over, path=None, sources=sources, stem="recipe")
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -124,57 +139,69 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in sorted(shipped("recipes").glob("*.yaml"))}
 
 
-def _loaded(
-    layers: Sequence[Layer],
-    over: Sequence[Layer],
-    *,
-    path: Path | None,
-    sources: tuple[Source, ...],
-    sets: Sequence[str],
-    stem: str,
-) -> LoadedRecipe:
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """What is laid over a recipe from outside."""
+
+    sets: tuple[str, ...]
+    sweeps: tuple[str, ...]
+    layers: list[Layer]
+
+
+def _over(sets: Sequence[str], sweeps: Sequence[str]) -> _Over:
+    set_layers = overrides.layers(sets)
+    return _Over(tuple(sets), tuple(sweeps), [*set_layers, *sweep_options.layers(sweeps, beside=set_layers)])
+
+
+def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources: tuple[Source, ...], stem: str) -> LoadedRecipe:
     main, *parents = layers
     # A name says what this file is; what it extends has its own.
     bases = [
         Layer({k: v for k, v in base.values.items() if k not in ("name", "extends")}, base.place, base.folder) for base in parents
     ]
-    merged = merge([*reversed(bases), main, *over], main=main)
+    order = [*reversed(bases), main, *over.layers]
+    merged = merge(order, main=main)
     merged.values.setdefault("name", stem)
+    sweep, wrong, notes = parse_sweep(merged, pins=_pins(merged, order))
     try:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
-        raise RecipeError.of(problems(error, place=merged.place)) from None
-    loaded = LoadedRecipe(recipe, path, sources, tuple(sets), merged)
-    faults = [*_size_faults(loaded), *_output_faults(loaded)]
-    if faults:
-        raise RecipeError.of(faults)
+        raise _refusal([*problems(error, place=merged.place), *wrong]) from None
+    loaded = LoadedRecipe(recipe, path, sources, over.sets, merged, over.sweeps, sweep, tuple(notes))
+    longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
+    wrong += faults(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
+    if wrong:
+        raise _refusal(wrong)
     return loaded
 
 
-def _size_faults(loaded: LoadedRecipe) -> list[Problem]:
-    found = pictures(loaded.recipe).findings
-    return [Problem(finding.what, loaded.where(finding.field)) for finding in found if finding.level == "fault"]
+def _refusal(wrong: Sequence[Problem]) -> InputError:
+    """Return the error with these problems; the command line's alone are a matter of usage."""
+    usage = all(problem.where.startswith(sweep_options.OPTION) for problem in wrong)
+    return UsageError.of(wrong) if usage else RecipeError.of(wrong)
 
 
-def _output_faults(loaded: LoadedRecipe) -> list[Problem]:
-    """Return what is wrong with the output paths once the name is known; a seed to be drawn counts as the longest."""
-    recipe = loaded.recipe
-    seed = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
-    job_id = names.slug(recipe.name)
-    paths = {
-        role: names.resolve(pattern, job_id=job_id, name=recipe.name, role=role, seed=seed)
-        for role, pattern in recipe.output.items()
-    }
-    found = []
-    for role, path in paths.items():
-        wrong = names.path_fault(path)
-        if wrong:
-            found.append(Problem(f"{wrong} (got {got(path)})", loaded.where(f"output.{role}")))
-    clash = names.collision(paths)
-    if clash:
-        what = f"{clash[0]} and {clash[1]} would overwrite each other (got {got(paths[clash[1]])})"
-        found.append(Problem(what, loaded.where(f"output.{clash[1]}"), "put {role} into the patterns"))
-    return found
+def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[Steps, str], str]:
+    """Return what finds the place of a field that a layer gives after another one swept it."""
+    ranks = {id(layer): rank for rank, layer in enumerate(order)}
+    given = [
+        (path, layer)
+        for path, layer in merged.origins.items()
+        if path and path[0] != SWEEP and not isinstance(_at(merged.values, path), Mapping)
+    ]
+
+    def pins(field: Steps, key: str) -> str:
+        after = ranks[id(merged.origin((SWEEP, key)))]
+        return next((layer.place(path) for path, layer in given if ranks[id(layer)] > after and conflict(path, field)), "")
+
+    return pins
+
+
+def _at(values: Mapping[str, Any], path: Steps) -> Any:
+    here: Any = values
+    for step in path:
+        here = here[step]
+    return here
 
 
 def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[Source, ...], list[Layer]]:
@@ -209,7 +236,7 @@ def _place_in(document: Document) -> Callable[[Steps], str]:
         if not path:
             return document.name
         line = f":{document.line(path)}" if path[0] in document.value else ""
-        return f"{document.name}{line}: {dotted(path)}"
+        return f"{document.name}{line}: {written(path)}"
 
     return place
 

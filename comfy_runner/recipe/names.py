@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 PLACEHOLDERS = ("job_id", "name", "role", "seed")
 """What an output pattern may contain, in braces."""
@@ -17,13 +18,16 @@ PLACEHOLDERS = ("job_id", "name", "role", "seed")
 MAX_PATH = 200
 """Longest output path, in bytes of UTF-8."""
 
-_MAX_SLUG = 80
+MAX_SLUG = 80
+"""Longest job id, in characters."""
+
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
+@lru_cache(maxsize=1024)  # the jobs of a sweep have one name
 def slug(name: str) -> str:
     """Return a job id for a recipe's name: a-z, 0-9 and single dashes, at most 80 characters.
 
@@ -31,10 +35,11 @@ def slug(name: str) -> str:
     nothing is left.
     """
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    text = re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-")[:_MAX_SLUG].rstrip("-")
+    text = re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-")[:MAX_SLUG].rstrip("-")
     return f"job-{text}" if _RESERVED.fullmatch(text) else text
 
 
+@lru_cache(maxsize=1024)
 def name_fault(name: str) -> str:
     """Return what is wrong with a recipe's name; empty if nothing is."""
     if not 1 <= len(name) <= 100:
@@ -55,6 +60,7 @@ def role_fault(role: str) -> str:
     return "" if not _RESERVED.fullmatch(role) else "a role must not be a name that Windows reserves"
 
 
+@lru_cache(maxsize=1000)
 def pattern_fault(pattern: str) -> str:
     """Return what is wrong with an output pattern, whatever its placeholders stand for; empty if nothing is."""
     for found in _PLACEHOLDER.finditer(pattern):

@@ -11,7 +11,7 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.layers import Layer
-from comfy_runner.yamltext import Steps, dotted, got, parse
+from comfy_runner.yamltext import MAX_DEPTH, Steps, dotted, got, parse
 
 # Typed as they are, without YAML's quotes and escapes: prompts are full of colons and commas.
 _VERBATIM = ("prompt", "negative_prompt")
@@ -47,6 +47,8 @@ def _layer(text: str) -> Layer:
         raise UsageError(
             f"must be field=value (got {got(text)})", where="--set", hint="write for example --set upscale.denoise=0.6"
         )
+    if key.count(".") >= MAX_DEPTH:
+        raise UsageError(f"a field must have at most {MAX_DEPTH} parts (got {got(key)})", where="--set")
     if key == "extends":
         raise UsageError("cannot be overridden", where="--set extends", hint="load the other recipe instead")
     return Layer(_nested(key.split("."), _value(key, value)), _place)

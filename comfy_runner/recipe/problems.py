@@ -71,17 +71,18 @@ _HABITS: Mapping[str, str] = {
 }
 
 
-def problems(error: ValidationError, *, place: Callable[[Steps], str]) -> list[Problem]:
+def problems(error: ValidationError, *, place: Callable[[Steps], str], at: Steps = ()) -> list[Problem]:
     """Return everything that pydantic found, in the order of the schema's fields; unknown ones come last.
 
     Args:
-        error: From validating a `Recipe`.
-        place: Returns the place of a field for messages.
+        error: From validating a `Recipe`, or one of its fields.
+        place: Returns the place of a field for messages, given its path within what was validated.
+        at: Where in a recipe that is.
     """
-    return [_problem(detail, place) for detail in error.errors(include_url=False)]
+    return [_problem(detail, place, at) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, place: Callable[[Steps], str]) -> Problem:
+def _problem(detail: ErrorDetails, place: Callable[[Steps], str], at: Steps) -> Problem:
     path: Steps = detail["loc"]
     if len(path) == 3 and path[0] == "output":
         # pydantic adds "[key]" where it means the role itself.
@@ -90,7 +91,7 @@ def _problem(detail: ErrorDetails, place: Callable[[Steps], str]) -> Problem:
     if kind == "missing":
         return Problem("is missing", place(path))
     if kind == "extra_forbidden":
-        return Problem("unknown field", place(path), _meant(path))
+        return Problem("unknown field", place(path), meant((*at, *path)))
     if kind == "recipe":
         what, hint = str(context["what"]), str(context["hint"])
         quote = not isinstance(value, Mapping | BaseModel)
@@ -110,7 +111,7 @@ def _way_out(kind: str, value: Any) -> str:
     return ""
 
 
-def _meant(path: Steps) -> str:
+def meant(path: Steps) -> str:
     """Return a hint about an unknown key: a field of that name elsewhere, or one that is spelled alike."""
     parent, key = path[:-1], str(path[-1])
     siblings = _siblings(parent)
@@ -139,7 +140,7 @@ def _siblings(path: Steps) -> Sequence[str]:
     model: type[BaseModel] | None = Recipe
     for step in path:
         if model is not None and isinstance(step, str) and step in model.model_fields:
-            model = _model(model, step)
+            model = model_of(model, step)
     return list(model.model_fields) if model is not None else []
 
 
@@ -147,12 +148,12 @@ def _known(model: type[BaseModel], path: Steps) -> Iterator[Steps]:
     for name in model.model_fields:
         here = (*path, name)
         yield here
-        inner = _model(model, name)
+        inner = model_of(model, name)
         if inner is not None and name != "loras":
             yield from _known(inner, here)
 
 
-def _model(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+def model_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     """Return the model that a field holds, also as an option or in a list."""
     pending = [model.model_fields[name].annotation]
     while pending:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from comfy_runner.recipe import fields
 from comfy_runner.recipe.fields import fault
+from comfy_runner.recipe.sweep_schema import SWEEP_SCHEMA
+from comfy_runner.retry import MOST_TIMES, Retry
 
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 _SIZE_WAYS = (("width", "height"), ("aspect", "megapixels"), ("preset",))
@@ -134,12 +136,21 @@ class Recipe(BaseModel):
     size: Size = Field(default=Size(width=1024, height=576), description="Size of the original.")
     sampler: Sampler = Field(default=Sampler(), description="The first pass.")
     upscale: Upscale = Field(default=Upscale(), description="The second pass.")
+    vae_decode: Literal["auto", "full", "tiled"] = Field(
+        default="auto",
+        description="How latents become pixels: full: at once; tiled: in tiles, which needs less memory and changes pixels a "
+        "little; auto: tiled from a certain size on.",
+    )
     output: fields.Outputs = Field(
         default={},
         description="Where each role's picture goes in the run folder; {job_id}/{role}.png if not given. "
         "Placeholders: {job_id}, {name}, {role}, {seed}.",
     )
     params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
+    sweep: Annotated[Mapping[str, Any], WithJsonSchema(SWEEP_SCHEMA)] | None = Field(
+        default=None, description="Dotted fields and their values: one job for each combination."
+    )
+    retry: Retry | None = Field(default=None, description="What is tried again, instead of what the config file says.")
 
 
 def json_schema() -> dict[str, Any]:
@@ -150,6 +161,8 @@ def json_schema() -> dict[str, Any]:
             _without_nulls(prop)
     loras = schema["properties"]["loras"]
     loras["items"] = {"anyOf": [{"type": "string", "minLength": 1}, loras["items"]]}
+    for prop in schema["$defs"]["Retry"]["properties"].values():
+        prop["anyOf"] = [{"type": "integer", "minimum": 0, "maximum": MOST_TIMES}, {"$ref": prop.pop("$ref")}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "comfy_runner recipe"}
 
 

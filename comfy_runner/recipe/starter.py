@@ -47,6 +47,8 @@ upscale:
   seed: same # as the first pass; or next, or a number
   sampler: {} # what differs from the first pass, such as {steps: 20}
 
+vae_decode: auto # auto decides by size alone; full: at once; tiled: in tiles, which needs less memory
+
 # Where each picture goes in the run folder. Placeholders: {job_id}, {name}, {role}, {seed}
 output:
   original: "{job_id}/original.png"
@@ -54,5 +56,13 @@ output:
 
 # Free values for a template of your own, which sees them as params.
 params: {}
+
+# One job for each combination of these values, instead of one job (see docs/sweeps.md):
+# sweep:
+#   upscale.denoise: {from: 0.45, to: 0.70, step: 0.05}
+#   seed: {start: 1, count: 4}
+
+# What is tried again, and how often:
+# retry: {server_lost: 3, out_of_memory: {times: 1, free: true, vae_decode: tiled}, flat_picture: 1}
 """
 """Text of a recipe that loads as it is, without notes."""

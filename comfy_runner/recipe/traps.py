@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from comfy_runner.recipe.geometry import Pictures
 from comfy_runner.recipe.schema import Recipe
@@ -52,6 +53,7 @@ def traps(recipe: Recipe, pictures: Pictures) -> Iterator[Finding]:
     yield from _foreign_size(recipe.checkpoint or "", original.width, original.height)
 
 
+@lru_cache(maxsize=1000)
 def family(checkpoint: str) -> tuple[str, int] | None:
     """Return the model family and the side of its native square in pixels, as far as a checkpoint's name tells."""
     if _STAND_IN.search(checkpoint):

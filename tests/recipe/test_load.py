@@ -320,6 +320,12 @@ def test_an_override_whose_value_is_no_yaml_is_a_usage_error() -> None:
     assert problem.where == "--set seed"
 
 
+def test_an_override_of_a_very_deep_field_is_a_usage_error() -> None:
+    deep = f"params.{'.'.join('a' * 5000)}=1"
+
+    assert "at most 50 parts" in fault(lambda: from_mapping({}, sets=[deep]), error=UsageError).what
+
+
 def test_all_malformed_overrides_are_named() -> None:
     assert len(faults(lambda: from_mapping({}, sets=["a", "b", "seed=[", "extends=x"]), error=UsageError)) == 4
 

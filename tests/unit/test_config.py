@@ -131,6 +131,21 @@ def test_the_folder_of_a_user_who_is_not_there_is_an_error_in_a_variable_too(tmp
     assert caught.value.problems[0].where == variable
 
 
+def test_what_is_tried_again_is_read_and_its_faults_are_told(tmp_path: Path) -> None:
+    found = _loaded(tmp_path, "retry: {server_lost: 5, out_of_memory: {times: 2, vae_decode: null}}\n").retry
+
+    assert found is not None
+    assert (found.server_lost.times, found.out_of_memory.times, found.out_of_memory.vae_decode) == (5, 2, None)
+    assert Config().retry is None
+
+    text = "retry:\n  server_los: 1\n  out_of_memory: {time: 2}\n  flat_picture: 21\n"
+    problems = {problem.where.rsplit("config.yaml:", 1)[1]: problem for problem in _problems(tmp_path, text)}
+    assert problems["2: retry.server_los"].hint == "did you mean server_lost?"
+    assert problems["3: retry.out_of_memory.time"].hint == "did you mean times?"
+    assert problems["4: retry.flat_picture.times"].what == "input should be less than or equal to 20"
+    assert len(problems) == 3
+
+
 # Secrets
 
 

@@ -1,0 +1,93 @@
+"""What a user may give as a recipe: a file, a shipped recipe's name, a glob, the sidecar of a finished job, a mapping.
+
+Not here: what a recipe file says (`load`).
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
+from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
+from comfy_runner.textfile import is_file, read, shown
+from comfy_runner.yamltext import got
+
+Source = str | Path | Mapping[str, Any]
+"""A recipe: the path of a file or sidecar, a glob, the name of a shipped recipe, or a mapping with a recipe's fields."""
+
+_LARGEST_JSON = 256 * 1024 * 1024
+
+
+def load_all(sources: Sequence[Source], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> list[LoadedRecipe]:
+    """Load recipes, each with the same overrides.
+
+    Args:
+        sources: At least one; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it fits.
+        sets: As for `load`.
+        sweeps: As for `load`.
+
+    Raises:
+        InputError: With everything that is wrong with any of them.
+        UsageError: None is given, or a glob fits nothing.
+    """
+    if not sources:
+        raise UsageError("no recipe is given", hint="comfy-runner run quickstart")
+    loaded: list[LoadedRecipe] = []
+    problems: dict[Problem, type[InputError]] = {}
+    for source in _each(sources):
+        try:
+            loaded.append(load_source(source, sets=sets, sweeps=sweeps))
+        except InputError as error:
+            problems.update(dict.fromkeys(error.problems, type(error)))
+    if problems:
+        kinds = set(problems.values())
+        raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problems)
+    return loaded
+
+
+def load_source(source: Source, *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
+    """Load one recipe, which is no glob.
+
+    Raises:
+        InputError: With everything that is wrong with it.
+    """
+    if isinstance(source, Mapping):
+        return from_mapping(source, sets=sets, sweeps=sweeps)
+    if str(source).endswith(".json"):
+        return from_mapping(_recipe_of_sidecar(Path(source)), sets=sets, sweeps=sweeps)
+    return load(source, sets=sets, sweeps=sweeps)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file says.
+
+    Raises:
+        UsageError: It cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(read(path, error=UsageError, most=_LARGEST_JSON))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"is not JSON: {error}", where=shown(path)) from error
+
+
+def _each(sources: Sequence[Source]) -> Iterator[Source]:
+    for source in sources:
+        if isinstance(source, str) and glob.has_magic(source) and not is_file(Path(source)):
+            found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - that of Path knows no absolute patterns
+            if not found:
+                raise UsageError("fits no file", where=got(source), hint="put quotes around it, so that the shell leaves it alone")
+            yield from found
+        else:
+            yield source
+
+
+def _recipe_of_sidecar(path: Path) -> Mapping[str, Any]:
+    data = read_json(path)
+    recipe = data.get("recipe") if isinstance(data, dict) else None
+    if not isinstance(recipe, dict):
+        raise UsageError("is not a job's sidecar", where=shown(path), hint="give a recipe, or the job.json of a run folder")
+    return recipe

@@ -1,0 +1,87 @@
+"""What is tried again when a job fails for a reason that may pass: how often, and with what changed.
+
+A part of recipes and of the config file alike, so it belongs to neither. Errors of a graph are never tried again and have
+no remedy here.
+
+Not here: who tries again, and when a reason counts as one of these (the run room).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MOST_TIMES = 20
+"""Most often that one job is tried again for one reason."""
+
+
+class Remedy(BaseModel):
+    """What is done about one reason for failure. A number alone is short for ``times``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    times: int = Field(default=0, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
+    free: bool = Field(default=False, description="Whether the server frees its memory first.")
+    vae_decode: Literal["tiled"] | None = Field(
+        default=None, description="tiled: the next try decodes in tiles, which needs less memory."
+    )
+
+
+class ServerLost(Remedy):
+    """The server went away or forgot the job."""
+
+    times: int = Field(default=3, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
+
+
+class OutOfMemory(Remedy):
+    """The server's memory did not suffice."""
+
+    times: int = Field(default=1, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
+    free: bool = Field(default=True, description="Whether the server frees its memory first.")
+    vae_decode: Literal["tiled"] | None = Field(
+        default="tiled", description="tiled: the next try decodes in tiles, which needs less memory; null: as before."
+    )
+
+
+class FlatPicture(Remedy):
+    """The picture is one flat colour, as after a decoding error."""
+
+    times: int = Field(default=1, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
+    free: bool = Field(default=True, description="Whether the server frees its memory first.")
+
+
+def _times_alone(value: Any) -> Any:
+    return {"times": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Short = BeforeValidator(_times_alone)
+
+
+class Retry(BaseModel):
+    """What is tried again, by reason. What is not given has its default."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    server_lost: Annotated[ServerLost, _Short] = Field(
+        default=ServerLost(), description="The server went away or forgot the job; a number is short for times."
+    )
+    out_of_memory: Annotated[OutOfMemory, _Short] = Field(
+        default=OutOfMemory(), description="The server's memory did not suffice; a number is short for times."
+    )
+    flat_picture: Annotated[FlatPicture, _Short] = Field(
+        default=FlatPicture(), description="The picture is one flat colour; a number is short for times."
+    )
+
+    @classmethod
+    def merged(cls, recipe: Retry | None, config: Retry | None) -> Self:
+        """Return the policy of a job: what the recipe gives, else what the config gives, else the defaults.
+
+        Single settings count, not whole reasons: a recipe that gives only ``out_of_memory: {times: 2}`` keeps the config's
+        ``free``.
+        """
+        given: dict[str, dict[str, Any]] = {reason: {} for reason in cls.model_fields}
+        for policy in (config, recipe):
+            for reason, settings in policy.model_dump(exclude_unset=True).items() if policy else ():
+                given[reason].update(settings)
+        return cls.model_validate(given)
