@@ -1,7 +1,7 @@
 """What one rendering of a template may spend, and the filters of Jinja that have to be charged for before they work.
 
 Charged is whatever can make or walk through something large, so that memory and time are bounded alike, the same on every
-machine. Not here: where in a template the charging happens (`sandbox`).
+machine; a hole counts as the largest value that it may stand for. Not here: where in a template the charging happens (`sandbox`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from jinja2 import filters
 from jinja2.runtime import Context, LoopContext, markup_join
 from markupsafe import Markup
 
+from comfy_runner.workflow.holes import LONGEST, Hole, Marks, holes_in, needs, text_of
+
 BUDGET = 10_000_000
 """What one rendering may spend, in units of about one character."""
 
-METER, EACH, JOINED = "the meter", "the steps", "the texts"
+METER, EACH, JOINED, SEALED = "the meter", "the steps", "the texts", "the seal"
 """Filters for `sandbox` alone: names with a space cannot be written in a template."""
 
 _STEP = 20
@@ -27,6 +29,7 @@ _ITEM = 8
 _MOST_DIGITS = 1000
 _MOST_BITS = 3322  # of a number of so many digits
 _MOST_DECIMALS = 100
+_LONGEST_PRINTED = 6 * LONGEST + 100  # each character escaped, with its mark
 _CONVERSION = re.compile(r"%([^a-zA-Z%]*)([a-zA-Z%]|\Z)")
 _WIDE = re.compile(r"[*(]|[0-9]{3}")
 
@@ -36,10 +39,20 @@ class TooMuch(Exception):
 
 
 class Budget:
-    """The budget of one rendering."""
+    """The budget of one rendering.
 
-    def __init__(self) -> None:
+    Args:
+        marks: How leaves are marked in what is printed.
+    """
+
+    def __init__(self, marks: Marks) -> None:
         self._left = BUDGET
+        self._marks = marks
+
+    def renew(self, marks: Marks) -> None:
+        """Begin another rendering."""
+        self._left = BUDGET
+        self._marks = marks
 
     def spend(self, units: int) -> None:
         """Take units from the budget.
@@ -56,13 +69,21 @@ class Budget:
 
         Returns:
             What it came to.
+
+        Raises:
+            TooMuch: There is not that much left.
+            Observed: There is a text among them in which leaves are marked, and which would be another without the marks.
         """
         before = self._left
         self.spend(_STEP)
         waiting = list(values)
         while waiting:
             value = waiting.pop()
-            if isinstance(value, str):
+            if type(value) is Hole:
+                text = text_of(value)
+                self.spend(LONGEST if text is None else self._printed_length(text))
+            elif isinstance(value, str):
+                self._marks.refuse(value)
                 self.spend(len(value))
             elif isinstance(value, int):
                 self.spend(value.bit_length() // 8)
@@ -78,14 +99,26 @@ class Budget:
 
     def metered(self, value: Any) -> Any:
         """Return a value that is charged for: at once, or item by item where it is made while it is read."""
-        if isinstance(value, Iterator) and not isinstance(value, LoopContext):
+        if type(value) is not Hole and isinstance(value, Iterator) and not isinstance(value, LoopContext):
             return (self.metered(item) for item in value)
         self.charge(value)
         return value
 
+    def output(self, value: Any) -> Any:
+        """Return what a call has made, charged for; it may be output with marks."""
+        if type(value) is not Hole and isinstance(value, str) and self._marks.are_in(value):
+            self.spend(_STEP + self._printed_length(value))
+            return value
+        return self.metered(value)
+
+    def _printed_length(self, text: str) -> int:
+        return len(text) + self._marks.count(text) * _LONGEST_PRINTED
+
     def charge_method(self, owner: Any, name: str, args: Sequence[Any]) -> Sequence[Any]:
         """Charge for a method of one of Python's own types, and return the arguments to call it with."""
         self.charge(owner, args)
+        if isinstance(owner, str):
+            refuse(args)
         if isinstance(owner, str) and name == "replace" and len(args) > 1:
             self._charge_replacing(owner, args[0], args[1])
         elif isinstance(owner, str) and name == "join" and args:
@@ -100,6 +133,7 @@ class Budget:
         Raises:
             TooMuch: It cannot be paid for, or would make a number of more than 1000 digits.
         """
+        refuse_alone((left, right))
         self.charge(left, right)
         if operator == "%" and isinstance(left, str):
             self._charge_format(left, right)
@@ -118,6 +152,8 @@ class Budget:
         """Return the filters that spend from this budget."""
         return {
             "batch": self._batch,
+            "d": self._default,
+            "default": self._default,
             "format": self._format,
             "join": self._join,
             "replace": self._replace,
@@ -128,6 +164,7 @@ class Budget:
             METER: self._metered,
             EACH: self._each,
             JOINED: self._joined,
+            SEALED: self._sealed,
         }
 
     # A filter that asks for the context is not computed while the template is compiled, which happens without a budget.
@@ -144,7 +181,22 @@ class Budget:
 
     @jinja2.pass_context
     def _joined(self, _context: Context, items: Sequence[Any]) -> str:
-        return markup_join(items)
+        refuse(items)
+        made = markup_join(items)
+        self._marks.refuse(made)
+        return made
+
+    @jinja2.pass_context
+    def _sealed(self, _context: Context, value: Any) -> Any:
+        return self._marks.printed(value) if type(value) is not Hole and isinstance(value, str) else value
+
+    @jinja2.pass_context
+    def _default(self, _context: Context, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
+        if type(value) is Hole:
+            if boolean:
+                refuse((value,))
+            return value
+        return filters.do_default(value, default_value, boolean)
 
     @jinja2.pass_context
     def _join(self, context: Context, value: Iterable[Any], d: str = "", attribute: str | None = None) -> str:
@@ -188,9 +240,9 @@ class Budget:
         return str(value) % args
 
     @jinja2.pass_context
-    def _tojson(self, _context: Context, value: Any) -> Markup:
+    def _tojson(self, _context: Context, value: Any) -> Any:
         self.charge(value)
-        return Markup(to_json(value))  # noqa: S704 - what printing the value would give
+        return self._marks.printed(Markup(to_json(value, self._marks)))  # noqa: S704 - what printing the value would give
 
     def _charge_replacing(self, text: str, old: Any, new: Any) -> None:
         self.spend(len(text) + text.count(str(old)) * len(str(new)))
@@ -203,17 +255,34 @@ class Budget:
             self.charge(values)
 
 
-def to_json(value: Any) -> str:
-    """Return a value as JSON.
+def refuse(values: Iterable[Any]) -> None:
+    """Raise `Observed` if there is a hole among these values, or in them."""
+    if found := holes_in(values):
+        raise needs(found)
+
+
+def refuse_alone(values: Iterable[Any]) -> None:
+    """Raise `Observed` if there is a hole among these values; lists and dicts may have some."""
+    if found := [value for value in values if type(value) is Hole]:
+        raise needs(found)
+
+
+def to_json(value: Any, marks: Marks) -> str:
+    """Return a value as JSON, with its holes marked.
 
     Raises:
         TypeError: It is no JSON value.
         UndefinedError: It is undefined.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_refuse)
 
+    def other(value: Any) -> Any:
+        if type(value) is Hole:
+            if text_of(value) is not None:  # output that would be encoded a second time
+                raise needs([value])
+            return marks.hole(value, alone=False)
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # a StrictUndefined raises, naming itself
+        raise TypeError(f"{type(value).__name__} is no JSON value")
 
-def _refuse(value: Any) -> Any:
-    if isinstance(value, jinja2.Undefined):
-        str(value)  # a StrictUndefined raises, naming itself
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    whole = other(value) if type(value) is Hole else value  # json asks what it is before it asks `other`
+    return json.dumps(whole, ensure_ascii=False, allow_nan=False, default=other)

@@ -13,6 +13,7 @@ from typing import Any
 
 from comfy_runner.errors import Note, Problem, WorkflowError
 from comfy_runner.hints import did_you_mean, nearest
+from comfy_runner.workflow.decoding import LATER_INPUTS
 from comfy_runner.workflow.graph import Link, Node, Workflow, as_link
 from comfy_runner.workflow.names import candidates
 from comfy_runner.workflow.object_info import InputInfo, NodeInfo, ObjectInfo, type_names
@@ -66,6 +67,7 @@ class _Checker:
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self.changes: dict[tuple[str, str], Any] = {}
+        self.dropped: list[tuple[str, str]] = []
         self.node_id = ""
         self.bad: set[str] = set()
 
@@ -76,7 +78,7 @@ class _Checker:
         return [end for end in ends if self.bad.isdisjoint(self.workflow.ancestors([end]))] if self.bad else ends
 
     def result(self) -> Checked:
-        workflow = self.workflow.with_inputs(self.changes)
+        workflow = self.workflow.with_inputs(self.changes).without_inputs(self.dropped)
         ends = self.good_outputs()
         if not ends:
             raise WorkflowError("no node of the workflow is an output node", where=self.where, hint="add a SaveImage")
@@ -121,7 +123,10 @@ class _Checker:
 
     def unknown_input(self, node_id: str, node: Node, known: NodeInfo, name: str) -> None:
         what = f"{_place(node_id, node)} has no input {name}"
-        if known.is_core:
+        if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
+            self.dropped.append((node_id, name))
+            self.note(f"{what} on {self.info.source}, which does without it", at=(node_id, name))
+        elif known.is_core:
             self.problem(what, did_you_mean(name, known.inputs), at=(node_id, name))
         else:  # some custom nodes take inputs that they do not announce
             self.notes.append(Note(f"{what} that {self.info.source} knows of, and may ignore it", self.where))

@@ -110,6 +110,14 @@ class Workflow:
             nodes[node_id] = replace(nodes[node_id], inputs={**nodes[node_id].inputs, name: value})
         return Workflow(nodes)
 
+    def without_inputs(self, names: Iterable[tuple[str, str]]) -> Workflow:
+        """Return the graph without some inputs, named by (node id, input name)."""
+        nodes = dict(self.nodes)
+        for node_id, name in names:
+            kept = {other: value for other, value in nodes[node_id].inputs.items() if other != name}
+            nodes[node_id] = replace(nodes[node_id], inputs=kept)
+        return Workflow(nodes)
+
     def with_prefixes(self, prefixes: Mapping[str, str]) -> Workflow:
         """Return the graph whose outputs save under these file prefixes, given by role."""
         outputs = self.outputs

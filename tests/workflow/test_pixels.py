@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.workflow.pixels import Size, node_work, output_sizes
+from comfy_runner.workflow.pixels import Size, node_work, output_sizes, weight
 from tests.workflow.support import chain, graph, node, shipped_graph
 
 LATENT = node("EmptyLatentImage", width=832, height=1216, batch_size=1)
@@ -88,14 +88,44 @@ def test_a_size_that_comes_by_a_link_is_not_known() -> None:
     assert output_sizes(graph(**nodes)) == {}
 
 
-def test_the_second_pass_of_a_doubled_picture_is_four_times_the_work() -> None:
+# Counted TFLOP of a step and of a decode with SDXL, a step at 1024x576 being 7.3.
+@pytest.mark.parametrize(
+    ("size", "flops"),
+    [
+        (Size(1024, 576), 7.3),
+        (Size(1024, 1024), 13.5),
+        (Size(1536, 864), 17.6),
+        (Size(2048, 1152), 34.5),
+        (Size(2688, 1536), 70.3),
+        (Size(2048, 2048), 71.8),
+    ],
+)
+def test_a_step_weighs_as_much_as_was_counted(size: Size, flops: float) -> None:
+    assert weight(size.pixels) == pytest.approx(flops / 7.3, rel=0.02)
+
+
+def test_nothing_weighs_nothing() -> None:
+    assert weight(0) == 0.0
+
+
+def test_the_second_pass_of_a_doubled_picture_is_almost_five_times_the_work() -> None:
     work = node_work(shipped_graph().workflow)
     assert work == {
-        "first_pass": 1024 * 576 * 30,
-        "second_pass": 2048 * 1152 * 30,
-        "decode_original": pytest.approx(1024 * 576 * 0.7),
-        "decode_upscaled": pytest.approx(2048 * 1152 * 0.7),
+        "first_pass": pytest.approx(30, rel=0.001),
+        "second_pass": pytest.approx(30 * 4.73, rel=0.001),
+        "decode_original": pytest.approx(0.7, rel=0.001),
+        "decode_upscaled": pytest.approx(0.7 * 4.73, rel=0.001),
     }
+
+
+def test_a_sampler_with_sigmas_makes_the_steps_of_their_scheduler() -> None:
+    nodes = {
+        "empty": node("EmptyLatentImage", width=1024, height=576),
+        "sigmas": node("BasicScheduler", steps=20),
+        "sample": node("SamplerCustomAdvanced", sigmas=["sigmas", 0], latent_image=["empty", 0]),
+        "save": node("X", filename_prefix="x", latent=["sample", 0]),
+    }
+    assert node_work(graph(**nodes)) == {"sample": pytest.approx(20, rel=0.001)}
 
 
 def test_a_size_reads_width_by_height() -> None:

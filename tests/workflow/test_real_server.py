@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import queue
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.frames import Cached, Ended
@@ -18,7 +20,7 @@ from comfy_runner.errors import WorkflowError
 from comfy_runner.workflow.check import check
 from comfy_runner.workflow.graph import Workflow, parse_workflow
 from comfy_runner.workflow.object_info import ObjectInfo
-from comfy_runner.workflow.signature import signatures
+from comfy_runner.workflow.signature import pixel_hash, signatures
 from tests.workflow.support import RECORDED, node, shipped_graph, values
 
 
@@ -325,3 +327,31 @@ def test_the_server_s_cache_holds_exactly_the_nodes_whose_signatures_are_equal(c
         cached, _ = client.run(after.to_api())
         assert cached == expected
         before = after
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"method": "area", "denoise": 0.5}, {"method": "nearest-exact", "denoise": 0.5}),
+        ({"method": "nearest-exact", "denoise": 0.5}, {"method": "nearest-exact", "denoise": 0.48}),
+        ({"method": "nearest-exact", "denoise": 1.0}, {"method": "area", "denoise": 0.98}),
+    ],
+)
+def test_graphs_that_show_the_same_by_our_hash_are_the_same_picture(
+    client: Client, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    few = {"name": "euler", "scheduler": "normal", "steps": 10, "cfg": 1.0}
+    workflows = [small(sampler=few, upscale=upscale) for upscale in (one, other)]
+    assert pixel_hash(workflows[0]) == pixel_hash(workflows[1])
+
+    first, second = (pixels_of(client, workflow) for workflow in workflows)
+    assert first == second
+    assert first != pixels_of(client, small(sampler=few, upscale={"method": "bilinear", "denoise": 0.6}))
+
+
+def pixels_of(client: Client, workflow: Workflow) -> bytes:
+    """Run a graph and return the pixels of its upscaled picture."""
+    _, entry = client.run(workflow.to_api())
+    (image,) = entry["outputs"]["save_upscaled"]["images"]
+    answer = requests.get(f"{client.url}/view", params=image, timeout=60)
+    return Image.open(io.BytesIO(answer.content)).tobytes()

@@ -194,11 +194,11 @@ def test_a_value_that_is_computed_has_no_field(tmp_path: Path, expression: str) 
     assert sources_of(tmp_path, expression, {"prompt": "p", "n": 5, "flag": True}) == {}
 
 
-def test_a_quoted_number_costs_the_template_its_fields_and_nothing_else(tmp_path: Path) -> None:
+def test_a_quoted_number_costs_the_template_its_own_field_and_no_other(tmp_path: Path) -> None:
     text = '{"a_{{ n }}": {"class_type": "X", "inputs": {"filename_prefix": {{ prompt }}}}}'
     found = rendered(tmp_path, text, {"prompt": "p", "n": 5})
     assert found.workflow.nodes["a_5"].inputs == {"filename_prefix": "p"}
-    assert found.sources == {}
+    assert found.sources == {("a_5", "filename_prefix"): "prompt"}
 
 
 def test_rendering_twice_gives_the_same_job() -> None:
