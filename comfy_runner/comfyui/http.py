@@ -1,7 +1,7 @@
 """The HTTP routes of one ComfyUI, each as one method with a timeout and clear errors. HTTP is the truth about a job.
 
-The only place that knows `requests`. Nothing is retried and nothing is decided here. Redirects are never followed: what
-redirects an API call is a login page.
+With `translation` the only place that knows `requests`. Nothing is retried and nothing is decided here. Redirects are never
+followed: what redirects an API call is a login page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import urllib3
 
 from comfy_runner.comfyui.address import Address
 from comfy_runner.comfyui.deadline import WatchedAdapter, at_most
-from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, UsageError, WorkflowError
+from comfy_runner.comfyui.translation import translated
+from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
 _MIB = 1024 * 1024
 _ANSWER_LIMIT = 64 * _MIB
@@ -28,39 +29,6 @@ _MOST_VALUES = 4_000_000
 _CHUNK = 256 * 1024
 _SHOWN = 300
 _LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
-
-# Every exception that requests can raise, and what it means here; one that is new means what its nearest parent means.
-TRANSLATION: dict[type[BaseException], tuple[type[ComfyRunnerError], str]] = {
-    requests.exceptions.InvalidURL: (UsageError, "is not a usable URL"),
-    requests.exceptions.MissingSchema: (UsageError, "is not a usable URL"),
-    requests.exceptions.InvalidSchema: (UsageError, "is not a usable URL"),
-    requests.exceptions.URLRequired: (UsageError, "is not a usable URL"),
-    requests.exceptions.InvalidHeader: (UsageError, "a header is not valid HTTP"),
-    requests.exceptions.InvalidProxyURL: (UsageError, "the proxy's URL in the environment is not usable"),
-    requests.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
-    requests.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
-    requests.exceptions.ConnectTimeout: (Unreachable, "nobody answered in time"),
-    requests.exceptions.ReadTimeout: (Unreachable, "did not answer in time"),
-    requests.exceptions.Timeout: (Unreachable, "did not answer in time"),
-    requests.exceptions.ChunkedEncodingError: (Unreachable, "the answer broke off"),
-    requests.exceptions.StreamConsumedError: (Unreachable, "the answer broke off"),
-    requests.exceptions.ContentDecodingError: (Unreachable, "the answer is garbled"),
-    requests.exceptions.JSONDecodeError: (Unreachable, "the answer is garbled"),
-    requests.exceptions.InvalidJSONError: (Unreachable, "the answer is garbled"),
-    requests.exceptions.ConnectionError: (Unreachable, "nobody answers"),
-    requests.exceptions.RetryError: (Unreachable, "the request failed"),
-    requests.exceptions.TooManyRedirects: (Unreachable, "the request failed"),
-    requests.exceptions.UnrewindableBodyError: (Unreachable, "the request failed"),
-    requests.exceptions.HTTPError: (Unreachable, "the request failed"),
-    requests.exceptions.RequestException: (Unreachable, "the request failed"),
-}
-
-
-_UNREACHABLE_HINT = "is ComfyUI running there? `--server local` starts one"
-_HINTS: dict[type[BaseException], str] = {
-    requests.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
-    requests.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +158,59 @@ class ComfyHttp:
             ServerRefused: The file is not there (404), or its name is one that ``/view`` refuses.
             Unreachable: The connection failed, also in the middle of the file.
         """
-        # The names are the server's own, which JSON lets be no text at all.
+        with self._limited("/view", self._timeouts.download), self._viewed("GET", filename, subfolder, kind) as response:
+            if response.status_code != 200:
+                raise self._refused("/view", Answer(response.status_code, _read(response)))
+            yield response.iter_content(_CHUNK)
+
+    def exists(self, filename: str, *, subfolder: str, kind: str) -> bool:
+        """Return whether the server has a file, which need not be whole; nothing of it is transferred.
+
+        Args:
+            filename: As for `view`.
+            subfolder: As for `view`; on Windows servers a forward slash is as good as theirs.
+            kind: As for `view`.
+
+        Raises:
+            ServerRefused: ``/view`` does not take the name, or the server does not tell.
+            Unreachable: No answer, or not one of ComfyUI.
+        """
+        with self._limited("/view", self._timeouts.answer), self._viewed("HEAD", filename, subfolder, kind) as response:
+            if response.status_code not in (200, 404):
+                raise self._refused("/view", Answer(response.status_code, ""))
+            # A picture is never HTML: that is a login page, or a proxy.
+            if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+                raise self._not_comfyui("/view", Answer(200, "<html"))
+            return response.status_code == 200
+
+    def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+        """Make the server give memory back, after the prompt that runs; to everybody's cost.
+
+        Args:
+            unload_models: Whether models leave the GPU.
+            free_memory: Whether what is cached of earlier prompts goes too: an identical prompt really runs again.
+        """
+        self._post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+
+    def forget(self, prompt_ids: list[str]) -> None:
+        """Take prompts out of the history; their files stay, and unknown ones are no error."""
+        self._post("/history", {"delete": prompt_ids})
+
+    @contextmanager
+    def _viewed(self, method: str, filename: str, subfolder: str, kind: str) -> Iterator[requests.Response]:
+        # The names may be the server's own, which JSON lets be no text at all.
         params = {
             name: value.encode("utf-8", "replace")
             for name, value in (("filename", filename), ("subfolder", subfolder), ("type", kind))
         }
-        with self._limited("/view", self._timeouts.download), self._translated("/view"):
-            response = self._session.get(
-                self.address.http("/view"), params=params, stream=True, allow_redirects=False, timeout=self._timeout
-            )
-            with response:
-                if response.status_code != 200:
-                    raise self._refused("/view", Answer(response.status_code, _read(response)))
-                yield response.iter_content(_CHUNK)
+        url = self.address.http("/view")
+        with (
+            translated(url),
+            self._session.request(
+                method, url, params=params, stream=True, allow_redirects=False, timeout=self._timeout
+            ) as response,
+        ):
+            yield response
 
     def _get(self, path: str) -> Any:
         answer = self._request("GET", path, None)
@@ -226,7 +234,7 @@ class ComfyHttp:
         headers = {"Content-Type": "application/json"} if data is not None else {}
         with (
             self._limited(path, self._timeouts.answer),
-            self._translated(path),
+            translated(self.address.http(path)),
             self._session.request(
                 method,
                 self.address.http(path),
@@ -270,22 +278,6 @@ class ComfyHttp:
                     raise
             if watch.late:
                 raise Unreachable(f"took longer than {seconds:g} seconds to answer", where=self.address.http(path))
-
-    @contextmanager
-    def _translated(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except requests.exceptions.RequestException as error:
-            kind, what = next(TRANSLATION[parent] for parent in type(error).__mro__ if parent in TRANSLATION)
-            hint = _HINTS.get(type(error), _UNREACHABLE_HINT) if kind is Unreachable else ""
-            # The library's error quotes the URL with its query, which may hold a token.
-            raise kind(what, where=self.address.http(path), hint=hint) from None
-        except urllib3.exceptions.HTTPError:  # while reading a body, requests lets these through
-            raise Unreachable("the answer broke off", where=self.address.http(path)) from None
-        except UnicodeError:  # requests checks the characters of headers and host names only in part
-            raise UsageError("a header or the host's name cannot be sent", where=self.address.url) from None
-        except ValueError:  # http.client lets it out for a chunk of negative length
-            raise Unreachable("the answer is garbled", where=self.address.http(path)) from None
 
     def _refused(self, path: str, answer: Answer) -> ServerRefused:
         error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=_status_hint(answer))

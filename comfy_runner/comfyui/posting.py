@@ -31,6 +31,7 @@ class Submission:
         workflow: The API-format graph; file prefixes of its own let it be found again on servers that choose ids themselves.
         pnginfo: Text chunks for its PNG files.
         allow_partial: Whether the part that the server takes is to run where it does not take the whole.
+        server_prompt_id: The id that a server chose itself when the job was posted before; empty where none is known.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Submission:
     workflow: Mapping[str, Any]
     pnginfo: Mapping[str, Any] = field(default_factory=dict)
     allow_partial: bool = False
+    server_prompt_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +142,35 @@ class Posting:
         return Taken(str(answer.body["prompt_id"]), client_id, found_wrong)
 
     def _find(self, http: ComfyHttp) -> Taken | None:
-        queue = http.queue()
-        if any(item[1] == self.job.prompt_id for item in _queue_items(queue)) or http.history(self.job.prompt_id) is not None:
-            return Taken(self.job.prompt_id, self._client_ids[-1])
-        prefixes = file_prefixes(self.job.workflow)
-        if not prefixes:
-            return None
-        items = [*_queue_items(queue), *_history_items(http.recent_history(_RECENT))]
-        return find_by_prefixes(items, prefixes, self._client_ids)
+        found = find_prompt(http, http.queue(), self.job, client_ids=self._client_ids)
+        return None if found is None else Taken(found.prompt_id, found.client_id or self._client_ids[-1])
+
+
+def find_prompt(
+    http: ComfyHttp, queue: Mapping[str, Any], job: Submission, *, client_ids: Iterable[str] | None = None
+) -> Taken | None:
+    """Look for a job that may have been posted: in the queue, as it was a moment ago, and then in the history.
+
+    Args:
+        http: The server.
+        queue: The answer of its ``/queue``.
+        job: The job.
+        client_ids: Under which it may have been posted; None where that is not known and its file prefixes alone tell.
+
+    Returns:
+        Where it is; the client id is empty where it is not known.
+
+    Raises:
+        ServerError: The server cannot be asked.
+    """
+    prompt_id = job.server_prompt_id or job.prompt_id
+    if any(item[1] == prompt_id for item in _queue_items(queue)) or http.history(prompt_id) is not None:
+        return Taken(prompt_id, "")
+    prefixes = file_prefixes(job.workflow)
+    if job.server_prompt_id or not prefixes:
+        return None
+    items = [*_queue_items(queue), *_history_items(http.recent_history(_RECENT))]
+    return find_by_prefixes(items, prefixes, client_ids)
 
 
 def file_prefixes(workflow: Any) -> frozenset[str]:
@@ -158,15 +181,22 @@ def file_prefixes(workflow: Any) -> frozenset[str]:
     return frozenset(prefix for prefix in found if isinstance(prefix, str))
 
 
-def find_by_prefixes(items: Iterable[list[Any]], prefixes: frozenset[str], client_ids: Iterable[str]) -> Taken | None:
-    """Find our prompt among items of the queue or the history: the same file prefixes, posted by one of our connections."""
-    ours = set(client_ids)
+def find_by_prefixes(items: Iterable[list[Any]], prefixes: frozenset[str], client_ids: Iterable[str] | None) -> Taken | None:
+    """Find our prompt among items of the queue or the history: the same file prefixes, posted by one of our connections.
+
+    Args:
+        items: The items.
+        prefixes: All file prefixes of our graph.
+        client_ids: Of our connections. None where they are not known: then the prefixes have to be nobody else's.
+    """
+    ours = None if client_ids is None else set(client_ids)
     for item in items:
         extra = item[3] if len(item) > 3 else None
         client_id = extra.get("client_id") if isinstance(extra, dict) else None
         # A prefix alone might be that of another day's job: a client id is never used twice.
-        if isinstance(client_id, str) and client_id in ours and file_prefixes(item[2]) == prefixes:
-            return Taken(str(item[1]), client_id)
+        is_ours = ours is None or (isinstance(client_id, str) and client_id in ours)
+        if is_ours and file_prefixes(item[2]) == prefixes:
+            return Taken(str(item[1]), client_id if isinstance(client_id, str) else "")
     return None
 
 

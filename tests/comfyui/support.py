@@ -124,6 +124,10 @@ class Rig:
         self.lane.submit(job)
         return job
 
+    def attach(self, job: Submission) -> Submission:
+        self.lane.attach(job)
+        return job
+
     def until(self, kind: type[R], key: str = "job") -> R:
         """Return the first report of a kind about a job, seen before or still to come."""
         for report in self._all():

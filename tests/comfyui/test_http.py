@@ -14,6 +14,8 @@ from PIL import Image
 
 from comfy_runner.comfyui.address import Address, parse_address
 from comfy_runner.comfyui.http import Answer, ComfyHttp, Timeouts
+from comfy_runner.comfyui.reports import Finished, Submitted
+from comfy_runner.comfyui.verdict import Outcome
 from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, WorkflowError
 from tests.comfyui.support import Server, following, http, plain_graph, prefix
 from tests.standin import StandIn, State, ViewFault
@@ -88,6 +90,37 @@ def test_a_name_that_no_disk_takes_is_refused(server: Server, name: str) -> None
         download(server.http, name)
 
 
+def test_a_file_exists_where_it_can_be_downloaded(server: Server, saved: tuple[str, str]) -> None:
+    name, subfolder = saved
+    assert server.http.exists(name, subfolder=subfolder, kind="output")
+    assert not server.http.exists(f"no {name}", subfolder=subfolder, kind="output")
+    assert not server.http.exists(name, subfolder=subfolder, kind="temp")
+
+
+def test_whether_a_file_exists_whose_name_view_does_not_take_is_not_told(server: Server) -> None:
+    with pytest.raises(ServerRefused) as caught:
+        server.http.exists("a..b.png", subfolder="", kind="output")
+    assert caught.value.status == 400
+
+
+def test_a_forgotten_prompt_has_no_history_and_keeps_its_files(server: Server) -> None:
+    with following(server) as rig:
+        rig.submit(plain_graph())
+        prompt_id = rig.until(Submitted).prompt_id
+        report = rig.end()
+    assert isinstance(report, Finished)
+    server.http.forget([prompt_id, str(uuid.uuid4())])
+    (file,) = report.verdict.files["save"]
+    assert server.http.history(prompt_id) is None
+    assert server.http.exists(file.filename, subfolder=file.subfolder, kind=file.kind)
+
+
+def test_memory_is_given_back_and_jobs_run_on(server: Server) -> None:
+    server.http.free()
+    with following(server) as rig:
+        assert rig.finish(plain_graph()).verdict.outcome is Outcome.SUCCEEDED
+
+
 def test_a_subfolder_outside_the_output_folder_is_refused(server: Server) -> None:
     with pytest.raises(ServerRefused) as caught:
         download(server.http, "passwd", subfolder="../../../../../../etc")
@@ -160,6 +193,18 @@ def test_a_status_of_a_login_is_refused_with_a_hint_at_headers(faulty: Server, s
     with pytest.raises(ServerRefused, match=str(status)) as caught:
         faulty.http.queue()
     assert "headers" in caught.value.problems[0].hint
+
+
+def test_what_of_the_memory_is_given_back_can_be_chosen(faulty: Server, state: State) -> None:
+    faulty.http.free(unload_models=False)
+    assert [asked.body for asked in state.requests("POST", "/free")] == [{"unload_models": False, "free_memory": True}]
+
+
+def test_a_login_page_is_no_file_that_exists(faulty: Server, state: State) -> None:
+    state.fail_next("/view", 200, method="HEAD", body="<html>please log in</html>")
+    with pytest.raises(Unreachable, match="not as a ComfyUI") as caught:
+        faulty.http.exists("a.png", subfolder="", kind="output")
+    assert "login" in caught.value.problems[0].hint
 
 
 def test_a_redirect_is_not_followed(faulty: Server, state: State) -> None:

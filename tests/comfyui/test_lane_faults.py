@@ -88,6 +88,18 @@ def test_a_job_that_a_restart_wiped_is_lost(faulty: Server, state: State) -> Non
     assert isinstance(report.error, JobLost)
 
 
+def test_a_restart_is_noticed_by_the_websocket_that_breaks_and_not_only_at_the_next_look(faulty: Server, state: State) -> None:
+    gate = state.hold("save")
+    # Without a word from the websocket, the next look would come after the test has given up.
+    with following(faulty, patience=replace(faulty.told, poll_with_socket=2 * HELD)) as rig:
+        rig.submit(plain_graph())
+        gate.wait()
+        state.restart()
+        report = rig.end()
+    assert isinstance(report, Broken)
+    assert isinstance(report.error, JobLost)
+
+
 def test_a_job_that_somebody_deleted_from_the_queue_is_lost(faulty: Server, state: State) -> None:
     state.hold("foreign_sampler")
     state.add_foreign()
@@ -370,9 +382,10 @@ def test_a_deletion_and_a_restart_are_told_apart_by_an_earlier_job(
 
 
 def test_of_our_jobs_the_waiting_one_is_taken_back_before_the_running_one(faulty: Server, state: State) -> None:
-    state.hold("save")
+    gate = state.hold("save")
     with following(faulty) as rig:
         rig.submit(plain_graph(), "running")
+        gate.wait()
         waiting = rig.submit(plain_graph(), "waiting")
         rig.until(Waiting, "waiting")
         rig.lane.cancel(["running", "waiting"])

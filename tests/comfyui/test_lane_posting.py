@@ -62,6 +62,24 @@ def test_a_prompt_is_never_posted_again_while_it_is_not_known_whether_it_is_ther
     assert len(state.requests("POST", "/prompt")) == 1
 
 
+def test_a_job_whose_reply_was_lost_and_which_a_restart_then_wiped_is_posted_again_exactly_once(
+    faulty: Server, state: State
+) -> None:
+    state.hold("save")
+    gate = state.hold("GET /queue")
+    state.lose_replies()
+    with following(faulty) as rig:
+        job = rig.submit(plain_graph())
+        gate.wait()
+        assert len(state.memory.pending + state.memory.running) == 1
+        state.restart()
+        gate.open()
+        state.hold("save").open()
+        assert isinstance(rig.end(), Finished)
+    assert [asked.body["prompt_id"] for asked in state.requests("POST", "/prompt")] == [job.prompt_id] * 2
+    assert list(state.memory.history) == [job.prompt_id]
+
+
 def test_an_error_that_stays_breaks_the_job_after_a_few_attempts(faulty: Server, state: State) -> None:
     state.fail_next("/prompt", 500, times=-1)
     with following(faulty) as rig:

@@ -5,21 +5,17 @@ Without this, tests on the stand-in would only show that two things of ours agre
 
 from __future__ import annotations
 
-import copy
-import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-import websocket
 
 from comfy_runner.comfyui.local import LocalServer
 from tests.comfyui.support import CHECKPOINT, plain_graph, sampler_graph
+from tests.comfyui.truth import Pair, changed, connect, frames_of, heard, wait_until_idle, without
 from tests.standin import EARLY_2024, HELD, StandIn, State
-
-Pair = tuple[str, str]
 
 
 @pytest.fixture
@@ -28,18 +24,6 @@ def pair(comfyui_server: LocalServer) -> Iterator[Pair]:
     models = {"checkpoints": [CHECKPOINT], "vae": ["pixel_space"], "loras": []}
     with StandIn(State(models=models)) as standin:
         yield standin.url, comfyui_server.url
-
-
-def changed(graph: dict[str, Any], node: str, **inputs: Any) -> dict[str, Any]:
-    graph = copy.deepcopy(graph)
-    graph[node]["inputs"].update(inputs)
-    return graph
-
-
-def without(graph: dict[str, Any], node: str, name: str) -> dict[str, Any]:
-    graph = copy.deepcopy(graph)
-    del graph[node]["inputs"][name]
-    return graph
 
 
 GRAPH = sampler_graph("standin-is-true")
@@ -124,39 +108,6 @@ def test_a_route_gets_the_same_answer(pair: Pair, path: str) -> None:
         assert imitated.json() == real.json()
 
 
-def wait_until_idle(url: str) -> None:
-    while requests.get(f"{url}/prompt", timeout=HELD).json()["exec_info"]["queue_remaining"]:
-        pass
-
-
-def frames_of(url: str, graph: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Run a graph and return its frames: the type, and what they say of nodes."""
-    client_id, prompt_id = uuid.uuid4().hex, str(uuid.uuid4())
-    connection = websocket.create_connection(
-        f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}", timeout=HELD, suppress_origin=True
-    )
-    try:
-        requests.post(f"{url}/prompt", json={"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}, timeout=HELD)
-        found: list[tuple[str, Any]] = []
-        while not found or found[-1] != ("executing", None):
-            message = json.loads(connection.recv())
-            kind, data = message["type"], message["data"]
-            if kind == "progress_state":
-                said: Any = {node: (value["state"], value["value"], value["max"]) for node, value in data["nodes"].items()}
-            elif kind == "progress":
-                said = (data["node"], data["value"], data["max"])
-            elif kind == "execution_cached":
-                said = sorted(data["nodes"])
-            elif kind == "status":
-                said = data["status"]["exec_info"]["queue_remaining"]
-            else:
-                said = data.get("node")
-            found.append((kind, said))
-        return found
-    finally:
-        connection.close()
-
-
 def test_the_frames_of_a_run_are_the_same(pair: Pair) -> None:
     graph = plain_graph(f"standin-is-true/{uuid.uuid4().hex}")
     for url in pair:
@@ -212,23 +163,6 @@ def test_a_size_that_is_no_multiple_of_eight_is_cut_the_same_way(pair: Pair) -> 
             header = requests.get(f"{url}/view", params=query, timeout=HELD).content[16:24]
             sizes.append((role, header))
     assert sizes[:2] == sizes[2:]
-
-
-def connect(url: str, client_id: str) -> websocket.WebSocket:
-    return websocket.create_connection(
-        f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}", timeout=HELD, suppress_origin=True
-    )
-
-
-def heard(socket: websocket.WebSocket) -> list[str]:
-    """Return what a socket is told until it has been silent for a moment."""
-    found = []
-    socket.settimeout(0.2)
-    try:
-        while True:
-            found.append(json.loads(socket.recv())["type"])
-    except websocket.WebSocketTimeoutException:
-        return found
 
 
 def test_a_second_socket_of_one_client_goes_deaf_when_the_first_is_closed(pair: Pair) -> None:

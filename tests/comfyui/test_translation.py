@@ -9,8 +9,8 @@ import requests
 import urllib3
 import websocket
 
-from comfy_runner.comfyui.http import TRANSLATION
 from comfy_runner.comfyui.socket import REASONS
+from comfy_runner.comfyui.translation import TRANSLATION
 from comfy_runner.errors import ComfyRunnerError
 
 

@@ -14,6 +14,13 @@ SocketMode = Literal["ok", "refused", "deaf", "silent", "closing", "garbage"]
 """How ``/ws`` behaves: well; 403; open and sent nothing; open and not even answering pings; closed at once; sent nonsense."""
 
 
+TroubleKind = Literal["out of memory", "flat"]
+"""No memory; or a picture of one flat colour, as NaNs in a half-precision VAE give."""
+
+CacheMode = Literal["classic", "none", "ram"]
+"""What of older prompts the cache keeps: what the last one used; nothing; everything."""
+
+
 class NodeFault(Enum):
     """How a node fails."""
 
@@ -21,6 +28,32 @@ class NodeFault(Enum):
     ERROR = "error"
     BLOCKED = "blocked"
     """An ExecutionBlocker reaches an output: an error frame that a success follows, nothing of it in the history."""
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What befalls nodes for some time.
+
+    Attributes:
+        kind: Which.
+        node: The id of the nodes that it befalls; empty for any.
+        class_type: Their class; empty for any.
+        times: How often; negative for ever.
+        until_free: Whether ``POST /free`` ends it.
+    """
+
+    kind: TroubleKind
+    node: str = ""
+    class_type: str = ""
+    times: int = -1
+    until_free: bool = True
+
+    def takes(self, node_id: str, class_type: str) -> bool:
+        """Return whether it befalls a node now, and count it."""
+        if self.times == 0 or self.node not in ("", node_id) or self.class_type not in ("", class_type):
+            return False
+        self.times -= 1
+        return True
 
 
 class ViewFault(Enum):

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.standin.faults import ViewFault
-from tests.standin.graph import Graph, Made, picture
+from tests.standin.graph import Graph, Made, make_all, picture
 from tests.standin.state import State
 
 _SLOW_CHUNK = 2048
@@ -29,6 +29,37 @@ class SaveError(Exception):
 
 def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, Any]) -> dict[str, Any]:
     """Write the pictures of a SaveImage or PreviewImage and return its output, as frames and history tell it."""
+    try:
+        folder, stem, kind = _place(state, graph, node_id, made)
+        chunks = _chunks(graph, extra)
+        images = []
+        for number in range(made.count):
+            name = _free_name(folder, stem)
+            picture(made, number).save(folder / name, pnginfo=chunks, compress_level=1)
+            subfolder = folder.relative_to(state.files / kind).as_posix()
+            subfolder = "" if subfolder == "." else subfolder
+            subfolder = subfolder.replace("/", "\\") if state.windows else subfolder
+            images.append({"filename": state.output_names.get(node_id, name), "subfolder": subfolder, "type": kind})
+    except (OSError, ValueError) as error:
+        raise SaveError(str(error)) from error
+    return {"images": images}
+
+
+def tear(state: State) -> None:
+    """Write a part of the file that the running prompt would save next, as a server does that dies meanwhile."""
+    for _number, prompt_id, graph, extra, outputs in state.memory.running:
+        saved = {ran.node_id for ran in state.ran if ran.prompt_id == prompt_id}
+        unsaved = [node_id for node_id in outputs if node_id not in saved and graph[node_id]["class_type"] == "SaveImage"]
+        if unsaved:
+            made = make_all(graph)[unsaved[0]]
+            folder, stem, _kind = _place(state, graph, unsaved[0], made)
+            data = io.BytesIO()
+            picture(made, 0).save(data, "PNG", pnginfo=_chunks(graph, extra), compress_level=1)
+            (folder / _free_name(folder, stem)).write_bytes(data.getvalue()[: len(data.getvalue()) // 2])
+
+
+def _place(state: State, graph: Graph, node_id: str, made: Made) -> tuple[Path, str, str]:
+    """Return the folder, the start of the name and the kind of what a node saves."""
     node = graph[node_id]
     kind = "temp" if node["class_type"] == "PreviewImage" else "output"
     prefix = str(node["inputs"].get("filename_prefix", f"ComfyUI_temp_{node_id}"))
@@ -38,27 +69,13 @@ def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, 
     folder = root / subfolder
     if not os.path.abspath(folder).startswith(str(root)):  # noqa: PTH100 - as the server compares them
         raise SaveError("Saving image outside the output folder is not allowed.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return {
-            "images": [
-                _write(state, folder, stem, kind, made, number, _chunks(graph, extra), node_id) for number in range(made.count)
-            ]
-        }
-    except (OSError, ValueError) as error:
-        raise SaveError(str(error)) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, stem, kind
 
 
-def _write(
-    state: State, folder: Path, stem: str, kind: str, made: Made, number: int, chunks: PngInfo, node_id: str
-) -> dict[str, str]:
+def _free_name(folder: Path, stem: str) -> str:
     taken = [int(match[1]) for path in folder.iterdir() if (match := re.match(re.escape(stem) + r"_(\d+)_?", path.name))]
-    name = f"{stem}_{max(taken, default=0) + 1:05}_.png"
-    picture(made, number).save(folder / name, pnginfo=chunks, compress_level=1)
-    subfolder = folder.relative_to(state.files / kind).as_posix()
-    subfolder = "" if subfolder == "." else subfolder
-    subfolder = subfolder.replace("/", "\\") if state.windows else subfolder
-    return {"filename": state.output_names.get(node_id, name), "subfolder": subfolder, "type": kind}
+    return f"{stem}_{max(taken, default=0) + 1:05}_.png"
 
 
 def _chunks(graph: Graph, extra: dict[str, Any]) -> PngInfo:
@@ -74,9 +91,9 @@ async def view(state: State, request: web.Request) -> web.StreamResponse:
     query = request.query
     name = query.get("filename", "")
     kind = query.get("type", "output")
-    if not name:
+    if "filename" not in query:
         return web.Response(status=404)
-    if name.startswith("/") or ".." in name or kind not in ("output", "temp", "input"):
+    if not name or name.startswith("/") or ".." in name or kind not in ("output", "temp", "input"):
         return web.Response(status=400)
     root = state.files / kind
     subfolder = query.get("subfolder", "")
@@ -86,7 +103,7 @@ async def view(state: State, request: web.Request) -> web.StreamResponse:
     path = folder / posixpath.basename(name)
     if "\0" in str(path) or len(path.name) > 255 or not path.is_file():
         return web.Response(status=404)
-    if state.view_fault is not None and state.view_fault_times:
+    if state.view_fault is not None and state.view_fault_times and request.method == "GET":
         state.view_fault_times -= 1
         return await _badly(state.view_fault, path.read_bytes(), request)
     return web.FileResponse(path, headers={"Content-Type": "image/png", "Content-Disposition": f'filename="{path.name}"'})

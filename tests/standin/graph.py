@@ -1,7 +1,7 @@
-"""What a graph computes, without computing it: cache keys, the order of nodes, sizes in pixels, and pictures made of a hash.
+"""What a graph computes, without computing it: cache keys, sizes in pixels, and pictures made of a hash.
 
-The key of a node is its class, its literals and the keys of its ancestors; node ids are not part of it. A node
-that can be looked at comes first, so an original is saved before its upscaling begins.
+The key of a node is its class, its literals and the keys of its ancestors; node ids are not part of it. In which order
+nodes run is the business of `order`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,54 +42,56 @@ def parents(node: dict[str, Any]) -> list[str]:
     return [value[0] for value in node["inputs"].values() if isinstance(value, list) and len(value) == 2]
 
 
-def signature(graph: Graph, node_id: str) -> str:
-    """Return the cache key of a node; of a node that is not there too, for a graph with a bad half is taken."""
-    if node_id not in graph:
-        return f"no {node_id}"
-    node = graph[node_id]
-    inputs = {}
-    for name, value in node["inputs"].items():
-        is_link = isinstance(value, list) and len(value) == 2
-        inputs[name] = ["link", signature(graph, value[0]), value[1]] if is_link else ["value", value]
-    text = json.dumps([node["class_type"], inputs], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def signatures(graph: Graph, *, prefixes: bool = True) -> dict[str, str]:
+    """Return the cache key of each node.
 
+    Args:
+        graph: The graph. Links may lead nowhere, for a graph with a bad half is taken.
+        prefixes: Whether file prefixes are a part of it, as they are for the cache; without, equal pixels have equal keys.
+    """
+    found: dict[str, str] = {}
 
-def needed(graph: Graph, outputs: list[str], is_cached: dict[str, bool]) -> list[str]:
-    """Return the nodes that a run visits: outputs, and ancestors that are not cached."""
-    found: list[str] = []
-    waiting = list(outputs)
-    while waiting:
-        node_id = waiting.pop()
+    def key(node_id: str) -> str:
+        if node_id not in graph:
+            return f"no {node_id}"
         if node_id not in found:
-            found.append(node_id)
-            if not is_cached[node_id]:
-                waiting += [parent for parent in parents(graph[node_id]) if not is_cached[parent]]
-    return [node_id for node_id in graph if node_id in found]
+            node = graph[node_id]
+            inputs = {}
+            for name, value in node["inputs"].items():
+                is_link = isinstance(value, list) and len(value) == 2
+                if prefixes or name != "filename_prefix":
+                    inputs[name] = ["link", key(value[0]), value[1]] if is_link else ["value", value]
+            text = json.dumps([node["class_type"], inputs], sort_keys=True)
+            found[node_id] = hashlib.sha256(text.encode()).hexdigest()
+        return found[node_id]
+
+    return {node_id: key(node_id) for node_id in graph}
 
 
-def next_node(graph: Graph, waiting: list[str], output_nodes: set[str]) -> str:
-    """Return which of the waiting nodes runs next."""
-    ready = [node_id for node_id in waiting if not any(parent in waiting for parent in parents(graph[node_id]))]
-    children = {node_id: [other for other in waiting if node_id in parents(graph[other])] for node_id in waiting}
+def passes(graph: Graph) -> dict[str, int]:
+    """Return for each node how many samplers there are on the longest way to it, itself included."""
+    found: dict[str, int] = {}
 
-    def leads_to_output(node_id: str, generations: int) -> bool:
-        if generations == 0:
-            return node_id in output_nodes
-        return any(leads_to_output(child, generations - 1) for child in children[node_id])
+    def count(node_id: str) -> int:
+        if node_id not in graph:
+            return 0
+        if node_id not in found:
+            before = max((count(parent) for parent in parents(graph[node_id])), default=0)
+            found[node_id] = before + ("Sampler" in graph[node_id]["class_type"])
+        return found[node_id]
 
-    for generations in range(3):
-        for node_id in ready:
-            if leads_to_output(node_id, generations):
-                return node_id
-    return ready[0]
+    return {node_id: count(node_id) for node_id in graph}
 
 
-def make(graph: Graph, node_id: str, made: dict[str, Made]) -> Made:
-    """Return what a node makes of what its parents have made."""
-    node = graph[node_id]
+def make(node: dict[str, Any], seed: str, made: Mapping[str, Made]) -> Made:
+    """Return what a node makes of what its parents have made.
+
+    Args:
+        node: The node.
+        seed: What its pixels depend on.
+        made: By node id; at least of its parents.
+    """
     inputs = node["inputs"]
-    seed = signature(graph, node_id)
     sources = [made[parent] for parent in parents(node) if made[parent].width]
     source = sources[0] if sources else Made()
     match node["class_type"]:
@@ -103,12 +106,28 @@ def make(graph: Graph, node_id: str, made: dict[str, Made]) -> Made:
             # 0 keeps the aspect; the node never goes below 64 pixels.
             width = width or max(64, round(source.width * height / source.height))
             height = height or max(64, round(source.height * width / source.width))
-            return Made(max(64, width) // 8 * 8, max(64, height) // 8 * 8, source.count, seed)
+            return Made(max(64, width) // 8 * 8, max(64, height) // 8 * 8, source.count, seed, source.color)
         case "LatentUpscaleBy":
             width, height = (8 * round(size // 8 * inputs["scale_by"]) for size in (source.width, source.height))
-            return Made(width, height, source.count, seed)
+            return Made(width, height, source.count, seed, source.color)
         case _:
             return Made(source.width, source.height, source.count, seed, source.color)
+
+
+def make_all(graph: Graph) -> dict[str, Made]:
+    """Return what each node of a graph makes."""
+    seeds = signatures(graph, prefixes=False)
+    made: dict[str, Made] = {}
+
+    def visit(node_id: str) -> None:
+        if node_id not in made:
+            for parent in parents(graph[node_id]):
+                visit(parent)
+            made[node_id] = make(graph[node_id], seeds[node_id], made)
+
+    for node_id in graph:
+        visit(node_id)
+    return made
 
 
 def steps(node: dict[str, Any]) -> int:
@@ -122,3 +141,17 @@ def picture(made: Made, number: int) -> Image.Image:
         return Image.new("RGB", (made.width, made.height), f"#{made.color:06x}")
     pixels = random.Random(f"{made.seed}/{number}").randbytes(12 * 12 * 3)  # noqa: S311 - a picture, not a secret
     return Image.frombytes("RGB", (12, 12), pixels).resize((made.width, made.height), Image.Resampling.BICUBIC)
+
+
+def foreign_graph(number: int, steps: int) -> Graph:
+    """Return a prompt of somebody else; its one sampler is the node ``foreign_sampler``."""
+    sampler = {"steps": steps, "seed": number, "latent_image": ["foreign_latent", 0]}
+    return {
+        "foreign_latent": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+        "foreign_sampler": {"class_type": "KSampler", "inputs": sampler},
+        "foreign_decode": {"class_type": "VAEDecode", "inputs": {"samples": ["foreign_sampler", 0]}},
+        "foreign_save": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["foreign_decode", 0], "filename_prefix": f"foreign-{number}"},
+        },
+    }

@@ -27,6 +27,21 @@ _EMPTY_IMAGE = {
     "output_node": False,
 }
 
+_VAE_DECODE_TILED = {
+    "input": {
+        "required": {
+            "samples": ["LATENT"],
+            "vae": ["VAE"],
+            "tile_size": ["INT", {"default": 512, "min": 64, "max": 4096, "step": 32}],
+            "overlap": ["INT", {"default": 64, "min": 0, "max": 4096, "step": 32}],
+            "temporal_size": ["INT", {"default": 64, "min": 8, "max": 4096, "step": 4}],
+            "temporal_overlap": ["INT", {"default": 8, "min": 4, "max": 4096, "step": 4}],
+        }
+    },
+    "output": ["IMAGE"],
+    "output_node": False,
+}
+
 
 def object_info(models: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the answer of ``/object_info`` of a server with these models by folder."""
@@ -42,5 +57,5 @@ def object_info(models: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 @cache
 def _classes() -> dict[str, Any]:
     recorded: dict[str, Any] = json.loads(_RECORDED.read_text(encoding="utf-8"))
-    # The smallest graph that saves a picture needs it.
-    return {"EmptyImage": _EMPTY_IMAGE, **recorded}
+    # The smallest graph that saves a picture needs the one, a large picture the other.
+    return {"EmptyImage": _EMPTY_IMAGE, "VAEDecodeTiled": _VAE_DECODE_TILED, **recorded}

@@ -16,8 +16,9 @@ from aiohttp import web
 from tests.standin.faults import ReplyFault
 from tests.standin.files import view
 from tests.standin.nodes import object_info
+from tests.standin.records import Asked
 from tests.standin.sockets import publish_status, queue_info, websocket
-from tests.standin.state import Asked, State
+from tests.standin.state import State
 from tests.standin.validation import validate
 
 _TICK = 0.001
@@ -42,6 +43,7 @@ def application(state: State) -> web.Application:
         ("POST", "/queue", routes.post_queue),
         ("POST", "/interrupt", routes.interrupt),
         ("GET", "/history", routes.history),
+        ("POST", "/history", routes.post_history),
         ("GET", "/history/{prompt_id}", routes.history_entry),
         ("GET", "/view", routes.view),
         ("POST", "/upload/image", routes.upload),
@@ -57,9 +59,9 @@ def application(state: State) -> web.Application:
         table.append(("GET", "/features", routes.features))
     app = web.Application(client_max_size=_MAX_UPLOAD, middlewares=[record])
     for method, path, handler in table:
-        app.router.add_route(method, path, handler)
-        if generation.api_prefix:
-            app.router.add_route(method, f"/api{path}", handler)
+        for place in (path, f"/api{path}") if generation.api_prefix else (path,):
+            # HEAD is answered wherever GET is.
+            app.router.add_get(place, handler) if method == "GET" else app.router.add_post(place, handler)
     if generation.jobs_routes:
         app.router.add_get("/api/jobs", routes.jobs)
     return app
@@ -123,6 +125,8 @@ class _Routes:
         if found.error is not None:
             return web.json_response({"error": found.error, "node_errors": found.node_errors}, status=400)
         # Two items of the same number and id are compared by their graphs, which cannot be: a 500, but it is queued.
+        if self.state.order is not None:
+            self.state.order.shuffle(found.outputs)
         heapq.heappush(memory.pending, (number, prompt_id, graph, extra, found.outputs))
         publish_status(self.state)
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": found.node_errors})
@@ -156,7 +160,9 @@ class _Routes:
 
     async def free(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self.state.memory.free_cache = bool(body.get("free_memory"))
+        memory = self.state.memory
+        memory.free_cache = memory.free_cache or bool(body.get("free_memory"))
+        memory.unload_models = memory.unload_models or bool(body.get("unload_models"))
         return web.Response()
 
     # History
@@ -168,6 +174,15 @@ class _Routes:
             start = int(request.query["offset"]) if "offset" in request.query else max(0, len(entries) - most)
             entries = entries[start : start + most] if most > 0 else []
         return web.json_response(dict(entries))
+
+    async def post_history(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        history = self.state.memory.history
+        if body.get("clear"):
+            history.clear()
+        for prompt_id in body.get("delete", ()):
+            history.pop(prompt_id, None)
+        return web.Response()
 
     async def history_entry(self, request: web.Request) -> web.Response:
         prompt_id = request.match_info["prompt_id"]
@@ -210,7 +225,8 @@ class _Routes:
         return web.json_response({"supports_preview_metadata": True, "max_upload_size": _MAX_UPLOAD})
 
     async def system_stats(self, _request: web.Request) -> web.Response:
-        system: dict[str, Any] = {"os": "nt" if self.state.windows else "posix", "python_version": "3.12", "argv": ["main.py"]}
+        system: dict[str, Any] = {"os": "nt" if self.state.windows else "posix", "python_version": "3.12"}
+        system["argv"] = ["main.py"] if self.state.cache is None else ["main.py", f"--cache-{self.state.cache}"]
         if self.state.generation.version:
             system["comfyui_version"] = self.state.generation.version
         device = {"name": "stand-in", "type": "cpu", "index": 0, "vram_total": 8 * 2**30, "vram_free": 8 * 2**30}

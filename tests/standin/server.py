@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
+from tests.standin.files import tear
+from tests.standin.records import Memory
 from tests.standin.routes import application
 from tests.standin.sockets import send_all
-from tests.standin.state import Memory, State
+from tests.standin.state import State
 from tests.standin.worker import work
 
 _SECONDS = 20.0
 _HOST = "127.0.0.1"
+_CAN_SHARE = hasattr(socket, "SO_REUSEPORT")
 
 
 class StandIn:
@@ -59,6 +63,16 @@ class StandIn:
         # No waiting for handlers on the way out: the open websockets of a test would make every test a minute long.
         self._runner = web.AppRunner(application(self.state), access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
+        # Bound and never listening: while the server is away, connections are refused and nobody else can take its port.
+        self._placeholder = socket.socket()
+        self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if _CAN_SHARE:
+            self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._placeholder.bind((_HOST, 0))
+        self._port = self._placeholder.getsockname()[1]
+        self.url = f"http://{_HOST}:{self._port}"
+        if not _CAN_SHARE:
+            self._placeholder.close()
         await self._open()
         self._start_tasks()
         self.state.obey(self._order)
@@ -67,12 +81,11 @@ class StandIn:
         await self._stop_tasks()
         await self._close()
         await self._runner.cleanup()
+        self._placeholder.close()
 
     async def _open(self) -> None:
-        self._site = web.TCPSite(self._runner, _HOST, self._port, reuse_address=True)
+        self._site = web.TCPSite(self._runner, _HOST, self._port, reuse_address=True, reuse_port=_CAN_SHARE or None)
         await self._site.start()
-        self._port = self._runner.addresses[0][1]
-        self.url = f"http://{_HOST}:{self._port}"
 
     async def _close(self) -> None:
         if self._site in self._runner.sites:
@@ -91,10 +104,10 @@ class StandIn:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def _order(self, what: str) -> None:
-        asyncio.run_coroutine_threadsafe(self._carry_out(what), self._loop).result(_SECONDS)
+    def _order(self, what: str, **how: Any) -> None:
+        asyncio.run_coroutine_threadsafe(self._carry_out(what, **how), self._loop).result(_SECONDS)
 
-    async def _carry_out(self, what: str) -> None:
+    async def _carry_out(self, what: str, *, torn: bool = False, down: float = 0.0) -> None:
         match what:
             case "go away":
                 await self._close()
@@ -108,7 +121,12 @@ class StandIn:
             case "restart":
                 await self._stop_tasks()
                 await self._close()
+                if torn:
+                    tear(self.state)
                 self.state.memory = Memory()
                 self.state.sockets.clear()
+                for path in (self.state.files / "temp").iterdir():
+                    path.unlink()
+                await asyncio.sleep(down)
                 await self._open()
                 self._start_tasks()

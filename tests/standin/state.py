@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import random
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,62 +18,16 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.standin.faults import HELD, Gate, NodeFault, ReplyFault, SocketMode, ViewFault
+from tests.standin.faults import HELD, CacheMode, Gate, NodeFault, ReplyFault, SocketMode, Trouble, TroubleKind, ViewFault
 from tests.standin.generations import V0_3_75, Generation
-from tests.standin.graph import Graph, Made
-
-Item = tuple[float, str, Graph, dict[str, Any], list[str]]
+from tests.standin.graph import foreign_graph
+from tests.standin.records import Asked, Memory, Ran, Work
 
 MODELS: Mapping[str, Sequence[str]] = {
     "checkpoints": ["SDXL/base.safetensors", "tiny-random-sd15.safetensors"],
     "vae": ["pixel_space"],
     "loras": ["detail.safetensors"],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that came in.
-
-    Attributes:
-        method: GET, POST, …
-        path: The route, without ``/api``.
-        query: The query parameters.
-        body: The body as JSON; None where it is none.
-        headers: The headers, names in lower case.
-        at: Seconds on the event loop's clock.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-    headers: Mapping[str, str]
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class CachedNode:
-    """A node's result in the server's cache; `ui` is what its output frame and history entry say."""
-
-    made: Made
-    ui: dict[str, Any] | None
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a restart wipes."""
-
-    counter: int = 0
-    pending: list[Item] = field(default_factory=list)
-    running: list[Item] = field(default_factory=list)
-    history: dict[str, Any] = field(default_factory=dict)
-    cache: dict[str, CachedNode] = field(default_factory=dict)
-    client_id: str | None = None
-    node: str | None = None
-    interrupted: bool = False
-    free_cache: bool = False
-    worker_died_of: str = ""
 
 
 @dataclass(slots=True)
@@ -84,6 +39,8 @@ class State:
         step_seconds: Seconds that a sampler's step takes.
         models: Model names by folder, with ``/``.
         windows: Model names and subfolders have backslashes.
+        cache: What it was started with, as its argv shows; None for the default of its generation.
+        order: Draws in which order the outputs of a prompt come; None for that of the graph.
 
         history_delay: Seconds between ``execution_success`` and the history entry.
         frozen: The worker takes nothing from the queue.
@@ -93,6 +50,7 @@ class State:
         view_fault: How downloads go wrong.
         view_fault_times: How many of them; negative for all.
         node_faults: How nodes fail, by id.
+        troubles: What befalls nodes for some time; the first that fits is taken.
         failing_sampler: The ordinal of the sampler pass in a prompt that runs out of memory, from 1; 0 for none.
         output_names: File names that are reported in place of the true ones, by node id.
         preview_bytes: Size of the binary preview frame of each step; 0 for none.
@@ -100,6 +58,8 @@ class State:
 
         asked: All requests, oldest first.
         told: All frames that were sent or dropped: type and data.
+        ran: All nodes that ran to their end, oldest first; a restart does not wipe it.
+        frees: How often ``POST /free`` was carried out.
         client_ids: Of all sockets that were opened, oldest first.
         memory: What a restart wipes.
         sockets: The sockets that are sent to, by client id.
@@ -111,6 +71,8 @@ class State:
     step_seconds: float = 0.001
     models: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODELS))
     windows: bool = False
+    cache: CacheMode | None = None
+    order: random.Random | None = None
 
     history_delay: float = 0.0
     frozen: bool = False
@@ -120,6 +82,7 @@ class State:
     view_fault: ViewFault | None = None
     view_fault_times: int = -1
     node_faults: dict[str, NodeFault] = field(default_factory=dict)
+    troubles: list[Trouble] = field(default_factory=list)
     failing_sampler: int = 0
     output_names: dict[str, str] = field(default_factory=dict)
     preview_bytes: int = 0
@@ -127,6 +90,8 @@ class State:
 
     asked: list[Asked] = field(default_factory=list)
     told: list[tuple[str, Any]] = field(default_factory=list)
+    ran: list[Ran] = field(default_factory=list)
+    frees: int = 0
     client_ids: list[str] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     sockets: dict[str, web.WebSocketResponse] = field(default_factory=dict)
@@ -135,9 +100,9 @@ class State:
 
     _gates: dict[str, Gate] = field(default_factory=dict)
     _outbox: asyncio.Queue[tuple[str | bytes, str | None]] = field(default_factory=asyncio.Queue)
-    _orders: Callable[[str], None] | None = None
+    _orders: Callable[..., None] | None = None
     _foreign: itertools.count[int] = field(default_factory=itertools.count)
-    _was_asked: threading.Condition = field(default_factory=threading.Condition)
+    _news: threading.Condition = field(default_factory=threading.Condition)
 
     # Faults
 
@@ -165,7 +130,7 @@ class State:
         items = []
         for number in itertools.islice(self._foreign, count):
             extra = {"client_id": "somebody-else"}
-            items.append((float(self.memory.counter), str(uuid.uuid4()), _foreign_graph(number, steps), extra, ["foreign_save"]))
+            items.append((float(self.memory.counter), str(uuid.uuid4()), foreign_graph(number, steps), extra, ["foreign_save"]))
             self.memory.counter += 1
         for item in items:
             heapq.heappush(self.memory.pending, item)
@@ -183,9 +148,14 @@ class State:
         """Answer again, at the same address."""
         self._order("come back")
 
-    def restart(self) -> None:
-        """Die and start anew: queue, history, cache and counter are gone, files stay."""
-        self._order("restart")
+    def restart(self, *, torn: bool = False, down: float = 0.0) -> None:
+        """Die and start anew at the same address: queue, history, cache, counter and temp files are gone, saved files stay.
+
+        Args:
+            torn: Die while the running prompt writes its next file: a part of it stays.
+            down: Seconds in which connections are refused in between.
+        """
+        self._order("restart", torn=torn, down=down)
 
     def deliver(self) -> None:
         """Return when every frame so far is sent; fails where a client does not read."""
@@ -196,7 +166,14 @@ class State:
         for path in (self.files / "output").rglob("*.png"):
             path.unlink()
 
-    # What was asked
+    # What was asked, and what ran
+
+    def work(self) -> Work:
+        """Return how much ran so far, counted node by node."""
+        ran = list(self.ran)
+        first = [node for node in ran if node.is_sampler and node.passes == 1]
+        second = [node for node in ran if node.is_sampler and node.passes > 1]
+        return Work(sum(node.is_load for node in ran), len(first), len(second))
 
     def requests(self, method: str, path: str) -> list[Asked]:
         """Return the requests of one route, oldest first."""
@@ -204,26 +181,51 @@ class State:
 
     def until_asked(self, method: str, path: str, times: int) -> None:
         """Return when so many requests of one route have come in."""
-        with self._was_asked:
-            assert self._was_asked.wait_for(lambda: len(self.requests(method, path)) >= times, HELD), (
-                f"{method} {path} was not asked"
-            )
+        found = self.until(lambda: len(self.requests(method, path)) >= times)
+        assert found, f"{method} {path} was not asked"
+
+    def until(self, condition: Callable[[], bool]) -> bool:
+        """Return when something is so, which is looked at after each request and each node; False where it never was."""
+        with self._news:
+            return self._news.wait_for(condition, HELD)
+
+    def look_again(self) -> None:
+        """Have those who wait look whether what they wait for is so."""
+        with self._news:
+            self._news.notify_all()
 
     # For the stand-in's other modules
 
-    def note(self, asked: Asked) -> None:
-        """Record a request."""
-        with self._was_asked:
-            self.asked.append(asked)
-            self._was_asked.notify_all()
+    def note(self, happened: Asked | Ran) -> None:
+        """Record a request, or a node that ran."""
+        with self._news:
+            if isinstance(happened, Asked):
+                self.asked.append(happened)
+            else:
+                self.ran.append(happened)
+            self._news.notify_all()
 
-    def obey(self, orders: Callable[[str], None]) -> None:
+    def trouble(self, kind: TroubleKind, node_id: str, class_type: str) -> bool:
+        """Return whether a trouble befalls a node now, and count it."""
+        return any(trouble.kind == kind and trouble.takes(node_id, class_type) for trouble in self.troubles)
+
+    def freed(self) -> None:
+        """Record that ``POST /free`` was carried out, and end what that ends."""
+        self.frees += 1
+        self.troubles = [trouble for trouble in self.troubles if not trouble.until_free]
+
+    @property
+    def cache_mode(self) -> CacheMode:
+        """How its cache works."""
+        return self.cache or ("ram" if self.generation.keeps_older_prompts else "classic")
+
+    def obey(self, orders: Callable[..., None]) -> None:
         """Take what carries out orders that need the server's thread."""
         self._orders = orders
 
-    def _order(self, what: str) -> None:
+    def _order(self, what: str, **how: Any) -> None:
         assert self._orders is not None, "the stand-in does not serve"
-        self._orders(what)
+        self._orders(what, **how)
 
     def gate(self, *places: str) -> Gate | None:
         """Return the gate at one of these places."""
@@ -233,16 +235,3 @@ class State:
     def outbox(self) -> asyncio.Queue[tuple[str | bytes, str | None]]:
         """Frames on their way, with the client id that they are for; None for everybody."""
         return self._outbox
-
-
-def _foreign_graph(number: int, steps: int) -> Graph:
-    sampler = {"steps": steps, "seed": number, "latent_image": ["foreign_latent", 0]}
-    return {
-        "foreign_latent": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
-        "foreign_sampler": {"class_type": "KSampler", "inputs": sampler},
-        "foreign_decode": {"class_type": "VAEDecode", "inputs": {"samples": ["foreign_sampler", 0]}},
-        "foreign_save": {
-            "class_type": "SaveImage",
-            "inputs": {"images": ["foreign_decode", 0], "filename_prefix": f"foreign-{number}"},
-        },
-    }

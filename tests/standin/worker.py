@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
+from dataclasses import replace
 from typing import Any
 
 from tests.standin.faults import NodeFault
 from tests.standin.files import SaveError, save
-from tests.standin.graph import Made, make, needed, next_node, signature, steps
+from tests.standin.graph import Made, make, passes, signatures, steps
 from tests.standin.nodes import object_info
+from tests.standin.order import needed, next_node
+from tests.standin.records import CachedNode, Item, Ran
 from tests.standin.sockets import publish, publish_preview, publish_status
-from tests.standin.state import CachedNode, Item, State
+from tests.standin.state import State
 
 _TICK = 0.001
 _TIPS = (
@@ -39,9 +42,7 @@ async def work(state: State) -> None:
     """Run prompts until one of them kills the worker."""
     while True:
         while state.frozen or not state.memory.pending:
-            if state.memory.free_cache:
-                state.memory.cache.clear()
-                state.memory.free_cache = False
+            _free(state)
             await asyncio.sleep(_TICK)
         try:
             item = heapq.heappop(state.memory.pending)
@@ -51,6 +52,17 @@ async def work(state: State) -> None:
         except Exception as error:
             state.memory.worker_died_of = repr(error)
             return
+        _free(state)
+
+
+def _free(state: State) -> None:
+    """Do what ``POST /free`` asked for: between two prompts, so a prompt that was posted just after it may run before."""
+    memory = state.memory
+    if memory.free_cache:
+        memory.cache.clear()
+    if memory.free_cache or memory.unload_models:
+        memory.free_cache = memory.unload_models = False
+        state.freed()
 
 
 class _Run:
@@ -60,6 +72,9 @@ class _Run:
         self.client_id: str | None = self.extra.get("client_id")
         self.messages: list[list[Any]] = []
         self.ui: dict[str, Any] = {}
+        self.keys = signatures(self.graph)
+        self.seeds = signatures(self.graph, prefixes=False)
+        self.passes = passes(self.graph)
         self.made: dict[str, Made] = {}
         self.progress: dict[str, Any] = {}
         self.executed: list[str] = []
@@ -69,14 +84,13 @@ class _Run:
         self.memory.interrupted = False
         self.memory.client_id = self.client_id
         self.message("execution_start", {})
-        keys = {node_id: signature(self.graph, node_id) for node_id in self.graph}
-        if not self.state.generation.keeps_older_prompts:
-            kept = set(keys.values())
+        if self.state.cache_mode == "classic":
+            kept = set(self.keys.values())
             for key in [key for key in self.memory.cache if key not in kept]:
                 del self.memory.cache[key]
-        cached = {node_id: keys[node_id] in self.memory.cache for node_id in self.graph}
+        cached = {node_id: self.keys[node_id] in self.memory.cache for node_id in self.graph}
         self.message("execution_cached", {"nodes": [node_id for node_id in self.graph if cached[node_id]]})
-        good = await self.run_nodes(keys, cached)
+        good = await self.run_nodes(cached)
         await self.stay("history")
         await asyncio.sleep(self.state.history_delay)
         self.record(good)
@@ -84,20 +98,24 @@ class _Run:
         if self.client_id is not None:
             publish(self.state, "executing", {"node": None, "prompt_id": self.prompt_id}, self.client_id)
 
-    async def run_nodes(self, keys: dict[str, str], cached: dict[str, bool]) -> bool:
+    async def run_nodes(self, cached: dict[str, bool]) -> bool:
         info = object_info(self.state.models)
         output_nodes = {node_id for node_id, node in self.graph.items() if info[node["class_type"]]["output_node"]}
-        self.made = {node_id: self.memory.cache[keys[node_id]].made for node_id in self.graph if cached[node_id]}
+        self.made = {node_id: self.memory.cache[self.keys[node_id]].made for node_id in self.graph if cached[node_id]}
         waiting = needed(self.graph, self.outputs, cached)
         node_id = ""
         try:
             while waiting:
                 node_id = next_node(self.graph, waiting, output_nodes)
-                if cached[node_id]:
-                    self.tell_cached(node_id, self.memory.cache[keys[node_id]])
+                # Also what a node like it has made meanwhile, but for a server without a cache.
+                known = self.memory.cache.get(self.keys[node_id])
+                if known is not None:
+                    self.made[node_id] = known.made
+                    self.tell_cached(node_id, known)
                 else:
                     ui = await self.run_node(node_id, is_output=node_id in output_nodes)
-                    self.memory.cache[keys[node_id]] = CachedNode(self.made[node_id], ui)
+                    if self.state.cache_mode != "none":
+                        self.memory.cache[self.keys[node_id]] = CachedNode(self.made[node_id], ui)
                 waiting.remove(node_id)
         except _Interrupted:
             self.message("execution_interrupted", self.place(node_id), broadcast=True)
@@ -115,7 +133,7 @@ class _Run:
         self.tell_progress(node_id, 0, 1, "running")
         self.tell("executing", {"node": node_id, "display_node": node_id, "prompt_id": self.prompt_id})
         await self.stay(node_id, node["class_type"])
-        self.fail(node_id)
+        self.fail(node_id, node["class_type"])
         total = steps(node)
         for step in range(1, total + 1):
             await asyncio.sleep(self.state.step_seconds)
@@ -124,7 +142,9 @@ class _Run:
             data = {"value": step, "max": total, "prompt_id": self.prompt_id, "node": node_id}
             publish(self.state, "progress", data, self.client_id)
             publish_preview(self.state, self.client_id)
-        self.made[node_id] = make(self.graph, node_id, self.made)
+        self.made[node_id] = make(node, self.seeds[node_id], self.made)
+        if self.state.trouble("flat", node_id, node["class_type"]):
+            self.made[node_id] = replace(self.made[node_id], color=0)
         ui = None
         if self.state.node_faults.get(node_id) is NodeFault.BLOCKED:
             blocked = _exception(_NodeError("ExecutionBlocked", "Execution Blocked: no faces"), node)
@@ -134,14 +154,19 @@ class _Run:
             self.ui[node_id] = ui
             self.tell("executed", {"node": node_id, "display_node": node_id, "output": ui, "prompt_id": self.prompt_id})
         self.executed.append(node_id)
+        files = tuple(f"{image['subfolder']}/{image['filename']}" for image in (ui or {}).get("images", ()))
+        what = node["class_type"], self.seeds[node_id], self.passes[node_id], files
+        self.state.note(Ran(self.prompt_id, node_id, *what))
         self.tell_progress(node_id, 1, 1, "finished")
         return ui
 
-    def fail(self, node_id: str) -> None:
+    def fail(self, node_id: str, class_type: str) -> None:
         fault = self.state.node_faults.get(node_id)
         if steps(self.graph[node_id]):
             self.samplers += 1
             fault = NodeFault.OUT_OF_MEMORY if self.samplers == self.state.failing_sampler else fault
+        if self.state.trouble("out of memory", node_id, class_type):
+            fault = NodeFault.OUT_OF_MEMORY
         if fault is NodeFault.OUT_OF_MEMORY:
             kind = "torch.OutOfMemoryError" if self.state.generation.success_message else "torch.cuda.OutOfMemoryError"
             raise _NodeError(kind, "Allocation on device 0 would exceed allowed memory. (out of memory)" + _TIPS)
