@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from comfy_runner.errors import (
         ComfyRunnerError,
         ConfigError,
+        FlatPicture,
         InputError,
         Interrupted,
         JobFailed,
@@ -31,17 +32,18 @@ if TYPE_CHECKING:
         VerificationError,
         WorkflowError,
     )
-    from comfy_runner.runs.coordinate import Policy
     from comfy_runner.runs.events import (
         Event,
         JobFinished,
         JobProgressed,
         JobResult,
+        JobRetried,
         JobSubmitted,
         JobWaiting,
         RunFinished,
         RunStarted,
     )
+    from comfy_runner.runs.policy import Policy
     from comfy_runner.runs.run import Run
 
 __version__ = "0.1.0"
@@ -50,6 +52,7 @@ __all__ = [
     "ComfyRunnerError",
     "ConfigError",
     "Event",
+    "FlatPicture",
     "InputError",
     "Interrupted",
     "JobFailed",
@@ -57,6 +60,7 @@ __all__ = [
     "JobLost",
     "JobProgressed",
     "JobResult",
+    "JobRetried",
     "JobSubmitted",
     "JobWaiting",
     "LocalError",
@@ -82,11 +86,14 @@ __all__ = [
 ]
 
 _API = ("render", "run", "validate")
-_EVENTS = ("Event", "JobFinished", "JobProgressed", "JobResult", "JobSubmitted", "JobWaiting", "RunFinished", "RunStarted")
+_EVENTS = (
+    *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),
+    *("RunFinished", "RunStarted"),
+)
 _ROOMS = {
     **dict.fromkeys(_API, "api"),
     **dict.fromkeys(_EVENTS, "runs.events"),
-    "Policy": "runs.coordinate",
+    "Policy": "runs.policy",
     "Run": "runs.run",
 }
 

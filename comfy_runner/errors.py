@@ -15,6 +15,7 @@ ComfyRunnerError
 │   ├── ServerStuck        3   it accepts work and does none
 │   └── LocalError         3   the managed local ComfyUI cannot be set up or started
 ├── VerificationError      4   a collected file is not what was planned
+│   └── FlatPicture        4   a model's picture is one flat colour: black or NaN
 ├── RunFolderError         5   the run folder is locked, damaged, full or read-only
 └── Interrupted          130   the user said stop
 
@@ -197,6 +198,12 @@ class VerificationError(ComfyRunnerError):
 
     exit_code = 4
     code = "verification"
+
+
+class FlatPicture(VerificationError):
+    """A model's picture is one flat colour, which is what black or NaN results look like."""
+
+    code = "flat-picture"
 
 
 class RunFolderError(ComfyRunnerError):

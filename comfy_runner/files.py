@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,12 @@ def open_beside(path: Path) -> tuple[BinaryIO, Path]:
     """
     temporary = path.with_name(f".{path.stem[:_LONGEST_STEM]}.{secrets.token_hex(8)}.part")
     return temporary.open("xb"), temporary
+
+
+def leftovers(path: Path) -> Iterator[Path]:
+    """Yield what `open_beside` made for this path, and a process that was killed could not take away."""
+    ours = re.compile(rf"\.{re.escape(path.stem[:_LONGEST_STEM])}\.[0-9a-f]{{16}}\.part")
+    yield from (found for found in path.parent.iterdir() if ours.fullmatch(found.name))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 
 from comfy_runner import __version__
 from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.outage import Outage
 from comfy_runner.comfyui.verdict import ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, ServerRefused, VerificationError
+from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
 from comfy_runner.files import open_beside
 from comfy_runner.runs.folder import RunFolder, folder_errors
+from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
-from comfy_runner.runs.plan import PlannedJob
-from comfy_runner.runs.sidecar import FileRecord, Sidecar, repeatable
-from comfy_runner.workflow.graph import Workflow
+from comfy_runner.runs.sidecar import FileRecord, Sidecar
 from comfy_runner.workflow.pixels import Size
 
 _ATTEMPTS = 3
@@ -39,18 +39,21 @@ class Finish:
     """A job that a server has ended.
 
     Attributes:
-        planned: The job.
-        workflow: The graph as it was posted.
+        piece: The job, as it was posted.
         prompt_id: Its submission.
         verdict: What the server says of it.
         standing: Files of earlier runs that are still good, by output role.
+        posted_with: The other jobs of the same submission.
+        recovered: Whether the server has forgotten the prompt, and its files were found by their names. One that is not whole may
+            then have been cut short by what made it forget, and is not kept.
     """
 
-    planned: PlannedJob
-    workflow: Workflow
+    piece: Piece
     prompt_id: str
     verdict: Verdict
     standing: Mapping[str, tuple[FileRecord, ...]]
+    posted_with: tuple[str, ...] = ()
+    recovered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,9 @@ class _Download:
     record: FileRecord
 
 
-def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mapping[str, str], reason: str) -> Collected:
+def collect(
+    http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mapping[str, str], reason: str, outage: Outage
+) -> Collected:
     """Download, verify and place a job's files, and write its sidecar.
 
     Args:
@@ -81,6 +86,7 @@ def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mappi
         finish: The job.
         server: URL and versions, for the sidecar.
         reason: Why the server did not finish the job; empty where it did.
+        outage: Waits where the server does not answer.
 
     Raises:
         RunFolderError: The folder cannot be written. Nothing that was in place is lost.
@@ -88,9 +94,13 @@ def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mappi
     downloads: dict[str, list[_Download]] = {}
     wrong: dict[str, list[ComfyRunnerError]] = {}
     try:
-        for role, node_id in finish.workflow.outputs.items():
+        wanted = {role: node_id for role, node_id in finish.piece.workflow.outputs.items() if role not in finish.standing}
+        for role, node_id in wanted.items():
             for number, file in enumerate(finish.verdict.files.get(node_id, ())):
-                got, error = _fetch(http, folder, finish, role=role, node_id=node_id, file=file, number=number)
+                got, error = _fetch(http, folder, finish, outage, role=role, node_id=node_id, file=file, number=number)
+                if got is not None and error is not None and finish.recovered:
+                    got.temporary.unlink()
+                    got = None
                 if got is not None:
                     downloads.setdefault(role, []).append(got)
                 if error is not None:
@@ -106,7 +116,7 @@ def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mappi
         problem = str(wrong[role][0]) if role in wrong else ""
         files[role] = tuple(replace(item.record, problem=problem) for item in found)
     errors = [error for problems in wrong.values() for error in problems]
-    missing = [role for role in finish.planned.outputs if role not in files and role not in wrong]
+    missing = [role for role in finish.piece.outputs if role not in files and role not in wrong]
     if missing and not reason:
         hint = "run the same command again; if it stays so, look at the server's log"
         errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=http.address.url, hint=hint))
@@ -118,12 +128,20 @@ def collect(http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mappi
 
 
 def _fetch(
-    http: ComfyHttp, folder: RunFolder, finish: Finish, *, role: str, node_id: str, file: ServerFile, number: int
+    http: ComfyHttp,
+    folder: RunFolder,
+    finish: Finish,
+    outage: Outage,
+    *,
+    role: str,
+    node_id: str,
+    file: ServerFile,
+    number: int,
 ) -> tuple[_Download | None, ComfyRunnerError | None]:
     """Return the verified file; or the file and what is wrong with it, for a picture that a GPU has made is kept; or the error."""
-    path = _path(finish.planned.outputs[role], file, number)
-    expected = finish.planned.sizes.get(role)
-    may_be_flat = not comes_from_a_model(finish.workflow, node_id)
+    path = _path(finish.piece.outputs[role], file, number)
+    expected = finish.piece.sizes.get(role)
+    may_be_flat = not comes_from_a_model(finish.piece.workflow, node_id)
     got: _Download | None = None
     problem: ComfyRunnerError | None = None
     for _attempt in range(_ATTEMPTS):
@@ -137,11 +155,11 @@ def _fetch(
                 got = replace(got, record=replace(got.record, width=size.width, height=size.height))
             break
         except VerificationError as error:
-            problem = VerificationError(error.problems[0].what, where=path, hint=error.problems[0].hint)
+            problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
         except (ServerError, RunFolderError) as error:
             problem = error
-            # Nothing is gained by asking again; what else was collected is kept.
-            if isinstance(error, (ServerRefused, RunFolderError)):
+            # Otherwise nothing is gained by asking again; what else was collected is kept.
+            if not isinstance(error, Unreachable) or not outage.is_over():
                 break
     return got, problem
 
@@ -187,33 +205,38 @@ def _path(planned: str, file: ServerFile, number: int) -> str:
 
 
 def _place(folder: RunFolder, finish: Finish, downloads: Mapping[str, list[_Download]]) -> None:
-    planned = finish.planned
     kept = {record.path for records in finish.standing.values() for record in records}
-    new = [download.record.path for found in downloads.values() for download in found]
-    folder.put_away(planned.job_id, [path for path in new if path not in kept], keep=kept)
-    for found in downloads.values():
-        for download in found:
-            folder.place(download.temporary, download.record.path)
+    new = [download for found in downloads.values() for download in found]
+    # A process that was killed between placing a picture and recording it has left the very same one there.
+    kept |= {download.record.path for download in new if folder.has(download.record)}
+    folder.put_away(finish.piece.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
+    for download in new:
+        folder.place(download.temporary, download.record.path)
 
 
 def _sidecar(
     finish: Finish, files: Mapping[str, tuple[FileRecord, ...]], *, server: Mapping[str, str], state: str, reason: str
 ) -> Sidecar:
-    planned = finish.planned
+    piece = finish.piece
     return Sidecar(
-        job_id=planned.job_id,
-        content_hash=planned.content_hash,
+        job_id=piece.job_id,
+        content_hash=piece.content_hash,
         state=state,
         reason=reason,
         files=files,
-        recipe=repeatable(planned.job, planned.template.path),
-        workflow=finish.workflow.to_api(),
-        template={"name": planned.template.name, "sha256": planned.template.sha256},
+        recipe=piece.recipe,
+        workflow=piece.workflow.to_api(),
+        template=piece.template,
         server=dict(server),
         prompt_id=finish.prompt_id,
         cached_nodes=finish.verdict.cached,
         seconds=finish.verdict.seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         comfy_runner=__version__,
-        notes=tuple(str(note) for note in planned.notes),
+        notes=piece.notes,
+        recipe_name=piece.recipe_name,
+        assignments=piece.assignments,
+        attempts=tuple(attempt.to_json() for attempt in piece.attempts),
+        posted_with=finish.posted_with,
+        recovered=finish.recovered,
     )

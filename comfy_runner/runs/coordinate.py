@@ -1,22 +1,22 @@
-"""The coordinator: the one thread that decides what happens to jobs next. Lanes report to it, collectors report to it.
+"""The coordinator: the one thread that decides what happens to jobs next, and that alone writes the ledger.
 
-Submitting and following is a lane's business, files are `collect`'s; a caller that reads events slowly holds neither up.
+Submitting and following is a lane's business, files are the collectors'; both report to it. A caller that reads events slowly holds
+nobody up. What is about to be done is in the ledger before it is done, so that a process which is killed at any instant can be
+followed by another.
 """
 
 from __future__ import annotations
 
 import queue
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from comfy_runner import __version__
-from comfy_runner.comfyui.advice import advice
+from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.lane import Lane, Submission
-from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.reports import (
     Broken,
@@ -30,101 +30,40 @@ from comfy_runner.comfyui.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.comfyui.verdict import Outcome, Verdict
+from comfy_runner.comfyui.verdict import Outcome
 from comfy_runner.errors import (
     ComfyRunnerError,
+    InputError,
     Interrupted,
-    JobFailed,
     JobLost,
-    Problem,
     RunFolderError,
     ServerError,
-    WorkflowError,
+    Unreachable,
 )
-from comfy_runner.recipe.names import slug
-from comfy_runner.runs.collect import Collected, Finish, collect
-from comfy_runner.runs.events import (
-    Event,
-    JobFinished,
-    JobProgressed,
-    JobResult,
-    JobSubmitted,
-    JobWaiting,
-    State,
-)
+from comfy_runner.retry import Retry
+from comfy_runner.runs.collecting import Collectors
+from comfy_runner.runs.drafts import Draft
+from comfy_runner.runs.events import Event, JobProgressed, JobResult, JobRetried, JobSubmitted, JobWaiting, State
 from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.plan import PlannedJob
+from comfy_runner.runs.followers import Followers
+from comfy_runner.runs.inherited import Inherited
+from comfy_runner.runs.messages import CutShort, refusal
+from comfy_runner.runs.outcomes import Files, Outcomes
+from comfy_runner.runs.parcel import Attempt, Parcel
+from comfy_runner.runs.policy import Policy
+from comfy_runner.runs.prepare import Prepared, Preparer
 from comfy_runner.runs.progress import JobProgress
-from comfy_runner.runs.sidecar import FileRecord
-from comfy_runner.workflow.graph import Workflow
+from comfy_runner.runs.requests import wants_cancel
+from comfy_runner.runs.retrying import mishap, next_attempt
+from comfy_runner.runs.rows import OpenSubmission
+from comfy_runner.runs.states import Event as Change
+from comfy_runner.runs.work import Again, Cancel, Crashed, Done, Flight, Shared, Work
 from comfy_runner.workflow.pixels import node_work
 
-IN_FLIGHT = 2
-"""Jobs that a server holds at a time: one runs and one waits, so that the GPU never does."""
-
-_DOWNLOADS = 4
 _CANCEL_SECONDS = 30.0
-_PREFIX_LENGTH = 40
+_LOOK_SECONDS = 1.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How a run treats its server.
-
-    Attributes:
-        websocket: Whether to listen on the websocket too; results are the same without, progress is not shown.
-        in_flight: How many jobs the server holds at a time, at least 1.
-        stall: Seconds that a running job may show no progress; waiting behind others in the queue is no stall.
-        total: Seconds that a job may take from its submission on, with all waiting; None for no limit.
-        allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
-        patience: All other waiting.
-    """
-
-    websocket: bool = True
-    in_flight: int = IN_FLIGHT
-    stall: float = STALL_SECONDS
-    total: float | None = None
-    allow_partial: bool = False
-    patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A job that is to be rendered.
-
-    Attributes:
-        planned: The job, its graph fitted to the server.
-        standing: Files of earlier runs that are still good, by output role; only the rest is rendered.
-    """
-
-    planned: PlannedJob
-    standing: Mapping[str, tuple[FileRecord, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    key: str
-    verdict: Verdict
-    collected: Collected
-    error: ComfyRunnerError | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Crashed:
-    error: BaseException
-
-
-class _Cancel:
-    pass
-
-
-@dataclass(slots=True)
-class _Job:
-    task: Task
-    workflow: Workflow
-    prompt_id: str
-    progress: JobProgress
-    left_out: tuple[Complaint, ...] = ()
+_Message = Report | Done | Shared | Again | Crashed | Cancel
 
 
 class Coordinator:
@@ -132,46 +71,56 @@ class Coordinator:
 
     Args:
         folder: The run folder, locked by the caller.
-        tasks: The jobs, in order.
+        work: What to do.
+        preparer: Makes jobs ready for the server.
         http: The server.
-        server: URL and versions, for sidecars.
+        about: Its versions, for sidecars.
         emit: Takes events; must return at once.
         policy: How to treat the server.
     """
 
+    _lane: Lane
+
     def __init__(
         self,
         folder: RunFolder,
-        tasks: Sequence[Task],
+        work: Work,
         *,
+        preparer: Preparer,
         http: ComfyHttp,
-        server: Mapping[str, str],
+        about: About,
         emit: Callable[[Event], None],
         policy: Policy | None = None,
     ) -> None:
-        self._folder, self._http, self._server, self._emit = folder, http, server, emit
-        self._jobs = {task.planned.job_id: self._prepared(task) for task in tasks}
-        self._backlog = list(reversed(self._jobs))
-        self._policy = policy or Policy()
+        self._folder, self._ledger, self._preparer = folder, folder.ledger, preparer
+        self._http, self._emit, self._policy = http, emit, policy or Policy()
+        self._work, self._drafts = work, work.drafts
+        self._outcomes = Outcomes(folder, self._drafts, emit)
+        self._backlog: deque[Sequence[Draft]] = deque(work.groups)
+        self._attempts: dict[str, tuple[Attempt, ...]] = {}
+        self._flights: dict[str, Flight] = {}
         self._active: set[str] = set()
-        self._collecting: set[str] = set()
-        self._results: dict[str, JobResult] = {}
-        self._inbox: queue.SimpleQueue[Report | _Done | _Crashed | _Cancel] = queue.SimpleQueue()
+        self._inherited = Inherited(folder)
+        self._followers = Followers(work.shared)
+        self._busy = 0  # what the collectors have been given and not reported yet
+        self._recovering = 0  # how much of that are jobs that a server has forgotten
+        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._collectors = Collectors(folder, http, about, self._policy.patience, self._inbox.put)
         self._stopped: ComfyRunnerError | None = None
+        self._looked_at = time.monotonic()
 
     def cancel(self) -> None:
         """Take our jobs back from the server and end the run; may be called from a signal handler."""
-        self._inbox.put(_Cancel())
+        self._inbox.put(Cancel())
 
     def on_server(self) -> list[str]:
         """Return the prompt ids that the server has of us now."""
-        return [self._jobs[key].prompt_id for key in list(self._active)]
+        return [self._flights[key].prompt_id for key in list(self._active)]
 
     def run(self) -> dict[str, JobResult]:
         """Render all jobs and return the result of each by its id."""
         policy = self._policy
-        self._finish_what_cannot_go_on()
-        lane = Lane(
+        self._lane = Lane(
             self._http,
             self._inbox.put,
             with_socket=policy.websocket,
@@ -179,165 +128,344 @@ class Coordinator:
             total=policy.total,
             patience=policy.patience,
         )
-        with ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="collect") as pool:
+        with self._collectors:
             try:
-                self._fill(lane)
-                while self._active or self._collecting:
+                self._take_up()
+                self._fill()
+                while self._active or self._busy:
                     # An interruption waits for the server only so long; for the files that are on their way it does.
-                    hurries = isinstance(self._stopped, Interrupted) and not self._collecting
+                    hurries = isinstance(self._stopped, Interrupted) and not self._busy
                     try:
-                        message = self._inbox.get(timeout=_CANCEL_SECONDS if hurries else None)
+                        message = self._inbox.get(timeout=_CANCEL_SECONDS if hurries else _LOOK_SECONDS)
                     except queue.Empty:
-                        break
-                    self._handle(message, lane, pool)
-                    self._fill(lane)
+                        if hurries:
+                            break
+                    else:
+                        self._handle(message)
+                    self._look_for_requests()
+                    self._fill()
             finally:
-                lane.close()
-        for key in [*self._active, *reversed(self._backlog)]:
-            state: State = "cancelled" if isinstance(self._stopped, Interrupted) else "pending"
-            self._finish(JobResult(key, state, self._paths(self._jobs[key].task.standing), self._stopped))
-        return self._results
+                self._lane.close()
+        self._tell_the_rest()
+        return self._outcomes.results
 
-    def _prepared(self, task: Task) -> _Job:
-        planned, prompt_id = task.planned, str(uuid.uuid4())
-        outputs = planned.workflow.outputs
-        wanted = [node_id for role, node_id in outputs.items() if role not in task.standing]
-        workflow = planned.workflow.keep(planned.workflow.ancestors(wanted)) if task.standing else planned.workflow
-        # A prefix of its own makes the server save a new file, however much of the rest it has in its cache.
-        start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", planned.job_id[:_PREFIX_LENGTH]))
-        prefixes = {role: f"{start}-{prompt_id[:8]}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
-        workflow = workflow.with_prefixes(prefixes)
-        return _Job(task, workflow, prompt_id, JobProgress(node_work(workflow)))
+    def _take_up(self) -> None:
+        """Take up what earlier processes have left: submissions, and pictures that other jobs share."""
+        for submission in self._work.open:
+            self._attach(submission)
+        for leader_id in self._followers.leaders:
+            if leader_id not in self._drafts:
+                self._share(leader_id)
 
-    def _finish_what_cannot_go_on(self) -> None:
-        """Jobs whose missing pictures the server cannot make stay as they are."""
-        for key in [key for key in self._backlog if not self._jobs[key].workflow.nodes]:
-            self._backlog.remove(key)
-            job = self._jobs[key]
-            self._finish(JobResult(key, "partial", self._paths(job.task.standing), self._left_out(job)))
+    def _attach(self, submission: OpenSubmission) -> None:
+        found = self._inherited.look_at(submission)
+        if found is None:
+            for job_id in submission.job_ids:
+                self._put_back(job_id)
+            return
+        key, api = submission.prompt_id, found.parcel.workflow.to_api()
+        self._begin(found.parcel, found.standing, {}, waits_for=found.waits_for)
+        self._lane.attach(Submission(key, key, api, server_prompt_id=submission.server_prompt_id))
 
-    def _fill(self, lane: Lane) -> None:
-        while self._backlog and len(self._active) < self._policy.in_flight and self._stopped is None:
-            key = self._backlog.pop()
-            job = self._jobs[key]
-            self._active.add(key)
-            pnginfo = {"comfy_runner": {"version": __version__, "job_id": key, "content_hash": job.task.planned.content_hash}}
-            workflow = job.workflow.to_api()
-            lane.submit(Submission(key, job.prompt_id, workflow, pnginfo, allow_partial=self._policy.allow_partial))
+    # Submitting
 
-    def _handle(self, message: Report | _Done | _Crashed | _Cancel, lane: Lane, pool: ThreadPoolExecutor) -> None:
+    def _fill(self) -> None:
+        # What turns out to be lost is to come first: it shares its first pass with what was rendered just before.
+        while self._backlog and len(self._active) < self._policy.in_flight and self._stopped is None and not self._recovering:
+            if self._policy.fail_fast and (self._busy or not self._outcomes.all_done):
+                return
+            self._submit(self._backlog.popleft())
+
+    def _submit(self, group: Sequence[Draft]) -> None:
+        key = str(uuid.uuid4())
+        free = [draft for draft in group if not self._inherited.holds(draft.job_id)]
+        ready = [found for draft in free if (found := self._prepared(draft, key)) is not None]
+        if not ready:
+            return
+        parcel = Parcel.of(key, [found.piece for found in ready])
+        self._ledger.submit(key, server=self._http.address.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
+        self._begin(
+            parcel,
+            {found.piece.job_id: found.standing for found in ready},
+            {found.piece.job_id: found.left_out for found in ready if found.left_out is not None},
+        )
+        pnginfo = {"comfy_runner": {"version": __version__, **parcel.about}}
+        api = parcel.workflow.to_api()
+        self._lane.submit(Submission(key, key, api, pnginfo, allow_partial=self._policy.allow_partial))
+
+    def _prepared(self, draft: Draft, prompt_id: str) -> Prepared | None:
+        try:
+            found = self._preparer.prepare(draft, prompt_id=prompt_id, attempts=self._attempts.get(draft.job_id, ()))
+        except InputError as error:
+            self._end(draft.job_id, Change.FAILED, error, files={})
+            return None
+        if not found.piece.workflow.nodes:
+            # Either all is there, or the server cannot make what is missing.
+            self._end(draft.job_id, Change.PARTIAL if found.left_out else Change.DONE, found.left_out, files=found.standing)
+            return None
+        return found
+
+    def _begin(
+        self,
+        parcel: Parcel,
+        standing: Mapping[str, Files],
+        left_out: Mapping[str, ComfyRunnerError],
+        *,
+        waits_for: Iterable[str] | None = None,
+    ) -> None:
+        waiting = set(parcel.job_ids if waits_for is None else waits_for)
+        progress = JobProgress(node_work(parcel.workflow))
+        self._flights[parcel.prompt_id] = Flight(parcel, standing, left_out, progress, parcel.prompt_id, waiting)
+        self._active.add(parcel.prompt_id)
+
+    # Reports
+
+    def _handle(self, message: _Message) -> None:
         match message:
             case Submitted(key, prompt_id):
-                self._jobs[key].prompt_id = prompt_id
-                self._emit(JobSubmitted(key, prompt_id))
+                self._submitted(key, prompt_id)
             case Waiting(key, ahead):
-                self._emit(JobWaiting(key, ahead))
+                for job_id in self._flights[key].waits_for & self._drafts.keys():
+                    self._emit(JobWaiting(job_id, ahead))
             case CachedNodes(key, nodes):
-                self._jobs[key].progress.cached(nodes)
+                self._flights[key].progress.cached(nodes)
             case NodeProgress(key, node, step, steps):
                 self._progressed(key, node, step, steps)
-            case Finished(key, verdict):
-                self._active.discard(key)
-                self._collecting.add(key)
-                pool.submit(self._collect, key, verdict)
-            case Refused(key, complaints):
-                self._end_active(key, "failed", self._refusal(key, complaints))
             case TakenInPart(key, complaints):
-                self._jobs[key].left_out = complaints
+                self._flights[key].complaints = complaints
+            case Finished(key, verdict):
+                self._collectors.collect(self._landed(key), verdict, stopped=self._stopped)
+            case Refused(key, complaints):
+                self._refused(key, complaints)
             case Cancelled(key):
-                self._end_active(key, "cancelled", self._stopped)
+                self._cancelled(key)
             case Broken(key, error):
-                self._end_active(key, "failed", error)
-                if isinstance(error, ServerError) and not isinstance(error, JobLost) and self._stopped is None:
-                    self._stopped = error
-            case _Done():
+                self._broken(key, error)
+            case Done():
+                self._busy -= 1
                 self._collected(message)
-            case _Crashed(error):
+            case Shared():
+                self._busy -= 1
+                self._was_shared(message)
+            case Again(job_id):
+                self._busy -= 1
+                self._put_back(job_id)
+            case Crashed(error):
                 raise error
-            case _Cancel():
-                if not isinstance(self._stopped, Interrupted):
-                    self._stopped = Interrupted("interrupted", hint="run the same command again to go on")
-                    lane.cancel(self._active)
+            case Cancel():
+                self._cancel()
+
+    def _cancel(self) -> None:
+        if not isinstance(self._stopped, Interrupted):
+            self._stopped = Interrupted("interrupted", hint="run the same command again to go on")
+            self._collectors.hurry()
+            # What the server does not know may have left its files there: that shows first.
+            self._lane.cancel(self._active - self._inherited.sought)
+
+    def _look_for_requests(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            if wants_cancel(self._folder.path):
+                self._cancel()
+
+    def _submitted(self, key: str, prompt_id: str) -> None:
+        flight = self._flights[key]
+        if prompt_id != key:
+            flight.prompt_id = prompt_id
+            self._ledger.accepted(key, prompt_id)
+        if key in self._inherited.sought and (self._inherited.is_unwanted(key) or isinstance(self._stopped, Interrupted)):
+            self._lane.cancel([key])
+        for job_id in flight.waits_for & self._drafts.keys():
+            self._emit(JobSubmitted(job_id, prompt_id))
 
     def _progressed(self, key: str, node_id: str, step: int, steps: int) -> None:
-        job = self._jobs[key]
-        job.progress.at(node_id, step, steps)
-        node = job.workflow.nodes.get(node_id)
-        title = node.title if node else node_id
-        self._emit(JobProgressed(key, title, step, steps, job.progress.fraction))
+        flight = self._flights[key]
+        flight.progress.at(node_id, step, steps)
+        # A node that several jobs share is told of once.
+        job_id = flight.parcel.job_of(node_id)
+        if job_id in self._drafts:
+            title = flight.parcel.workflow.nodes[node_id].title
+            self._emit(JobProgressed(job_id, title, step, steps, flight.progress.fraction))
 
-    def _collect(self, key: str, verdict: Verdict) -> None:
-        """Runs beside the coordinator: files are moved here, decisions are made there."""
-        job = self._jobs[key]
-        error = self._failure(job, verdict)
-        try:
-            finish = Finish(job.task.planned, job.workflow, job.prompt_id, verdict, job.task.standing)
-            collected = collect(self._http, self._folder, finish, server=self._server, reason=str(error or ""))
-            self._inbox.put(_Done(key, verdict, collected, error))
-        except ComfyRunnerError as problem:
-            self._inbox.put(_Done(key, verdict, Collected(job.task.standing, ()), problem))
-        except BaseException as crash:  # a fault of ours; the coordinator's thread takes it to the caller
-            self._inbox.put(_Crashed(crash))
-
-    def _collected(self, done: _Done) -> None:
-        self._collecting.discard(done.key)
-        files = done.collected.files
-        error = done.error or next(iter(done.collected.errors), None)
-        if isinstance(error, RunFolderError) and self._stopped is None:
-            self._stopped = error  # what could not be kept must not be rendered
-        if error is None:
-            state: State = "done"
-        elif done.verdict.outcome is Outcome.INTERRUPTED and not files:
-            state = "cancelled"
-        else:
-            state = "partial" if files else "failed"
-        self._finish(
-            JobResult(
-                done.key,
-                state,
-                self._paths(files),
-                error,
-                seconds=done.verdict.seconds,
-                cached_nodes=done.verdict.cached,
-            )
-        )
-
-    def _end_active(self, key: str, state: State, error: ComfyRunnerError | None) -> None:
+    def _landed(self, key: str) -> Flight:
+        """The server has nothing more to do for a parcel; its jobs will each be reported by the collectors."""
         self._active.discard(key)
-        standing = self._jobs[key].task.standing
-        self._finish(JobResult(key, "partial" if standing else state, self._paths(standing), error))
+        self._busy += len(self._flights[key].waits_for)
+        return self._flights[key]
 
-    def _finish(self, result: JobResult) -> None:
-        self._results[result.job_id] = result
-        self._emit(JobFinished(result))
+    def _refused(self, key: str, complaints: Sequence[Complaint]) -> None:
+        flight = self._drop(key)
+        if len(flight.parcel.pieces) > 1:
+            # Each is asked for alone, so that what is right is rendered.
+            self._lose(flight)
+            return
+        for job_id in flight.waits_for:
+            error = refusal(self._drafts.get(job_id), job_id, complaints, self._http.address.url)
+            self._end(job_id, Change.FAILED, error, key=key, files=flight.standing[job_id])
 
-    def _paths(self, files: Mapping[str, tuple[FileRecord, ...]]) -> dict[str, tuple[Path, ...]]:
-        return {role: tuple(self._folder.path / record.path for record in records) for role, records in files.items()}
+    def _cancelled(self, key: str) -> None:
+        flight = self._drop(key)
+        for job_id in flight.waits_for:
+            if self._is_released(job_id, key):
+                continue
+            self._end(job_id, Change.CANCELLED, self._stopped, key=key, files=flight.standing[job_id])
 
-    def _failure(self, job: _Job, verdict: Verdict) -> ComfyRunnerError | None:
-        if verdict.outcome is Outcome.SUCCEEDED:
-            return self._left_out(job)
-        if verdict.outcome is Outcome.INTERRUPTED:
-            return self._stopped or JobFailed("was interrupted by somebody", where=job.task.planned.job_id)
-        failure = verdict.failure
-        if failure is None:
-            return JobFailed("failed on the server, which gives no reason", where=job.task.planned.job_id)
-        node = job.workflow.nodes.get(failure.node)
-        title = node.title if node else failure.class_type
-        what = f'node "{failure.node}" ({title}, {failure.class_type}) failed: {failure.exception}: {failure.message}'
-        return JobFailed(what, where=job.task.planned.job_id, hint=advice(failure))
+    def _broken(self, key: str, error: ComfyRunnerError) -> None:
+        if isinstance(error, JobLost):
+            self._recovering += len(self._flights[key].waits_for)
+            self._collectors.recover(self._landed(key), error)
+            return
+        flight = self._drop(key)
+        for job_id in flight.waits_for:
+            standing = flight.standing[job_id]
+            if isinstance(error, ServerError):
+                # It may well be there, and run: the next process asks for it.
+                self._stopped = self._stopped or error
+                self._tell_of_outage(job_id, error, standing)
+            else:
+                self._end(job_id, Change.FAILED, error, key=key, files=standing)
 
-    def _left_out(self, job: _Job) -> ComfyRunnerError | None:
-        """Return what is missing of a job that was allowed to be partial; None where nothing is."""
-        planned = job.task.planned
-        roles = [role for role in planned.outputs if role not in job.workflow.outputs and role not in job.task.standing]
-        reasons = [*(f"the server would refuse {role}" for role in roles), *map(str, job.left_out)]
-        return JobFailed(f"left out: {'; '.join(reasons)}", where=planned.job_id) if reasons else None
+    def _tell_of_outage(self, job_id: str, error: ComfyRunnerError, files: Files) -> None:
+        self._outcomes.tell(job_id, "partial" if files else "failed", error, files=files)
 
-    def _refusal(self, key: str, complaints: Sequence[Complaint]) -> ComfyRunnerError:
-        planned = self._jobs[key].task.planned
-        problems = [
-            Problem(str(complaint), planned.locate(complaint.node, complaint.input) or f"{self._http.address.url}: {key}")
-            for complaint in complaints
-        ]
-        return WorkflowError.of(problems or [Problem("the server refuses the workflow", f"{self._http.address.url}: {key}")])
+    def _is_released(self, job_id: str, key: str) -> bool:
+        """Return whether a parcel was of what the job is no longer, and post the job as it is now."""
+        if not self._inherited.releases(job_id, key):
+            return False
+        leader_id = self._followers.leader_of(job_id)
+        if leader_id is None:
+            self._put_back(job_id)
+        else:
+            self._follow(self._drafts[job_id], leader_id)
+        return True
+
+    def _drop(self, key: str) -> Flight:
+        self._active.discard(key)
+        return self._flights.pop(key)
+
+    def _lose(self, flight: Flight) -> None:
+        for job_id in [job_id for job_id in reversed(flight.parcel.job_ids) if job_id in flight.waits_for]:
+            self._ledger.settle(job_id, Change.LOST, prompt_id=flight.parcel.prompt_id)
+            self._put_back(job_id)
+
+    def _put_back(self, job_id: str) -> None:
+        """Put a job to the front of what is to be posted, alone; others of its group may have ended."""
+        if job_id in self._drafts:
+            self._backlog.appendleft([self._drafts[job_id]])
+
+    # Ends
+
+    def _collected(self, done: Done) -> None:
+        self._recovering -= done.verdict is None
+        flight = self._flights[done.key]
+        flight.waits_for.discard(done.job_id)
+        if not flight.waits_for:
+            del self._flights[done.key]
+        if self._is_released(done.job_id, done.key):
+            return
+        draft = self._drafts.get(done.job_id)
+        errors = [error for error in (done.error, *done.collected.errors) if error is not None]
+        away = next((error for error in errors if isinstance(error, Unreachable)), None)
+        if away is not None:
+            # The pictures are there; the next process asks for them.
+            self._stopped = self._stopped or away
+            self._tell_of_outage(done.job_id, away, done.collected.files)
+            return
+        # What could not be kept must not be rendered.
+        self._stopped = self._stopped or next((error for error in errors if isinstance(error, RunFolderError)), None)
+        if self._stopped is None and isinstance(done.error, CutShort):
+            self._ledger.settle(done.job_id, Change.LOST, prompt_id=done.key)
+            self._put_back(done.job_id)
+            return
+        if self._stopped is None and draft is not None and self._tries_again(draft, done, errors):
+            return
+        files, error = done.collected.files, next(iter(errors), None)
+        if error is None:
+            change = Change.DONE
+        elif isinstance(error, JobLost) and not files:
+            change = Change.LOST
+        elif done.verdict is not None and done.verdict.outcome is Outcome.INTERRUPTED:
+            change = Change.CANCELLED
+        else:
+            change = Change.FAILED
+        self._end(done.job_id, change, error, key=done.key, files=files, done=done)
+
+    def _tries_again(self, draft: Draft, done: Done, errors: Sequence[ComfyRunnerError]) -> bool:
+        tried = self._attempts.get(draft.job_id, ())
+        retry = Retry.merged(draft.retry, self._policy.retry)
+        what = str(errors[0]) if errors else ""
+        attempt = next_attempt(retry, tried, reason=mishap(done.verdict, errors), what=what)
+        if attempt is None:
+            return False
+        self._attempts[draft.job_id] = (*tried, attempt)
+        self._ledger.settle(done.job_id, Change.LOST, prompt_id=done.key, error=what)
+        self._emit(JobRetried(done.job_id, attempt.reason, what))
+        if attempt.freed:
+            self._busy += 1
+            self._collectors.free_for(done.job_id)
+        else:
+            self._put_back(done.job_id)
+        return True
+
+    def _end(
+        self,
+        job_id: str,
+        change: Change,
+        error: ComfyRunnerError | None,
+        *,
+        files: Files,
+        key: str | None = None,
+        done: Done | None = None,
+    ) -> None:
+        """Record how a job has ended, and see to the jobs that share its pictures."""
+        if change is Change.LOST:
+            self._ledger.settle(job_id, change, prompt_id=key, error=str(error or ""))
+            state: State = "cancelled" if isinstance(self._stopped, Interrupted) else "failed"
+            self._outcomes.tell(job_id, state, self._stopped or error, files=files)
+        else:
+            self._outcomes.record(job_id, change, error, files=files, prompt_id=key, done=done)
+        self._share(job_id)
+
+    def _share(self, leader_id: str) -> None:
+        for follower in self._followers.of(leader_id):
+            if not self._inherited.holds(follower.job_id):
+                self._follow(follower, leader_id)
+
+    def _follow(self, follower: Draft, leader_id: str) -> None:
+        """Do with a job as its leader was done with, if that has ended."""
+        result = self._outcomes.results.get(leader_id)
+        if leader_id in self._drafts and result is None:
+            return
+        if result is None or result.state in ("done", "partial"):
+            error = result.error if result else None
+            if not isinstance(error, Interrupted):
+                self._busy += 1
+                self._collectors.share(follower, leader_id, self._hash_of(leader_id), error)
+        elif result.state == "failed":
+            # It would fail alike.
+            self._end(follower.job_id, Change.FAILED, result.error, files={})
+
+    def _hash_of(self, job_id: str) -> str:
+        draft, row = self._drafts.get(job_id), self._ledger.job(job_id)
+        return draft.content_hash if draft else row.content_hash if row else ""
+
+    def _was_shared(self, shared: Shared) -> None:
+        follower = self._drafts[shared.job_id]
+        if shared.files is not None or shared.error is not None:
+            change = Change.FAILED if shared.error else Change.DONE
+            self._end(shared.job_id, change, shared.error, files=shared.files or {})
+            return
+        heir = self._followers.orphan(follower, shared.leader_id)
+        if heir is None:
+            self._put_back(shared.job_id)
+        else:
+            self._follow(follower, heir)
+
+    def _tell_the_rest(self) -> None:
+        """Tell of the jobs that were not begun, or that the server kept longer than an interruption waits."""
+        flying = {job_id: flight for flight in self._flights.values() for job_id in flight.waits_for}
+        for job_id in [job_id for job_id in self._drafts if job_id not in self._outcomes.results]:
+            files = flying[job_id].standing[job_id] if job_id in flying else {}
+            state: State = "cancelled" if isinstance(self._stopped, Interrupted) else "pending"
+            self._outcomes.tell(job_id, state, self._stopped, files=files)

@@ -91,6 +91,21 @@ class JobProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRetried:
+    """A job went wrong and is tried again.
+
+    Attributes:
+        job_id: The job.
+        reason: ``server_lost``, ``out_of_memory`` or ``flat_picture``.
+        what: What went wrong.
+    """
+
+    job_id: str
+    reason: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobFinished:
     """A job has ended and its pictures are in place."""
 
@@ -108,4 +123,4 @@ class RunFinished:
     results: tuple[JobResult, ...]
 
 
-Event = RunStarted | JobSubmitted | JobWaiting | JobProgressed | JobFinished | RunFinished
+Event = RunStarted | JobSubmitted | JobWaiting | JobProgressed | JobRetried | JobFinished | RunFinished

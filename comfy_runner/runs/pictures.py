@@ -15,7 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from comfy_runner.errors import VerificationError
+from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.textfile import shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.pixels import Size
@@ -44,7 +44,8 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> S
         may_be_flat: Whether one single colour is fine. A model's picture never is: that is what a black or NaN result looks like.
 
     Raises:
-        VerificationError: It does not decode, has another size, or is one flat colour.
+        VerificationError: It does not decode, or has another size.
+        FlatPicture: It is one flat colour.
     """
     where = shown(path)
     try:
@@ -60,7 +61,7 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> S
         raise VerificationError(f"is not a whole picture: {str(error) or type(error).__name__}", where=where) from error
     if flat and not may_be_flat:
         hint = "the model gave black or NaN: try another VAE, or start ComfyUI with --force-upcast-attention or --fp32-vae"
-        raise VerificationError("is one flat colour", where=where, hint=hint)
+        raise FlatPicture("is one flat colour", where=where, hint=hint)
     return size
 
 

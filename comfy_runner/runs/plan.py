@@ -6,25 +6,27 @@ No server is contacted here; what a server says of its nodes is an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
+from comfy_runner.errors import Note, Problem, RecipeError
 from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.shipped import shipped
 from comfy_runner.workflow.check import check
+from comfy_runner.workflow.decoding import tile, tiled_nodes
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo
 from comfy_runner.workflow.params import given_params
-from comfy_runner.workflow.pixels import Size, output_sizes
-from comfy_runner.workflow.signature import content_hash
-from comfy_runner.workflow.template import SUFFIX, Template, find_template, render
+from comfy_runner.workflow.pixels import Size
+from comfy_runner.workflow.shape import Filled, Shape
+from comfy_runner.workflow.signature import literals_of
+from comfy_runner.workflow.template import SUFFIX, Template, find_template
 
-_BYTES_PER_PIXEL = 4  # PNG does not compress noise
-_BYTES_BESIDE = 64 * 1024  # the workflow in the picture, the sidecar
 _NEEDED_IF_USED = ("checkpoint", "prompt")
 SUPERSEDED = "superseded"
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
@@ -71,16 +73,26 @@ def template_folders(job: Job, given: Sequence[Path]) -> list[Path]:
     return [*given, *beside, shipped("templates")]
 
 
-def plan_job(job: Job, *, templates: Sequence[Path] = ()) -> PlannedJob:
-    """Render a job's workflow.
+def decoded(job: Job, filled: Filled) -> Filled:
+    """Return a job's graph with its pictures decoded as the recipe wants it, whole or in tiles."""
+    shape = filled.shape
+    nodes = tiled_nodes(shape.bare, job.recipe.recipe.vae_decode, shape.sizes(filled.literals))
+    if not nodes:
+        return filled
+    return Filled(_tiled(shape, nodes), literals_of(tile(filled.workflow, nodes))[1])
+
+
+@lru_cache(maxsize=32)
+def _tiled(shape: Shape, nodes: frozenset[str]) -> Shape:
+    return Shape(tile(shape.bare, nodes), shape.sources)
+
+
+def checked_params(job: Job, template: Template) -> dict[str, Any]:
+    """Return the values of a template's free parameters.
 
     Raises:
-        TemplateError: There is no such template, or it does not render.
-        RecipeError: The recipe lacks what the template needs.
-        WorkflowError: What was rendered is not a workflow.
+        RecipeError: One is wrong, or the recipe lacks something else that the template needs.
     """
-    folders = template_folders(job, templates)
-    template = _find(job, folders)
     params, wrong = given_params(template.params, job.values["params"])
     problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
     problems += [
@@ -90,16 +102,24 @@ def plan_job(job: Job, *, templates: Sequence[Path] = ()) -> PlannedJob:
     ]
     if problems:
         raise RecipeError.of(problems)
-    rendered = render(template, {**job.values, "params": params}, folders=folders)
-    workflow = rendered.workflow
+    return params
+
+
+def planned_job(job: Job, template: Template, filled: Filled) -> PlannedJob:
+    """Return a job with its graph.
+
+    Raises:
+        RecipeError: Its pictures cannot go where the recipe wants them.
+    """
+    workflow = filled.workflow
     return PlannedJob(
         job=job,
         template=template,
         workflow=workflow,
-        content_hash=content_hash(workflow),
-        sources=rendered.sources,
-        sizes=output_sizes(workflow),
-        outputs=_outputs(job, workflow),
+        content_hash=filled.content_hash,
+        sources=filled.sources,
+        sizes=filled.sizes,
+        outputs=output_paths(job, workflow),
         notes=job.notes,
     )
 
@@ -120,47 +140,8 @@ def fit(planned: PlannedJob, info: ObjectInfo, *, allow_partial: bool = False) -
     return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
 
 
-def fit_all(jobs: Sequence[PlannedJob], info: ObjectInfo, *, allow_partial: bool = False) -> list[PlannedJob]:
-    """Fit every job, or raise one error with the problems of all."""
-    fitted: list[PlannedJob] = []
-    problems: list[Problem] = []
-    for planned in jobs:
-        try:
-            fitted.append(fit(planned, info, allow_partial=allow_partial))
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise RecipeError.of(dict.fromkeys(problems))
-    return fitted
-
-
-def refuse_clashes(jobs: Sequence[PlannedJob]) -> None:
-    """Make sure that no two jobs have the same id or write the same file.
-
-    Raises:
-        UsageError: Two do; both are named.
-    """
-    owners: dict[str, str] = {}
-    for planned in jobs:
-        source = planned.job.recipe.where("name")
-        for name in (f"job {planned.job_id}", *(f"file {path.casefold()}" for path in planned.outputs.values())):
-            if name in owners:
-                raise UsageError(f"{name} is also that of {owners[name]}", where=source, hint="give the recipes different names")
-            owners[name] = source
-
-
-def space_needed(planned: PlannedJob, *, standing: Collection[str] = ()) -> int:
-    """Return how many bytes the pictures of a job take at most on disk; those of unknown size count as nothing.
-
-    Args:
-        planned: The job.
-        standing: The output roles that need not be made.
-    """
-    sizes = [size for role, size in planned.sizes.items() if role in planned.outputs and role not in standing]
-    return sum(size.pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE for size in sizes)
-
-
-def _find(job: Job, folders: Sequence[Path]) -> Template:
+def find_job_template(job: Job, folders: Sequence[Path]) -> Template:
+    """Return a job's template: a path from the recipe's own folder, or a name."""
     where = job.recipe.where("template")
     if "/" not in job.template and not job.template.endswith(SUFFIX):
         return find_template(job.template, folders, where=where)
@@ -182,7 +163,12 @@ def _field(value: str, recipe: Recipe) -> str:
     return _INDEX.sub(r"[\1]", value)
 
 
-def _outputs(job: Job, workflow: Workflow) -> dict[str, str]:
+def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:
+    """Return where the picture of each output role goes, relative to the run folder, with ``/``.
+
+    Raises:
+        RecipeError: A path is reserved, or two are in each other's way.
+    """
     if job.job_id == SUPERSEDED:
         what = f'"{SUPERSEDED}" is the folder of replaced pictures, not a job'
         raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from comfy_runner.runs.coordinate import Coordinator
 from comfy_runner.runs.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
 from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.plan import PlannedJob
 
 _EVENTS_HELD = 10_000
 
@@ -26,21 +26,19 @@ class Run:
 
     Args:
         folder: The run folder; its lock is released when the run has ended.
-        jobs: All jobs, in the order of their results.
-        started: The first event.
+        started: The first event; it names all jobs, in the order of their results.
         coordinator: Makes what renders the jobs that are not done, given ``emit``; None where all are.
     """
 
     def __init__(
         self,
         folder: RunFolder,
-        jobs: Sequence[PlannedJob],
         started: RunStarted,
         coordinator: Callable[..., Coordinator] | None = None,
     ) -> None:
         self.folder = folder.path
         self._lock = folder
-        self._jobs = jobs
+        self._jobs = started.jobs
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._results: tuple[JobResult, ...] | None = None
         self._failure: BaseException | None = None
@@ -102,15 +100,15 @@ class Run:
     def _run(self) -> None:
         try:
             rendered = self._coordinator.run() if self._coordinator else {}
-            self._results = tuple(rendered.get(planned.job_id) or self._was_done(planned) for planned in self._jobs)
+            self._results = tuple(rendered.get(job_id) or self._was_done(job_id) for job_id in self._jobs)
         except BaseException as error:  # it must reach the caller's thread, whatever it is
             self._failure = error
         # First of all, so that who sees the last event can use the folder again.
         self._lock.close()
         self._events.put(self._failure or RunFinished(self._results or ()))
 
-    def _was_done(self, planned: PlannedJob) -> JobResult:
-        sidecar = self._lock.sidecar(planned.job_id)
-        files = sidecar.files if sidecar else {}
-        paths = {role: tuple(self.folder / record.path for record in records) for role, records in files.items()}
-        return JobResult(planned.job_id, "done", paths, was_done=True)
+    def _was_done(self, job_id: str) -> JobResult:
+        paths: dict[str, tuple[Path, ...]] = {}
+        for row in self._lock.ledger.files(job_id):
+            paths[row.role] = (*paths.get(row.role, ()), self.folder / row.path)
+        return JobResult(job_id, "done", paths, was_done=True)

@@ -15,15 +15,17 @@ from typing import Any
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.recipe.jobs import Job
+from comfy_runner.recipe.names import slug
 from comfy_runner.shipped import shipped
 from comfy_runner.textfile import shown
 
-FORMAT = 1
-"""Of the sidecar and of ``run.json``."""
+FORMAT = 2
+"""Of the sidecar and of ``run.json``. Version 1 had no sweeps, retries and shared pictures."""
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What reading a damaged JSON file may raise."""
 
+_LISTS = ("cached_nodes", "notes", "attempts", "posted_with")
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -68,8 +70,14 @@ class Sidecar:
         cached_nodes: The nodes that came from the server's cache.
         seconds: How long the server worked on it; None where it does not say.
         finished: When it was collected, ISO 8601 with offset.
-        notes: What the program adjusted or warned of.
         comfy_runner: The version that wrote this.
+        notes: What the program adjusted or warned of.
+        assignments: The values of the sweep's fields.
+        attempts: What was tried in vain before, and what was done differently after it.
+        posted_with: The other jobs that were posted in the same graph.
+        shares: The job whose pictures these are, for it would have given the very same; empty where they are its own.
+        recipe_name: The recipe that it belongs to, as the ledger knows it; a job of a sweep has a name of its own.
+        recovered: Whether the server had forgotten the prompt and the pictures were found by their names.
     """
 
     job_id: str
@@ -86,7 +94,13 @@ class Sidecar:
     seconds: float | None
     finished: str
     comfy_runner: str
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    assignments: Mapping[str, Any] = field(default_factory=dict)
+    attempts: tuple[Mapping[str, Any], ...] = ()
+    posted_with: tuple[str, ...] = ()
+    shares: str = ""
+    recovered: bool = False
+    recipe_name: str = ""
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
@@ -109,8 +123,8 @@ def read_sidecar(path: Path) -> Sidecar | None:
             raise ValueError("a role has no file, or a path leads out of the run folder")
         if not _HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")
-        cached, notes = tuple(data.pop("cached_nodes")), tuple(data.pop("notes"))
-        return Sidecar(files=files, cached_nodes=cached, notes=notes, **data)
+        data |= {name: tuple(data.get(name, ())) for name in _LISTS}
+        return Sidecar(files=files, **data)
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
@@ -139,9 +153,11 @@ def repeatable(job: Job, template: Path) -> dict[str, Any]:
         job: The job.
         template: Its template's file, which is found again by its path unless it is a shipped one.
     """
-    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends"})
-    name = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
-    return {**recipe, "seed": job.seed, "template": name}
+    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends", "sweep", "retry"})
+    path = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
+    # A job of a sweep keeps its id when it is repeated alone.
+    name = recipe["name"] if slug(recipe["name"]) == job.job_id else job.job_id
+    return {**recipe, "name": name, "seed": job.seed, "template": path}
 
 
 def sha256_of(path: Path) -> str:

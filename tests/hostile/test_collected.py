@@ -10,14 +10,17 @@ import pytest
 
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.outage import Outage
+from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerRefused
 from comfy_runner.runs.collect import Collected, Finish, collect
 from comfy_runner.runs.folder import RunFolder
+from comfy_runner.runs.ledger import FILE
 from tests.hostile.tally import survives
 from tests.hostile.test_pictures import BOMBS
 from tests.hostile.values import TEXTS, seeded
-from tests.runs.support import planned
+from tests.runs.support import piece, planned
 
 _SUFFIXES = (
     "",
@@ -55,8 +58,8 @@ def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> C
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
     verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
-    finish = Finish(job, job.workflow, "id", verdict, {})
-    return survives("server file names", lambda: collect(http, folder, finish, server={}, reason=""))
+    finish, outage = Finish(piece(job), "id", verdict, {}), Outage(http, Patience(outage=0.0))
+    return survives("server file names", lambda: collect(http, folder, finish, server={}, reason="", outage=outage))
 
 
 @pytest.mark.parametrize("first", range(0, 200, 20))
@@ -74,7 +77,7 @@ def test_a_file_of_any_name_lands_where_the_recipe_wants_it(tmp_path: Path, firs
                 )
     folder.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
-    assert {entry.name for entry in (tmp_path / "run").iterdir()} <= {"lake", "superseded", ".lock"}
+    assert {entry.name for entry in (tmp_path / "run").iterdir()} <= {"lake", "superseded", ".lock", FILE, f"{FILE}-journal"}
     assert not list((tmp_path / "run").rglob(".*.part"))
 
 

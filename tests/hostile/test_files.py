@@ -76,7 +76,7 @@ def test_a_spoiled_sidecar_is_read_or_refused_and_never_leads_outside(tmp_path: 
             path.write_bytes(text if seed % 4 else mangled(dice, text))
             found = survives("sidecars", partial(read_sidecar, path))
             assert isinstance(found, (Sidecar, RunFolderError))
-            survives("sidecars", partial(folder.standing, job))
+            survives("sidecars", partial(folder.standing, job.job_id, job.content_hash, job.outputs))
             survives("sidecars", partial(folder.put_away, "lake", ["lake/original.png"]))
             survives("sidecars", partial(load, path))
     folder.close()

@@ -6,28 +6,29 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.plan import space_needed
 from tests.cli.support import Typed, recipe_file, typed
 from tests.machine.support import BOUND_BY_PERMISSIONS, CAN_MOUNT, held, is_tidy, largest_file, pictures, shell, small_disk
-from tests.runs.support import planned
+from tests.runs.support import draft
 from tests.standin import StandIn
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no disks and permissions of this kind")
 
 _ON_REAL_DISKS = [True] if CAN_MOUNT else []
 
-# With the stand-in's noise: a sidecar takes 5 KB, an original 11 KB, an upscaled picture 31 KB.
-_NO_PICTURE = 8_000
-_ONLY_THE_ORIGINAL = 20_000
+# With the stand-in's noise: a ledger takes 37 KB, a large original 88 KB, its upscaled picture 262 KB.
+_LARGE = {"width": 256, "height": 256}
+_NO_PICTURE = 60_000
+_ONLY_THE_ORIGINAL = 150_000
 
 
-def _run(server: StandIn, folder: Path, *args: str, prefix: tuple[str, ...] = (), line: str = '"$@"') -> Typed:
-    recipe = str(recipe_file(folder))
+def _run(server: StandIn, folder: Path, *args: str, prefix: tuple[str, ...] = (), line: str = '"$@"', **changes: Any) -> Typed:
+    recipe = str(recipe_file(folder, **changes))
     return shell(line, "run", recipe, "--server", server.url, "--out", "out", *args, folder=folder, prefix=prefix)
 
 
@@ -45,7 +46,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_picture_that_the_disk_does_not_take_is_a_run_folder_error(server: StandIn, tmp_path: Path) -> None:
-    done = _run(server, tmp_path, prefix=largest_file(_NO_PICTURE))
+    done = _run(server, tmp_path, prefix=largest_file(_NO_PICTURE), size=_LARGE)
 
     assert done.code == 5
     assert "the file is larger than this disk or account may have" in done.err
@@ -56,10 +57,10 @@ def test_a_picture_that_the_disk_does_not_take_is_a_run_folder_error(server: Sta
 
 
 def test_of_a_job_the_disk_keeps_what_it_can_take_and_the_next_run_makes_the_rest(server: StandIn, tmp_path: Path) -> None:
-    done = _run(server, tmp_path, prefix=largest_file(_ONLY_THE_ORIGINAL))
+    done = _run(server, tmp_path, prefix=largest_file(_ONLY_THE_ORIGINAL), size=_LARGE)
     kept = pictures(tmp_path / "out")
     original = (tmp_path / "out/lake/original.png").stat()
-    again = _run(server, tmp_path)
+    again = _run(server, tmp_path, size=_LARGE)
 
     assert (done.code, again.code) == (5, 0)
     assert "1 partial" in done.err
@@ -70,13 +71,23 @@ def test_of_a_job_the_disk_keeps_what_it_can_take_and_the_next_run_makes_the_res
 
 
 def test_a_full_disk_takes_nothing_from_a_job_that_is_done(server: StandIn, tmp_path: Path) -> None:
-    assert _run(server, tmp_path).code == 0
+    assert _run(server, tmp_path, size=_LARGE).code == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out/lake").iterdir()}
 
-    done = _run(server, tmp_path, "--force", prefix=largest_file(_NO_PICTURE))
+    done = _run(server, tmp_path, "--force", prefix=largest_file(_NO_PICTURE), size=_LARGE)
 
     assert done.code == 5
     assert {path: path.read_bytes() for path in (tmp_path / "out/lake").iterdir()} == before
+
+
+def test_a_ledger_that_the_disk_does_not_take_is_an_error_before_anything_is_rendered(server: StandIn, tmp_path: Path) -> None:
+    done = _run(server, tmp_path, prefix=largest_file(10_000))
+
+    assert done.code == 5
+    assert "out/ledger.sqlite: " in done.err
+    assert "hint: " in done.err
+    assert is_tidy(done)
+    assert server.state.requests("POST", "/prompt") == []
 
 
 def test_a_seed_that_cannot_be_recorded_is_not_rendered_with(server: StandIn, tmp_path: Path) -> None:
@@ -128,13 +139,11 @@ def test_no_disk_has_room_for_everything(tmp_path: Path) -> None:
         folder.close()
 
 
-def test_the_space_that_a_job_needs_is_that_of_the_pictures_that_are_missing() -> None:
-    job = planned()
-    whole, original = space_needed(job), space_needed(job, standing=["upscaled"])
+def test_the_space_that_a_job_needs_is_that_of_its_pictures() -> None:
+    job, larger = draft(), draft(upscale={"factor": 4})
 
-    assert original >= 64 * 64 * 4
-    assert whole - original >= 128 * 128 * 4
-    assert space_needed(job, standing=["original", "upscaled"]) == 0
+    assert job.space_needed >= (64 * 64 + 128 * 128) * 4
+    assert larger.space_needed - job.space_needed == (256 * 256 - 128 * 128) * 4
 
 
 # Read-only
@@ -174,8 +183,9 @@ def test_a_done_job_in_a_folder_that_may_not_be_read_is_an_error_of_the_folder(s
     assert is_tidy(done)
 
 
-def test_pictures_that_may_not_be_read_are_made_again_and_kept(server: StandIn, tmp_path: Path) -> None:
+def test_pictures_that_were_touched_and_may_not_be_read_are_made_again_and_kept(server: StandIn, tmp_path: Path) -> None:
     assert _run(server, tmp_path).code == 0
+    (tmp_path / "out/lake/original.png").touch()
     (tmp_path / "out/lake/original.png").chmod(0)
 
     done = _run(server, tmp_path, prefix=BOUND_BY_PERMISSIONS)
@@ -195,7 +205,7 @@ def _replace_by_a_file(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "reason"), [(_forbid, "no permission"), (_replace_by_a_file, "a file is where a folder should be")]
+    ("act", "reason"), [(_forbid, "it or its folder is read-only"), (_replace_by_a_file, "was moved or deleted while it was used")]
 )
 def test_a_folder_that_becomes_useless_meanwhile_is_named(
     server: StandIn, tmp_path: Path, act: Callable[[Path], None], reason: str
@@ -215,7 +225,7 @@ def test_a_folder_that_becomes_useless_meanwhile_is_named(
 # Gone
 
 
-def test_a_folder_that_is_removed_meanwhile_is_made_again_so_that_no_picture_is_lost(server: StandIn, tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_meanwhile_loses_no_picture_that_is_collected_afterwards(server: StandIn, tmp_path: Path) -> None:
     running, gate = held(server, tmp_path)
     shutil.rmtree(tmp_path / "out")
     gate.open()
@@ -223,7 +233,8 @@ def test_a_folder_that_is_removed_meanwhile_is_made_again_so_that_no_picture_is_
     done = running.end()
     again = _run(server, tmp_path)
 
-    assert (done.code, again.code) == (0, 0)
+    assert (done.code, again.code) == (5, 0)
+    assert "was moved or deleted while it was used" in done.err
     assert is_tidy(done)
     assert pictures(tmp_path / "out") == ["lake/original.png", "lake/upscaled.png"]
     assert "1 done (1 already)" in again.err
@@ -239,7 +250,7 @@ def test_a_current_folder_that_is_removed_meanwhile_is_an_error_of_the_run_folde
     done = running.end()
 
     assert done.code == 5
-    assert "no such file or directory" in done.err
+    assert "was moved or deleted while it was used" in done.err
     assert is_tidy(done)
 
 

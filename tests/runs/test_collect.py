@@ -13,12 +13,14 @@ from PIL import Image
 
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.outage import Outage
+from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ServerError, ServerRefused, VerificationError
+from comfy_runner.errors import ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.runs.collect import Collected, Finish, collect
 from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.plan import PlannedJob
-from tests.runs.support import planned, sidecar_in
+from tests.runs.support import files_in, piece, planned, sidecar_in
 
 _TEXT = b"not a picture"
 
@@ -39,6 +41,9 @@ class _Served(ComfyHttp):
         self.contents = {name: list(several) for name, several in contents.items()}
         self.asked: list[str] = []
 
+    def system_stats(self) -> dict[str, Any]:
+        return {}
+
     @contextmanager
     def view(self, filename: str, *, subfolder: str, kind: str) -> Iterator[Iterator[bytes]]:
         self.asked.append(f"{kind}:{subfolder}/{filename}")
@@ -58,19 +63,15 @@ def _collected(
 ) -> Collected:
     job = job or planned()
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None)
-    folder = RunFolder(out)
+    folder, outage = RunFolder(out), Outage(http, Patience(outage=0.0))
     try:
-        return collect(http, folder, Finish(job, job.workflow, "id", verdict, {}), server={}, reason=reason)
+        return collect(http, folder, Finish(piece(job), "id", verdict, {}), server={}, reason=reason, outage=outage)
     finally:
         folder.close()
 
 
 def _paths(found: Collected) -> dict[str, list[str]]:
     return {role: [record.path for record in records] for role, records in found.files.items()}
-
-
-def _on_disk(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
 
 
 def test_several_pictures_of_a_role_are_numbered(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_one_bad_picture_of_several_makes_its_whole_role_to_be_made_again(tmp_pa
     assert _paths(found) == {"original": ["lake/original.png"]}
     assert sidecar_in(tmp_path)["state"] == "partial"
     folder = RunFolder(tmp_path)
-    assert folder.standing(job) == {}
+    assert folder.standing(job.job_id, job.content_hash, job.outputs) == {}
     folder.close()
 
 
@@ -122,7 +123,7 @@ def test_a_name_of_a_server_is_never_a_path(tmp_path: Path, name: str) -> None:
 
     assert _paths(found) == {"original": ["lake/original.png"], "upscaled": ["lake/upscaled.png"]}
     assert found.errors == ()
-    assert _on_disk(tmp_path) == ["run/lake/job.json", "run/lake/original.png", "run/lake/upscaled.png"]
+    assert files_in(tmp_path) == ["run/lake/job.json", "run/lake/original.png", "run/lake/upscaled.png"]
 
 
 def test_the_name_on_the_server_is_recorded_and_asked_for_as_it_is(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_no_kind_of_file_can_take_the_place_of_our_own_records(tmp_path: Path, p
 
 
 def test_a_bad_download_is_tried_again_until_it_is_good(tmp_path: Path) -> None:
-    http = _Served({"x.png": [ServerError("broke off"), _TEXT, _png(64, 64)]})
+    http = _Served({"x.png": [Unreachable("broke off"), _TEXT, _png(64, 64)]})
 
     found = _collected(tmp_path, {"save_original": [_file("x.png")]}, http)
 
@@ -174,7 +175,7 @@ def test_what_the_server_refuses_is_not_tried_again(tmp_path: Path) -> None:
 
     assert len(http.asked) == 1
     assert isinstance(found.errors[0], ServerRefused)
-    assert _on_disk(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
 def test_a_file_that_is_no_picture_is_kept_with_what_is_wrong_with_it(tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_where_nothing_came_there_is_no_sidecar(tmp_path: Path) -> None:
 
     assert found.files == {}
     assert "the server saved nothing for original, upscaled" in str(found.errors[0])
-    assert _on_disk(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
 def test_where_the_server_has_failed_what_is_missing_is_no_further_error(tmp_path: Path) -> None:

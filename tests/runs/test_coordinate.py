@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
@@ -26,8 +27,11 @@ from comfy_runner.runs.events import (
     RunStarted,
 )
 from comfy_runner.runs.folder import RunFolder
+from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.run import Run
-from tests.runs.support import Room, begin, rendered, sidecar_in, small
+from comfy_runner.runs.work import Work
+from comfy_runner.workflow.object_info import ObjectInfo
+from tests.runs.support import Room, begin, posted_jobs, rendered, sidecar_in, small
 from tests.standin import StandIn
 
 _SHORT = Patience(outage=0.1, idle=0.1, queue=0.02, repost=(0.01, 0.02), reconnect=0.1)
@@ -35,12 +39,6 @@ _SHORT = Patience(outage=0.1, idle=0.1, queue=0.02, repost=(0.01, 0.02), reconne
 
 def _three() -> list[dict[str, object]]:
     return [small(name=name, seed=seed) for seed, name in enumerate("abc", 1)]
-
-
-def _posted(server: StandIn) -> list[str]:
-    """Return the ids of the jobs that were posted, in order."""
-    posts = server.state.requests("POST", "/prompt")
-    return [post.body["extra_data"]["extra_pnginfo"]["comfy_runner"]["job_id"] for post in posts]
 
 
 def _http(server: StandIn) -> ComfyHttp:
@@ -60,12 +58,12 @@ def test_the_server_holds_as_many_jobs_as_it_may_and_not_one_more(server: StandI
             if submitted == in_flight:
                 break
         gate.wait()
-        assert _posted(server) == list("abcd")[:in_flight]
+        assert posted_jobs(server) == list("abcd")[:in_flight]
         assert len(rendering.on_server()) == in_flight
         gate.open()
         rendering.results()
 
-    assert _posted(server) == list("abcd")
+    assert posted_jobs(server) == list("abcd")
 
 
 def test_jobs_are_rendered_in_the_order_of_the_recipes(server: StandIn, tmp_path: Path) -> None:
@@ -280,7 +278,7 @@ def test_a_server_that_takes_nothing_any_more_ends_the_run(server: StandIn, tmp_
 
     assert [results[name].state for name in "abc"] == ["failed", "pending", "pending"]
     assert {result.error.exit_code for result in results.values() if result.error} == {3}
-    assert _posted(server) == ["a"] * 3
+    assert posted_jobs(server) == ["a"] * 3
 
 
 def test_a_server_that_works_no_more_ends_the_run(server: StandIn, tmp_path: Path) -> None:
@@ -311,8 +309,10 @@ class _BrokenView(ComfyHttp):
 
 def test_a_fault_in_the_coordinators_thread_reaches_the_caller_and_frees_the_folder(server: StandIn, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    coordinator = partial(_Broken, folder, [], http=_http(server), server={})
-    rendering = Run(folder, [], RunStarted(tmp_path, "", (), 0, ()), coordinator)
+    http = _http(server)
+    preparer = Preparer(folder, ObjectInfo(http.object_info(), source="server"))
+    coordinator = partial(_Broken, folder, Work([]), preparer=preparer, http=http, about=About.of(http))
+    rendering = Run(folder, RunStarted(tmp_path, "", (), 0, ()), coordinator)
 
     with pytest.raises(ZeroDivisionError, match="broken"):
         rendering.results()

@@ -15,7 +15,9 @@ import pytest
 from comfy_runner.errors import RunFolderError
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.runs.folder import RunFolder, folder_errors
-from tests.runs.support import HASH, fill, planned, record, sidecar
+from comfy_runner.runs.plan import PlannedJob
+from comfy_runner.runs.sidecar import FORMAT, FileRecord
+from tests.runs.support import HASH, files_in, fill, planned, record, sidecar
 
 _OPEN = "import sys, pathlib; from comfy_runner.runs.folder import RunFolder; RunFolder(pathlib.Path(sys.argv[1]))"
 
@@ -28,9 +30,11 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """Return all files but the lock by their path in the folder."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    return {name: (folder / name).read_bytes() for name in files_in(folder)}
+
+
+def _standing(folder: RunFolder, job: PlannedJob) -> dict[str, tuple[FileRecord, ...]]:
+    return folder.standing(job.job_id, job.content_hash, job.outputs)
 
 
 # The lock
@@ -40,11 +44,11 @@ def test_another_process_cannot_use_the_folder(folder: RunFolder) -> None:
     done = subprocess.run([sys.executable, "-c", _OPEN, str(folder.path)], capture_output=True, text=True, check=False)
 
     assert "RunFolderError" in done.stderr
-    assert "another comfy-runner uses this run folder" in done.stderr
+    assert f"is used by another comfy-runner: process {os.getpid()} on " in done.stderr
 
 
 def test_the_same_process_cannot_open_the_folder_twice(folder: RunFolder) -> None:
-    with pytest.raises(RunFolderError, match="another comfy-runner uses this run folder") as caught:
+    with pytest.raises(RunFolderError, match=rf"is used by another comfy-runner: process {os.getpid()} on .*, since \d") as caught:
         RunFolder(folder.path)
 
     assert caught.value.exit_code == 5
@@ -149,12 +153,12 @@ def test_a_damaged_record_of_seeds_is_an_error_and_is_left_as_it_is(folder: RunF
 
 def test_a_record_of_seeds_of_a_newer_format_is_refused_and_left_as_it_is(folder: RunFolder) -> None:
     path = folder.path / "run.json"
-    path.write_text('{"format": 2, "seeds": {}}', encoding="utf-8")
+    path.write_text(f'{{"format": {FORMAT + 1}, "seeds": {{}}}}', encoding="utf-8")
 
     with pytest.raises(RunFolderError, match="written by a newer comfy_runner"):
         folder.seed("lake")
 
-    assert json.loads(path.read_text(encoding="utf-8"))["format"] == 2
+    assert json.loads(path.read_text(encoding="utf-8"))["format"] == FORMAT + 1
 
 
 # Sidecars
@@ -207,7 +211,7 @@ def test_a_sidecar_that_is_no_json_object_is_damaged(folder: RunFolder, content:
 
 def test_a_sidecar_of_a_newer_format_is_refused(folder: RunFolder) -> None:
     (folder.path / "lake").mkdir()
-    folder.sidecar_path("lake").write_text('{"format": 2, "what": "ever"}', encoding="utf-8")
+    folder.sidecar_path("lake").write_text(f'{{"format": {FORMAT + 1}, "what": "ever"}}', encoding="utf-8")
 
     with pytest.raises(RunFolderError, match="written by a newer comfy_runner") as caught:
         folder.sidecar("lake")
@@ -243,24 +247,24 @@ def test_untouched_files_of_the_same_content_stand(folder: RunFolder) -> None:
     job = planned()
     made = fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=job.content_hash)
 
-    assert folder.standing(job) == made.files
+    assert _standing(folder, job) == made.files
 
 
 def test_nothing_stands_where_there_is_no_sidecar(folder: RunFolder) -> None:
-    assert folder.standing(planned()) == {}
+    assert _standing(folder, planned()) == {}
 
 
 def test_nothing_stands_of_another_content(folder: RunFolder) -> None:
     fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=HASH)
 
-    assert folder.standing(planned()) == {}
+    assert _standing(folder, planned()) == {}
 
 
 def test_only_what_is_there_stands_of_a_partial_job(folder: RunFolder) -> None:
     job = planned()
     fill(folder, "lake", {"original": b"1"}, content_hash=job.content_hash, state="partial")
 
-    assert list(folder.standing(job)) == ["original"]
+    assert list(_standing(folder, job)) == ["original"]
 
 
 @pytest.mark.parametrize("data", [b"2", b"", b"12"])
@@ -269,7 +273,7 @@ def test_a_file_that_was_touched_does_not_stand(folder: RunFolder, data: bytes) 
     fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=job.content_hash)
     (folder.path / "lake" / "original.png").write_bytes(data)
 
-    assert list(folder.standing(job)) == ["upscaled"]
+    assert list(_standing(folder, job)) == ["upscaled"]
 
 
 def test_a_file_that_is_gone_does_not_stand(folder: RunFolder) -> None:
@@ -277,14 +281,14 @@ def test_a_file_that_is_gone_does_not_stand(folder: RunFolder) -> None:
     fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=job.content_hash)
     (folder.path / "lake" / "upscaled.png").unlink()
 
-    assert list(folder.standing(job)) == ["original"]
+    assert list(_standing(folder, job)) == ["original"]
 
 
 def test_a_file_that_the_recipe_wants_elsewhere_does_not_stand(folder: RunFolder) -> None:
     job = planned(output={"original": "elsewhere.png"})
     fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=job.content_hash)
 
-    assert list(folder.standing(job)) == ["upscaled"]
+    assert list(_standing(folder, job)) == ["upscaled"]
 
 
 def test_a_file_of_the_kind_that_the_server_chose_stands(folder: RunFolder) -> None:
@@ -294,7 +298,7 @@ def test_a_file_of_the_kind_that_the_server_chose_stands(folder: RunFolder) -> N
     files = {"original": (record("lake/original.webp", b"1"),)}
     folder.write_sidecar(sidecar("lake", files, content_hash=job.content_hash))
 
-    assert folder.standing(job) == files
+    assert _standing(folder, job) == files
 
 
 def test_a_file_with_a_problem_does_not_stand(folder: RunFolder) -> None:
@@ -303,7 +307,7 @@ def test_a_file_with_a_problem_does_not_stand(folder: RunFolder) -> None:
     bad = (replace(made.files["upscaled"][0], problem="is one flat colour"),)
     folder.write_sidecar(replace(made, files={**made.files, "upscaled": bad}, state="partial"))
 
-    assert list(folder.standing(job)) == ["original"]
+    assert list(_standing(folder, job)) == ["original"]
 
 
 # Putting away

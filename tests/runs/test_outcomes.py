@@ -24,8 +24,10 @@ from comfy_runner.errors import (
     WorkflowError,
 )
 from comfy_runner.runs.events import JobProgressed, JobResult
+from comfy_runner.runs.ledger import FILE
+from comfy_runner.runs.sidecar import FORMAT
 from tests.recipe.support import written
-from tests.runs.support import begin, rendered, sidecar_in, small
+from tests.runs.support import begin, files_in, rendered, sidecar_in, small
 from tests.standin import V0_3_40, NodeFault, StandIn, State, ViewFault
 
 _HALF = json.dumps(
@@ -74,11 +76,11 @@ def test_a_run_gives_both_pictures_in_their_places_and_sizes(server: StandIn, tm
     assert [_size(paths[0]) for paths in result.files.values()] == [(64, 64), (128, 128)]
 
 
-def test_a_run_leaves_nothing_but_pictures_sidecar_and_lock(server: StandIn, tmp_path: Path) -> None:
+def test_a_run_leaves_nothing_but_pictures_sidecar_ledger_and_lock(server: StandIn, tmp_path: Path) -> None:
     rendered(server, tmp_path)
 
-    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert files == [".lock", "lake/job.json", "lake/original.png", "lake/upscaled.png"]
+    assert files_in(tmp_path) == ["lake/job.json", "lake/original.png", "lake/upscaled.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "lake", FILE}
 
 
 def test_pictures_go_where_the_recipe_wants_them(server: StandIn, tmp_path: Path) -> None:
@@ -93,6 +95,8 @@ def test_the_sidecar_tells_all_that_is_documented(server: StandIn, tmp_path: Pat
 
     found = sidecar_in(tmp_path)
     assert sorted(found) == [
+        "assignments",
+        "attempts",
         "cached_nodes",
         "comfy_runner",
         "content_hash",
@@ -101,16 +105,22 @@ def test_the_sidecar_tells_all_that_is_documented(server: StandIn, tmp_path: Pat
         "format",
         "job_id",
         "notes",
+        "posted_with",
         "prompt_id",
         "reason",
         "recipe",
+        "recipe_name",
+        "recovered",
         "seconds",
         "server",
+        "shares",
         "state",
         "template",
         "workflow",
     ]
-    assert (found["format"], found["state"], found["reason"], found["job_id"]) == (1, "done", "", "lake")
+    assert (found["format"], found["state"], found["reason"], found["job_id"]) == (FORMAT, "done", "", "lake")
+    assert (found["assignments"], found["attempts"], found["posted_with"]) == ({}, [], [])
+    assert (found["shares"], found["recovered"]) == ("", False)
     assert found["server"] == {
         "url": server.url,
         "comfyui": "0.3.75",
@@ -146,7 +156,7 @@ def test_the_sidecar_names_the_prompt_id_that_an_old_server_chose(tmp_path: Path
 
 def test_every_job_saves_under_a_prefix_of_its_own(server: StandIn, tmp_path: Path) -> None:
     for out in ("a", "b"):
-        rendered(server, tmp_path / out, small(), small(name="hill"))
+        rendered(server, tmp_path / out, small(), small(name="hill", seed=2))
 
     prefixes = [
         graph[node]["inputs"]["filename_prefix"] for graph in _posted(server) for node in ("save_original", "save_upscaled")
@@ -339,7 +349,7 @@ def test_a_forced_job_that_fails_leaves_the_old_pictures_where_they_are(server: 
 def test_one_failed_job_does_not_keep_the_others_from_being_rendered(server: StandIn, tmp_path: Path) -> None:
     server.state.fail_next("/prompt", 400, body=_HALF)
 
-    results = rendered(server, tmp_path, small(name="bad"), small(), small(name="hill", seed=2))
+    results = rendered(server, tmp_path, small(name="bad", seed=3), small(), small(name="hill", seed=2))
 
     assert _states(results) == ["failed", "done", "done"]
 
@@ -397,12 +407,15 @@ def test_after_a_run_that_could_not_begin_the_folder_can_be_used(server: StandIn
     assert _states(rendered(server, tmp_path)) == ["done"]
 
 
-def test_a_job_that_a_restarted_server_forgot_is_lost_and_the_next_one_is_rendered(server: StandIn, tmp_path: Path) -> None:
+def test_a_job_that_a_restarted_server_forgot_is_lost_where_it_may_not_be_tried_again_and_the_next_one_is_rendered(
+    server: StandIn, tmp_path: Path
+) -> None:
     gate = server.state.hold("first_pass")
-    with begin(server, tmp_path, small(), small(name="b", seed=2), in_flight=1) as rendering:
+    never = small(retry={"server_lost": 0})
+    with begin(server, tmp_path, never, small(name="b", seed=2), in_flight=1) as rendering:
         gate.wait()
-        gate.open()
         server.state.restart()
+        gate.open()
         results = rendering.results()
 
     assert _states(results) == ["failed", "done"]
@@ -455,7 +468,7 @@ def test_a_download_that_always_breaks_off_leaves_no_part_of_it(server: StandIn,
 
     assert (result.state, result.files) == ("failed", {})
     assert isinstance(result.error, ServerError)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
+    assert files_in(tmp_path) == []
 
 
 def test_a_picture_that_is_not_there_to_download_leaves_the_other(server: StandIn, tmp_path: Path) -> None:
@@ -476,7 +489,7 @@ def test_a_hostile_file_name_of_a_server_writes_nothing_anywhere(server: StandIn
     (result,) = rendered(server, tmp_path / "run")
 
     assert (result.state, list(result.files)) == ("partial", ["upscaled"])
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".lock", "job.json", "upscaled.png"]
+    assert files_in(tmp_path) == ["run/lake/job.json", "run/lake/upscaled.png"]
 
 
 # The run folder
@@ -494,16 +507,27 @@ def test_a_run_whose_folder_cannot_take_a_picture_stops_and_the_rest_stays_pendi
     assert "a file is where a folder should be" in str(results[0].error)
 
 
-def test_a_damaged_sidecar_shows_before_anything_is_rendered_also_with_force(server: StandIn, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_damaged_sidecar_shows_before_anything_is_rendered_also_with_force(server: StandIn, tmp_path: Path, lost: bool) -> None:
     rendered(server, tmp_path)
     (tmp_path / "lake/job.json").write_text("{", encoding="utf-8")
+    if lost:
+        (tmp_path / "lake/original.png").unlink()
 
-    for force in (False, True):
-        with pytest.raises(RunFolderError, match="is damaged"):
-            rendered(server, tmp_path, force=force)
+    with pytest.raises(RunFolderError, match="is damaged"):
+        rendered(server, tmp_path, force=not lost)
 
     assert len(_posted(server)) == 1
     assert (tmp_path / "lake/upscaled.png").exists()
+
+
+def test_a_damaged_sidecar_keeps_nobody_from_seeing_that_a_job_is_done(server: StandIn, tmp_path: Path) -> None:
+    rendered(server, tmp_path)
+    (tmp_path / "lake/job.json").write_text("{", encoding="utf-8")
+
+    (again,) = rendered(server, tmp_path)
+
+    assert (again.state, again.was_done) == ("done", True)
 
 
 # Mistakes of the caller

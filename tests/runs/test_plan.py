@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import ComfyRunnerError, Problem, RecipeError, TemplateError, UsageError, WorkflowError
-from comfy_runner.recipe.jobs import job
-from comfy_runner.recipe.load import from_mapping, load
-from comfy_runner.runs.plan import PlannedJob, fit, fit_all, plan_job, refuse_clashes
+from comfy_runner.recipe.sources import Source
+from comfy_runner.runs.fitting import fit_all
+from comfy_runner.runs.plan import PlannedJob, fit
 from comfy_runner.workflow.object_info import ObjectInfo
 from comfy_runner.workflow.pixels import Size
 from tests.recipe.support import written
-from tests.runs.support import planned
+from tests.runs.support import draft, plan_of, planned, small
 from tests.standin.nodes import object_info
 from tests.standin.state import MODELS
 
@@ -33,8 +33,9 @@ def _template(colour: str = "1") -> str:
     return f"{{{nodes}\n}}\n"
 
 
-def _planned(recipe: Path, *templates: Path) -> PlannedJob:
-    return plan_job(job(load(recipe)), templates=templates)
+def _planned(recipe: Source, *templates: Path) -> PlannedJob:
+    (found,) = plan_of(recipe, templates=templates).drafts
+    return found.planned()
 
 
 def _colour(found: PlannedJob) -> Any:
@@ -161,24 +162,22 @@ def test_the_default_of_a_param_is_used_where_the_recipe_gives_none(tmp_path: Pa
 
 
 def test_jobs_of_the_same_name_clash() -> None:
-    jobs = [planned(name="A Lake"), planned(name="a-lake", seed=2)]
-
-    (problem,) = _problems(lambda: refuse_clashes(jobs), UsageError)
+    (problem,) = _problems(lambda: plan_of(small(name="A Lake"), small(name="a-lake", seed=2)), UsageError)
 
     assert problem.what == "job a-lake is also that of recipe: name"
     assert problem.hint == "give the recipes different names"
 
 
 def test_jobs_that_write_the_same_file_clash_whatever_the_letter_case() -> None:
-    jobs = [planned(name="a", output={"original": "x.png"}), planned(name="b", output={"upscaled": "X.png"})]
+    recipes = [small(name="a", output={"original": "x.png"}), small(name="b", output={"upscaled": "X.png"})]
 
-    (problem,) = _problems(lambda: refuse_clashes(jobs), UsageError)
+    (problem,) = _problems(lambda: plan_of(*recipes), UsageError)
 
     assert problem.what.startswith("file x.png is also that of")
 
 
 def test_jobs_of_different_names_and_files_do_not_clash() -> None:
-    refuse_clashes([planned(name="a"), planned(name="b")])
+    assert len(plan_of(small(name="a"), small(name="b")).drafts) == 2
 
 
 def test_no_job_may_be_called_as_the_folder_of_replaced_pictures() -> None:
@@ -239,7 +238,7 @@ def test_the_notes_of_the_recipe_and_of_the_server_are_both_kept() -> None:
 
 def _places(tmp_path: Path, text: str) -> list[str]:
     recipe = written(tmp_path, "x.yaml", "name: x\ncheckpoint: tiny-random-sd15.safetensors\nprompt: p\nseed: 1\n" + text)
-    found = plan_job(job(load(recipe)))
+    found = _planned(recipe)
     return [problem.where.rsplit("x.yaml:", 1)[-1] for problem in _problems(lambda: fit(found, _INFO), WorkflowError)]
 
 
@@ -263,8 +262,8 @@ def test_a_size_that_the_server_does_not_take_is_wrong_where_it_comes_from(tmp_p
     small["EmptyLatentImage"]["input"]["required"]["height"][1]["max"] = 32
     info = ObjectInfo(small, source="server")
     text = "name: x\ncheckpoint: tiny-random-sd15.safetensors\nprompt: p\nseed: 1\nsize:\n  width: 64\n  height: 64\nupscale:\n"
-    by_factor = plan_job(job(load(written(tmp_path, "x.yaml", text + "  factor: 2\n"))))
-    by_size = plan_job(job(load(written(tmp_path, "y.yaml", text + "  size: {width: 128, height: 128}\n"))))
+    by_factor = _planned(written(tmp_path, "x.yaml", text + "  factor: 2\n"))
+    by_size = _planned(written(tmp_path, "y.yaml", text + "  size: {width: 128, height: 128}\n"))
 
     problems = _problems(lambda: fit(by_factor, info), WorkflowError) + _problems(lambda: fit(by_size, info), WorkflowError)
 
@@ -288,9 +287,9 @@ def test_an_input_that_no_recipe_gives_has_no_place() -> None:
 
 
 def test_the_mistakes_of_all_jobs_are_told_at_once_and_each_once() -> None:
-    jobs = [planned(name="a", checkpoint="x"), planned(name="b", checkpoint="x"), planned(name="c", checkpoint="y")]
+    jobs = [draft(name="a", checkpoint="x"), draft(name="b", checkpoint="x"), draft(name="c", checkpoint="y")]
 
-    problems = _problems(lambda: fit_all(jobs, _INFO))
+    problems = _problems(lambda: fit_all(jobs, _INFO), WorkflowError)
 
     assert [problem.what.split(" ", 1)[0] for problem in problems] == ['"x"', '"y"']
 
@@ -299,4 +298,4 @@ def test_rendering_is_the_same_for_a_mapping_and_a_file(tmp_path: Path) -> None:
     recipe = {"name": "x", "checkpoint": "c", "prompt": "p", "seed": 3}
     file = written(tmp_path, "x.yaml", json.dumps(recipe))
 
-    assert _planned(file).workflow == plan_job(job(from_mapping(recipe))).workflow
+    assert _planned(file).workflow == _planned(recipe).workflow

@@ -1,0 +1,182 @@
+"""The threads that move files beside the coordinator: downloads, verification, pictures shared, pictures found again.
+
+They decide nothing, and tell the coordinator what they did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from comfy_runner.comfyui.about import About
+from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.outage import Outage
+from comfy_runner.comfyui.patience import Patience
+from comfy_runner.comfyui.recovery import find_files
+from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.errors import ComfyRunnerError, ServerError, Unreachable
+from comfy_runner.runs.collect import Collected, Finish, collect
+from comfy_runner.runs.drafts import Draft
+from comfy_runner.runs.folder import RunFolder
+from comfy_runner.runs.messages import CutShort, failure, left_out
+from comfy_runner.runs.parcel import Piece
+from comfy_runner.runs.share import share
+from comfy_runner.runs.work import Again, Crashed, Done, Flight, Shared
+from comfy_runner.workflow.pixels import node_work
+
+_THREADS = 4
+
+
+class Collectors:
+    """A small pool of threads.
+
+    Args:
+        folder: Where files go.
+        http: The server that has them.
+        about: Its versions, for sidecars.
+        patience: How long it may be out of order.
+        report: Takes what was done, on any thread; must return at once.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        http: ComfyHttp,
+        about: About,
+        patience: Patience,
+        report: Callable[[Done | Shared | Again | Crashed], None],
+    ) -> None:
+        self._folder, self._http, self._report = folder, http, report
+        self._outage = Outage(http, patience)
+        self._server = about.as_record()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="collect")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown()
+
+    def hurry(self) -> None:
+        """Wait no longer for a server that does not answer; what it has is collected by the next process."""
+        self._outage.hurry()
+
+    def collect(self, flight: Flight, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> None:
+        """Collect the files of every job of a parcel; each is reported as `Done`.
+
+        Args:
+            flight: The parcel.
+            verdict: What the server says of it.
+            stopped: Why we took it back, if we did.
+        """
+        for number, piece in enumerate(flight.parcel.pieces):
+            if piece.job_id in flight.waits_for:
+                self._do(self._collect, flight, piece, flight.parcel.verdict_on(number, verdict), stopped)
+
+    def recover(self, flight: Flight, error: ComfyRunnerError) -> None:
+        """Look for the files of a parcel that the server has forgotten; each of its jobs is reported as `Done`."""
+        for piece in flight.parcel.pieces:
+            if piece.job_id in flight.waits_for:
+                self._do(self._recover, flight, piece, error)
+
+    def share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
+        """Give a job another one's pictures; reported as `Shared`.
+
+        Args:
+            draft: The job.
+            leader_id: The one that has pictures.
+            leader_hash: What that is.
+            error: Why it does not have all of them; None where it does.
+        """
+        self._do(self._share, draft, leader_id, leader_hash, error)
+
+    def free_for(self, job_id: str) -> None:
+        """Ask the server to free its memory before a job is tried again; reported as `Again`."""
+        self._do(self._free, job_id)
+
+    def _do(self, work: Callable[..., None], *args: object) -> None:
+        def guarded() -> None:
+            try:
+                work(*args)
+            except (
+                BaseException
+            ) as crash:  # a fault of ours, or a folder that takes nothing; the coordinator takes it to the caller
+                self._report(Crashed(crash))
+
+        self._pool.submit(guarded)
+
+    def _collect(self, flight: Flight, piece: Piece, verdict: Verdict, stopped: ComfyRunnerError | None) -> None:
+        known = flight.left_out.get(piece.job_id)
+        error: ComfyRunnerError | None
+        if flight.parcel.is_cut_short(verdict):
+            error = CutShort("was ended by the failure of another job of its graph", where=piece.job_id)
+        else:
+            error = failure(piece, verdict, stopped=stopped) or left_out(piece.job_id, flight.complaints, known)
+        count = len(flight.parcel.pieces)
+        done = Done(
+            flight.parcel.prompt_id,
+            piece.job_id,
+            verdict,
+            Collected(flight.standing[piece.job_id], ()),
+            error,
+            seconds=None if verdict.seconds is None else verdict.seconds / count,
+            work=sum(work for node, work in node_work(piece.workflow).items() if node not in verdict.cached) / count,
+        )
+        self._report(self._with_files(done, flight, piece, verdict))
+
+    def _recover(self, flight: Flight, piece: Piece, lost: ComfyRunnerError) -> None:
+        standing = flight.standing[piece.job_id]
+        done = Done(flight.parcel.prompt_id, piece.job_id, None, Collected(standing, ()), lost)
+        wanted = {node_id for role, node_id in piece.workflow.outputs.items() if role not in standing}
+        files = self._find({node_id: prefix for node_id, prefix in piece.prefixes.items() if node_id in wanted})
+        if isinstance(files, ServerError):
+            self._report(replace(done, error=files))
+            return
+        if wanted <= files.keys():
+            done = replace(done, error=None)
+        verdict = Verdict(Outcome.SUCCEEDED, files, (), None, None)
+        self._report(self._with_files(done, flight, piece, verdict, recovered=True, lost=lost))
+
+    def _share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
+        files = share(self._folder, draft, leader_id, leader_hash=leader_hash, partial=error is not None)
+        self._report(Shared(draft.job_id, leader_id, files, error))
+
+    def _find(self, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]] | ServerError:
+        while True:
+            try:
+                return find_files(self._http, prefixes)
+            except ServerError as error:
+                if not isinstance(error, Unreachable) or not self._outage.is_over():
+                    return error
+
+    def _with_files(
+        self,
+        done: Done,
+        flight: Flight,
+        piece: Piece,
+        verdict: Verdict,
+        *,
+        recovered: bool = False,
+        lost: ComfyRunnerError | None = None,
+    ) -> Done:
+        others = tuple(job_id for job_id in flight.parcel.job_ids if job_id != piece.job_id)
+        finish = Finish(piece, flight.prompt_id, verdict, flight.standing[piece.job_id], others, recovered)
+        try:
+            collected = collect(
+                self._http, self._folder, finish, server=self._server, reason=str(done.error or ""), outage=self._outage
+            )
+        except ComfyRunnerError as unwritable:
+            return replace(done, error=unwritable)
+        # A file that was cut short is as good as none: the job is lost after all.
+        error = lost if recovered and collected.errors else done.error
+        return replace(done, collected=collected, error=error)
+
+    def _free(self, job_id: str) -> None:
+        # Otherwise it is tried without; whether the server is still there shows when the job is posted.
+        with contextlib.suppress(ServerError):
+            self._http.free()
+        self._report(Again(job_id))

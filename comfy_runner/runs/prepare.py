@@ -1,0 +1,99 @@
+"""From drafts to the parcel that is posted: the graph made anew, fitted to the server, reduced to what is still missing.
+
+Not here: when it is posted, and what becomes of it (`coordinate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from comfy_runner.errors import JobFailed
+from comfy_runner.recipe.names import slug
+from comfy_runner.runs.drafts import Draft
+from comfy_runner.runs.folder import RunFolder
+from comfy_runner.runs.parcel import Attempt, Piece
+from comfy_runner.runs.plan import PlannedJob, fit
+from comfy_runner.runs.retrying import decodes_tiled
+from comfy_runner.runs.sidecar import FileRecord, repeatable
+from comfy_runner.workflow.decoding import with_decoding
+from comfy_runner.workflow.object_info import ObjectInfo
+from comfy_runner.workflow.pixels import output_sizes
+
+_PREFIX_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that can be posted.
+
+    Attributes:
+        piece: What is posted of it; its graph is empty where the server cannot make what is missing.
+        standing: Files of earlier runs that are still good, by output role.
+        left_out: Why the job will be partial even if all goes well; None where it will not.
+    """
+
+    piece: Piece
+    standing: Mapping[str, tuple[FileRecord, ...]]
+    left_out: JobFailed | None
+
+
+class Preparer:
+    """Prepares jobs for one server.
+
+    Args:
+        folder: Where their pictures go.
+        info: What the server says of its nodes.
+        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
+        force: Whether files of earlier runs are made again.
+    """
+
+    def __init__(self, folder: RunFolder, info: ObjectInfo, *, allow_partial: bool = False, force: bool = False) -> None:
+        self._folder, self._info = folder, info
+        self._allow_partial, self._force = allow_partial, force
+
+    def prepare(self, draft: Draft, *, prompt_id: str, attempts: Sequence[Attempt] = ()) -> Prepared:
+        """Return what is to be posted of a job.
+
+        Args:
+            draft: The job.
+            prompt_id: Its submission, which is to be in the names of its files on the server.
+            attempts: What was tried before.
+
+        Raises:
+            InputError: The server would refuse it.
+        """
+        planned = draft.planned()
+        if decodes_tiled(attempts):
+            planned = replace(planned, workflow=with_decoding(planned.workflow, "tiled"))
+        fitted = fit(planned, self._info, allow_partial=self._allow_partial)
+        # A retry completes what the first attempt has given; only that is not to be forced again.
+        again = self._force and not attempts
+        standing = {} if again else self._folder.standing(fitted.job_id, fitted.content_hash, fitted.outputs)
+        workflow = fitted.workflow
+        wanted = [node_id for role, node_id in workflow.outputs.items() if role not in standing]
+        if standing:
+            workflow = workflow.keep(workflow.ancestors(wanted))
+        # A prefix of its own makes the server save a new file, however much of the rest it has in its cache.
+        start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", fitted.job_id[:_PREFIX_LENGTH]))
+        prefixes = {role: f"{start}-{prompt_id[:8]}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
+        piece = Piece(
+            job_id=fitted.job_id,
+            content_hash=fitted.content_hash,
+            outputs=fitted.outputs,
+            sizes={**output_sizes(workflow), **fitted.sizes},
+            workflow=workflow.with_prefixes(prefixes),
+            recipe=repeatable(fitted.job, fitted.template.path),
+            template={"name": fitted.template.name, "sha256": fitted.template.sha256},
+            recipe_name=draft.recipe_name,
+            assignments=draft.variant.assignments,
+            notes=tuple(str(note) for note in fitted.notes),
+            attempts=tuple(attempts),
+        )
+        return Prepared(piece, standing, _left_out(fitted, standing))
+
+
+def _left_out(fitted: PlannedJob, standing: Mapping[str, tuple[FileRecord, ...]]) -> JobFailed | None:
+    roles = [role for role in fitted.outputs if role not in fitted.workflow.outputs and role not in standing]
+    reasons = [f"the server would refuse {role}" for role in roles]
+    return JobFailed(f"left out: {'; '.join(reasons)}", where=fitted.job_id) if reasons else None

@@ -1,0 +1,95 @@
+"""The states of a job and the one function that owns the legal ways between them.
+
+Not here: who decides what happens to a job (`coordinate`), and where its state is kept (`ledger`).
+
+    (new) ──PLANNED──► pending ──SUBMITTED──► submitted
+                        ▲   ▲ │                 │  │
+                        │   └─┼──────LOST───────┘  │
+                        │     └──────────┬─────────┘
+                     REQUEUED            ▼
+                        └── done, partial, failed, cancelled
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal, get_args
+
+State = Literal["pending", "submitted", "done", "partial", "failed", "cancelled"]
+"""``pending``: waits with us. ``submitted``: a server may have it. The others are ends."""
+
+STATES: tuple[State, ...] = get_args(State)
+ENDED: frozenset[State] = frozenset({"done", "partial", "failed", "cancelled"})
+"""The states in which nothing more happens to a job unless somebody asks for it."""
+
+
+class Event(Enum):
+    """What can happen to a job.
+
+    Attributes:
+        PLANNED: It is in a plan for the first time.
+        REQUEUED: An ended job is to be rendered again: it was changed, forced, never finished, or its files are gone.
+        SUBMITTED: It is about to be posted. Written down before the POST, so a server need not have it yet.
+        LOST: Its submission will give nothing: the server does not know it, it is tried once more, or the job has changed since.
+        DONE: All its pictures are in place.
+        PARTIAL: Some of its pictures are.
+        FAILED: It ended without a picture.
+        CANCELLED: The user took it back.
+    """
+
+    PLANNED = "planned"
+    REQUEUED = "requeued"
+    SUBMITTED = "submitted"
+    LOST = "lost"
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class IllegalTransition(ValueError):
+    """An event that cannot happen to a job in this state; a mistake of the program's, never of a user's.
+
+    Args:
+        state: The job's state; None for a job that is not known.
+        event: What was to happen.
+    """
+
+    def __init__(self, state: State | None, event: Event) -> None:
+        super().__init__(f"{event.name} cannot happen to a job that is {state or 'not known'}")
+
+
+# A job that waits may end at once: it shares another job's picture, its files are found standing or recovered from a server
+# that had lost it, or no server can render it.
+#
+# Each end may be told again, but no other end. The jobs of a parcel end one after the other, each in a transaction of its own;
+# a client that was killed between two of them takes the whole parcel in once more, and finds what it found before. What it
+# must never do is make less of what a job has: a picture that was collected, and is gone from the server now, stays done.
+#
+# SUBMITTED twice would be a job rendered twice, LOST twice a prompt taken back that is a newer one's; neither is legal.
+_LEGAL: dict[Event, tuple[frozenset[State | None], State]] = {
+    Event.PLANNED: (frozenset({None}), "pending"),
+    Event.REQUEUED: (frozenset(ENDED), "pending"),
+    Event.SUBMITTED: (frozenset({"pending"}), "submitted"),
+    Event.LOST: (frozenset({"submitted"}), "pending"),
+    Event.DONE: (frozenset({"pending", "submitted", "done"}), "done"),
+    Event.PARTIAL: (frozenset({"pending", "submitted", "partial"}), "partial"),
+    Event.FAILED: (frozenset({"pending", "submitted", "failed"}), "failed"),
+    Event.CANCELLED: (frozenset({"pending", "submitted", "cancelled"}), "cancelled"),
+}
+
+
+def after(state: State | None, event: Event) -> State:
+    """Return the state of a job after an event.
+
+    Args:
+        state: Its state before; None for a job that is not known yet.
+        event: What happens to it.
+
+    Raises:
+        IllegalTransition: That cannot happen to a job in this state.
+    """
+    before, then = _LEGAL[event]
+    if state not in before:
+        raise IllegalTransition(state, event)
+    return then

@@ -1,0 +1,154 @@
+"""What a run folder already has of a plan, and why the rest is to be made, or made again.
+
+Not here: making it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_runner.runs.drafts import Draft
+from comfy_runner.runs.ledger import Ledger
+from comfy_runner.runs.rows import FileRow, Known, PlanRow
+from comfy_runner.runs.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.runs.view import FolderView
+
+_MOST_CHANGES = 3
+_LONGEST_VALUE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there.
+
+    Attributes:
+        done: The jobs whose pictures are there and need not be made.
+        submitted: The jobs that an earlier process has submitted, and that have not changed since.
+        again: Why jobs that the run folder knows are to be made again, by job id.
+        found: The files of jobs that are done and of which the ledger does not know that, by job id and output role.
+    """
+
+    done: frozenset[str]
+    submitted: frozenset[str]
+    again: Mapping[str, str]
+    found: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
+
+    @property
+    def requeued(self) -> dict[str, str]:
+        """Return why jobs are to be pending again; of those that are found, the ledger has another opinion, which is taken back."""
+        return {**self.again, **dict.fromkeys(self.found, "its pictures were found")}
+
+
+def survey(drafts: Sequence[Draft], folder: FolderView, ledger: Ledger | None, *, forced: Collection[str] = ()) -> Survey:
+    """Look at what a run folder has.
+
+    Args:
+        drafts: The jobs to look for.
+        folder: The run folder.
+        ledger: Its ledger, which may be read-only; None where there is none.
+        forced: The jobs that are to be made again in any case.
+
+    Raises:
+        RunFolderError: A sidecar that matters is damaged.
+    """
+    known = ledger.known() if ledger else {}
+    done: set[str] = set()
+    submitted: set[str] = set()
+    again: dict[str, str] = {}
+    found_files: dict[str, Mapping[str, tuple[FileRecord, ...]]] = {}
+    for draft in drafts:
+        found = known.get(draft.job_id)
+        if found is not None and found.state == "submitted":
+            if found.content_hash == draft.content_hash:
+                submitted.add(draft.job_id)
+            else:
+                again[draft.job_id] = "has changed since it was submitted"
+            continue
+        if draft.job_id in forced:
+            folder.sidecar(draft.job_id)  # a damaged one has to show before anything is rendered, not after
+        standing = _standing(draft, found, folder, ledger)
+        if not isinstance(standing, str) and draft.job_id not in forced:
+            done.add(draft.job_id)
+            if standing:
+                found_files[draft.job_id] = standing
+        elif found is not None and standing != "":
+            again[draft.job_id] = standing if isinstance(standing, str) else "is to be made again"
+    return Survey(frozenset(done), frozenset(submitted), again, found_files)
+
+
+def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mapping[str, str]) -> Iterator[PlanRow]:
+    """Yield what the ledger is to know of each job."""
+    for position, draft in enumerate(drafts):
+        yield PlanRow(
+            job_id=draft.job_id,
+            position=position,
+            recipe=draft.recipe_name,
+            content_hash=draft.content_hash,
+            pixel_hash=draft.pixel_hash,
+            shares=leaders.get(draft.job_id, ""),
+            assignments=draft.variant.assignments,
+            requeue=again.get(draft.job_id, ""),
+        )
+
+
+def _standing(
+    draft: Draft, known: Known | None, folder: FolderView, ledger: Ledger | None
+) -> str | Mapping[str, tuple[FileRecord, ...]]:
+    """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
+    if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
+        rows = ledger.files(draft.job_id)
+        if rows and _as_planned(draft, rows):
+            gone = next((row.path for row in rows if not folder.is_untouched(row)), None)
+            return {} if gone is None else f"{gone} is gone or was changed"
+    sidecar = folder.sidecar(draft.job_id)
+    if sidecar is None:
+        if known is None or known.state == "pending":
+            return ""
+        return "its sidecar is gone" if known.state == "done" else "was not finished"
+    if sidecar.content_hash != draft.content_hash:
+        return _changes(sidecar, draft)
+    planned = draft.planned()
+    standing = folder.standing(draft.job_id, draft.content_hash, planned.outputs)
+    missing = [role for role in planned.outputs if role not in standing]
+    return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else standing
+
+
+def _as_planned(draft: Draft, rows: Sequence[FileRow]) -> bool:
+    """Return whether files lie where the recipe wants them."""
+    if draft.variant.loaded.recipe.output:
+        outputs = draft.planned().outputs
+    else:
+        outputs = {role: f"{draft.job_id}/{role}." for role in draft.filled.shape.outputs}
+    starts = {role: path.rpartition(".")[0] for role, path in outputs.items()}
+    return {row.role for row in rows} == starts.keys() and all(row.path.startswith(starts[row.role]) for row in rows)
+
+
+def _changes(sidecar: Sidecar, draft: Draft) -> str:
+    """Return what is other than it was, such as ``upscale.denoise 0.4 → 0.5``."""
+    planned = draft.planned()
+    before, now = dict(_flat(sidecar.recipe)), dict(_flat(repeatable(planned.job, planned.template.path)))
+    fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field != "name"]
+    told = [f"{field} {_shown(before.get(field))} → {_shown(now.get(field))}" for field in fields[:_MOST_CHANGES]]
+    if len(fields) > _MOST_CHANGES:
+        told.append(f"{len(fields) - _MOST_CHANGES} more changes")
+    if sidecar.template.get("sha256") != planned.template.sha256:
+        told.append(f"the template {planned.template.name} has changed")
+    return ", ".join(told) or "its graph has changed"
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{number}")
+    else:
+        yield name, value
+
+
+def _shown(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

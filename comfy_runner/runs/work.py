@@ -1,0 +1,120 @@
+"""What a run has to do, as values; and the reports that its threads send to the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from comfy_runner.comfyui.refusal import Complaint
+from comfy_runner.comfyui.verdict import Verdict
+from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.runs.collect import Collected
+from comfy_runner.runs.drafts import Draft
+from comfy_runner.runs.parcel import Parcel
+from comfy_runner.runs.progress import JobProgress
+from comfy_runner.runs.rows import OpenSubmission
+from comfy_runner.runs.sidecar import FileRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run has to do.
+
+    Attributes:
+        groups: The jobs to render, in order; those of one group are posted as one graph.
+        shared: The jobs that get the pictures of another one, by that one's id; it is done already, or is to be rendered.
+        awaited: The jobs that an earlier process has submitted.
+        open: Submissions of earlier processes of which nobody knows how they ended; of these jobs, and of others.
+    """
+
+    groups: Sequence[Sequence[Draft]]
+    shared: Mapping[str, Sequence[Draft]] = field(default_factory=dict)
+    awaited: Sequence[Draft] = ()
+    open: Sequence[OpenSubmission] = ()
+
+    @property
+    def drafts(self) -> dict[str, Draft]:
+        """Return every job that is to get a result, by its id."""
+        all_groups = (*self.groups, self.awaited, *self.shared.values())
+        return {draft.job_id: draft for group in all_groups for draft in group}
+
+
+@dataclass(slots=True)
+class Flight:
+    """A parcel that was handed to the server.
+
+    Attributes:
+        parcel: What was posted.
+        standing: For each job, files of earlier runs that are still good, by output role.
+        left_out: For each job, why it will be partial in any case.
+        progress: How far it is.
+        prompt_id: What the server calls it, which old servers choose themselves.
+        waits_for: The jobs that have not been collected yet.
+        complaints: What the server left out of it.
+    """
+
+    parcel: Parcel
+    standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
+    left_out: Mapping[str, ComfyRunnerError]
+    progress: JobProgress
+    prompt_id: str
+    waits_for: set[str]
+    complaints: tuple[Complaint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job's files are collected, as far as there are any.
+
+    Attributes:
+        key: Its parcel.
+        job_id: The job.
+        verdict: What the server said; None where it has forgotten the prompt.
+        collected: The files.
+        error: Why the server did not finish it; None where it did.
+        seconds: How long the server worked on it; None where it does not say.
+        work: How much of that work was done, in weighted steps.
+    """
+
+    key: str
+    job_id: str
+    verdict: Verdict | None
+    collected: Collected
+    error: ComfyRunnerError | None
+    seconds: float | None = None
+    work: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A job has got another one's pictures.
+
+    Attributes:
+        job_id: The job.
+        leader_id: The other one.
+        files: They, by output role; None where they are not there any more.
+        error: Why the other one does not have all of them; None where it does.
+    """
+
+    job_id: str
+    leader_id: str
+    files: Mapping[str, tuple[FileRecord, ...]] | None
+    error: ComfyRunnerError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A job can be posted again: the server has been asked to free its memory."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A thread failed of a fault of ours."""
+
+    error: BaseException
+
+
+class Cancel:
+    """The user wants the run to end."""
