@@ -1,6 +1,6 @@
 # demo   set everything up and render the quickstart on a local, real ComfyUI
 # test   set everything up and run every check: format, lint, types, tests (also on the real ComfyUI)
-# bench  measure speed; prints, never fails
+# bench  measure speed and memory; prints, never fails
 # clean  remove what these made in the checkout
 
 PYTHON ?= python3
@@ -22,6 +22,8 @@ test: $(INSTALLED) engine
 bench: $(INSTALLED) engine
 	$(BIN)/python -m benchmarks.start_up
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.never_waits
+	$(BIN)/python -m benchmarks.planning
 
 # Before the tests, so that none of them has to wait for a download.
 engine: $(INSTALLED)

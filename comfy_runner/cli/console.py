@@ -16,6 +16,7 @@ from comfy_runner.runs.events import (
     JobFinished,
     JobProgressed,
     JobResult,
+    JobRetried,
     JobSubmitted,
     JobWaiting,
     RunStarted,
@@ -57,6 +58,8 @@ class _PlainLines:
                 if self._verbose or self._nodes.get(job_id) != node:
                     self._nodes[job_id] = node
                     say(f"{job_id}: {node}{f' {step}/{steps}' if steps else ''} ({fraction:.0%})")
+            case JobRetried(job_id, _, what):
+                say(f"{job_id}: tried again: {what}")
             case JobFinished(result):
                 say(_closing(result))
 
@@ -97,13 +100,19 @@ class _LiveView:
                 self._doing(job_id, f"waits behind {ahead}")
             case JobProgressed(job_id, node, step, steps, fraction):
                 self._doing(job_id, f"{clean(node)}{f' {step}/{steps}' if steps else ''}", completed=fraction)
+            case JobRetried(job_id, _, what):
+                self._remove(job_id)
+                self._print(clean(f"{job_id}: tried again: {what}"))
             case JobFinished(result):
-                bar = self._bars.pop(result.job_id, None)
-                if bar is not None:
-                    self._progress.remove_task(bar)
+                self._remove(result.job_id)
                 if self._whole is not None:
                     self._progress.advance(self._whole)
                 self._print(clean(_closing(result)))
+
+    def _remove(self, job_id: str) -> None:
+        bar = self._bars.pop(job_id, None)
+        if bar is not None:
+            self._progress.remove_task(bar)
 
     def _print(self, *lines: str) -> None:
         for line in lines:

@@ -25,10 +25,16 @@ from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 # name: (module, one sentence); the sentences stand here so that the list of commands needs no imports
 _COMMANDS = {
     "run": ("comfy_runner.cli.run", "Render recipes on a ComfyUI server and collect the pictures."),
+    "plan": ("comfy_runner.cli.plan", "Show what a run would do, and what it would cost."),
     "render": ("comfy_runner.cli.recipes", "Print a recipe's workflow graph in API format."),
     "validate": ("comfy_runner.cli.recipes", "Check recipes, also against a server's nodes and models."),
     "init": ("comfy_runner.cli.recipes", "Write a commented recipe to start from."),
     "schema": ("comfy_runner.cli.recipes", "Print the JSON Schema of recipes, for editors."),
+    "status": ("comfy_runner.cli.runs", "Tell how the jobs of a run folder stand."),
+    "runs": ("comfy_runner.cli.runs", "List run folders."),
+    "cancel": ("comfy_runner.cli.tidy", "End a run, and take back what it has left on servers."),
+    "clean": ("comfy_runner.cli.tidy", "Remove what nobody needs any more of a run folder."),
+    "repair": ("comfy_runner.cli.tidy", "Make a run folder's ledger anew from its sidecars."),
     "local": ("comfy_runner.cli.local", "Manage a ComfyUI on this machine."),
 }
 

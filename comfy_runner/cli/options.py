@@ -17,7 +17,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def recipe_options(command: _Command) -> _Command:
-    """Add what every command on recipes takes: overrides and template folders."""
+    """Add what every command on recipes takes: overrides, axes and template folders."""
     command = click.option(
         "--templates",
         type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -25,8 +25,35 @@ def recipe_options(command: _Command) -> _Command:
         metavar="DIR",
         help="Look for templates here first.",
     )(command)
+    command = click.option(
+        "--sweep",
+        "sweeps",
+        multiple=True,
+        metavar="FIELD=VALUES",
+        help="Sweep a field: seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.",
+    )(command)
     return click.option(
         "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6."
+    )(command)
+
+
+def only_option(command: _Command) -> _Command:
+    """Add ``--only``."""
+    return click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id fits, such as '*-s42'.")(command)
+
+
+def choice_options(command: _Command) -> _Command:
+    """Add what chooses among jobs."""
+    return only_option(click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id fits.")(command))
+
+
+def out_option(command: _Command) -> _Command:
+    """Add ``--out``."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="The run folder (runs/<recipe name>); several recipes need it.",
     )(command)
 
 

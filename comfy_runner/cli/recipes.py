@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from comfy_runner.cli.options import chosen_server, recipe_options, server_option
+from comfy_runner.cli.options import chosen_server, only_option, recipe_options, server_option
 from comfy_runner.cli.talk import put_json, say, tell
 
 
 @click.command()
 @click.argument("recipe")
 @recipe_options
-def render(recipe: str, sets: tuple[str, ...], templates: tuple[Path, ...]) -> None:
+@only_option
+def render(recipe: str, sets: tuple[str, ...], sweeps: tuple[str, ...], only: tuple[str, ...], templates: tuple[Path, ...]) -> None:
     """Print the workflow graph of RECIPE in ComfyUI's API format.
 
-    RECIPE is a file, or the name of a shipped recipe such as quickstart.
+    RECIPE is a file, or the name of a shipped recipe such as quickstart. Of a sweep, --only chooses the job.
     """
     from comfy_runner import api
 
-    put_json(api.render(recipe, sets=sets, templates=templates).to_json())
+    put_json(api.render(recipe, sets=sets, sweeps=sweeps, only=only, templates=templates).to_json())
 
 
 @click.command()
@@ -40,8 +42,7 @@ def validate(
     cacert: Path | None,
     insecure: bool,
     object_info: Path | None,
-    sets: tuple[str, ...],
-    templates: tuple[Path, ...],
+    **given: Any,
 ) -> None:
     """Check recipes without rendering anything.
 
@@ -54,7 +55,7 @@ def validate(
         raise click.UsageError("--server and --object-info exclude each other")
     config = load_config()
     chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
-    tell(api.validate(recipes, server=chosen, object_info=object_info, sets=sets, templates=templates, config=config, say=say))
+    tell(api.validate(recipes, server=chosen, object_info=object_info, config=config, say=say, **given))
     against = " for that server" if server is not None or object_info is not None else ""
     say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")
 

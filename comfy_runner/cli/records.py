@@ -14,6 +14,7 @@ from comfy_runner.runs.events import (
     JobFinished,
     JobProgressed,
     JobResult,
+    JobRetried,
     JobSubmitted,
     JobWaiting,
     RunFinished,
@@ -36,6 +37,8 @@ def records(event: Event) -> Iterator[dict[str, Any]]:
             yield _record("job-waiting", job=job_id, ahead=ahead)
         case JobProgressed(job_id, node, step, steps, fraction):
             yield _record("job-progress", job=job_id, node=node, step=step, steps=steps, fraction=round(fraction, 4))
+        case JobRetried(job_id, reason, what):
+            yield _record("job-retried", job=job_id, reason=reason, what=what)
         case JobFinished(result):
             yield _record("job-finished", **_result(result))
         case RunFinished(results):

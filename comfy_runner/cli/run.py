@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import chosen_server, recipe_options, server_option
+from comfy_runner.cli.options import choice_options, chosen_server, out_option, recipe_options, server_option
 from comfy_runner.cli.talk import complain, put_json, put_path, say
 from comfy_runner.comfyui.patience import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, UsageError
@@ -30,10 +30,13 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
 @server_option
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The run folder (runs/<recipe name>).")
+@out_option
 @recipe_options
+@choice_options
+@click.option("--dry-run", is_flag=True, help="Print what `plan` prints, and render nothing.")
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
 @click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")
+@click.option("--fail-fast/--keep-going", help="Begin no more jobs once one has failed, or go on (default).")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="At most per job, with all waiting.")
 @click.option(
     "--stall-timeout",
@@ -53,7 +56,10 @@ def run(
     server: str | None,
     cacert: Path | None,
     insecure: bool,
+    dry_run: bool,
+    force: bool,
     allow_partial: bool,
+    fail_fast: bool,
     timeout: float | None,
     stall_timeout: float,
     no_websocket: bool,
@@ -64,20 +70,30 @@ def run(
 ) -> int:
     """Render recipes on a ComfyUI server and collect the original and the upscaled picture of each.
 
-    RECIPE is a file, the name of a shipped recipe such as quickstart, or the job.json of a finished job, which is then repeated.
-    What a run folder already has is not rendered again. The paths of the pictures go to stdout, everything else to stderr.
+    RECIPE is a file, a glob, the name of a shipped recipe such as quickstart, or the job.json of a finished job, which is then
+    repeated. What a run folder already has is not rendered again. The paths of the pictures go to stdout, everything else to
+    stderr.
     """
     from comfy_runner import api
     from comfy_runner.config import load_config
-    from comfy_runner.runs.coordinate import Policy
+    from comfy_runner.runs.policy import Policy
 
     quietly: Callable[[str], None] = (lambda _sentence: None) if quiet else say
-    policy = Policy(websocket=not no_websocket, stall=stall_timeout, total=timeout, allow_partial=allow_partial)
+    policy = Policy(
+        websocket=not no_websocket, stall=stall_timeout, total=timeout, allow_partial=allow_partial, fail_fast=fail_fast
+    )
     try:
         config = load_config()
+        if dry_run:
+            from comfy_runner.cli.plan import show
+
+            asked = chosen_server(config, server=server, cacert=cacert, insecure=insecure) if server is not None else None
+            planned = api.plan(recipes, server=asked, config=config, say=quietly, force=force, allow_partial=allow_partial, **given)
+            show(planned, as_json=as_json, quiet=quiet)
+            return 0
         chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
         with _interruptible() as begun:
-            rendering = api.run(recipes, server=chosen, policy=policy, config=config, say=quietly, **given)
+            rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=config, say=quietly, **given)
             begun.append(rendering)
             with rendering, _followed(as_json=as_json, quiet=quiet, verbose=verbose) as follow:
                 for event in rendering:

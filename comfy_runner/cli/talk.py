@@ -21,6 +21,8 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def clean(text: str) -> str:
     """Return text that cannot steer a terminal: unprintable characters but line breaks are replaced."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char == "\n" else _REPLACEMENT for char in text)
 
 
@@ -99,7 +101,9 @@ def put_json(text: str) -> None:
     Raises:
         UsageError: It cannot be written.
     """
-    put("".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text))
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    put(text)
 
 
 class Unheard:

@@ -88,7 +88,8 @@ def test_the_exit_code_tells_what_went_wrong(cli: Cli, server: StandIn, tmp_path
 def test_a_shared_error_is_told_once_for_all_jobs(cli: Cli, server: StandIn, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "blocked").write_text("", encoding="utf-8")
-    recipes = [recipe_file(tmp_path, name=name, output={"original": "blocked/{job_id}.png"}) for name in "abcdefghijkl"]
+    outputs = {"original": "blocked/{job_id}.png"}
+    recipes = [recipe_file(tmp_path, name=name, seed=ord(name), output=outputs) for name in "abcdefghijkl"]
 
     done = cli("run", *map(str, recipes), "--server", server.url, "--out", "out")
 

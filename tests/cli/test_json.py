@@ -39,6 +39,7 @@ def _samples() -> list[dict[str, Any]]:
         events.JobSubmitted: events.JobSubmitted("a", "p"),
         events.JobWaiting: events.JobWaiting("a", 1),
         events.JobProgressed: events.JobProgressed("a", "First pass", 1, 2, 0.5),
+        events.JobRetried: events.JobRetried("a", "server_lost", "no longer knows the prompt"),
         events.JobFinished: events.JobFinished(_result()),
         events.RunFinished: events.RunFinished((_result(),)),
     }

@@ -131,15 +131,29 @@ def test_a_websocket_that_is_cut_costs_nothing(run: Run, server: StandIn, tmp_pa
     assert _pictures(tmp_path) == _BOTH
 
 
-def test_a_server_that_is_restarted_has_lost_the_job_and_the_next_run_makes_it(run: Run, server: StandIn, tmp_path: Path) -> None:
+def test_a_job_that_a_restarted_server_has_lost_is_posted_again(run: Run, server: StandIn, tmp_path: Path) -> None:
     restarting = _meanwhile(server, "second_pass", server.state.restart)
 
     done = run()
     restarting.join()
-    again = run()
 
-    assert (done.code, again.code) == (3, 0)
+    assert done.code == 0
+    assert "tried again" in done.err
     assert "no longer knows the prompt" in done.err
+    assert _pictures(tmp_path) == _BOTH
+
+
+def test_a_job_that_is_lost_as_often_as_it_may_be_fails_and_the_next_run_makes_it(
+    run: Run, server: StandIn, tmp_path: Path
+) -> None:
+    restarting = _meanwhile(server, "second_pass", server.state.restart)
+
+    done = run("--set", "retry.server_lost=0")
+    restarting.join()
+
+    assert done.code == 3
+    assert "no longer knows the prompt" in done.err
+    assert run().code == 0
     assert _pictures(tmp_path) == _BOTH
 
 

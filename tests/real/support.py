@@ -19,7 +19,7 @@ FAST = ("--set", "sampler.steps=4", "--set", "size={width: 128, height: 72}")
 
 
 def comfy_runner(
-    *args: str, folder: Path, code: int = 0, environment: Mapping[str, str] | None = None
+    *args: str, folder: Path, code: int = 0, environment: Mapping[str, str] | None = None, seconds: float = 240
 ) -> subprocess.CompletedProcess[str]:
     """Run ``comfy-runner`` in a folder; its exit code must be as said, and no traceback may show."""
     done = subprocess.run(
@@ -29,7 +29,7 @@ def comfy_runner(
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=240,
+        timeout=seconds,
         check=False,
     )
     assert done.returncode == code, done.stderr

@@ -1,0 +1,207 @@
+"""``comfy-runner plan``: what a run would do, as a table and some sentences, or as JSON (docs/plan.md)."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comfy_runner.cli.options import choice_options, chosen_server, out_option, recipe_options, server_option
+from comfy_runner.cli.talk import clean, put, put_json, say, tell
+from comfy_runner.errors import ComfyRunnerError
+
+if TYPE_CHECKING:
+    from comfy_runner.runs.decodes import DecodeMemory
+    from comfy_runner.runs.duplicates import Duplicates
+    from comfy_runner.runs.estimate import Estimate
+    from comfy_runner.runs.summary import PlanSummary, Row, RowState
+
+_MOST_ROWS = 40
+_MOST_KINDS = 5
+_GIB = 1 << 30
+
+_STATES: tuple[tuple[RowState, str], ...] = (
+    ("to render", "to render"),
+    ("shares", "with the same picture as another"),
+    ("submitted", "on a server already"),
+    ("done", "done already"),
+)
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@server_option
+@out_option
+@recipe_options
+@choice_options
+@click.option("--all", "everything", is_flag=True, help=f"Show all jobs, not {_MOST_ROWS} at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout (docs/plan.md).")
+def plan(
+    recipes: tuple[str, ...],
+    *,
+    server: str | None,
+    cacert: Path | None,
+    insecure: bool,
+    everything: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show what a run would do, in which order, and what it would cost; nothing is rendered or written.
+
+    RECIPE is as for run. With --server, the jobs are checked against what that server has, too.
+    """
+    from comfy_runner import api
+    from comfy_runner.config import load_config
+
+    try:
+        config = load_config()
+        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure) if server is not None else None
+        show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
+    except ComfyRunnerError as error:
+        if as_json:
+            from comfy_runner.cli.records import error_record
+
+            put_json(json.dumps(error_record(error)))
+        raise
+
+
+def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = False, quiet: bool = False) -> None:
+    """Print a plan on stdout, and its notes on stderr.
+
+    Args:
+        summary: The plan.
+        as_json: Whether as one JSON object.
+        everything: Whether all jobs are shown to people.
+        quiet: Whether the notes are left out.
+    """
+    if not quiet:
+        tell(summary.notes)
+    if as_json:
+        from comfy_runner.cli.plan_records import plan_record
+
+        put_json(json.dumps(plan_record(summary)))
+        return
+    rows = summary.jobs if everything else summary.jobs[:_MOST_ROWS]
+    for line in _table(rows):
+        put(line)
+    if len(rows) < len(summary.jobs):
+        put(f"and {len(summary.jobs) - len(rows)} more (--all shows them)")
+    put("")
+    for line in _totals(summary):
+        put(line)
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    from rich.console import Console
+    from rich.table import Table
+
+    positions = {row.job_id: row.position for row in rows if row.position is not None}
+    columns: list[tuple[str, bool, Callable[[Row], str]]] = [
+        ("#", True, lambda row: str(row.position or "")),
+        ("job", False, lambda row: row.job_id),
+    ]
+    if any(row.second for row in rows):
+        columns += [
+            ("denoise", True, lambda row: "\n".join(_denoise(second.denoise) for second in row.second)),
+            ("steps", True, lambda row: "\n".join(f"{second.steps}/{second.schedule_steps}" for second in row.second)),
+            ("sigma", True, lambda row: "\n".join(_sigma(second.start_sigma) for second in row.second)),
+        ]
+    columns += [
+        ("work", True, lambda row: f"{row.work:.1f}" if row.position else ""),
+        ("state", False, lambda row: _state(row, positions)),
+    ]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, is_number, _ in columns:
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in rows:
+        table.add_row(*(clean(cell(row)) for _, _, cell in columns))
+    out = io.StringIO()
+    width = shutil.get_terminal_size().columns
+    Console(file=out, width=width, color_system=None, markup=False, emoji=False, highlight=False).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _denoise(denoise: float) -> str:
+    return f"{denoise:.2f}" if round(denoise, 2) == denoise else f"{denoise:.4g}"
+
+
+def _sigma(sigma: float | None) -> str:
+    return "?" if sigma is None else f"{sigma:.2f}"
+
+
+def _state(row: Row, positions: dict[str, int]) -> str:
+    if row.state == "shares":
+        return f"shares {positions.get(row.shares, row.shares)}"
+    return f"again: {row.again}" if row.again else row.state
+
+
+def _totals(summary: PlanSummary) -> Iterator[str]:
+    jobs, to_render = len(summary.jobs), summary.count("to render")
+    parts = [f"{summary.count(state)} {words}" for state, words in _STATES if summary.count(state)]
+    told = f" ({', '.join(parts)})" if to_render < jobs else ""
+    yield f"{_counted(jobs, 'job')}{told}: {_passes(summary) if to_render else 'nothing to render'}"
+    if to_render:
+        yield _cost(summary)
+    yield from _same(summary.duplicates)
+    if summary.cache == "none" and to_render:
+        yield f"the server caches nothing: {_counted(summary.graphs, 'graph')}, each of jobs that share a first pass"
+    if summary.memory:
+        yield _memory(summary.memory)
+    if summary.time:
+        yield _time(summary.time)
+
+
+def _passes(summary: PlanSummary) -> str:
+    needed, given = summary.needed, summary.as_given
+    said = f"{_counted(needed.loads, 'model load')}, {needed.first} first and {_counted(needed.second, 'second pass', 'es')}"
+    sums = (given.loads, given.first, given.second)
+    better = sums != (needed.loads, needed.first, needed.second)
+    return said + (f"; the recipe's order would need {', '.join(map(str, sums))}" if better else "")
+
+
+def _cost(summary: PlanSummary) -> str:
+    needed, given, unshared = (round(passes.weighted) for passes in (summary.needed, summary.as_given, summary.unshared))
+    others = [f"{given} in the recipe's order"] if given != needed else []
+    others += [f"{unshared} without a cache"] if unshared not in (needed, given) else []
+    return f"{needed} weighted steps" + (f" ({', '.join(others)})" if others else "")
+
+
+def _same(groups: Sequence[Duplicates]) -> Iterator[str]:
+    kinds: dict[str, list[Duplicates]] = {}
+    for group in groups:
+        kinds.setdefault(group.why, []).append(group)
+    for why, alike in list(kinds.items())[:_MOST_KINDS]:
+        first, second, *more = alike[0].job_ids
+        example = f"{first} and {second}" if not more else f"{first}, {second} and {len(more)} more"
+        said = f"{example} give the same pixels" if len(alike) == 1 else f"{len(alike)} times the same pixels, such as {example}"
+        yield said + (f": {why}" if why else "")
+    if len(kinds) > _MOST_KINDS:
+        yield f"and {sum(map(len, list(kinds.values())[_MOST_KINDS:]))} more times the same pixels"
+
+
+def _memory(memory: DecodeMemory) -> str:
+    tiles = " in tiles" if memory.tiled else ""
+    has = f", the server has {memory.vram_total / _GIB:.1f} GiB" if memory.vram_total else ""
+    return f"decoding {memory.picture}{tiles} takes about {memory.bytes_needed / _GIB:.1f} GiB of GPU memory{has}"
+
+
+def _time(time: Estimate) -> str:
+    return f"about {_duration(time.seconds)} on {time.server} (from {_counted(time.jobs, 'earlier job')})"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(1, round(seconds))} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _counted(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else plural}"

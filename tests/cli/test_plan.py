@@ -1,0 +1,250 @@
+"""``comfy-runner plan``, and ``run --dry-run``, which is the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfy_runner.cli.plan_records import VERSION
+from comfy_runner.runs.folder import RunFolder
+from tests.cli.support import Typed, recipe_file
+from tests.standin import StandIn
+
+Cli = Callable[..., Typed]
+
+_PAGE = (Path(__file__).parents[2] / "docs" / "plan.md").read_text(encoding="utf-8")
+_SWEEP = ("--sweep", "upscale.denoise=0.5,0.6", "--sweep", "seed=1,2")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    return str(recipe_file(tmp_path, sampler={"steps": 10}))
+
+
+def test_the_plan_is_a_table_and_some_sentences_on_stdout(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, *_SWEEP)
+
+    assert (done.code, done.err) == (0, "")
+    head, *rows, _, first, second, third = done.out.splitlines()
+    assert head.split() == ["#", "job", "denoise", "steps", "sigma", "work", "state"]
+    assert [row.split()[:4] for row in rows] == [
+        ["1", "lake-d050-s1", "0.50", "10/20"],
+        ["2", "lake-d060-s1", "0.60", "10/16"],
+        ["3", "lake-d050-s2", "0.50", "10/20"],
+        ["4", "lake-d060-s2", "0.60", "10/16"],
+    ]
+    assert first == "4 jobs: 1 model load, 2 first and 4 second passes; the recipe's order would need 1, 4, 4"
+    assert re.fullmatch(r"\d+ weighted steps \(\d+ without a cache\)", second)
+    assert third == "decoding 128x128 takes about 0.1 GiB of GPU memory"
+
+
+def test_nothing_is_written(cli: Cli, recipe: str, tmp_path: Path) -> None:
+    cli("plan", recipe)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["lake.yaml"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_row_is_wider_than_the_terminal(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    recipe = str(recipe_file(tmp_path, name="a very long name of a recipe that goes on and on and on until it is enough"))
+
+    table = cli("plan", recipe, *_SWEEP).out.split("\n\n")[0].splitlines()
+
+    assert max(map(len, table)) <= columns
+    assert "  to render" in table[1]
+
+
+def test_a_long_plan_is_cut_and_says_so(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, "--sweep", "seed={start: 1, count: 50}")
+
+    assert done.out.count("lake-s") == 40
+    assert "\nand 10 more (--all shows them)\n" in done.out
+
+
+def test_all_jobs_are_shown_if_asked_for(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, "--sweep", "seed={start: 1, count: 50}", "--all")
+
+    assert done.out.count("lake-s") == 50
+    assert " more" not in done.out
+
+
+def test_jobs_that_share_a_picture_name_its_row_and_the_reason_is_told(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, "--sweep", "upscale.denoise=0.48,0.49,0.50", "--sweep", "seed=1,2")
+
+    assert [line.split()[-2:] for line in done.out.splitlines() if "shares" in line] == [["shares", "1"]] * 2 + [
+        ["shares", "2"]
+    ] * 2
+    assert "6 jobs (2 to render, 4 with the same picture as another): " in done.out
+    assert (
+        "2 times the same pixels, such as lake-d048-s1, lake-d049-s1 and 1 more: int(steps/denoise) is 20 for 0.48, 0.49 and 0.5"
+        in done.out
+    )
+
+
+def test_warnings_go_to_stderr(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, "--set", "upscale.denoise=0.2")
+
+    assert done.err.startswith("warning: ")
+    assert "warning" not in done.out
+
+
+def test_what_is_done_and_why_the_rest_is_made_again_is_in_the_table(cli: Cli, recipe: str, server: StandIn) -> None:
+    assert cli("run", recipe, "--server", server.url, "--sweep", "seed=1,2", "-q").code == 0
+
+    same = cli("plan", recipe, "--sweep", "seed=1,2")
+    other = cli("plan", recipe, "--sweep", "seed=1,2", "--set", "sampler.cfg=6")
+
+    assert "2 jobs (2 done already): nothing to render" in same.out
+    assert other.out.count("again: sampler.cfg") == 2
+    assert re.search(rf"about \d+ s on {server.url} \(from 2 earlier jobs\)", other.out)
+
+
+def test_a_server_that_would_refuse_a_job_is_asked_only_if_named(cli: Cli, recipe: str, server: StandIn) -> None:
+    wrong = ("plan", recipe, "--set", "checkpoint=gone.safetensors")
+
+    assert cli(*wrong).code == 0
+    refused = cli(*wrong, "--server", server.url)
+
+    assert refused.code == 2
+    assert '"gone.safetensors" is not among' in refused.err
+
+
+def test_a_server_that_caches_nothing_is_told_in_the_plan(cli: Cli, recipe: str, server: StandIn) -> None:
+    server.state.cache = "none"
+
+    done = cli("plan", recipe, *_SWEEP, "--server", server.url)
+
+    assert "the server caches nothing: 2 graphs, each of jobs that share a first pass" in done.out
+
+
+def test_some_jobs_are_chosen_by_their_ids(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, *_SWEEP, "--only", "*-s1", "--skip", "*d060*", "--json")
+
+    assert [job["job"] for job in json.loads(done.out)["jobs"]] == ["lake-d050-s1"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "Missing argument"),
+        (("quickstart", "--server="), "not the address of a server"),
+        (("quickstart", "--only", "nothing*"), "--only: matches no job"),
+        (("quickstart", "--sweep", "seed"), "--sweep"),
+        (("nowhere*.yaml",), "fits no file"),
+    ],
+)
+@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run")])
+def test_a_mistake_is_exit_code_2(cli: Cli, command: tuple[str, ...], args: tuple[str, ...], words: str) -> None:
+    done = cli(*command, *args)
+
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+
+
+# JSON
+
+
+def _documented() -> dict[str, set[str]]:
+    """Return the keys that the page names: of the object, and of what is in it."""
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|$", _PAGE.split("## `--json`")[1], flags=re.MULTILINE)
+    inner = {key: set(re.findall(r"`([a-z_]+)`", text)) for keys, text in rows for key in re.findall(r"`([a-z_]+)`", keys)}
+    job, second = _PAGE.split("A job has ")[1].split("each second pass ")
+    return {**inner, "job": set(re.findall(r"`([a-z_]+)`", job)), "second": set(re.findall(r"`([a-z_]+)`", second))}
+
+
+def test_json_is_one_object_and_every_key_is_documented(cli: Cli, recipe: str, server: StandIn) -> None:
+    cli("run", recipe, "--server", server.url, "--sweep", "seed=1", "-q")
+    done = cli("plan", recipe, "--sweep", "seed=1,2", "--sweep", "upscale.denoise=0.48,0.49", "--json")
+    found: dict[str, Any] = json.loads(done.out)
+    documented = _documented()
+
+    assert found["v"] == VERSION
+    assert None not in (found["memory"], found["time"])
+    assert found["duplicates"]
+    for name, value in found.items():
+        assert name in documented
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                assert set(item) - documented["job" if name == "jobs" else name] == set()
+    assert set(found["jobs"][0]["second"][0]) - documented["second"] == set()
+
+
+def test_json_of_a_plan_that_fails_is_an_error(cli: Cli) -> None:
+    done = cli("plan", "quickstart", "--set", "upscale.denoise=7", "--json")
+
+    record = json.loads(done.out)
+    assert (done.code, record["event"], record["code"]) == (2, "error", "recipe")
+
+
+def test_all_jobs_are_in_the_json(cli: Cli, recipe: str) -> None:
+    done = cli("plan", recipe, "--sweep", "seed={start: 1, count: 50}", "--json")
+
+    assert len(json.loads(done.out)["jobs"]) == 50
+
+
+# run --dry-run
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_dry_run_prints_the_plan_and_renders_nothing(cli: Cli, recipe: str, server: StandIn, form: tuple[str, ...]) -> None:
+    args = (recipe, *_SWEEP, "--server", server.url, *form)
+
+    dry, planned = cli("run", "--dry-run", *args), cli("plan", *args)
+
+    assert dry == planned
+    assert dry.code == 0
+    assert {asked.method for asked in server.state.asked} == {"GET"}
+    assert not Path("runs").exists()
+
+
+def test_a_dry_run_may_be_forced(cli: Cli, recipe: str, server: StandIn) -> None:
+    cli("run", recipe, "--server", server.url, "-q")
+
+    assert "again: is to be made again" in cli("run", "--dry-run", "--force", recipe).out
+
+
+def test_a_dry_run_takes_a_folder_that_somebody_uses(cli: Cli, recipe: str) -> None:
+    folder = RunFolder(Path("runs/lake"))
+    try:
+        assert cli("run", "--dry-run", recipe).code == 0
+    finally:
+        folder.close()
+
+
+# the same options elsewhere
+
+
+def test_a_sweep_is_rendered_from_the_command_line(cli: Cli, recipe: str, server: StandIn) -> None:
+    done = cli("run", recipe, *_SWEEP, "--skip", "*d060*", "--server", server.url, "-q")
+
+    assert (done.code, done.err) == (0, "")
+    assert [Path(line).parent.name for line in done.out.splitlines()] == ["lake-d050-s1"] * 2 + ["lake-d050-s2"] * 2
+
+
+def test_render_prints_the_chosen_job_of_a_sweep(cli: Cli, recipe: str) -> None:
+    done = cli("render", recipe, *_SWEEP, "--only", "*d060-s2")
+
+    graph = json.loads(done.out)
+    assert (graph["first_pass"]["inputs"]["seed"], graph["second_pass"]["inputs"]["denoise"]) == (2, 0.6)
+
+
+def test_render_of_several_jobs_says_how_to_choose_one(cli: Cli, recipe: str) -> None:
+    done = cli("render", recipe, *_SWEEP)
+
+    assert done.code == 2
+    assert "hint: choose it: --only lake-d050-s1" in done.err
+
+
+def test_validate_checks_the_whole_sweep(cli: Cli, recipe: str, server: StandIn) -> None:
+    checkpoints = 'checkpoint=["tiny-random-sd15.safetensors", "gone.safetensors"]'
+
+    done = cli("validate", recipe, "--sweep", checkpoints, "--server", server.url)
+
+    assert done.code == 2
+    assert '"gone.safetensors" is not among' in done.err
