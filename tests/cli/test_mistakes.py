@@ -16,7 +16,7 @@ Cli = Callable[..., Typed]
     ("line", "words"),
     [
         ("foo", "error: no such command: foo (known are run"),
-        ("runn quickstart", "did you mean run,
+        ("runn quickstart", "did you mean run"),
         ("--nope", "error: No such option"),
         ("run", "error: Missing argument 'RECIPE...'"),
         ("run --nope quickstart", "error: No such option"),
