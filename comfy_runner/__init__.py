@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comfy_runner.api import render, run, validate
+    from comfy_runner.api import PlanSummary, plan, render, run, validate
     from comfy_runner.errors import (
         ComfyRunnerError,
         ConfigError,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         VerificationError,
         WorkflowError,
     )
+    from comfy_runner.retry import Retry
     from comfy_runner.runs.events import (
         Event,
         JobFinished,
@@ -65,9 +66,11 @@ __all__ = [
     "JobWaiting",
     "LocalError",
     "Note",
+    "PlanSummary",
     "Policy",
     "Problem",
     "RecipeError",
+    "Retry",
     "Run",
     "RunFinished",
     "RunFolderError",
@@ -80,12 +83,13 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "WorkflowError",
+    "plan",
     "render",
     "run",
     "validate",
 ]
 
-_API = ("render", "run", "validate")
+_API = ("PlanSummary", "plan", "render", "run", "validate")
 _EVENTS = (
     *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),
     *("RunFinished", "RunStarted"),
@@ -94,6 +98,7 @@ _ROOMS = {
     **dict.fromkeys(_API, "api"),
     **dict.fromkeys(_EVENTS, "runs.events"),
     "Policy": "runs.policy",
+    "Retry": "retry",
     "Run": "runs.run",
 }
 

@@ -18,6 +18,12 @@ from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import Note, UsageError
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.view import FolderView
+from comfy_runner.plans.drafts import draft_all
+from comfy_runner.plans.fitting import fit_all
+from comfy_runner.plans.preview import preview
+from comfy_runner.plans.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
@@ -25,15 +31,9 @@ from comfy_runner.recipe.select import select
 from comfy_runner.recipe.sources import Source, load_all, load_source, read_json
 from comfy_runner.recipe.variants import Variant, expand
 from comfy_runner.runs.begin import begin
-from comfy_runner.runs.drafts import draft_all
-from comfy_runner.runs.fitting import fit_all
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.policy import Policy
-from comfy_runner.runs.preview import preview
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.servers import connect, local_options, refuse_bad_address
-from comfy_runner.runs.summary import PlanSummary
-from comfy_runner.runs.view import FolderView
 from comfy_runner.textfile import shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo
@@ -94,13 +94,13 @@ def run(
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
     folders = (*templates, *settings.templates)
     # Once with any seeds, so that a mistake costs nothing, not even an empty folder.
-    plan = draft_all(variants, templates=folders, seed_of=_stand_in_seeds(variants))
+    drafted = draft_all(variants, templates=folders, seed_of=_stand_in_seeds(variants))
     folder = RunFolder(path)
     try:
         if any(variant.needs_seed for variant in variants):
-            plan = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(_name_of(variant)))
+            drafted = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(_name_of(variant)))
         how = replace(policy, retry=policy.retry or settings.retry)
-        return begin(plan, chosen, folder, connect=lambda: connect(server, settings, say=say), force=force, policy=how)
+        return begin(drafted, chosen, folder, connect=lambda: connect(server, settings, say=say), force=force, policy=how)
     except BaseException:
         folder.close()
         raise
@@ -221,13 +221,13 @@ def validate(
     """
     settings = config or load_config()
     variants = [variant for recipe in load_all(recipes, sets=sets, sweeps=sweeps) for variant in expand(recipe)]
-    plan = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_stand_in_seeds(variants))
-    notes = dict.fromkeys(plan.notes)
+    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_stand_in_seeds(variants))
+    notes = dict.fromkeys(drafted.notes)
     if object_info is not None:
-        notes |= dict.fromkeys(fit_all(plan.drafts, ObjectInfo(read_json(object_info), source=shown(object_info))))
+        notes |= dict.fromkeys(fit_all(drafted.drafts, ObjectInfo(read_json(object_info), source=shown(object_info))))
     elif server is not None:
         http = connect(server, settings, say=say)
-        notes |= dict.fromkeys(fit_all(plan.drafts, ObjectInfo(http.object_info(), source=http.address.url)))
+        notes |= dict.fromkeys(fit_all(drafted.drafts, ObjectInfo(http.object_info(), source=http.address.url)))
     return tuple(notes)
 
 

@@ -15,6 +15,7 @@ _NAMES = [
     "ComfyRunnerError",
     "ConfigError",
     "Event",
+    "FlatPicture",
     "InputError",
     "Interrupted",
     "JobFailed",
@@ -22,13 +23,16 @@ _NAMES = [
     "JobLost",
     "JobProgressed",
     "JobResult",
+    "JobRetried",
     "JobSubmitted",
     "JobWaiting",
     "LocalError",
     "Note",
+    "PlanSummary",
     "Policy",
     "Problem",
     "RecipeError",
+    "Retry",
     "Run",
     "RunFinished",
     "RunFolderError",
@@ -41,6 +45,7 @@ _NAMES = [
     "UsageError",
     "VerificationError",
     "WorkflowError",
+    "plan",
     "render",
     "run",
     "validate",
@@ -63,6 +68,7 @@ _ERRORS = {
     "ServerStuck": (3, "server-stuck", "ServerError"),
     "LocalError": (3, "local", "ServerError"),
     "VerificationError": (4, "verification", "ComfyRunnerError"),
+    "FlatPicture": (4, "flat-picture", "VerificationError"),
     "RunFolderError": (5, "run-folder", "ComfyRunnerError"),
     "Interrupted": (130, "interrupted", "ComfyRunnerError"),
 }
@@ -99,8 +105,9 @@ def test_another_name_is_an_attribute_error() -> None:
     assert not hasattr(comfy_runner, "__wrapped__")
 
 
-def test_the_function_run_is_not_hidden_by_a_room_of_its_name() -> None:
-    code = "import comfy_runner, comfy_runner.api, comfy_runner.cli.run; assert callable(comfy_runner.run), comfy_runner.run"
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_a_function_is_not_hidden_by_a_room_of_its_name(name: str) -> None:
+    code = f"import comfy_runner, comfy_runner.api, comfy_runner.cli.{name}; assert callable(comfy_runner.{name})"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

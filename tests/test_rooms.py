@@ -19,6 +19,8 @@ _LEVELS = [
     {"errors"},
     {"hints", "files", "textfile", "yamltext", "shipped", "retry"},
     {"config", "recipe", "workflow", "comfyui"},
+    {"folder"},
+    {"plans"},
     {"runs"},
     {"api"},
     {"cli"},
@@ -30,7 +32,7 @@ _LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
 _PLACES = {
     "PIL": ("runs/pictures.py",),
     "click": ("cli/",),
-    "filelock": ("runs/", "comfyui/local/"),
+    "filelock": ("folder/", "comfyui/local/"),
     "jinja2": ("workflow/",),
     "markupsafe": ("workflow/",),
     "platformdirs": ("config.py", "comfyui/local/"),

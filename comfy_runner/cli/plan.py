@@ -16,10 +16,10 @@ from comfy_runner.cli.talk import clean, put, put_json, say, tell
 from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
-    from comfy_runner.runs.decodes import DecodeMemory
-    from comfy_runner.runs.duplicates import Duplicates
-    from comfy_runner.runs.estimate import Estimate
-    from comfy_runner.runs.summary import PlanSummary, Row, RowState
+    from comfy_runner.plans.decodes import DecodeMemory
+    from comfy_runner.plans.duplicates import Duplicates
+    from comfy_runner.plans.estimate import Estimate
+    from comfy_runner.plans.summary import PlanSummary, Row, RowState
 
 _MOST_ROWS = 40
 _MOST_KINDS = 5

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from comfy_runner.runs.decodes import DecodeMemory
-from comfy_runner.runs.passes import Passes
-from comfy_runner.runs.summary import PlanSummary, Row
+from comfy_runner.plans.decodes import DecodeMemory
+from comfy_runner.plans.passes import Passes
+from comfy_runner.plans.summary import PlanSummary, Row
 
 VERSION = 1
 

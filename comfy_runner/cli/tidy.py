@@ -15,8 +15,8 @@ from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, ServerEr
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
+    from comfy_runner.folder.rubbish import Heap
     from comfy_runner.runs.clean import Cleaning
-    from comfy_runner.runs.rubbish import Heap
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _KINDS = {
@@ -111,7 +111,7 @@ def repair(folder: Path) -> None:
 
     The old ledger is moved aside. Pictures and sidecars are only read.
     """
-    from comfy_runner.runs.repair import repair as mend
+    from comfy_runner.folder.repair import repair as mend
     from comfy_runner.textfile import shown
 
     found = mend(folder)

@@ -1,1 +1,1 @@
-"""Many jobs: plan, run folder, lanes to servers, collected files."""
+"""Doing it: parcels posted, followed and collected, retries, what is taken back and cleaned up."""

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.config import Config
 from comfy_runner.errors import ComfyRunnerError, LocalError, Note, RunFolderError, ServerError
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.plan import SUPERSEDED
-from comfy_runner.runs.rubbish import is_plain_inside
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rubbish import is_plain_inside
+from comfy_runner.folder.sidecar import FileRecord, Sidecar, read_sidecar, sha256_of
+from comfy_runner.folder.view import SUPERSEDED
 from comfy_runner.runs.servers import local_options
-from comfy_runner.runs.sidecar import FileRecord, Sidecar, read_sidecar, sha256_of
 from comfy_runner.textfile import shown
 
 _OURS = "comfy_runner"

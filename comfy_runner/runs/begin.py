@@ -8,19 +8,19 @@ from functools import partial
 from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.errors import Note
-from comfy_runner.runs.arrange import arrange
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rows import End
+from comfy_runner.folder.states import Event
+from comfy_runner.plans.arrange import arrange
+from comfy_runner.plans.drafts import Plan
+from comfy_runner.plans.fitting import fit_all
+from comfy_runner.plans.survey import plan_rows, survey
 from comfy_runner.runs.coordinate import Coordinator
-from comfy_runner.runs.drafts import Plan
 from comfy_runner.runs.events import RunStarted
-from comfy_runner.runs.fitting import fit_all
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.requests import forget
-from comfy_runner.runs.rows import End
 from comfy_runner.runs.run import Run
-from comfy_runner.runs.states import Event
-from comfy_runner.runs.survey import plan_rows, survey
 from comfy_runner.runs.work import Work
 from comfy_runner.workflow.object_info import ObjectInfo
 

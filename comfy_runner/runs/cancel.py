@@ -14,12 +14,12 @@ from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
+from comfy_runner.folder.folder import RunFolder, folder_errors
+from comfy_runner.folder.lock import Holder, holder
+from comfy_runner.folder.status import require_run
 from comfy_runner.runs.events import State
-from comfy_runner.runs.folder import RunFolder, folder_errors
-from comfy_runner.runs.lock import Holder, holder
 from comfy_runner.runs.recorded import recorded_clients
 from comfy_runner.runs.requests import forget, request_cancel
-from comfy_runner.runs.status import require_run
 from comfy_runner.runs.takeback import TakeBack
 from comfy_runner.textfile import shown
 

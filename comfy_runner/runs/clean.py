@@ -8,11 +8,11 @@ from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rubbish import Heap, Kind, all_sidecars, find_rubbish, remove
+from comfy_runner.folder.status import require_run
 from comfy_runner.runs.abroad import Abroad, find_abroad, forget_prompts, remove_local
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.recorded import recorded_clients
-from comfy_runner.runs.rubbish import Heap, Kind, all_sidecars, find_rubbish, remove
-from comfy_runner.runs.status import require_run
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from comfy_runner.comfyui.outage import Outage
 from comfy_runner.comfyui.verdict import ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
 from comfy_runner.files import open_beside
-from comfy_runner.runs.folder import RunFolder, folder_errors
+from comfy_runner.folder.folder import RunFolder, folder_errors
+from comfy_runner.folder.sidecar import FileRecord, Sidecar
 from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
-from comfy_runner.runs.sidecar import FileRecord, Sidecar
 from comfy_runner.workflow.pixels import Size
 
 _ATTEMPTS = 3

@@ -19,9 +19,9 @@ from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.recovery import find_files
 from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerError, Unreachable
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.plans.drafts import Draft
 from comfy_runner.runs.collect import Collected, Finish, collect
-from comfy_runner.runs.drafts import Draft
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.messages import CutShort, failure, left_out
 from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.share import share

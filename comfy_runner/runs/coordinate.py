@@ -40,11 +40,13 @@ from comfy_runner.errors import (
     ServerError,
     Unreachable,
 )
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rows import OpenSubmission
+from comfy_runner.folder.states import Event as Change
+from comfy_runner.plans.drafts import Draft
 from comfy_runner.retry import Retry
 from comfy_runner.runs.collecting import Collectors
-from comfy_runner.runs.drafts import Draft
 from comfy_runner.runs.events import Event, JobProgressed, JobResult, JobRetried, JobSubmitted, JobWaiting, State
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.followers import Followers
 from comfy_runner.runs.inherited import Inherited
 from comfy_runner.runs.messages import CutShort, refusal
@@ -55,8 +57,6 @@ from comfy_runner.runs.prepare import Prepared, Preparer
 from comfy_runner.runs.progress import JobProgress
 from comfy_runner.runs.requests import wants_cancel
 from comfy_runner.runs.retrying import mishap, next_attempt
-from comfy_runner.runs.rows import OpenSubmission
-from comfy_runner.runs.states import Event as Change
 from comfy_runner.runs.work import Again, Cancel, Crashed, Done, Flight, Shared, Work
 from comfy_runner.workflow.pixels import node_work
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from comfy_runner.runs.drafts import Draft
+from comfy_runner.plans.drafts import Draft
 
 
 class Followers:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from comfy_runner.errors import ComfyRunnerError
-from comfy_runner.runs.folder import RunFolder
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rows import OpenSubmission
+from comfy_runner.folder.sidecar import FileRecord
 from comfy_runner.runs.parcel import Parcel, Piece
-from comfy_runner.runs.rows import OpenSubmission
-from comfy_runner.runs.sidecar import FileRecord
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ComfyRunnerError)
 

@@ -8,7 +8,7 @@ from comfy_runner.comfyui.advice import advice
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, Problem, WorkflowError
-from comfy_runner.runs.drafts import Draft
+from comfy_runner.plans.drafts import Draft
 from comfy_runner.runs.parcel import Piece
 
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.sidecar import FileRecord
+from comfy_runner.folder.states import Event as Change
 from comfy_runner.runs.events import Event, JobFinished, JobResult, State
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.sidecar import FileRecord
-from comfy_runner.runs.states import Event as Change
 from comfy_runner.runs.work import Done
 
 Files = Mapping[str, tuple[FileRecord, ...]]

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from comfy_runner.errors import JobFailed
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.sidecar import FileRecord, repeatable
+from comfy_runner.plans.drafts import Draft
+from comfy_runner.plans.planned import PlannedJob, fit
 from comfy_runner.recipe.names import slug
-from comfy_runner.runs.drafts import Draft
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.parcel import Attempt, Piece
-from comfy_runner.runs.plan import PlannedJob, fit
 from comfy_runner.runs.retrying import decodes_tiled
-from comfy_runner.runs.sidecar import FileRecord, repeatable
 from comfy_runner.workflow.decoding import with_decoding
 from comfy_runner.workflow.object_info import ObjectInfo
 from comfy_runner.workflow.pixels import output_sizes

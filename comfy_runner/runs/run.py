@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from comfy_runner.folder.folder import RunFolder
 from comfy_runner.runs.coordinate import Coordinator
 from comfy_runner.runs.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
-from comfy_runner.runs.folder import RunFolder
 
 _EVENTS_HELD = 10_000
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from comfy_runner import __version__
 from comfy_runner.errors import RunFolderError
 from comfy_runner.files import open_beside
-from comfy_runner.runs.drafts import Draft
-from comfy_runner.runs.folder import RunFolder, folder_errors
-from comfy_runner.runs.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.folder.folder import RunFolder, folder_errors
+from comfy_runner.folder.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.plans.drafts import Draft
 
 
 def share(

@@ -22,14 +22,14 @@ from comfy_runner.errors import (
     ServerRefused,
     ServerStuck,
 )
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rows import OpenSubmission
+from comfy_runner.folder.states import Event as Change
 from comfy_runner.runs.collecting import Collectors
 from comfy_runner.runs.events import State
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.outcomes import Files, Outcomes
 from comfy_runner.runs.parcel import Parcel, Piece
 from comfy_runner.runs.progress import JobProgress
-from comfy_runner.runs.rows import OpenSubmission
-from comfy_runner.runs.states import Event as Change
 from comfy_runner.runs.work import Again, Crashed, Done, Flight, Shared
 
 _Message = Report | Done | Shared | Again | Crashed

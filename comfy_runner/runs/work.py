@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.folder.rows import OpenSubmission
+from comfy_runner.folder.sidecar import FileRecord
+from comfy_runner.plans.drafts import Draft
 from comfy_runner.runs.collect import Collected
-from comfy_runner.runs.drafts import Draft
 from comfy_runner.runs.parcel import Parcel
 from comfy_runner.runs.progress import JobProgress
-from comfy_runner.runs.rows import OpenSubmission
-from comfy_runner.runs.sidecar import FileRecord
 
 
 @dataclass(frozen=True, slots=True)

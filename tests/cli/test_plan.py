@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.cli.plan_records import VERSION
-from comfy_runner.runs.folder import RunFolder
+from comfy_runner.folder.folder import RunFolder
 from tests.cli.support import Typed, recipe_file
 from tests.standin import StandIn
 

@@ -14,9 +14,9 @@ from comfy_runner.comfyui.outage import Outage
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerRefused
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE
 from comfy_runner.runs.collect import Collected, Finish, collect
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE
 from tests.hostile.tally import survives
 from tests.hostile.test_pictures import BOMBS
 from tests.hostile.values import TEXTS, seeded

@@ -20,14 +20,16 @@ import pytest
 
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp, Timeouts
+from comfy_runner.comfyui.outage import Outage
+from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.socket import EventSocket, SocketDown, SocketUp
 from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ServerError, UsageError, VerificationError
+from comfy_runner.folder.folder import RunFolder
 from comfy_runner.runs.collect import Collected, Finish, collect
-from comfy_runner.runs.folder import RunFolder
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, mangled, seeded
-from tests.runs.support import planned
+from tests.runs.support import piece
 
 _OK = b"HTTP/1.1 200 OK\r\n"
 _JSON = _OK + b"Content-Type: application/json\r\n"
@@ -284,15 +286,15 @@ def test_a_websocket_that_sends_nonsense_is_given_up(name: str) -> None:
 
 
 def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tmp_path: Path) -> None:
-    job = planned()
     folder = RunFolder(tmp_path / "run")
-    files = {node: (ServerFile("x.png", "", "output"),) for node in job.workflow.outputs.values()}
-    finish = Finish(job, job.workflow, "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+    files = {node: (ServerFile("x.png", "", "output"),) for node in piece().workflow.outputs.values()}
+    finish = Finish(piece(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
         http = ComfyHttp(parse_address(url), timeouts=Timeouts(connect=5.0, read=5.0, download=60.0))
-        found = survives("servers", lambda: collect(http, folder, finish, server={}, reason=""))
+        outage = Outage(http, Patience(outage=0.0))
+        found = survives("servers", lambda: collect(http, folder, finish, server={}, reason="", outage=outage))
     folder.close()
     assert isinstance(found, Collected)
     assert found.files == {}
     assert all(isinstance(error, VerificationError) and "MiB" in str(error) for error in found.errors)
-    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file() and path.name != ".lock"]
+    assert {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".lock", "ledger.sqlite"}

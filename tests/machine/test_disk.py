@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.folder import RunFolder
+from comfy_runner.folder.folder import RunFolder
 from tests.cli.support import Typed, recipe_file, typed
 from tests.machine.support import BOUND_BY_PERMISSIONS, CAN_MOUNT, held, is_tidy, largest_file, pictures, shell, small_disk
 from tests.runs.support import draft

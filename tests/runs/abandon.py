@@ -15,12 +15,12 @@ from comfy_runner.comfyui.outage import Outage
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.recovery import find_files
 from comfy_runner.comfyui.verdict import Outcome, Verdict
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.rows import FileRow
+from comfy_runner.plans.survey import plan_rows
 from comfy_runner.runs.collect import Finish, collect
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.parcel import Parcel
 from comfy_runner.runs.prepare import Preparer
-from comfy_runner.runs.rows import FileRow
-from comfy_runner.runs.survey import plan_rows
 from comfy_runner.workflow.object_info import ObjectInfo
 from tests.runs.support import plan_of
 from tests.standin import HELD, StandIn

@@ -16,21 +16,21 @@ from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.config import Config
 from comfy_runner.errors import Note
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.sidecar import FileRecord, Sidecar
+from comfy_runner.plans.drafts import Draft, Plan, draft_all
+from comfy_runner.plans.planned import PlannedJob
+from comfy_runner.plans.survey import plan_rows
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sources import Source, load_source
 from comfy_runner.recipe.variants import expand
 from comfy_runner.retry import Retry
 from comfy_runner.runs.coordinate import Coordinator
-from comfy_runner.runs.drafts import Draft, Plan, draft_all
 from comfy_runner.runs.events import Event, JobResult, RunStarted
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.parcel import Piece
-from comfy_runner.runs.plan import PlannedJob
 from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.run import Run
-from comfy_runner.runs.sidecar import FileRecord, Sidecar
-from comfy_runner.runs.survey import plan_rows
 from comfy_runner.runs.work import Work
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfy_runner.runs.arrange import MOST_IN_A_GRAPH, Arrangement, arrange
-from comfy_runner.runs.ledger import FILE, Ledger, open_ledger
-from comfy_runner.runs.rows import End
-from comfy_runner.runs.states import Event
-from comfy_runner.runs.survey import Survey, plan_rows
+from comfy_runner.folder.ledger import FILE, Ledger, open_ledger
+from comfy_runner.folder.rows import End
+from comfy_runner.folder.states import Event
+from comfy_runner.plans.arrange import MOST_IN_A_GRAPH, Arrangement, arrange
+from comfy_runner.plans.survey import Survey, plan_rows
 from tests.runs.support import CHECKPOINTS, plan_of, posted, rendered, states, sweep
 from tests.standin import StandIn, Work
 

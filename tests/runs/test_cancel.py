@@ -15,12 +15,12 @@ from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.config import Config, ServerConfig
 from comfy_runner.errors import RunFolderError, ServerStuck, Unreachable
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE, PlanRow
+from comfy_runner.folder.status import Status, status
 from comfy_runner.runs.cancel import Cancellation, cancel
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE, PlanRow
 from comfy_runner.runs.parcel import Parcel
 from comfy_runner.runs.prepare import Preparer
-from comfy_runner.runs.status import Status, status
 from comfy_runner.workflow.object_info import ObjectInfo
 from tests.cli.support import Running, recipe_file
 from tests.runs.support import Room, sidecar_in

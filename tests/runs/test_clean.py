@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from comfy_runner.config import Config, LocalConfig
 from comfy_runner.errors import RunFolderError
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE, FileRow, PlanRow, open_ledger
+from comfy_runner.folder.repair import repair
+from comfy_runner.folder.states import Event
+from comfy_runner.folder.status import status
 from comfy_runner.runs.clean import Cleaning, clean
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE, FileRow, PlanRow, open_ledger
-from comfy_runner.runs.repair import repair
-from comfy_runner.runs.states import Event
-from comfy_runner.runs.status import status
 from tests.runs.support import files_in, fill, posted, record, rendered, sidecar, sidecar_in, small, states
 from tests.standin import StandIn
 

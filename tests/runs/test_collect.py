@@ -17,9 +17,9 @@ from comfy_runner.comfyui.outage import Outage
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ServerError, ServerRefused, Unreachable, VerificationError
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.plans.planned import PlannedJob
 from comfy_runner.runs.collect import Collected, Finish, collect
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.plan import PlannedJob
 from tests.runs.support import files_in, piece, planned, sidecar_in
 
 _TEXT = b"not a picture"

@@ -15,6 +15,7 @@ from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.errors import Interrupted, JobFailed, ServerError, ServerStuck
+from comfy_runner.folder.folder import RunFolder
 from comfy_runner.runs.coordinate import Coordinator
 from comfy_runner.runs.events import (
     Event,
@@ -26,7 +27,6 @@ from comfy_runner.runs.events import (
     RunFinished,
     RunStarted,
 )
-from comfy_runner.runs.folder import RunFolder
 from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.work import Work

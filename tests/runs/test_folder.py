@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.folder.folder import RunFolder, folder_errors
+from comfy_runner.folder.sidecar import FORMAT, FileRecord
+from comfy_runner.plans.planned import PlannedJob
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.runs.folder import RunFolder, folder_errors
-from comfy_runner.runs.plan import PlannedJob
-from comfy_runner.runs.sidecar import FORMAT, FileRecord
 from tests.runs.support import HASH, files_in, fill, planned, record, sidecar
 
-_OPEN = "import sys, pathlib; from comfy_runner.runs.folder import RunFolder; RunFolder(pathlib.Path(sys.argv[1]))"
+_OPEN = "import sys, pathlib; from comfy_runner.folder.folder import RunFolder; RunFolder(pathlib.Path(sys.argv[1]))"
 
 
 @pytest.fixture

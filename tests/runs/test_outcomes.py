@@ -23,9 +23,9 @@ from comfy_runner.errors import (
     VerificationError,
     WorkflowError,
 )
+from comfy_runner.folder.ledger import FILE
+from comfy_runner.folder.sidecar import FORMAT
 from comfy_runner.runs.events import JobProgressed, JobResult
-from comfy_runner.runs.ledger import FILE
-from comfy_runner.runs.sidecar import FORMAT
 from tests.recipe.support import written
 from tests.runs.support import begin, files_in, rendered, sidecar_in, small
 from tests.standin import V0_3_40, NodeFault, StandIn, State, ViewFault

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import ComfyRunnerError, Problem, RecipeError, TemplateError, UsageError, WorkflowError
+from comfy_runner.plans.fitting import fit_all
+from comfy_runner.plans.planned import PlannedJob, fit
 from comfy_runner.recipe.sources import Source
-from comfy_runner.runs.fitting import fit_all
-from comfy_runner.runs.plan import PlannedJob, fit
 from comfy_runner.workflow.object_info import ObjectInfo
 from comfy_runner.workflow.pixels import Size
 from tests.recipe.support import written

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from comfy_runner.folder.ledger import FILE, JobRow, OpenSubmission, open_ledger
+from comfy_runner.folder.states import Event
 from comfy_runner.runs.events import JobSubmitted, RunFinished, RunStarted
-from comfy_runner.runs.ledger import FILE, JobRow, OpenSubmission, open_ledger
 from comfy_runner.runs.run import Run
-from comfy_runner.runs.states import Event
 from tests.cli.support import Running, recipe_file
 from tests.runs.abandon import abandoned, ended, taken_in
 from tests.runs.support import begin, files_in, picture, pixels, posted, rendered, sidecar_in, small, states, sweep

@@ -9,9 +9,9 @@ import pytest
 
 from comfy_runner.config import Config
 from comfy_runner.errors import FlatPicture, JobFailed
+from comfy_runner.folder.ledger import FILE, open_ledger
 from comfy_runner.retry import OutOfMemory, Retry
 from comfy_runner.runs.events import JobRetried
-from comfy_runner.runs.ledger import FILE, open_ledger
 from tests.runs.support import begin, posted, rendered, sidecar_in, small, states, sweep
 from tests.standin import NodeFault, StandIn, Trouble
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import JobFailed
-from comfy_runner.runs.folder import RunFolder
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.sidecar import Sidecar
 from comfy_runner.runs.share import share
-from comfy_runner.runs.sidecar import Sidecar
 from tests.runs.support import (
     HASH,
     begin,

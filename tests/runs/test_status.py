@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE, FileRow, PlanRow, open_ledger
-from comfy_runner.runs.states import Event
-from comfy_runner.runs.status import list_runs, status
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE, FileRow, PlanRow, open_ledger
+from comfy_runner.folder.states import Event
+from comfy_runner.folder.status import list_runs, status
 
 _URL = "http://gpu:8188"
 

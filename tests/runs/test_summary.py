@@ -12,17 +12,17 @@ import pytest
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.errors import RunFolderError
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE, open_ledger
+from comfy_runner.folder.rows import PlanRow, Speed
+from comfy_runner.folder.states import Event
+from comfy_runner.plans.decodes import largest_decode
+from comfy_runner.plans.drafts import Plan, draft_all
+from comfy_runner.plans.estimate import WithoutLoads, earlier_speeds, fitting_speed
+from comfy_runner.plans.passes import Passes
+from comfy_runner.plans.summary import PlanSummary, Row
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.variants import expand
-from comfy_runner.runs.decodes import largest_decode
-from comfy_runner.runs.drafts import Plan, draft_all
-from comfy_runner.runs.estimate import WithoutLoads, earlier_speeds, fitting_speed
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE, open_ledger
-from comfy_runner.runs.passes import Passes
-from comfy_runner.runs.rows import PlanRow, Speed
-from comfy_runner.runs.states import Event
-from comfy_runner.runs.summary import PlanSummary, Row
 from tests.runs.support import small
 from tests.standin import StandIn
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import Unreachable
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE, JobRow, open_ledger
-from comfy_runner.runs.survey import Survey, plan_rows, survey
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE, JobRow, open_ledger
+from comfy_runner.plans.survey import Survey, plan_rows, survey
 from tests.recipe.support import written
 from tests.runs.support import (
     begin,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.ledger import FILE, Ledger, open_ledger
-from comfy_runner.runs.passes import Catalogue
-from comfy_runner.runs.rows import Speed
+from comfy_runner.folder.ledger import FILE, Ledger, open_ledger
+from comfy_runner.folder.rows import Speed
+from comfy_runner.plans.passes import Catalogue
 
 _MOST_BESIDE = 5
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.errors import Problem, RunFolderError
+from comfy_runner.folder.database import Damaged
+from comfy_runner.folder.ledger import FILE, Ledger, open_ledger
+from comfy_runner.folder.rows import End, FileRow, PlanRow, file_row, job_id_of, storable
+from comfy_runner.folder.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar
+from comfy_runner.folder.states import Event
 from comfy_runner.recipe.names import slug
-from comfy_runner.runs.database import Damaged
-from comfy_runner.runs.ledger import FILE, Ledger, open_ledger
-from comfy_runner.runs.rows import End, FileRow, PlanRow, file_row, job_id_of, storable
-from comfy_runner.runs.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar
-from comfy_runner.runs.states import Event
 from comfy_runner.textfile import shown
 
 _SIDECARS = "*/job.json"

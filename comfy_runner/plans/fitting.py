@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
-from comfy_runner.runs.drafts import Draft
-from comfy_runner.runs.plan import fit
+from comfy_runner.plans.drafts import Draft
+from comfy_runner.plans.planned import fit
 from comfy_runner.workflow.object_info import ObjectInfo
 
 _MOST_PROBLEMS = 50

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from comfy_runner.comfyui.about import CacheMode
 from comfy_runner.errors import Note
-from comfy_runner.runs.arrange import Arrangement
-from comfy_runner.runs.decodes import DecodeMemory
-from comfy_runner.runs.drafts import Draft, Plan
-from comfy_runner.runs.duplicates import Duplicates, duplicates
-from comfy_runner.runs.estimate import Estimate
-from comfy_runner.runs.passes import Catalogue, Passes, passes, passes_of_parcels
-from comfy_runner.runs.survey import Survey
+from comfy_runner.plans.arrange import Arrangement
+from comfy_runner.plans.decodes import DecodeMemory
+from comfy_runner.plans.drafts import Draft, Plan
+from comfy_runner.plans.duplicates import Duplicates, duplicates
+from comfy_runner.plans.estimate import Estimate
+from comfy_runner.plans.passes import Catalogue, Passes, passes, passes_of_parcels
+from comfy_runner.plans.survey import Survey
 from comfy_runner.workflow.shape import Shape
 from comfy_runner.workflow.sigmas import SecondPass, second_passes
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from comfy_runner.runs.drafts import Draft, Plan
-from comfy_runner.runs.ledger import Ledger
-from comfy_runner.runs.order import groups, order, split
-from comfy_runner.runs.survey import Survey
+from comfy_runner.folder.ledger import Ledger
+from comfy_runner.plans.drafts import Draft, Plan
+from comfy_runner.plans.order import groups, order, split
+from comfy_runner.plans.survey import Survey
 
 MOST_IN_A_GRAPH = 16
 """Jobs that are posted as one graph at most: each keeps a decoded picture in the server's memory until all have ended."""

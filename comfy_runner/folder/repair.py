@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.folder import folder_errors
-from comfy_runner.runs.ledger import FILE, open_ledger
-from comfy_runner.runs.lock import LOCK, FolderLock
-from comfy_runner.runs.rebuild import Rebuilt, lacks_ledger, rebuild
+from comfy_runner.folder.folder import folder_errors
+from comfy_runner.folder.ledger import FILE, open_ledger
+from comfy_runner.folder.lock import LOCK, FolderLock
+from comfy_runner.folder.rebuild import Rebuilt, lacks_ledger, rebuild
 from comfy_runner.textfile import shown
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.runs.arrange import Arrangement, arrange
-from comfy_runner.runs.decodes import largest_decode
-from comfy_runner.runs.drafts import Plan
-from comfy_runner.runs.estimate import Estimate, WithoutLoads, earlier_speeds, fitting_speed
-from comfy_runner.runs.fitting import fit_all
-from comfy_runner.runs.ledger import FILE, Ledger, open_ledger
-from comfy_runner.runs.summary import PlanSummary, needed, summarise
-from comfy_runner.runs.survey import Survey, survey
-from comfy_runner.runs.view import FolderView, folder_errors
+from comfy_runner.folder.ledger import FILE, Ledger, open_ledger
+from comfy_runner.folder.view import FolderView, folder_errors
+from comfy_runner.plans.arrange import Arrangement, arrange
+from comfy_runner.plans.decodes import largest_decode
+from comfy_runner.plans.drafts import Plan
+from comfy_runner.plans.estimate import Estimate, WithoutLoads, earlier_speeds, fitting_speed
+from comfy_runner.plans.fitting import fit_all
+from comfy_runner.plans.summary import PlanSummary, needed, summarise
+from comfy_runner.plans.survey import Survey, survey
 from comfy_runner.workflow.memory import vram_total
 from comfy_runner.workflow.object_info import ObjectInfo
 

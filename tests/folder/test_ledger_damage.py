@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.ledger import FILE, FileRow, Ledger, PlanRow, open_ledger
-from comfy_runner.runs.states import Event
+from comfy_runner.folder.ledger import FILE, FileRow, Ledger, PlanRow, open_ledger
+from comfy_runner.folder.states import Event
 
 _NEIGHBOURS = {"job-0/original.png": b"a picture", "job-0/job.json": b"{}", "run.json": b"{}"}
 _FLIPS = 100

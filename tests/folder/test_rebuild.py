@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.ledger import FILE, PlanRow, open_ledger
-from comfy_runner.runs.rebuild import lacks_ledger, open_or_rebuild, rebuild
-from comfy_runner.runs.states import Event
+from comfy_runner.folder.ledger import FILE, PlanRow, open_ledger
+from comfy_runner.folder.rebuild import lacks_ledger, open_or_rebuild, rebuild
+from comfy_runner.folder.states import Event
 
 _HASH = "0123456789abcdef" * 4
 _OLD = b"not a database, but somebody may want it back"

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.runs.folder import folder_errors
-from comfy_runner.runs.ledger import FILE, open_ledger
-from comfy_runner.runs.lock import Holder, holder
-from comfy_runner.runs.rebuild import lacks_ledger
-from comfy_runner.runs.rows import FileRow, JobRow, OpenSubmission
-from comfy_runner.runs.states import State
+from comfy_runner.folder.folder import folder_errors
+from comfy_runner.folder.ledger import FILE, open_ledger
+from comfy_runner.folder.lock import Holder, holder
+from comfy_runner.folder.rebuild import lacks_ledger
+from comfy_runner.folder.rows import FileRow, JobRow, OpenSubmission
+from comfy_runner.folder.states import State
 from comfy_runner.textfile import shown
 
 _DEEPEST = 3

@@ -16,11 +16,11 @@ import pytest
 
 from comfy_runner import __version__
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.lock import HOLDER, LOCK, FolderLock, Holder, holder
+from comfy_runner.folder.lock import HOLDER, LOCK, FolderLock, Holder, holder
 
 _HOLD = """
 import pathlib, sys
-from comfy_runner.runs.lock import FolderLock
+from comfy_runner.folder.lock import FolderLock
 lock = FolderLock(pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

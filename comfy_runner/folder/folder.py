@@ -14,13 +14,12 @@ from pathlib import Path
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.files import leftovers, write_atomically
+from comfy_runner.folder.lock import FolderLock
+from comfy_runner.folder.rebuild import open_or_rebuild
+from comfy_runner.folder.rows import FileRow
+from comfy_runner.folder.sidecar import FORMAT, FileRecord, Sidecar
+from comfy_runner.folder.view import SUPERSEDED, FolderView, folder_errors
 from comfy_runner.recipe.jobs import draw_seed
-from comfy_runner.runs.lock import FolderLock
-from comfy_runner.runs.plan import SUPERSEDED
-from comfy_runner.runs.rebuild import open_or_rebuild
-from comfy_runner.runs.rows import FileRow
-from comfy_runner.runs.sidecar import FORMAT, FileRecord, Sidecar
-from comfy_runner.runs.view import FolderView, folder_errors
 from comfy_runner.textfile import shown
 
 __all__ = ["RunFolder", "folder_errors"]

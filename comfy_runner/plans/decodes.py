@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from comfy_runner.errors import Note
-from comfy_runner.runs.drafts import Draft
+from comfy_runner.plans.drafts import Draft
 from comfy_runner.workflow.memory import decode_bytes, memory_notes
 from comfy_runner.workflow.pixels import Size
 

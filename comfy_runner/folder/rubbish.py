@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from comfy_runner.errors import ComfyRunnerError, Problem, RunFolderError
-from comfy_runner.runs.folder import RunFolder
-from comfy_runner.runs.ledger import FILE
-from comfy_runner.runs.lock import HOLDER, LOCK
-from comfy_runner.runs.plan import SUPERSEDED
-from comfy_runner.runs.rows import End, JobRow
-from comfy_runner.runs.sidecar import Sidecar, read_sidecar
-from comfy_runner.runs.states import ENDED, Event
+from comfy_runner.folder.folder import RunFolder
+from comfy_runner.folder.ledger import FILE
+from comfy_runner.folder.lock import HOLDER, LOCK
+from comfy_runner.folder.rows import End, JobRow
+from comfy_runner.folder.sidecar import Sidecar, read_sidecar
+from comfy_runner.folder.states import ENDED, Event
+from comfy_runner.folder.view import SUPERSEDED
 from comfy_runner.textfile import shown
 
 Kind = Literal["superseded", "leftovers", "removed", "damaged"]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.runs.order import groups, order, split
-from comfy_runner.runs.passes import Passes, passes
-from tests.runs.catalogue import Steps, picked
+from comfy_runner.plans.order import groups, order, split
+from comfy_runner.plans.passes import Passes, passes
+from tests.plans.catalogue import Steps, picked
 
 AXES = {"checkpoint": "ab", "seed": range(4), "denoise": range(9)}
 # What the order may cost more than the best there is, where results are shared in more than one way.

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comfy_runner.runs.drafts import Draft
-from comfy_runner.runs.ledger import Ledger
-from comfy_runner.runs.rows import FileRow, Known, PlanRow
-from comfy_runner.runs.sidecar import FileRecord, Sidecar, repeatable
-from comfy_runner.runs.view import FolderView
+from comfy_runner.folder.ledger import Ledger
+from comfy_runner.folder.rows import FileRow, Known, PlanRow
+from comfy_runner.folder.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.folder.view import FolderView
+from comfy_runner.plans.drafts import Draft
 
 _MOST_CHANGES = 3
 _LONGEST_VALUE = 40

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.runs.states import ENDED, STATES, Event, IllegalTransition, State, after
+from comfy_runner.folder.states import ENDED, STATES, Event, IllegalTransition, State, after
 
 _BEFORE: tuple[State | None, ...] = (None, *STATES)
 

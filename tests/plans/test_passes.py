@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.runs.passes import Passes, passes, passes_of_parcels
-from tests.runs.catalogue import Steps
+from comfy_runner.plans.passes import Passes, passes, passes_of_parcels
+from tests.plans.catalogue import Steps
 
 # 2 checkpoints, 4 seeds, 9 denoise values; the counts are those that a real server showed.
 CHECKPOINT, SEED, DENOISE = ("checkpoint", "ab"), ("seed", range(4)), ("denoise", range(9))

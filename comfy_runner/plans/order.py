@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from comfy_runner.runs.passes import Catalogue, passes
+from comfy_runner.plans.passes import Catalogue, passes
 
 _ABSENT = -1
 _MOST_SETS = 1024

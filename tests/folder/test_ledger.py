@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.runs.ledger import FILE, End, FileRow, Known, Ledger, OpenSubmission, PlanRow, Speed, open_ledger
-from comfy_runner.runs.states import Event, IllegalTransition
+from comfy_runner.folder.ledger import FILE, End, FileRow, Known, Ledger, OpenSubmission, PlanRow, Speed, open_ledger
+from comfy_runner.folder.states import Event, IllegalTransition
 
 _URL = "http://gpu:8188"
 _ENDS = [Event.DONE, Event.PARTIAL, Event.FAILED, Event.CANCELLED]
@@ -540,7 +540,7 @@ def test_a_ledger_opened_in_one_thread_is_used_in_another(ledger: Ledger) -> Non
 
 _READ = """
 import json, pathlib, sys
-from comfy_runner.runs.ledger import open_ledger
+from comfy_runner.folder.ledger import open_ledger
 with open_ledger(pathlib.Path(sys.argv[1]), readonly=True) as ledger:
     print("open", flush=True)
     done = -1
@@ -573,8 +573,8 @@ def test_a_reader_in_another_process_follows_while_the_ledger_is_written(ledger:
 
 _WRITE = """
 import pathlib, sys
-from comfy_runner.runs.ledger import PlanRow, open_ledger
-from comfy_runner.runs.states import Event
+from comfy_runner.folder.ledger import PlanRow, open_ledger
+from comfy_runner.folder.states import Event
 values = dict(recipe="lake", content_hash="c", pixel_hash="p", shares="", assignments={})
 with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
     first = len(ledger.known())
@@ -628,7 +628,7 @@ def test_a_reader_makes_no_ledger(tmp_path: Path) -> None:
 
 _READ_AS_NOBODY = """
 import os, pathlib, sys
-from comfy_runner.runs.ledger import open_ledger
+from comfy_runner.folder.ledger import open_ledger
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import Note, Problem, RecipeError
+from comfy_runner.folder.view import SUPERSEDED
 from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.schema import Recipe
@@ -28,7 +29,6 @@ from comfy_runner.workflow.signature import literals_of
 from comfy_runner.workflow.template import SUFFIX, Template, find_template
 
 _NEEDED_IF_USED = ("checkpoint", "prompt")
-SUPERSEDED = "superseded"
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 

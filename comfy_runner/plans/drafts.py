@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
-from comfy_runner.recipe.jobs import Job
-from comfy_runner.recipe.names import slug
-from comfy_runner.recipe.variants import Variant
-from comfy_runner.retry import Retry
-from comfy_runner.runs.plan import (
+from comfy_runner.plans.planned import (
     PlannedJob,
     checked_params,
     decoded,
@@ -24,6 +20,10 @@ from comfy_runner.runs.plan import (
     planned_job,
     template_folders,
 )
+from comfy_runner.recipe.jobs import Job
+from comfy_runner.recipe.names import slug
+from comfy_runner.recipe.variants import Variant
+from comfy_runner.retry import Retry
 from comfy_runner.workflow.shape import Filled, Renderer
 from comfy_runner.workflow.steps import Steps
 from comfy_runner.workflow.template import Template

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.folder.rows import FileRow
+from comfy_runner.folder.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar, refuse_newer, sha256_of
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.runs.rows import FileRow
-from comfy_runner.runs.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar, refuse_newer, sha256_of
 from comfy_runner.textfile import shown
+
+SUPERSEDED = "superseded"
+"""The folder, in a run folder, of pictures that were replaced."""
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from comfy_runner.runs.drafts import Draft
+from comfy_runner.plans.drafts import Draft
 from comfy_runner.workflow.sigmas import schedule_steps
 
 _MOST_VALUES = 5

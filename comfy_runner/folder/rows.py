@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from comfy_runner.runs.database import Damaged
-from comfy_runner.runs.states import STATES, Event, State
+from comfy_runner.folder.database import Damaged
+from comfy_runner.folder.states import STATES, Event, State
 
 _JOB_ID = re.compile(r"(?!\.{1,2}$)[^/\\:\0]+")
 _STATES: Mapping[object, State] = {state: state for state in STATES}

@@ -17,8 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from comfy_runner.runs.ledger import FILE, End, FileRow, Ledger, OpenSubmission, PlanRow
-from comfy_runner.runs.states import ENDED, STATES, Event, IllegalTransition, State, after
+from comfy_runner.folder.ledger import FILE, End, FileRow, Ledger, OpenSubmission, PlanRow
+from comfy_runner.folder.states import ENDED, STATES, Event, IllegalTransition, State, after
 
 _RECIPES = ("lake", "hill")
 _JOBS = tuple(f"{recipe}-{number}" for recipe in _RECIPES for number in range(3))

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from comfy_runner.runs.database import Damaged, Database
-from comfy_runner.runs.rows import (
+from comfy_runner.folder.database import Damaged, Database
+from comfy_runner.folder.rows import (
     End,
     FileRow,
     JobRow,
@@ -31,7 +31,7 @@ from comfy_runner.runs.rows import (
     storable,
     to_json,
 )
-from comfy_runner.runs.states import ENDED, STATES, Event, State, after
+from comfy_runner.folder.states import ENDED, STATES, Event, State, after
 
 __all__ = ["FILE", "End", "FileRow", "JobRow", "Known", "Ledger", "OpenSubmission", "PlanRow", "Speed", "open_ledger"]
 
