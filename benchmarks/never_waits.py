@@ -22,12 +22,12 @@ from comfy_runner.api import connect
 from comfy_runner.config import load_config
 
 _JOBS = 40
-_ROUNDS = 5
+_ROUNDS = 3
 _RECIPE: Mapping[str, Any] = {
     "name": "wait",
     "checkpoint": "tiny-random-sd15.safetensors",
     "prompt": "a lake",
-    "size": {"width": 128, "height": 72},
+    "size": {"width": 64, "height": 64},
     "sampler": {"steps": 8},
 }
 _seeds = itertools.count(int(time.time()) % 1_000_000 * 1000, _JOBS)

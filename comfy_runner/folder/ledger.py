@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +30,7 @@ from comfy_runner.folder.rows import (
     storable,
     to_json,
 )
+from comfy_runner.folder.stamp import now
 from comfy_runner.folder.states import ENDED, STATES, Event, State, after
 
 __all__ = ["FILE", "End", "FileRow", "JobRow", "Known", "Ledger", "OpenSubmission", "PlanRow", "Speed", "open_ledger"]
@@ -262,7 +262,7 @@ class Ledger(Database):
                 raise ValueError("no job to submit")
             if connection.execute("SELECT 1 FROM submissions WHERE prompt_id = ?", (prompt_id,)).fetchone():
                 raise ValueError(f"the prompt id was used before (got {prompt_id})")
-            number = connection.execute(query, (prompt_id, server, _now(), storable(parcel))).lastrowid
+            number = connection.execute(query, (prompt_id, server, now(), storable(parcel))).lastrowid
             for job_id in job_ids:
                 job, state, _ = _standing(connection, job_id)
                 connection.execute(taken, (after(state, Event.SUBMITTED), number, job))
@@ -359,7 +359,7 @@ def _settle(connection: sqlite3.Connection, end: End) -> None:
         query = """
             UPDATE jobs SET state = ?, submission = ?, reason = '', error = ?, seconds = ?, work = ?, finished = ? WHERE id = ?
         """
-        told = (storable(end.error), end.seconds, end.work, end.finished or _now())
+        told = (storable(end.error), end.seconds, end.work, end.finished or now())
         connection.execute(query, (state, submission, *told, job))
     if end.files is not None:
         rows = ((job, row.role, row.number, row.path, row.size_bytes, row.mtime_ns, row.sha256) for row in end.files)
@@ -393,7 +393,3 @@ def _submission(connection: sqlite3.Connection, prompt_id: str) -> int:
 
 def _places(values: Collection[object]) -> str:
     return ",".join("?" * len(values))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

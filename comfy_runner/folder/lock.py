@@ -11,7 +11,7 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import filelock
@@ -19,6 +19,7 @@ import filelock
 from comfy_runner import __version__
 from comfy_runner.errors import RunFolderError
 from comfy_runner.files import write_atomically
+from comfy_runner.folder.stamp import now
 from comfy_runner.textfile import shown
 
 LOCK = ".lock"
@@ -79,7 +80,7 @@ class FolderLock:
             what = f"is used by another comfy-runner{': ' if who else ''}{who}"
             hint = f"wait for it, end it with `comfy-runner cancel {shown(path)}`, or choose another folder with --out"
             raise RunFolderError(what, where=shown(path), hint=hint) from error
-        me = Holder(os.getpid(), platform.node(), datetime.now(UTC).isoformat(timespec="seconds"), __version__)
+        me = Holder(os.getpid(), platform.node(), now(), __version__)
         with contextlib.suppress(OSError):
             write_atomically(path / HOLDER, (json.dumps(asdict(me)) + "\n").encode())
 

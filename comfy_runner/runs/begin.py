@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.errors import Note
 from comfy_runner.folder.folder import RunFolder
-from comfy_runner.folder.rows import End
+from comfy_runner.folder.rows import End, OpenSubmission
 from comfy_runner.folder.states import Event
 from comfy_runner.plans.arrange import arrange
 from comfy_runner.plans.drafts import Plan
@@ -65,10 +65,22 @@ def begin(
     if http is not None and about is not None and info is not None:
         preparer = Preparer(folder, info, allow_partial=policy.allow_partial, force=force)
         # Only now: jobs that have changed do not wait for their submissions any more.
-        work = Work(arrangement.groups, arrangement.shared, arrangement.awaited, folder.ledger.open_submissions())
+        waiting = folder.ledger.open_submissions()
+        notes |= dict.fromkeys(_elsewhere(waiting, http.address.url))
+        work = Work(arrangement.groups, arrangement.shared, arrangement.awaited, waiting)
         coordinator = partial(Coordinator, folder, work, preparer=preparer, http=http, about=about, policy=policy)
     for job_id in jobs:
         if job_id in surveyed.again:
             notes[Note(f"is rendered again: {surveyed.again[job_id]}", job_id, "changed")] = None
     url = about.url if about and todo else ""
     return Run(folder, RunStarted(folder.path, url, jobs, len(jobs) - len(todo), tuple(notes)), coordinator)
+
+
+def _elsewhere(waiting: Sequence[OpenSubmission], url: str) -> Iterator[Note]:
+    """Yield what the user should know of submissions to servers that are not asked."""
+    for server in sorted({submission.server for submission in waiting} - {url}):
+        count = sum(len(submission.job_ids) for submission in waiting if submission.server == server)
+        what = (
+            f"{count} jobs were submitted to {server}, which is not asked now; what {url} has no pictures of is posted there again"
+        )
+        yield Note(what, "ledger")

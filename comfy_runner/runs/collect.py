@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from comfy_runner import __version__
@@ -23,6 +22,7 @@ from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, U
 from comfy_runner.files import open_beside
 from comfy_runner.folder.folder import RunFolder, folder_errors
 from comfy_runner.folder.sidecar import FileRecord, Sidecar
+from comfy_runner.folder.stamp import now
 from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
 from comfy_runner.workflow.pixels import Size
@@ -231,7 +231,7 @@ def _sidecar(
         prompt_id=finish.prompt_id,
         cached_nodes=finish.verdict.cached,
         seconds=finish.verdict.seconds,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=now(),
         comfy_runner=__version__,
         notes=piece.notes,
         recipe_name=piece.recipe_name,

@@ -6,12 +6,12 @@ Not here: why they ended so (`coordinate`).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.sidecar import FileRecord
+from comfy_runner.folder.stamp import now
 from comfy_runner.folder.states import Event as Change
 from comfy_runner.runs.events import Event, JobFinished, JobResult, State
 from comfy_runner.runs.work import Done
@@ -76,7 +76,7 @@ class Outcomes:
             error=str(error or ""),
             seconds=seconds,
             work=done.work if done else None,
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=now(),
         )
         cached = done.verdict.cached if done and done.verdict else ()
         state = _STATES[change]

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from comfy_runner import __version__
@@ -14,6 +13,7 @@ from comfy_runner.errors import RunFolderError
 from comfy_runner.files import open_beside
 from comfy_runner.folder.folder import RunFolder, folder_errors
 from comfy_runner.folder.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.folder.stamp import now
 from comfy_runner.plans.drafts import Draft
 
 
@@ -69,7 +69,7 @@ def share(
             prompt_id=leader.prompt_id,
             cached_nodes=(),
             seconds=None,
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=now(),
             comfy_runner=__version__,
             notes=tuple(str(note) for note in planned.notes),
             recipe_name=draft.recipe_name,

@@ -93,20 +93,20 @@ def test_costs_are_sampler_steps_at_1024x576() -> None:
 
 
 @pytest.mark.parametrize(
-    ("class_type", "cost"),
+    ("class_type", "kind", "cost"),
     [
-        ("UNETLoader", 40.0),
-        ("unCLIPCheckpointLoader", 40.0),
-        ("VAELoader", 4.0),
-        ("LoraLoaderModelOnly", 4.0),
-        ("ControlNetLoader", 4.0),
+        ("UNETLoader", "load", 40.0),
+        ("unCLIPCheckpointLoader", "load", 40.0),
+        ("VAELoader", "other", 4.0),
+        ("LoraLoaderModelOnly", "other", 4.0),
+        ("ControlNetLoader", "other", 4.0),
     ],
 )
-def test_a_load_costs_by_what_is_loaded(class_type: str, cost: float) -> None:
+def test_a_load_costs_by_what_is_loaded(class_type: str, kind: str, cost: float) -> None:
     steps = Steps()
     (step,) = steps.of(of_graph(load=node(class_type, name="x"), save=node("X", filename_prefix="", of=["load", 0])))
 
-    assert (steps.kind(step), steps.cost(step)) == ("load", cost)
+    assert (steps.kind(step), steps.cost(step)) == (kind, cost)
 
 
 def test_a_sampler_that_gets_its_sigmas_from_a_scheduler_makes_that_schedulers_steps() -> None:
