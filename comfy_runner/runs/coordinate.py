@@ -30,33 +30,31 @@ from comfy_runner.comfyui.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.comfyui.verdict import Outcome
 from comfy_runner.errors import (
     ComfyRunnerError,
-    InputError,
     Interrupted,
     JobLost,
-    RunFolderError,
     ServerError,
-    Unreachable,
 )
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import OpenSubmission
 from comfy_runner.folder.states import Event as Change
 from comfy_runner.plans.drafts import Draft
 from comfy_runner.retry import Retry
+from comfy_runner.runs import ending
 from comfy_runner.runs.collecting import Collectors
-from comfy_runner.runs.events import Event, JobProgressed, JobResult, JobRetried, JobSubmitted, JobWaiting, State
+from comfy_runner.runs.events import Event, JobResult, JobRetried, State
 from comfy_runner.runs.followers import Followers
 from comfy_runner.runs.inherited import Inherited
 from comfy_runner.runs.messages import CutShort, refusal
 from comfy_runner.runs.outcomes import Files, Outcomes
 from comfy_runner.runs.parcel import Attempt, Parcel
 from comfy_runner.runs.policy import Policy
-from comfy_runner.runs.prepare import Prepared, Preparer
+from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.progress import JobProgress
 from comfy_runner.runs.requests import wants_cancel
 from comfy_runner.runs.retrying import mishap, next_attempt
+from comfy_runner.runs.telling import Telling
 from comfy_runner.runs.work import Again, Cancel, Crashed, Done, Flight, Shared, Work
 from comfy_runner.workflow.pixels import node_work
 
@@ -99,6 +97,7 @@ class Coordinator:
         self._backlog: deque[Sequence[Draft]] = deque(work.groups)
         self._attempts: dict[str, tuple[Attempt, ...]] = {}
         self._flights: dict[str, Flight] = {}
+        self._telling = Telling(self._flights, self._drafts, emit)
         self._active: set[str] = set()
         self._inherited = Inherited(folder)
         self._followers = Followers(work.shared)
@@ -179,7 +178,9 @@ class Coordinator:
     def _submit(self, group: Sequence[Draft]) -> None:
         key = str(uuid.uuid4())
         free = [draft for draft in group if not self._inherited.holds(draft.job_id)]
-        ready = [found for draft in free if (found := self._prepared(draft, key)) is not None]
+        ready, settled = self._preparer.pack(free, key, self._attempts)
+        for end in settled:
+            self._end(end.job_id, end.change, end.error, files=end.files)
         if not ready:
             return
         parcel = Parcel.of(key, [found.piece for found in ready])
@@ -192,18 +193,6 @@ class Coordinator:
         pnginfo = {"comfy_runner": {"version": __version__, **parcel.about}}
         api = parcel.workflow.to_api()
         self._lane.submit(Submission(key, key, api, pnginfo, allow_partial=self._policy.allow_partial))
-
-    def _prepared(self, draft: Draft, prompt_id: str) -> Prepared | None:
-        try:
-            found = self._preparer.prepare(draft, prompt_id=prompt_id, attempts=self._attempts.get(draft.job_id, ()))
-        except InputError as error:
-            self._end(draft.job_id, Change.FAILED, error, files={})
-            return None
-        if not found.piece.workflow.nodes:
-            # Either all is there, or the server cannot make what is missing.
-            self._end(draft.job_id, Change.PARTIAL if found.left_out else Change.DONE, found.left_out, files=found.standing)
-            return None
-        return found
 
     def _begin(
         self,
@@ -224,15 +213,8 @@ class Coordinator:
         match message:
             case Submitted(key, prompt_id):
                 self._submitted(key, prompt_id)
-            case Waiting(key, ahead):
-                for job_id in self._flights[key].waits_for & self._drafts.keys():
-                    self._emit(JobWaiting(job_id, ahead))
-            case CachedNodes(key, nodes):
-                self._flights[key].progress.cached(nodes)
-            case NodeProgress(key, node, step, steps):
-                self._progressed(key, node, step, steps)
-            case TakenInPart(key, complaints):
-                self._flights[key].complaints = complaints
+            case Waiting() | CachedNodes() | NodeProgress() | TakenInPart():
+                self._telling.news(message)
             case Finished(key, verdict):
                 self._collectors.collect(self._landed(key), verdict, stopped=self._stopped)
             case Refused(key, complaints):
@@ -276,17 +258,7 @@ class Coordinator:
             self._ledger.accepted(key, prompt_id)
         if key in self._inherited.sought and (self._inherited.is_unwanted(key) or isinstance(self._stopped, Interrupted)):
             self._lane.cancel([key])
-        for job_id in flight.waits_for & self._drafts.keys():
-            self._emit(JobSubmitted(job_id, prompt_id))
-
-    def _progressed(self, key: str, node_id: str, step: int, steps: int) -> None:
-        flight = self._flights[key]
-        flight.progress.at(node_id, step, steps)
-        # A node that several jobs share is told of once.
-        job_id = flight.parcel.job_of(node_id)
-        if job_id in self._drafts:
-            title = flight.parcel.workflow.nodes[node_id].title
-            self._emit(JobProgressed(job_id, title, step, steps, flight.progress.fraction))
+        self._telling.submitted(key)
 
     def _landed(self, key: str) -> Flight:
         """The server has nothing more to do for a parcel; its jobs will each be reported by the collectors."""
@@ -365,34 +337,23 @@ class Coordinator:
         if self._is_released(done.job_id, done.key):
             return
         draft = self._drafts.get(done.job_id)
-        errors = [error for error in (done.error, *done.collected.errors) if error is not None]
-        away = next((error for error in errors if isinstance(error, Unreachable)), None)
+        away = ending.outage(done)
         if away is not None:
             # The pictures are there; the next process asks for them.
             self._stopped = self._stopped or away
             self._tell_of_outage(done.job_id, away, done.collected.files)
             return
         # What could not be kept must not be rendered.
-        self._stopped = self._stopped or next((error for error in errors if isinstance(error, RunFolderError)), None)
+        self._stopped = self._stopped or ending.unwritable(done)
         if self._stopped is None and isinstance(done.error, CutShort):
             self._ledger.settle(done.job_id, Change.LOST, prompt_id=done.key)
             self._put_back(done.job_id)
-            return
-        if self._stopped is None and draft is not None and self._tries_again(draft, done, errors):
-            return
-        files, error = done.collected.files, next(iter(errors), None)
-        if error is None:
-            change = Change.DONE
-        elif isinstance(error, JobLost) and not files:
-            change = Change.LOST
-        elif done.verdict is not None and done.verdict.outcome is Outcome.INTERRUPTED:
-            change = Change.CANCELLED
-        else:
-            change = Change.FAILED
-        self._end(done.job_id, change, error, key=done.key, files=files, done=done)
+        elif self._stopped is not None or draft is None or not self._tries_again(draft, done):
+            error = next(iter(ending.errors_of(done)), None)
+            self._end(done.job_id, ending.change(done), error, key=done.key, files=done.collected.files, done=done)
 
-    def _tries_again(self, draft: Draft, done: Done, errors: Sequence[ComfyRunnerError]) -> bool:
-        tried = self._attempts.get(draft.job_id, ())
+    def _tries_again(self, draft: Draft, done: Done) -> bool:
+        errors, tried = ending.errors_of(done), self._attempts.get(draft.job_id, ())
         retry = Retry.merged(draft.retry, self._policy.retry)
         what = str(errors[0]) if errors else ""
         attempt = next_attempt(retry, tried, reason=mishap(done.verdict, errors), what=what)

@@ -5,12 +5,13 @@ Not here: when it is posted, and what becomes of it (`coordinate`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from comfy_runner.errors import JobFailed
+from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.sidecar import FileRecord, repeatable
+from comfy_runner.folder.states import Event
 from comfy_runner.plans.drafts import Draft
 from comfy_runner.plans.planned import PlannedJob, fit
 from comfy_runner.recipe.names import slug
@@ -38,6 +39,23 @@ class Prepared:
     left_out: JobFailed | None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A job that need not be posted: all is there, or the server takes nothing of it, or cannot make what is missing.
+
+    Attributes:
+        job_id: The job.
+        change: How it ends.
+        error: Why it is not done; None where it is.
+        files: What it has, by output role.
+    """
+
+    job_id: str
+    change: Event
+    error: ComfyRunnerError | None
+    files: Mapping[str, tuple[FileRecord, ...]]
+
+
 class Preparer:
     """Prepares jobs for one server.
 
@@ -51,6 +69,31 @@ class Preparer:
     def __init__(self, folder: RunFolder, info: ObjectInfo, *, allow_partial: bool = False, force: bool = False) -> None:
         self._folder, self._info = folder, info
         self._allow_partial, self._force = allow_partial, force
+
+    def pack(
+        self, drafts: Iterable[Draft], prompt_id: str, attempts: Mapping[str, Sequence[Attempt]]
+    ) -> tuple[list[Prepared], list[Settled]]:
+        """Return what is to be posted of jobs that go as one graph, and those that need not be posted.
+
+        Args:
+            drafts: The jobs.
+            prompt_id: Their submission.
+            attempts: What was tried before, by job.
+        """
+        ready: list[Prepared] = []
+        settled: list[Settled] = []
+        for draft in drafts:
+            try:
+                found = self.prepare(draft, prompt_id=prompt_id, attempts=attempts.get(draft.job_id, ()))
+            except InputError as error:
+                settled.append(Settled(draft.job_id, Event.FAILED, error, {}))
+                continue
+            if found.piece.workflow.nodes:
+                ready.append(found)
+            else:
+                change = Event.PARTIAL if found.left_out else Event.DONE
+                settled.append(Settled(draft.job_id, change, found.left_out, found.standing))
+        return ready, settled
 
     def prepare(self, draft: Draft, *, prompt_id: str, attempts: Sequence[Attempt] = ()) -> Prepared:
         """Return what is to be posted of a job.
