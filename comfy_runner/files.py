@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +32,23 @@ def leftovers(path: Path) -> Iterator[Path]:
     yield from (found for found in path.parent.iterdir() if ours.fullmatch(found.name))
 
 
+def sync_folder(path: Path) -> None:
+    """Make sure that what was renamed in a folder is so after a power cut, too; on Windows that is the system's business.
+
+    Raises:
+        OSError: The folder is gone.
+    """
+    if sys.platform == "win32":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        # Some network file systems cannot do this.
+        with contextlib.suppress(OSError):
+            os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a crash at any instant, sees the old content or the new, never a part.
 
@@ -44,6 +63,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -3,7 +3,7 @@
 A part of recipes and of the config file alike, so it belongs to neither. Errors of a graph are never tried again and have
 no remedy here.
 
-Not here: who tries again, and when a reason counts as one of these (the run room).
+Not here: who tries again, and when a reason counts as one of these (`runs`).
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ class _LiveView:
         )
         self._bars: dict[str, TaskID] = {}
         self._whole: TaskID | None = None
+        self._finished = self._jobs = 0
 
     def __enter__(self) -> _LiveView:
         self._progress.start()
@@ -93,9 +94,11 @@ class _LiveView:
             case RunStarted():
                 self._print(*(worded(note) for note in event.notes), clean(_opening(event)))
                 if len(event.jobs) > 1:
-                    self._whole = self._progress.add_task("all jobs", total=len(event.jobs), completed=event.done, doing="")
+                    self._finished, self._jobs = event.done, len(event.jobs)
+                    doing = f"{event.done} of {len(event.jobs)}"
+                    self._whole = self._progress.add_task("all jobs", total=len(event.jobs), completed=event.done, doing=doing)
             case JobSubmitted(job_id, _):
-                self._bars[job_id] = self._progress.add_task(clean(job_id), total=1.0, doing="submitted")
+                self._bars[job_id] = self._progress.add_task(self._short(clean(job_id)), total=1.0, doing="submitted")
             case JobWaiting(job_id, ahead):
                 self._doing(job_id, f"waits behind {ahead}")
             case JobProgressed(job_id, node, step, steps, fraction):
@@ -107,7 +110,14 @@ class _LiveView:
                 self._remove(result.job_id)
                 if self._whole is not None:
                     self._progress.advance(self._whole)
+                    self._finished += 1
+                    self._progress.update(self._whole, doing=f"{self._finished} of {self._jobs}")
                 self._print(clean(_closing(result)))
+
+    def _short(self, job_id: str) -> str:
+        """Return an id that leaves room for the bar; its end tells neighbours apart."""
+        room = max(16, self._progress.console.width * 2 // 5)
+        return job_id if len(job_id) <= room else f"{job_id[: room // 3]}…{job_id[-(room - room // 3 - 1) :]}"
 
     def _remove(self, job_id: str) -> None:
         bar = self._bars.pop(job_id, None)

@@ -28,6 +28,11 @@ class Outage:
         self._http, self._patience = http, patience
         self._hurry = threading.Event()
 
+    @property
+    def hurried(self) -> bool:
+        """Return whether nobody wants to wait any longer."""
+        return self._hurry.is_set()
+
     def hurry(self) -> None:
         """Wait no longer, now and in future."""
         self._hurry.set()

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.files import leftovers, write_atomically
+from comfy_runner.files import leftovers, sync_folder, write_atomically
 from comfy_runner.folder.lock import FolderLock
 from comfy_runner.folder.rebuild import open_or_rebuild
 from comfy_runner.folder.rows import FileRow
@@ -121,6 +121,7 @@ class RunFolder(FolderView):
         with folder_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary.replace(target)
+            sync_folder(target.parent)
 
     def rows(self, files: Mapping[str, tuple[FileRecord, ...]]) -> list[FileRow]:
         """Return what the ledger is to know of files that lie in their places."""

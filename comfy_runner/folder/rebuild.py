@@ -142,7 +142,7 @@ def _row(sidecar: Sidecar, path: Path) -> PlanRow:
     return PlanRow(
         job_id=_encodable(job_id_of(sidecar.job_id)),
         position=None,
-        recipe=sidecar.recipe_name or slug(sidecar.recipe.get("name", "")),
+        recipe=storable(sidecar.recipe_name or slug(sidecar.recipe.get("name", ""))),
         content_hash=sidecar.content_hash,
         pixel_hash="",
         shares=storable(sidecar.shares),

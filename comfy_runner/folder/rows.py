@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from comfy_runner.folder.database import Damaged
+from comfy_runner.folder.paths import is_inside
 from comfy_runner.folder.states import STATES, Event, State
 
-_JOB_ID = re.compile(r"(?!\.{1,2}$)[^/\\:\0]+")
+_JOB_ID = re.compile(r"[^/\\:\0]*[^/\\:\0. ]")  # Windows drops dots and blanks at the end
 _STATES: Mapping[object, State] = {state: state for state in STATES}
 
 # Its `encode` is not made anew for each of 100,000 jobs, as `json.dumps` with options does.
@@ -272,7 +273,7 @@ def job_id_of(value: object) -> str:
 
 def _inside(value: object) -> str:
     path = _text(value)
-    if not path or {"..", "."} & set(path.split("/")) or path.startswith("/") or set(path) & set("\\:\0"):
+    if not is_inside(path):
         raise Damaged("not a path in the run folder")
     return path
 

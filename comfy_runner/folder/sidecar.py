@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.folder.paths import is_inside
 from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.names import slug
 from comfy_runner.shipped import shipped
@@ -22,11 +23,12 @@ from comfy_runner.textfile import shown
 FORMAT = 2
 """Of the sidecar and of ``run.json``. Version 1 had no sweeps, retries and shared pictures."""
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading a damaged JSON file may raise."""
 
 _LISTS = ("cached_nodes", "notes", "attempts", "posted_with")
-_HASH = re.compile("[0-9a-f]{64}")
+HASH = re.compile("[0-9a-f]{64}")
+"""A content hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,9 @@ def read_sidecar(path: Path) -> Sidecar | None:
         data = json.loads(path.read_bytes())
         refuse_newer(data.pop("format"), shown(path))
         files = {role: tuple(FileRecord(**record) for record in records) for role, records in data.pop("files").items()}
-        if not all(records and all(_is_inside(record.path) for record in records) for records in files.values()):
+        if not all(records and all(is_inside(record.path) for record in records) for records in files.values()):
             raise ValueError("a role has no file, or a path leads out of the run folder")
-        if not _HASH.fullmatch(data["content_hash"]):
+        if not HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")
         data |= {name: tuple(data.get(name, ())) for name in _LISTS}
         return Sidecar(files=files, **data)
@@ -140,10 +142,6 @@ def refuse_newer(number: int, where: str) -> None:
     """
     if number > FORMAT:
         raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=where, hint="upgrade it")
-
-
-def _is_inside(path: str) -> bool:
-    return bool(path) and not path.startswith("/") and not {"..", ""} & set(path.split("/")) and not set(path) & set("\\:\0")
 
 
 def repeatable(job: Job, template: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _REASONS = {
     errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
     errno.EACCES: ("no permission", "choose another folder with --out"),
     errno.EPERM: ("no permission", "choose another folder with --out"),
+    errno.ENOENT: ("is gone: it was moved or deleted while it was used", "run the same command again"),
     errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --out"),
     errno.EEXIST: ("a file is where a folder should be", "choose another folder with --out"),
 }

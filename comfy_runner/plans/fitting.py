@@ -47,13 +47,13 @@ def fit_all(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = 
 
 def _covering(drafts: Sequence[Draft]) -> Iterator[Draft]:
     """Yield jobs until every literal of every shape has been in one of them."""
-    seen: dict[int, list[set[object]]] = {}
+    seen: dict[int, list[set[str]]] = {}
     for draft in drafts:
         literals = draft.filled.literals
         known = seen.setdefault(id(draft.filled.shape), [set() for _ in literals])
-        # True, 1 and 1.0 are equal, and not the same to a server.
-        fresh = [(type(value), value) not in values for values, value in zip(known, literals, strict=True)]
-        if not literals or any(fresh):
-            for values, value in zip(known, literals, strict=True):
-                values.add((type(value), value))
+        # As text, for True, 1 and 1.0 are equal and not the same to a server, and some values have no hash.
+        texts = [repr(value) for value in literals]
+        if not literals or any(text not in texts_seen for texts_seen, text in zip(known, texts, strict=True)):
+            for texts_seen, text in zip(known, texts, strict=True):
+                texts_seen.add(text)
             yield draft

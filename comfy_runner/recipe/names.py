@@ -2,7 +2,7 @@
 
 Pure functions on text. "Everywhere" means Linux, macOS and Windows, also for people who copy a run folder between them.
 
-Not here: which names a recipe gives (`schema`), and the folder that the paths lie in (the run room).
+Not here: which names a recipe gives (`schema`), and the folder that the paths lie in (`folder`).
 """
 
 from __future__ import annotations

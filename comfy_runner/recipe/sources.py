@@ -79,7 +79,7 @@ def _each(sources: Sequence[Source]) -> Iterator[Source]:
         if isinstance(source, str) and glob.has_magic(source) and not is_file(Path(source)):
             found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - that of Path knows no absolute patterns
             if not found:
-                raise UsageError("fits no file", where=got(source), hint="put quotes around it, so that the shell leaves it alone")
+                raise UsageError("fits no file", where=got(source), hint="look at its folder")
             yield from found
         else:
             yield source

@@ -1,6 +1,6 @@
 """A recipe's jobs: one for each point of its sweep, light until they are asked for more.
 
-Not here: what the axes are (`sweep`), and in which order jobs run (the run room).
+Not here: what the axes are (`sweep`), and in which order jobs run (`plans.order`).
 """
 
 from __future__ import annotations

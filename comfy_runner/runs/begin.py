@@ -7,6 +7,7 @@ from functools import partial
 
 from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.comfyui.outage import Outage
 from comfy_runner.errors import Note
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import End, OpenSubmission
@@ -47,7 +48,11 @@ def begin(
     jobs = tuple(draft.job_id for draft in plan.drafts if draft.job_id in chosen)
     todo = [draft for draft in plan.drafts if draft.job_id in chosen and draft.job_id not in surveyed.done]
     folder.require_space(sum(draft.space_needed for draft in todo))
-    http = connect() if todo or folder.ledger.open_submissions() else None
+    waiting = folder.ledger.open_submissions()
+    http = connect() if todo or waiting else None
+    if http is not None and waiting:
+        # It may be just being restarted; what it has of ours is worth waiting for.
+        Outage(http, policy.patience).is_over()
     about = About.of(http) if http else None
     fan_out = about is not None and about.cache == "none"
     arrangement = arrange(plan, chosen, surveyed, ledger=folder.ledger, force=force, fan_out=fan_out)

@@ -29,6 +29,7 @@ from comfy_runner.runs.work import Again, Crashed, Done, Flight, Shared
 from comfy_runner.workflow.pixels import node_work
 
 _THREADS = 4
+_ATTEMPTS = 3
 
 
 class Collectors:
@@ -59,7 +60,7 @@ class Collectors:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=kind is not None)
 
     def hurry(self) -> None:
         """Wait no longer for a server that does not answer; what it has is collected by the next process."""
@@ -134,7 +135,8 @@ class Collectors:
         wanted = {node_id for role, node_id in piece.workflow.outputs.items() if role not in standing}
         files = self._find({node_id: prefix for node_id, prefix in piece.prefixes.items() if node_id in wanted})
         if isinstance(files, ServerError):
-            self._report(replace(done, error=files))
+            # One that answers, and does not tell which files it has, is no help: the job is lost.
+            self._report(replace(done, error=files) if isinstance(files, Unreachable) else done)
             return
         if wanted <= files.keys():
             done = replace(done, error=None)
@@ -142,16 +144,22 @@ class Collectors:
         self._report(self._with_files(done, flight, piece, verdict, recovered=True, lost=lost))
 
     def _share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
+        if self._outage.hurried:
+            self._report(Shared(draft.job_id, leader_id, None, None))
+            return
         files = share(self._folder, draft, leader_id, leader_hash=leader_hash, partial=error is not None)
         self._report(Shared(draft.job_id, leader_id, files, error))
 
     def _find(self, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]] | ServerError:
-        while True:
+        problem: ServerError = Unreachable("does not tell which files it has", where=self._http.address.url)
+        for _attempt in range(_ATTEMPTS):
             try:
                 return find_files(self._http, prefixes)
             except ServerError as error:
+                problem = error
                 if not isinstance(error, Unreachable) or not self._outage.is_over():
-                    return error
+                    break
+        return problem
 
     def _with_files(
         self,

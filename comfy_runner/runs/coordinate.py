@@ -7,6 +7,7 @@ followed by another.
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 import uuid
@@ -100,12 +101,14 @@ class Coordinator:
         self._telling = Telling(self._flights, self._drafts, emit)
         self._active: set[str] = set()
         self._inherited = Inherited(folder)
+        self._passed: set[str] = set()  # jobs whose turn came while they had to wait for what they were
         self._followers = Followers(work.shared)
         self._busy = 0  # what the collectors have been given and not reported yet
         self._recovering = 0  # how much of that are jobs that a server has forgotten
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._collectors = Collectors(folder, http, about, self._policy.patience, self._inbox.put)
         self._stopped: ComfyRunnerError | None = None
+        self._deadline = math.inf  # of an interruption
         self._looked_at = time.monotonic()
 
     def cancel(self) -> None:
@@ -114,7 +117,7 @@ class Coordinator:
 
     def on_server(self) -> list[str]:
         """Return the prompt ids that the server has of us now."""
-        return [self._flights[key].prompt_id for key in list(self._active)]
+        return [flight.prompt_id for key in list(self._active) if (flight := self._flights.get(key)) is not None]
 
     def run(self) -> dict[str, JobResult]:
         """Render all jobs and return the result of each by its id."""
@@ -133,12 +136,12 @@ class Coordinator:
                 self._fill()
                 while self._active or self._busy:
                     # An interruption waits for the server only so long; for the files that are on their way it does.
-                    hurries = isinstance(self._stopped, Interrupted) and not self._busy
+                    if not self._busy and time.monotonic() > self._deadline:
+                        break
                     try:
-                        message = self._inbox.get(timeout=_CANCEL_SECONDS if hurries else _LOOK_SECONDS)
+                        message = self._inbox.get(timeout=_LOOK_SECONDS)
                     except queue.Empty:
-                        if hurries:
-                            break
+                        pass
                     else:
                         self._handle(message)
                     self._look_for_requests()
@@ -178,6 +181,7 @@ class Coordinator:
     def _submit(self, group: Sequence[Draft]) -> None:
         key = str(uuid.uuid4())
         free = [draft for draft in group if not self._inherited.holds(draft.job_id)]
+        self._passed |= {draft.job_id for draft in group} - {draft.job_id for draft in free}
         ready, settled = self._preparer.pack(free, key, self._attempts)
         for end in settled:
             self._end(end.job_id, end.change, end.error, files=end.files)
@@ -240,6 +244,7 @@ class Coordinator:
     def _cancel(self) -> None:
         if not isinstance(self._stopped, Interrupted):
             self._stopped = Interrupted("interrupted", hint="run the same command again to go on")
+            self._deadline = time.monotonic() + _CANCEL_SECONDS
             self._collectors.hurry()
             # What the server does not know may have left its files there: that shows first.
             self._lane.cancel(self._active - self._inherited.sought)
@@ -295,7 +300,7 @@ class Coordinator:
                 # It may well be there, and run: the next process asks for it.
                 self._stopped = self._stopped or error
                 self._tell_of_outage(job_id, error, standing)
-            else:
+            elif not self._is_released(job_id, key):
                 self._end(job_id, Change.FAILED, error, key=key, files=standing)
 
     def _tell_of_outage(self, job_id: str, error: ComfyRunnerError, files: Files) -> None:
@@ -306,10 +311,10 @@ class Coordinator:
         if not self._inherited.releases(job_id, key):
             return False
         leader_id = self._followers.leader_of(job_id)
-        if leader_id is None:
-            self._put_back(job_id)
-        else:
+        if leader_id is not None:
             self._follow(self._drafts[job_id], leader_id)
+        elif job_id in self._passed:
+            self._put_back(job_id)
         return True
 
     def _drop(self, key: str) -> Flight:
@@ -339,12 +344,10 @@ class Coordinator:
         draft = self._drafts.get(done.job_id)
         away = ending.outage(done)
         if away is not None:
-            # The pictures are there; the next process asks for them.
+            # The pictures are there, and the next process asks for them; what cannot be kept must not be rendered.
             self._stopped = self._stopped or away
             self._tell_of_outage(done.job_id, away, done.collected.files)
             return
-        # What could not be kept must not be rendered.
-        self._stopped = self._stopped or ending.unwritable(done)
         if self._stopped is None and isinstance(done.error, CutShort):
             self._ledger.settle(done.job_id, Change.LOST, prompt_id=done.key)
             self._put_back(done.job_id)
@@ -354,9 +357,11 @@ class Coordinator:
 
     def _tries_again(self, draft: Draft, done: Done) -> bool:
         errors, tried = ending.errors_of(done), self._attempts.get(draft.job_id, ())
-        retry = Retry.merged(draft.retry, self._policy.retry)
-        what = str(errors[0]) if errors else ""
-        attempt = next_attempt(retry, tried, reason=mishap(done.verdict, errors), what=what)
+        reason = mishap(done.verdict, errors)
+        if not reason:
+            return False
+        what = str(errors[0])
+        attempt = next_attempt(Retry.merged(draft.retry, self._policy.retry), tried, reason=reason, what=what)
         if attempt is None:
             return False
         self._attempts[draft.job_id] = (*tried, attempt)
@@ -384,8 +389,10 @@ class Coordinator:
             self._ledger.settle(job_id, change, prompt_id=key, error=str(error or ""))
             state: State = "cancelled" if isinstance(self._stopped, Interrupted) else "failed"
             self._outcomes.tell(job_id, state, self._stopped or error, files=files)
-        else:
-            self._outcomes.record(job_id, change, error, files=files, prompt_id=key, done=done)
+            for follower in self._followers.of(job_id):
+                self._outcomes.tell(follower.job_id, state, self._stopped or error, files={})
+            return
+        self._outcomes.record(job_id, change, error, files=files, prompt_id=key, done=done)
         self._share(job_id)
 
     def _share(self, leader_id: str) -> None:
@@ -408,8 +415,10 @@ class Coordinator:
             self._end(follower.job_id, Change.FAILED, result.error, files={})
 
     def _hash_of(self, job_id: str) -> str:
-        draft, row = self._drafts.get(job_id), self._ledger.job(job_id)
-        return draft.content_hash if draft else row.content_hash if row else ""
+        if job_id in self._drafts:
+            return self._drafts[job_id].content_hash
+        row = self._ledger.job(job_id)
+        return row.content_hash if row else ""
 
     def _was_shared(self, shared: Shared) -> None:
         follower = self._drafts[shared.job_id]

@@ -13,14 +13,9 @@ def errors_of(done: Done) -> list[ComfyRunnerError]:
     return [error for error in (done.error, *done.collected.errors) if error is not None]
 
 
-def outage(done: Done) -> Unreachable | None:
-    """Return why its pictures could not be had from a server that may still have them; None where that is not so."""
-    return next((error for error in errors_of(done) if isinstance(error, Unreachable)), None)
-
-
-def unwritable(done: Done) -> RunFolderError | None:
-    """Return why its pictures could not be kept: then no more are to be rendered."""
-    return next((error for error in errors_of(done) if isinstance(error, RunFolderError)), None)
+def outage(done: Done) -> ComfyRunnerError | None:
+    """Return why its pictures could not be had, or kept, although the server may still have them; None where that is not so."""
+    return next((error for error in errors_of(done) if isinstance(error, Unreachable | RunFolderError)), None)
 
 
 def change(done: Done) -> Event:

@@ -5,16 +5,15 @@ Not here: following them, which is done as if they were our own (`coordinate`).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import OpenSubmission
-from comfy_runner.folder.sidecar import FileRecord
+from comfy_runner.folder.sidecar import UNREADABLE, FileRecord
 from comfy_runner.runs.parcel import Parcel, Piece
-
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ComfyRunnerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,32 @@ class Found:
     parcel: Parcel
     standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
     waits_for: frozenset[str]
+
+
+def unpack(folder: RunFolder, submission: OpenSubmission) -> Found | None:
+    """Return what there is to follow of a submission; None where nobody can tell any more what it was.
+
+    What the process that posted it was writing when it ended is cleared away.
+
+    Args:
+        folder: The run folder.
+        submission: As its ledger has it.
+    """
+    try:
+        parcel = Parcel.from_text(submission.prompt_id, submission.parcel)
+    except (*UNREADABLE, sqlite3.Error, ComfyRunnerError):
+        return None
+    if not set(submission.job_ids) <= set(parcel.job_ids):
+        return None
+    for piece in parcel.pieces:
+        folder.drop_leftovers(piece.job_id, piece.outputs.values())
+    standing = {piece.job_id: folder.standing(piece.job_id, piece.content_hash, piece.outputs) for piece in parcel.pieces}
+    return Found(parcel, standing, frozenset(piece.job_id for piece in parcel.pieces if not _is_collected(folder, piece)))
+
+
+def _is_collected(folder: RunFolder, piece: Piece) -> bool:
+    row = folder.ledger.job(piece.job_id)
+    return row is not None and row.state == "done" and row.content_hash == piece.content_hash
 
 
 class Inherited:
@@ -49,27 +74,17 @@ class Inherited:
     def look_at(self, submission: OpenSubmission) -> Found | None:
         """Return what there is to follow of a submission; None where there is nothing, and its jobs are pending again."""
         key = submission.prompt_id
-        try:
-            parcel = Parcel.from_text(key, submission.parcel)
-        except _UNREADABLE:
-            # Nobody can tell any more what it was; its jobs are known.
-            self._ledger.forget(key)
-            return None
-        pieces = parcel.pieces
-        for piece in pieces:
-            self._folder.drop_leftovers(piece.job_id, piece.outputs.values())
-        waits_for = frozenset(piece.job_id for piece in pieces if not self._is_collected(piece))
-        if not waits_for:
+        found = unpack(self._folder, submission)
+        if found is None or not found.waits_for:
             self._ledger.forget(key)
             return None
         # A job that has changed since is not posted anew before what it was is gone from the server, or collected: both would
         # write the same files.
-        self._held |= dict.fromkeys(waits_for.difference(submission.job_ids), key)
+        self._held |= dict.fromkeys(found.waits_for.difference(submission.job_ids), key)
         self.sought.add(key)
         if not submission.job_ids:
             self._outdated.add(key)
-        standing = {piece.job_id: self._folder.standing(piece.job_id, piece.content_hash, piece.outputs) for piece in pieces}
-        return Found(parcel, standing, waits_for)
+        return found
 
     def holds(self, job_id: str) -> bool:
         """Return whether a job has to wait for the end of a submission of what it was."""
@@ -88,7 +103,3 @@ class Inherited:
         """Note that the server has a submission; return whether no job waits for it any more."""
         self.sought.discard(key)
         return key in self._outdated
-
-    def _is_collected(self, piece: Piece) -> bool:
-        row = self._ledger.job(piece.job_id)
-        return row is not None and row.state == "done" and row.content_hash == piece.content_hash

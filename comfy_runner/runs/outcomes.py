@@ -38,11 +38,8 @@ class Outcomes:
     def __init__(self, folder: RunFolder, wanted: Collection[str], emit: Callable[[Event], None]) -> None:
         self._folder, self._wanted, self._emit = folder, wanted, emit
         self.results: dict[str, JobResult] = {}
-
-    @property
-    def all_done(self) -> bool:
-        """Return whether no job has ended otherwise than well so far."""
-        return all(result.state == "done" for result in self.results.values())
+        self.all_done = True
+        """Whether no job has ended otherwise than well so far."""
 
     def record(
         self,
@@ -98,6 +95,7 @@ class Outcomes:
             return
         result = JobResult(job_id, state, self._paths(files), error, seconds=seconds, cached_nodes=cached)
         self.results[job_id] = result
+        self.all_done &= state == "done"
         self._emit(JobFinished(result))
 
     def _paths(self, files: Files) -> dict[str, tuple[Path, ...]]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from comfy_runner.comfyui.verdict import Outcome, Verdict
+from comfy_runner.folder.paths import is_inside
+from comfy_runner.folder.rows import job_id_of
+from comfy_runner.folder.sidecar import HASH
 from comfy_runner.workflow.graph import Workflow, parse_workflow
 from comfy_runner.workflow.merge import merge
 from comfy_runner.workflow.pixels import Size
@@ -98,12 +101,18 @@ class Piece:
         Raises:
             ValueError: It is something else; also KeyError and TypeError.
         """
+        outputs, workflow = dict(data["outputs"]), parse_workflow(data["workflow"])
+        # Whoever can write the ledger names a server, too: what comes from there goes nowhere but into the folder.
+        if not all(map(is_inside, outputs.values())) or not workflow.outputs.keys() <= outputs.keys():
+            raise ValueError("an output goes nowhere, or out of the run folder")
+        if not HASH.fullmatch(data["content_hash"]):
+            raise ValueError("not a hash, which is to name a folder")
         return cls(
-            job_id=data["job_id"],
+            job_id=job_id_of(data["job_id"]),
             content_hash=data["content_hash"],
-            outputs=dict(data["outputs"]),
+            outputs=outputs,
             sizes={role: Size(*size) for role, size in data["sizes"].items()},
-            workflow=parse_workflow(data["workflow"]),
+            workflow=workflow,
             recipe=data["recipe"],
             template=data["template"],
             recipe_name=data["recipe_name"],
@@ -150,10 +159,6 @@ class Parcel:
             return {"job_ids": list(self.job_ids)}
         return {"job_id": self.pieces[0].job_id, "content_hash": self.pieces[0].content_hash}
 
-    def piece_of(self, job_id: str) -> Piece:
-        """Return one of its jobs."""
-        return next(piece for piece in self.pieces if piece.job_id == job_id)
-
     def job_of(self, node_id: str) -> str:
         """Return the first job that a node of the graph belongs to; empty for none."""
         return next((job for job, ids in zip(self.job_ids, self.ids, strict=True) if node_id in ids.values()), "")
@@ -190,6 +195,6 @@ class Parcel:
             ValueError: It is something else; also KeyError and TypeError.
         """
         pieces = [Piece.from_json(piece) for piece in json.loads(text)]
-        if not pieces:
-            raise ValueError("a parcel has a job")
+        if not pieces or len({piece.job_id for piece in pieces}) < len(pieces):
+            raise ValueError("a parcel has a job, and each but once")
         return cls.of(prompt_id, pieces)

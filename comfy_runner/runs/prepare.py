@@ -82,9 +82,10 @@ class Preparer:
         """
         ready: list[Prepared] = []
         settled: list[Settled] = []
-        for draft in drafts:
+        for number, draft in enumerate(drafts, 1):
+            tried = attempts.get(draft.job_id, ())
             try:
-                found = self.prepare(draft, prompt_id=prompt_id, attempts=attempts.get(draft.job_id, ()))
+                found = self.prepare(draft, prompt_id=prompt_id, number=number, attempts=tried)
             except InputError as error:
                 settled.append(Settled(draft.job_id, Event.FAILED, error, {}))
                 continue
@@ -95,12 +96,13 @@ class Preparer:
                 settled.append(Settled(draft.job_id, change, found.left_out, found.standing))
         return ready, settled
 
-    def prepare(self, draft: Draft, *, prompt_id: str, attempts: Sequence[Attempt] = ()) -> Prepared:
+    def prepare(self, draft: Draft, *, prompt_id: str, number: int = 1, attempts: Sequence[Attempt] = ()) -> Prepared:
         """Return what is to be posted of a job.
 
         Args:
             draft: The job.
             prompt_id: Its submission, which is to be in the names of its files on the server.
+            number: Which job of the submission it is.
             attempts: What was tried before.
 
         Raises:
@@ -119,7 +121,8 @@ class Preparer:
             workflow = workflow.keep(workflow.ancestors(wanted))
         # A prefix of its own makes the server save a new file, however much of the rest it has in its cache.
         start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", fitted.job_id[:_PREFIX_LENGTH]))
-        prefixes = {role: f"{start}-{prompt_id[:8]}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
+        mark = prompt_id if number == 1 else f"{prompt_id}-{number}"
+        prefixes = {role: f"{start}-{mark}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
         piece = Piece(
             job_id=fitted.job_id,
             content_hash=fitted.content_hash,

@@ -104,7 +104,10 @@ class Run:
         except BaseException as error:  # it must reach the caller's thread, whatever it is
             self._failure = error
         # First of all, so that who sees the last event can use the folder again.
-        self._lock.close()
+        try:
+            self._lock.close()
+        except BaseException as error:
+            self._failure = self._failure or error
         self._events.put(self._failure or RunFinished(self._results or ()))
 
     def _was_done(self, job_id: str) -> JobResult:

@@ -27,8 +27,8 @@ from comfy_runner.folder.rows import OpenSubmission
 from comfy_runner.folder.states import Event as Change
 from comfy_runner.runs.collecting import Collectors
 from comfy_runner.runs.events import State
+from comfy_runner.runs.inherited import unpack
 from comfy_runner.runs.outcomes import Files, Outcomes
-from comfy_runner.runs.parcel import Parcel, Piece
 from comfy_runner.runs.progress import JobProgress
 from comfy_runner.runs.work import Again, Crashed, Done, Flight, Shared
 
@@ -96,22 +96,12 @@ class TakeBack:
         key = submission.prompt_id
         self._waiting[key] = frozenset(submission.job_ids)
         self._active.add(key)
-        parcel = _parcel(submission)
-        if parcel is None:
+        found = unpack(self._folder, submission)
+        if found is None:
             self._lane.attach(Submission(key, key, {}, server_prompt_id=submission.server_prompt_id))
             return
-        pieces = parcel.pieces
-        for piece in pieces:
-            self._folder.drop_leftovers(piece.job_id, piece.outputs.values())
-        standing = {piece.job_id: self._folder.standing(piece.job_id, piece.content_hash, piece.outputs) for piece in pieces}
-        # A job of the parcel that is done already is not to be collected again.
-        open_jobs = {piece.job_id for piece in pieces if not self._is_done(piece)}
-        self._flights[key] = Flight(parcel, standing, {}, JobProgress({}), key, open_jobs)
-        self._lane.attach(Submission(key, key, parcel.workflow.to_api(), server_prompt_id=submission.server_prompt_id))
-
-    def _is_done(self, piece: Piece) -> bool:
-        row = self._ledger.job(piece.job_id)
-        return row is not None and row.state == "done" and row.content_hash == piece.content_hash
+        self._flights[key] = Flight(found.parcel, found.standing, {}, JobProgress({}), key, set(found.waits_for))
+        self._lane.attach(Submission(key, key, found.parcel.workflow.to_api(), server_prompt_id=submission.server_prompt_id))
 
     def _handle(self, message: _Message) -> None:
         match message:
@@ -211,15 +201,6 @@ class TakeBack:
         what = f"does not let go of {len(self._active)} of our prompts (waited {self._seconds:g} s)"
         hint = "it may be loading a model, which cannot be interrupted: run the same command again"
         return ServerStuck(what, where=self._http.address.url, hint=hint)
-
-
-def _parcel(submission: OpenSubmission) -> Parcel | None:
-    """Return what was posted; None where nobody can tell any more."""
-    try:
-        parcel = Parcel.from_text(submission.prompt_id, submission.parcel)
-    except (ValueError, KeyError, TypeError, AttributeError, ComfyRunnerError):
-        return None
-    return parcel if set(submission.job_ids) <= set(parcel.job_ids) else None
 
 
 def _may_come_yet(error: ComfyRunnerError) -> bool:

@@ -35,14 +35,16 @@ class Rule:
     stands_for: Callable[[Mapping[str, Any], Size | None, Size | None], Any]
 
 
-def _denoise(full: float) -> Callable[[Mapping[str, Any], Size | None, Size | None], Any]:
+def _denoise(full: float, *, cuts_all: bool) -> Callable[[Mapping[str, Any], Size | None, Size | None], Any]:
     def stands_for(literals: Mapping[str, Any], _before: Size | None, _after: Size | None) -> Any:
         steps, denoise = literals["steps"], literals["denoise"]
         if type(steps) is not int or type(denoise) not in (int, float) or not (0 < steps <= _MOST_STEPS and denoise >= _LEAST):
             return denoise
-        # The last steps+1 sigmas of a schedule of so many steps.
+        # The last steps+1 sigmas of a schedule of so many steps. A schedule need not have just one more than it has steps, and a
+        # whole one is taken as it is where not all are cut: ddim_uniform at 30 steps has 32.
         total = steps if denoise > full else int(steps / denoise)
-        return 1.0 if total == steps else {"steps": total}
+        whole = denoise > full or (cuts_all and total == steps)
+        return 1.0 if whole else {"steps": total}
 
     return stands_for
 
@@ -66,9 +68,9 @@ def _method(cell: int) -> Callable[[Mapping[str, Any], Size | None, Size | None]
 _BY = ("upscale_method", "scale_by")
 _TO = ("upscale_method", "width", "height", "crop")
 RULES: Mapping[str, Rule] = {
-    "KSampler": Rule("denoise", ("steps", "denoise"), "", _denoise(_FULL)),
+    "KSampler": Rule("denoise", ("steps", "denoise"), "", _denoise(_FULL, cuts_all=False)),
     # BasicScheduler compares with 1 (comfy_extras/nodes_custom_sampler.py).
-    "BasicScheduler": Rule("denoise", ("steps", "denoise"), "", _denoise(1 - 2**-53)),
+    "BasicScheduler": Rule("denoise", ("steps", "denoise"), "", _denoise(1 - 2**-53, cuts_all=True)),
     "LatentUpscale": Rule("upscale_method", _TO, "samples", _method(CELL)),
     "LatentUpscaleBy": Rule("upscale_method", _BY, "samples", _method(CELL)),
     "ImageScale": Rule("upscale_method", _TO, "image", _method(1)),

@@ -205,7 +205,7 @@ def _replace_by_a_file(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "reason"), [(_forbid, "it or its folder is read-only"), (_replace_by_a_file, "was moved or deleted while it was used")]
+    ("act", "reason"), [(_forbid, "no permission"), (_replace_by_a_file, "a file is where a folder should be")]
 )
 def test_a_folder_that_becomes_useless_meanwhile_is_named(
     server: StandIn, tmp_path: Path, act: Callable[[Path], None], reason: str

@@ -75,7 +75,7 @@ def ended(server: StandIn, parcels: Collection[Parcel]) -> None:
 def taken_in(server: StandIn, out: Path, parcel: Parcel, job_id: str) -> tuple[FileRow, ...]:
     """Collect one job of a parcel as a client does that is killed before it writes that down; return its files."""
     http = http_of(server)
-    piece = parcel.piece_of(job_id)
+    piece = next(each for each in parcel.pieces if each.job_id == job_id)
     files = find_files(http, piece.prefixes)
     folder = RunFolder(out)
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -25,12 +27,13 @@ _VALUES = st.recursive(
 _ATTEMPTS = st.builds(
     Attempt, st.sampled_from(["server_lost", "out_of_memory"]), _TEXT, st.booleans(), st.sampled_from(["", "tiled"])
 )
+_PATHS = st.from_regex(r"[a-z0-9]{1,5}(/[a-z0-9]{1,5})?\.png", fullmatch=True)
 _JOBS = [draft.planned() for draft in plan_of(sweep({"upscale.denoise": [0.4, 0.6, 0.9]})).drafts]
 _PIECES = st.builds(
     Piece,
-    job_id=_TEXT.filter(bool),
-    content_hash=_TEXT,
-    outputs=st.dictionaries(_TEXT, _TEXT, max_size=3),
+    job_id=st.from_regex(r"[a-z0-9]{1,9}", fullmatch=True),
+    content_hash=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    outputs=st.fixed_dictionaries({"original": _PATHS, "upscaled": _PATHS}, optional={"mask": _PATHS}),
     sizes=st.dictionaries(_TEXT, st.builds(Size, st.integers(1, 16384), st.integers(1, 16384)), max_size=3),
     workflow=st.sampled_from([job.workflow for job in _JOBS]),
     recipe=st.dictionaries(_TEXT, _VALUES, max_size=3),
@@ -41,7 +44,7 @@ _PIECES = st.builds(
 )
 
 
-@given(pieces=st.lists(_PIECES, min_size=1, max_size=4))
+@given(pieces=st.lists(_PIECES, min_size=1, max_size=4, unique_by=lambda piece: piece.job_id))
 def test_a_parcel_comes_out_of_the_ledger_as_it_went_in(pieces: list[Piece]) -> None:
     parcel = Parcel.of("key", pieces)
 
@@ -72,6 +75,32 @@ def test_a_parcel_of_one_job_is_its_graph() -> None:
 
     assert parcel.workflow == planned().workflow
     assert parcel.about == {"job_id": "lake", "content_hash": planned().content_hash}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outputs": {"original": "../stolen.png", "upscaled": "x.png"}},
+        {"outputs": {"original": "/stolen.png", "upscaled": "x.png"}},
+        {"outputs": {"original": "a/./b.png", "upscaled": "x.png"}},
+        {"outputs": {"upscaled": "x.png"}},
+        {"job_id": "../stolen"},
+        {"job_id": ".. "},
+        {"content_hash": "../stolen"},
+    ],
+)
+def test_a_parcel_that_leads_out_of_the_run_folder_or_nowhere_is_not_taken(changes: Mapping[str, Any]) -> None:
+    (made,) = json.loads(Parcel.of("key", [piece()]).to_text())
+
+    with pytest.raises((ValueError, sqlite3.DatabaseError)):
+        Parcel.from_text("key", json.dumps([{**made, **changes}]))
+
+
+def test_a_parcel_with_a_job_twice_is_not_taken() -> None:
+    (made,) = json.loads(Parcel.of("key", [piece()]).to_text())
+
+    with pytest.raises(ValueError, match="but once"):
+        Parcel.from_text("key", json.dumps([made, made]))
 
 
 def _three() -> Parcel:
