@@ -120,3 +120,11 @@ def test_a_server_with_a_cache_gets_one_graph_per_job(tmp_path: Path) -> None:
 
         assert len(posted(server)) == 4
     assert sidecar_in(tmp_path, "lake-d040")["posted_with"] == []
+
+
+def test_jobs_with_long_names_that_begin_alike_keep_their_own_files(server: StandIn, tmp_path: Path) -> None:
+    rendered(server, tmp_path, sweep({"upscale.denoise": [0.5, 0.6]}, name="a lake that has a very long name indeed, and more"))
+
+    (graph,) = [request.body["prompt"] for request in server.state.requests("POST", "/prompt")]
+    prefixes = [node["inputs"]["filename_prefix"] for node in graph.values() if "filename_prefix" in node["inputs"]]
+    assert len(set(prefixes)) == len(prefixes) == 4

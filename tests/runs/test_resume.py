@@ -13,7 +13,7 @@ import pytest
 
 from comfy_runner.folder.ledger import FILE, JobRow, OpenSubmission, open_ledger
 from comfy_runner.folder.states import Event
-from comfy_runner.runs.events import JobSubmitted, RunFinished, RunStarted
+from comfy_runner.runs.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.runs.run import Run
 from tests.cli.support import Running, recipe_file
 from tests.runs.abandon import abandoned, ended, taken_in
@@ -389,3 +389,15 @@ def test_an_original_that_a_restarted_server_has_is_kept_where_the_job_is_not_tr
     assert (result.state, list(result.files)) == ("partial", ["original"])
     assert states(rendered(server, tmp_path)) == {"lake": "done"}
     assert "save_original" not in posted(server)[1]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_changed_job_whose_turn_is_last_is_rendered_once(server: StandIn, tmp_path: Path, force: bool) -> None:
+    seeds = {"seed": {"start": 1, "count": 6}}
+    ended(server, abandoned(server, tmp_path, sweep(seeds), only=["lake-s6"]))
+
+    with begin(server, tmp_path, sweep(seeds, prompt="another lake"), force=force) as rendering:
+        told = [event.result.job_id for event in rendering if isinstance(event, JobFinished)]
+
+    assert sorted(told) == [f"lake-s{seed}" for seed in range(1, 7)]
+    assert sidecar_in(tmp_path, "lake-s6")["recipe"]["prompt"] == "another lake"

@@ -33,7 +33,10 @@ def sampling(class_type: str = "KSampler", **inputs: Any) -> dict[str, Any]:
         ("KSampler", 30, 0.99995, 1.0, True),
         ("KSampler", 30, 1, 1.0, True),
         ("KSampler", 20000, 0.99995, 0.9999, False),
-        ("KSampler", 30, 0.98, 1.0, True),
+        # Not for every scheduler: a whole schedule of ddim_uniform is longer than its steps.
+        ("KSampler", 30, 0.98, 1.0, False),
+        ("KSampler", 30, 0.98, 0.97, True),
+        ("BasicScheduler", 30, 0.98, 1.0, True),
         ("KSampler", 30, 0.96, 1.0, False),
         ("KSampler", 30, 0.0, 1e-9, False),
         ("BasicScheduler", 10, 0.48, 0.5, True),
