@@ -17,6 +17,7 @@ CELL = 8
 
 _LARGEST = 1 << 20  # no server makes such an edge, or takes so many steps; up to it, arithmetic is exact
 _DECODE_STEPS = 0.7
+_TILED = 4.4  # times a full decode, for tiles of 768 pixels that overlap by 64
 MEASURES = frozenset(("width", "height", "scale_by"))
 """The inputs whose literals decide sizes."""
 
@@ -92,7 +93,9 @@ def work(class_type: str, steps: Any, size: Size) -> float:
     """Return the work of a node whose result has this size, as `node_work` does; 0 for what takes no noticeable time."""
     if isinstance(steps, int) and 0 <= steps <= _LARGEST:
         return weight(size.pixels) * steps
-    return _DECODE_STEPS * weight(size.pixels) if class_type.startswith("VAEDecode") else 0.0
+    if not class_type.startswith("VAEDecode"):
+        return 0.0
+    return _DECODE_STEPS * weight(size.pixels) * (_TILED if class_type == "VAEDecodeTiled" else 1.0)
 
 
 def node_sizes(workflow: Workflow) -> dict[str, Size | None]:
