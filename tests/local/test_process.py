@@ -17,8 +17,8 @@ import psutil
 import pytest
 import requests
 
-from comfy_runner.comfyui.local import LocalOptions, LocalServer, logs, start, status, stop
-from comfy_runner.comfyui.local.record import Record, read_record, write_record
+from comfy_runner.comfyui.local import LocalOptions, LocalServer, logs, process, start, status, stop
+from comfy_runner.comfyui.local.record import Record, find_process, read_record, write_record
 from comfy_runner.errors import LocalError
 from tests.local.fakes import another_program, fake_options
 
@@ -167,6 +167,23 @@ def test_ctrl_c_while_it_starts_ends_the_server(options: LocalOptions) -> None:
         assert b"KeyboardInterrupt" in client.communicate(timeout=60)[1]
     assert not psutil.pid_exists(record.pid)
     assert (status(silent).running, status(silent).stale_pid) == (False, None)
+
+
+def test_ctrl_c_at_the_very_moment_its_pid_file_is_written_ends_the_server(
+    options: LocalOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Record] = []
+
+    def write_and_interrupt(path: Path, record: Record) -> None:
+        write_record(path, record)
+        written.append(record)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "write_record", write_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        start(options, say=silence)
+    assert find_process(written[0]) is None
+    assert (status(options).running, status(options).stale_pid) == (False, None)
 
 
 def test_a_server_outlives_the_program_that_started_it(options: LocalOptions) -> None:

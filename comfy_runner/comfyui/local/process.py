@@ -207,17 +207,18 @@ def _start_new(options: LocalOptions, engine: Engine, *, say: Callable[[str], No
     while True:
         say(f"starting ComfyUI {engine.version} on port {port}")
         began = time.monotonic()
-        child, record = _spawn(options, engine, port)
         try:
-            came_up = _wait(options, record, timeout=timeout)
-        except BaseException:
-            # Whoever interrupts a start does not want the server.
-            end_process(psutil.Process(child.pid), timeout=_ANSWER_SECONDS)
-            options.record.unlink(missing_ok=True)
-            raise
-        finally:
+            child, record = _spawn(options, engine, port)
             # Without somebody who waits for it, an ended server would stay a zombie while this program runs.
             threading.Thread(target=child.wait, name="local-comfyui-reaper", daemon=True).start()
+            came_up = _wait(options, record, timeout=timeout)
+        except BaseException:
+            # Whoever interrupts a start does not want the server. The pid file is asked, for it may have come any moment.
+            process = find_process(read_record(options.record))
+            if process is not None:
+                end_process(process, timeout=_ANSWER_SECONDS)
+            options.record.unlink(missing_ok=True)
+            raise
         if came_up:
             write_json(options.remembered_port, {"port": port})
             say(f"ComfyUI answers on {url_of(port)} after {time.monotonic() - began:.0f} s")
