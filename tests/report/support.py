@@ -1,0 +1,137 @@
+"""What the tests of this room share: run folders as a run leaves them, with pictures made for the test and no server behind them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from comfy_runner.folder.ledger import FILE, open_ledger
+from comfy_runner.folder.rows import FileRow, PlanRow
+from comfy_runner.folder.sidecar import FileRecord, Sidecar
+from comfy_runner.folder.states import Event
+
+Painter = Callable[[Mapping[str, Any]], Mapping[str, Image.Image | bytes]]
+"""Returns a job's pictures by role, or what lies there instead, for its values."""
+
+
+def points(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of the axes' values, the last axis innermost."""
+    for values in product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def job_id_of(values: Mapping[str, Any], recipe: str = "lake") -> str:
+    """Return a readable id for a job with these values."""
+    parts = [f"{name.rpartition('.')[2][:1]}{str(value).replace('.', '')}" for name, value in values.items()]
+    return "-".join([recipe, *("".join(char for char in part.lower() if char.isalnum()) for part in parts)])
+
+
+def make_run(
+    folder: Path,
+    axes: Mapping[str, Sequence[Any]],
+    paint: Painter,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    failed: Sequence[str] = (),
+) -> Path:
+    """Make a run folder of which every job is done, and return it.
+
+    Args:
+        folder: Where; made if it is not there.
+        axes: The sweep: values by dotted field.
+        paint: Gives each job's pictures.
+        recipe: Fields of the recipe besides those of the sweep.
+        failed: Ids of jobs that have failed and have no pictures.
+    """
+    name = str((recipe or {}).get("name", "lake"))
+    jobs = {job_id_of(values, name): values for values in points(axes)}
+    with open_ledger(folder_of(folder) / FILE) as ledger:
+        rows = [_plan_row(job_id, values, name, position) for position, (job_id, values) in enumerate(jobs.items())]
+        ledger.write_plan(rows, recipes=[name])
+        for row in rows:
+            prompt_id = str(uuid.uuid4())
+            ledger.submit(prompt_id, server="http://127.0.0.1:8188", parcel="{}", job_ids=[row.job_id])
+            if row.job_id in failed:
+                ledger.settle(row.job_id, Event.FAILED, error="out of memory", files=[])
+                continue
+            sidecar, files = _write(folder, row, paint(row.assignments), prompt_id, recipe or {})
+            (folder / row.job_id / "job.json").write_bytes(sidecar.to_bytes())
+            ledger.settle(row.job_id, Event.DONE, files=files, seconds=2.5, work=40.0)
+    return folder
+
+
+def folder_of(path: Path) -> Path:
+    """Return a folder that is there now."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _plan_row(job_id: str, values: Mapping[str, Any], recipe: str, position: int) -> PlanRow:
+    content = hashlib.sha256(job_id.encode()).hexdigest()
+    return PlanRow(
+        job_id=job_id,
+        position=position,
+        recipe=recipe,
+        content_hash=content,
+        pixel_hash=content,
+        shares="",
+        assignments=dict(values),
+    )
+
+
+def _write(
+    folder: Path, row: PlanRow, pictures: Mapping[str, Image.Image | bytes], prompt_id: str, recipe: Mapping[str, Any]
+) -> tuple[Sidecar, list[FileRow]]:
+    (folder / row.job_id).mkdir(exist_ok=True)
+    records, files = {}, []
+    for role, picture in pictures.items():
+        path = folder / row.job_id / f"{role}.png"
+        if isinstance(picture, bytes):
+            path.write_bytes(picture)
+            width = height = None
+        else:
+            picture.save(path, compress_level=1)
+            width, height = picture.size
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        where = path.relative_to(folder).as_posix()
+        records[role] = (FileRecord(where, digest, len(data), width, height, f"comfy_runner/{row.job_id}_00001_.png"),)
+        mtime = path.stat().st_mtime_ns
+        files.append(FileRow(role=role, number=0, path=where, size_bytes=len(data), mtime_ns=mtime, sha256=digest))
+    sidecar = Sidecar(
+        job_id=row.job_id,
+        content_hash=row.content_hash,
+        state="done",
+        reason="",
+        files=records,
+        recipe={"name": row.job_id, "checkpoint": "tiny.safetensors", "prompt": "a lake", **recipe, **nested(row.assignments)},
+        workflow={"second_pass": {"class_type": "KSampler", "inputs": {"denoise": row.assignments.get("upscale.denoise", 0.55)}}},
+        template={"name": "latent_upscale", "sha256": "0" * 64},
+        server={"url": "http://127.0.0.1:8188", "version": "0.3.75"},
+        prompt_id=prompt_id,
+        cached_nodes=("checkpoint", "first_pass"),
+        seconds=2.5,
+        finished="2026-11-27T10:00:00+00:00",
+        comfy_runner="0.1.0",
+        assignments=dict(row.assignments),
+        recipe_name=row.recipe,
+    )
+    return sidecar, files
+
+
+def nested(assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted fields as the mappings of a recipe."""
+    found: dict[str, Any] = {}
+    for name, value in assignments.items():
+        *folders, last = name.split(".")
+        inner = found
+        for step in folders:
+            inner = inner.setdefault(step, {})
+        inner[last] = value
+    return found
