@@ -7,27 +7,41 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test bench clean engine
+.PHONY: demo test bench clean engine browser
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
 	$(BIN)/comfy-runner local stop
 
-test: $(INSTALLED) engine
+test: $(INSTALLED) engine browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-bench: $(INSTALLED) engine
+bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.start_up
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.never_waits
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.metrics
+	$(BIN)/python -m benchmarks.sheet
+	$(BIN)/python -m benchmarks.report_page
 
 # Before the tests, so that none of them has to wait for a download.
 engine: $(INSTALLED)
 	$(BIN)/comfy-runner local setup
+
+# The report is tried in a real browser: Debian's is installed where that is possible, otherwise any Chromium on the PATH will do.
+browser:
+	@for name in chromium chromium-browser google-chrome; do \
+		if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else \
+		echo "the tests of the report need a Chromium: install chromium, chromium-browser or google-chrome" >&2; exit 1; \
+	fi
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "comfy_runner needs Python 3.11 or newer: make PYTHON=python3.12 …")'

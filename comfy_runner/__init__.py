@@ -9,7 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comfy_runner.api import PlanSummary, plan, render, run, validate
+    from comfy_runner.api import (
+        Limits,
+        Measures,
+        PlanSummary,
+        Report,
+        Sheet,
+        Suggestion,
+        draw_sheet,
+        measure,
+        plan,
+        render,
+        run,
+        suggest,
+        validate,
+        write_report,
+    )
     from comfy_runner.errors import (
         ComfyRunnerError,
         ConfigError,
@@ -64,12 +79,15 @@ __all__ = [
     "JobRetried",
     "JobSubmitted",
     "JobWaiting",
+    "Limits",
     "LocalError",
+    "Measures",
     "Note",
     "PlanSummary",
     "Policy",
     "Problem",
     "RecipeError",
+    "Report",
     "Retry",
     "Run",
     "RunFinished",
@@ -78,18 +96,27 @@ __all__ = [
     "ServerError",
     "ServerRefused",
     "ServerStuck",
+    "Sheet",
+    "Suggestion",
     "TemplateError",
     "Unreachable",
     "UsageError",
     "VerificationError",
     "WorkflowError",
+    "draw_sheet",
+    "measure",
     "plan",
     "render",
     "run",
+    "suggest",
     "validate",
+    "write_report",
 ]
 
-_API = ("PlanSummary", "plan", "render", "run", "validate")
+_API = (
+    *("Limits", "Measures", "PlanSummary", "Report", "Sheet", "Suggestion"),
+    *("draw_sheet", "measure", "plan", "render", "run", "suggest", "validate", "write_report"),
+)
 _EVENTS = (
     *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),
     *("RunFinished", "RunStarted"),

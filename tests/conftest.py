@@ -22,6 +22,9 @@ from tests.early_2024 import early_2024
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+# A report takes longer than all the rest of a small run; tests that are about it ask for it.
+os.environ["COMFY_RUNNER_REPORT"] = "0"
+
 say = logging.getLogger("tests.local").info
 
 

@@ -21,7 +21,7 @@ _LEVELS = [
     {"config", "recipe", "workflow", "comfyui"},
     {"folder"},
     {"plans"},
-    {"runs"},
+    {"runs", "report"},
     {"api"},
     {"cli"},
 ]
@@ -30,17 +30,20 @@ _LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
 
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
-    "PIL": ("runs/pictures.py",),
+    "PIL": ("runs/pictures.py", "report/"),
     "click": ("cli/",),
     "filelock": ("folder/", "comfyui/local/"),
-    "jinja2": ("workflow/",),
+    "jinja2": ("workflow/", "report/page/page.py"),
     "markupsafe": ("workflow/",),
+    "numpy": ("report/metrics/",),
     "platformdirs": ("config.py", "comfyui/local/"),
     "psutil": ("comfyui/local/",),
     "pydantic": ("recipe/", "config.py", "retry.py"),
     "pydantic_core": ("recipe/",),
     "requests": ("comfyui/",),
     "rich": ("cli/",),
+    "scipy": ("report/metrics/",),
+    "skimage": ("report/metrics/",),
     "urllib3": ("comfyui/",),
     "websocket": ("comfyui/socket.py",),
     "yaml": ("yamltext.py",),
@@ -50,7 +53,10 @@ _PLACES = {
 }
 # Run by another Python, without the package around it: its modules can only name each other.
 _ALONE = "comfyui/local/tiny_checkpoint/"
-_HEAVY = ("PIL", "filelock", "jinja2", "psutil", "pydantic", "requests", "rich", "urllib3", "websocket", "yaml")
+_HEAVY = (
+    *("PIL", "filelock", "jinja2", "numpy", "psutil", "pydantic", "requests", "rich", "scipy", "skimage", "urllib3", "websocket"),
+    "yaml",
+)
 
 
 def _name(path: Path) -> str:

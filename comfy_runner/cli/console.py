@@ -146,3 +146,21 @@ def _closing(result: JobResult) -> str:
     took = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
     cached = f", {len(result.cached_nodes)} nodes from the cache" if result.cached_nodes else ""
     return f"{result.job_id}: {result.state}{took}{cached}"
+
+
+@contextmanager
+def counter(doing: str, *, worth: int) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is told how many of how many things are done: a bar on a terminal, a sentence at the beginning elsewhere.
+
+    Args:
+        doing: What is done, such as ``measuring``.
+        worth: How many things there must be for anything to be said.
+    """
+    console = Console(stderr=True, markup=False, highlight=False)
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield lambda done, total: say(f"{doing} {total} pictures") if done == 1 and total >= worth else None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(doing, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total >= worth)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from comfy_runner.runs.events import Event, JobResult
     from comfy_runner.runs.run import Run
 
+_NO_REPORT = (130, 5)
+
 # The most telling exit code first: an interruption, the run folder, the server, then failed jobs, then their pictures.
 _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 
@@ -47,6 +49,9 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
     help="At most without any progress of a running job.",
 )
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
+@click.option(
+    "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
@@ -63,6 +68,7 @@ def run(
     timeout: float | None,
     stall_timeout: float,
     no_websocket: bool,
+    report: bool,
     as_json: bool,
     quiet: bool,
     verbose: int,
@@ -109,7 +115,31 @@ def run(
     code = _finish(results, quiet=quiet)
     if unwritable is not None:
         complain(unwritable)
-    return code or (unwritable.exit_code if unwritable else 0)
+    code = code or (unwritable.exit_code if unwritable else 0)
+    # Whoever has interrupted the run, or has no room for it, does not want to wait for more.
+    wanted = report and code not in _NO_REPORT and any(result.files for result in results)
+    unwritten = _report(rendering.folder, quiet=quiet) if wanted else 0
+    return code or unwritten
+
+
+def _report(folder: Path, *, quiet: bool) -> int:
+    """Write the report of a run that has ended, unless it is there; return the exit code if that cannot be done."""
+    from comfy_runner import api
+    from comfy_runner.cli.report import measuring
+    from comfy_runner.report.page.page import PAGE
+    from comfy_runner.report.writing import is_current
+    from comfy_runner.textfile import shown
+
+    try:
+        if not is_current(folder):
+            with measuring(quiet=quiet) as progress:
+                api.write_report(folder, progress=progress)
+    except ComfyRunnerError as error:
+        complain(error)
+        return error.exit_code
+    if not quiet:
+        say(f"report: {shown(folder / PAGE)}")
+    return 0
 
 
 @contextmanager

@@ -20,6 +20,12 @@ from comfy_runner.textfile import shown
 SUPERSEDED = "superseded"
 """The folder, in a run folder, of pictures that were replaced."""
 
+REPORT_FILES = "report_files"
+"""The folder, in a run folder, of what a report keeps beside its page. No job is called so, for ids have no underscores."""
+
+REPORT = ("report.html", "metrics.json", "metrics.csv", "sheet.png")
+"""What a report writes into a run folder, which no picture may be called."""
+
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),

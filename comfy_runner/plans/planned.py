@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import Note, Problem, RecipeError
-from comfy_runner.folder.view import SUPERSEDED
+from comfy_runner.folder.view import REPORT, REPORT_FILES, SUPERSEDED
 from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.schema import Recipe
@@ -29,6 +29,10 @@ from comfy_runner.workflow.signature import literals_of
 from comfy_runner.workflow.template import SUFFIX, Template, find_template
 
 _NEEDED_IF_USED = ("checkpoint", "prompt")
+_RESERVED = {
+    SUPERSEDED: f"{SUPERSEDED}/ is for replaced pictures",
+    **dict.fromkeys((REPORT_FILES, *REPORT), "is for the run's report"),
+}
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
@@ -174,8 +178,9 @@ def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:
         raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")
     paths = {role: job.output_for(role) for role in workflow.outputs}
     for role, path in paths.items():
-        if path.split("/", 1)[0].casefold() == SUPERSEDED:
-            raise RecipeError(f"{SUPERSEDED}/ is for replaced pictures (got {path})", where=job.recipe.where(f"output.{role}"))
+        reserved = _RESERVED.get(path.split("/", 1)[0].casefold())
+        if reserved:
+            raise RecipeError(f"{reserved} (got {path})", where=job.recipe.where(f"output.{role}"))
     clash = collision(paths)
     if clash:
         first, second = clash

@@ -71,6 +71,11 @@ class Entry:
         """Return the first picture of a role; None where there is none."""
         return next(iter(self.pictures.get(role, ())), None)
 
+    def pair(self) -> tuple[FileRow, ...]:
+        """Return the first original and the first upscaled picture; nothing where one of them is missing."""
+        found = [row for role in (ORIGINAL, UPSCALED) if (row := self.picture(role)) is not None]
+        return tuple(found) if len(found) == 2 else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Material:
@@ -123,7 +128,9 @@ def is_number(value: object) -> bool:
 
 def key(value: object) -> str:
     """Return a text that is equal for equal values of an axis, whatever they are."""
-    return json.dumps(float(value) if is_number(value) else value, sort_keys=True)  # type: ignore[arg-type]
+    # 1 and 1.0 are one value; two seeds above 2**53 are not, which as floats they might be.
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return json.dumps(whole, sort_keys=True)
 
 
 def label(value: object) -> str:

@@ -23,10 +23,10 @@ class Measures:
         local_drift: The drift of the region that has drifted most, of about a sixteenth of the picture; same range.
         detail: Real detail that the plain upscale lacks: contrast above the original's Nyquist frequency that is neither noise
             nor blocks, as a share of the contrast in the original's own finest octave; 0 (none) to about 1.
-        noise: Standard deviation of the noise that the original has not, of full scale; 0 to 1.
-        blocks: How much stronger steps are on a regular grid than elsewhere; 0 (not at all) upwards.
-        seams: How much straight lines through the picture stand out that the original has not; 0 (not at all) upwards.
-        halos: Overshoot beside edges, as a share of the edges' height; 0 upwards.
+        noise: Standard deviation of the noise that the original has not, in luma or colour, of full scale; 0 to 1.
+        blocks: How much stronger steps are on a regular grid than elsewhere; 0 (not at all) to about 20.
+        seams: Height of the highest straight step or line through the picture that the original has not, in 255ths; 0 to 255.
+        halos: How much more contrast the original's fine structures have gained than its coarse ones, as a share; 0 upwards.
         colour_shift: Distance of the mean colours, CIE76 in Lab, at the original's size; 0 upwards, 2.3 is just visible.
         shift: How far the whole picture was moved, in pixels of the upscaled picture; 0 upwards.
         vetoes: What rules the picture out, worst first; empty where nothing does.

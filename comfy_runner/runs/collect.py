@@ -23,6 +23,7 @@ from comfy_runner.files import open_beside
 from comfy_runner.folder.folder import RunFolder, folder_errors
 from comfy_runner.folder.sidecar import FileRecord, Sidecar
 from comfy_runner.folder.stamp import now
+from comfy_runner.folder.view import REPORT
 from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.pictures import PICTURE_SUFFIXES, comes_from_a_model, verify_picture
 from comfy_runner.workflow.pixels import Size
@@ -31,7 +32,7 @@ _ATTEMPTS = 3
 _MIB = 1024 * 1024
 _LONGEST_FILE = 4096 * _MIB  # where its size in pixels was not planned; it may be a video
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
-_OURS = ("job.json", "run.json")
+_OURS = ("job.json", "run.json", *REPORT)
 
 
 @dataclass(frozen=True, slots=True)

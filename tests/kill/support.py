@@ -103,6 +103,7 @@ class Scenario:
         denoise: The denoise values of the sweep.
         seeds: Its seeds.
         cache: The server's cache.
+        report: Whether the commands write a report at their end.
         story: What has happened, for who has to find out why something is wrong.
     """
 
@@ -110,6 +111,7 @@ class Scenario:
     denoise: tuple[float, ...] = (0.5, 0.6, 0.7)
     seeds: tuple[int, ...] = (1, 2)
     cache: CacheMode | None = None
+    report: bool = False
     story: list[str] = field(default_factory=list)
     server: StandIn = field(init=False)
 
@@ -148,7 +150,7 @@ class Scenario:
         process = subprocess.Popen(
             [COMMAND, *line],
             cwd=self.folder,
-            env=_environment(**self._instrument(kill, told)),
+            env=_environment(COMFY_RUNNER_REPORT=str(int(self.report)), **self._instrument(kill, told)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -62,9 +62,7 @@ def test_an_environment_for_other_requirements_is_not_complete(tmp_path: Path) -
     assert find_engine(options) is None
 
 
-def test_pip_that_fails_is_shown_and_a_half_done_environment_is_built_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pip_that_fails_is_shown_and_a_half_done_environment_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A machine's own constraints on PyTorch would be a reason of their own.
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     options = offline_options(tmp_path)

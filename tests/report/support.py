@@ -1,4 +1,4 @@
-"""What the tests of this room share: run folders as a run leaves them, with pictures made for the test and no server behind them."""
+"""What the tests of this room share: run folders as a run leaves them, with pictures made for the test, and no server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from skimage import data
 
 from comfy_runner.folder.ledger import FILE, open_ledger
 from comfy_runner.folder.rows import FileRow, PlanRow
@@ -135,3 +136,18 @@ def nested(assignments: Mapping[str, Any]) -> dict[str, Any]:
             inner = inner.setdefault(step, {})
         inner[last] = value
     return found
+
+
+def photo(values: Mapping[str, Any]) -> dict[str, Image.Image]:
+    """Paint as a sweep over denoise does: more of it is more detail at first, and then another picture.
+
+    The seed chooses a part of a photograph; the original is that part at half the size.
+    """
+    left = 20 * int(values.get("seed", 0))
+    truth = Image.fromarray(data.astronaut()).crop((left, 40, left + 256, 184))
+    other = Image.fromarray(data.coffee()).crop((100, 100, 356, 244))
+    original = truth.resize((128, 72), Image.Resampling.LANCZOS)
+    plain = original.resize(truth.size, Image.Resampling.LANCZOS)
+    denoise = float(values.get("upscale.denoise", 0.55))
+    painted = Image.blend(plain, truth, min(1.0, max(0.0, (denoise - 0.3) / 0.3)))
+    return {"original": original, "upscaled": Image.blend(painted, other, min(1.0, max(0.0, (denoise - 0.6) / 0.2)))}

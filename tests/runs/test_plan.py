@@ -193,6 +193,14 @@ def test_no_picture_may_go_to_the_folder_of_replaced_pictures() -> None:
     assert problems[0].where == "recipe: output.original"
 
 
+@pytest.mark.parametrize("path", ["sheet.png", "Report_Files/x.png"])
+def test_no_picture_may_go_where_the_report_goes(path: str) -> None:
+    problems = _problems(lambda: planned(output={"original": path}))
+
+    assert problems[0].what == f"is for the run's report (got {path})"
+    assert problems[0].where == "recipe: output.original"
+
+
 def test_two_roles_of_one_job_cannot_be_the_same_file() -> None:
     problems = _problems(lambda: planned(output={"original": "lake/upscaled.png"}))
 

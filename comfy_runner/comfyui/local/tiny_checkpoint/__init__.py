@@ -10,7 +10,8 @@ How: nothing is trained and nothing is left to luck. The UNet's weights are work
 best possible denoiser of one family of pictures, smooth random fields with a known power spectrum P, which is a Wiener
 filter, ``P / (P + sigma**2)`` for each spatial frequency. So samplers and denoise values mean what they mean for a
 trained model. The prompt moves the mean of that family. The decoder turns four latent fields into colours through a
-bounded palette, so that nothing clips. Random numbers, from a fixed seed, choose what words and colours mean.
+bounded palette, so that nothing clips, in steps whose edges are sharp at any size: what a second pass paints is finer
+than what any scaling gives. Random numbers, from a fixed seed, choose what words and colours mean.
 
 Not here: any of ComfyUI's code, or of comfy_runner's; the package is run by ComfyUI's own Python, which has torch.
 """

@@ -13,6 +13,12 @@ from .sd15 import DECODER, DECODER_CLAMP, LATENTS, Weights, blank
 PALETTE_SHARED, PALETTE_OWN = 0.85, 0.42
 PALETTE_SWING = 0.36
 PALETTE_PHASES = (0.6, -0.05, -0.75)
+# Colours change in steps, and a little between them: the steps' edges are sharp at any size, which a picture that is only
+# scaled has not. Of a turn, how far the steps reach and how wide an edge is, in radians (about two pixels); and which share
+# of the change they take.
+STEPS_REACH = 2.2
+STEP_EDGE = 0.02
+STEPS_SHARE = 0.6
 
 #
 # A TAESD: ReLU blocks of 64 channels and three doublings. A latent y travels as two channels, max(y, 0) and max(-y, 0),
@@ -98,16 +104,28 @@ def palette(random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     return PALETTE_SHARED * axes[:1] + PALETTE_OWN * axes[1:], torch.tensor(PALETTE_PHASES)
 
 
+def step_corners() -> torch.Tensor:
+    """The angles where a colour's broken line bends: two for each edge between steps."""
+    edges = torch.linspace(-STEPS_REACH, STEPS_REACH, DECODER // 3 // 2)
+    return torch.stack([edges - STEP_EDGE / 2, edges + STEP_EDGE / 2], dim=1).flatten()
+
+
+def step_heights(corners: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
+    """How bright a colour is at these corners: partly what its sine is there, partly what it is in the middle of the step."""
+    between = (corners[1:-1:2] + corners[2::2]) / 2
+    middles = torch.cat([corners[:1], between.repeat_interleave(2), corners[-1:]])
+    return 0.5 + PALETTE_SWING * torch.lerp(torch.sin(corners + phase), torch.sin(middles + phase), STEPS_SHARE)
+
+
 def painting_block(weights: Weights, name: str, angles: torch.Tensor, phases: torch.Tensor) -> None:
-    """Add a block that mends, and writes COLOURS, ``0.5 + PALETTE_SWING * sin(angles @ y + phase)``, as broken lines."""
+    """Add a block that mends, and writes COLOURS, ``0.5 + PALETTE_SWING * sin(angles @ y + phase)`` in steps, as broken lines."""
     block(weights, name)
     sums = mending(weights[f"{name}.conv.0.weight"])
     latents = sums[0::2] - sums[1::2]
-    bend = DECODER // 3  # corners per colour
+    corners = step_corners()
+    bend = len(corners)
     for colour in range(3):
-        reach = float(angles[colour].abs().sum()) * DECODER_CLAMP
-        corners = torch.linspace(-reach, reach, bend)
-        heights = 0.5 + PALETTE_SWING * torch.sin(corners + phases[colour])
+        heights = step_heights(corners, phases[colour])
         slopes = torch.cat([torch.zeros(1), heights.diff() / corners.diff(), torch.zeros(1)])
         hidden = slice(colour * bend, (colour + 1) * bend)
         weights[f"{name}.conv.2.weight"][hidden] = (angles[colour] @ latents)[:, None, None] * POINT

@@ -1,0 +1,123 @@
+"""What an upscaled picture is measured by: how far it drifted, how much real detail it has, and what spoils it.
+
+Not here: what the numbers mean together (`suggest`). Each module has one idea, works on arrays alone, and keeps no state, so that
+many threads can measure at once. docs/metrics.md tells it in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.Image import Resampling
+
+from comfy_runner.errors import VerificationError
+from comfy_runner.report.measures import Measures, Veto
+from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.blocks import blockiness
+from comfy_runner.report.metrics.colour import colour_shift, is_flat
+from comfy_runner.report.metrics.composition import aligned, moved_composition
+from comfy_runner.report.metrics.detail import gained_detail
+from comfy_runner.report.metrics.halos import gains, overshoot
+from comfy_runner.report.metrics.noise import added_noise
+from comfy_runner.report.metrics.patches import cut
+from comfy_runner.report.metrics.planes import above_half, split
+from comfy_runner.report.metrics.seams import highest_seam
+from comfy_runner.report.reading import read_rgb
+from comfy_runner.textfile import shown
+
+VERSION = 1
+"""Goes into caches; raised whenever a number of the same pictures changes."""
+
+Metric = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], float]
+"""A metric of the user's own: original, plain upscale, upscaled picture, RGB of 0 to 1; shapes (h, w, 3), (H, W, 3), (H, W, 3)."""
+
+
+def measure(original: Path, upscaled: Path, *, custom: Mapping[str, Metric] | None = None) -> Measures:
+    """Measure the picture in one file against its original in another.
+
+    Args:
+        original: The small picture.
+        upscaled: The large one, of the same shape but for what rounding to whole latent cells takes.
+        custom: More metrics, by name. What they find is in `Measures.extra`, unless it is not finite.
+
+    Raises:
+        VerificationError: A file is no whole picture, the two do not fit each other, or a metric of the user's own fails.
+    """
+    small, large = (np.asarray(read_rgb(path)) for path in (original, upscaled))
+    problem = _misfit(small, large)
+    if problem:
+        raise VerificationError(problem, where=shown(upscaled))
+    return measure_pictures(small, large, extra=_extra(small, large, custom or {}, where=shown(upscaled)))
+
+
+def measure_pictures(
+    original: NDArray[np.uint8], upscaled: NDArray[np.uint8], *, extra: Mapping[str, float] | None = None
+) -> Measures:
+    """Measure a picture against its original, both RGB of 8 bits; they have to fit each other."""
+    pair = split(original, upscaled)
+    cells = cut(pair)
+    base, small = aligned(pair)
+    sharpening = gains(base, small, above_half(base))
+    where = moved_composition(pair)
+    numbers = {
+        "drift": where.drift,
+        "local_drift": where.local_drift,
+        "detail": gained_detail(pair, cells, sharpening),
+        "noise": added_noise(pair, cells, original, upscaled),
+        "blocks": blockiness(pair),
+        "seams": highest_seam(pair, base, small),
+        "halos": overshoot(sharpening),
+        "colour_shift": colour_shift(original, upscaled),
+        "shift": where.shift,
+    }
+    flat = is_flat(upscaled, thresholds.LEAST_DEVIATION)
+    return Measures(**numbers, vetoes=_vetoes(numbers, flat=flat), extra=dict(extra or {}))
+
+
+def _misfit(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> str:
+    """Return why two pictures cannot be measured against each other; empty where they can."""
+    (low, narrow), (tall, wide) = original.shape[:2], upscaled.shape[:2]
+    if min(low, narrow) < thresholds.LEAST_SIDE:
+        return f"has an original too small to measure, less than {thresholds.LEAST_SIDE} pixels a side (got {narrow}x{low})"
+    if min(tall / low, wide / narrow) < thresholds.LEAST_FACTOR:
+        return f"is no larger than its original of {narrow}x{low} pixels (got {wide}x{tall})"
+    stretch = (wide / narrow) / (tall / low)
+    if max(stretch, 1 / stretch) > thresholds.MOST_STRETCH:
+        return f"has another shape than its original of {narrow}x{low} pixels (got {wide}x{tall})"
+    return ""
+
+
+def _extra(
+    original: NDArray[np.uint8], upscaled: NDArray[np.uint8], custom: Mapping[str, Metric], *, where: str
+) -> dict[str, float]:
+    if not custom:
+        return {}
+    size = upscaled.shape[1], upscaled.shape[0]
+    plain = np.asarray(Image.fromarray(original).resize(size, Resampling.LANCZOS))
+    small, middle, large = (picture.astype(np.float32) / np.float32(255) for picture in (original, plain, upscaled))
+    found = {}
+    for name, metric in custom.items():
+        try:
+            value = float(metric(small, middle, large))
+        except Exception as error:  # whatever other people's code raises
+            raise VerificationError(f"metric {name} failed: {str(error) or type(error).__name__}", where=where) from error
+        if math.isfinite(value):
+            found[name] = value
+    return found
+
+
+def _vetoes(numbers: Mapping[str, float], *, flat: bool) -> tuple[Veto, ...]:
+    limits: dict[Veto, tuple[float, float]] = {
+        "noise": (numbers["noise"], thresholds.MOST_NOISE),
+        "blocks": (numbers["blocks"], thresholds.MOST_BLOCKS),
+        "seams": (numbers["seams"], thresholds.MOST_SEAMS),
+        "halos": (numbers["halos"], thresholds.MOST_HALOS),
+        "colour": (numbers["colour_shift"], thresholds.MOST_COLOUR),
+    }
+    over = {veto: value / limit for veto, (value, limit) in limits.items() if value > limit}
+    return (*(("flat",) if flat else ()), *sorted(over, key=over.__getitem__, reverse=True))

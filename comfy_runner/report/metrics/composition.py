@@ -1,0 +1,97 @@
+"""How far the composition has moved: structural similarity at the original's size, after a global shift has been undone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from comfy_runner.report.metrics.planes import Plane, Planes, averages, resized
+from comfy_runner.report.metrics.thresholds import FARTHEST_SHIFT, SHIFT_COSTS
+
+# Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004):
+# a Gaussian window of 11 pixels, and constants for a range of 1.
+_SIGMA = 1.5
+_TRUNCATE = 3.5
+_C1 = 0.01**2
+_C2 = 0.03**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """What is measured of the composition.
+
+    Attributes:
+        drift: 1 - the mean of SSIM, and a little for a shift.
+        local_drift: The same of the worst region.
+        shift: In pixels of the upscaled picture.
+    """
+
+    drift: float
+    local_drift: float
+    shift: float
+
+
+def moved_composition(pair: Planes) -> Composition:
+    """Return drift, local drift and shift."""
+    apart = 1 - similarity(*aligned(pair))
+    shift = math.hypot(*pair.shift)
+    extra = min(SHIFT_COSTS * shift, SHIFT_COSTS * FARTHEST_SHIFT)
+    return Composition(
+        drift=float(apart.mean(dtype=np.float64)) + extra,
+        local_drift=float(_worst(apart)) + extra,
+        shift=shift,
+    )
+
+
+def similarity(one: Plane, other: Plane) -> Plane:
+    """Return SSIM at each pixel, -1 to 1."""
+    mean_one, mean_other = _smooth(one), _smooth(other)
+    both = mean_one * mean_other
+    squares = mean_one * mean_one + mean_other * mean_other
+    covariance = _smooth(one * other) - both
+    variances = _smooth(one * one + other * other) - squares
+    found = ((2 * both + _C1) * (2 * covariance + _C2)) / ((squares + _C1) * (np.maximum(variances, 0) + _C2))
+    clipped: Plane = np.clip(found, -1, 1).astype(np.float32, copy=False)
+    return clipped
+
+
+def aligned(pair: Planes) -> tuple[Plane, Plane]:
+    """Return the original and the upscaled picture at its size with a shift undone.
+
+    Where there is a shift, both lack a margin.
+    """
+    down, right = pair.shift
+    if not (down or right):
+        return pair.original, pair.small
+    height, width = pair.original.shape
+    tall, wide = pair.upscaled.shape[0] / height, pair.upscaled.shape[1] / width
+    # The margin is whole pixels of the original, wide enough for the box to stay inside.
+    margin_y, margin_x = math.ceil(abs(down) / tall) + 1, math.ceil(abs(right) / wide) + 1
+    inner = (height - 2 * margin_y, width - 2 * margin_x)
+    box = (
+        margin_x * wide + right,
+        margin_y * tall + down,
+        (width - margin_x) * wide + right,
+        (height - margin_y) * tall + down,
+    )
+    moved = resized(pair.upscaled, inner, box=box)
+    return pair.original[margin_y : height - margin_y, margin_x : width - margin_x], moved
+
+
+def _smooth(plane: Plane) -> Plane:
+    smooth: Plane = ndimage.gaussian_filter(plane, _SIGMA, truncate=_TRUNCATE, mode="reflect")
+    return smooth
+
+
+def _worst(apart: Plane) -> float:
+    """Return the largest mean over windows of a quarter of each side."""
+    height, width = apart.shape
+    # Sixteen cells a side are enough to find the place.
+    cells = averages(apart, (min(height, 32), min(width, 32)))
+    reach = tuple(max(1, round(side / 4)) for side in cells.shape)
+    means = ndimage.uniform_filter(cells, reach, mode="nearest")
+    inside = tuple(slice(size // 2, side - (size - 1) // 2) for size, side in zip(reach, cells.shape, strict=True))
+    return float(means[inside].max())

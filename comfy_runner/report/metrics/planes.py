@@ -1,0 +1,147 @@
+"""A pair of pictures as the planes that all metrics look at: luma, resampled, split at the original's Nyquist frequency.
+
+Not here: what is measured of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.Image import Resampling
+from skimage.registration import phase_cross_correlation
+
+from comfy_runner.report.metrics.thresholds import FARTHEST_SHIFT, LARGEST_WINDOW, LEAST_SHIFT
+
+Plane = NDArray[np.float32]
+"""One value per pixel, shape (height, width)."""
+
+_LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as in JPEG and in most published figures of SSIM."""
+
+
+def luma(picture: NDArray[np.uint8]) -> Plane:
+    """Return the luma of an RGB picture of 8 bits, 0 to 1."""
+    weighed = np.zeros(picture.shape[:2], dtype=np.float32)
+    for channel, weight in enumerate(_LUMA):
+        weighed += np.multiply(picture[..., channel], np.float32(weight / 255), dtype=np.float32)
+    return weighed
+
+
+def colour_difference(picture: NDArray[np.uint8]) -> Plane:
+    """Return blue less red, scaled so that independent noise of the channels keeps its deviation."""
+    difference: Plane = np.subtract(picture[..., 2], picture[..., 0], dtype=np.float32)
+    difference *= np.float32(1 / (255 * math.sqrt(2)))
+    return difference
+
+
+def resized(
+    plane: Plane,
+    shape: tuple[int, int],
+    *,
+    how: Resampling = Resampling.LANCZOS,
+    box: tuple[float, float, float, float] | None = None,
+) -> Plane:
+    """Return a plane, or the box (left, top, right, bottom) of it, at another size (height, width), free of aliasing."""
+    height, width = shape
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize((width, height), how, box))
+
+
+def averages(plane: Plane, shape: tuple[int, int]) -> Plane:
+    """Return the mean of each of the cells into which a plane is cut."""
+    return resized(plane, shape, how=Resampling.BOX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planes:
+    """Luma of a pair, 0 to 1.
+
+    Attributes:
+        original: The original.
+        upscaled: The upscaled picture.
+        plain: The original's plain (Lanczos) upscale, of the upscaled picture's size.
+        small: The upscaled picture at the original's size.
+        fine: What the upscaled picture has above the original's Nyquist frequency, less what the plain upscale has there.
+        fine_original: What the original has in its own finest octave.
+        factor: Width and height of the upscaled picture over the original's, their geometric mean; above 1.
+        shift: How far (down, right) the upscaled picture has been moved, in its own pixels.
+    """
+
+    original: Plane
+    upscaled: Plane
+    plain: Plane
+    small: Plane
+    fine: Plane
+    fine_original: Plane
+    factor: float
+    shift: tuple[float, float]
+
+
+def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
+    """Return the planes of two RGB pictures, the second larger than the first."""
+    low, high = luma(original), luma(upscaled)
+    plain = resized(low, high.shape)
+    small = resized(high, low.shape)
+    fine = _above(high, small)
+    # Lanczos is no ideal filter: something is left of the plain upscale as well, and goes as far as it is in the picture.
+    left = _above(plain, resized(plain, low.shape))
+    moved = shift_between(low, small, factor=(high.shape[0] / low.shape[0], high.shape[1] / low.shape[1]))
+    if moved != (0.0, 0.0):
+        left = np.roll(left, (round(moved[0]), round(moved[1])), axis=(0, 1))
+    energy = product(left, left)
+    if energy > 0:
+        fine -= np.float32(product(left, fine) / energy) * left
+    factor = float((high.size / low.size) ** 0.5)
+    return Planes(
+        original=low,
+        upscaled=high,
+        plain=plain,
+        small=small,
+        fine=fine,
+        fine_original=above_half(low),
+        factor=factor,
+        shift=moved,
+    )
+
+
+def product(one: Plane, other: Plane) -> float:
+    """Return the sum of the products. `np.vdot` would start threads of its own, and many pictures are measured at once."""
+    return float(np.sum(one * other, dtype=np.float64))
+
+
+def _above(plane: Plane, small: Plane) -> Plane:
+    """Return what a plane has that its small version lacks."""
+    return plane - resized(small, plane.shape)
+
+
+def shift_between(original: Plane, small: Plane, *, factor: tuple[float, float]) -> tuple[float, float]:
+    """Return how far (down, right) the upscaled picture has been moved, in its own pixels; 0, 0 if that is next to nothing.
+
+    By phase correlation, to a tenth of the original's pixels.
+    """
+    height, width = original.shape
+    if min(height, width) < 32:
+        return 0.0, 0.0
+    # The middle is enough, and takes much less time.
+    top, left = max(0, height - LARGEST_WINDOW) // 2, max(0, width - LARGEST_WINDOW) // 2
+    middle = np.s_[top : top + LARGEST_WINDOW, left : left + LARGEST_WINDOW]
+    original, small = original[middle], small[middle]
+    window = np.outer(*(np.hanning(side).astype(np.float32) for side in original.shape))
+    one, other = ((plane - plane.mean()) * window for plane in (original, small))
+    if not one.any() or not other.any():
+        return 0.0, 0.0
+    moved, _error, _phase = phase_cross_correlation(one, other, upsample_factor=10, normalization=None)
+    down, right = -float(moved[0]) * factor[0], -float(moved[1]) * factor[1]
+    if not LEAST_SHIFT <= math.hypot(down, right) <= FARTHEST_SHIFT:
+        return 0.0, 0.0
+    return down, right
+
+
+def above_half(plane: Plane) -> Plane:
+    """Return what is lost of a plane when it is halved and doubled again: its finest octave."""
+    height, width = plane.shape
+    return plane - resized(resized(plane, (max(1, height // 2), max(1, width // 2))), plane.shape)

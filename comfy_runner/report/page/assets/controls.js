@@ -1,0 +1,129 @@
+// The controls above the grid: rows, columns, order, size, search, filters.
+
+function axisSelect(name, which) {
+  const { select, label } = labelled(name, [[NONE, 'none'], ...axes.map((axis) => [axis.index, axis.name])], {
+    onchange: () => {
+      arrangement[which] = Number(select.value);
+      const other = which === 'rows' ? 'columns' : 'rows';
+      // An axis cannot lie both ways; choosing it here takes it from there.
+      if (arrangement[which] === arrangement[other]) arrangement[other] = NONE;
+      arranged();
+    },
+  });
+  arrangedBy[which] = select;
+  return label;
+}
+
+const arrangedBy = {};
+
+const size = { range: null, isChosen: false };
+
+function setSize(pixels) {
+  size.range.value = pixels;
+  byId('grid').style.setProperty('--size', `${size.range.value}px`);
+}
+
+/** Until the reader chooses a size, all columns are made to fit if the pictures do not get too small. */
+function usualSize() {
+  const usual = matchMedia('(max-width: 600px)').matches ? 152 : 208;
+  const across = arrangement.columns === NONE ? 1 : axes[arrangement.columns].values.length;
+  const fitting = Math.floor((byId('grid').clientWidth - 104) / across) - 13;
+  return fitting >= 112 && fitting < 320 ? fitting : usual;
+}
+
+function arranged() {
+  if (!size.isChosen) setSize(usualSize());
+  for (const [which, select] of Object.entries(arrangedBy)) select.value = String(arrangement[which]);
+  drawGrid();
+}
+
+function sortSelect() {
+  const ways = metrics.flatMap((metric) => [[`${metric.key}+`, `${metric.name} ↑`], [`${metric.key}-`, `${metric.name} ↓`]]);
+  const { select, label } = labelled('Order', [['', 'as planned'], ...ways], {
+    onchange: () => {
+      arrangement.sort = { key: select.value.slice(0, -1), down: select.value.endsWith('-') };
+      drawGrid();
+    },
+  });
+  return label;
+}
+
+function roleSelect() {
+  const roles = [...new Set(jobs.flatMap((job) => Object.keys(job.pictures)))].sort((a, b) => (b === 'upscaled') - (a === 'upscaled'));
+  if (roles.length < 2) return null;
+  const { select, label } = labelled('Show', roles.map((role) => [role, role]), {
+    onchange: () => {
+      arrangement.role = select.value;
+      drawGrid();
+    },
+  });
+  return label;
+}
+
+function sizeSlider() {
+  const range = el('input', { type: 'range', min: 96, max: 480, step: 4, oninput: () => {
+    size.isChosen = true;
+    setSize(range.value);
+  } });
+  size.range = range;
+  return el('label', { class: 'field' }, el('span', {}, 'Size'), range);
+}
+
+function searchField() {
+  const field = el('input', { type: 'search', placeholder: 'job or prompt', oninput: later(150, () => search(field.value)) });
+  return el('label', { class: 'field grow' }, el('span', {}, 'Search'), field);
+}
+
+async function search(text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const where = words.length ? await searchable() : [];
+  arrangement.found = words.length ? new Set(jobs.filter((job) => words.every((word) => where[job.index].includes(word))).map((job) => job.index)) : null;
+  drawGrid();
+}
+
+function axisFilter(axis, changed) {
+  const present = new Set(jobs.map((job) => job.at[axis.index]));
+  const boxes = [...axis.values.keys(), NONE].filter((value) => present.has(value)).map((value) => {
+    const { box, label } = check(value === NONE ? 'none' : axis.values[value], {
+      checked: true,
+      onchange: () => {
+        arrangement.hidden[axis.index][box.checked ? 'delete' : 'add'](value);
+        changed();
+      },
+    });
+    return { box, label };
+  });
+  const setAll = (on) => {
+    boxes.forEach(({ box }) => { if (box.checked !== on) { box.checked = on; box.dispatchEvent(new Event('change')); } });
+  };
+  return el('fieldset', {}, el('legend', {}, isolated(axis.name)), el('div', { class: 'chips' }, boxes.map(({ label }) => label),
+    boxes.length > 2 ? [button('all', { class: 'plain small', 'aria-label': `All values of ${axis.name}`, onclick: () => setAll(true) }), button('none', { class: 'plain small', 'aria-label': `No value of ${axis.name}`, onclick: () => setAll(false) })] : null));
+}
+
+function filters() {
+  const summary = el('summary', {}, 'Filters');
+  const draw = later(0, drawGrid);
+  const changed = () => {
+    const count = arrangement.hidden.reduce((sum, values) => sum + values.size, 0);
+    summary.textContent = count ? `Filters (${plural(count, 'value')} hidden)` : 'Filters';
+    draw();
+  };
+  return axes.length ? el('details', { class: 'filters' }, summary, axes.map((axis) => axisFilter(axis, changed))) : null;
+}
+
+function vetoBox() {
+  if (!jobs.some((job) => job.vetoes.length)) return null;
+  const { box, label } = check('Hide vetoed', { onchange: () => { arrangement.hideVetoed = box.checked; drawGrid(); } });
+  return label;
+}
+
+function startControls() {
+  const present = new Set(jobs.flatMap((job) => Object.keys(job.pictures)));
+  if (!present.has('upscaled') && present.size) [arrangement.role] = present;
+  Object.assign(arrangement, usualArrangement());
+  byId('controls').append(...[
+    axes.length ? axisSelect('Rows', 'rows') : null, axes.length ? axisSelect('Columns', 'columns') : null,
+    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, vetoBox(), filters(),
+  ].filter(Boolean));
+  arranged();
+}

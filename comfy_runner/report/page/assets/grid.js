@@ -1,0 +1,134 @@
+// The grid of pictures, in rows and columns or as a list, and walking through it by keyboard.
+
+const opened = { by: () => {} }; // the viewer sets what opening a card does
+
+function tagsOf(job, headed) {
+  const tags = [];
+  if (isSuggested(job) && !headed.includes(suggestedAxis)) tags.push(el('span', { class: 'tag good' }, 'suggested'));
+  if (job.vetoes.length) tags.push(el('span', { class: 'tag bad' }, `vetoed: ${job.vetoes.join(', ')}`));
+  if (job.same) tags.push(el('span', { class: 'tag' }, 'same pixels as ', isolated(job.same)));
+  if (job.state === 'partial') tags.push(el('span', { class: 'tag bad' }, 'partial'));
+  return tags;
+}
+
+function shot(job) {
+  const found = picture(job, arrangement.role) ?? anyPicture(job);
+  if (found) {
+    const { width, height, thumb } = found;
+    // `loading` has to be there before `src`, or the browser fetches at once.
+    return el('span', { class: 'shot' }, el('img', { loading: 'lazy', decoding: 'async', src: thumb, alt: [job.id, describe(job)].filter(Boolean).join(', '), width, height }));
+  }
+  const broken = Object.values(job.pictures).flat().find((each) => each.problem);
+  const why = job.error || (broken ? `${broken.name}: ${broken.problem}` : '');
+  return el('span', { class: 'shot without' }, el('strong', {}, job.state), el('span', { class: 'why' }, isolated(why || 'no picture yet')), el('span', { class: 'out-of-sight' }, `, ${job.id}`));
+}
+
+function card(job, differing, headed) {
+  const sort = arrangement.sort.key;
+  const caption = differing.length ? describe(job, differing) : headed.length ? '' : job.id;
+  const number = sort ? `${metrics.find((metric) => metric.key === sort).name} ${figure(numberOf(job, sort))}` : '';
+  const text = [caption, number].filter(Boolean).join(' · ');
+  const classes = ['card', isSuggested(job) && 'is-suggested', job.vetoes.length && 'is-vetoed'].filter(Boolean).join(' ');
+  const said = picture(job, arrangement.role) ? 'true' : false; // the picture's own text says it all
+  return el('button', { type: 'button', class: classes, 'data-job': job.index, tabindex: -1, 'aria-haspopup': 'dialog' },
+    shot(job),
+    el('span', { class: 'caption' }, text ? el('span', { 'aria-hidden': said }, isolated(text)) : null, tagsOf(job, headed)));
+}
+
+function heading(axis, value, scope) {
+  const text = value < 0 ? 'none' : axis.values[value];
+  const isChosen = axis === suggestedAxis && value === suggestedIndex;
+  return el('th', { scope, class: isChosen ? 'is-suggested' : null }, el('span', { class: 'head-name' }, axis.name), ' ', isolated(text), ' ', isChosen ? el('span', { class: 'tag good' }, 'suggested') : null);
+}
+
+/** How many of a cell's pictures lie beside each other. */
+const acrossCell = (count, across) => (across ? (count > 3 ? Math.ceil(Math.sqrt(count)) : 1) : clamp(count, 1, 6));
+
+function drawTable(list) {
+  const table = intoTable(list, arrangement);
+  const headed = [arrangement.rows, arrangement.columns].filter((index) => index !== NONE).map((index) => axes[index]);
+  const differing = axes.filter((axis) => !headed.includes(axis));
+  const [down, across] = [axes[arrangement.rows], axes[arrangement.columns]];
+  const cell = (row, column, line, place) => {
+    const here = table.at(row, column);
+    const width = acrossCell(here.length, across);
+    const shown = here.map((job) => card(job, differing, headed));
+    shown.forEach((node, index) => {
+      node.dataset.line = line * jobs.length + Math.floor(index / width);
+      node.dataset.place = place * jobs.length + (index % width);
+    });
+    const inner = el('div', { class: 'cell' }, shown);
+    inner.style.setProperty('--across', width);
+    return el('td', {}, inner);
+  };
+  const lines = table.rows.map((row, line) => el('tr', {}, down ? heading(down, row, 'row') : null, table.columns.map((column, place) => cell(row, column, line, place))));
+  const top = across ? el('thead', {}, el('tr', {}, down ? el('td', { class: 'corner' }) : null, table.columns.map((column) => heading(across, column, 'col')))) : null;
+  return el('div', { class: 'scroller', role: 'region', 'aria-label': 'Pictures by their values', tabindex: 0 }, el('table', { class: 'pictures' }, top, el('tbody', {}, lines)));
+}
+
+function drawGrid() {
+  const list = chosenJobs(arrangement);
+  const isTable = arrangement.rows !== NONE || arrangement.columns !== NONE;
+  const inner = isTable ? drawTable(list) : el('div', { class: 'list' }, list.map((job) => card(job, axes.length === 1 ? axes : [], [])));
+  byId('grid').replaceChildren(list.length ? inner : el('p', { class: 'nothing' }, 'Nothing matches. Clear the search or a filter to see pictures again.'));
+  const first = byId('grid').querySelector('.card');
+  if (first) first.tabIndex = 0;
+  announce(list);
+}
+
+function announce(list) {
+  const bare = list.filter((job) => !anyPicture(job)).length;
+  const all = list.length === jobs.length ? plural(list.length, 'job') : `${list.length} of ${plural(jobs.length, 'job')}`;
+  byId('shown').textContent = `${all}: ${plural(list.length - bare, 'picture')}${bare ? `, ${bare} without one` : ''}`;
+}
+
+const cards = () => [...byId('grid').querySelectorAll('.card')];
+const jobOf = (node) => jobs[Number(node.dataset.job)];
+
+/** Where a card lies: its line, and its place in it. A table knows; in a list it is where the browser has put it. */
+function spot(node) {
+  if (node.dataset.line) return { node, line: Number(node.dataset.line), place: Number(node.dataset.place) };
+  const { top, left } = node.getBoundingClientRect();
+  return { node, line: Math.round(top), place: Math.round(left) };
+}
+
+const inOrder = (a, b) => a.line - b.line || a.place - b.place;
+
+/** All cards, line by line. */
+const spots = () => cards().map(spot).sort(inOrder);
+
+/** The card that an arrow key leads to: the next one of the line, and then the next line; or the nearest of the line above or below. */
+function neighbour(from, key) {
+  const all = spots();
+  const start = all.findIndex(({ node }) => node === from);
+  if (key === 'Home' || key === 'End') return all.at(key === 'Home' ? 0 : -1).node;
+  if (key === 'ArrowLeft' || key === 'ArrowRight') return all[start + (key === 'ArrowLeft' ? -1 : 1)]?.node ?? null;
+  const here = all[start];
+  const beyond = key === 'ArrowUp' ? all.slice(0, start).filter(({ line }) => line < here.line).reverse() : all.slice(start).filter(({ line }) => line > here.line);
+  const line = beyond.filter((each) => each.line === beyond[0].line);
+  const far = (each) => Math.abs(each.place - here.place);
+  return line.reduce((best, each) => (best && far(best) <= far(each) ? best : each), null)?.node ?? null;
+}
+
+function goTo(node) {
+  byId('grid').querySelectorAll('.card[tabindex="0"]').forEach((each) => { each.tabIndex = -1; });
+  node.tabIndex = 0;
+  node.focus();
+}
+
+function startGrid() {
+  const grid = byId('grid');
+  grid.addEventListener('click', (event) => {
+    const node = event.target.closest('.card');
+    if (node) opened.by(jobOf(node));
+  });
+  grid.addEventListener('keydown', (event) => {
+    const node = event.target.closest('.card');
+    if (!node || event.altKey || event.ctrlKey || event.metaKey || !/^(Arrow|Home|End)/.test(event.key)) return;
+    event.preventDefault();
+    const next = neighbour(node, event.key);
+    if (next) goTo(next);
+  });
+  const sizes = jobs.map(upscaled).filter(Boolean);
+  if (sizes.length) grid.style.setProperty('--aspect', `${sizes[0].width} / ${sizes[0].height}`);
+}

@@ -1,0 +1,26 @@
+// The head of the page, and starting all the rest.
+
+function startHead() {
+  const { counts, notes } = data;
+  byId('counts').textContent = `${Object.entries(counts).map(([state, count]) => `${count} ${state}`).join(', ') || 'no jobs'} · ${moment(data.made)}`;
+  const advice = byId('advice');
+  if (suggestion) {
+    const head = suggestion.chosen ? el('strong', {}, `${suggestedAxis?.name ?? suggestion.axis} `, isolated(suggestion.chosen.label)) : el('strong', {}, 'No suggestion');
+    const sureness = suggestion.chosen ? el('span', { class: 'tag' }, suggestion.sureness === 'unknown' ? 'one series: how sure is unknown' : suggestion.sureness) : null;
+    advice.append(el('span', { class: 'advice-head' }, suggestion.chosen ? 'Suggested: ' : '', head, ' ', sureness ?? ''), el('span', { class: 'reason' }, isolated(suggestion.reason)));
+  } else {
+    advice.append(hasNumbers ? 'No suggestion: there is no axis along which values could be compared.' : 'No suggestion: the pictures were not measured.');
+  }
+  byId('notes').append(...notes.map((note) => el('li', {}, isolated(note))));
+  byId('notes').hidden = !notes.length;
+  byId('foot').append(`Made by comfy_runner ${data.version}. This page, report_files and the job folders belong together.`);
+}
+
+startTheme();
+startHead();
+startGrid();
+startViewer();
+startControls();
+startTable();
+startCurve();
+if (jobs.length === 1 && upscaled(jobs[0])) openViewer(jobs[0]);

@@ -1,0 +1,76 @@
+// The table of all jobs: their values and numbers, sortable, a page at a time, and as CSV.
+
+const PER_PAGE = 100;
+
+const sheet = { by: null, down: false, page: 0, heads: [] };
+
+const columns = [
+  { name: 'job', of: (job) => job.id },
+  ...axes.map((axis) => ({ name: axis.name, of: (job) => axis.numbers?.[job.at[axis.index]] ?? valueOf(job, axis), right: Boolean(axis.numbers) })),
+  { name: 'state', of: (job) => job.state },
+  ...(hasNumbers ? metrics.map((metric) => ({ name: metric.name, about: metric.about, of: (job) => job.numbers?.[metric.index] ?? null, right: true, isMetric: true })) : []),
+  ...(hasNumbers ? [{ name: 'vetoes', of: (job) => vetoWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
+  { name: 'seconds', of: (job) => job.seconds, right: true, isMetric: true },
+];
+
+function sheetRow(job) {
+  return el('tr', {}, columns.map((column, index) => {
+    const value = column.of(job);
+    if (index === 0) return el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link', onclick: () => opened.by(job) }, isolated(job.id)));
+    return el('td', { class: column.right ? 'number' : null }, column.isMetric ? figure(value) : isolated(String(value ?? '')));
+  }));
+}
+
+function drawSheet() {
+  const list = sheet.by === null ? jobs : sorted(jobs, columns[sheet.by].of, sheet.down);
+  const pages = Math.max(1, Math.ceil(list.length / PER_PAGE));
+  sheet.page = clamp(sheet.page, 0, pages - 1);
+  sheet.body.replaceChildren(...list.slice(sheet.page * PER_PAGE, (sheet.page + 1) * PER_PAGE).map(sheetRow));
+  sheet.heads.forEach((head, index) => {
+    head.setAttribute('aria-sort', index !== sheet.by ? 'none' : sheet.down ? 'descending' : 'ascending');
+  });
+  sheet.pager.hidden = pages === 1;
+  sheet.where.textContent = `${sheet.page * PER_PAGE + 1}–${Math.min(list.length, (sheet.page + 1) * PER_PAGE)} of ${list.length}`;
+  sheet.back.disabled = sheet.page === 0;
+  sheet.on.disabled = sheet.page === pages - 1;
+}
+
+function sortBy(index) {
+  Object.assign(sheet, { down: sheet.by === index && !sheet.down, by: index, page: 0 });
+  drawSheet();
+}
+
+function turn(by) {
+  sheet.page += by;
+  drawSheet();
+}
+
+/** A text that a spreadsheet takes for neither several cells nor a formula. */
+function csvCell(value) {
+  if (typeof value === 'number' || value === null || value === undefined) return String(value ?? '');
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const csv = () => [columns.map((column) => column.name), ...jobs.map((job) => columns.map((column) => column.of(job)))].map((row) => row.map(csvCell).join(',')).join('\r\n');
+
+function download() {
+  const link = el('a', { href: URL.createObjectURL(new Blob(['\ufeff', csv(), '\r\n'], { type: 'text/csv' })), download: `${data.run}.csv` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function startTable() {
+  sheet.heads = columns.map((column, index) => el('th', { scope: 'col', 'aria-sort': 'none', class: column.right ? 'number' : null },
+    el('button', { type: 'button', class: 'sort', title: column.about || null, onclick: () => sortBy(index) }, isolated(column.name))));
+  sheet.body = el('tbody');
+  sheet.where = el('span', { role: 'status' });
+  sheet.back = button('Earlier', { class: 'plain', onclick: () => turn(-1) });
+  sheet.on = button('Later', { class: 'plain', onclick: () => turn(1) });
+  sheet.pager = el('div', { class: 'pager' }, sheet.back, sheet.where, sheet.on);
+  byId('numbers-body').append(
+    el('div', { class: 'scroller', role: 'region', 'aria-label': 'Table of numbers', tabindex: 0 }, el('table', { class: 'sheet' }, el('thead', {}, el('tr', {}, sheet.heads)), sheet.body)),
+    el('div', { class: 'under' }, sheet.pager, button('Download as CSV', { class: 'plain', onclick: download })),
+  );
+  drawSheet();
+}

@@ -1,0 +1,1 @@
+"""The contact sheet of a run: a labelled grid of its pictures as one PNG."""

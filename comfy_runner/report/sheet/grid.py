@@ -1,0 +1,206 @@
+"""Which picture stands where in a labelled grid: bands of rows, rows of cells, each with its words. No pixels here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from comfy_runner.errors import Note, UsageError
+from comfy_runner.folder.rows import FileRow
+from comfy_runner.report.axes import find_axis, main_axis, short_name
+from comfy_runner.report.material import ORIGINAL, UPSCALED, Axis, Entry, Material, key, label
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A picture that a cell shows, or would show if it were there.
+
+    Attributes:
+        entry: The job.
+        role: Which of its outputs.
+        number: Which picture of that output, from 0.
+    """
+
+    entry: Entry
+    role: str
+    number: int = 0
+
+    @property
+    def file(self) -> FileRow | None:
+        """The picture; None where there is none."""
+        files = self.entry.pictures.get(self.role, ())
+        return files[self.number] if self.number < len(files) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The cells that stand beside each other.
+
+    Attributes:
+        labels: What they have in common, one text per axis.
+        original: What they were made from; None where the grid has no column of originals, or this row no job.
+        originals: What each was made from; empty where that is one and the same.
+        cells: The upscaled pictures, one per column; None where there is no such job.
+    """
+
+    labels: tuple[str, ...]
+    original: Slot | None
+    originals: tuple[Slot | None, ...]
+    cells: tuple[Slot | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Rows that belong together.
+
+    Attributes:
+        heading: What stands above them; empty where one band is all.
+        rows: The rows.
+        originals: What all pictures of a column were made from, above the rows; empty where that is not one and the same.
+    """
+
+    heading: str
+    rows: tuple[Row, ...]
+    originals: tuple[Slot | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A whole sheet.
+
+    Attributes:
+        headings: Field and value of each column.
+        has_original: Whether the originals stand in a column of their own, before the others.
+        bands: The rows.
+        notes: What was decided that a user may not expect.
+    """
+
+    headings: tuple[tuple[str, str], ...]
+    has_original: bool
+    bands: tuple[Band, ...]
+    notes: tuple[Note, ...]
+
+
+def arrange(material: Material, *, rows: str | None, columns: str | None, content: Callable[[FileRow], str]) -> Grid:
+    """Put every job of a run into a grid.
+
+    The columns are the denoise where that was swept, else the last axis that is not the rows'. The rows are all other axes
+    together, or the one that is named; then every combination of what remains has its own band, so that no job is left out.
+    A job that would stand where another does already gets a row of its own below.
+
+    Where the columns are of a field that makes the originals differ, such as the seed, one original before the row would say
+    little. Then the originals stand above: once for all rows where the rows leave them as they are, else in each row.
+
+    Args:
+        material: The run.
+        rows: The field of the rows.
+        columns: The field of the columns.
+        content: Returns what is equal for files with equal pixels; nothing for a file that cannot be read.
+
+    Raises:
+        UsageError: A field is no axis, or both are the same.
+    """
+    across, down, rest = _axes(material, rows, columns)
+    headings = [(short_name(material, across), label(value)) for value in across.values] if across else [("", UPSCALED)]
+    orders = {axis.field: {key(value): at for at, value in enumerate(axis.values)} for axis in material.axes}
+
+    def place(entry: Entry, axes: Iterable[Axis]) -> tuple[int, ...]:
+        return tuple(orders[axis.field][key(entry.values.get(axis.field))] for axis in axes)
+
+    placed: dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]] = {}
+    for entry in material.entries:
+        column = next(iter(place(entry, [across] if across else [])), 0)
+        where = place(entry, rest), place(entry, down)
+        for number in range(max(1, len(entry.pictures.get(UPSCALED, ())))):
+            again = 0
+            while column in placed.setdefault((*where, again), {}):
+                again += 1
+            placed[(*where, again)][column] = Slot(entry, UPSCALED, number)
+    has_originals = any(entry.pictures.get(ORIGINAL) for entry in material.entries)
+    differ = has_originals and any(_differ(map(_original, row.values()), content) for row in placed.values())
+    # These fields come after the original, so differences are the servers', and too small to be worth a line.
+    later = across is not None and across.field.startswith("upscale.")
+    in_lines = differ and not later
+    below = all(axis.field.startswith("upscale.") for axis in down)
+    bands: dict[tuple[int, ...], list[Row]] = {}
+    for (band, _, again), row in sorted(placed.items(), key=lambda item: item[0]):
+        slots = [row.get(column) for column in range(len(headings))]
+        labels = [_text(material, axis, next(iter(row.values())).entry) for axis in down]
+        originals = tuple(slot and _original(slot) for slot in slots)
+        line = Row(
+            labels=(*labels, f"picture {again + 1}") if again else tuple(labels),
+            original=_first(originals) if has_originals and not in_lines else None,
+            originals=originals if in_lines else (),
+            cells=tuple(slots),
+        )
+        bands.setdefault(band, []).append(line)
+    of_band = dict.fromkeys(bands, "")
+    for entry in material.entries:
+        of_band[place(entry, rest)] = " · ".join(_text(material, axis, entry) for axis in rest)
+    notes = []
+    if in_lines:
+        notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
+    elif differ:
+        notes.append(Note("each row shows one original, although those of its jobs are not the same to the last pixel"))
+    return Grid(
+        tuple(headings),
+        has_originals and not in_lines,
+        tuple(_band(of_band[band], found, content if not below else None) for band, found in bands.items()),
+        tuple(notes),
+    )
+
+
+def texts(grid: Grid) -> Iterable[str]:
+    """Yield all words that a grid is labelled with, and those of jobs that have failed."""
+    for field, value in grid.headings:
+        yield from (field, value)
+    for band in grid.bands:
+        yield band.heading
+        for row in band.rows:
+            yield from row.labels
+            yield from (slot.entry.error for slot in row.cells if slot and slot.entry.error)
+
+
+def _axes(material: Material, rows: str | None, columns: str | None) -> tuple[Axis | None, list[Axis], list[Axis]]:
+    """Return the axis across, those down, and what remains."""
+    down = find_axis(material, rows, "--rows") if rows is not None else None
+    if columns is not None:
+        across: Axis | None = find_axis(material, columns, "--columns")
+        if across == down:
+            raise UsageError(f"must be another axis than the rows' (got {columns})", where="--columns")
+    else:
+        free = tuple(axis for axis in material.axes if axis != down)
+        across = main_axis(Material(material.folder, (), free))
+    others = [axis for axis in material.axes if axis not in (across, down)]
+    return (across, [down], others) if down else (across, others, [])
+
+
+def _text(material: Material, axis: Axis, entry: Entry) -> str:
+    return f"{short_name(material, axis)} {label(entry.values.get(axis.field))}"
+
+
+def _original(slot: Slot) -> Slot:
+    """Return what an upscaled picture was made from: the original of its number, or the only one."""
+    return Slot(slot.entry, ORIGINAL, slot.number if slot.number < len(slot.entry.pictures.get(ORIGINAL, ())) else 0)
+
+
+def _first(slots: Iterable[Slot | None]) -> Slot | None:
+    """Return the first slot with a picture, or else the first."""
+    there = [slot for slot in slots if slot]
+    return next((slot for slot in there if slot.file), there[0] if there else None)
+
+
+def _differ(slots: Iterable[Slot | None], content: Callable[[FileRow], str]) -> bool:
+    files = [slot.file for slot in slots if slot and slot.file]
+    if len({file.sha256 for file in files}) < 2:
+        return False
+    # A file that cannot be read differs from nothing.
+    return len({found for file in files if (found := content(file))}) > 1
+
+
+def _band(heading: str, rows: list[Row], content: Callable[[FileRow], str] | None) -> Band:
+    """Return rows as a band, with its originals once where they are the same; `content` is None where they have to be."""
+    columns = list(zip(*(row.originals for row in rows), strict=True))
+    if not columns or len(rows) < 2 or (content and any(_differ(column, content) for column in columns)):
+        return Band(heading, tuple(rows))
+    return Band(heading, tuple(replace(row, originals=()) for row in rows), tuple(map(_first, columns)))

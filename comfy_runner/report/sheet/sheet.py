@@ -1,0 +1,217 @@
+"""The labelled grid of a run's pictures, as people know it from X/Y plots: one PNG, or several where one would be too large.
+
+Not here: which picture stands where (`grid`), how large everything is (`layout`), how it is drawn (`pen`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from comfy_runner.errors import Note, RunFolderError, UsageError
+from comfy_runner.files import open_beside, sync_folder
+from comfy_runner.report.material import ORIGINAL, UPSCALED, Material
+from comfy_runner.report.measures import Measured
+from comfy_runner.report.reading import read_rgb
+from comfy_runner.report.sheet.grid import arrange, texts
+from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
+from comfy_runner.report.sheet.lettering import Lettering
+from comfy_runner.report.sheet.pen import Pen, Reader, Words
+from comfy_runner.textfile import shown
+
+_SAMPLE = 500
+_COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """What was drawn.
+
+    Attributes:
+        path: The file; the first where there are several.
+        width: Its width in pixels.
+        height: Its height in pixels.
+        paths: All files.
+        shown: How many upscaled pictures can be seen.
+        left_out: The jobs without one, in the order of the plan.
+        notes: What a user may not expect.
+    """
+
+    path: Path
+    width: int
+    height: int
+    paths: tuple[Path, ...]
+    shown: int
+    left_out: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+
+def draw_sheet(
+    material: Material,
+    *,
+    target: Path,
+    rows: str | None = None,
+    columns: str | None = None,
+    cell: int = 384,
+    measured: Mapping[str, Measured] | None = None,
+    reader: Reader = read_rgb,
+) -> Sheet:
+    """Draw the pictures of a run as a labelled grid; see `arrange` for what stands where.
+
+    A page is at most 16,384 pixels a side and 100 megapixels in all. To keep that the cells become smaller, down to 96 pixels;
+    what is still too much goes on further pages, ``sheet-2.png`` and so on.
+
+    Args:
+        material: The run.
+        target: The PNG; replaced if it is there, whole or not at all.
+        rows: The field of the rows; all that are not the columns' where it is None.
+        columns: The field of the columns; the denoise, or else the last, where it is None.
+        cell: The longer side of the largest picture in the sheet, in pixels.
+        measured: What is written below the pictures, by job; nothing where it is None.
+        reader: Reads the pictures.
+
+    Raises:
+        UsageError: A field is no axis, the cell is too small, or the target is no place for a sheet.
+        RunFolderError: The run has no jobs, or the target cannot be written.
+    """
+    if cell < LEAST_CELL:
+        raise UsageError(f"must be at least {LEAST_CELL} pixels (got {cell})", where="--cell")
+    if not material.entries:
+        raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
+    _check_target(material, target)
+    grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.folder / file.path))
+    words = Words(grid, measured or {})
+    title = _title(material)
+    lettering = Lettering([title, *texts(grid)])
+    scale, pages = best(grid, cell, shape(_sizes(material)), lettering, numbers=words.longest(), remarks=words.has_remarks())
+    paths = [target if number == 1 else target.with_stem(f"{target.stem}-{number}") for number in range(1, len(pages) + 1)]
+    for path in paths[1:]:
+        _check_target(material, path)
+    pen = Pen(material, scale, lettering, words, reader)
+    for number, (page, path) in enumerate(zip(pages, paths, strict=True), start=1):
+        of = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
+        _save(pen.draw(grid, page, title + of), path)
+    drawn = {job_id for job_id, _ in pen.seen}
+    return Sheet(
+        path=target,
+        width=pages[0].width,
+        height=pages[0].height,
+        paths=tuple(paths),
+        shown=len(pen.seen),
+        left_out=tuple(entry.job_id for entry in material.entries if entry.job_id not in drawn),
+        notes=(*grid.notes, *_size_notes(cell, scale, paths), *_stale(target, len(paths))),
+    )
+
+
+def _title(material: Material) -> str:
+    recipes = list(dict.fromkeys(entry.recipe for entry in material.entries))
+    jobs = len(material.entries)
+    return f"{', '.join(recipes[:5])}{', ...' if len(recipes) > 5 else ''} · {jobs} {'job' if jobs == 1 else 'jobs'}"
+
+
+def _sizes(material: Material) -> list[tuple[int, int]]:
+    """Return the sizes of the pictures, or of some hundred of them where there are more; others are fitted all the same."""
+    files = [file for entry in material.entries for role in (UPSCALED, ORIGINAL) for file in entry.pictures.get(role, ())]
+    found = []
+    for file in files[:: max(1, len(files) // _SAMPLE)]:
+        # What cannot be read here is told of when it is to be drawn.
+        try:
+            with warnings.catch_warnings(action="ignore"), Image.open(material.folder / file.path) as image:
+                found.append(image.size)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+    return found
+
+
+def _content(path: Path) -> str:
+    """Return a hash of what a picture shows, without what else is written in its file.
+
+    ComfyUI writes the workflow into a PNG, so that files of the same pixels differ. Its compressed pixels do not.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start != b"\x89PNG\r\n\x1a\n":
+                digest.update(start)
+                while block := file.read(1 << 20):
+                    digest.update(block)
+                return digest.hexdigest()
+            while len(head := file.read(8)) == 8:
+                length = int.from_bytes(head[:4], "big")
+                if head[4:] in (b"IHDR", b"PLTE", b"IDAT"):
+                    digest.update(file.read(length))
+                else:
+                    file.seek(length, os.SEEK_CUR)
+                file.seek(4, os.SEEK_CUR)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _check_target(material: Material, target: Path) -> None:
+    """Refuse a target that is a picture of the run, or no place for a PNG."""
+    if target.suffix.lower() != ".png":
+        raise UsageError("must end in .png", where=shown(target), hint="a sheet is a PNG")
+    if target.is_dir():
+        raise UsageError("is a folder", where=shown(target), hint=f"name a file in it, such as {shown(target / 'sheet.png')}")
+    place, there, root = target.resolve(), _identity(target), material.folder.resolve()
+    for entry in material.entries:
+        for file in (file for files in entry.pictures.values() for file in files):
+            path = root / file.path
+            if path == place or (there and _identity(path) == there):
+                what = f"is a picture of the run, of {entry.job_id}"
+                raise UsageError(what, where=shown(target), hint="write the sheet to another file")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what names of the same file have in common, also where letter case does not count; None where it is not there."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file, temporary = open_beside(path)
+        try:
+            with file:
+                image.save(file, format="PNG", compress_level=_COMPRESS)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RunFolderError(
+            f"cannot be written ({reason})", where=shown(path), hint="name another place for the sheet, or make room there"
+        ) from error
+
+
+def _size_notes(cell: int, scale: Scale, paths: Sequence[Path]) -> Iterator[Note]:
+    if scale.cell < cell:
+        yield Note(
+            f"the cells are {scale.cell} pixels, so that the sheet does not become too large (asked for {cell})", level="changed"
+        )
+    if len(paths) > 1:
+        what = f"the sheet takes {len(paths)} files, {paths[0].name} to {paths[-1].name}: one would be too large for most viewers"
+        yield Note(what, level="changed")
+
+
+def _stale(target: Path, pages: int) -> Iterator[Note]:
+    """Say so where a page of an earlier, longer sheet still lies beside a new one."""
+    left = target.with_stem(f"{target.stem}-{pages + 1}")
+    if left.exists():
+        yield Note("is not of this sheet, but may be left from an earlier one", where=shown(left))

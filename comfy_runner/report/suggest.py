@@ -1,0 +1,214 @@
+"""Which value of an axis gives the most real detail while the composition is kept. Pure functions of values.
+
+A value can be named only if every picture of it keeps the limits and has no veto. Among those the one with the most detail is
+named; where others have as much, within what the series (for instance the seeds) differ, the one of them that drifts least. That is
+the one-standard-error rule of Breiman et al. 1984, *Classification and Regression Trees*, §3.4.3, with drift for complexity.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from math import sqrt
+from statistics import fmean, stdev
+from typing import Final
+
+from comfy_runner.report.axes import DENOISE
+from comfy_runner.report.material import Axis, Entry, Material, key, label
+from comfy_runner.report.measures import Measured, Measures
+from comfy_runner.report.suggestion import Limits, Point, Suggestion, Sureness
+
+NONE: Final = "none"
+"""The vote of a series of which no value passes."""
+
+_AS_MUCH: Final = 0.03  # of the best detail: less is not seen
+_SURE: Final = 0.8
+_FAIRLY_SURE: Final = 0.5
+_SERIES_TO_BE_SURE: Final = 3
+_SEEDS: Final = ("seed", "upscale.seed")
+
+_Measuring = tuple[Entry, Measures]
+_Series = dict[str, dict[str, Measures]]
+"""By series, then by the key of the axis's value."""
+
+
+def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *, limits: Limits | None = None) -> Suggestion:
+    """Return the value of an axis to use, or why there is none, with the whole trade-off.
+
+    Args:
+        material: The run.
+        measured: What was measured of each job.
+        axis: Any of the run's axes.
+        limits: What a picture may have at most; None for the usual.
+    """
+    limits = limits or Limits()
+    found = [
+        (entry, got.measures)
+        for entry in material.entries
+        if (got := measured.get(entry.job_id)) is not None and got.measures is not None
+    ]
+    points = _points(axis, _by_value(axis, found), limits)
+    series = _series(material, axis, found)
+    chosen = _choose(points, series)
+    votes = Counter(_label(_vote(axis, values, limits)) for values in series.values())
+    return Suggestion(
+        axis=axis.field,
+        limits=limits,
+        points=points,
+        chosen=chosen,
+        reason=_reason(points, chosen, limits),
+        sureness=_sureness(votes, chosen),
+        series=len(series),
+        votes=dict(votes.most_common()),
+        apart=_apart(material, axis, found, limits),
+    )
+
+
+def usual_axis(material: Material) -> Axis | None:
+    """Return the axis of a suggestion where none is named: denoise, or the only one that is no seed; None where there is none."""
+    found = [axis for axis in material.axes if axis.field not in _SEEDS]
+    denoise = next((axis for axis in found if axis.field == DENOISE), None)
+    return denoise or (found[0] if len(found) == 1 else None)
+
+
+def faults(measures: Measures, limits: Limits) -> list[str]:
+    """Return why a picture cannot be suggested, in a few words each; nothing where it can."""
+    wrong: list[str] = list(measures.vetoes)
+    if measures.drift > limits.drift:
+        wrong.append("drift")
+    if measures.local_drift > limits.local_drift:
+        wrong.append("local drift")
+    return wrong
+
+
+def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits) -> list[str]:
+    """Return the ids of all measured jobs, best first: those that pass by detail, those that drift too far, those with a veto."""
+
+    def rank(job: _Measuring) -> tuple[int, float]:
+        _, measures = job
+        wrong = faults(measures, limits)
+        return (2 if measures.vetoes else 1 if wrong else 0), (measures.drift if wrong else -measures.detail)
+
+    found = [(entry, got.measures) for entry in material.entries if (got := measured.get(entry.job_id)) and got.measures]
+    return [entry.job_id for entry, _ in sorted(found, key=rank)]
+
+
+def _by_value(axis: Axis, found: Iterable[_Measuring]) -> dict[str, list[Measures]]:
+    by_value: dict[str, list[Measures]] = {}
+    for entry, measures in found:
+        by_value.setdefault(key(entry.values.get(axis.field)), []).append(measures)
+    return by_value
+
+
+def _points(axis: Axis, by_value: Mapping[str, Sequence[Measures]], limits: Limits) -> tuple[Point, ...]:
+    return tuple(_point(value, by_value.get(key(value), ()), limits) for value in axis.values)
+
+
+def _point(value: object, measures: Sequence[Measures], limits: Limits) -> Point:
+    wrong = [faults(one, limits) for one in measures]
+    reasons = Counter(reason for found in wrong for reason in found)
+    passing = sum(not found for found in wrong)
+    why = "nothing was measured"
+    if measures:
+        of = f" of {len(measures)}" if len(measures) > 1 else ""
+        why = ", ".join(f"{reason} ({count}{of})" if of else reason for reason, count in reasons.most_common())
+    return Point(
+        value=value,
+        label=label(value),
+        measured=len(measures),
+        passing=passing,
+        detail=_mean(one.detail for one in measures),
+        detail_spread=_spread([one.detail for one in measures]),
+        drift=_mean(one.drift for one in measures),
+        drift_spread=_spread([one.drift for one in measures]),
+        worst_drift=max((one.drift for one in measures), default=None),
+        worst_local_drift=max((one.local_drift for one in measures), default=None),
+        vetoes=dict(Counter(veto for one in measures for veto in one.vetoes).most_common()),
+        passes=bool(measures) and passing == len(measures),
+        why=why,
+    )
+
+
+def _series(material: Material, axis: Axis, found: Iterable[_Measuring]) -> _Series:
+    """Return the pictures that differ in this axis only, together; of several pictures at one place, the last."""
+    others = [other.field for other in material.axes if other.field != axis.field]
+    series: _Series = {}
+    for entry, measures in found:
+        name = " ".join(key(entry.values.get(field)) for field in others)
+        series.setdefault(name, {})[key(entry.values.get(axis.field))] = measures
+    return {name: values for name, values in series.items() if len(values) > 1}
+
+
+def _vote(axis: Axis, values: Mapping[str, Measures], limits: Limits) -> Point | None:
+    return _choose(_points(axis, {value: [measures] for value, measures in values.items()}, limits), {})
+
+
+def _choose(points: Sequence[Point], series: _Series) -> Point | None:
+    passing = [point for point in points if point.passes]
+    if not passing:
+        return None
+    best = max(passing, key=lambda point: point.detail or 0.0)
+    as_good = [point for point in passing if _is_as_good(point, best, series)]
+    return min(as_good, key=lambda point: point.drift or 0.0)
+
+
+def _is_as_good(point: Point, best: Point, series: _Series) -> bool:
+    """Return whether a value has as much detail as the best one, as far as the series can tell."""
+    if point is best:
+        return True
+    one, other = key(point.value), key(best.value)
+    differences = [values[other].detail - values[one].detail for values in series.values() if one in values and other in values]
+    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
+    return (best.detail or 0.0) - (point.detail or 0.0) <= max(_AS_MUCH * abs(best.detail or 0.0), error)
+
+
+def _sureness(votes: Mapping[str, int], chosen: Point | None) -> Sureness:
+    total = sum(votes.values())
+    if total < 2:
+        return "unknown"
+    share = votes.get(_label(chosen), 0) / total
+    if share >= _SURE and total >= _SERIES_TO_BE_SURE:
+        return "sure"
+    return "fairly sure" if share >= _FAIRLY_SURE else "not sure"
+
+
+def _apart(material: Material, axis: Axis, found: Sequence[_Measuring], limits: Limits) -> dict[str, dict[str, str | None]]:
+    """Return what would be named for each value of another axis alone: a checkpoint may want another denoise."""
+    apart: dict[str, dict[str, str | None]] = {}
+    for other in material.axes:
+        if other.field in (axis.field, *_SEEDS):
+            continue
+        for value in other.values:
+            part = [(entry, measures) for entry, measures in found if key(entry.values.get(other.field)) == key(value)]
+            chosen = _choose(_points(axis, _by_value(axis, part), limits), _series(material, axis, part))
+            apart.setdefault(other.field, {})[label(value)] = chosen.label if chosen else None
+    return apart
+
+
+def _reason(points: Sequence[Point], chosen: Point | None, limits: Limits) -> str:
+    measured = [point for point in points if point.measured]
+    if not measured:
+        return "no picture could be measured, so no value is named"
+    if chosen is None:
+        nearest = min(measured, key=lambda point: (sum(point.vetoes.values()), point.worst_drift or 0.0))
+        return f"no value passes; the nearest is {nearest.label}, but: {nearest.why}"
+    passing = [point for point in points if point.passes]
+    best = max(passing, key=lambda point: point.detail or 0.0)
+    within = f"of the {len(passing)} values that pass" if len(passing) > 1 else "and is the only value that passes"
+    numbers = f"(detail {chosen.detail:.2f}, drift {chosen.drift:.2f} of at most {limits.drift:g})"
+    if chosen is best:
+        return f"{chosen.label} paints the most detail {within} {numbers}"
+    return f"{chosen.label} paints as much detail as {best.label} (detail {best.detail:.2f}) and drifts less {numbers}"
+
+
+def _label(point: Point | None) -> str:
+    return point.label if point else NONE
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return fmean(found) if found else None
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None

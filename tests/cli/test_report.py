@@ -1,0 +1,179 @@
+"""``report``, ``sheet`` and ``suggest``, and the report at the end of ``run``, typed as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfy_runner.cli.curve import curve
+from comfy_runner.report.suggest import suggest
+from comfy_runner.report.suggestion import Limits
+from tests.cli.support import recipe_file, typed
+from tests.report.support import make_run, photo
+from tests.report.values import DENOISE, material, measured, measures
+from tests.standin import StandIn
+
+AXES: dict[str, list[Any]] = {"seed": [1, 2, 3], "upscale.denoise": [0.4, 0.5, 0.6, 0.8]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("made") / "lake", AXES, photo)
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "lake"))
+
+
+def test_report_writes_the_page_and_the_metrics_and_prints_where(run: Path) -> None:
+    done = typed("report", "lake", folder=run.parent)
+
+    assert done.code == 0, done.err
+    assert done.out.split() == ["lake/report.html", "lake/metrics.json", "lake/metrics.csv"]
+    assert "0.6 paints" in done.err
+    assert len(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["jobs"]) == 12
+    assert len(list(csv.DictReader((run / "metrics.csv").read_text(encoding="utf-8").splitlines()))) == 12
+    assert "<html" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(run: Path) -> None:
+    done = typed("suggest", "lake", folder=run.parent)
+
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == ["0.4", "0.5", "▸", "0.8"]
+    assert any(line.startswith("upscale.denoise 0.6: 0.6 paints the most detail") for line in lines)
+    assert any(line.startswith("sure: of 3 series alone, 3 for 0.6") for line in lines)
+    assert any("●" in line for line in lines)
+
+
+def test_suggest_names_none_where_none_passes(run: Path) -> None:
+    done = typed("suggest", "lake", "--max-drift", "0", folder=run.parent)
+
+    assert done.code == 0
+    assert "upscale.denoise: no value passes" in done.out
+    assert "▸" not in done.out
+
+
+def test_suggest_for_programs_is_one_json_object(run: Path) -> None:
+    found = json.loads(typed("suggest", "lake", "--json", "--axis", "denoise", folder=run.parent).out)
+
+    assert (found["axis"], found["chosen"], found["sureness"]) == ("upscale.denoise", 0.6, "sure")
+
+
+def test_a_field_that_is_no_axis_is_an_error_with_the_axes(run: Path) -> None:
+    for command, option in (("report", "--axis"), ("suggest", "--axis"), ("sheet", "--rows"), ("sheet", "--columns")):
+        done = typed(command, "lake", option, "sed", folder=run.parent)
+
+        assert done.code == 2
+        assert done.err.startswith(f"error: {option}: is no axis of this run (got sed)\nhint: did you mean seed?")
+
+
+def test_suggest_without_a_sweep_says_how_to_make_one(tmp_path: Path) -> None:
+    make_run(tmp_path / "lake", {}, photo)
+    done = typed("suggest", "lake", folder=tmp_path)
+
+    assert done.code == 2
+    assert "nothing was swept" in done.err
+    assert "hint: sweep one: --sweep upscale.denoise=0.45:0.70:0.05" in done.err
+
+
+def test_sheet_draws_a_grid_and_prints_where(run: Path) -> None:
+    done = typed("sheet", "lake", "--rows", "seed", "--columns", "upscale.denoise", "--cell", "128", folder=run.parent)
+
+    assert (done.code, done.out.split()) == (0, ["lake/sheet.png"]), done.err
+    with Image.open(run / "sheet.png") as picture:
+        assert picture.width > 5 * 128
+        assert picture.height > 3 * 72
+
+
+def test_sheet_goes_where_the_user_says_but_never_over_a_picture(run: Path) -> None:
+    assert typed("sheet", "lake", "--out", "grid.png", folder=run.parent).out.split() == ["grid.png"]
+    before = (run / "lake-s1-d04" / "original.png").read_bytes()
+    done = typed("sheet", "lake", "--out", "lake/lake-s1-d04/original.png", folder=run.parent)
+
+    assert done.code == 2
+    assert (run / "lake-s1-d04" / "original.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["report", "sheet", "suggest"])
+def test_a_folder_that_is_no_run_is_an_error(command: str, tmp_path: Path) -> None:
+    done = typed(command, "nowhere", folder=tmp_path)
+
+    assert done.code == 5
+    assert done.err.startswith("error: nowhere: no such run folder")
+
+
+def test_a_run_that_ends_writes_its_report(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path, sweep={"upscale.denoise": [0.5, 0.7]})
+    done = typed("run", "lake.yaml", "--server", server.url, folder=tmp_path, COMFY_RUNNER_REPORT="1")
+
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[-1] == "report: runs/lake/report.html"
+    assert sorted(path.name for path in (tmp_path / "runs" / "lake").glob("[a-z]*.*")) == [
+        "ledger.sqlite",
+        "metrics.csv",
+        "metrics.json",
+        "report.html",
+    ]
+
+
+def test_a_report_that_is_current_is_not_written_again(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    command = ("run", "lake.yaml", "--server", server.url)
+    typed(*command, folder=tmp_path, COMFY_RUNNER_REPORT="1")
+    page = tmp_path / "runs" / "lake" / "report.html"
+    before = page.stat().st_ino
+    done = typed(*command, folder=tmp_path, COMFY_RUNNER_REPORT="1")
+
+    assert done.err.splitlines()[-1] == "report: runs/lake/report.html"
+    assert page.stat().st_ino == before
+
+
+def test_no_report_is_written_where_none_is_wanted(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    typed("run", "lake.yaml", "--server", server.url, "--no-report", folder=tmp_path, COMFY_RUNNER_REPORT="1")
+
+    assert not (tmp_path / "runs" / "lake" / "report.html").exists()
+
+
+def test_without_the_extra_the_page_is_written_and_says_what_is_missing(run: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    finder = "import sys\nfor name in ('numpy', 'scipy', 'skimage', 'pywt'): sys.modules[name] = None\n"
+    (blocked / "sitecustomize.py").write_text(finder, encoding="utf-8")
+    done = typed("report", "lake", folder=run.parent, PYTHONPATH=str(blocked))
+
+    assert done.code == 0, done.err
+    assert done.out.split() == ["lake/report.html"]
+    assert "comfy-runner[report]" in done.err
+    refused = typed("suggest", "lake", folder=run.parent, PYTHONPATH=str(blocked))
+    assert refused.code == 2
+    assert "hint: pip install 'comfy-runner[report]'" in refused.err
+
+
+def test_the_curve_has_a_column_per_value_and_marks_what_is_named() -> None:
+    run = material({DENOISE: [0.4, 0.5, 0.6]})
+    found = measured(run, {(0.4,): measures(0.1, 0.05), (0.5,): measures(0.6, 0.2), (0.6,): measures(1.0, 0.9)})
+    lines = curve(suggest(run, found, run.axes[0], limits=Limits(drift=0.3)), width=80)
+
+    assert lines[0].startswith("1.00 │")
+    where = [line.index("●") for line in lines[:11] if "●" in line]
+    assert where == sorted(where, reverse=True)
+    label, mark = lines[-3], lines[-2]
+    assert abs(mark.index("▲") - label.index("0.5")) <= 2
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_curve_fits_the_terminal_however_many_values_there_are() -> None:
+    run = material({"prompt": [f"a lake of number {number}" for number in range(60)]})
+    found = measured(run, {(value,): measures(0.5) for value in run.axes[0].values})
+
+    assert all(len(line) <= 60 for line in curve(suggest(run, found, run.axes[0]), width=60))

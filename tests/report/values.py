@@ -1,0 +1,54 @@
+"""Runs and measures as values, for tests of what is concluded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.report.material import Axis, Entry, Material
+from comfy_runner.report.measures import Measured, Measures
+from tests.report.support import job_id_of, points
+
+DENOISE = "upscale.denoise"
+
+
+def measures(detail: float, drift: float = 0.1, **changes: Any) -> Measures:
+    """Return measures of a picture that nothing rules out."""
+    usual: dict[str, Any] = {
+        "detail": detail,
+        "drift": drift,
+        "local_drift": drift,
+        "noise": 0.0,
+        "blocks": 0.0,
+        "seams": 0.0,
+        "halos": 0.0,
+        "colour_shift": 0.0,
+        "shift": 0.0,
+    }
+    return Measures(**{**usual, **changes})
+
+
+def material(axes: Mapping[str, Sequence[Any]], folder: Path = Path("runs/lake")) -> Material:
+    """Return a run of which every job is done; it has no files."""
+    entries = [
+        Entry(
+            job_id=job_id_of(values),
+            state="done",
+            recipe="lake",
+            values=values,
+            pictures={},
+            shares="",
+            seconds=1.0,
+            finished="2026-11-27T10:00:00+00:00",
+            error="",
+        )
+        for values in points(axes)
+    ]
+    return Material(folder, tuple(entries), tuple(Axis(field, tuple(values)) for field, values in axes.items()))
+
+
+def measured(run: Material, found: Mapping[tuple[Any, ...], Measures | None]) -> dict[str, Measured]:
+    """Return what was measured, by the values of all axes in their order."""
+    places = {tuple(entry.values[axis.field] for axis in run.axes): entry.job_id for entry in run.entries}
+    return {places[place]: Measured(measures=one, problem="" if one else "has no upscaled picture") for place, one in found.items()}
