@@ -17,7 +17,7 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 # The rooms by level; a room knows only those of lower levels, and itself. Rooms of the level of `recipe` do not know each other.
 _LEVELS = [
     {"errors"},
-    {"hints", "files", "textfile", "yamltext", "shipped", "retry"},
+    {"hints", "files", "picturefile", "textfile", "yamltext", "shipped", "retry"},
     {"config", "recipe", "workflow", "comfyui"},
     {"folder"},
     {"plans"},
@@ -30,7 +30,7 @@ _LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
 
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
-    "PIL": ("runs/pictures.py", "report/"),
+    "PIL": ("picturefile.py", "runs/pictures.py", "report/"),
     "click": ("cli/",),
     "filelock": ("folder/", "comfyui/local/"),
     "jinja2": ("workflow/", "report/page/page.py"),

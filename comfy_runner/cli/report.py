@@ -23,15 +23,27 @@ _WORTH_A_BAR = 8  # pairs of pictures; fewer are measured in a moment
 
 
 def _limit_options(command: _Command) -> _Command:
-    """Add what a suggestion may be made of."""
+    """Add what a suggestion may be made of; each option is named as a field of `Limits`."""
     command = click.option(
-        "--max-local-drift",
-        type=click.FloatRange(0, 2),
-        metavar="DRIFT",
-        help="The most that any region may drift.",
+        "--max-colour-shift",
+        "colour_shift",
+        type=click.FloatRange(0),
+        metavar="DISTANCE",
+        help="The most that the mean colour may move (4; 2.3 is just visible).",
     )(command)
     command = click.option(
-        "--max-drift", type=click.FloatRange(0, 2), metavar="DRIFT", help="The most that a picture may drift from its original."
+        "--max-local-drift",
+        "local_drift",
+        type=click.FloatRange(0, 2),
+        metavar="DRIFT",
+        help="The most that any region may drift (0.65).",
+    )(command)
+    command = click.option(
+        "--max-drift",
+        "drift",
+        type=click.FloatRange(0, 2),
+        metavar="DRIFT",
+        help="The most that a picture may drift from its original (0.3).",
     )(command)
     return click.option("--axis", metavar="FIELD", help="The swept field to choose a value of (upscale.denoise).")(command)
 
@@ -39,7 +51,7 @@ def _limit_options(command: _Command) -> _Command:
 @click.command()
 @run_argument
 @_limit_options
-def report(folder: Path, *, axis: str | None, max_drift: float | None, max_local_drift: float | None) -> None:
+def report(folder: Path, *, axis: str | None, **limits: float | None) -> None:
     """Write report.html, metrics.json and metrics.csv into the run folder RUN.
 
     The page opens in a browser, without a network. It works beside a live run, of which it shows what there is.
@@ -47,7 +59,7 @@ def report(folder: Path, *, axis: str | None, max_drift: float | None, max_local
     from comfy_runner import api
 
     with measuring() as progress:
-        found = api.write_report(folder, axis=axis, limits=_limits(max_drift, max_local_drift), progress=progress)
+        found = api.write_report(folder, axis=axis, limits=_limits(limits), progress=progress)
     tell(Note(note) for note in found.notes)
     for path in (found.page, found.metrics, found.table):
         if path is not None:
@@ -81,7 +93,7 @@ def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
 @run_argument
 @_limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/metrics.md).")
-def suggest(folder: Path, *, axis: str | None, max_drift: float | None, max_local_drift: float | None, as_json: bool) -> None:
+def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | None) -> None:
     """Name the denoise value with the most real detail whose drift stays under the limit, from the pictures in RUN.
 
     Every value is shown, with why it is not the one. It works for any swept field, by --axis.
@@ -89,7 +101,7 @@ def suggest(folder: Path, *, axis: str | None, max_drift: float | None, max_loca
     from comfy_runner import api
 
     with errors_as_json(as_json), measuring() as progress:
-        found = api.suggest(folder, axis=axis, limits=_limits(max_drift, max_local_drift), progress=progress)
+        found = api.suggest(folder, axis=axis, limits=_limits(limits), progress=progress)
     if as_json:
         from comfy_runner.report.export import suggestion_json
 
@@ -155,11 +167,10 @@ def _apart(apart: Mapping[str, Mapping[str, str | None]]) -> Iterator[str]:
             yield f"by {field}: {told}"
 
 
-def _limits(drift: float | None, local_drift: float | None) -> Limits:
+def _limits(given: Mapping[str, float | None]) -> Limits:
     from comfy_runner import api
 
-    given = {name: value for name, value in (("drift", drift), ("local_drift", local_drift)) if value is not None}
-    return api.Limits(**given)
+    return api.Limits(**{name: value for name, value in given.items() if value is not None})
 
 
 @contextmanager

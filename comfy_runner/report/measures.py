@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Veto = Literal["flat", "noise", "blocks", "seams", "halos", "colour"]
+Veto = Literal["flat", "noise", "blocks", "seams", "halos"]
 """Why a picture is never suggested, whatever its detail; see docs/metrics.md for the thresholds."""
 
 

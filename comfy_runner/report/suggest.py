@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from math import sqrt
 from statistics import fmean, stdev
 from typing import Final
@@ -73,16 +74,16 @@ def usual_axis(material: Material) -> Axis | None:
 
 def faults(measures: Measures, limits: Limits) -> list[str]:
     """Return why a picture cannot be suggested, in a few words each; nothing where it can."""
-    wrong: list[str] = list(measures.vetoes)
-    if measures.drift > limits.drift:
-        wrong.append("drift")
-    if measures.local_drift > limits.local_drift:
-        wrong.append("local drift")
-    return wrong
+    return [*measures.vetoes, *exceeded(measures, limits)]
+
+
+def exceeded(measures: Measures, limits: Limits) -> list[str]:
+    """Return which limits a picture exceeds, as people read it."""
+    return [field.name.replace("_", " ") for field in fields(limits) if getattr(measures, field.name) > getattr(limits, field.name)]
 
 
 def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits) -> list[str]:
-    """Return the ids of all measured jobs, best first: those that pass by detail, those that drift too far, those with a veto."""
+    """Return the ids of all measured jobs, best first: those that pass by detail, those that exceed a limit, those with a veto."""
 
     def rank(job: _Measuring) -> tuple[int, float]:
         _, measures = job

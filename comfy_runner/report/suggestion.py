@@ -19,10 +19,12 @@ class Limits:
     Attributes:
         drift: Of `Measures.drift`.
         local_drift: Of `Measures.local_drift`.
+        colour_shift: Of `Measures.colour_shift`. A cast of ten 8-bit steps of one channel is 4.2 (red), 5.6 (blue) or 7.2 (green).
     """
 
     drift: float = 0.3
     local_drift: float = 0.65
+    colour_shift: float = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import threading
-import warnings
-import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from comfy_runner.errors import FlatPicture, VerificationError
+from comfy_runner.picturefile import BROKEN, opened, without_warnings
 from comfy_runner.textfile import shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.pixels import Size
@@ -24,15 +16,6 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 _MOST_PIXELS = 256 * 1024 * 1024
 """Largest picture that is decoded where its size was not planned."""
-
-# What Pillow's readers raise.
-_BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, MemoryError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
-)
-
-# Warnings are switched off for the whole process, so one thread at a time may do it.
-_QUIET = threading.Lock()
 
 
 def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> Size:
@@ -49,7 +32,7 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> S
     """
     where = shown(path)
     try:
-        with _QUIET, warnings.catch_warnings(action="ignore"), path.open("rb") as file, _opened(file) as image:
+        with without_warnings(), path.open("rb") as file, opened(file) as image:
             size = Size(*image.size)
             if expected is not None and size != expected:
                 raise VerificationError(f"is not as large as planned, {expected} pixels (got {size})", where=where)
@@ -57,7 +40,7 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> S
                 raise VerificationError(f"is larger than {_MOST_PIXELS} pixels (got {size})", where=where)
             image.load()
             flat = all(low == high for low, high in _extrema(image))
-    except _BROKEN as error:
+    except BROKEN as error:
         raise VerificationError(f"is not a whole picture: {str(error) or type(error).__name__}", where=where) from error
     if flat and not may_be_flat:
         hint = "the model gave black or NaN: try another VAE, or start ComfyUI with --force-upcast-attention or --fp32-vae"
@@ -69,19 +52,6 @@ def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:
     """Return whether a node's picture was decoded from a latent, so that one flat colour means a failure."""
     nodes = (workflow.nodes[ancestor] for ancestor in workflow.ancestors([node_id]))
     return any(node.class_type.startswith("VAEDecode") for node in nodes)
-
-
-def _opened(file: BinaryIO) -> ImageFile:
-    """Read a picture's header. `Image.open` would warn of what it finds too large, and refuse what was planned to be."""
-    start = file.read(12)
-    file.seek(0)
-    if start.startswith(b"\x89PNG"):
-        return PngImageFile(file)
-    if start.startswith(b"\xff\xd8"):
-        return JpegImageFile(file)
-    if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
-        return WebPImageFile(file)
-    raise ValueError("neither PNG, JPEG nor WebP")
 
 
 def _extrema(image: Image.Image) -> list[tuple[float, float]]:

@@ -49,7 +49,7 @@ def test_the_limit_is_the_users() -> None:
     assert chosen(suggested(found, Limits(drift=0.1))) == 0.4
 
 
-@pytest.mark.parametrize("veto", ["flat", "noise", "blocks", "seams", "halos", "colour"])
+@pytest.mark.parametrize("veto", ["flat", "noise", "blocks", "seams", "halos"])
 def test_a_value_with_a_veto_is_never_named_whatever_its_detail(veto: str) -> None:
     found = suggested({0.4: measures(0.2), 0.5: measures(9.0, vetoes=(veto,))})
 
@@ -62,6 +62,14 @@ def test_a_region_that_has_drifted_rules_a_value_out_although_the_mean_is_small(
 
     assert chosen(found) == 0.4
     assert found.points[1].why == "local drift"
+
+
+def test_a_mean_colour_that_has_moved_rules_a_value_out_as_far_as_the_user_says() -> None:
+    found = {0.4: measures(0.2), 0.5: measures(0.9, colour_shift=5.0)}
+
+    assert chosen(suggested(found)) == 0.4
+    assert suggested(found).points[1].why == "colour shift"
+    assert chosen(suggested(found, Limits(colour_shift=6))) == 0.5
 
 
 def test_where_no_value_passes_none_is_named_and_the_nearest_is_told() -> None:

@@ -117,7 +117,6 @@ def _vetoes(numbers: Mapping[str, float], *, flat: bool) -> tuple[Veto, ...]:
         "blocks": (numbers["blocks"], thresholds.MOST_BLOCKS),
         "seams": (numbers["seams"], thresholds.MOST_SEAMS),
         "halos": (numbers["halos"], thresholds.MOST_HALOS),
-        "colour": (numbers["colour_shift"], thresholds.MOST_COLOUR),
     }
     over = {veto: value / limit for veto, (value, limit) in limits.items() if value > limit}
     return (*(("flat",) if flat else ()), *sorted(over, key=over.__getitem__, reverse=True))

@@ -25,9 +25,6 @@ MOST_HALOS = 0.3
 """Most gain of fine structures over coarse ones. Truths had at most 0.1, also where the original was made small by averaging;
 sharpening by 100 % and a radius of two pixels comes out as 0.37."""
 
-MOST_COLOUR = 3.5
-"""Farthest mean colour in Lab. Truths were below 0.3; ten steps of one channel are 4.2 (red), 5.6 (blue) and 7.2 (green)."""
-
 # Which pictures can be measured.
 
 LEAST_SIDE = 16

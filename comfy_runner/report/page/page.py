@@ -29,7 +29,8 @@ from comfy_runner.folder.view import FolderView, folder_errors
 from comfy_runner.report.material import Axis, Entry, Material, is_number, key, label
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
-from comfy_runner.report.suggestion import Suggestion
+from comfy_runner.report.suggest import faults
+from comfy_runner.report.suggestion import Limits, Suggestion
 
 PAGE = "report.html"
 """The page, in a run folder."""
@@ -66,13 +67,15 @@ _METRICS = {
     "colour_shift": "Distance of the mean colours (CIE76): 2.3 is just visible",
     "shift": "How far the whole picture was moved, in pixels",
 }
-_VETOES = {
+_FAULTS = {
     "flat": "nearly one flat colour",
     "noise": "noise instead of detail",
     "blocks": "a grid of blocks",
     "seams": "seams between tiles",
     "halos": "halos beside edges",
-    "colour": "the colours have changed",
+    "drift": "the composition has moved too far",
+    "local drift": "a region has moved too far",
+    "colour shift": "the colours have moved too far",
 }
 
 
@@ -177,6 +180,7 @@ def _data(
     thumbnails: Mapping[str, Thumbnail],
     notes: Sequence[str],
 ) -> dict[str, object]:
+    limits = suggestion.limits if suggestion else Limits()
     extras = dict.fromkeys(name for each in measured.values() if each.measures for name in each.measures.extra)
     metrics = [*NUMBERS, *extras]
     places = {axis.field: {key(value): index for index, value in enumerate(axis.values)} for axis in material.axes}
@@ -187,9 +191,10 @@ def _data(
         "counts": Counter(entry.state for entry in material.entries),
         "axes": [_axis(axis, material.axes) for axis in material.axes],
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
-        "vetoes": _VETOES,
+        "faults": _FAULTS,
         "jobs": [
-            _job(entry, measured.get(entry.job_id), metrics, places, thumbnails, material.folder) for entry in material.entries
+            _job(entry, measured.get(entry.job_id), limits, metrics, places, thumbnails, material.folder)
+            for entry in material.entries
         ],
         "suggestion": asdict(suggestion) if suggestion else None,
         "notes": list(notes),
@@ -210,6 +215,7 @@ def _axis(axis: Axis, axes: Sequence[Axis]) -> dict[str, object]:
 def _job(
     entry: Entry,
     measured: Measured | None,
+    limits: Limits,
     metrics: Sequence[str],
     places: Mapping[str, Mapping[str, int]],
     thumbnails: Mapping[str, Thumbnail],
@@ -224,7 +230,7 @@ def _job(
             role: [_picture(row.path, thumbnails[row.path]) for row in pictures] for role, pictures in entry.pictures.items()
         },
         "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
-        "vetoes": measures.vetoes if measures else (),
+        "faults": faults(measures, limits) if measures else (),
         "problem": measured.problem if measured else "",
         "same": measured.same_as if measured else "",
         "close": measured.close_to if measured else "",

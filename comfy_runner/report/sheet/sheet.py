@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 
 from comfy_runner.errors import Note, RunFolderError, UsageError
 from comfy_runner.files import open_beside, sync_folder
+from comfy_runner.picturefile import BROKEN, opened, without_warnings
 from comfy_runner.report.material import ORIGINAL, UPSCALED, Material
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.reading import read_rgb
@@ -122,9 +122,9 @@ def _sizes(material: Material) -> list[tuple[int, int]]:
     for file in files[:: max(1, len(files) // _SAMPLE)]:
         # What cannot be read here is told of when it is to be drawn.
         try:
-            with warnings.catch_warnings(action="ignore"), Image.open(material.folder / file.path) as image:
+            with without_warnings(), (material.folder / file.path).open("rb") as data, opened(data) as image:
                 found.append(image.size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except BROKEN:
             continue
     return found
 

@@ -10,6 +10,7 @@ from PIL.Image import Resampling
 
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.metrics import measure_pictures
+from comfy_runner.report.suggest import faults
 from comfy_runner.report.suggestion import Limits
 from tests.report.metrics import pictures as paint
 from tests.report.metrics.pictures import HELD_OUT, TUNED, Picture, Scene
@@ -71,8 +72,7 @@ def measured(content: str, spoiling: str) -> Measures:
 
 def passes(found: Measures) -> bool:
     """Return whether a picture can be suggested."""
-    limits = Limits()
-    return not found.vetoes and found.drift <= limits.drift and found.local_drift <= limits.local_drift
+    return not faults(found, Limits())
 
 
 def is_better(this: Measures, other: Measures) -> bool:

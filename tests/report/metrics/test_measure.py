@@ -16,6 +16,7 @@ from PIL import Image
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.measures import NUMBERS, Measures
 from comfy_runner.report.metrics import Metric, measure, measure_pictures
+from comfy_runner.report.suggestion import Limits
 from tests.report.metrics import pictures as paint
 from tests.report.metrics.pictures import Picture, Scene
 
@@ -131,7 +132,7 @@ def test_sharpening_gains_no_detail(cat: Scene, radius: int) -> None:
 
 @pytest.mark.parametrize("by", [(10, 0, 0), (0, 10, 0), (0, 0, 10)])
 def test_a_cast_of_ten_steps_in_one_channel_is_found(cat: Scene, by: tuple[int, int, int]) -> None:
-    assert _found(cat, paint.tinted(cat.truth, *by)).vetoes == ("colour",)
+    assert _found(cat, paint.tinted(cat.truth, *by)).colour_shift > Limits().colour_shift
 
 
 def test_the_worst_veto_comes_first(cat: Scene) -> None:

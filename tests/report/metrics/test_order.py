@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comfy_runner.report.measures import NUMBERS, Veto
+from comfy_runner.report.suggestion import Limits
 from tests.report.metrics.order import SPOILINGS, is_better, measured, passes, scenes
 from tests.report.metrics.pictures import HELD_OUT, TUNED
 
@@ -60,7 +61,6 @@ def test_a_truth_is_never_ruled_out(content: str) -> None:
         ("lines", "seams", 0.7),
         ("sharpened", "halos", 0.6),
         ("sharpened plain", "halos", 0.7),
-        ("tint", "colour", 0.9),
         ("black", "flat", 1.0),
     ],
 )
@@ -68,6 +68,12 @@ def test_what_spoils_a_picture_is_named(spoiling: str, veto: Veto, least: float)
     missed = [name for name in scenes() if veto not in measured(name, spoiling).vetoes]
 
     assert 1 - len(missed) / len(scenes()) >= least, "\n".join(_told(name, spoiling) for name in missed)
+
+
+def test_a_cast_is_a_colour_shift_beyond_the_limit() -> None:
+    missed = [name for name in scenes() if measured(name, "tint").colour_shift <= Limits().colour_shift]
+
+    assert len(missed) <= 2, "\n".join(_told(name, "tint") for name in missed)
 
 
 @pytest.mark.parametrize("spoiling", ["a tenth elsewhere", "two fifths elsewhere"])

@@ -49,7 +49,7 @@ def test_the_whole_way_can_be_gone_by_keyboard(open_page: Opener, sweep: Path) -
     page.keyboard.press("Tab")
     assert _focused(page) == "Skip to the pictures"
     page.keyboard.press("Enter")
-    names = ("Rows", "Columns", "Order", "Show", "Size", "Search", "Hide vetoed", "Filters", "Pictures by their values")
+    names = ("Rows", "Columns", "Order", "Show", "Size", "Search", "Hide what is ruled out", "Filters", "Pictures by their values")
     for name in names:
         page.keyboard.press("Tab")
         assert _focused(page).startswith(name)

@@ -42,7 +42,7 @@ def test_the_suggested_axis_lies_across_and_its_value_is_marked_in_words(page: P
         "lake-seuler-s1-d03, sampler euler, seed 1, denoise 0.3",
         "lake-seuler-s2-d03, sampler euler, seed 2, denoise 0.3",
     ]
-    expect(page.locator(".card", has_text="vetoed: noise")).to_have_count(1)
+    expect(page.locator(".card", has_text="ruled out: noise")).to_have_count(1)
 
 
 def test_rearranging_the_axes_moves_the_cells(page: Page) -> None:
@@ -88,8 +88,8 @@ def test_filters_hide_values_and_the_count_is_told(page: Page) -> None:
     expect(page.locator("#shown")).to_have_text("6 of 12 jobs: 6 pictures")
 
 
-def test_vetoed_pictures_can_be_hidden(page: Page) -> None:
-    page.get_by_label("Hide vetoed").check()
+def test_what_is_ruled_out_can_be_hidden(page: Page) -> None:
+    page.get_by_label("Hide what is ruled out").check()
 
     assert VETOED not in " ".join(shown_jobs(page))
     expect(page.locator("#shown")).to_have_text("11 of 12 jobs: 10 pictures, 1 without one")

@@ -6,7 +6,7 @@ const arrangement = {
   rows: NONE,
   columns: NONE,
   hidden: axes.map(() => new Set()), // per axis, the indices of values that are filtered out
-  hideVetoed: false,
+  hideFaulty: false,
   found: null, // the jobs that a search found; null where nothing is searched
   sort: { key: '', down: false },
   role: 'upscaled',
@@ -23,7 +23,7 @@ function usualArrangement() {
 
 const isShown = (job, by) =>
   axes.every((axis) => !by.hidden[axis.index].has(job.at[axis.index])) &&
-  !(by.hideVetoed && job.vetoes.length) &&
+  !(by.hideFaulty && job.faults.length) &&
   (by.found === null || by.found.has(job.index));
 
 /** Sort by a function's numbers or texts; jobs without any come last, either way. */

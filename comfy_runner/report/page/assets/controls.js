@@ -111,9 +111,9 @@ function filters() {
   return axes.length ? el('details', { class: 'filters' }, summary, axes.map((axis) => axisFilter(axis, changed))) : null;
 }
 
-function vetoBox() {
-  if (!jobs.some((job) => job.vetoes.length)) return null;
-  const { box, label } = check('Hide vetoed', { onchange: () => { arrangement.hideVetoed = box.checked; drawGrid(); } });
+function faultBox() {
+  if (!jobs.some((job) => job.faults.length)) return null;
+  const { box, label } = check('Hide what is ruled out', { onchange: () => { arrangement.hideFaulty = box.checked; drawGrid(); } });
   return label;
 }
 
@@ -123,7 +123,7 @@ function startControls() {
   Object.assign(arrangement, usualArrangement());
   byId('controls').append(...[
     axes.length ? axisSelect('Rows', 'rows') : null, axes.length ? axisSelect('Columns', 'columns') : null,
-    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, vetoBox(), filters(),
+    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, faultBox(), filters(),
   ].filter(Boolean));
   arranged();
 }

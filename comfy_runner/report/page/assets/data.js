@@ -21,7 +21,7 @@ const suggestedAxis = suggestion ? axes.find((axis) => axis.field === suggestion
 const suggestedIndex = suggestedAxis && suggestion.chosen ? suggestedAxis.values.indexOf(suggestion.chosen.label) : -1;
 const isSuggested = (job) => suggestedIndex >= 0 && job.at[suggestedAxis.index] === suggestedIndex;
 
-const vetoWords = (job) => job.vetoes.map((veto) => data.vetoes[veto] ?? veto).join(', ');
+const faultWords = (job) => job.faults.map((fault) => data.faults[fault] ?? fault).join(', ');
 
 let lines = null;
 

@@ -5,7 +5,7 @@ const opened = { by: () => {} }; // the viewer sets what opening a card does
 function tagsOf(job, headed) {
   const tags = [];
   if (isSuggested(job) && !headed.includes(suggestedAxis)) tags.push(el('span', { class: 'tag good' }, 'suggested'));
-  if (job.vetoes.length) tags.push(el('span', { class: 'tag bad' }, `vetoed: ${job.vetoes.join(', ')}`));
+  if (job.faults.length) tags.push(el('span', { class: 'tag bad' }, `ruled out: ${job.faults.join(', ')}`));
   if (job.same) tags.push(el('span', { class: 'tag' }, 'same pixels as ', isolated(job.same)));
   if (job.state === 'partial') tags.push(el('span', { class: 'tag bad' }, 'partial'));
   return tags;
@@ -28,7 +28,7 @@ function card(job, differing, headed) {
   const caption = differing.length ? describe(job, differing) : headed.length ? '' : job.id;
   const number = sort ? `${metrics.find((metric) => metric.key === sort).name} ${figure(numberOf(job, sort))}` : '';
   const text = [caption, number].filter(Boolean).join(' · ');
-  const classes = ['card', isSuggested(job) && 'is-suggested', job.vetoes.length && 'is-vetoed'].filter(Boolean).join(' ');
+  const classes = ['card', isSuggested(job) && 'is-suggested', job.faults.length && 'is-faulty'].filter(Boolean).join(' ');
   const said = picture(job, arrangement.role) ? 'true' : false; // the picture's own text says it all
   return el('button', { type: 'button', class: classes, 'data-job': job.index, tabindex: -1, 'aria-haspopup': 'dialog' },
     shot(job),

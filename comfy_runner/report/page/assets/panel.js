@@ -14,7 +14,7 @@ function fold(title, text, what) {
 function verdict(job) {
   const lines = [];
   if (isSuggested(job)) lines.push(el('p', { class: 'tag good' }, 'has the suggested value'));
-  if (job.vetoes.length) lines.push(el('p', { class: 'tag bad' }, `vetoed: ${vetoWords(job)}`));
+  if (job.faults.length) lines.push(el('p', { class: 'tag bad' }, `ruled out: ${faultWords(job)}`));
   if (job.same) lines.push(el('p', { class: 'quiet' }, 'The same pixels as ', isolated(job.same)));
   if (job.close) lines.push(el('p', { class: 'quiet' }, 'Can hardly be told apart from ', isolated(job.close)));
   if (job.shares) lines.push(el('p', { class: 'quiet' }, 'Shares the pictures of ', isolated(job.shares)));

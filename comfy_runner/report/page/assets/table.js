@@ -9,7 +9,7 @@ const columns = [
   ...axes.map((axis) => ({ name: axis.name, of: (job) => axis.numbers?.[job.at[axis.index]] ?? valueOf(job, axis), right: Boolean(axis.numbers) })),
   { name: 'state', of: (job) => job.state },
   ...(hasNumbers ? metrics.map((metric) => ({ name: metric.name, about: metric.about, of: (job) => job.numbers?.[metric.index] ?? null, right: true, isMetric: true })) : []),
-  ...(hasNumbers ? [{ name: 'vetoes', of: (job) => vetoWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
+  ...(hasNumbers ? [{ name: 'ruled out', of: (job) => faultWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
   { name: 'seconds', of: (job) => job.seconds, right: true, isMetric: true },
 ];
 
