@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -134,14 +134,13 @@ def _measure(folder: Path, pair: tuple[FileRow, ...], custom: Mapping[str, Metri
     failed: list[str] = []
     try:
         measures = measure(original, upscaled, custom={name: _guarded(name, metric, failed) for name, metric in custom.items()})
-        measures = replace(measures, extra={name: value for name, value in measures.extra.items() if math.isfinite(value)})
         return _Found(measures, "", fingerprint(read_rgb(upscaled)), tuple(failed))
     except VerificationError as error:
         return _Found(None, error.problems[0].what, None)
 
 
 def _guarded(name: str, metric: Metric, failed: list[str]) -> Metric:
-    """Return a metric that gives no number where the user's raises or gives none, and says so."""
+    """Return a metric that gives no number where the user's raises or gives none, and says so: the others are still wanted."""
 
     def guarded(original: Any, plain: Any, upscaled: Any) -> float:
         try:
