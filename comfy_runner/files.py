@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,8 +49,13 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None], *, durable: bool = True) -> None:
     """Write a file so that a reader, or a crash at any instant, sees the old content or the new, never a part.
+
+    Args:
+        path: The file; its folder is made.
+        data: Its content, or what writes it.
+        durable: Whether to wait until it would survive a power cut.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full; the old file is untouched.
@@ -59,11 +64,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     file, temporary = open_beside(path)
     try:
         with file:
-            file.write(data)
+            data(file) if callable(data) else file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageFilter
 
 from comfy_runner.errors import VerificationError
-from comfy_runner.files import open_beside
+from comfy_runner.files import write_atomically
 from comfy_runner.folder.rows import FileRow
 from comfy_runner.folder.sidecar import HASH
 from comfy_runner.folder.view import REPORT_FILES
@@ -103,7 +103,9 @@ def _thumbnail(folder: Path, path: str, name: str) -> Thumbnail:
     columns, rows, signature = _signature(picture.convert("L"))
     made = Thumbnail(path=name, width=picture.width, height=picture.height, columns=columns, rows=rows, signature=signature)
     picture = picture.resize(_fitted(picture.size, min(LONG_SIDE, max(picture.size))), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    _write(folder / name, _encoded(picture, made))
+    write_atomically(
+        folder / name, _encoded(picture, made), durable=False
+    )  # it can be made anew, and a thousand waits for the disk take long
     return made
 
 
@@ -117,19 +119,6 @@ def _known(folder: Path, name: str) -> Thumbnail | None:
         return Thumbnail(**fields | {"path": name})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SyntaxError):
         return None  # not there, cut short, or not one of ours
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; a power cut may take it, for it can be made anew, and waiting for the disk takes long."""
-    path.parent.mkdir(exist_ok=True)
-    file, temporary = open_beside(path)
-    try:
-        with file:
-            file.write(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _encoded(picture: Image.Image, made: Thumbnail) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from comfy_runner.errors import Note, RunFolderError, UsageError
-from comfy_runner.files import open_beside, sync_folder
+from comfy_runner.files import write_atomically
 from comfy_runner.picturefile import BROKEN, opened, without_warnings
 from comfy_runner.report.material import ORIGINAL, UPSCALED, Material
 from comfy_runner.report.measures import Measured
@@ -181,18 +181,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _save(image: Image.Image, path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file, temporary = open_beside(path)
-        try:
-            with file:
-                image.save(file, format="PNG", compress_level=_COMPRESS)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(path, lambda file: image.save(file, format="PNG", compress_level=_COMPRESS))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise RunFolderError(
