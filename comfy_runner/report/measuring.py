@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
 
 _CACHE: Final = "measured.json"
-_NEEDED: Final = ("numpy", "scipy", "skimage", "pywt")
+_NEEDED: Final = ("numpy", "scipy", "skimage")
 _MOST_KEPT: Final = 64 * 1024 * 1024  # bytes of a cache that is read; one of ours has about 1 KB per picture
 _READ_AT_ONCE: Final = 4
 _VETOES: Final = frozenset(get_args(Veto))

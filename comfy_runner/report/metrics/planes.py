@@ -5,16 +5,18 @@ Not here: what is measured of them.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
-from skimage.registration import phase_cross_correlation
+from scipy import fft
 
-from comfy_runner.report.metrics.thresholds import FARTHEST_SHIFT, LARGEST_WINDOW, LEAST_SHIFT
+from comfy_runner.report.metrics.thresholds import FARTHEST_SHIFT, LARGEST_WINDOW, LEAST_SHIFT, MOST_REMEMBERED
 
 Plane = NDArray[np.float32]
 """One value per pixel, shape (height, width)."""
@@ -81,14 +83,37 @@ class Planes:
     shift: tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """What is known of an original alone, and of its plain upscale; see `Planes`. All pictures of a seed share it."""
+
+    original: Plane
+    plain: Plane
+    left: Plane
+    fine_original: Plane
+
+
+class _Pixels:
+    """A picture that is equal to any other of the same pixels."""
+
+    def __init__(self, picture: NDArray[np.uint8]) -> None:
+        self.picture = picture
+        self.digest = hashlib.sha256(picture.tobytes()).digest() + repr(picture.shape).encode()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Pixels) and self.digest == other.digest
+
+
 def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
     """Return the planes of two RGB pictures, the second larger than the first."""
-    low, high = luma(original), luma(upscaled)
-    plain = resized(low, high.shape)
+    high = luma(upscaled)
+    base = (remembered if high.size <= MOST_REMEMBERED else _base)(_Pixels(original), high.shape)
+    low, left = base.original, base.left
     small = resized(high, low.shape)
     fine = _above(high, small)
-    # Lanczos is no ideal filter: something is left of the plain upscale as well, and goes as far as it is in the picture.
-    left = _above(plain, resized(plain, low.shape))
     moved = shift_between(low, small, factor=(high.shape[0] / low.shape[0], high.shape[1] / low.shape[1]))
     if moved != (0.0, 0.0):
         left = np.roll(left, (round(moved[0]), round(moved[1])), axis=(0, 1))
@@ -99,13 +124,24 @@ def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
     return Planes(
         original=low,
         upscaled=high,
-        plain=plain,
+        plain=base.plain,
         small=small,
         fine=fine,
-        fine_original=above_half(low),
+        fine_original=base.fine_original,
         factor=factor,
         shift=moved,
     )
+
+
+def _base(pixels: _Pixels, shape: tuple[int, int]) -> _Base:
+    low = luma(pixels.picture)
+    plain = resized(low, shape)
+    # Lanczos is no ideal filter: something is left of the plain upscale as well, and goes as far as it is in the picture.
+    return _Base(low, plain, _above(plain, resized(plain, low.shape)), above_half(low))
+
+
+# The pictures of a sweep come in an order in which those of one original are neighbours.
+remembered = lru_cache(maxsize=2)(_base)
 
 
 def product(one: Plane, other: Plane) -> float:
@@ -121,7 +157,7 @@ def _above(plane: Plane, small: Plane) -> Plane:
 def shift_between(original: Plane, small: Plane, *, factor: tuple[float, float]) -> tuple[float, float]:
     """Return how far (down, right) the upscaled picture has been moved, in its own pixels; 0, 0 if that is next to nothing.
 
-    By phase correlation, to a tenth of the original's pixels.
+    By cross-correlation, to about a tenth of the original's pixels.
     """
     height, width = original.shape
     if min(height, width) < 32:
@@ -134,11 +170,29 @@ def shift_between(original: Plane, small: Plane, *, factor: tuple[float, float])
     one, other = ((plane - plane.mean()) * window for plane in (original, small))
     if not one.any() or not other.any():
         return 0.0, 0.0
-    moved, _error, _phase = phase_cross_correlation(one, other, upsample_factor=10, normalization=None)
-    down, right = -float(moved[0]) * factor[0], -float(moved[1]) * factor[1]
+    correlation = fft.irfft2(fft.rfft2(other) * np.conj(fft.rfft2(one)), s=one.shape)
+    moved = _peak(correlation)
+    down, right = moved[0] * factor[0], moved[1] * factor[1]
     if not LEAST_SHIFT <= math.hypot(down, right) <= FARTHEST_SHIFT:
         return 0.0, 0.0
     return down, right
+
+
+def _peak(correlation: Plane) -> tuple[float, float]:
+    """Return where a correlation over all (wrapped) shifts is highest, between the pixels as a parabola through three of them says.
+
+    `skimage.registration` finds the same, but by a matrix product that starts threads of its own, which then wait in a busy loop.
+    """
+    where = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
+    found = []
+    for axis, (at, side) in enumerate(zip(where, correlation.shape, strict=True)):
+        before, here, after = np.take(correlation, (at - 1, at, at + 1), axis=axis, mode="wrap")[
+            (slice(None), where[1]) if axis == 0 else (where[0], slice(None))
+        ]
+        bend = float(before - 2 * here + after)
+        between = float(before - after) / (2 * bend) if bend else 0.0
+        found.append((int(at) + side // 2) % side - side // 2 + between)
+    return found[0], found[1]
 
 
 def above_half(plane: Plane) -> Plane:

@@ -115,3 +115,8 @@ REGULAR_MAY_GROW = 2.0
 
 LINE_UNIT = 10 / 255
 """Height of the lines of a grid that counts as 1."""
+
+# Memory.
+
+MOST_REMEMBERED = 8 * 1024 * 1024
+"""Largest upscaled picture, in pixels, of whose original the planes are kept for the next picture: two originals of 70 MB each."""
