@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import choice_options, chosen_server, out_option, recipe_options, server_option
-from comfy_runner.cli.talk import complain, put_json, put_path, say
+from comfy_runner.cli.talk import complain, put_json, put_path, say, tell
 from comfy_runner.comfyui.patience import STALL_SECONDS
-from comfy_runner.errors import ComfyRunnerError, UsageError
+from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
 
 if TYPE_CHECKING:
     from comfy_runner.runs.events import Event, JobResult
@@ -123,9 +123,9 @@ def run(
 
 
 def _report(folder: Path, *, quiet: bool) -> int:
-    """Write the report of a run that has ended, unless it is there; return the exit code if that cannot be done."""
+    """Write the report of a run that has ended, unless it is there; return the exit code where the run folder does not take it."""
     from comfy_runner import api
-    from comfy_runner.cli.report import measuring
+    from comfy_runner.cli.report import measuring, sentence
     from comfy_runner.report.page.page import PAGE
     from comfy_runner.report.writing import is_current
     from comfy_runner.textfile import shown
@@ -133,10 +133,15 @@ def _report(folder: Path, *, quiet: bool) -> int:
     try:
         if not is_current(folder):
             with measuring(quiet=quiet) as progress:
-                api.write_report(folder, progress=progress)
+                found = api.write_report(folder, progress=progress)
+            if not quiet:
+                tell(Note(note) for note in found.notes)
+                if found.suggestion is not None:
+                    say(sentence(found.suggestion))
     except ComfyRunnerError as error:
         complain(error)
-        return error.exit_code
+        # With a metric of the user's own that cannot be used, the run has gone well all the same.
+        return error.exit_code if isinstance(error, RunFolderError) else 0
     if not quiet:
         say(f"report: {shown(folder / PAGE)}")
     return 0

@@ -137,6 +137,25 @@ def test_a_report_that_is_current_is_not_written_again(server: StandIn, tmp_path
     assert page.stat().st_ino == before
 
 
+def test_a_metric_that_cannot_be_used_is_told_and_the_run_has_gone_well(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    place = _announced(tmp_path / "broken", "import nowhere\n")
+    done = typed("run", "lake.yaml", "--server", server.url, folder=tmp_path, COMFY_RUNNER_REPORT="1", PYTHONPATH=place)
+
+    assert done.code == 0
+    assert "error: metric red (my_metrics:red): cannot be imported" in done.err
+
+
+def test_a_report_that_cannot_be_written_is_an_error_of_the_run_folder(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    (tmp_path / "runs" / "lake" / "report.html").mkdir(parents=True)
+    done = typed("run", "lake.yaml", "--server", server.url, folder=tmp_path, COMFY_RUNNER_REPORT="1")
+
+    assert done.code == 5
+    assert "1 done" in done.err
+    assert len(done.out.split()) == 2
+
+
 def test_no_report_is_written_where_none_is_wanted(server: StandIn, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     typed("run", "lake.yaml", "--server", server.url, "--no-report", folder=tmp_path, COMFY_RUNNER_REPORT="1")
@@ -157,6 +176,38 @@ def test_without_the_extra_the_page_is_written_and_says_what_is_missing(run: Pat
     refused = typed("suggest", "lake", folder=run.parent, PYTHONPATH=str(blocked))
     assert refused.code == 2
     assert "hint: pip install 'comfy-runner[report]'" in refused.err
+
+
+def _announced(folder: Path, code: str) -> str:
+    """Install a package with a metric called ``red`` into a folder, and return the folder."""
+    (folder / "my_metrics-1.dist-info").mkdir(parents=True)
+    (folder / "my_metrics-1.dist-info" / "METADATA").write_text("Name: my-metrics\nVersion: 1\n", encoding="utf-8")
+    (folder / "my_metrics-1.dist-info" / "entry_points.txt").write_text(
+        "[comfy_runner.metrics]\nred = my_metrics:red\n", encoding="utf-8"
+    )
+    (folder / "my_metrics.py").write_text(code, encoding="utf-8")
+    return str(folder)
+
+
+def test_a_metric_that_a_package_announces_stands_beside_ours(run: Path, tmp_path: Path) -> None:
+    place = _announced(tmp_path / "site", "def red(original, plain, upscaled):\n    return upscaled[..., 0].mean()\n")
+    done = typed("report", "lake", folder=run.parent, PYTHONPATH=place)
+
+    assert done.code == 0, done.err
+    jobs = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["jobs"]
+    assert all(0 < job["measures"]["red"] < 1 for job in jobs)
+    assert "red" in (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+
+
+def test_a_metric_that_fails_is_told_once_and_one_that_cannot_be_imported_is_an_error(run: Path, tmp_path: Path) -> None:
+    fails = _announced(tmp_path / "fails", "def red(*pictures):\n    raise OSError('no weights')\n")
+    done = typed("report", "lake", folder=run.parent, PYTHONPATH=fails)
+    assert (done.code, done.err.count("metric red failed (OSError: no weights)")) == (0, 1)
+
+    broken = _announced(tmp_path / "broken", "import nowhere\n")
+    done = typed("report", "lake", folder=run.parent, PYTHONPATH=broken)
+    assert done.code == 2
+    assert done.err.startswith("error: metric red (my_metrics:red): cannot be imported (ModuleNotFoundError")
 
 
 def test_the_curve_has_a_column_per_value_and_marks_what_is_named() -> None:
