@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test bench clean engine browser
+.PHONY: demo test bench clean engine browser types-and-report all-others
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -16,8 +16,14 @@ demo: $(INSTALLED)
 test: $(INSTALLED) engine browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pytest
+	$(MAKE) --no-print-directory --jobs=2 types-and-report all-others
+
+# At the same time, for there are two cores: what needs no server, and what does.
+types-and-report:
+	@log=$$(mktemp); { $(BIN)/mypy && $(BIN)/pytest tests/report; } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
+
+all-others:
+	$(BIN)/pytest --ignore=tests/report
 
 bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.start_up

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from comfy_runner.cli.curve import curve
+from comfy_runner.report.material import read_material
+from comfy_runner.report.measuring import measure_all
 from comfy_runner.report.suggest import suggest
 from comfy_runner.report.suggestion import Limits
 from tests.cli.support import recipe_file, typed
@@ -24,7 +26,9 @@ AXES: dict[str, list[Any]] = {"seed": [1, 2, 3], "upscale.denoise": [0.4, 0.5, 0
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("made") / "lake", AXES, photo)
+    run = make_run(tmp_path_factory.mktemp("made") / "lake", AXES, photo)
+    measure_all(read_material(run))  # once for all tests
+    return run
 
 
 @pytest.fixture

@@ -24,6 +24,17 @@ from tests.standin.worker import work
 _SECONDS = 20.0
 _HOST = "127.0.0.1"
 _CAN_SHARE = hasattr(socket, "SO_REUSEPORT")
+_STEPS_OF_ACCEPTING = 5
+
+
+def _bound(port: int) -> socket.socket:
+    """Return a socket with a port that several sockets of ours can have."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if _CAN_SHARE:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((_HOST, port))
+    return bound
 
 
 class StandIn:
@@ -64,11 +75,7 @@ class StandIn:
         self._runner = web.AppRunner(application(self.state), access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         # Bound and never listening: while the server is away, connections are refused and nobody else can take its port.
-        self._placeholder = socket.socket()
-        self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if _CAN_SHARE:
-            self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._placeholder.bind((_HOST, 0))
+        self._placeholder = _bound(0)
         self._port = self._placeholder.getsockname()[1]
         self.url = f"http://{_HOST}:{self._port}"
         if not _CAN_SHARE:
@@ -84,11 +91,16 @@ class StandIn:
         self._placeholder.close()
 
     async def _open(self) -> None:
-        self._site = web.TCPSite(self._runner, _HOST, self._port, reuse_address=True, reuse_port=_CAN_SHARE or None)
+        self._listener = _bound(self._port)
+        self._site = web.SockSite(self._runner, self._listener)
         await self._site.start()
 
     async def _close(self) -> None:
         if self._site in self._runner.sites:
+            # Whoever is being accepted gets through first: CPython 3.11 loses the connection if its server is closed meanwhile.
+            self._loop.remove_reader(self._listener)
+            for _ in range(_STEPS_OF_ACCEPTING):
+                await asyncio.sleep(0)
             await self._site.stop()
         server = self._runner.server
         for connection in list(server.connections) if server is not None else ():
