@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from comfy_runner.runs.run import Run
 
 _NO_REPORT = (130, 5)
+# Of more, measuring would take longer than people want to wait without having asked for it.
+_MOST_REPORTED = 3000
 
 # The most telling exit code first: an interruption, the run folder, the server, then failed jobs, then their pictures.
 _PRECEDENCE = (130, 5, 3, 2, 1, 4)
@@ -116,14 +118,19 @@ def run(
     if unwritable is not None:
         complain(unwritable)
     code = code or (unwritable.exit_code if unwritable else 0)
-    # Whoever has interrupted the run, or has no room for it, does not want to wait for more.
-    wanted = report and code not in _NO_REPORT and any(result.files for result in results)
-    unwritten = _report(rendering.folder, quiet=quiet) if wanted else 0
+    unwritten = _report(rendering.folder, results, code, quiet=quiet) if report else 0
     return code or unwritten
 
 
-def _report(folder: Path, *, quiet: bool) -> int:
+def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: bool) -> int:
     """Write the report of a run that has ended, unless it is there; return the exit code where the run folder does not take it."""
+    # Whoever has interrupted the run, or has no room for it, does not want to wait for more.
+    if code in _NO_REPORT or not any(result.files for result in results):
+        return 0
+    if len(results) > _MOST_REPORTED:
+        if not quiet:
+            tell([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
+        return 0
     from comfy_runner import api
     from comfy_runner.cli.report import measuring, sentence
     from comfy_runner.report.page.page import PAGE
