@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from comfy_runner.cli.curve import curve
+from comfy_runner.cli.run import _report
 from comfy_runner.report.material import read_material
 from comfy_runner.report.measuring import measure_all
 from comfy_runner.report.suggest import suggest
 from comfy_runner.report.suggestion import Limits
+from comfy_runner.runs.events import JobResult
 from tests.cli.support import recipe_file, typed
 from tests.report.support import make_run, photo
 from tests.report.values import DENOISE, material, measured, measures
@@ -158,6 +160,16 @@ def test_a_report_that_cannot_be_written_is_an_error_of_the_run_folder(server: S
     assert done.code == 5
     assert "1 done" in done.err
     assert len(done.out.split()) == 2
+
+
+def test_so_many_jobs_are_reported_on_only_if_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [JobResult(str(number), "done", {"upscaled": (tmp_path / "x.png",)}) for number in range(3001)]
+
+    assert _report(tmp_path, results, 0, quiet=False) == 0
+    assert (
+        capsys.readouterr().err == "warning: no report is written of more than 3000 jobs, unless asked for: comfy-runner report\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_report_is_written_where_none_is_wanted(server: StandIn, tmp_path: Path) -> None:
