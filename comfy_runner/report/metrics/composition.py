@@ -89,7 +89,7 @@ def _smooth(plane: Plane) -> Plane:
 def _worst(apart: Plane) -> float:
     """Return the largest mean over windows of a quarter of each side."""
     height, width = apart.shape
-    # Sixteen cells a side are enough to find the place.
+    # Thirty-two cells a side are enough to find the place.
     cells = averages(apart, (min(height, 32), min(width, 32)))
     reach = tuple(max(1, round(side / 4)) for side in cells.shape)
     means = ndimage.uniform_filter(cells, reach, mode="nearest")

@@ -18,7 +18,6 @@ class Patches:
     """Energies (mean squares) by patch.
 
     Attributes:
-        busy: How busy the original is there and right beside it.
         fine: Of `Planes.fine`.
         fine_original: Of `Planes.fine_original`.
         flat: The share of the flattest patches, as a mask.

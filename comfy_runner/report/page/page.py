@@ -26,6 +26,7 @@ from comfy_runner.files import write_atomically
 from comfy_runner.folder.sidecar import Sidecar
 from comfy_runner.folder.stamp import now
 from comfy_runner.folder.view import FolderView, folder_errors
+from comfy_runner.report.axes import short_name
 from comfy_runner.report.material import Axis, Entry, Material, is_number, key, label
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
@@ -189,7 +190,7 @@ def _data(
         "made": now(),
         "version": __version__,
         "counts": Counter(entry.state for entry in material.entries),
-        "axes": [_axis(axis, material.axes) for axis in material.axes],
+        "axes": [_axis(axis, material) for axis in material.axes],
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
         "faults": _FAULTS,
         "jobs": [
@@ -201,12 +202,10 @@ def _data(
     }
 
 
-def _axis(axis: Axis, axes: Sequence[Axis]) -> dict[str, object]:
-    short = axis.field.rpartition(".")[2]
-    alone = sum(other.field.rpartition(".")[2] == short for other in axes) == 1
+def _axis(axis: Axis, material: Material) -> dict[str, object]:
     return {
         "field": axis.field,
-        "name": (short if alone else axis.field).replace("_", " "),
+        "name": short_name(material, axis).replace("_", " "),
         "values": [label(value) for value in axis.values],
         "numbers": list(axis.values) if axis.is_numeric else None,
     }
