@@ -1,0 +1,68 @@
+"""How fast a server has been so far, in weighted steps per second, and how long what it has will take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_KEPT = 0.8  # of what was seen before, with each further parcel
+_OVERDUE = 0.25  # of the time that it has taken: what is overdue is expected to take that much longer
+
+
+@dataclass(slots=True)
+class Speed:
+    """What was measured, older parcels counting less.
+
+    Attributes:
+        expected: Weighted steps per second, from earlier runs; None where nothing is known.
+    """
+
+    expected: float | None = None
+    _work: float = 0.0
+    _seconds: float = 0.0
+
+    @property
+    def known(self) -> float | None:
+        """Return the speed in weighted steps per second; None where it is not known."""
+        return self._work / self._seconds if self._work > 0 and self._seconds > 0 else self.expected
+
+    def saw(self, work: float, seconds: float) -> None:
+        """Note that so much work (weighted steps) took so long, with all waiting for others."""
+        if work > 0 and seconds > 0:
+            self._work = self._work * _KEPT + work
+            self._seconds = self._seconds * _KEPT + seconds
+
+
+@dataclass(slots=True)
+class Flying:
+    """Parcels that a server has.
+
+    Attributes:
+        work: What each costs there, weighted steps, by its key; oldest first.
+        since: When the server began with the oldest one.
+    """
+
+    work: dict[str, float] = field(default_factory=dict)
+    since: float = 0.0
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.work)
+
+    def begin(self, key: str, work: float, now: float) -> None:
+        """Note that a parcel was posted."""
+        if not self.work:
+            self.since = now
+        self.work[key] = work
+
+    def end(self, key: str, now: float) -> tuple[float, float]:
+        """Note that a parcel has ended; return its work and the seconds since the one before it, or since it was posted."""
+        work, seconds = self.work.pop(key), now - self.since
+        self.since = now
+        return work, seconds
+
+    def seconds_left(self, speed: float, now: float) -> float:
+        """Return how long what is there will take, at a speed in weighted steps per second."""
+        if not self.work:
+            return 0.0
+        oldest, elapsed = next(iter(self.work.values())), max(0.0, now - self.since)
+        return max(oldest / speed - elapsed, elapsed * _OVERDUE) + (sum(self.work.values()) - oldest) / speed
