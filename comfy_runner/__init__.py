@@ -15,12 +15,14 @@ if TYPE_CHECKING:
         PlanSummary,
         Report,
         Sheet,
+        Standing,
         Suggestion,
         draw_sheet,
         measure,
         plan,
         render,
         run,
+        servers,
         suggest,
         validate,
         write_report,
@@ -97,6 +99,7 @@ __all__ = [
     "ServerRefused",
     "ServerStuck",
     "Sheet",
+    "Standing",
     "Suggestion",
     "TemplateError",
     "Unreachable",
@@ -108,14 +111,15 @@ __all__ = [
     "plan",
     "render",
     "run",
+    "servers",
     "suggest",
     "validate",
     "write_report",
 ]
 
 _API = (
-    *("Limits", "Measures", "PlanSummary", "Report", "Sheet", "Suggestion"),
-    *("draw_sheet", "measure", "plan", "render", "run", "suggest", "validate", "write_report"),
+    *("Limits", "Measures", "PlanSummary", "Report", "Sheet", "Standing", "Suggestion"),
+    *("draw_sheet", "measure", "plan", "render", "run", "servers", "suggest", "validate", "write_report"),
 )
 _EVENTS = (
     *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),

@@ -39,7 +39,8 @@ from comfy_runner.report.writing import Report
 from comfy_runner.runs.begin import begin
 from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.run import Run
-from comfy_runner.runs.servers import connect, local_options, refuse_bad_address
+from comfy_runner.runs.servers import connect, connect_all, enlist, local_options, refuse_bad_addresses
+from comfy_runner.runs.standing import Standing, ask_all
 from comfy_runner.textfile import shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo
@@ -54,6 +55,7 @@ __all__ = [
     "Report",
     "Sheet",
     "Source",
+    "Standing",
     "Suggestion",
     "connect",
     "draw_sheet",
@@ -62,6 +64,7 @@ __all__ = [
     "plan",
     "render",
     "run",
+    "servers",
     "suggest",
     "validate",
     "write_report",
@@ -71,7 +74,7 @@ __all__ = [
 def run(
     recipes: Sequence[Source],
     *,
-    server: str | ServerConfig | None = None,
+    server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
     out: Path | str | None = None,
     sets: Sequence[str] = (),
     sweeps: Sequence[str] = (),
@@ -83,14 +86,15 @@ def run(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
-    """Render recipes on a ComfyUI server.
+    """Render recipes on ComfyUI servers.
 
     Everything is checked before anything is rendered. A run folder is continued: jobs that it shows as done are not rendered again,
     those that an earlier process has submitted are taken up, those that have changed are rendered again.
 
     Args:
         recipes: At least one; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it fits.
-        server: A URL, a name from the config file, ``local``, or all about a server; None for the configured one.
+        server: A URL, a name from the config file, ``local``, or all about a server; several of these share the jobs; None for
+            the configured ones.
         out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
@@ -98,7 +102,7 @@ def run(
         skip: Patterns of the ids of jobs that are left alone.
         templates: Folders that are searched for templates first.
         force: Whether to render jobs that are done already, too.
-        policy: How to treat the server: time limits, jobs in flight, partial jobs, retries; None for the usual.
+        policy: How to treat the servers: time limits, jobs in flight, partial jobs, retries; None for the usual.
         config: Settings; None for the user's own.
         say: Takes sentences about slow preparations, such as setting up the local ComfyUI.
 
@@ -106,15 +110,15 @@ def run(
         The run, which has begun.
 
     Raises:
-        InputError: A recipe, a template, a workflow or an argument is wrong.
-        ServerError: The server cannot be used.
+        InputError: A recipe, a template, a workflow or an argument is wrong, or no server can do a job.
+        ServerError: No server can be used.
         RunFolderError: The run folder cannot be used.
     """
     policy = policy or Policy()
     if policy.in_flight < 1:
         raise UsageError(f"in_flight must be at least 1 (got {policy.in_flight})")
     settings = config or load_config()
-    refuse_bad_address(server, settings)
+    refuse_bad_addresses(server, settings)
     loaded = load_all(recipes, sets=sets, sweeps=sweeps)
     path = _run_folder(loaded, out)
     variants = [variant for recipe in loaded for variant in expand(recipe)]
@@ -127,7 +131,15 @@ def run(
         if any(variant.needs_seed for variant in variants):
             drafted = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(_name_of(variant)))
         how = replace(policy, retry=policy.retry or settings.retry)
-        return begin(drafted, chosen, folder, connect=lambda: connect(server, settings, say=say), force=force, policy=how)
+        return begin(
+            drafted,
+            chosen,
+            folder,
+            connect=lambda: connect_all(server, settings, say=say),
+            enlist=lambda name: enlist(name, settings, server),
+            force=force,
+            policy=how,
+        )
     except BaseException:
         folder.close()
         raise
@@ -256,6 +268,30 @@ def validate(
         http = connect(server, settings, say=say)
         notes |= dict.fromkeys(fit_all(drafted.drafts, ObjectInfo(http.object_info(), source=http.address.url)))
     return tuple(notes)
+
+
+def servers(
+    given: str | ServerConfig | Sequence[str | ServerConfig] | None = None, *, config: Config | None = None
+) -> tuple[Standing, ...]:
+    """Tell how servers stand: whether they answer and how quickly, what they are, their queues, their checkpoints.
+
+    All are asked at the same time, for ten seconds at most. A server that cannot be asked has its error in its standing, and
+    ``local`` is neither set up nor started.
+
+    Args:
+        given: URLs, names from the config file, ``local``, or all about servers; None for all that the settings name.
+        config: As for `run`.
+
+    Raises:
+        ConfigError: The settings cannot be read.
+        UsageError: A server is given twice, or what is given is no address.
+    """
+    settings = config or load_config()
+    if not given and given != "":
+        return ask_all(settings.known_servers(), settings)
+    chosen = settings.find_servers(given)
+    refuse_bad_addresses(chosen, settings)
+    return ask_all(chosen, settings)
 
 
 def write_report(

@@ -3,39 +3,51 @@
 ::
 
     server: studio                      # a name from below, a URL, or local
+    fleet: [studio, "http://gpu2:8188"] # or several of these, which then are the ones that are used
     servers:
       studio:
         url: https://render.example:8443/comfy
         headers: {Authorization: "Bearer ${STUDIO_TOKEN}"}   # ${NAME} is taken from the environment
         query: {token: "${STUDIO_TOKEN}"}                    # sent with HTTP and websocket alike
         cacert: ~/studio.pem                                 # or insecure: true
+        in_flight: 4                                         # how many jobs it may have at once, 1 to 16
     templates: [~/comfy/templates]      # searched before the shipped ones
     local: {models: ~/models, pip_args: ["--index-url=…"]}
     retry: {server_lost: 3, out_of_memory: {times: 1, vae_decode: tiled}}    # a recipe's own retry comes first
 
-Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER``, ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder),
-``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY`` (such as ``token=…``) for a server that is given by its URL.
+Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER`` (one, or several with spaces between them),
+``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder), ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY``
+(such as ``token=…``) for servers that are given by their URL.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from comfy_runner.errors import ConfigError, Problem
+from comfy_runner.errors import ConfigError, Problem, UsageError
 from comfy_runner.hints import did_you_mean
 from comfy_runner.retry import Remedy, Retry
 from comfy_runner.textfile import is_file, read, shown
-from comfy_runner.yamltext import Document, parse
+from comfy_runner.yamltext import Document, got, parse
 
 DEFAULT_SERVER = "http://127.0.0.1:8188"
+LOCAL = "local"
+"""Stands for the managed local ComfyUI wherever a URL could."""
+
+MOST_IN_FLIGHT = 16
+"""Most jobs that one server may be given at once."""
+
+_IN_FILE = {"in_file": True}
+# A bare word is taken for a name: it may well be a mistyped one.
+_URL = re.compile(r"\S*://\S*|\S+:[0-9]+(/\S*)?")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -62,6 +74,8 @@ class ServerConfig(_Section):
         query: Query parameters, likewise.
         cacert: The certificate that signs the server's; None for those that the system knows.
         insecure: Whether its certificate is not checked.
+        in_flight: How many jobs it may have at once, 1 to 16; None for as many as the run gives to every server.
+        name: What the user calls it: in the file the key that it stands under; empty for one that is given by its URL.
     """
 
     url: str
@@ -69,6 +83,27 @@ class ServerConfig(_Section):
     query: dict[str, str] = Field(default={}, repr=False)
     cacert: UserPath | None = None
     insecure: bool = False
+    in_flight: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT, strict=True)
+    name: str = ""
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _is_its_key(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.context == _IN_FILE:
+            raise ValueError("a server's name is the key that it stands under")
+        return value
+
+    @property
+    def place(self) -> str:
+        """Return its URL without credentials, in one spelling: safe to print, and the same for the same server."""
+        text = self.url.strip()
+        try:
+            parts = urlsplit(text if "://" in text or text == LOCAL else f"http://{text}")
+            port = "" if parts.port is None else f":{parts.port}"
+        except ValueError:  # it is none, which whoever connects to it will say
+            return _harmless(text)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}" if host else _harmless(text)
 
 
 class LocalConfig(_Section):
@@ -94,6 +129,7 @@ class Config(_Section):
 
     Attributes:
         server: The server where the command line names none: a name, a URL, or ``local``.
+        fleet: The servers where the command line names none, if there are to be several; they come before `server`.
         servers: Named servers.
         templates: Folders with the user's own templates.
         local: The managed local ComfyUI.
@@ -103,6 +139,7 @@ class Config(_Section):
     """
 
     server: str = DEFAULT_SERVER
+    fleet: tuple[str, ...] = ()
     servers: dict[str, ServerConfig] = {}
     templates: tuple[UserPath, ...] = ()
     local: LocalConfig = LocalConfig()
@@ -111,14 +148,39 @@ class Config(_Section):
     retry: Retry | None = None
 
     def find_server(self, given: str | ServerConfig | None) -> ServerConfig:
-        """Return the server of this name or URL, or the default one."""
+        """Return the server of this name or URL, or the default one, which is the first of a fleet."""
         if isinstance(given, ServerConfig):
             return given
-        name = self.server if given is None else given
+        name = self._default[0] if given is None else given
         if name in self.servers:
-            return self.servers[name]
+            return self.servers[name].model_copy(update={"name": name})
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return ServerConfig(url=name, headers=headers, query=self.query)
+
+    def find_servers(self, given: str | ServerConfig | Sequence[str | ServerConfig] | None) -> tuple[ServerConfig, ...]:
+        """Return the servers of these names or URLs, at least one.
+
+        Args:
+            given: The servers; None, or no server at all, for the fleet, else for the default one.
+
+        Raises:
+            UsageError: Two of them are the same server.
+        """
+        several = [given] if isinstance(given, (str, ServerConfig)) else list(given or self._default)
+        found = tuple(map(self.find_server, several))
+        twice = next(iter(_repeated(found)), None)
+        if twice is not None:
+            raise UsageError(f"a server is given twice (got {found[twice].place})", hint="give each server once")
+        return found
+
+    def known_servers(self) -> tuple[ServerConfig, ...]:
+        """Return all servers that the settings name, those that are used first; the default one where they name none."""
+        used = self._default if {"server", "fleet"} & self.model_fields_set or not self.servers else ()
+        return tuple(map(self.find_server, dict.fromkeys([*used, *self.servers])))
+
+    @property
+    def _default(self) -> tuple[str, ...]:
+        return self.fleet or (self.server,)
 
 
 def load_config(environment: Mapping[str, str] | None = None) -> Config:
@@ -134,8 +196,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     named = _path(found, "COMFY_RUNNER_CONFIG")
     path = named or _usual_file()
     config = _read(path) if path and (named or is_file(path)) else Config()
-    if server := found.get("COMFY_RUNNER_SERVER"):
-        config = config.model_copy(update={"server": server})
+    if servers := _servers(found.get("COMFY_RUNNER_SERVER", ""), config):
+        config = config.model_copy(update={"server": servers[0], "fleet": servers if len(servers) > 1 else ()})
     if home := _path(found, "COMFY_RUNNER_LOCAL_HOME"):
         local = config.local.model_copy(update={"home": home})
         config = config.model_copy(update={"local": local})
@@ -151,6 +213,10 @@ def _usual_file() -> Path | None:
         return platformdirs.user_config_path("comfy-runner") / "config.yaml"
     except RuntimeError:  # a user without a name and a home, as containers have
         return None
+
+
+def _servers(text: str, config: Config) -> tuple[str, ...]:
+    return (text,) if text in config.servers else tuple(text.split())
 
 
 def _query(text: str) -> dict[str, str]:
@@ -199,9 +265,34 @@ def _path(environment: Mapping[str, str], variable: str) -> Path | None:
 def _read(path: Path) -> Config:
     document = parse(read(path, error=ConfigError), name=shown(path), error=ConfigError)
     try:
-        return Config.model_validate({} if document.value is None else document.value)
+        config = Config.model_validate({} if document.value is None else document.value, context=_IN_FILE)
     except ValidationError as error:
         raise ConfigError.of(_problem(dict(detail), document, shown(path)) for detail in error.errors()) from error
+    if problems := list(_fleet_problems(config, document, shown(path))):
+        raise ConfigError.of(problems)
+    return config
+
+
+def _fleet_problems(config: Config, document: Document, name: str) -> Iterator[Problem]:
+    places = [f"{name}:{document.line(('fleet', number))}: fleet.{number}" for number in range(len(config.fleet))]
+    for where, entry in zip(places, config.fleet, strict=True):
+        if entry not in config.servers and entry != LOCAL and not _URL.fullmatch(entry):
+            hint = did_you_mean(_harmless(entry), [*config.servers, LOCAL])
+            yield Problem(f"is neither a server's name nor a URL (got {got(_harmless(entry))})", where, hint)
+    for number, first in _repeated([config.find_server(entry) for entry in config.fleet]).items():
+        yield Problem(f"is the same server as fleet.{first}", places[number], "give each server once")
+
+
+def _repeated(servers: Sequence[ServerConfig]) -> dict[int, int]:
+    """Return the places of servers that were there before, each with that of the first."""
+    first: dict[str, int] = {}
+    numbered = [(number, first.setdefault(server.place, number)) for number, server in enumerate(servers)]
+    return {number: before for number, before in numbered if before != number}
+
+
+def _harmless(text: str) -> str:
+    """Return what may be an address without the password that may be in it."""
+    return text.rsplit("@", 1)[-1].partition("?")[0]
 
 
 def _section(place: tuple[int | str, ...]) -> type[BaseModel]:
@@ -217,7 +308,7 @@ def _problem(detail: Mapping[str, Any], document: Document, name: str) -> Proble
     place = tuple(detail["loc"])
     where = f"{name}:{document.line(place)}: {'.'.join(map(str, place))}" if place else name
     if detail["type"] == "extra_forbidden":
-        section = _section(place)
-        return Problem("there is no such setting", where, did_you_mean(str(place[-1]), section.model_fields))
+        settings = [setting for setting in _section(place).model_fields if setting != "name"]
+        return Problem("there is no such setting", where, did_you_mean(str(place[-1]), settings))
     what = str(detail["msg"]).removeprefix("Value error, ")
     return Problem(what[:1].lower() + what[1:], where)

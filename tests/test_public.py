@@ -44,6 +44,7 @@ _NAMES = [
     "ServerRefused",
     "ServerStuck",
     "Sheet",
+    "Standing",
     "Suggestion",
     "TemplateError",
     "Unreachable",
@@ -55,6 +56,7 @@ _NAMES = [
     "plan",
     "render",
     "run",
+    "servers",
     "suggest",
     "validate",
     "write_report",
@@ -114,7 +116,7 @@ def test_another_name_is_an_attribute_error() -> None:
     assert not hasattr(comfy_runner, "__wrapped__")
 
 
-@pytest.mark.parametrize("name", ["run", "plan"])
+@pytest.mark.parametrize("name", ["run", "plan", "servers"])
 def test_a_function_is_not_hidden_by_a_room_of_its_name(name: str) -> None:
     code = f"import comfy_runner, comfy_runner.api, comfy_runner.cli.{name}; assert callable(comfy_runner.{name})"
 

@@ -19,7 +19,7 @@ _LEVELS = [
     {"errors"},
     {"hints", "files", "picturefile", "textfile", "yamltext", "shipped", "retry"},
     {"config", "recipe", "workflow", "comfyui"},
-    {"folder"},
+    {"folder", "fleet"},
     {"plans"},
     {"runs", "report"},
     {"api"},

@@ -38,6 +38,7 @@ _COMMANDS = {
     "cancel": ("comfy_runner.cli.tidy", "End a run, and take back what it has left on servers."),
     "clean": ("comfy_runner.cli.tidy", "Remove what nobody needs any more of a run folder."),
     "repair": ("comfy_runner.cli.tidy", "Make a run folder's ledger anew from its sidecars."),
+    "servers": ("comfy_runner.cli.servers", "Show how servers stand: versions, queues, models, latency."),
     "local": ("comfy_runner.cli.local", "Manage a ComfyUI on this machine."),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_SERVER = "A URL, a name from the config file, or local"
 
 
 def recipe_options(command: _Command) -> _Command:
@@ -59,22 +60,50 @@ def out_option(command: _Command) -> _Command:
 
 def server_option(command: _Command) -> _Command:
     """Add ``--server`` and what opens its doors."""
+    command = certificate_options(command)
+    return click.option("--server", metavar="URL", help=f"{_SERVER}, which starts one here.")(command)
+
+
+def servers_option(command: _Command) -> _Command:
+    """Add ``--server`` as it may be given several times, and what opens their doors."""
+    command = certificate_options(command)
+    text = f"{_SERVER}, which starts one here; repeatable."
+    return click.option("--server", "servers", multiple=True, metavar="URL", help=text)(command)
+
+
+def chosen_server(config: Config, *, server: str | None, cacert: Path | None, insecure: bool) -> ServerConfig:
+    """Return the server that the command line names, with what it says about certificates."""
+    return with_certificates([config.find_server(server)], cacert=cacert, insecure=insecure)[0]
+
+
+def chosen_servers(
+    config: Config, *, servers: Sequence[str | ServerConfig], cacert: Path | None, insecure: bool
+) -> tuple[ServerConfig, ...]:
+    """Return the servers that the command line names, or else the fleet, with what it says about certificates.
+
+    Raises:
+        UsageError: Two of them are the same server.
+    """
+    return with_certificates(config.find_servers(servers), cacert=cacert, insecure=insecure)
+
+
+def certificate_options(command: _Command) -> _Command:
+    """Add what opens the doors of servers."""
     command = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(command)
-    command = click.option(
+    return click.option(
         "--cacert",
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
         metavar="FILE",
         help="The certificate that signs the server's.",
     )(command)
-    return click.option("--server", metavar="URL", help="A URL, a name from the config file, or local, which starts one here.")(
-        command
+
+
+def with_certificates(servers: Iterable[ServerConfig], *, cacert: Path | None, insecure: bool) -> tuple[ServerConfig, ...]:
+    """Return servers with what the command line says about certificates."""
+    found = tuple(
+        server.model_copy(update={"cacert": cacert or server.cacert, "insecure": insecure or server.insecure}) for server in servers
     )
-
-
-def chosen_server(config: Config, *, server: str | None, cacert: Path | None, insecure: bool) -> ServerConfig:
-    """Return the server that the command line names, with what it says about certificates."""
-    found = config.find_server(server)
-    changes = {"cacert": cacert or found.cacert, "insecure": insecure or found.insecure}
-    if changes["insecure"]:
-        say(f"warning: the certificate of {found.url} is not checked")
-    return found.model_copy(update=changes)
+    for server in found:
+        if server.insecure:
+            say(f"warning: the certificate of {server.place} is not checked")
+    return found

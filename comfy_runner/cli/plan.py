@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import choice_options, chosen_server, out_option, recipe_options, server_option
+from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
 from comfy_runner.cli.talk import clean, put, put_json, say, tell
 from comfy_runner.errors import ComfyRunnerError
 
@@ -35,7 +35,7 @@ _STATES: tuple[tuple[RowState, str], ...] = (
 
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@server_option
+@servers_option
 @out_option
 @recipe_options
 @choice_options
@@ -44,7 +44,7 @@ _STATES: tuple[tuple[RowState, str], ...] = (
 def plan(
     recipes: tuple[str, ...],
     *,
-    server: str | None,
+    servers: tuple[str, ...],
     cacert: Path | None,
     insecure: bool,
     everything: bool,
@@ -60,7 +60,7 @@ def plan(
 
     try:
         config = load_config()
-        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure) if server is not None else None
+        chosen = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure) if servers else None
         show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
     except ComfyRunnerError as error:
         if as_json:

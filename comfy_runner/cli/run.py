@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import choice_options, chosen_server, out_option, recipe_options, server_option
+from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
 from comfy_runner.cli.talk import complain, put_json, put_path, say, tell
 from comfy_runner.comfyui.patience import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
@@ -33,7 +33,7 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@server_option
+@servers_option
 @out_option
 @recipe_options
 @choice_options
@@ -60,7 +60,7 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 def run(
     recipes: tuple[str, ...],
     *,
-    server: str | None,
+    servers: tuple[str, ...],
     cacert: Path | None,
     insecure: bool,
     dry_run: bool,
@@ -76,11 +76,11 @@ def run(
     verbose: int,
     **given: Any,
 ) -> int:
-    """Render recipes on a ComfyUI server and collect the original and the upscaled picture of each.
+    """Render recipes on ComfyUI servers and collect the original and the upscaled picture of each.
 
     RECIPE is a file, a glob, the name of a shipped recipe such as quickstart, or the job.json of a finished job, which is then
-    repeated. What a run folder already has is not rendered again. The paths of the pictures go to stdout, everything else to
-    stderr.
+    repeated. What a run folder already has is not rendered again. Several servers share the jobs. The paths of the pictures go to
+    stdout, everything else to stderr.
     """
     from comfy_runner import api
     from comfy_runner.config import load_config
@@ -95,11 +95,11 @@ def run(
         if dry_run:
             from comfy_runner.cli.plan import show
 
-            asked = chosen_server(config, server=server, cacert=cacert, insecure=insecure) if server is not None else None
+            asked = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure) if servers else None
             planned = api.plan(recipes, server=asked, config=config, say=quietly, force=force, allow_partial=allow_partial, **given)
             show(planned, as_json=as_json, quiet=quiet)
             return 0
-        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+        chosen = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure)
         with _interruptible() as begun:
             rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=config, say=quietly, **given)
             begun.append(rendering)
@@ -225,7 +225,7 @@ def _interruptible() -> Iterator[list[Run]]:
         presses += 1
         if presses == 1:
             begun[0].cancel()
-            _shout("interrupting: our jobs are taken back from the server; once more to leave at once")
+            _shout("interrupting: our jobs are taken back; once more to leave at once")
         elif number not in hangups:
             _shout(f"left at once; on the server there is still: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
             os._exit(130)

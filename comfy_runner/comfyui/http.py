@@ -86,6 +86,10 @@ class ComfyHttp:
         """Return ``GET /object_info``: every node class with its inputs; some megabytes."""
         return self._get("/object_info")
 
+    def class_info(self, class_type: str) -> Any:
+        """Return ``GET /object_info/{class_type}``: the same of one class; an empty object where the server has no such class."""
+        return self._get(f"/object_info/{quote(class_type, safe='')}")
+
     def queue(self) -> dict[str, Any]:
         """Return ``GET /queue``: running and pending items, with their whole graphs."""
         found = self._get("/queue")

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Any
 
 _MESSAGE_LENGTH = 600
+# As PyTorch calls what a kernel that failed leaves behind, for NVIDIA and for AMD.
+_BROKEN_GPU = ("AcceleratorError", "CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "HIP error")
 _LONGEST = 1000 * 86400 * 366  # milliseconds; more than this is no time that a prompt took
 
 
@@ -51,6 +53,12 @@ class Failure:
     def out_of_memory(self) -> bool:
         """Return whether the server ran out of GPU memory."""
         return "OutOfMemory" in self.exception
+
+    @property
+    def gpu_is_broken(self) -> bool:
+        """Return whether the GPU is in a state that mostly lasts until ComfyUI is restarted, whatever it is given to do."""
+        said = f"{self.exception}: {self.message}"
+        return not self.out_of_memory and any(sign in said for sign in _BROKEN_GPU)
 
 
 @dataclass(frozen=True, slots=True)

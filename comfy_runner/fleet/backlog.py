@@ -64,9 +64,17 @@ class Backlog:
         groups: The jobs, as numbers from 0, in groups of neighbours that share model loads and first passes; in order.
         steps: The node results of each job.
         costs: What these cost.
+        waiting: How many of the groups wait; the jobs of those after them do not, but may be put back. None for all.
     """
 
-    def __init__(self, groups: Sequence[Sequence[int]], steps: Sequence[tuple[int, ...]], costs: Costs) -> None:
+    def __init__(
+        self,
+        groups: Sequence[Sequence[int]],
+        steps: Sequence[tuple[int, ...]],
+        costs: Costs,
+        *,
+        waiting: int | None = None,
+    ) -> None:
         self.steps, self.costs = steps, costs
         self.group_of = [0] * len(steps)
         self.after = [0.0] * len(steps)
@@ -86,7 +94,8 @@ class Backlog:
                 self.group_of[job] = number
                 self.after[job] = self.cost(job, before)
                 before = set(steps[job])
-            self._append(self._portion(number, group))
+            if waiting is None or number < waiting:
+                self._append(self._portion(number, group))
 
     def cost(self, job: int, cached: Iterable[int] | set[int] | frozenset[int]) -> float:
         """Return what a job costs where these results are there already, weighted steps; loads of models included."""

@@ -16,6 +16,7 @@ none. All times are estimates from measured speeds (`speed`); where none is know
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -126,7 +127,9 @@ class Placement:
         if server.portion is None or self._is_better_elsewhere(server, server.portion.jobs[0], now):
             return ()
         portion = server.portion
-        jobs = [portion.jobs.popleft() for _ in range(min(server.most, len(portion.jobs)))]
+        # As equal as can be: each parcel needs the first pass once more.
+        parcels = math.ceil(len(portion.jobs) / server.most)
+        jobs = [portion.jobs.popleft() for _ in range(math.ceil(len(portion.jobs) / parcels))]
         portion.left -= sum(self._backlog.after[job] for job in jobs)
         if not portion.jobs:
             server.portion = None
@@ -171,6 +174,11 @@ class Placement:
     def avoid(self, job: int, name: str) -> None:
         """Give a job to other servers than this one, as long as one of them can do it."""
         self._avoided.setdefault(job, set()).add(name)
+
+    def others_can(self, job: int) -> bool:
+        """Return whether any server that gets work can do a job and need not be avoided."""
+        shunned = self._avoided.get(job, ())
+        return any(server.open and job not in server.unable and server.name not in shunned for server in self._servers.values())
 
     def remove(self, job: int) -> bool:
         """Take a job out; return whether it waited."""

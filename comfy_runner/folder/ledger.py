@@ -330,6 +330,38 @@ class Ledger(Database):
                 _settle(connection, End(job_id=job_id, event=Event.LOST))
             connection.execute("UPDATE submissions SET settled = 1, parcel = NULL WHERE id = ?", (number,))
 
+    def release(self, prompt_id: str) -> None:
+        """Give the jobs of a submission to others: those that wait for it are pending again, and it stays open all the same.
+
+        Its server does not answer, and may have finished it.
+
+        Raises:
+            KeyError: There is no such submission.
+        """
+        with self._writing() as connection:
+            number = _submission(connection, prompt_id)
+            query = "UPDATE jobs SET state = ?, submission = NULL WHERE submission = ? AND state = 'submitted'"
+            connection.execute(query, (after("submitted", Event.LOST), number))
+
+    def retake(self, prompt_id: str, job_ids: Collection[str]) -> None:
+        """Have jobs wait for an open submission, rather than for nothing, or for a later submission.
+
+        Raises:
+            IllegalTransition: A job has ended.
+            KeyError: A job, or an open submission, is not known.
+        """
+        with self._writing() as connection:
+            number = _submission(connection, prompt_id)
+            (settled,) = connection.execute("SELECT settled FROM submissions WHERE id = ?", (number,)).fetchone()
+            if settled:
+                raise KeyError(prompt_id)
+            for job_id in job_ids:
+                job, state, _ = _standing(connection, job_id)
+                state = after(state, Event.LOST) if state == "submitted" else state
+                connection.execute(
+                    "UPDATE jobs SET state = ?, submission = ? WHERE id = ?", (after(state, Event.SUBMITTED), number, job)
+                )
+
     def open_submissions(self) -> list[OpenSubmission]:
         """Return all submissions that are not settled, oldest first, each with the jobs that still wait for it."""
         found: dict[int, tuple[tuple[object, ...], list[object]]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from comfy_runner.comfyui.about import CacheMode
 from comfy_runner.folder.ledger import Ledger
 from comfy_runner.plans.drafts import Draft, Plan
 from comfy_runner.plans.order import groups, order, split
@@ -22,7 +23,7 @@ class Arrangement:
     """What is to be done.
 
     Attributes:
-        groups: The jobs to render, in order; those of one group are posted as one graph.
+        groups: The jobs to render, in order; those of one group share model loads and first passes, and stay on one server.
         shared: The jobs that get the pictures of another one, by that one's id.
         awaited: The jobs that an earlier process has submitted.
     """
@@ -35,6 +36,14 @@ class Arrangement:
     def leaders(self) -> dict[str, str]:
         """Return for each job that shares another one's pictures which one that is."""
         return {draft.job_id: leader_id for leader_id, drafts in self.shared.items() for draft in drafts}
+
+    def parcels(self, cache: CacheMode) -> list[Sequence[Draft]]:
+        """Return the jobs to render as one server with such a cache is to be given them: without any, a group is one graph."""
+        if cache != "none":
+            return [(draft,) for draft in self.rendered]
+        return [
+            [group[index] for index in part] for group in self.groups for part in split(range(len(group)), most=MOST_IN_A_GRAPH)
+        ]
 
     @property
     def rendered(self) -> list[Draft]:
@@ -49,7 +58,6 @@ def arrange(
     *,
     ledger: Ledger | None,
     force: bool = False,
-    fan_out: bool = False,
 ) -> Arrangement:
     """Arrange what is to be done.
 
@@ -59,7 +67,6 @@ def arrange(
         surveyed: What is there.
         ledger: Of the run folder; None where there is none yet.
         force: Whether pictures that are there already are not good enough to be shared.
-        fan_out: Whether jobs that share a first pass are posted as one graph, as a server without a cache needs it.
     """
     chosen = [draft for draft in plan.drafts if draft.job_id in selected]
     todo = [draft for draft in chosen if draft.job_id not in surveyed.done and draft.job_id not in surveyed.submitted]
@@ -83,7 +90,8 @@ def arrange(
         else:
             shared.setdefault(leader_id, []).append(draft)
     ordered = [rendered[index] for index in order([draft.steps for draft in rendered], plan.steps)]
-    return Arrangement(_grouped(ordered, plan) if fan_out else [(draft,) for draft in ordered], shared, awaited)
+    found = groups([draft.steps for draft in ordered], plan.steps)
+    return Arrangement([[ordered[index] for index in group] for group in found], shared, awaited)
 
 
 def _first(drafts: Iterable[Draft]) -> dict[str, str]:
@@ -91,8 +99,3 @@ def _first(drafts: Iterable[Draft]) -> dict[str, str]:
     for draft in drafts:
         found.setdefault(draft.pixel_hash, draft.job_id)
     return found
-
-
-def _grouped(ordered: Sequence[Draft], plan: Plan) -> list[Sequence[Draft]]:
-    found = groups([draft.steps for draft in ordered], plan.steps)
-    return [[ordered[index] for index in part] for group in found for part in split(group, most=MOST_IN_A_GRAPH)]

@@ -1,16 +1,12 @@
-"""All jobs of a plan held against a server before the first is posted, without making a hundred thousand graphs for it.
-
-A check looks at nodes one by one, so it is enough that every value of every input is looked at once: the jobs that together have
-all values are checked.
-"""
+"""The jobs of a plan held against the servers of a run before the first is posted: every job has to be possible on one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from comfy_runner.errors import InputError, Note, Problem, RecipeError
+from comfy_runner.errors import Note, Problem, WorkflowError
 from comfy_runner.plans.drafts import Draft
-from comfy_runner.plans.planned import fit
+from comfy_runner.plans.fitness import Fitness, fitness
 from comfy_runner.workflow.object_info import ObjectInfo
 
 _MOST_PROBLEMS = 50
@@ -25,35 +21,49 @@ def fit_all(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = 
         allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
 
     Raises:
-        InputError: The server would refuse one, or run it otherwise.
+        WorkflowError: The server would refuse one, or run it otherwise.
     """
-    notes: dict[Note, None] = {}
-    problems: dict[Problem, type[InputError]] = {}
-    for draft in _covering(drafts):
-        planned = draft.planned()
-        try:
-            fitted = fit(planned, info, allow_partial=allow_partial)
-        except InputError as error:
-            problems.update(dict.fromkeys(error.problems, type(error)))
-            if len(problems) > _MOST_PROBLEMS:
-                break
-        else:
-            notes |= dict.fromkeys(fitted.notes[len(planned.notes) :])
+    found = fitness(drafts, info, allow_partial=allow_partial)
+    refuse_impossible(drafts, {info.source: found})
+    return found.notes
+
+
+def refuse_impossible(drafts: Sequence[Draft], fitnesses: Mapping[str, Fitness]) -> None:
+    """Raise one error with the problems of all jobs that no server can do.
+
+    Args:
+        drafts: The jobs.
+        fitnesses: What each server can do, by address; at least one.
+
+    Raises:
+        WorkflowError: There is such a job.
+    """
+    problems: dict[Problem, None] = {}
+    for draft in _impossible(drafts, fitnesses):
+        problems |= dict.fromkeys(_problems(draft, fitnesses))
+        if len(problems) > _MOST_PROBLEMS:
+            break
     if problems:
-        kinds = set(problems.values())
-        raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problems)
-    return tuple(notes)
+        raise WorkflowError.of(problems)
 
 
-def _covering(drafts: Sequence[Draft]) -> Iterator[Draft]:
-    """Yield jobs until every literal of every shape has been in one of them."""
-    seen: dict[int, list[set[str]]] = {}
-    for draft in drafts:
-        literals = draft.filled.literals
-        known = seen.setdefault(id(draft.filled.shape), [set() for _ in literals])
-        # As text, for True, 1 and 1.0 are equal and not the same to a server, and some values have no hash.
-        texts = [repr(value) for value in literals]
-        if not literals or any(text not in texts_seen for texts_seen, text in zip(known, texts, strict=True)):
-            for texts_seen, text in zip(known, texts, strict=True):
-                texts_seen.add(text)
-            yield draft
+def impossible(drafts: Sequence[Draft], fitnesses: Mapping[str, Fitness]) -> dict[str, tuple[Problem, ...]]:
+    """Return the jobs that no server can do, by id, each with the problems of all servers.
+
+    Args:
+        drafts: The jobs.
+        fitnesses: What each server can do, by address; at least one.
+    """
+    return {draft.job_id: _problems(draft, fitnesses) for draft in _impossible(drafts, fitnesses)}
+
+
+def _impossible(drafts: Sequence[Draft], fitnesses: Mapping[str, Fitness]) -> Iterator[Draft]:
+    servers = list(fitnesses.values())
+    if not any(server.everything for server in servers):
+        for draft in drafts:
+            if not any(server.can(draft) for server in servers):
+                yield draft
+
+
+def _problems(draft: Draft, fitnesses: Mapping[str, Fitness]) -> tuple[Problem, ...]:
+    return tuple(dict.fromkeys(problem for server in fitnesses.values() for problem in server.problems(draft)))

@@ -62,7 +62,7 @@ def passes(jobs: Iterable[tuple[int, ...]], steps: Catalogue, *, cached: bool = 
         cached: Whether the server has ComfyUI's classic cache. At each prompt that drops everything which is not part of it, so
             that a node runs exactly if it was not part of the prompt before. Without a cache, all nodes of every job run.
     """
-    return _count(_new_in_each(jobs) if cached else jobs, steps)
+    return _count(new_results(jobs) if cached else jobs, steps)
 
 
 def passes_of_parcels(parcels: Iterable[Sequence[tuple[int, ...]]], steps: Catalogue) -> Passes:
@@ -73,7 +73,8 @@ def passes_of_parcels(parcels: Iterable[Sequence[tuple[int, ...]]], steps: Catal
     return _count((set(chain.from_iterable(parcel)) for parcel in parcels), steps)
 
 
-def _new_in_each(jobs: Iterable[tuple[int, ...]]) -> Iterator[set[int]]:
+def new_results(jobs: Iterable[tuple[int, ...]]) -> Iterator[set[int]]:
+    """Yield for each job what a server with ComfyUI's classic cache runs: what was not part of the job before."""
     previous: set[int] = set()
     for job in jobs:
         current = set(job)

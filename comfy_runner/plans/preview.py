@@ -57,7 +57,7 @@ def preview(
         stats = http.system_stats() if http else {}
         about = About.from_stats(http.address.url if http else "", stats)
         cache = about.cache if http else "unknown"
-        arrangement = arrange(plan, chosen, surveyed, ledger=ledger, force=force, fan_out=cache == "none")
+        arrangement = arrange(plan, chosen, surveyed, ledger=ledger, force=force)
         memory, warnings = largest_decode(arrangement.rendered, vram_total=vram_total(stats))
         notes = dict.fromkeys([*plan.notes, *warnings])
         if http is not None:

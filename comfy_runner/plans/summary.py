@@ -128,8 +128,8 @@ def summarise(
         folder=folder,
         server=server,
         cache=cache,
-        graphs=len(arrangement.groups),
-        jobs=tuple(_rows(chosen, surveyed, arrangement, steps, cached=cache != "none")),
+        graphs=len(arrangement.parcels(cache)),
+        jobs=tuple(_rows(chosen, surveyed, arrangement, steps, cache)),
         duplicates=duplicates(chosen),
         needed=needed(arrangement, steps, cache),
         as_given=passes(given, steps, cached=cache != "none"),
@@ -148,11 +148,11 @@ def needed(arrangement: Arrangement, steps: Catalogue, cache: CacheMode) -> Pass
         steps: What it is and costs.
         cache: What the server keeps of earlier prompts; anything but nothing is reckoned with as the classic cache.
     """
-    parcels = [[draft.steps for draft in group] for group in arrangement.groups]
+    parcels = [[draft.steps for draft in parcel] for parcel in arrangement.parcels(cache)]
     return passes_of_parcels(parcels, steps) if cache == "none" else passes((job for parcel in parcels for job in parcel), steps)
 
 
-def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Catalogue, *, cached: bool) -> Iterator[Row]:
+def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Catalogue, cache: CacheMode) -> Iterator[Row]:
     second = _SecondPasses()
 
     def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> Row:
@@ -170,16 +170,16 @@ def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, s
         yield from sharing(draft.job_id)
     position = 0
     before: set[int] = set()
-    for group in arrangement.groups:
+    for parcel in arrangement.parcels(cache):
         in_graph: set[int] = set()
-        for draft in group:
+        for draft in parcel:
             position += 1
             leaders.add(draft.job_id)
             work = sum(steps.cost(step) for step in draft.steps if step not in before and step not in in_graph)
             in_graph.update(draft.steps)
             yield row(draft, "to render", position=position, work=work)
             yield from sharing(draft.job_id)
-        before = in_graph if cached else set()
+        before = in_graph if cache != "none" else set()
     for leader_id in arrangement.shared:
         if leader_id not in leaders:
             yield from sharing(leader_id)

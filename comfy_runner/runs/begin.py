@@ -1,33 +1,41 @@
-"""The beginning of a run: the plan held against the folder and the server, written to the ledger, then the coordinator."""
+"""The beginning of a run: the plan held against the folder and the servers, written to the ledger, then the coordinator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
-from comfy_runner.comfyui.about import About
-from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.outage import Outage
-from comfy_runner.errors import Note
+from comfy_runner.errors import ComfyRunnerError, Note, ServerError
 from comfy_runner.folder.folder import RunFolder
-from comfy_runner.folder.rows import End, OpenSubmission
+from comfy_runner.folder.rows import End, OpenSubmission, Speed
 from comfy_runner.folder.states import Event
 from comfy_runner.plans.arrange import arrange
-from comfy_runner.plans.drafts import Plan
-from comfy_runner.plans.fitting import fit_all
+from comfy_runner.plans.drafts import Draft, Plan
+from comfy_runner.plans.estimate import earlier_speeds, fitting_speed
+from comfy_runner.plans.fitness import Fitness
+from comfy_runner.plans.fitting import impossible, refuse_impossible
 from comfy_runner.plans.survey import plan_rows, survey
 from comfy_runner.runs.coordinate import Coordinator
 from comfy_runner.runs.events import RunStarted
+from comfy_runner.runs.examine import Door, Examiner
+from comfy_runner.runs.inherited import reclaim
 from comfy_runner.runs.policy import Policy
-from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.requests import forget
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.work import Work
-from comfy_runner.workflow.object_info import ObjectInfo
 
 
 def begin(
-    plan: Plan, chosen: frozenset[str], folder: RunFolder, *, connect: Callable[[], ComfyHttp], force: bool, policy: Policy
+    plan: Plan,
+    chosen: frozenset[str],
+    folder: RunFolder,
+    *,
+    connect: Callable[[], Sequence[Door]],
+    enlist: Callable[[str], Door],
+    force: bool,
+    policy: Policy,
 ) -> Run:
     """Begin a run.
 
@@ -35,31 +43,30 @@ def begin(
         plan: All jobs of its recipes.
         chosen: The ids of those that are to be done now.
         folder: The run folder, locked.
-        connect: Gives a client for the server; called only if something has to be rendered.
+        connect: Gives the servers, which are not asked anything yet; called only if something has to be rendered.
+        enlist: Gives a server that is added to the run later, by what the user calls it.
         force: Whether jobs that are done are rendered again.
-        policy: How to treat the server.
+        policy: How to treat the servers.
 
     Raises:
-        InputError: The server would refuse a job.
-        ServerError: The server cannot be used.
+        InputError: All servers would refuse a job.
+        ServerError: No server can be used.
         RunFolderError: The folder cannot be used.
     """
+    reclaim(folder)
     surveyed = survey(plan.drafts, folder, folder.ledger, forced=chosen if force else ())
     jobs = tuple(draft.job_id for draft in plan.drafts if draft.job_id in chosen)
     todo = [draft for draft in plan.drafts if draft.job_id in chosen and draft.job_id not in surveyed.done]
     folder.require_space(sum(draft.space_needed for draft in todo))
     waiting = folder.ledger.open_submissions()
-    http = connect() if todo or waiting else None
-    if http is not None and waiting:
-        # It may be just being restarted; what it has of ours is worth waiting for.
-        Outage(http, policy.patience).is_over()
-    about = About.of(http) if http else None
-    fan_out = about is not None and about.cache == "none"
-    arrangement = arrange(plan, chosen, surveyed, ledger=folder.ledger, force=force, fan_out=fan_out)
+    doors = list(connect()) if todo or waiting else []
+    arrangement = arrange(plan, chosen, surveyed, ledger=folder.ledger, force=force)
+    shared = [draft for drafts in arrangement.shared.values() for draft in drafts]
+    examiner = Examiner([*arrangement.rendered, *arrangement.awaited, *shared], allow_partial=policy.allow_partial)
     notes = dict.fromkeys(plan.notes)
-    info = ObjectInfo(http.object_info(), source=http.address.url) if http else None
-    if info is not None:
-        notes |= dict.fromkeys(fit_all(arrangement.rendered, info, allow_partial=policy.allow_partial))
+    if doors:
+        doors = _asked(doors, examiner, waiting, policy)
+        notes |= dict.fromkeys(_checked(doors, arrangement.rendered))
     forget(folder.path)
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
@@ -67,25 +74,90 @@ def begin(
         End(job_id=job_id, event=Event.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
     )
     coordinator = None
-    if http is not None and about is not None and info is not None:
-        preparer = Preparer(folder, info, allow_partial=policy.allow_partial, force=force)
+    if doors:
         # Only now: jobs that have changed do not wait for their submissions any more.
         waiting = folder.ledger.open_submissions()
-        notes |= dict.fromkeys(_elsewhere(waiting, http.address.url))
-        work = Work(arrangement.groups, arrangement.shared, arrangement.awaited, waiting)
-        coordinator = partial(Coordinator, folder, work, preparer=preparer, http=http, about=about, policy=policy)
+        notes |= dict.fromkeys(_elsewhere(waiting, doors))
+        work = Work(arrangement.groups, plan.steps, arrangement.shared, arrangement.awaited, waiting)
+        speeds = earlier_speeds(folder.path, folder.ledger)
+        doors = [replace(door, speed=_speed(door, speeds)) for door in doors]
+        coordinator = partial(Coordinator, folder, work, doors=doors, examiner=examiner, enlist=enlist, policy=policy, force=force)
     for job_id in jobs:
         if job_id in surveyed.again:
             notes[Note(f"is rendered again: {surveyed.again[job_id]}", job_id, "changed")] = None
-    url = about.url if about and todo else ""
-    return Run(folder, RunStarted(folder.path, url, jobs, len(jobs) - len(todo), tuple(notes)), coordinator)
+    used = doors if todo else []
+    started = RunStarted(
+        folder.path,
+        used[0].url if used else "",
+        jobs,
+        len(jobs) - len(todo),
+        tuple(notes),
+        tuple(door.name for door in used),
+    )
+    return Run(folder, started, coordinator)
 
 
-def _elsewhere(waiting: Sequence[OpenSubmission], url: str) -> Iterator[Note]:
+def _asked(doors: Sequence[Door], examiner: Examiner, waiting: Sequence[OpenSubmission], policy: Policy) -> list[Door]:
+    """Return servers with what they say of themselves; at least one has to say something.
+
+    Raises:
+        ServerError: None does.
+    """
+    patience = policy.patience
+    if len(doors) > 1:
+        patience = replace(patience, outage=min(patience.outage, policy.fleet_outage))
+    urls = {submission.server for submission in waiting}
+
+    def before(door: Door) -> None:
+        # It may be just being restarted; what it has of ours is worth waiting for.
+        if waiting and (len(doors) == 1 or door.url in urls):
+            Outage(door.http, patience).is_over()
+
+    asked = examiner.ask_all(doors, before)
+    if not any(door.answer for door in asked):
+        errors = [door.error for door in asked if door.error is not None]
+        if len(errors) == 1:
+            raise errors[0]
+        raise ServerError.of(problem for error in errors for problem in error.problems)
+    return asked
+
+
+def _checked(doors: Sequence[Door], rendered: Sequence[Draft]) -> Iterator[Note]:
+    """Yield what the servers change of the jobs, and what is known of servers that do not answer.
+
+    Raises:
+        InputError: There is a job that no server can do.
+    """
+    known: Mapping[str, Fitness] = {door.url: door.answer.fitness for door in doors if door.answer}
+    silent = [door for door in doors if door.answer is None]
+    if not silent:
+        refuse_impossible(rendered, known)
+    else:
+        count = len(impossible(rendered, known))
+        for door in silent:
+            yield Note(f"does not answer, and is asked again from time to time: {_reason(door.error)}", door.name)
+        if count:
+            yield Note(f"{count} jobs can be done by none of the servers that answer, and wait for the others")
+    for fitness in known.values():
+        yield from fitness.notes
+
+
+def _reason(error: ComfyRunnerError | None) -> str:
+    return error.problems[0].what if error else "nobody knows why"
+
+
+def _speed(door: Door, speeds: Sequence[Sequence[Speed]]) -> float | None:
+    found = fitting_speed(speeds, server=door.url)
+    return found.work / found.seconds if found is not None and found.server == door.url else None
+
+
+def _elsewhere(waiting: Sequence[OpenSubmission], doors: Sequence[Door]) -> Iterator[Note]:
     """Yield what the user should know of submissions to servers that are not asked."""
-    for server in sorted({submission.server for submission in waiting} - {url}):
+    asked = next(door.url for door in doors if door.answer)
+    for server in sorted({submission.server for submission in waiting} - {door.url for door in doors}):
         count = sum(len(submission.job_ids) for submission in waiting if submission.server == server)
         what = (
-            f"{count} jobs were submitted to {server}, which is not asked now; what {url} has no pictures of is posted there again"
+            f"{count} jobs were submitted to {server}, which is not asked now; "
+            f"what {asked} has no pictures of is posted {'there ' if len(doors) == 1 else ''}again"
         )
         yield Note(what, "ledger")

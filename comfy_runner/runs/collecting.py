@@ -1,4 +1,4 @@
-"""The threads that move files beside the coordinator: downloads, verification, pictures shared, pictures found again.
+"""The threads that move files beside the coordinator: downloads, verification, pictures found again; pictures shared.
 
 They decide nothing, and tell the coordinator what they did.
 """
@@ -6,6 +6,7 @@ They decide nothing, and tell the coordinator what they did.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -33,27 +34,28 @@ _ATTEMPTS = 3
 
 
 class Collectors:
-    """A small pool of threads.
+    """A small pool of threads for one server.
 
     Args:
         folder: Where files go.
         http: The server that has them.
-        about: Its versions, for sidecars.
         patience: How long it may be out of order.
         report: Takes what was done, on any thread; must return at once.
+        about: Its versions, for sidecars; None where it has not said them yet.
     """
 
     def __init__(
         self,
         folder: RunFolder,
         http: ComfyHttp,
-        about: About,
         patience: Patience,
-        report: Callable[[Done | Shared | Again | Crashed], None],
+        report: Callable[[Done | Again | Crashed], None],
+        *,
+        about: About | None = None,
     ) -> None:
         self._folder, self._http, self._report = folder, http, report
         self._outage = Outage(http, patience)
-        self._server = about.as_record()
+        self._server = about.as_record() if about else {"url": http.address.url}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="collect")
 
     def __enter__(self) -> Self:
@@ -61,6 +63,10 @@ class Collectors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)
+
+    def name_server(self, about: About) -> None:
+        """Note the server's versions; after a restart they may be others."""
+        self._server = about.as_record()
 
     def hurry(self) -> None:
         """Wait no longer for a server that does not answer; what it has is collected by the next process."""
@@ -84,31 +90,12 @@ class Collectors:
             if piece.job_id in flight.waits_for:
                 self._do(self._recover, flight, piece, error)
 
-    def share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
-        """Give a job another one's pictures; reported as `Shared`.
-
-        Args:
-            draft: The job.
-            leader_id: The one that has pictures.
-            leader_hash: What that is.
-            error: Why it does not have all of them; None where it does.
-        """
-        self._do(self._share, draft, leader_id, leader_hash, error)
-
     def free_for(self, job_id: str) -> None:
         """Ask the server to free its memory before a job is tried again; reported as `Again`."""
         self._do(self._free, job_id)
 
     def _do(self, work: Callable[..., None], *args: object) -> None:
-        def guarded() -> None:
-            try:
-                work(*args)
-            except (
-                BaseException
-            ) as crash:  # a fault of ours, or a folder that takes nothing; the coordinator takes it to the caller
-                self._report(Crashed(crash))
-
-        self._pool.submit(guarded)
+        self._pool.submit(_guarded, self._report, work, *args)
 
     def _collect(self, flight: Flight, piece: Piece, verdict: Verdict, stopped: ComfyRunnerError | None) -> None:
         known = flight.left_out.get(piece.job_id)
@@ -126,12 +113,13 @@ class Collectors:
             error,
             seconds=None if verdict.seconds is None else verdict.seconds / count,
             work=sum(work for node, work in node_work(piece.workflow).items() if node not in verdict.cached) / count,
+            server=flight.server,
         )
         self._report(self._with_files(done, flight, piece, verdict))
 
     def _recover(self, flight: Flight, piece: Piece, lost: ComfyRunnerError) -> None:
         standing = flight.standing[piece.job_id]
-        done = Done(flight.parcel.prompt_id, piece.job_id, None, Collected(standing, ()), lost)
+        done = Done(flight.parcel.prompt_id, piece.job_id, None, Collected(standing, ()), lost, server=flight.server)
         wanted = {node_id for role, node_id in piece.workflow.outputs.items() if role not in standing}
         files = self._find({node_id: prefix for node_id, prefix in piece.prefixes.items() if node_id in wanted})
         if isinstance(files, ServerError):
@@ -142,13 +130,6 @@ class Collectors:
             done = replace(done, error=None)
         verdict = Verdict(Outcome.SUCCEEDED, files, (), None, None)
         self._report(self._with_files(done, flight, piece, verdict, recovered=True, lost=lost))
-
-    def _share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
-        if self._outage.hurried:
-            self._report(Shared(draft.job_id, leader_id, None, None))
-            return
-        files = share(self._folder, draft, leader_id, leader_hash=leader_hash, partial=error is not None)
-        self._report(Shared(draft.job_id, leader_id, files, error))
 
     def _find(self, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]] | ServerError:
         problem: ServerError = Unreachable("does not tell which files it has", where=self._http.address.url)
@@ -188,3 +169,52 @@ class Collectors:
         with contextlib.suppress(ServerError):
             self._http.free()
         self._report(Again(job_id))
+
+
+class Sharers:
+    """A small pool of threads that give jobs the pictures of other ones; no server is needed for that.
+
+    Args:
+        folder: Where the pictures are.
+        report: Takes what was done, on any thread; must return at once.
+    """
+
+    def __init__(self, folder: RunFolder, report: Callable[[Shared | Crashed], None]) -> None:
+        self._folder, self._report = folder, report
+        self._hurry = threading.Event()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="share")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+
+    def hurry(self) -> None:
+        """Share nothing more; the next process does."""
+        self._hurry.set()
+
+    def share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
+        """Give a job another one's pictures; reported as `Shared`.
+
+        Args:
+            draft: The job.
+            leader_id: The one that has pictures.
+            leader_hash: What that is.
+            error: Why it does not have all of them; None where it does.
+        """
+        self._pool.submit(_guarded, self._report, self._share, draft, leader_id, leader_hash, error)
+
+    def _share(self, draft: Draft, leader_id: str, leader_hash: str, error: ComfyRunnerError | None) -> None:
+        if self._hurry.is_set():
+            self._report(Shared(draft.job_id, leader_id, None, None))
+            return
+        files = share(self._folder, draft, leader_id, leader_hash=leader_hash, partial=error is not None)
+        self._report(Shared(draft.job_id, leader_id, files, error))
+
+
+def _guarded(report: Callable[[Crashed], None], work: Callable[..., None], *args: object) -> None:
+    try:
+        work(*args)
+    except BaseException as crash:  # a fault of ours, or a folder that takes nothing; the coordinator takes it to the caller
+        report(Crashed(crash))

@@ -2,22 +2,21 @@
 
 Submitting and following is a lane's business, files are the collectors'; both report to it. A caller that reads events slowly holds
 nobody up. What is about to be done is in the ledger before it is done, so that a process which is killed at any instant can be
-followed by another.
+followed by another. Not here: how jobs end (`ends`), which servers get work (`roster`), and who gets which job (`queueing`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from comfy_runner import __version__
-from comfy_runner.comfyui.about import About
-from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.lane import Lane, Submission
+from comfy_runner.comfyui.lane import Submission
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.reports import (
     Broken,
@@ -31,112 +30,126 @@ from comfy_runner.comfyui.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.errors import (
-    ComfyRunnerError,
-    Interrupted,
-    JobLost,
-    ServerError,
-)
+from comfy_runner.comfyui.verdict import Verdict
+from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import OpenSubmission
 from comfy_runner.folder.states import Event as Change
 from comfy_runner.plans.drafts import Draft
-from comfy_runner.retry import Retry
 from comfy_runner.runs import ending
-from comfy_runner.runs.collecting import Collectors
-from comfy_runner.runs.events import Event, JobResult, JobRetried, State
-from comfy_runner.runs.followers import Followers
+from comfy_runner.runs.collecting import Sharers
+from comfy_runner.runs.counting import Counting
+from comfy_runner.runs.ends import Ends
+from comfy_runner.runs.events import Event, JobResult, Spent
+from comfy_runner.runs.examine import Door, Examiner
 from comfy_runner.runs.inherited import Inherited
+from comfy_runner.runs.member import Member
 from comfy_runner.runs.messages import CutShort, refusal
-from comfy_runner.runs.outcomes import Files, Outcomes
-from comfy_runner.runs.parcel import Attempt, Parcel
+from comfy_runner.runs.outcomes import Files
+from comfy_runner.runs.parcel import Parcel
 from comfy_runner.runs.policy import Policy
-from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.progress import JobProgress
-from comfy_runner.runs.requests import wants_cancel
-from comfy_runner.runs.retrying import mishap, next_attempt
+from comfy_runner.runs.queueing import Queue
+from comfy_runner.runs.requests import FleetRequest, answer, fleet_requests, wants_cancel
+from comfy_runner.runs.roster import Roster
+from comfy_runner.runs.strays import Strays
 from comfy_runner.runs.telling import Telling
-from comfy_runner.runs.work import Again, Cancel, Crashed, Done, Flight, Shared, Work
+from comfy_runner.runs.work import Again, Cancel, Crashed, Done, Examined, Flight, Shared, Work
 from comfy_runner.workflow.pixels import node_work
 
 _CANCEL_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
+_BROKEN_GPUS = 2  # jobs running that have failed of it: one may have been the job's fault
+_CLOSED_DOORS = (401, 403, 407, 429)  # about the server, whatever is posted; other refusals are about what was posted
 
-_Message = Report | Done | Shared | Again | Crashed | Cancel
+_Message = Report | Done | Shared | Again | Crashed | Cancel | Examined
 
 
 class Coordinator:
-    """Renders jobs on one server.
+    """Renders jobs on the servers of a fleet, which may be one.
 
     Args:
         folder: The run folder, locked by the caller.
         work: What to do.
-        preparer: Makes jobs ready for the server.
-        http: The server.
-        about: Its versions, for sidecars.
+        doors: The servers.
+        examiner: Asks servers what they are and can do.
+        enlist: Gives a server that is to be added to the run, by what the user calls it; raises a `ComfyRunnerError`.
         emit: Takes events; must return at once.
-        policy: How to treat the server.
+        policy: How to treat the servers.
+        force: Whether files of earlier runs are made again.
     """
-
-    _lane: Lane
 
     def __init__(
         self,
         folder: RunFolder,
         work: Work,
         *,
-        preparer: Preparer,
-        http: ComfyHttp,
-        about: About,
+        doors: Sequence[Door],
+        examiner: Examiner,
+        enlist: Callable[[str], Door],
         emit: Callable[[Event], None],
         policy: Policy | None = None,
+        force: bool = False,
     ) -> None:
-        self._folder, self._ledger, self._preparer = folder, folder.ledger, preparer
-        self._http, self._emit, self._policy = http, emit, policy or Policy()
-        self._work, self._drafts = work, work.drafts
-        self._outcomes = Outcomes(folder, self._drafts, emit)
-        self._backlog: deque[Sequence[Draft]] = deque(work.groups)
-        self._attempts: dict[str, tuple[Attempt, ...]] = {}
+        self._folder, self._ledger, self._work, self._drafts = folder, folder.ledger, work, work.drafts
+        self._doors, self._examiner, self._enlist = doors, examiner, enlist
+        self._emit, self._policy, self._force = emit, policy or Policy(), force
+        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        shared = [draft for drafts in work.shared.values() for draft in drafts]
+        self._queue = Queue(work.groups, [*work.awaited, *shared], work.costs)
+        self._inherited = Inherited(folder)
+        self._sharers = Sharers(folder, self._inbox.put)
+        self._ends = Ends(
+            folder,
+            work,
+            queue=self._queue,
+            inherited=self._inherited,
+            sharers=self._sharers,
+            emit=emit,
+            policy=self._policy,
+        )
+        self._counting = Counting([draft for group in work.groups for draft in group], work.costs)
         self._flights: dict[str, Flight] = {}
         self._telling = Telling(self._flights, self._drafts, emit)
         self._active: set[str] = set()
-        self._inherited = Inherited(folder)
-        self._passed: set[str] = set()  # jobs whose turn came while they had to wait for what they were
-        self._followers = Followers(work.shared)
         self._busy = 0  # what the collectors have been given and not reported yet
-        self._recovering = 0  # how much of that are jobs that a server has forgotten
-        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._collectors = Collectors(folder, http, about, self._policy.patience, self._inbox.put)
-        self._stopped: ComfyRunnerError | None = None
         self._deadline = math.inf  # of an interruption
         self._looked_at = time.monotonic()
+        self._stack = contextlib.ExitStack()
 
     def cancel(self) -> None:
-        """Take our jobs back from the server and end the run; may be called from a signal handler."""
+        """Take our jobs back from the servers and end the run; may be called from a signal handler."""
         self._inbox.put(Cancel())
 
     def on_server(self) -> list[str]:
-        """Return the prompt ids that the server has of us now."""
+        """Return the prompt ids that the servers have of us now."""
         return [flight.prompt_id for key in list(self._active) if (flight := self._flights.get(key)) is not None]
+
+    @property
+    def spent(self) -> Spent | None:
+        """Return what the servers had to do so far; None where nothing was rendered."""
+        return self._counting.spent(self._queue.splits)
 
     def run(self) -> dict[str, JobResult]:
         """Render all jobs and return the result of each by its id."""
-        policy = self._policy
-        self._lane = Lane(
-            self._http,
-            self._inbox.put,
-            with_socket=policy.websocket,
-            stall=policy.stall,
-            total=policy.total,
-            patience=policy.patience,
-        )
-        with self._collectors:
+        with self._stack:
+            self._stack.enter_context(self._sharers)
+            self._roster = Roster(
+                self._doors,
+                member=self._member,
+                queue=self._queue,
+                examiner=self._examiner,
+                report=self._inbox.put,
+                emit=self._emit,
+                patience=self._policy.patience.outage,
+            )
+            self._strays = Strays(self._folder, self._queue, self._flights, self._ends)
             try:
                 self._take_up()
                 self._fill()
-                while self._active or self._busy:
+                while self._goes_on():
                     # An interruption waits for the server only so long; for the files that are on their way it does.
-                    if not self._busy and time.monotonic() > self._deadline:
+                    if not (self._busy or self._ends.sharing) and time.monotonic() > self._deadline:
                         break
                     try:
                         message = self._inbox.get(timeout=_LOOK_SECONDS)
@@ -144,298 +157,407 @@ class Coordinator:
                         pass
                     else:
                         self._handle(message)
-                    self._look_for_requests()
+                    self._look_around()
                     self._fill()
             finally:
-                self._lane.close()
-        self._tell_the_rest()
-        return self._outcomes.results
+                self._roster.close()
+        self._strays.forget_done(self._roster.members.values())
+        self._ends.tell_the_rest(self._standing_of)
+        return self._ends.results
+
+    def _member(self, door: Door) -> Member:
+        policy, patience = self._policy, self._policy.patience
+        if len(self._doors) > 1:
+            patience = replace(patience, outage=min(patience.outage, policy.fleet_outage))
+        member = Member(door, self._folder, policy, patience, self._inbox.put, force=self._force)
+        self._stack.enter_context(member.collectors)
+        return member
+
+    def _goes_on(self) -> bool:
+        if self._busy or self._ends.sharing or any(map(self._is_awaited, self._active)):
+            self._roster.goes_on()
+            return True
+        if not (self._queue.waits and self._may_begin):
+            return False
+        self._ends.stopped = self._roster.hopeless(time.monotonic())
+        return self._ends.stopped is None
+
+    def _is_awaited(self, key: str) -> bool:
+        """Return whether the run is not over before a parcel has ended."""
+        flight = self._flights[key]
+        return bool(flight.waits_for) or self._roster.members[flight.server].stage == "up"
+
+    def _look_around(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            if wants_cancel(self._folder.path):
+                self._cancel()
+            for request in fleet_requests(self._folder.path):
+                self._change_fleet(request)
+        self._roster.look(now)
+
+    def _change_fleet(self, request: FleetRequest) -> None:
+        try:
+            door = self._enlist(request.server)
+        except ComfyRunnerError as error:
+            answer(request, str(error))
+            return
+        member = self._roster.members.get(door.name) or self._roster.by_url(door.url)
+        if request.action == "add":
+            self._roster.add(door)
+        elif member is not None:
+            self._roster.drain(member)
+        answer(request, "" if member or request.action == "add" else f"{request.server} takes no part in this run")
+
+    # Taking up what earlier processes have left
 
     def _take_up(self) -> None:
-        """Take up what earlier processes have left: submissions, and pictures that other jobs share."""
         for submission in self._work.open:
             self._attach(submission)
-        for leader_id in self._followers.leaders:
-            if leader_id not in self._drafts:
-                self._share(leader_id)
+        self._ends.share_standing()
 
     def _attach(self, submission: OpenSubmission) -> None:
         found = self._inherited.look_at(submission)
         if found is None:
             for job_id in submission.job_ids:
-                self._put_back(job_id)
+                self._ends.put_back(job_id)
             return
-        key, api = submission.prompt_id, found.parcel.workflow.to_api()
-        self._begin(found.parcel, found.standing, {}, waits_for=found.waits_for)
-        self._lane.attach(Submission(key, key, api, server_prompt_id=submission.server_prompt_id))
+        key, up = submission.prompt_id, [member for member in self._roster.members.values() if member.stage == "up"]
+        # A server that does not take part may be one that does, under another name or port.
+        member = self._roster.by_url(submission.server) or up[0]
+        self._begin(member, found.parcel, found.standing, {}, waits_for=found.waits_for)
+        if member.stage == "up":
+            self._seek(member, key, submission.server_prompt_id)
+        else:
+            self._release(key)
+            self._drop(key)
+
+    def _seek(self, member: Member, key: str, server_prompt_id: str) -> None:
+        self._inherited.sought.add(key)
+        api = self._flights[key].parcel.workflow.to_api()
+        member.lane.attach(Submission(key, key, api, server_prompt_id=server_prompt_id))
 
     # Submitting
 
-    def _fill(self) -> None:
-        # What turns out to be lost is to come first: it shares its first pass with what was rendered just before.
-        while self._backlog and len(self._active) < self._policy.in_flight and self._stopped is None and not self._recovering:
-            if self._policy.fail_fast and (self._busy or not self._outcomes.all_done):
-                return
-            self._submit(self._backlog.popleft())
+    @property
+    def _may_begin(self) -> bool:
+        return self._ends.stopped is None and not (
+            self._policy.fail_fast and (self._busy or self._ends.sharing or not self._ends.all_done)
+        )
 
-    def _submit(self, group: Sequence[Draft]) -> None:
+    def _fill(self) -> None:
+        hungry = self._roster.hungry if self._queue.waits and self._may_begin else []
+        while hungry and self._may_begin:
+            drafts = self._queue.next(hungry[0])
+            if drafts:
+                self._submit(self._roster.members[hungry[0]], drafts)
+                hungry = self._queue.order(hungry)
+            else:
+                del hungry[0]
+
+    def _submit(self, member: Member, drafts: Sequence[Draft]) -> None:
         key = str(uuid.uuid4())
-        free = [draft for draft in group if not self._inherited.holds(draft.job_id)]
-        self._passed |= {draft.job_id for draft in group} - {draft.job_id for draft in free}
-        ready, settled = self._preparer.pack(free, key, self._attempts)
+        free = [draft for draft in drafts if not self._ends.passed(draft)]
+        ready, settled = member.preparer.pack(free, key, self._ends.attempts)
         for end in settled:
-            self._end(end.job_id, end.change, end.error, files=end.files)
+            if end.change is Change.FAILED and end.error is not None and self._try_elsewhere(member, end.job_id, end.error):
+                continue
+            self._ends.end(end.job_id, end.change, end.error, files=end.files)
         if not ready:
             return
         parcel = Parcel.of(key, [found.piece for found in ready])
-        self._ledger.submit(key, server=self._http.address.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
+        self._ledger.submit(key, server=member.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
         self._begin(
+            member,
             parcel,
             {found.piece.job_id: found.standing for found in ready},
             {found.piece.job_id: found.left_out for found in ready if found.left_out is not None},
         )
         pnginfo = {"comfy_runner": {"version": __version__, **parcel.about}}
         api = parcel.workflow.to_api()
-        self._lane.submit(Submission(key, key, api, pnginfo, allow_partial=self._policy.allow_partial))
+        member.lane.submit(Submission(key, key, api, pnginfo, allow_partial=self._policy.allow_partial))
 
     def _begin(
         self,
+        member: Member,
         parcel: Parcel,
         standing: Mapping[str, Files],
         left_out: Mapping[str, ComfyRunnerError],
         *,
         waits_for: Iterable[str] | None = None,
     ) -> None:
-        waiting = set(parcel.job_ids if waits_for is None else waits_for)
+        key, waiting = parcel.prompt_id, set(parcel.job_ids if waits_for is None else waits_for)
         progress = JobProgress(node_work(parcel.workflow))
-        self._flights[parcel.prompt_id] = Flight(parcel, standing, left_out, progress, parcel.prompt_id, waiting)
-        self._active.add(parcel.prompt_id)
+        self._flights[key] = Flight(parcel, standing, left_out, progress, key, waiting, server=member.name)
+        self._active.add(key)
+        member.active.add(key)
+        self._queue.posted(member.name, key, parcel.job_ids)
 
     # Reports
 
     def _handle(self, message: _Message) -> None:
         match message:
-            case Submitted(key, prompt_id):
-                self._submitted(key, prompt_id)
-            case Waiting() | CachedNodes() | NodeProgress() | TakenInPart():
-                self._telling.news(message)
-            case Finished(key, verdict):
-                self._collectors.collect(self._landed(key), verdict, stopped=self._stopped)
-            case Refused(key, complaints):
-                self._refused(key, complaints)
-            case Cancelled(key):
-                self._cancelled(key)
-            case Broken(key, error):
-                self._broken(key, error)
             case Done():
                 self._busy -= 1
                 self._collected(message)
             case Shared():
-                self._busy -= 1
-                self._was_shared(message)
+                self._ends.was_shared(message)
             case Again(job_id):
                 self._busy -= 1
-                self._put_back(job_id)
+                self._ends.put_back(job_id)
+            case Examined():
+                self._examined(message)
             case Crashed(error):
                 raise error
             case Cancel():
                 self._cancel()
+            case _ if message.key in self._active:
+                self._reported(message)
+            case _:
+                pass  # of a parcel that was given up meanwhile
+
+    def _reported(self, report: Report) -> None:
+        member = self._roster.members[self._flights[report.key].server]
+        match report:
+            case Submitted(key, prompt_id):
+                self._submitted(member, key, prompt_id)
+            case Waiting() | CachedNodes() | NodeProgress() | TakenInPart():
+                self._telling.news(report)
+            case Finished(key, verdict):
+                self._finished(member, key, verdict)
+            case Refused(key, complaints):
+                self._refused(member, key, complaints)
+            case Cancelled(key):
+                self._cancelled(key)
+            case Broken(key, error):
+                self._broken(member, key, error)
 
     def _cancel(self) -> None:
-        if not isinstance(self._stopped, Interrupted):
-            self._stopped = Interrupted("interrupted", hint="run the same command again to go on")
+        if not self._ends.interrupted:
+            self._ends.stopped = Interrupted("interrupted", hint="run the same command again to go on")
             self._deadline = time.monotonic() + _CANCEL_SECONDS
-            self._collectors.hurry()
-            # What the server does not know may have left its files there: that shows first.
-            self._lane.cancel(self._active - self._inherited.sought)
+            self._sharers.hurry()
+            for member in self._roster.members.values():
+                member.collectors.hurry()
+                # What the server does not know may have left its files there: that shows first.
+                member.lane.cancel(member.active - self._inherited.sought)
 
-    def _look_for_requests(self) -> None:
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = now
-            if wants_cancel(self._folder.path):
-                self._cancel()
-
-    def _submitted(self, key: str, prompt_id: str) -> None:
+    def _submitted(self, member: Member, key: str, prompt_id: str) -> None:
         flight = self._flights[key]
         if prompt_id != key:
             flight.prompt_id = prompt_id
             self._ledger.accepted(key, prompt_id)
-        if key in self._inherited.sought and (self._inherited.is_unwanted(key) or isinstance(self._stopped, Interrupted)):
-            self._lane.cancel([key])
+        if key in self._inherited.sought:
+            unwanted = self._inherited.is_unwanted(key) or (not flight.waits_for and not self._strays.take_up(key))
+            if unwanted or self._ends.interrupted:
+                member.lane.cancel([key])
         self._telling.submitted(key)
 
-    def _landed(self, key: str) -> Flight:
-        """The server has nothing more to do for a parcel; its jobs will each be reported by the collectors."""
-        self._active.discard(key)
-        self._busy += len(self._flights[key].waits_for)
-        return self._flights[key]
+    def _finished(self, member: Member, key: str, verdict: Verdict) -> None:
+        flight = self._flights[key]
+        self._counting.ran(flight.parcel.workflow, verdict)
+        if not flight.waits_for:
+            self._take_back(self._strays.claim(key))
+        broken = verdict.failure is not None and verdict.failure.gpu_is_broken
+        self._queue.landed(member.name, key, measured=verdict.failure is None)
+        if flight.waits_for:
+            member.collectors.collect(self._landed(key), verdict, stopped=self._ends.stopped)
+        else:
+            self._forget(key)
+        if not broken:
+            self._roster.proved(member)
+            return
+        member.gpu_failures += 1
+        for job_id in flight.waits_for & self._drafts.keys():
+            self._queue.avoid(job_id, member.name)
+        if member.gpu_failures >= _BROKEN_GPUS:
+            what = f"{_BROKEN_GPUS} jobs running have failed of a broken GPU state"
+            self._out(member, ServerStuck(what, where=member.url, hint="restart ComfyUI, then run the same command again"))
 
-    def _refused(self, key: str, complaints: Sequence[Complaint]) -> None:
+    def _refused(self, member: Member, key: str, complaints: Sequence[Complaint]) -> None:
         flight = self._drop(key)
         if len(flight.parcel.pieces) > 1:
             # Each is asked for alone, so that what is right is rendered.
             self._lose(flight)
             return
         for job_id in flight.waits_for:
-            error = refusal(self._drafts.get(job_id), job_id, complaints, self._http.address.url)
-            self._end(job_id, Change.FAILED, error, key=key, files=flight.standing[job_id])
+            error = refusal(self._drafts.get(job_id), job_id, complaints, member.url)
+            self._fail_or_try_elsewhere(member, key, job_id, error, flight.standing[job_id])
 
     def _cancelled(self, key: str) -> None:
         flight = self._drop(key)
+        if not flight.waits_for:
+            self._strays.forget(key)
         for job_id in flight.waits_for:
-            if self._is_released(job_id, key):
-                continue
-            self._end(job_id, Change.CANCELLED, self._stopped, key=key, files=flight.standing[job_id])
+            if not self._ends.is_released(job_id, key):
+                self._ends.end(job_id, Change.CANCELLED, self._ends.stopped, key=key, files=flight.standing[job_id])
 
-    def _broken(self, key: str, error: ComfyRunnerError) -> None:
+    def _broken(self, member: Member, key: str, error: ComfyRunnerError) -> None:
+        flight = self._flights[key]
         if isinstance(error, JobLost):
-            self._recovering += len(self._flights[key].waits_for)
-            self._collectors.recover(self._landed(key), error)
-            return
+            if not (flight.waits_for or self._strays.take_up(key)):
+                self._forget(key)
+                return
+            member.recovering += len(flight.waits_for)
+            member.collectors.recover(self._landed(key), error)
+        elif isinstance(error, ServerError) and not self._roster.is_single:
+            self._broken_in_fleet(member, key, error)
+        else:
+            self._broken_alone(key, error)
+
+    def _broken_alone(self, key: str, error: ComfyRunnerError) -> None:
         flight = self._drop(key)
         for job_id in flight.waits_for:
-            standing = flight.standing[job_id]
             if isinstance(error, ServerError):
                 # It may well be there, and run: the next process asks for it.
-                self._stopped = self._stopped or error
-                self._tell_of_outage(job_id, error, standing)
-            elif not self._is_released(job_id, key):
-                self._end(job_id, Change.FAILED, error, key=key, files=standing)
+                self._ends.stopped = self._ends.stopped or error
+                self._ends.tell_of_outage(job_id, error, flight.standing[job_id])
+            elif not self._ends.is_released(job_id, key):
+                self._ends.end(job_id, Change.FAILED, error, key=key, files=flight.standing[job_id])
 
-    def _tell_of_outage(self, job_id: str, error: ComfyRunnerError, files: Files) -> None:
-        self._outcomes.tell(job_id, "partial" if files else "failed", error, files=files)
+    def _broken_in_fleet(self, member: Member, key: str, error: ServerError) -> None:
+        if isinstance(error, ServerRefused) and error.status < 500 and error.status not in _CLOSED_DOORS:
+            flight = self._drop(key)
+            for job_id in flight.waits_for:
+                self._fail_or_try_elsewhere(member, key, job_id, error, flight.standing[job_id])
+            return
+        if member.stage != "out":
+            self._out(member, error)
+        # Its jobs have been given to others.
+        if key in self._active:
+            self._active.discard(key)
+            member.active.discard(key)
+            self._strays.keep(member, key)
 
-    def _is_released(self, job_id: str, key: str) -> bool:
-        """Return whether a parcel was of what the job is no longer, and post the job as it is now."""
-        if not self._inherited.releases(job_id, key):
+    # Servers that are out of order
+
+    def _out(self, member: Member, error: ComfyRunnerError) -> None:
+        """Leave a server alone, and give its jobs to others; where there are none, the run ends."""
+        if self._roster.is_single:
+            self._ends.stopped = self._ends.stopped or error
+            return
+        self._roster.out(member, error)
+        # The one that it was just working on may be what it does not bear.
+        for number, key in enumerate([key for key in self._flights if key in member.active]):
+            self._release(key, blamed=number == 0)
+        if not isinstance(error, Unreachable):
+            member.lane.cancel(member.active)
+
+    def _release(self, key: str, *, blamed: bool = False) -> None:
+        """Give the jobs of a parcel to others."""
+        flight = self._flights[key]
+        self._queue.landed(flight.server, key, measured=False)
+        for job_id in reversed(self._strays.release(key)):
+            error = JobLost(f"{flight.server} is out of order", where=job_id)
+            if blamed and job_id in self._drafts and self._ends.begins_again(job_id, reason="server_lost", what=str(error)) is None:
+                self._ends.end(job_id, Change.FAILED, error, files=flight.standing[job_id])
+            else:
+                self._ends.put_back(job_id)
+
+    def _examined(self, found: Examined) -> None:
+        member = self._roster.examined(found)
+        if member is None:
+            return
+        for key, flight in member.strays.items():
+            self._flights[key] = flight
+            self._active.add(key)
+            member.active.add(key)
+            self._seek(member, key, flight.prompt_id if flight.prompt_id != key else "")
+        member.strays.clear()
+
+    def _take_back(self, keys: Iterable[str]) -> None:
+        """Take back prompts that nobody waits for."""
+        for key in keys:
+            self._roster.members[self._flights[key].server].lane.cancel([key])
+
+    def _try_elsewhere(self, member: Member, job_id: str, error: ComfyRunnerError) -> bool:
+        """Have another server do what this one does not take, if there is one; return whether there is."""
+        if job_id not in self._drafts or self._roster.is_single or not self._queue.avoid(job_id, member.name):
             return False
-        leader_id = self._followers.leader_of(job_id)
-        if leader_id is not None:
-            self._follow(self._drafts[job_id], leader_id)
-        elif job_id in self._passed:
-            self._put_back(job_id)
+        self._ends.refuse(job_id, error)
+        self._ends.put_back(job_id)
         return True
 
+    def _fail_or_try_elsewhere(self, member: Member, key: str, job_id: str, error: ComfyRunnerError, files: Files) -> None:
+        if self._ends.stopped is None and job_id in self._drafts and not self._roster.is_single:
+            if self._queue.avoid(job_id, member.name):
+                self._ends.refuse(job_id, error)
+                self._ends.lose(job_id, key, what=str(error))
+                return
+            error = self._ends.refuse(job_id, error)
+        self._ends.end(job_id, Change.FAILED, error, key=key, files=files)
+
+    # What has landed
+
+    def _landed(self, key: str) -> Flight:
+        """The server has nothing more to do for a parcel; its jobs will each be reported by the collectors."""
+        flight = self._flights[key]
+        flight.landed = True
+        self._leave(key)
+        self._busy += len(flight.waits_for)
+        return flight
+
     def _drop(self, key: str) -> Flight:
-        self._active.discard(key)
+        self._leave(key)
         return self._flights.pop(key)
+
+    def _forget(self, key: str) -> None:
+        self._leave(key)
+        self._strays.forget(key)
+
+    def _leave(self, key: str) -> None:
+        flight = self._flights[key]
+        self._active.discard(key)
+        self._inherited.sought.discard(key)
+        self._roster.members[flight.server].active.discard(key)
+        self._queue.landed(flight.server, key, measured=False)
 
     def _lose(self, flight: Flight) -> None:
         for job_id in [job_id for job_id in reversed(flight.parcel.job_ids) if job_id in flight.waits_for]:
-            self._ledger.settle(job_id, Change.LOST, prompt_id=flight.parcel.prompt_id)
-            self._put_back(job_id)
-
-    def _put_back(self, job_id: str) -> None:
-        """Put a job to the front of what is to be posted, alone; others of its group may have ended."""
-        if job_id in self._drafts:
-            self._backlog.appendleft([self._drafts[job_id]])
-
-    # Ends
+            self._ends.lose(job_id, flight.parcel.prompt_id)
 
     def _collected(self, done: Done) -> None:
-        self._recovering -= done.verdict is None
         flight = self._flights[done.key]
+        member = self._roster.members[flight.server]
+        member.recovering -= done.verdict is None
         flight.waits_for.discard(done.job_id)
         if not flight.waits_for:
             del self._flights[done.key]
-        if self._is_released(done.job_id, done.key):
+        if self._ends.is_released(done.job_id, done.key):
             return
-        draft = self._drafts.get(done.job_id)
         away = ending.outage(done)
         if away is not None:
-            # The pictures are there, and the next process asks for them; what cannot be kept must not be rendered.
-            self._stopped = self._stopped or away
-            self._tell_of_outage(done.job_id, away, done.collected.files)
-            return
-        if self._stopped is None and isinstance(done.error, CutShort):
-            self._ledger.settle(done.job_id, Change.LOST, prompt_id=done.key)
-            self._put_back(done.job_id)
-        elif self._stopped is not None or draft is None or not self._tries_again(draft, done):
-            error = next(iter(ending.errors_of(done)), None)
-            self._end(done.job_id, ending.change(done), error, key=done.key, files=done.collected.files, done=done)
-
-    def _tries_again(self, draft: Draft, done: Done) -> bool:
-        errors, tried = ending.errors_of(done), self._attempts.get(draft.job_id, ())
-        reason = mishap(done.verdict, errors)
-        if not reason:
-            return False
-        what = str(errors[0])
-        attempt = next_attempt(Retry.merged(draft.retry, self._policy.retry), tried, reason=reason, what=what)
-        if attempt is None:
-            return False
-        self._attempts[draft.job_id] = (*tried, attempt)
-        self._ledger.settle(done.job_id, Change.LOST, prompt_id=done.key, error=what)
-        self._emit(JobRetried(done.job_id, attempt.reason, what))
-        if attempt.freed:
-            self._busy += 1
-            self._collectors.free_for(done.job_id)
+            self._kept_away(member, flight, done, away)
+        elif self._ends.stopped is None and isinstance(done.error, CutShort):
+            self._ends.lose(done.job_id, done.key)
         else:
-            self._put_back(done.job_id)
-        return True
-
-    def _end(
-        self,
-        job_id: str,
-        change: Change,
-        error: ComfyRunnerError | None,
-        *,
-        files: Files,
-        key: str | None = None,
-        done: Done | None = None,
-    ) -> None:
-        """Record how a job has ended, and see to the jobs that share its pictures."""
-        if change is Change.LOST:
-            self._ledger.settle(job_id, change, prompt_id=key, error=str(error or ""))
-            state: State = "cancelled" if isinstance(self._stopped, Interrupted) else "failed"
-            self._outcomes.tell(job_id, state, self._stopped or error, files=files)
-            for follower in self._followers.of(job_id):
-                self._outcomes.tell(follower.job_id, state, self._stopped or error, files={})
-            return
-        self._outcomes.record(job_id, change, error, files=files, prompt_id=key, done=done)
-        self._share(job_id)
-
-    def _share(self, leader_id: str) -> None:
-        for follower in self._followers.of(leader_id):
-            if not self._inherited.holds(follower.job_id):
-                self._follow(follower, leader_id)
-
-    def _follow(self, follower: Draft, leader_id: str) -> None:
-        """Do with a job as its leader was done with, if that has ended."""
-        result = self._outcomes.results.get(leader_id)
-        if leader_id in self._drafts and result is None:
-            return
-        if result is None or result.state in ("done", "partial"):
-            error = result.error if result else None
-            if not isinstance(error, Interrupted):
+            attempt = self._ends.tries_again(done) if self._ends.stopped is None else None
+            if attempt is None:
+                error = next(iter(ending.errors_of(done)), None)
+                change = ending.change(done)
+                if change is Change.DONE:
+                    self._counting.finished(done.job_id, member.name)
+                self._ends.end(done.job_id, change, error, key=done.key, files=done.collected.files, done=done)
+            elif attempt.freed:
                 self._busy += 1
-                self._collectors.share(follower, leader_id, self._hash_of(leader_id), error)
-        elif result.state == "failed":
-            # It would fail alike.
-            self._end(follower.job_id, Change.FAILED, result.error, files={})
+                member.collectors.free_for(done.job_id)
+            else:
+                self._ends.put_back(done.job_id)
 
-    def _hash_of(self, job_id: str) -> str:
-        if job_id in self._drafts:
-            return self._drafts[job_id].content_hash
-        row = self._ledger.job(job_id)
-        return row.content_hash if row else ""
-
-    def _was_shared(self, shared: Shared) -> None:
-        follower = self._drafts[shared.job_id]
-        if shared.files is not None or shared.error is not None:
-            change = Change.FAILED if shared.error else Change.DONE
-            self._end(shared.job_id, change, shared.error, files=shared.files or {})
+    def _kept_away(self, member: Member, flight: Flight, done: Done, away: ComfyRunnerError) -> None:
+        """The pictures may be there, and cannot be had or kept; what cannot be kept must not be rendered."""
+        if self._roster.is_single or not isinstance(away, ServerError) or done.job_id not in self._drafts:
+            self._ends.stopped = self._ends.stopped or away
+            self._ends.tell_of_outage(done.job_id, away, done.collected.files)
             return
-        heir = self._followers.orphan(follower, shared.leader_id)
-        if heir is None:
-            self._put_back(shared.job_id)
-        else:
-            self._follow(follower, heir)
+        if member.stage == "up":
+            self._out(member, away)
+        # It is done, and comes back with its server: others begin with it last of all.
+        self._ledger.release(done.key)
+        member.strays[done.key] = replace(flight, waits_for=set(), landed=False)
+        self._ends.put_back(done.job_id, last=True)
 
-    def _tell_the_rest(self) -> None:
-        """Tell of the jobs that were not begun, or that the server kept longer than an interruption waits."""
-        flying = {job_id: flight for flight in self._flights.values() for job_id in flight.waits_for}
-        for job_id in [job_id for job_id in self._drafts if job_id not in self._outcomes.results]:
-            files = flying[job_id].standing[job_id] if job_id in flying else {}
-            state: State = "cancelled" if isinstance(self._stopped, Interrupted) else "pending"
-            self._outcomes.tell(job_id, state, self._stopped, files=files)
+    def _standing_of(self, job_id: str) -> Files:
+        flying = (flight for flight in self._flights.values() if job_id in flight.waits_for)
+        return next((flight.standing[job_id] for flight in flying), {})

@@ -25,6 +25,7 @@ class JobResult:
         was_done: Whether it was done already and nothing was rendered.
         seconds: How long the server worked on it; None where it does not say or nothing was rendered.
         cached_nodes: The ids of the nodes that came from the server's cache.
+        server: The name of the server that rendered it; empty where none did, or it was done before.
     """
 
     job_id: str
@@ -34,6 +35,7 @@ class JobResult:
     was_done: bool = False
     seconds: float | None = None
     cached_nodes: tuple[str, ...] = ()
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,11 @@ class RunStarted:
 
     Attributes:
         folder: The run folder.
-        server: The server's URL; empty where nothing has to be rendered.
+        server: The server's URL, of several the first one's; empty where nothing has to be rendered.
         jobs: The ids of all jobs, in order.
         done: How many of them were done already.
         notes: What was adjusted, and known traps.
+        servers: The names of all servers that take part: as the config file calls them, or their URLs.
     """
 
     folder: Path
@@ -53,14 +56,16 @@ class RunStarted:
     jobs: tuple[str, ...]
     done: int
     notes: tuple[Note, ...]
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JobSubmitted:
-    """The server has taken a job."""
+    """A server has taken a job; `server` is its name."""
 
     job_id: str
     prompt_id: str
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +118,57 @@ class JobFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerChanged:
+    """A server of several takes part in another way than before.
+
+    Attributes:
+        server: Its name.
+        url: Its URL.
+        stage: ``out``: it is out of order, is left alone, and others do its jobs; ``back``: it answers again; ``joined``: it was
+            added to the run; ``draining``: it gets nothing more.
+        error: Why it is out; None where it is not.
+        seconds: For how long it is left alone; 0 where it is not.
+    """
+
+    server: str
+    url: str
+    stage: Literal["out", "back", "joined", "draining"]
+    error: ComfyRunnerError | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the servers of a run had to do, against what one server would have had to do in the best order.
+
+    Attributes:
+        loads: Loads of checkpoints and diffusion models that really ran.
+        first: First passes that really ran.
+        fewest_loads: As many as one server would have needed for the same jobs.
+        fewest_first: Likewise, first passes.
+        splits: How many groups were split between servers so that the run ended earlier.
+        jobs: How many jobs each server has finished, by its name.
+    """
+
+    loads: int
+    first: int
+    fewest_loads: int
+    fewest_first: int
+    splits: int
+    jobs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The last event.
 
     Attributes:
         results: One per job, in order.
+        spent: What it took; None where nothing was rendered.
     """
 
     results: tuple[JobResult, ...]
+    spent: Spent | None = None
 
 
-Event = RunStarted | JobSubmitted | JobWaiting | JobProgressed | JobRetried | JobFinished | RunFinished
+Event = ServerChanged | RunStarted | JobSubmitted | JobWaiting | JobProgressed | JobRetried | JobFinished | RunFinished

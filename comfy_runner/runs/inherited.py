@@ -5,14 +5,16 @@ Not here: following them, which is done as if they were our own (`coordinate`).
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import OpenSubmission
 from comfy_runner.folder.sidecar import UNREADABLE, FileRecord
+from comfy_runner.folder.states import State
 from comfy_runner.runs.parcel import Parcel, Piece
 
 
@@ -24,11 +26,13 @@ class Found:
         parcel: What it was.
         standing: For each job, files that are there already, by output role.
         waits_for: The jobs that are still to be collected.
+        given_away: Those of them that another server was given since, because this one was out of order.
     """
 
     parcel: Parcel
     standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
     waits_for: frozenset[str]
+    given_away: frozenset[str] = frozenset()
 
 
 def unpack(folder: RunFolder, submission: OpenSubmission) -> Found | None:
@@ -49,7 +53,30 @@ def unpack(folder: RunFolder, submission: OpenSubmission) -> Found | None:
     for piece in parcel.pieces:
         folder.drop_leftovers(piece.job_id, piece.outputs.values())
     standing = {piece.job_id: folder.standing(piece.job_id, piece.content_hash, piece.outputs) for piece in parcel.pieces}
-    return Found(parcel, standing, frozenset(piece.job_id for piece in parcel.pieces if not _is_collected(folder, piece)))
+    waits_for = frozenset(piece.job_id for piece in parcel.pieces if not _is_collected(folder, piece))
+    others = (piece for piece in parcel.pieces if piece.job_id in waits_for.difference(submission.job_ids))
+    return Found(parcel, standing, waits_for, frozenset(piece.job_id for piece in others if _is_as_posted(folder, piece)))
+
+
+def reclaim(folder: RunFolder) -> None:
+    """Have jobs wait for the servers that were given them, which an earlier process had taken back since these did not answer.
+
+    What such a server has finished need not be made again.
+
+    Args:
+        folder: The run folder, whose ledger is written.
+    """
+    for submission in folder.ledger.open_submissions():
+        with contextlib.suppress(*UNREADABLE, sqlite3.Error, ComfyRunnerError):
+            pieces = Parcel.from_text(submission.prompt_id, submission.parcel).pieces
+            pending = [piece.job_id for piece in pieces if _is_as_posted(folder, piece, state="pending")]
+            if pending:
+                folder.ledger.retake(submission.prompt_id, pending)
+
+
+def _is_as_posted(folder: RunFolder, piece: Piece, *, state: State | None = None) -> bool:
+    row = folder.ledger.job(piece.job_id)
+    return row is not None and row.content_hash == piece.content_hash and (state is None or row.state == state)
 
 
 def _is_collected(folder: RunFolder, piece: Piece) -> bool:
@@ -75,14 +102,17 @@ class Inherited:
         """Return what there is to follow of a submission; None where there is nothing, and its jobs are pending again."""
         key = submission.prompt_id
         found = unpack(self._folder, submission)
-        if found is None or not found.waits_for:
+        if found is not None and found.given_away:
+            # Others do these jobs: the server is asked all the same, for it may have finished them.
+            found = replace(found, waits_for=found.waits_for - found.given_away)
+        elif found is None or not found.waits_for:
             self._ledger.forget(key)
             return None
         # A job that has changed since is not posted anew before what it was is gone from the server, or collected: both would
         # write the same files.
         self._held |= dict.fromkeys(found.waits_for.difference(submission.job_ids), key)
         self.sought.add(key)
-        if not submission.job_ids:
+        if not submission.job_ids and not found.given_away:
             self._outdated.add(key)
         return found
 

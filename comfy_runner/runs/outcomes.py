@@ -77,7 +77,7 @@ class Outcomes:
         )
         cached = done.verdict.cached if done and done.verdict else ()
         state = _STATES[change]
-        self.tell(job_id, state, error, files=files, seconds=seconds, cached=cached)
+        self.tell(job_id, state, error, files=files, seconds=seconds, cached=cached, server=done.server if done else "")
         return state
 
     def tell(
@@ -89,11 +89,12 @@ class Outcomes:
         files: Files,
         seconds: float | None = None,
         cached: tuple[str, ...] = (),
+        server: str = "",
     ) -> None:
         """Tell how a job stands at the end of this run, without recording anything."""
         if job_id not in self._wanted:
             return
-        result = JobResult(job_id, state, self._paths(files), error, seconds=seconds, cached_nodes=cached)
+        result = JobResult(job_id, state, self._paths(files), error, seconds=seconds, cached_nodes=cached, server=server)
         self.results[job_id] = result
         self.all_done &= state == "done"
         self._emit(JobFinished(result))

@@ -1,4 +1,4 @@
-"""How a run treats its server and its failures: all that a caller may choose, as one value.
+"""How a run treats its servers and their failures: all that a caller may choose, as one value.
 
 Not here: what a recipe says of retries; it goes first where it says anything.
 """
@@ -8,25 +8,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
+from comfy_runner.fleet.quarantine import Backoff
 from comfy_runner.retry import Retry
 
 IN_FLIGHT = 2
 """Jobs that a server holds at a time: one runs and one waits, so that the GPU never does."""
 
+FLEET_OUTAGE_SECONDS = 15.0
+"""For how long one of several servers may be silent; a single one has `Patience.outage`, since nobody else can do its jobs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a run treats its server.
+    """How a run treats its servers.
 
     Attributes:
         websocket: Whether to listen on the websocket too; results are the same without, progress is not shown.
-        in_flight: How many graphs the server holds at a time, at least 1.
+        in_flight: How many graphs a server holds at a time, at least 1, where its own settings say nothing.
         stall: Seconds that a running job may show no progress; waiting behind others in the queue is no stall.
         total: Seconds that a job may take from its submission on, with all waiting; None for no limit.
         allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
         fail_fast: Whether nothing more is begun once a job is not done.
         retry: What is tried again where the recipe does not say; None for what the config file says.
         patience: All other waiting.
+        fleet_outage: Seconds that one of several servers may answer nobody before its jobs go to the others.
+        backoff: For how long a server that was out of order is left alone.
     """
 
     websocket: bool = True
@@ -37,3 +43,5 @@ class Policy:
     fail_fast: bool = False
     retry: Retry | None = None
     patience: Patience = field(default_factory=Patience)
+    fleet_outage: float = FLEET_OUTAGE_SECONDS
+    backoff: Backoff = field(default_factory=Backoff)

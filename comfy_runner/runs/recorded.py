@@ -38,7 +38,7 @@ def recorded_clients(
     if not urls:
         return {}
     given = [connect(server, config, say=say) for server in named]
-    known = [client for server in [*config.servers.values(), config.find_server(None)] for client in _client(server, config)]
+    known = [client for server in config.known_servers() for client in _client(server, config)]
     doors = {client.address.url: client for client in reversed([*given, *known])}
     return {url: doors.get(url) or _without_credentials(url, config) for url in urls}
 

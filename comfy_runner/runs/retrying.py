@@ -22,6 +22,9 @@ def mishap(verdict: Verdict | None, errors: Sequence[ComfyRunnerError]) -> str:
     """
     if any(isinstance(error, JobLost) or _is_missing(error) for error in errors):
         return "server_lost"
+    if verdict is not None and verdict.failure is not None and verdict.failure.gpu_is_broken:
+        # It is the server that has failed, not the job.
+        return "server_lost"
     if verdict is not None and verdict.outcome is Outcome.FAILED and verdict.failure is not None and verdict.failure.out_of_memory:
         return "out_of_memory"
     if errors and all(isinstance(error, FlatPicture) for error in errors):

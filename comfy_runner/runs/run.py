@@ -76,12 +76,12 @@ class Run:
         return self._results or ()
 
     def cancel(self) -> None:
-        """Take our jobs back from the server, collect what is finished, and end; safe in a signal handler."""
+        """Take our jobs back from the servers, collect what is finished, and end; safe in a signal handler."""
         if self._coordinator is not None:
             self._coordinator.cancel()
 
     def on_server(self) -> list[str]:
-        """Return the prompt ids of our jobs that the server has now."""
+        """Return the prompt ids of our jobs that servers have now."""
         return self._coordinator.on_server() if self._coordinator else []
 
     def __enter__(self) -> Self:
@@ -108,7 +108,8 @@ class Run:
             self._lock.close()
         except BaseException as error:
             self._failure = self._failure or error
-        self._events.put(self._failure or RunFinished(self._results or ()))
+        spent = self._coordinator.spent if self._coordinator else None
+        self._events.put(self._failure or RunFinished(self._results or (), spent))
 
     def _was_done(self, job_id: str) -> JobResult:
         paths: dict[str, tuple[Path, ...]] = {}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from comfy_runner.comfyui.address import Address, parse_address
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.config import Config, ServerConfig
+from comfy_runner.config import LOCAL, Config, ServerConfig
 from comfy_runner.errors import UsageError
+from comfy_runner.runs.examine import Door
 
 if TYPE_CHECKING:
     from comfy_runner.comfyui.local import LocalOptions
 
-LOCAL = "local"
+__all__ = ["LOCAL", "connect", "connect_all", "enlist", "local_options", "refuse_bad_addresses"]
+
+Given = str | ServerConfig | Sequence[str | ServerConfig] | None
+"""Servers as a caller gives them: one, several, or None for those of the settings."""
 
 
 def connect(server: str | ServerConfig | None, config: Config, *, say: Callable[[str], None] | None = None) -> ComfyHttp:
@@ -29,15 +33,55 @@ def connect(server: str | ServerConfig | None, config: Config, *, say: Callable[
     return ComfyHttp(_address(found))
 
 
-def refuse_bad_address(server: str | ServerConfig | None, config: Config) -> None:
-    """Make sure of an address before anything else is done: a mistyped one is a mistake also where nothing has to be rendered.
+def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | None = None) -> list[Door]:
+    """Return the servers of a run, which are not asked anything yet; ``local`` is set up and started when needed.
+
+    Args:
+        servers: The servers; None for those of the settings.
+        config: Settings.
+        say: Takes sentences about slow preparations.
 
     Raises:
-        UsageError: It, or its certificate, is wrong.
+        UsageError: An address or a certificate is wrong, or two of them are the same server.
+        LocalError: The local ComfyUI cannot be set up or started.
     """
-    found = config.find_server(server)
-    if found.url != LOCAL:
-        _address(found)
+    doors = [_door(server, connect(server, config, say=say)) for server in config.find_servers(servers)]
+    urls = [door.url for door in doors]
+    twice = next((url for number, url in enumerate(urls) if url in urls[:number]), None)
+    if twice is not None:
+        raise UsageError(f"a server is given twice (got {twice})", hint="give each server once")
+    return doors
+
+
+def enlist(server: str, config: Config, given: Given) -> Door:
+    """Return a server that is to be added to a live run, or drained, by what somebody who can write into its folder calls it.
+
+    So credentials go only to servers that the settings, or the run's own command line, name.
+
+    Raises:
+        UsageError: The address is wrong, or is ``local``.
+    """
+    if server == LOCAL and not config.servers.get(LOCAL):
+        raise UsageError("a local ComfyUI is not started in a live run", hint="comfy-runner local start, then give its URL")
+    known = [*config.known_servers(), *config.find_servers(given)]
+    asked = config.servers[server] if server in config.servers else ServerConfig(url=server)
+    found = next((each for each in known if server == each.name or (each.url != LOCAL and each.place == asked.place)), asked)
+    return _door(found, ComfyHttp(_address(found)))
+
+
+def refuse_bad_addresses(servers: Given, config: Config) -> None:
+    """Make sure of addresses before anything else is done: a mistyped one is a mistake also where nothing has to be rendered.
+
+    Raises:
+        UsageError: One, or its certificate, is wrong, or two are the same server.
+    """
+    for found in config.find_servers(servers):
+        if found.url != LOCAL:
+            _address(found)
+
+
+def _door(server: ServerConfig, http: ComfyHttp) -> Door:
+    return Door(server.name or http.address.url, http, server.in_flight)
 
 
 def local_options(config: Config) -> LocalOptions:

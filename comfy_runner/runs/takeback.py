@@ -56,7 +56,7 @@ class TakeBack:
         self._folder, self._ledger, self._http = folder, folder.ledger, http
         self._seconds, self._patience = seconds, patience
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._collectors = Collectors(folder, http, about, patience or Patience(), self._inbox.put)
+        self._collectors = Collectors(folder, http, patience or Patience(), self._inbox.put, about=about)
         self._outcomes = Outcomes(folder, (), lambda _event: None)
         self._stopped = Interrupted("cancelled", hint="run the same command again to go on")
         self._waiting: dict[str, frozenset[str]] = {}  # the jobs that wait for each submission

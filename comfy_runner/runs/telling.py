@@ -27,7 +27,7 @@ class Telling:
         """Tell that the server has a parcel."""
         flight = self._flights[key]
         for job_id in self._told_of(flight):
-            self._emit(JobSubmitted(job_id, flight.prompt_id))
+            self._emit(JobSubmitted(job_id, flight.prompt_id, flight.server))
 
     def news(self, report: News) -> None:
         """Note, and tell, how far a parcel is."""

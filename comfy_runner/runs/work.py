@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from comfy_runner.comfyui.refusal import Complaint
 from comfy_runner.comfyui.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.fleet.backlog import Costs
 from comfy_runner.folder.rows import OpenSubmission
 from comfy_runner.folder.sidecar import FileRecord
 from comfy_runner.plans.drafts import Draft
 from comfy_runner.runs.collect import Collected
+from comfy_runner.runs.examine import Answered
 from comfy_runner.runs.parcel import Parcel
 from comfy_runner.runs.progress import JobProgress
 
@@ -21,13 +23,15 @@ class Work:
     """What a run has to do.
 
     Attributes:
-        groups: The jobs to render, in order; those of one group are posted as one graph.
+        groups: The jobs to render, in order, in groups that are best kept on one server.
+        costs: What the results of their nodes cost.
         shared: The jobs that get the pictures of another one, by that one's id; it is done already, or is to be rendered.
         awaited: The jobs that an earlier process has submitted.
         open: Submissions of earlier processes of which nobody knows how they ended; of these jobs, and of others.
     """
 
     groups: Sequence[Sequence[Draft]]
+    costs: Costs
     shared: Mapping[str, Sequence[Draft]] = field(default_factory=dict)
     awaited: Sequence[Draft] = ()
     open: Sequence[OpenSubmission] = ()
@@ -49,8 +53,10 @@ class Flight:
         left_out: For each job, why it will be partial in any case.
         progress: How far it is.
         prompt_id: What the server calls it, which old servers choose themselves.
-        waits_for: The jobs that have not been collected yet.
+        waits_for: The jobs that have not been collected yet, and that nobody else does.
         complaints: What the server left out of it.
+        server: The name of the server in the fleet.
+        landed: Whether the server has nothing more to do for it.
     """
 
     parcel: Parcel
@@ -60,6 +66,8 @@ class Flight:
     prompt_id: str
     waits_for: set[str]
     complaints: tuple[Complaint, ...] = ()
+    server: str = ""
+    landed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ class Done:
         error: Why the server did not finish it; None where it did.
         seconds: How long the server worked on it; None where it does not say.
         work: How much of that work was done, in weighted steps.
+        server: The name of the server in the fleet.
     """
 
     key: str
@@ -83,6 +92,7 @@ class Done:
     error: ComfyRunnerError | None
     seconds: float | None = None
     work: float = 0.0
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +128,18 @@ class Crashed:
 
 class Cancel:
     """The user wants the run to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A server was asked what it is.
+
+    Attributes:
+        server: Its name in the fleet.
+        answer: What it said; None where it did not answer, or is still out of order.
+        error: Why not; None where it did.
+    """
+
+    server: str
+    answer: Answered | None
+    error: ComfyRunnerError | None

@@ -7,9 +7,9 @@ such as whether a file is a model, is left to the server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from comfy_runner.errors import Note, Problem, WorkflowError
 from comfy_runner.hints import did_you_mean, nearest
@@ -21,6 +21,9 @@ from comfy_runner.yamltext import got
 
 Locate = Callable[[str, str], str]
 """Tells where a recipe gives the value of (node id, input name): ``file:line: field``, or nothing."""
+
+Verdict = Literal["fine", "changed", "refused"]
+"""What a server makes of a literal: it is taken as it is, goes by the server's own name, or is a problem."""
 
 _LISTED = 12
 
@@ -53,17 +56,56 @@ def check(
     Raises:
         WorkflowError: With everything that is wrong, each with node, input, reason and the nearest right values.
     """
-    checker = _Checker(workflow, info, where, locate or (lambda _node, _name: ""))
+    checker = _Checker(workflow, info, where, locate)
     for node_id in workflow.nodes:
         checker.check_node(node_id)
-    if checker.problems and not (allow_partial and checker.good_outputs()):
+    if checker.problems and not (allow_partial and checker.good_outputs(checker.bad)):
         raise WorkflowError.of(checker.problems)
     return checker.result()
 
 
+class ShapeCheck:
+    """All graphs that differ in their literals alone, held against a server: the graph once, each literal by itself.
+
+    It comes to the same as a `check` of each graph, because what is made of a literal depends on no other one.
+
+    Args:
+        workflow: Any graph of the shape; its literals are not looked at.
+        info: What the server says of its nodes.
+
+    Attributes:
+        bad: The nodes that have a problem whatever their literals are.
+    """
+
+    def __init__(self, workflow: Workflow, info: ObjectInfo) -> None:
+        self._checker = _Checker(workflow, info)
+        for node_id in workflow.nodes:
+            self._checker.check_node(node_id, literals=False)
+        self.bad = frozenset(self._checker.bad)
+
+    def verdict(self, node_id: str, name: str, value: Any) -> Verdict:
+        """Return what the server makes of a literal as this node's input."""
+        known = self._checker.info.get(self._checker.workflow.nodes[node_id].class_type)
+        wanted = known.inputs.get(name) if known and not _is_part(name, known.inputs) else None
+        if wanted is None:
+            return "fine"  # if anything is wrong, it is not the value
+        value = _unwrapped(value)
+        if wanted.options is None:
+            return "refused" if self._checker.literal_problem(value, wanted) else "fine"
+        found = _meant(value, wanted)
+        if len(found) != 1:
+            return "refused"
+        return "fine" if found[0] is value else "changed"
+
+    def has_output_without(self, bad: Set[str]) -> bool:
+        """Return whether some output depends on none of these nodes."""
+        return bool(self._checker.good_outputs(bad))
+
+
 class _Checker:
-    def __init__(self, workflow: Workflow, info: ObjectInfo, where: str, locate: Locate) -> None:
-        self.workflow, self.info, self.where, self.locate = workflow, info, where, locate
+    def __init__(self, workflow: Workflow, info: ObjectInfo, where: str = "", locate: Locate | None = None) -> None:
+        self.workflow, self.info, self.where = workflow, info, where
+        self.locate = locate or (lambda _node, _name: "")
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self.changes: dict[tuple[str, str], Any] = {}
@@ -71,15 +113,15 @@ class _Checker:
         self.node_id = ""
         self.bad: set[str] = set()
 
-    def good_outputs(self) -> list[str]:
-        """Return the output nodes that depend on no node with a problem."""
+    def good_outputs(self, bad: Set[str]) -> list[str]:
+        """Return the output nodes that depend on none of these nodes."""
         nodes = self.workflow.nodes.items()
         ends = [node_id for node_id, node in nodes if (known := self.info.get(node.class_type)) and known.is_output]
-        return [end for end in ends if self.bad.isdisjoint(self.workflow.ancestors([end]))] if self.bad else ends
+        return [end for end in ends if bad.isdisjoint(self.workflow.ancestors([end]))] if bad else ends
 
     def result(self) -> Checked:
         workflow = self.workflow.with_inputs(self.changes).without_inputs(self.dropped)
-        ends = self.good_outputs()
+        ends = self.good_outputs(self.bad)
         if not ends:
             raise WorkflowError("no node of the workflow is an output node", where=self.where, hint="add a SaveImage")
         needed = workflow.ancestors(ends)
@@ -96,7 +138,7 @@ class _Checker:
     def note(self, what: str, *, at: tuple[str, str] = ("", "")) -> None:
         self.notes.append(Note(what, self.locate(*at) or self.where, "changed"))
 
-    def check_node(self, node_id: str) -> None:
+    def check_node(self, node_id: str, *, literals: bool = True) -> None:
         self.node_id = node_id
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
@@ -115,7 +157,7 @@ class _Checker:
                 self.unknown_input(node_id, node, known, name)
             elif (link := as_link(value)) is not None:
                 self.check_link(node_id, node, name, link, known.inputs[name])
-            else:
+            elif literals:
                 self.check_literal(node_id, node, name, value, known.inputs[name])
         for name, wanted in known.inputs.items():
             if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
@@ -161,8 +203,7 @@ class _Checker:
             self.problem(f'{place}: wants {wanted.type} (got {given} from node "{link.node}")', hint)
 
     def check_literal(self, node_id: str, node: Node, name: str, value: Any, wanted: InputInfo) -> None:
-        if isinstance(value, dict) and "__value__" in value:
-            value = value["__value__"]
+        value = _unwrapped(value)
         if wanted.options is not None:
             self.check_option(node_id, node, name, value, wanted)
         elif what := self.literal_problem(value, wanted):
@@ -177,13 +218,10 @@ class _Checker:
         return _range_problem(value, wanted)
 
     def check_option(self, node_id: str, node: Node, name: str, value: Any, wanted: InputInfo) -> None:
-        options = wanted.options or ()
-        if any(value == option and type(value) is type(option) for option in options):
+        found = _meant(value, wanted)
+        if len(found) == 1 and found[0] is value:
             return
-        if wanted.takes_unlisted and isinstance(value, str) and ("/" in value or value.endswith("]")):
-            return  # LoadImage takes folder/file and "file [output]"
-        texts = [option for option in options if isinstance(option, str)]
-        found = candidates(value, texts) if isinstance(value, str) else []
+        options = wanted.options or ()
         place = f"{_place(node_id, node)}, input {name}"
         if len(found) == 1:
             self.changes[node_id, name] = found[0]
@@ -193,7 +231,26 @@ class _Checker:
             self.problem(what, f"write one of {', '.join(found[:_LISTED])}", at=(node_id, name))
         else:
             what = f"{got(value)} is not among the {len(options)} that {self.info.source} has ({place})"
-            self.problem(what, did_you_mean(str(value), texts), at=(node_id, name))
+            self.problem(what, did_you_mean(str(value), _texts(options)), at=(node_id, name))
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return what a literal is to the server, for a list is written as an object."""
+    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+
+
+def _meant(value: Any, wanted: InputInfo) -> list[Any]:
+    """Return the options that a value can mean; the very value where the server takes it as it is."""
+    options = wanted.options or ()
+    if any(value == option and type(value) is type(option) for option in options):
+        return [value]
+    if wanted.takes_unlisted and isinstance(value, str) and ("/" in value or value.endswith("]")):
+        return [value]  # LoadImage takes folder/file and "file [output]"
+    return list(candidates(value, _texts(options))) if isinstance(value, str) else []
+
+
+def _texts(options: Sequence[Any]) -> list[str]:
+    return [option for option in options if isinstance(option, str)]
 
 
 def _place(node_id: str, node: Node) -> str:

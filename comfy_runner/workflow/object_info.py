@@ -5,8 +5,11 @@ Both shapes of an enum are read: ``[["a", "b"], {…}]`` of older nodes and ``["
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from comfy_runner.errors import WorkflowError
@@ -84,6 +87,12 @@ class ObjectInfo:
         self._parsed: dict[str, NodeInfo] = {}
         self._produced: frozenset[str] | None = None
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of all that was said, wherever it comes from: equal for equal answers, whatever the order of their keys."""
+        text = json.dumps(self._data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
     @property
     def classes(self) -> list[str]:
         """Return the names of all node classes."""
@@ -105,6 +114,7 @@ class ObjectInfo:
         return not self._produced.isdisjoint(type_names(type_))
 
 
+@lru_cache(maxsize=1024)  # asked for each different literal of a plan
 def type_names(type_: str) -> frozenset[str]:
     """Return the names in a type such as ``INT,FLOAT``."""
     return frozenset(part.strip() for part in type_.split(","))

@@ -77,7 +77,7 @@ class Steps:
         graph = shape.bare
         linked = {link.node for node in graph.nodes.values() for _, link in node.links()}
         position = {place: index for index, place in enumerate(shape.places)}
-        kinds = _kinds(graph)
+        kinds = node_kinds(graph)
         seen: Counter[str] = Counter()
         rows = []
         for node_id, cell in shape.cells.items():
@@ -109,7 +109,8 @@ class _Row(NamedTuple):
     steps: int | None  # where the literal is that says how many steps it makes
 
 
-def _kinds(graph: Workflow) -> dict[str, Kind]:
+def node_kinds(graph: Workflow) -> dict[str, Kind]:
+    """Return what each node of a graph is: a sampler with a sampler before it is a second pass."""
     after_sampler: dict[str, bool] = {}
     found: dict[str, Kind] = {}
     for node_id in graph.in_order():

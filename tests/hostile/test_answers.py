@@ -17,6 +17,7 @@ from comfy_runner.comfyui.refusal import complaints
 from comfy_runner.comfyui.verdict import Place, Verdict, find_in_queue, judge
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
 from comfy_runner.runs.progress import JobProgress
+from comfy_runner.runs.standing import model_names, queued
 from comfy_runner.workflow.check import Checked, check
 from comfy_runner.workflow.object_info import ObjectInfo
 from comfy_runner.workflow.signature import content_hash
@@ -86,6 +87,13 @@ def test_a_spoiled_queue_is_searched_for_file_prefixes() -> None:
     for item in _spoiled([_item], _queue_keys, "prefixes", 500):
         items = [item, _item] if isinstance(item, list) and len(item) > 2 else [_item]
         survives("queues", partial(find_by_prefixes, items, file_prefixes(_item[2]), ["c"]))
+
+
+def test_a_spoiled_queue_is_counted() -> None:
+    for queue in _spoiled(_queues, _queue_keys, "counts", 500):
+        found = survives("queues", partial(queued, queue if isinstance(queue, dict) else {}))
+        assert isinstance(found, tuple)
+        assert all(counts.running >= 0 and counts.pending >= 0 for counts in found)
 
 
 _history_keys = ["status", "messages", "outputs", "images", "filename", "subfolder", "type", "node_id", "timestamp"]
@@ -160,6 +168,14 @@ def test_a_spoiled_object_info_fits_the_workflow_or_refuses_it(name: str) -> Non
                 assert fitted.workflow.to_json()
             else:
                 assert isinstance(fitted, WorkflowError)
+
+
+def test_a_spoiled_loader_lists_models_or_none() -> None:
+    sound = {"CheckpointLoaderSimple": _NODES["CheckpointLoaderSimple"]}
+    for answer in _spoiled([sound], [*_info_keys, "ckpt_name"], "loaders", 500):
+        names = survives("object_info", partial(model_names, answer, "CheckpointLoaderSimple", "ckpt_name"))
+        assert isinstance(names, tuple)
+        assert all(isinstance(name, str) for name in names)
 
 
 def test_any_object_info_is_read_or_refused() -> None:

@@ -21,17 +21,21 @@ from tests.runs.support import HASH, planned, record, sidecar
 
 _CONFIG: dict[str, Any] = {
     "server": "studio",
-    "servers": {"studio": {"url": "https://render.example:8443/comfy", "headers": {"Authorization": "Bearer x"}}},
+    "fleet": ["studio", "http://gpu2:8188"],
+    "servers": {"studio": {"url": "https://render.example:8443/comfy", "headers": {"Authorization": "Bearer x"}, "in_flight": 2}},
     "templates": ["templates"],
     "local": {"models": "models", "pip_args": ["--index-url=x"], "home": "home", "comfyui": "c", "python": "p"},
 }
-_CONFIG_KEYS = ["server", "servers", "url", "headers", "templates", "local", "models", "pip_args", "home", "comfyui", "python"]
+_CONFIG_KEYS = [
+    *("server", "fleet", "servers", "url", "headers", "in_flight", "name"),
+    *("templates", "local", "models", "pip_args", "home", "comfyui", "python"),
+]
 
 
 def _config(path: Path) -> None:
     config = load_config({"COMFY_RUNNER_CONFIG": str(path)})
-    server = config.find_server(None)
-    parse_address(server.url, headers=server.headers)
+    for server in (config.find_server(None), *config.find_servers(None), *config.known_servers()):
+        parse_address(server.url, headers=server.headers)
 
 
 def test_a_spoiled_config_is_read_or_refused(tmp_path: Path) -> None:

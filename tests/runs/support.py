@@ -11,11 +11,10 @@ from typing import Any
 from PIL import Image
 
 from comfy_runner import api
-from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
 from comfy_runner.config import Config
-from comfy_runner.errors import Note
+from comfy_runner.errors import Note, UsageError
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.sidecar import FileRecord, Sidecar
 from comfy_runner.plans.drafts import Draft, Plan, draft_all
@@ -27,13 +26,12 @@ from comfy_runner.recipe.variants import expand
 from comfy_runner.retry import Retry
 from comfy_runner.runs.coordinate import Coordinator
 from comfy_runner.runs.events import Event, JobResult, RunStarted
+from comfy_runner.runs.examine import Door, Examiner
 from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.policy import Policy
-from comfy_runner.runs.prepare import Preparer
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.work import Work
 from comfy_runner.workflow.graph import Workflow
-from comfy_runner.workflow.object_info import ObjectInfo
 from tests.standin import StandIn
 
 HASH = "0123456789abcdef" * 4
@@ -194,24 +192,31 @@ def fill(folder: RunFolder, job_id: str, contents: Mapping[str, bytes], **change
     return made
 
 
+def no_more(_name: str) -> Door:
+    """Add no server to a run."""
+    raise UsageError("there are no others")
+
+
 class Room:
     """A run folder, and what goes on in it when a coordinator renders small jobs there."""
 
     def __init__(self, path: Path, *names: str, patience: Patience | None = None, retry: Retry | None = None) -> None:
         self.folder = RunFolder(path)
         self.events: list[Event] = []
-        self.drafts = [draft(name=name, seed=number) for number, name in enumerate(names, 1)]
+        plan = plan_of(*(small(name=name, seed=number) for number, name in enumerate(names, 1)))
+        self.drafts, self.costs = plan.drafts, plan.steps
         self.folder.ledger.write_plan(plan_rows(self.drafts, {}, {}), recipes=names)
         self._patience, self._retry = patience, retry
 
     def coordinator(self, http: ComfyHttp, *, in_flight: int = 2) -> Coordinator:
         """Return a coordinator of these jobs."""
+        examiner = Examiner(self.drafts)
         return Coordinator(
             self.folder,
-            Work([(draft,) for draft in self.drafts]),
-            preparer=Preparer(self.folder, ObjectInfo(http.object_info(), source=http.address.url)),
-            http=http,
-            about=About.of(http),
+            Work([(draft,) for draft in self.drafts], self.costs),
+            doors=[Door("server", http, answer=examiner.ask(http))],
+            examiner=examiner,
+            enlist=no_more,
             emit=self.events.append,
             policy=Policy(in_flight=in_flight, patience=self._patience or Patience(), retry=self._retry),
         )

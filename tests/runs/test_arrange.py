@@ -40,10 +40,9 @@ def _before(ledger: Ledger, done: dict[str, str]) -> None:
     chosen=st.sets(st.sampled_from(_IDS)),
     old=st.lists(st.sampled_from(_PIXELS), min_size=len(_IDS), max_size=len(_IDS)),
     force=st.booleans(),
-    fan_out=st.booleans(),
 )
 def test_every_selected_job_is_done_awaited_rendered_or_shares_and_nothing_else(
-    ways: list[str], chosen: set[str], old: list[str], force: bool, fan_out: bool
+    ways: list[str], chosen: set[str], old: list[str], force: bool
 ) -> None:
     way = dict(zip(_IDS, ways, strict=True))
     done = {job_id: _DRAFTS[job_id].pixel_hash for job_id in _IDS if way[job_id] == "done" and not (force and job_id in chosen)}
@@ -52,7 +51,7 @@ def test_every_selected_job_is_done_awaited_rendered_or_shares_and_nothing_else(
     surveyed = Survey(frozenset(done), submitted, dict.fromkeys(changed, "changed"), {})
     with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder) / FILE) as ledger:
         _before(ledger, {**done, **changed})
-        found = arrange(_PLAN, chosen, surveyed, ledger=ledger, force=force, fan_out=fan_out)
+        found = arrange(_PLAN, chosen, surveyed, ledger=ledger, force=force)
 
     rendered_ids = [draft.job_id for draft in found.rendered]
     shared = [draft.job_id for drafts in found.shared.values() for draft in drafts]
@@ -69,12 +68,14 @@ def test_every_selected_job_is_done_awaited_rendered_or_shares_and_nothing_else(
         assert pixels == _DRAFTS[job_id].pixel_hash, f"{job_id} would get other pictures, those of {leader_id}"
         assert leader_id not in found.leaders, f"{leader_id} has no pictures of its own"
     assert not force or not found.leaders.keys() & found.shared.keys()
-    _check_groups(found, fan_out=fan_out)
+    _check_groups(found)
 
 
-def _check_groups(found: Arrangement, *, fan_out: bool) -> None:
-    for group in found.groups:
-        assert 1 <= len(group) <= (MOST_IN_A_GRAPH if fan_out else 1)
+def _check_groups(found: Arrangement) -> None:
+    assert [draft for parcel in found.parcels("none") for draft in parcel] == found.rendered
+    assert all(1 <= len(parcel) <= MOST_IN_A_GRAPH for parcel in found.parcels("none"))
+    assert [len(parcel) for parcel in found.parcels("classic")] == [1] * len(found.rendered)
+    for group in [*found.groups, *found.parcels("none")]:
         firsts = [{step for step in draft.steps if _PLAN.steps.kind(step) == "first"} for draft in group]
         assert all(first == firsts[0] for first in firsts)
 

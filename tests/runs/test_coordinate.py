@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.address import parse_address
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import Patience
@@ -27,11 +26,11 @@ from comfy_runner.runs.events import (
     RunFinished,
     RunStarted,
 )
-from comfy_runner.runs.prepare import Preparer
+from comfy_runner.runs.examine import Door, Examiner
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.work import Work
-from comfy_runner.workflow.object_info import ObjectInfo
-from tests.runs.support import Room, begin, posted_jobs, rendered, sidecar_in, small
+from comfy_runner.workflow.steps import Steps
+from tests.runs.support import Room, begin, no_more, posted_jobs, rendered, sidecar_in, small
 from tests.standin import StandIn
 
 _SHORT = Patience(outage=0.1, idle=0.1, queue=0.02, repost=(0.01, 0.02), reconnect=0.1)
@@ -85,7 +84,7 @@ def test_events_tell_the_whole_story_in_order(server: StandIn, tmp_path: Path) -
     started, submitted, *between, finished, end = events
     assert isinstance(started, RunStarted)
     assert (started.folder, started.server, started.jobs, started.done) == (tmp_path, server.url, ("lake",), 0)
-    assert submitted == JobSubmitted("lake", sidecar_in(tmp_path)["prompt_id"])
+    assert submitted == JobSubmitted("lake", sidecar_in(tmp_path)["prompt_id"], server.url)
     assert {type(event) for event in between} <= {JobProgressed, JobWaiting}
     assert isinstance(finished, JobFinished)
     assert end == RunFinished((finished.result,))
@@ -309,9 +308,8 @@ class _BrokenView(ComfyHttp):
 
 def test_a_fault_in_the_coordinators_thread_reaches_the_caller_and_frees_the_folder(server: StandIn, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    http = _http(server)
-    preparer = Preparer(folder, ObjectInfo(http.object_info(), source="server"))
-    coordinator = partial(_Broken, folder, Work([]), preparer=preparer, http=http, about=About.of(http))
+    doors = [Door("server", _http(server))]
+    coordinator = partial(_Broken, folder, Work([], Steps()), doors=doors, examiner=Examiner([]), enlist=no_more)
     rendering = Run(folder, RunStarted(tmp_path, "", (), 0, ()), coordinator)
 
     with pytest.raises(ZeroDivisionError, match="broken"):

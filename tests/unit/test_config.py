@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.config import DEFAULT_SERVER, Config, ServerConfig, load_config
-from comfy_runner.errors import ConfigError, Problem
+from comfy_runner.errors import ConfigError, Problem, UsageError
 from tests.recipe.support import written
 
 _SECRET = "s3cr3t"  # noqa: S105 - it opens nothing
@@ -31,15 +31,19 @@ def test_everything_that_is_documented_is_read(tmp_path: Path) -> None:
     found = _loaded(
         tmp_path,
         """
-server: studio
+server: elsewhere
+fleet: [studio, "http://gpu2:8188"]
 servers:
-  studio: {url: "https://render.example:8443/comfy", headers: {Authorization: "Bearer x"}}
+  studio: {url: "https://render.example:8443/comfy", headers: {Authorization: "Bearer x"}, in_flight: 4}
 templates: [~/comfy/templates, other]
 local: {home: ~/home, models: ~/models, comfyui: /c, python: /p, pip_args: [--index-url, "https://x"]}
 """,
     )
 
-    assert found.find_server(None) == ServerConfig(url="https://render.example:8443/comfy", headers={"Authorization": "Bearer x"})
+    assert found.find_server(None) == ServerConfig(
+        name="studio", url="https://render.example:8443/comfy", headers={"Authorization": "Bearer x"}, in_flight=4
+    )
+    assert found.find_servers(None) == (found.find_server("studio"), ServerConfig(url="http://gpu2:8188"))
     assert found.templates == (Path.home() / "comfy/templates", Path("other"))
     assert (found.local.home, found.local.models) == (Path.home() / "home", Path.home() / "models")
     assert (found.local.comfyui, found.local.python) == (Path("/c"), Path("/p"))
@@ -146,6 +150,122 @@ def test_what_is_tried_again_is_read_and_its_faults_are_told(tmp_path: Path) -> 
     assert len(problems) == 3
 
 
+# Fleets
+
+_TWO = "servers: {studio: {url: http://studio}, attic: {url: http://attic}}\n"
+
+
+def _urls(servers: tuple[ServerConfig, ...]) -> list[str]:
+    return [server.url for server in servers]
+
+
+def test_without_a_fleet_the_default_server_is_used_alone(tmp_path: Path) -> None:
+    found = _loaded(tmp_path, _TWO + "server: attic\n")
+
+    assert found.find_servers(None) == (found.find_server(None),)
+    assert _urls(found.find_servers(())) == ["http://attic"]
+    assert _urls(Config().find_servers(None)) == [DEFAULT_SERVER]
+
+
+def test_a_fleet_comes_before_the_default_server_and_its_first_is_the_one_where_one_is_wanted(tmp_path: Path) -> None:
+    found = _loaded(tmp_path, _TWO + "server: studio\nfleet: [attic, local, gpu3:8188]\n")
+
+    assert _urls(found.find_servers(None)) == ["http://attic", "local", "gpu3:8188"]
+    assert found.find_server(None).name == "attic"
+
+
+def test_what_is_given_comes_before_the_fleet(tmp_path: Path) -> None:
+    found = _loaded(tmp_path, _TWO + "fleet: [attic]\n")
+
+    assert _urls(found.find_servers("studio")) == ["http://studio"]
+    assert _urls(found.find_servers(["http://x", ServerConfig(url="http://y"), "attic"])) == [
+        "http://x",
+        "http://y",
+        "http://attic",
+    ]
+
+
+def test_the_variable_comes_before_the_fleet_and_may_hold_several(tmp_path: Path) -> None:
+    text = _TWO + "fleet: [attic, studio]\n"
+
+    one = _loaded(tmp_path, text, COMFY_RUNNER_SERVER="http://x")
+    several = _loaded(tmp_path, text, COMFY_RUNNER_SERVER=" studio  http://x\n")
+    none = _loaded(tmp_path, text, COMFY_RUNNER_SERVER=" ")
+
+    assert (_urls(one.find_servers(None)), one.find_server(None).url) == (["http://x"], "http://x")
+    assert (_urls(several.find_servers(None)), several.find_server(None).name) == (["http://studio", "http://x"], "studio")
+    assert _urls(none.find_servers(None)) == ["http://attic", "http://studio"]
+
+
+def test_a_name_with_a_space_in_the_variable_is_one_name(tmp_path: Path) -> None:
+    found = _loaded(tmp_path, "servers: {my studio: {url: http://studio}}\n", COMFY_RUNNER_SERVER="my studio")
+
+    assert [server.name for server in found.find_servers(None)] == ["my studio"]
+
+
+@pytest.mark.parametrize(
+    "other", ["http://gpu:8188/", " http://GPU:8188", "gpu:8188", "http://me:hunter2@gpu:8188", "http://gpu:8188?token=hunter2"]
+)
+def test_the_same_server_given_twice_is_named_without_its_secrets(other: str) -> None:
+    with pytest.raises(UsageError, match=r"given twice \(got http://gpu:8188\)") as caught:
+        Config().find_servers(["http://x", other, "http://gpu:8188"])
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_servers_that_differ_in_scheme_port_or_path_are_different() -> None:
+    urls = ["http://gpu", "https://gpu", "http://gpu:81", "http://gpu/a", "http://gpu/A", "http://[::1]:81", "local"]
+
+    assert [server.place for server in Config().find_servers(urls)] == urls
+
+
+def test_a_wrong_entry_of_a_fleet_is_told_with_its_line(tmp_path: Path) -> None:
+    text = _TWO + "fleet:\n  - studoi\n  - gpu2\n  - me:hunter2@gpu3\n  - http://attic/\n  - attic\n  - studio\n  - studio\n"
+
+    found = {problem.where.rsplit("config.yaml:", 1)[1]: (problem.what, problem.hint) for problem in _problems(tmp_path, text)}
+
+    assert found == {
+        "3: fleet.0": ('is neither a server\'s name nor a URL (got "studoi")', "did you mean studio?"),
+        "4: fleet.1": ('is neither a server\'s name nor a URL (got "gpu2")', "known are studio, attic, local"),
+        "5: fleet.2": ('is neither a server\'s name nor a URL (got "gpu3")', "known are studio, attic, local"),
+        "7: fleet.4": ("is the same server as fleet.3", "give each server once"),
+        "9: fleet.6": ("is the same server as fleet.5", "give each server once"),
+    }
+
+
+def test_the_name_of_a_server_is_its_key_alone(tmp_path: Path) -> None:
+    (problem,) = _problems(tmp_path, "servers:\n  studio:\n    url: http://x\n    name: attic\n")
+
+    assert problem.where.endswith("config.yaml:4: servers.studio.name")
+    assert problem.what == "a server's name is the key that it stands under"
+
+
+def test_a_mistyped_setting_of_a_server_is_not_taken_for_its_name(tmp_path: Path) -> None:
+    (problem,) = _problems(tmp_path, "servers: {studio: {url: http://x, nam: attic}}\n")
+
+    assert problem.hint == "known are url, headers, query, cacert, insecure, in_flight"
+
+
+@pytest.mark.parametrize("number", ["0", "17", "-1", "2.0", "true", "many"])
+def test_how_many_jobs_may_be_in_flight_is_a_number_from_1_to_16(tmp_path: Path, number: str) -> None:
+    (problem,) = _problems(tmp_path, f"servers: {{studio: {{url: http://x, in_flight: {number}}}}}\n")
+
+    assert problem.where.endswith("config.yaml:1: servers.studio.in_flight")
+    assert ServerConfig(url="http://x").in_flight is None
+
+
+def test_all_servers_of_the_settings_are_known_those_in_use_first(tmp_path: Path) -> None:
+    def known(text: str, **environment: str) -> list[str]:
+        return _urls(_loaded(tmp_path, text, **environment).known_servers())
+
+    assert known("") == [DEFAULT_SERVER]
+    assert known("server: http://x\n") == ["http://x"]
+    assert known(_TWO) == ["http://studio", "http://attic"]
+    assert known(_TWO + "server: attic\n") == ["http://attic", "http://studio"]
+    assert known(_TWO + "fleet: [http://x, attic]\n") == ["http://x", "http://attic", "http://studio"]
+    assert known(_TWO, COMFY_RUNNER_SERVER="http://y attic") == ["http://y", "http://attic", "http://studio"]
+
+
 # Secrets
 
 
@@ -180,7 +300,7 @@ def test_token_and_query_of_the_environment_are_for_servers_given_by_their_url_a
     assert found.find_server("http://x") == ServerConfig(
         url="http://x", headers={"Authorization": "Bearer s3cr3t"}, query={"key": "k k", "a": "b"}
     )
-    assert found.find_server("studio") == ServerConfig(url="http://studio")
+    assert found.find_server("studio") == ServerConfig(name="studio", url="http://studio")
 
 
 def test_a_query_that_is_none_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:

@@ -1,0 +1,202 @@
+"""``comfy-runner servers``: how servers stand, a block each, or as JSON (docs/servers.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comfy_runner.cli.options import certificate_options, chosen_servers, with_certificates
+from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.talk import put, put_json
+from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
+
+if TYPE_CHECKING:
+    from comfy_runner.comfyui.about import About, Device
+    from comfy_runner.config import Config, ServerConfig
+    from comfy_runner.runs.standing import Queued, Standing
+
+VERSION = 1
+_MOST_NAMED = 6
+_LONGEST = 200
+_LABEL = 11
+_GIB = 1 << 30
+_MOST_BYTES = 1 << 70  # more is no memory, and may be more than a float can be
+_UNKNOWN = "unknown"
+
+
+@click.command()
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="URL",
+    help="Only this one: a URL, a name from the config file, or local; repeatable.",
+)
+@certificate_options
+@click.option("--all", "everything", is_flag=True, help=f"Show all models, not {_MOST_NAMED} at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/servers.md).")
+def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, everything: bool, as_json: bool) -> int:
+    """Show how servers stand: version, devices, queue, cache, models, latency.
+
+    Without --server, all servers of the config file are asked, or the default one. That takes ten seconds at most, and local is
+    neither set up nor started. The exit code is 3 where one does not answer.
+    """
+    from comfy_runner.config import load_config
+    from comfy_runner.runs.standing import ask_all
+
+    with errors_as_json(as_json):
+        config = load_config()
+        found = ask_all(_chosen(config, servers, cacert=cacert, insecure=insecure), config)
+    if as_json:
+        put_json(json.dumps(servers_record(found)))
+    else:
+        for line in describe(found, everything=everything):
+            put(line)
+    return ServerError.exit_code if any(standing.error for standing in found) else 0
+
+
+def _chosen(config: Config, named: Sequence[str], *, cacert: Path | None, insecure: bool) -> tuple[ServerConfig, ...]:
+    from comfy_runner.runs.servers import refuse_bad_addresses
+
+    if not named:
+        return with_certificates(config.known_servers(), cacert=cacert, insecure=insecure)
+    chosen = chosen_servers(config, servers=named, cacert=cacert, insecure=insecure)
+    # What was typed wrongly is a mistake; what is wrong in the config file about one server is shown beside the others.
+    refuse_bad_addresses(chosen, config)
+    return chosen
+
+
+def describe(found: Sequence[Standing], *, everything: bool = False) -> Iterator[str]:
+    """Yield how servers stand: a block of lines each, with empty lines between them.
+
+    Args:
+        found: The servers.
+        everything: Whether all models are named.
+    """
+    for number, standing in enumerate(found):
+        if number:
+            yield ""
+        yield "  ".join(_one_line(part) for part in (standing.name, standing.url) if part)
+        for label, text in _rows(standing):
+            yield from _row(label, text)
+        yield from _models("checkpoint", standing.checkpoints, everything=everything)
+        yield from _models("diffusion model", standing.diffusion_models, everything=everything)
+
+
+def servers_record(found: Sequence[Standing]) -> dict[str, Any]:
+    """Return how servers stand as a JSON object."""
+    return {"v": VERSION, "servers": [_record(standing) for standing in found]}
+
+
+def _rows(standing: Standing) -> Iterator[tuple[str, str]]:
+    about = standing.about
+    yield "state", _state(standing)
+    if standing.error is not None and standing.error.problems[0].hint:
+        yield "hint", standing.error.problems[0].hint
+    if about is not None:
+        yield "version", _version(about)
+        for device in about.devices:
+            yield "device", _device(device)
+        yield "cache", about.cache
+    if standing.ours is not None and standing.others is not None:
+        yield "queue", f"ours: {_queued(standing.ours)}; others: {_queued(standing.others)}"
+
+
+def _state(standing: Standing) -> str:
+    answers = "reachable" + (f", answers in {_seconds(standing.latency_seconds)}" if standing.latency_seconds is not None else "")
+    if standing.error is None:
+        return answers
+    problem = standing.error.problems[0]
+    if isinstance(standing.error, LocalError):
+        return problem.what
+    # The address is told already; which of its routes it is about is not.
+    route = problem.where.removeprefix(standing.url)
+    what = f"{problem.what} ({route})" if route.startswith("/") and route != problem.where else problem.what
+    return f"{answers}, but {what}" if standing.about is not None else f"unreachable: {what}"
+
+
+def _version(about: About) -> str:
+    python = about.python.partition(" ")[0]  # what it was built with follows
+    comfyui = "ComfyUI of an unknown version" if about.comfyui == _UNKNOWN else f"ComfyUI {about.comfyui}"
+    others = [f"{what} {version}" for what, version in (("Python", python), ("PyTorch", about.pytorch)) if version != _UNKNOWN]
+    return ", ".join([comfyui, *others])
+
+
+def _device(device: Device) -> str:
+    return f"{device.name}, {_gib(device.vram_free)} of {_gib(device.vram_total)} GiB free" if device.vram_total else device.name
+
+
+def _gib(count: int) -> str:
+    return f"{min(count, _MOST_BYTES) / _GIB:.1f}"
+
+
+def _queued(queued: Queued) -> str:
+    parts = [f"{count} {what}" for count, what in ((queued.running, "running"), (queued.pending, "pending")) if count]
+    return ", ".join(parts) or "none"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{max(1, round(seconds * 1000))} ms"
+
+
+def _row(label: str, text: str) -> list[str]:
+    width = max(40, shutil.get_terminal_size().columns)
+    start = f"  {label}".ljust(_LABEL)
+    # Names and addresses are not to be cut in two.
+    return textwrap.wrap(
+        start + _one_line(text),
+        width,
+        subsequent_indent=" " * _LABEL,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _models(what: str, names: Sequence[str], *, everything: bool) -> Iterator[str]:
+    if not names:
+        return
+    yield from _row("models", f"{len(names)} {what}{'' if len(names) == 1 else 's'}")
+    shown = names if everything else names[:_MOST_NAMED]
+    for name in shown:
+        yield " " * _LABEL + f"  {_one_line(name)}"
+    if len(shown) < len(names):
+        yield " " * _LABEL + f"  and {len(names) - len(shown)} more (--all shows them)"
+
+
+def _one_line(text: str) -> str:
+    """Return a server's words as a part of a line: no break of theirs makes a line that looks like ours."""
+    short = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return short.replace("\n", "\N{REPLACEMENT CHARACTER}")
+
+
+def _record(standing: Standing) -> dict[str, Any]:
+    about = standing.about
+    return {
+        "name": standing.name,
+        "url": standing.url,
+        "reachable": about is not None,
+        "error": None if standing.error is None else _error(standing.error),
+        "comfyui": about.comfyui if about else None,
+        "python": about.python if about else None,
+        "pytorch": about.pytorch if about else None,
+        "devices": [asdict(device) for device in about.devices] if about else [],
+        "cache": about.cache if about else None,
+        "latency_seconds": None if standing.latency_seconds is None else round(standing.latency_seconds, 6),
+        "ours": None if standing.ours is None else asdict(standing.ours),
+        "others": None if standing.others is None else asdict(standing.others),
+        "checkpoints": list(standing.checkpoints),
+        "diffusion_models": list(standing.diffusion_models),
+    }
+
+
+def _error(error: ComfyRunnerError) -> dict[str, Any]:
+    from comfy_runner.cli.records import error_record
+
+    return {key: value for key, value in error_record(error).items() if key in ("code", "exit_code", "problems")}

@@ -1,0 +1,118 @@
+"""What servers say of themselves before they get work: versions, nodes, models, and what that means for the jobs of a run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from comfy_runner.comfyui.about import About
+from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.errors import ComfyRunnerError, ServerStuck
+from comfy_runner.plans.drafts import Draft
+from comfy_runner.plans.fitness import Fitness, fitness
+from comfy_runner.workflow.object_info import ObjectInfo
+
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a server has said of itself.
+
+    Attributes:
+        about: Its versions, and how it caches.
+        info: Its nodes and models.
+        fitness: What it can do of the run's jobs.
+    """
+
+    about: About
+    info: ObjectInfo
+    fitness: Fitness
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A server that is to take part.
+
+    Attributes:
+        name: What the user calls it: a name from the config file, or its URL.
+        http: The way to it.
+        in_flight: How many graphs it holds at a time; None for the run's own number.
+        answer: What it has said of itself; None where it has not answered.
+        error: Why it has not; None where it has.
+        speed: Weighted steps per second, from earlier runs; None where nothing is known.
+    """
+
+    name: str
+    http: ComfyHttp
+    in_flight: int | None = None
+    answer: Answered | None = None
+    error: ComfyRunnerError | None = None
+    speed: float | None = None
+
+    @property
+    def url(self) -> str:
+        """Return its URL."""
+        return self.http.address.url
+
+
+class Examiner:
+    """Asks servers, from several threads.
+
+    Args:
+        drafts: The jobs of the run.
+        allow_partial: Whether a part of a job is better than nothing of it.
+    """
+
+    def __init__(self, drafts: Sequence[Draft], *, allow_partial: bool = False) -> None:
+        self._drafts, self._allow_partial = drafts, allow_partial
+        self._known: dict[str, Fitness] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, http: ComfyHttp) -> Answered:
+        """Return what a server says of itself.
+
+        Raises:
+            ServerError: It does not answer, or not as a ComfyUI does.
+        """
+        about = About.of(http)
+        return Answered(about, *self._fitness(ObjectInfo(http.object_info(), source=http.address.url)))
+
+    def ask_again(self, http: ComfyHttp) -> Answered:
+        """Return what a server says of itself that was out of order.
+
+        Raises:
+            ServerError: It still is.
+        """
+        queue = http.queue()
+        if queue.get("queue_pending") and not queue.get("queue_running"):
+            raise ServerStuck("still accepts prompts and runs none", where=http.address.url, hint="restart ComfyUI")
+        return self.ask(http)
+
+    def ask_all(self, doors: Sequence[Door], before: Callable[[Door], None]) -> list[Door]:
+        """Return servers with what they say of themselves, or why they do not, all asked at the same time.
+
+        Args:
+            doors: The servers.
+            before: Called for each before it is asked, on a thread of its own.
+        """
+
+        def asked(door: Door) -> Door:
+            try:
+                before(door)
+                return replace(door, answer=self.ask(door.http))
+            except ComfyRunnerError as error:
+                return replace(door, error=error)
+
+        with ThreadPoolExecutor(min(_AT_ONCE, len(doors))) as pool:
+            return list(pool.map(asked, doors))
+
+    def _fitness(self, info: ObjectInfo) -> tuple[ObjectInfo, Fitness]:
+        # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.
+        with self._lock:
+            known = self._known.get(info.fingerprint)
+            found = known.seen_from(info) if known else fitness(self._drafts, info, allow_partial=self._allow_partial)
+            self._known.setdefault(info.fingerprint, found)
+            return info, found

@@ -1,0 +1,191 @@
+"""The servers of a run: who gets work, who is left alone for how long, who joins and who goes.
+
+Decided on the coordinator's thread; servers are asked on others, which report `Examined`. Not here: what becomes of the jobs of a
+server that is out of order (`coordinate`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from comfy_runner.errors import ComfyRunnerError, ServerError
+from comfy_runner.runs.events import Event, ServerChanged
+from comfy_runner.runs.examine import Answered, Door, Examiner
+from comfy_runner.runs.member import Member
+from comfy_runner.runs.queueing import Queue
+from comfy_runner.runs.work import Crashed, Examined
+
+_THREADS = 8
+
+
+class Roster:
+    """The servers of one run.
+
+    Args:
+        doors: The servers that it begins with, at least one.
+        member: Makes what holds one of them.
+        queue: The jobs that wait.
+        examiner: Asks servers.
+        report: Takes `Examined`, on any thread.
+        emit: Takes events; must return at once.
+        patience: Seconds for which jobs may wait while no server gets work.
+    """
+
+    def __init__(
+        self,
+        doors: Sequence[Door],
+        *,
+        member: Callable[[Door], Member],
+        queue: Queue,
+        examiner: Examiner,
+        report: Callable[[Examined | Crashed], None],
+        emit: Callable[[Event], None],
+        patience: float,
+    ) -> None:
+        self._make, self._queue, self._examiner = member, queue, examiner
+        self._report, self._emit, self._patience = report, emit, patience
+        self.members = {door.name: member(door) for door in doors}
+        self._asked: set[str] = set()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="examine")
+        self._stuck_since: float | None = None
+        for each in self.members.values():
+            if each.stage == "up":
+                self._join(each)
+            else:
+                self._rest(each, each.reason)
+
+    def close(self) -> None:
+        """Ask nobody any more, and close all lanes; servers that do not answer are not waited for one after the other."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for thread in [member.closing() for member in self.members.values()]:
+            thread.join()
+
+    @property
+    def is_single(self) -> bool:
+        """Return whether there is but one server, so that nobody else can do its jobs."""
+        return len(self.members) == 1
+
+    @property
+    def hungry(self) -> list[str]:
+        """Return the names of the servers that may be given work now, those with the least to do first."""
+        return self._queue.order(name for name, member in self.members.items() if member.stage == "up" and not member.recovering)
+
+    def by_url(self, url: str) -> Member | None:
+        """Return the server with this URL; None where none has it."""
+        return next((member for member in self.members.values() if member.url == url), None)
+
+    def out(self, member: Member, error: ComfyRunnerError) -> None:
+        """Leave a server alone for a while; `Examined` reports when it answers again."""
+        if member.stage == "draining":
+            member.reason = error
+            return
+        member.stage, member.reason, member.gpu_failures = "out", error, 0
+        self._queue.leave(member.name)
+        self._rest(member, error)
+
+    def examined(self, found: Examined) -> Member | None:
+        """Take what a server said when it was asked again; return it where it gets work now."""
+        self._asked.discard(found.server)
+        member = self.members[found.server]
+        if member.stage != "out":
+            return None
+        if found.answer is None:
+            member.reason = found.error
+            self._rest(member, found.error, tell=False)
+            return None
+        return self._back(member, found.answer)
+
+    def proved(self, member: Member) -> None:
+        """Note that a server has done a job."""
+        member.gpu_failures = 0
+        if member.quarantine.on_probation and member.stage == "up":
+            member.quarantine.proved()
+            self._queue.limit(member.name, member.places)
+
+    def add(self, door: Door) -> None:
+        """Let a server take part as soon as it answers; one that was drained takes part again."""
+        known = self.members.get(door.name) or self.by_url(door.url)
+        if known is None:
+            known = self.members[door.name] = self._make(door)
+        if known.stage != "up":
+            known.stage = "out"
+            known.quarantine.until = time.monotonic()
+        self._stuck_since = None
+
+    def drain(self, member: Member) -> None:
+        """Give a server nothing more; what it has is finished."""
+        if member.stage != "draining":
+            if member.stage == "up":
+                self._queue.leave(member.name)
+            member.stage = "draining"
+            self._emit(ServerChanged(member.name, member.url, "draining"))
+
+    def look(self, now: float) -> None:
+        """Ask the servers of which it is time to ask whether they answer again."""
+        for name, member in self.members.items():
+            if member.stage == "out" and name not in self._asked and member.quarantine.until <= now:
+                self._asked.add(name)
+                self._pool.submit(self._examine, member)
+
+    def hopeless(self, now: float) -> ComfyRunnerError | None:
+        """Return why there is no use in waiting: nobody has done anything for too long; None while there is.
+
+        To be asked only while jobs wait and no server has any.
+        """
+        out = [member for member in self.members.values() if member.stage == "out"]
+        self._stuck_since = now if self._stuck_since is None else self._stuck_since
+        if out and now - self._stuck_since <= self._patience:
+            return None
+        problems = [problem for member in out if member.reason for problem in member.reason.problems]
+        if not problems:
+            return ServerError("no server is left that can do what waits", hint="add one: comfy-runner fleet add RUN URL")
+        first = next(member.reason for member in out if member.reason)
+        return (type(first) if isinstance(first, ServerError) else ServerError).of(problems)
+
+    def goes_on(self) -> None:
+        """Note that some server has work."""
+        self._stuck_since = None
+
+    def _examine(self, member: Member) -> None:
+        try:
+            found = Examined(member.name, self._examiner.ask_again(member.door.http), None)
+        except ComfyRunnerError as error:
+            found = Examined(member.name, None, error)
+        except BaseException as crash:  # a fault of ours; the coordinator takes it to the caller
+            self._report(Crashed(crash))
+            return
+        self._report(found)
+
+    def _back(self, member: Member, answer: Answered) -> Member:
+        is_new = not member.quarantine.on_probation
+        member.answered(answer)
+        self._join(member)
+        self._emit(ServerChanged(member.name, member.url, "joined" if is_new else "back"))
+        return member
+
+    def _join(self, member: Member) -> None:
+        answer = member.door.answer
+        if answer is None:
+            raise ValueError(f"{member.name} has not answered")
+        self._queue.join(
+            member.name, places=member.places, most=member.most, unable=self._unable(member, answer), speed=member.door.speed
+        )
+
+    def _unable(self, member: Member, answer: Answered) -> frozenset[str]:
+        """Return the jobs that are nothing for a server: it cannot do them, or only in part and another one can do them whole."""
+        mine = answer.fitness
+        if mine.everything:
+            return frozenset()
+        others = [o.door.answer.fitness for o in self.members.values() if o is not member and o.door.answer]
+        return frozenset(
+            draft.job_id
+            for draft in self._queue.drafts
+            if not mine.can(draft) or (not mine.can_whole(draft) and any(other.can_whole(draft) for other in others))
+        )
+
+    def _rest(self, member: Member, error: ComfyRunnerError | None, *, tell: bool = True) -> None:
+        pause = member.quarantine.failed(time.monotonic())
+        if tell and not self.is_single:
+            self._emit(ServerChanged(member.name, member.url, "out", error, pause))
