@@ -24,7 +24,7 @@ from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
 # name: (module, one sentence); the sentences stand here so that the list of commands needs no imports
 _COMMANDS = {
-    "run": ("comfy_runner.cli.run", "Render recipes on a ComfyUI server and collect the pictures."),
+    "run": ("comfy_runner.cli.run", "Render recipes on ComfyUI servers and collect the pictures."),
     "plan": ("comfy_runner.cli.plan", "Show what a run would do, and what it would cost."),
     "render": ("comfy_runner.cli.recipes", "Print a recipe's workflow graph in API format."),
     "validate": ("comfy_runner.cli.recipes", "Check recipes, also against a server's nodes and models."),
@@ -35,6 +35,7 @@ _COMMANDS = {
     "report": ("comfy_runner.cli.report", "Write a page to compare a run's pictures, and their metrics."),
     "sheet": ("comfy_runner.cli.report", "Draw a run's pictures as one labelled grid."),
     "suggest": ("comfy_runner.cli.report", "Name the denoise value with the most detail that keeps the picture."),
+    "fleet": ("comfy_runner.cli.fleet", "Add servers to a live run, or drain them."),
     "cancel": ("comfy_runner.cli.tidy", "End a run, and take back what it has left on servers."),
     "clean": ("comfy_runner.cli.tidy", "Remove what nobody needs any more of a run folder."),
     "repair": ("comfy_runner.cli.tidy", "Make a run folder's ledger anew from its sidecars."),

@@ -93,7 +93,8 @@ class Roster:
             return None
         if found.answer is None:
             member.reason = found.error
-            self._rest(member, found.error, tell=False)
+            # Told once: of a server that was just added, too.
+            self._rest(member, found.error, tell=not member.quarantine.on_probation)
             return None
         return self._back(member, found.answer)
 
