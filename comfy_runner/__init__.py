@@ -60,6 +60,8 @@ if TYPE_CHECKING:
         JobWaiting,
         RunFinished,
         RunStarted,
+        ServerChanged,
+        Spent,
     )
     from comfy_runner.runs.policy import Policy
     from comfy_runner.runs.run import Run
@@ -95,10 +97,12 @@ __all__ = [
     "RunFinished",
     "RunFolderError",
     "RunStarted",
+    "ServerChanged",
     "ServerError",
     "ServerRefused",
     "ServerStuck",
     "Sheet",
+    "Spent",
     "Standing",
     "Suggestion",
     "TemplateError",
@@ -123,7 +127,7 @@ _API = (
 )
 _EVENTS = (
     *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),
-    *("RunFinished", "RunStarted"),
+    *("RunFinished", "RunStarted", "ServerChanged", "Spent"),
 )
 _ROOMS = {
     **dict.fromkeys(_API, "api"),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ from comfy_runner.report.sheet.sheet import Sheet
 from comfy_runner.report.suggestion import Limits, Suggestion
 from comfy_runner.report.writing import Report
 from comfy_runner.runs.begin import begin
+from comfy_runner.runs.fleet_preview import preview_fleet
 from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.servers import connect, connect_all, enlist, local_options, refuse_bad_addresses
@@ -148,7 +150,7 @@ def run(
 def plan(
     recipes: Sequence[Source],
     *,
-    server: str | ServerConfig | None = None,
+    server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
     out: Path | str | None = None,
     sets: Sequence[str] = (),
     sweeps: Sequence[str] = (),
@@ -166,7 +168,8 @@ def plan(
 
     Args:
         recipes: As for `run`.
-        server: Whose nodes, models and memory to check against; None for no server.
+        server: Whose nodes, models and memory to check against; of several, also who would do what, and when it would be done;
+            None for no server.
         out: As for `run`.
         sets: As for `run`.
         sweeps: As for `run`.
@@ -174,16 +177,17 @@ def plan(
         skip: As for `run`.
         templates: As for `run`.
         force: As for `run`.
-        allow_partial: Whether what the server would refuse of a job is left out of it.
+        allow_partial: Whether what the server, or each of several, would refuse of a job is left out of it.
         config: As for `run`.
         say: As for `run`.
 
     Raises:
-        InputError: A recipe, a template, a workflow or an argument is wrong.
-        ServerError: The server cannot be asked.
+        InputError: A recipe, a template, a workflow or an argument is wrong, or no server can do a job.
+        ServerError: The server, or each of several, cannot be asked.
         RunFolderError: The run folder cannot be read.
     """
     settings = config or load_config()
+    asked = settings.find_servers(server) if server or server == "" else ()
     loaded = load_all(recipes, sets=sets, sweeps=sweeps)
     path = _run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
     variants = [variant for recipe in loaded for variant in expand(recipe)]
@@ -195,7 +199,10 @@ def plan(
         templates=(*templates, *settings.templates),
         seed_of=lambda variant: drawn.get(_name_of(variant), stand_in(variant)),
     )
-    client = None if server is None else lambda: connect(server, settings, say=say)
+    if len(asked) > 1:
+        doors = partial(connect_all, asked, settings, say=say)
+        return preview_fleet(drafted, chosen, path, connect=doors, force=force, allow_partial=allow_partial)
+    client = partial(connect, asked[0], settings, say=say) if asked else None
     return preview(drafted, chosen, path, connect=client, force=force, allow_partial=allow_partial)
 
 

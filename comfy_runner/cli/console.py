@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from comfy_runner.cli.lanes import Lanes, out_of_order, reason, shortened, worked_on
+from comfy_runner.cli.plan_text import counted
 from comfy_runner.cli.talk import clean, say, tell, worded
 from comfy_runner.runs.events import (
     Event,
@@ -19,10 +21,16 @@ from comfy_runner.runs.events import (
     JobRetried,
     JobSubmitted,
     JobWaiting,
+    RunFinished,
     RunStarted,
+    ServerChanged,
+    Spent,
 )
 
 Follow = Callable[[Event], None]
+
+_MOST_NAMED = 4  # in the first line
+_MOST_COUNTED = 8  # in the last
 
 
 @contextmanager
@@ -44,14 +52,20 @@ class _PlainLines:
     def __init__(self, verbose: int) -> None:
         self._verbose = verbose
         self._nodes: dict[str, str] = {}
+        self._servers: dict[str, None] = {}
 
     def follow(self, event: Event) -> None:
         match event:
             case RunStarted():
                 tell(event.notes)
                 say(_opening(event))
-            case JobSubmitted(job_id, prompt_id):
-                say(f"{job_id}: submitted" + (f" as {prompt_id}" if self._verbose else ""))
+                self._servers.update(dict.fromkeys(event.servers))
+            case ServerChanged():
+                self._servers[event.server] = None
+                say(_change(event))
+            case JobSubmitted(job_id, prompt_id, server):
+                on = f" on {server}" if len(self._servers) > 1 else ""
+                say(f"{job_id}: submitted{on}" + (f" as {prompt_id}" if self._verbose else ""))
             case JobWaiting(job_id, ahead):
                 say(f"{job_id}: waits behind {ahead}")
             case JobProgressed(job_id, node, step, steps, fraction):
@@ -62,13 +76,18 @@ class _PlainLines:
                 say(f"{job_id}: tried again: {what}")
             case JobFinished(result):
                 say(_closing(result))
+            case RunFinished():
+                for line in spent_lines(event.spent, list(self._servers)):
+                    say(line)
 
 
-class _LiveView:
-    """A bar for the run and one for each job that is on the server; lines go above them."""
+class _Bars(Progress):
+    """The bars of a run; where it has several servers, a line for each of them in place of a bar for each job."""
 
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+    def __init__(self, lanes: Lanes, console: Console) -> None:
+        self._lanes = lanes
+        self.whole: TaskID | None = None
+        super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
@@ -78,8 +97,23 @@ class _LiveView:
             console=console,
             transient=True,
         )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield what is shown now."""
+        if len(self._lanes.names) > 1:
+            yield self.make_tasks_table([task for task in self.tasks if task.id == self.whole])
+            yield self._lanes
+        else:
+            yield from super().get_renderables()
+
+
+class _LiveView:
+    """A bar for the run and one for each job that is on the server, or a line for each of several servers; lines go above them."""
+
+    def __init__(self, console: Console) -> None:
+        self._lanes = Lanes()
+        self._progress = _Bars(self._lanes, console)
         self._bars: dict[str, TaskID] = {}
-        self._whole: TaskID | None = None
         self._finished = self._jobs = 0
 
     def __enter__(self) -> _LiveView:
@@ -90,34 +124,40 @@ class _LiveView:
         self._progress.stop()
 
     def follow(self, event: Event) -> None:
+        self._lanes.follow(event)
         match event:
             case RunStarted():
                 self._print(*(worded(note) for note in event.notes), clean(_opening(event)))
                 if len(event.jobs) > 1:
                     self._finished, self._jobs = event.done, len(event.jobs)
                     doing = f"{event.done} of {len(event.jobs)}"
-                    self._whole = self._progress.add_task("all jobs", total=len(event.jobs), completed=event.done, doing=doing)
-            case JobSubmitted(job_id, _):
+                    self._progress.whole = self._progress.add_task(
+                        "all jobs", total=len(event.jobs), completed=event.done, doing=doing
+                    )
+            case ServerChanged():
+                self._print(clean(_change(event)))
+            case JobSubmitted(job_id):
+                self._remove(job_id)  # where the server had lost it
                 self._bars[job_id] = self._progress.add_task(self._short(clean(job_id)), total=1.0, doing="submitted")
             case JobWaiting(job_id, ahead):
                 self._doing(job_id, f"waits behind {ahead}")
             case JobProgressed(job_id, node, step, steps, fraction):
-                self._doing(job_id, f"{clean(node)}{f' {step}/{steps}' if steps else ''}", completed=fraction)
+                self._doing(job_id, worked_on(node, step, steps), completed=fraction)
             case JobRetried(job_id, _, what):
                 self._remove(job_id)
                 self._print(clean(f"{job_id}: tried again: {what}"))
             case JobFinished(result):
                 self._remove(result.job_id)
-                if self._whole is not None:
-                    self._progress.advance(self._whole)
+                if self._progress.whole is not None:
+                    self._progress.advance(self._progress.whole)
                     self._finished += 1
-                    self._progress.update(self._whole, doing=f"{self._finished} of {self._jobs}")
+                    self._progress.update(self._progress.whole, doing=f"{self._finished} of {self._jobs}")
                 self._print(clean(_closing(result)))
+            case RunFinished():
+                self._print(*map(clean, spent_lines(event.spent, self._lanes.names)))
 
     def _short(self, job_id: str) -> str:
-        """Return an id that leaves room for the bar; its end tells neighbours apart."""
-        room = max(16, self._progress.console.width * 2 // 5)
-        return job_id if len(job_id) <= room else f"{job_id[: room // 3]}…{job_id[-(room - room // 3 - 1) :]}"
+        return shortened(job_id, max(16, self._progress.console.width * 2 // 5))
 
     def _remove(self, job_id: str) -> None:
         bar = self._bars.pop(job_id, None)
@@ -138,8 +178,55 @@ def _opening(event: RunStarted) -> str:
     count = len(event.jobs)
     jobs = f"{count} {'job' if count == 1 else 'jobs'}"
     done = f", {event.done} done already" if event.done else ""
-    server = f" on {event.server}" if event.server else ""
-    return f"{jobs}{done}{server}, run folder {event.folder}"
+    servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
+    named = _listed(servers) if len(servers) <= _MOST_NAMED else f"{len(servers)} servers"
+    return f"{jobs}{done}{f' on {named}' if named else ''}, run folder {event.folder}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def _change(event: ServerChanged) -> str:
+    match event.stage:
+        case "out":
+            told = f"is {out_of_order(reason(event), event.seconds)}"
+        case "back":
+            told = "answers again"
+        case "joined":
+            told = "takes part now"
+        case "draining":
+            told = "gets no more jobs"
+    return f"{event.server} {told}"
+
+
+def spent_lines(spent: Spent | None, servers: Sequence[str]) -> list[str]:
+    """Return what is said at the end of what several servers had to do: nothing of a single one, or where nothing was rendered.
+
+    Args:
+        spent: What they had to do.
+        servers: The names of all servers that took part, also of those that did nothing.
+    """
+    if spent is None or len(servers) < 2:
+        return []
+    counts = {name: spent.jobs.get(name, 0) for name in [*servers, *spent.jobs]}
+    if len(counts) <= _MOST_COUNTED:
+        jobs = _listed([f"{counted(count, 'job') if count else 'none'} on {name}" for name, count in counts.items()])
+    else:
+        fewest, most = min(counts.values()), max(counts.values())
+        jobs = f"{counted(sum(counts.values()), 'job')} on {len(counts)} servers, {fewest} to {most} on each"
+    loads, first = spent.loads - spent.fewest_loads, spent.first - spent.fewest_first
+    if loads > 0 and first > 0:
+        more = f"{loads} and {first} more than on one server"
+    elif loads > 0 or first > 0:
+        more = f"{counted(loads, 'load') if loads > 0 else counted(first, 'first pass', 'es')} more than on one server"
+    else:
+        # Fewer where a server had some of it in its cache from an earlier run.
+        more = "no more than on one server"
+    split = (
+        f"; {counted(spent.splits, 'group')} {'was' if spent.splits == 1 else 'were'} split to end earlier" if spent.splits else ""
+    )
+    return [jobs, f"{counted(spent.loads, 'model load')} and {counted(spent.first, 'first pass', 'es')}, {more}{split}"]
 
 
 def _closing(result: JobResult) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
-from comfy_runner.cli.talk import clean, put, put_json, say, tell
+from comfy_runner.cli.plan_fleet import fleet_lines, short_names
+from comfy_runner.cli.plan_text import counted, duration, table_lines
+from comfy_runner.cli.talk import put, put_json, say, tell
 from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def plan(
 ) -> None:
     """Show what a run would do, in which order, and what it would cost; nothing is rendered or written.
 
-    RECIPE is as for run. With --server, the jobs are checked against what that server has, too.
+    RECIPE is as for run. With --server, the jobs are checked against what that server has, too; with several, the plan says who
+    would do what, and when it would be done.
     """
     from comfy_runner import api
     from comfy_runner.config import load_config
@@ -94,13 +95,15 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
     put("")
     for line in _totals(summary):
         put(line)
+    if summary.fleet and summary.count("to render"):
+        put("")
+        for line in fleet_lines(summary):
+            put(line)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
-    from rich.console import Console
-    from rich.table import Table
-
     positions = {row.job_id: row.position for row in rows if row.position is not None}
+    servers = short_names(list(dict.fromkeys(row.server for row in rows if row.server)))
     columns: list[tuple[str, bool, Callable[[Row], str]]] = [
         ("#", True, lambda row: str(row.position or "")),
         ("job", False, lambda row: row.job_id),
@@ -113,17 +116,12 @@ def _table(rows: Sequence[Row]) -> list[str]:
         ]
     columns += [
         ("work", True, lambda row: f"{row.work:.1f}" if row.position else ""),
+        *([("server", False, lambda row: servers.get(row.server, ""))] if any(servers) else []),
         ("state", False, lambda row: _state(row, positions)),
     ]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, is_number, _ in columns:
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
-    for row in rows:
-        table.add_row(*(clean(cell(row)) for _, _, cell in columns))
-    out = io.StringIO()
-    width = shutil.get_terminal_size().columns
-    Console(file=out, width=width, color_system=None, markup=False, emoji=False, highlight=False).print(table)
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+    return table_lines(
+        [(name, is_number) for name, is_number, _ in columns], ([cell(row) for _, _, cell in columns] for row in rows)
+    )
 
 
 def _denoise(denoise: float) -> str:
@@ -144,21 +142,21 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
     jobs, to_render = len(summary.jobs), summary.count("to render")
     parts = [f"{summary.count(state)} {words}" for state, words in _STATES if summary.count(state)]
     told = f" ({', '.join(parts)})" if to_render < jobs else ""
-    yield f"{_counted(jobs, 'job')}{told}: {_passes(summary) if to_render else 'nothing to render'}"
+    yield f"{counted(jobs, 'job')}{told}: {_passes(summary) if to_render else 'nothing to render'}"
     if to_render:
         yield _cost(summary)
     yield from _same(summary.duplicates)
-    if summary.cache == "none" and to_render:
-        yield f"the server caches nothing: {_counted(summary.graphs, 'graph')}, each of jobs that share a first pass"
+    if summary.cache == "none" and to_render and not summary.fleet:
+        yield f"the server caches nothing: {counted(summary.graphs, 'graph')}, each of jobs that share a first pass"
     if summary.memory:
-        yield _memory(summary.memory)
+        yield _memory(summary.memory, several=bool(summary.fleet))
     if summary.time:
-        yield _time(summary.time)
+        yield _time(summary.time) + (", if it were alone" if summary.fleet else "")
 
 
 def _passes(summary: PlanSummary) -> str:
     needed, given = summary.needed, summary.as_given
-    said = f"{_counted(needed.loads, 'model load')}, {needed.first} first and {_counted(needed.second, 'second pass', 'es')}"
+    said = f"{counted(needed.loads, 'model load')}, {needed.first} first and {counted(needed.second, 'second pass', 'es')}"
     sums = (given.loads, given.first, given.second)
     better = sums != (needed.loads, needed.first, needed.second)
     return said + (f"; the recipe's order would need {', '.join(map(str, sums))}" if better else "")
@@ -184,24 +182,12 @@ def _same(groups: Sequence[Duplicates]) -> Iterator[str]:
         yield f"and {sum(map(len, list(kinds.values())[_MOST_KINDS:]))} more times the same pixels"
 
 
-def _memory(memory: DecodeMemory) -> str:
+def _memory(memory: DecodeMemory, *, several: bool) -> str:
     tiles = " in tiles" if memory.tiled else ""
-    has = f", the server has {memory.vram_total / _GIB:.1f} GiB" if memory.vram_total else ""
+    who = "the server with the least" if several else "the server"
+    has = f", {who} has {memory.vram_total / _GIB:.1f} GiB" if memory.vram_total else ""
     return f"decoding {memory.picture}{tiles} takes about {memory.bytes_needed / _GIB:.1f} GiB of GPU memory{has}"
 
 
 def _time(time: Estimate) -> str:
-    return f"about {_duration(time.seconds)} on {time.server} (from {_counted(time.jobs, 'earlier job')})"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{max(1, round(seconds))} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _counted(number: int, what: str, plural: str = "s") -> str:
-    return f"{number} {what}{'' if number == 1 else plural}"
+    return f"about {duration(time.seconds)} on {time.server} (from {counted(time.jobs, 'earlier job')})"

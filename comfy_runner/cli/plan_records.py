@@ -10,7 +10,7 @@ from typing import Any
 
 from comfy_runner.plans.decodes import DecodeMemory
 from comfy_runner.plans.passes import Passes
-from comfy_runner.plans.summary import PlanSummary, Row
+from comfy_runner.plans.summary import PlanSummary, Row, ServerShare
 
 VERSION = 1
 
@@ -30,6 +30,8 @@ def plan_record(summary: PlanSummary) -> dict[str, Any]:
         "unshared": _passes(summary.unshared),
         "memory": None if summary.memory is None else _memory(summary.memory),
         "time": None if summary.time is None else {**asdict(summary.time), "seconds": round(summary.time.seconds, 1)},
+        "fleet": [_share(share) for share in summary.fleet],
+        "splits": summary.splits,
         "notes": [{"level": note.level, "where": note.where, "what": note.what} for note in summary.notes],
     }
 
@@ -43,6 +45,7 @@ def _row(row: Row) -> dict[str, Any]:
         "shares": row.shares,
         "again": row.again,
         "work": round(row.work, 2),
+        "server": row.server,
         "second": [
             {
                 "node": second.node_id,
@@ -57,6 +60,11 @@ def _row(row: Row) -> dict[str, Any]:
             for second in row.second
         ],
     }
+
+
+def _share(share: ServerShare) -> dict[str, Any]:
+    seconds = None if share.seconds is None else round(share.seconds, 1)
+    return {**asdict(share), "jobs": list(share.jobs), "work": round(share.work, 2), "seconds": seconds}
 
 
 def _passes(passes: Passes) -> dict[str, Any]:

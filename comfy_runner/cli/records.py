@@ -19,6 +19,8 @@ from comfy_runner.runs.events import (
     JobWaiting,
     RunFinished,
     RunStarted,
+    ServerChanged,
+    Spent,
 )
 
 VERSION = 1
@@ -28,11 +30,21 @@ def records(event: Event) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects of an event; notes are objects of their own."""
     match event:
         case RunStarted():
-            yield _record("run-started", folder=str(event.folder), server=event.server, jobs=list(event.jobs), done=event.done)
+            yield _record(
+                "run-started",
+                folder=str(event.folder),
+                server=event.server,
+                servers=list(event.servers),
+                jobs=list(event.jobs),
+                done=event.done,
+            )
             for note in event.notes:
                 yield note_record(note)
-        case JobSubmitted(job_id, prompt_id):
-            yield _record("job-submitted", job=job_id, prompt_id=prompt_id)
+        case ServerChanged(server, url, stage, error, seconds):
+            told = None if error is None else _error(error)
+            yield _record("server-changed", server=server, url=url, stage=stage, error=told, seconds=seconds)
+        case JobSubmitted(job_id, prompt_id, server):
+            yield _record("job-submitted", job=job_id, prompt_id=prompt_id, server=server)
         case JobWaiting(job_id, ahead):
             yield _record("job-waiting", job=job_id, ahead=ahead)
         case JobProgressed(job_id, node, step, steps, fraction):
@@ -41,8 +53,8 @@ def records(event: Event) -> Iterator[dict[str, Any]]:
             yield _record("job-retried", job=job_id, reason=reason, what=what)
         case JobFinished(result):
             yield _record("job-finished", **_result(result))
-        case RunFinished(results):
-            yield _record("run-finished", jobs=[_result(result) for result in results])
+        case RunFinished(results, spent):
+            yield _record("run-finished", jobs=[_result(result) for result in results], spent=_spent(spent))
 
 
 def note_record(note: Note) -> dict[str, Any]:
@@ -64,10 +76,24 @@ def _result(result: JobResult) -> dict[str, Any]:
         "job": result.job_id,
         "state": result.state,
         "was_done": result.was_done,
+        "server": result.server,
         "seconds": result.seconds,
         "cached_nodes": list(result.cached_nodes),
         "files": {role: [str(path) for path in paths] for role, paths in result.files.items()},
         "error": None if result.error is None else _error(result.error),
+    }
+
+
+def _spent(spent: Spent | None) -> dict[str, Any] | None:
+    if spent is None:
+        return None
+    return {
+        "loads": spent.loads,
+        "first": spent.first,
+        "fewest_loads": spent.fewest_loads,
+        "fewest_first": spent.fewest_first,
+        "splits": spent.splits,
+        "jobs": dict(spent.jobs),
     }
 
 

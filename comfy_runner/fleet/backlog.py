@@ -1,14 +1,16 @@
-"""The jobs that nobody has begun: in groups that are worth keeping on one server, and those in pools that load the same models.
+"""The jobs that nobody has begun: in groups that are worth keeping on one server, on shelves by what they need.
 
-Not here: who takes what (`placement`), and how groups are found (the plan's order).
+Not here: who takes what (`choosing`), and how groups are found (the plan's order).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from comfy_runner.fleet.abilities import Abilities, Kind
 
 
 class Costs(Protocol):
@@ -23,38 +25,44 @@ class Costs(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Portion:
-    """Jobs of one group, in order, that one server is to do.
+    """Jobs of one group, in order.
 
     Attributes:
         group: The group's number.
-        pool: The pool's number.
-        jobs: The jobs that are left.
+        pool: The number of the models that it needs.
+        jobs: The jobs, at least one where it waits.
         left: What they cost, each after the one before it, without loading models; weighted steps.
+        last: Whether it comes after all others of its pool.
+        shelf: Where it waits; None where it does not.
     """
 
     group: int
     pool: int
     jobs: deque[int]
     left: float
+    last: bool = False
+    shelf: Shelf | None = None
 
 
-@dataclass(slots=True)
-class Pool:
-    """What waits of the groups that load the same models.
+@dataclass(slots=True, eq=False)
+class Shelf:
+    """What waits of a pool, the groups that load the same models, as far as the same servers may get it.
 
     Attributes:
-        number: Its number.
-        loads: What loading these models costs, weighted steps.
-        waiting: The portions that nobody has taken, in order.
-        left: What they cost, weighted steps, without loading models.
+        pool: The pool's number.
+        kind: Of which kind all jobs are.
+        portions: What waits, first things first, by whether it comes last and the group.
+        left: What all of it costs, weighted steps, without loading models.
+        least: No portion was ever less than this, weighted steps.
     """
 
-    number: int
-    loads: float
-    waiting: deque[Portion] = field(default_factory=deque)
+    pool: int
+    kind: Kind
+    portions: OrderedDict[tuple[bool, int], Portion] = field(default_factory=OrderedDict)
     left: float = 0.0
+    least: float = float("inf")
 
 
 class Backlog:
@@ -65,6 +73,14 @@ class Backlog:
         steps: The node results of each job.
         costs: What these cost.
         waiting: How many of the groups wait; the jobs of those after them do not, but may be put back. None for all.
+
+    Attributes:
+        group_of: The group of each job.
+        after: What each job costs after its neighbour, without loading models; weighted steps.
+        abilities: Which servers may get which jobs.
+        left: What all that waits costs, weighted steps, without loading models.
+        left_of: The same by kind.
+        sizes: The least and the most that any job of each pool costs after its neighbour, weighted steps.
     """
 
     def __init__(
@@ -78,93 +94,95 @@ class Backlog:
         self.steps, self.costs = steps, costs
         self.group_of = [0] * len(steps)
         self.after = [0.0] * len(steps)
-        """What each job costs after its neighbour, without loading models."""
-        self.pools: list[Pool] = []
+        self.abilities = Abilities()
+        self.left = 0.0
+        self.left_of: dict[Kind, float] = {}
         self._pool_of: list[int] = []
-        self._open: set[int] = set()
+        self._rank = [0] * len(steps)
+        self._begun: set[int] = set()
+        self._pools: dict[int, dict[Kind, Shelf]] = {}
+        self._where: dict[int, list[Shelf]] = {}
+        self._version = self.abilities.version
+        self._loads: list[frozenset[int]] = []
+        self.sizes: list[tuple[float, float]] = []
         numbers: dict[frozenset[int], int] = {}
+        rank = 0
         for number, group in enumerate(groups):
             loads = frozenset(step for step in steps[group[0]] if costs.kind(step) == "load")
-            pool = numbers.setdefault(loads, len(self.pools))
-            if pool == len(self.pools):
-                self.pools.append(Pool(pool, sum(map(costs.cost, loads))))
-            self._pool_of.append(pool)
+            self._pool_of.append(numbers.setdefault(loads, len(numbers)))
+            if len(numbers) > len(self._loads):
+                self._loads.append(loads)
+                self.sizes.append((float("inf"), 0.0))
             before = set(loads)
             for job in group:
-                self.group_of[job] = number
+                self.group_of[job], self._rank[job] = number, rank
                 self.after[job] = self.cost(job, before)
                 before = set(steps[job])
+                rank += 1
+            found, (least, most) = [self.after[job] for job in group], self.sizes[self._pool_of[number]]
+            self.sizes[self._pool_of[number]] = min(least, *found), max(most, *found)
             if waiting is None or number < waiting:
-                self._append(self._portion(number, group))
+                self._file(number, group)
 
-    def cost(self, job: int, cached: Iterable[int] | set[int] | frozenset[int]) -> float:
+    def cost(self, job: int, cached: Collection[int]) -> float:
         """Return what a job costs where these results are there already, weighted steps; loads of models included."""
         cost = self.costs.cost
-        return sum(cost(step) for step in self.steps[job] if step not in cached)
+        return sum([cost(step) for step in self.steps[job] if step not in cached])
+
+    def loading(self, pool: int, cached: Collection[int]) -> float:
+        """Return what loading the models of a pool costs where these results are there already, weighted steps."""
+        return sum([self.costs.cost(step) for step in self._loads[pool] if step not in cached])
 
     def results(self, jobs: Iterable[int]) -> frozenset[int]:
         """Return all node results that these jobs need."""
         return frozenset(step for job in jobs for step in self.steps[job])
 
-    def pools_in(self, jobs: Collection[int]) -> frozenset[int]:
-        """Return the pools of which all jobs are among these."""
-        if not jobs:
-            return frozenset()
-        return frozenset(range(len(self.pools))) - {self.pool_of(job) for job in range(len(self.steps)) if job not in jobs}
-
     def pool_of(self, job: int) -> int:
-        """Return the pool that a job belongs to."""
+        """Return the number of the models that a job needs."""
         return self._pool_of[self.group_of[job]]
 
-    @property
-    def left(self) -> float:
-        """Return what all that nobody has taken costs, weighted steps."""
-        return sum(pool.left for pool in self.pools)
-
     def __bool__(self) -> bool:
-        """Return whether anything waits that nobody has taken."""
-        return any(pool.waiting for pool in self.pools)
+        """Return whether anything waits."""
+        return bool(self._pools)
 
     def __iter__(self) -> Iterator[Portion]:
-        """Yield what nobody has taken."""
-        for pool in self.pools:
-            yield from pool.waiting
+        """Yield what waits."""
+        for shelf in self.shelves():
+            yield from shelf.portions.values()
 
-    def first_of(self, pools: Iterable[Pool]) -> Pool | None:
-        """Return the pool with what comes first: what was put back, then the groups in their order."""
-        found = [pool for pool in pools if pool.waiting]
-        return min(found, key=lambda pool: (pool.waiting[0].group not in self._open, pool.waiting[0].group), default=None)
+    def shelves(self, pool: int | None = None) -> Iterator[Shelf]:
+        """Yield the shelves on which something waits, all or those of one pool; nothing may be taken meanwhile."""
+        if self._version != self.abilities.version:
+            self._file_anew()
+        for kinds in self._pools.values() if pool is None else (self._pools.get(pool, {}),):
+            yield from kinds.values()
 
-    def was_open(self, group: int) -> bool:
+    def waiting_of(self, group: int, name: str) -> Portion | None:
+        """Return what waits of a group and a server may get; what comes last only if nothing else of its pool does."""
+        return next(iter(self._waiting_of(group, name)), None)
+
+    def has_begun(self, group: int) -> bool:
         """Return whether anybody has taken anything of a group before."""
-        return group in self._open
+        return group in self._begun
 
-    def take(self, pool: Pool, index: int, fits: Callable[[int], bool] | None = None) -> Portion:
-        """Take a portion that waits, or those of its jobs that fit; at least one has to.
+    def take(self, portion: Portion, name: str) -> Portion:
+        """Take a portion that waits, with all that waits of its group and the same server may get."""
+        found = [other for other in self._waiting_of(portion.group, name) if other is portion or other.last == portion.last]
+        for each in found:
+            self._unfile(each, each.jobs)
+        return self.held(portion.group, (job for each in found for job in each.jobs))
 
-        Args:
-            pool: Where it waits.
-            index: Which of the pool's.
-            fits: Tells of a job whether it is taken; None for all.
-        """
-        portion = pool.waiting[index]
-        self._open.add(portion.group)
-        chosen = list(portion.jobs) if fits is None else [job for job in portion.jobs if fits(job)]
-        if len(chosen) == len(portion.jobs):
-            del pool.waiting[index]
-            taken = portion
-        else:
-            taken = self.split(portion, chosen)
-        pool.left -= taken.left
-        return taken
+    def take_off(self, portion: Portion, count: int) -> Portion:
+        """Take so many jobs off the end of a portion that waits."""
+        jobs = list(portion.jobs)[len(portion.jobs) - count :]
+        self._unfile(portion, jobs)
+        return self.held(portion.group, jobs)
 
-    def split(self, portion: Portion, jobs: Iterable[int]) -> Portion:
-        """Take jobs out of a portion that somebody has taken."""
-        taken = self._portion(portion.group, jobs)
-        gone = set(taken.jobs)
-        portion.jobs = deque(job for job in portion.jobs if job not in gone)
-        portion.left -= taken.left
-        return taken
+    def held(self, group: int, jobs: Iterable[int]) -> Portion:
+        """Return jobs of one group as somebody's portion, who is to begin with them at once."""
+        self._begun.add(group)
+        found = sorted(jobs, key=self._rank.__getitem__)
+        return Portion(group, self._pool_of[group], deque(found), sum([self.after[job] for job in found]))
 
     def put_back(self, jobs: Iterable[int], *, last: bool = False) -> None:
         """Have jobs wait again, those of one group together: before all others of their pool, or after them."""
@@ -172,23 +190,100 @@ class Backlog:
         for job in jobs:
             by_group.setdefault(self.group_of[job], []).append(job)
         for number, found in reversed(by_group.items()):
-            self._open.add(number)
-            self._append(self._portion(number, found), first=not last)
+            self._begun.add(number)
+            self._file(number, found, last=last, first=not last)
 
-    def remove(self, job: int) -> bool:
-        """Take a job out; return whether it waited."""
-        pool = self.pools[self.pool_of(job)]
-        for index, portion in enumerate(pool.waiting):
-            if portion.group == self.group_of[job] and job in portion.jobs:
-                self.take(pool, index, lambda other: other == job)
-                return True
-        return False
+    def remove(self, job: int) -> Portion | None:
+        """Take a job out; return where it waited, None if it did not."""
+        for shelf in self._where.get(self.group_of[job], ()):
+            for last in (False, True):
+                portion = shelf.portions.get((last, self.group_of[job]))
+                if portion is not None and job in portion.jobs:
+                    self._unfile(portion, [job])
+                    return portion
+        return None
 
-    def _portion(self, group: int, jobs: Iterable[int]) -> Portion:
-        found = deque(jobs)
-        return Portion(group, self._pool_of[group], found, sum(self.after[job] for job in found))
+    def _waiting_of(self, group: int, name: str) -> list[Portion]:
+        if self._version != self.abilities.version:
+            self._file_anew()
+        shelves = [shelf for shelf in self._where.get(group, ()) if name in self.abilities.may(shelf.kind)]
+        found = [shelf.portions.get((last, group)) for last in (False, True) for shelf in shelves]
+        return [portion for portion in found if portion is not None]
 
-    def _append(self, portion: Portion, *, first: bool = False) -> None:
-        pool = self.pools[portion.pool]
-        (pool.waiting.appendleft if first else pool.waiting.append)(portion)
-        pool.left += portion.left
+    def _file(self, group: int, jobs: Iterable[int], *, last: bool = False, first: bool = False) -> None:
+        by_kind: dict[Kind, list[int]] = {}
+        for job in jobs:
+            by_kind.setdefault(self.abilities.kind(job), []).append(job)
+        pool = self._pool_of[group]
+        for kind, found in by_kind.items():
+            shelf = self._pools.get(pool, {}).get(kind)
+            known = shelf.portions.get((last, group)) if shelf else None
+            if known is not None:
+                found = sorted({*known.jobs, *found}, key=self._rank.__getitem__)
+                self._unfile(known, known.jobs)
+            portion = Portion(group, pool, deque(found), sum([self.after[job] for job in found]), last)
+            self._lay(portion, kind)
+            if first and portion.shelf is not None:
+                portion.shelf.portions.move_to_end((last, group), last=False)
+
+    def _lay(self, portion: Portion, kind: Kind) -> None:
+        """Lay a portion on its shelf, after all others."""
+        shelves = self._pools.setdefault(portion.pool, {})
+        shelf = shelves.get(kind)
+        if shelf is None:
+            shelf = shelves[kind] = Shelf(portion.pool, kind)
+        places = self._where.setdefault(portion.group, [])
+        if shelf not in places:
+            places.append(shelf)
+        shelf.portions[portion.last, portion.group] = portion
+        shelf.least = min(shelf.least, portion.left)
+        portion.shelf = shelf
+        self._count(shelf, portion.left)
+
+    def _unfile(self, portion: Portion, jobs: Collection[int]) -> None:
+        shelf, cost = portion.shelf, portion.left
+        if shelf is None:
+            raise ValueError("it does not wait")
+        if len(jobs) == len(portion.jobs):
+            del shelf.portions[portion.last, portion.group]
+            if (not portion.last, portion.group) not in shelf.portions:
+                self._where[portion.group].remove(shelf)
+        else:
+            cost = self.cut(portion, jobs)
+            shelf.least = min(shelf.least, portion.left)
+        self._count(shelf, -cost)
+        if not shelf.portions:
+            self._count(shelf, -shelf.left)
+            del self._pools[portion.pool][shelf.kind]
+            if not self._pools[portion.pool]:
+                del self._pools[portion.pool]
+        if not self._pools:
+            self.left = 0.0
+            self.left_of.clear()
+
+    def cut(self, portion: Portion, jobs: Iterable[int]) -> float:
+        """Take jobs out of a portion, of which some remain or which nobody has need of; return what they cost, weighted steps."""
+        gone = set(jobs)
+        cost = sum([self.after[job] for job in gone])
+        portion.jobs = deque(job for job in portion.jobs if job not in gone)
+        portion.left -= cost
+        return cost
+
+    def _count(self, shelf: Shelf, cost: float) -> None:
+        shelf.left += cost
+        self.left += cost
+        self.left_of[shelf.kind] = self.left_of.get(shelf.kind, 0.0) + cost
+
+    def _file_anew(self) -> None:
+        """Sort everything onto the shelves as kinds are now: they have only become finer."""
+        self._version = self.abilities.version
+        kind_of = self.abilities.kind
+        for shelf in [shelf for kinds in self._pools.values() for shelf in kinds.values()]:
+            for portion in list(shelf.portions.values()):
+                kinds = {kind_of(job) for job in portion.jobs}
+                if kinds != {shelf.kind}:
+                    self._unfile(portion, portion.jobs)
+                    if len(kinds) == 1:
+                        self._lay(portion, kinds.pop())
+                    else:
+                        self._file(portion.group, portion.jobs, last=portion.last)

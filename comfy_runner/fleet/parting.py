@@ -1,4 +1,4 @@
-"""How much of a group another server should take so that both are done at the same time. Arithmetic only."""
+"""How servers share work so that all are done at the same time. Arithmetic only."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ def part(jobs: Iterable[tuple[float, float]], *, begin: float, own: float, their
         if seconds > theirs - taken / speed:
             break  # the first job is worth it, even if the second server is done last
     return count
+
+
+def together(servers: Iterable[tuple[float, float]], work: float) -> float:
+    """Return in how many seconds servers would be done with work that can be divided as is best.
+
+    Args:
+        servers: For each, in how many seconds it can begin, and its speed in weighted steps per second; at least one.
+        work: The work, weighted steps.
+    """
+    speed = seconds = 0.0
+    for begin, more in sorted(servers):
+        if speed * (begin - seconds) >= work and speed:
+            break
+        work -= speed * (begin - seconds)
+        seconds, speed = begin, speed + more
+    return seconds + work / speed

@@ -1,4 +1,4 @@
-"""Who does what next: whole groups to one server, split only near the end. A function of values; the moments are the caller's.
+"""Who does what next: whole groups to one server, split only near the end. The books; what is chosen is decided in `choosing`.
 
 A server that has a free place asks with `Placement.next`; what it gets it does. The rules, in this order:
 
@@ -7,59 +7,23 @@ A server that has a free place asks with `Placement.next`; what it gets it does.
 3. The group that follows in the plan's order, as long as it needs the same models.
 4. Models that nobody works with, the largest pool first: somebody has to load them anyway.
 5. Models that others work with, if the group is done sooner so than by them alone, with the load that it costs.
-6. A part off the end of what another server has taken, or would take, such that both are done at the same time.
+6. A part off the end of what others would take, or one has taken, such that both are done at the same time.
 
-A server that is so slow, or so full, that the others would be done with everything before it was done with one job more, gets
-none. All times are estimates from measured speeds (`speed`); where none is known, servers are as fast as the median of the others.
+What was put back goes to the server that has done the rest of its group, if that is done with it as soon as any other one. A
+server that is so slow, or so full, that the others would be done with everything before it was done with one job more, gets none.
+All times are estimates from measured speeds (`speed`); where none is known, servers are as fast as the median of the others. The
+moments are the caller's.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import statistics
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 
-from comfy_runner.fleet.backlog import Backlog, Pool, Portion
-from comfy_runner.fleet.parting import part
+from comfy_runner.fleet.backlog import Backlog
+from comfy_runner.fleet.choosing import Choosing, Offer, alone
+from comfy_runner.fleet.server import Outlook, Rates, Server
 from comfy_runner.fleet.speed import Flying, Speed
-
-_CRITICAL = 0.9  # of the time that all the work takes: work for few servers that takes longer than that is not put off
-_NEAR = 64  # groups that are looked through for the one that follows
-
-
-@dataclass(slots=True, eq=False)
-class Server:
-    """A server, as far as placing work goes.
-
-    Attributes:
-        name: Its name in the fleet.
-        places: How many parcels it holds at a time.
-        most: How many jobs of a group go into one parcel: 1 unless it keeps no cache.
-        unable: The jobs that it cannot do.
-        barred: The pools of which it can do nothing.
-        speed: How fast it has been.
-        open: Whether it gets work.
-        portion: What it has taken and not begun.
-        flying: The parcels that it has.
-        cached: The results that its cache holds, once all parcels that it has are done.
-        pool: The pool of its last parcel; None before the first one.
-        last: The group of its last parcel; -1 before the first one.
-    """
-
-    name: str
-    places: int
-    most: int
-    unable: Collection[int]
-    barred: frozenset[int]
-    speed: Speed
-    open: bool = True
-    portion: Portion | None = None
-    flying: Flying = field(default_factory=Flying)
-    cached: frozenset[int] = frozenset()
-    pool: int | None = None
-    last: int = -1
 
 
 class Placement:
@@ -70,9 +34,11 @@ class Placement:
     """
 
     def __init__(self, backlog: Backlog) -> None:
-        self._backlog = backlog
+        self._backlog, self._abilities = backlog, backlog.abilities
         self._servers: dict[str, Server] = {}
-        self._avoided: dict[int, set[str]] = {}
+        self._rates = Rates()
+        self._outlook: Outlook | None = None
+        self._left_by: dict[int, str] = {}
         self.splits = 0
         """How many groups were split so that the run ends earlier."""
 
@@ -91,21 +57,28 @@ class Placement:
             speed: What is known of its speed, weighted steps per second; None for nothing.
         """
         known = self._servers.get(name)
+        if known:
+            self._give_up(known)
         flying = known.flying if known else Flying()
-        barred = self._backlog.pools_in(unable)
-        self._servers[name] = Server(name, places, most, unable, barred, known.speed if known else Speed(speed), flying=flying)
+        self._servers[name] = Server(name, places, most, known.speed if known else Speed(speed), flying=flying)
+        self._rates.note(self._servers[name])
+        self._abilities.know(name, unable)
+        self._count_on()
 
     def leave(self, name: str) -> None:
         """Give a server nothing more, and take back what it has not begun; what it has goes on until it has `landed`."""
         server = self._servers[name]
         server.open = False
-        if server.portion is not None:
-            self._backlog.put_back(server.portion.jobs)
-            server.portion = None
+        self._give_up(server)
+        self._count_on()
 
     def limit(self, name: str, places: int) -> None:
-        """Change how many parcels a server holds at a time."""
-        self._servers[name].places = places
+        """Change how many parcels a server holds at a time; with none, others do what it has taken."""
+        server = self._servers[name]
+        server.places = places
+        if not server.takes_part:
+            self._give_up(server)
+        self._count_on()
 
     # Work
 
@@ -119,21 +92,23 @@ class Placement:
             now: The time in seconds, of any monotonic clock.
         """
         server = self._servers[name]
-        if not server.open or len(server.flying) >= server.places:
+        if not server.takes_part or len(server.flying) >= server.places:
             return ()
+        outlook = self._look(now)
+        if len(outlook.servers) == 1:
+            self._go_on_alone(server)
+            return self._parcel(server)
         self._take_up_again(server)
+        choosing = Choosing(self._backlog, server, outlook)
+        if server.portion is not None and choosing.is_better_elsewhere(server.portion.jobs[0]):
+            self._left_by[server.portion.group] = name
+            self._give_up(server, last=True)
         if server.portion is None:
-            server.portion = self._choose(server, now)
-        if server.portion is None or self._is_better_elsewhere(server, server.portion.jobs[0], now):
-            return ()
-        portion = server.portion
-        # As equal as can be: each parcel needs the first pass once more.
-        parcels = math.ceil(len(portion.jobs) / server.most)
-        jobs = [portion.jobs.popleft() for _ in range(math.ceil(len(portion.jobs) / parcels))]
-        portion.left -= sum(self._backlog.after[job] for job in jobs)
-        if not portion.jobs:
-            server.portion = None
-        return tuple(jobs)
+            offer = next((offer for offer in choosing.offers() if not choosing.is_better_elsewhere(offer.first)), None)
+            if offer is None:
+                return ()
+            self._accept(server, offer)
+        return self._parcel(server)
 
     def posted(self, name: str, key: str, jobs: Sequence[int], now: float) -> None:
         """Note that a server has a parcel.
@@ -146,8 +121,9 @@ class Placement:
         """
         server = self._servers[name]
         results = self._backlog.results(jobs)
-        work = sum(map(self._backlog.costs.cost, results - server.cached))
+        work = sum(map(self._backlog.costs.cost, results.difference(server.cached)))
         server.flying.begin(key, work, now)
+        self._changed(server)
         server.cached = frozenset() if server.most > 1 else results
         server.pool = self._backlog.pool_of(jobs[-1])
         server.last = self._backlog.group_of[jobs[-1]]
@@ -164,8 +140,10 @@ class Placement:
         server = self._servers[name]
         if key in server.flying.work:
             work, seconds = server.flying.end(key, now)
+            self._outlook = None
             if measured:
                 server.speed.saw(work, seconds)
+                self._rates.note(server)
 
     def put_back(self, jobs: Iterable[int], *, last: bool = False) -> None:
         """Have jobs wait again, before all others of their pool, or after them."""
@@ -173,233 +151,134 @@ class Placement:
 
     def avoid(self, job: int, name: str) -> None:
         """Give a job to other servers than this one, as long as one of them can do it."""
-        self._avoided.setdefault(job, set()).add(name)
-
-    def others_can(self, job: int) -> bool:
-        """Return whether any server that gets work can do a job and need not be avoided."""
-        shunned = self._avoided.get(job, ())
-        return any(server.open and job not in server.unable and server.name not in shunned for server in self._servers.values())
+        portion = self._backlog.remove(job)
+        self._abilities.avoid(job, name)
+        if portion is not None:
+            self._backlog.put_back([job], last=portion.last)
 
     def remove(self, job: int) -> bool:
         """Take a job out; return whether it waited."""
         for server in self._servers.values():
             if server.portion is not None and job in server.portion.jobs:
-                self._backlog.split(server.portion, [job])
-                server.portion = server.portion if server.portion.jobs else None
+                self._cut(server, [job])
                 return True
-        return self._backlog.remove(job)
+        return self._backlog.remove(job) is not None
 
     @property
     def waits(self) -> bool:
         """Return whether any job waits."""
         return bool(self._backlog) or any(server.portion for server in self._servers.values())
 
+    def ahead(self, name: str) -> tuple[int, ...]:
+        """Return the jobs that a server has taken and not begun; they wait, and others may still get them."""
+        portion = self._servers[name].portion
+        return tuple(portion.jobs) if portion else ()
+
     def order(self, names: Iterable[str]) -> list[str]:
         """Return servers in the order in which they are to ask for work: those with the least to do first, then the fastest."""
         found = [self._servers[name] for name in names]
-        return [server.name for server in sorted(found, key=lambda server: (len(server.flying), -self._rate(server)))]
+        return [server.name for server in sorted(found, key=lambda server: (len(server.flying), -self._rates[server.name]))]
 
     def can(self, name: str, job: int) -> bool:
         """Return whether a server can do a job, and gets work at all."""
-        server = self._servers[name]
-        return server.open and job not in server.unable
+        return self._servers[name].open and self._abilities.can(name, job)
 
-    def speed(self, name: str) -> float:
-        """Return how fast a server is reckoned to be, weighted steps per second."""
-        return self._rate(self._servers[name])
+    def others_can(self, job: int) -> bool:
+        """Return whether any server that gets work can do a job and need not be avoided."""
+        avoided = self._abilities.kind(job).avoided
+        return any(server.open and name not in avoided and self._abilities.can(name, job) for name, server in self._servers.items())
 
-    # Choosing
+    def speed(self, name: str, now: float | None = None) -> float:
+        """Return how fast a server is reckoned to be, weighted steps per second; at a moment, for one that is late is slower."""
+        if now is None:
+            return self._rates[name]
+        return self._look(now).rate(self._servers[name])
 
-    def _fits(self, server: Server) -> Callable[[int], bool] | None:
-        """Return what tells of a job whether a server takes it; None where it takes all."""
-        if not server.unable and not self._avoided:
-            return None
-        others = [other for other in self._open if other is not server]
+    # Books
 
-        def fits(job: int) -> bool:
-            if job in server.unable:
-                return False
-            avoided = self._avoided.get(job, ())
-            return server.name not in avoided or not any(o.name not in avoided and job not in o.unable for o in others)
+    def _look(self, now: float) -> Outlook:
+        """Return how it looks at a moment."""
+        if self._outlook is None or self._outlook.now != now:
+            present = [server for server in self._servers.values() if server.takes_part]
+            self._outlook = Outlook(self._backlog, present, self._rates, now)
+        return self._outlook
 
-        return fits
+    def _changed(self, server: Server) -> None:
+        if self._outlook is not None:
+            self._outlook.forget(server.name)
 
-    @property
-    def _open(self) -> list[Server]:
-        return [server for server in self._servers.values() if server.open]
+    def _count_on(self) -> None:
+        self._outlook = None
+        self._abilities.count_on(name for name, server in self._servers.items() if server.takes_part)
+        for server in self._servers.values():
+            if server.portion is not None:
+                # Somebody may be there now who need not be avoided.
+                jobs = [job for job in server.portion.jobs if server.name not in self._abilities.may(self._abilities.kind(job))]
+                if jobs:
+                    self._cut(server, jobs)
+                    self._backlog.put_back(jobs)
 
-    def _rate(self, server: Server) -> float:
-        known = server.speed.known
-        if known is not None:
-            return known
-        others = [speed for other in self._servers.values() if (speed := other.speed.known) is not None]
-        return statistics.median(others) if others else 1.0
+    def _give_up(self, server: Server, *, last: bool = False) -> None:
+        """Have what a server has taken and not begun wait again, before all others of its pool or after them."""
+        if server.portion is not None:
+            self._backlog.put_back(server.portion.jobs, last=last)
+            server.portion = None
+            self._changed(server)
+
+    def _go_on_alone(self, server: Server) -> None:
+        """Have the only server go on with what it does, or with what was put back of what is before that in the plan's order."""
+        portion, found = server.portion, alone(self._backlog, server)
+        if found is None:
+            return
+        if portion is None:
+            server.portion = self._backlog.take(found, server.name)
+        elif found.group == portion.group and not found.last:
+            self._take_up_again(server)
+        elif found.group < portion.group and self._backlog.has_begun(found.group) and not found.last:
+            self._give_up(server)
+            server.portion = self._backlog.take(found, server.name)
 
     def _take_up_again(self, server: Server) -> None:
-        """Take what was put back of what this server does, or of anything where it is alone."""
-        alone = len(self._open) == 1
-        if server.portion is None or not (alone or server.portion.group == server.last):
+        """Have a server take what waits of the group that it does: its first pass is in the cache."""
+        portion = server.portion
+        if portion is not None and portion.group != server.last:
             return
-        fits = self._fits(server)
-        pools = self._backlog.pools if alone else [self._backlog.pools[server.portion.pool]]
-        pool = self._backlog.first_of(pools)
-        if pool is None or not self._backlog.was_open(pool.waiting[0].group):
+        found = self._backlog.waiting_of(server.last, server.name)
+        if found is None or found.last:
             return
-        first = pool.waiting[0]
-        if not alone and first.group != server.portion.group:
+        taken = self._backlog.take(found, server.name)
+        server.portion = taken if portion is None else self._backlog.held(taken.group, [*portion.jobs, *taken.jobs])
+
+    def _accept(self, server: Server, offer: Offer) -> None:
+        """Have a server take what it is offered."""
+        self.splits += offer.jobs is not None or self._left_by.get(offer.portion.group, server.name) != server.name
+        if offer.jobs is None:
+            self._left_by.pop(offer.portion.group, None)
+            server.portion = self._backlog.take(offer.portion, server.name)
             return
-        if fits is None or any(map(fits, first.jobs)):
-            taken = self._backlog.take(pool, 0, fits)
-            if taken.group == server.portion.group:
-                server.portion.jobs.extendleft(reversed(taken.jobs))
-                server.portion.left += taken.left
-            else:
-                self._backlog.put_back(server.portion.jobs)
-                server.portion = taken
+        if offer.holder is None:
+            server.portion = self._backlog.take_off(offer.portion, len(offer.jobs))
+        else:
+            self._cut(offer.holder, offer.jobs)
+            server.portion = self._backlog.held(offer.portion.group, offer.jobs)
 
-    def _choose(self, server: Server, now: float) -> Portion | None:
-        fits = self._fits(server)
-        found = [(pool, index) for pool in self._backlog.pools if (index := self._index(server, pool, fits)) is not None]
-        if len(self._open) == 1:
-            pool = self._backlog.first_of(pool for pool, _ in found)
-            return None if pool is None else self._backlog.take(pool, dict(_by_number(found))[pool.number], fits)
-        critical = self._critical(server, [pool for pool, _ in found])
-        if critical:
-            found = [(pool, index) for pool, index in found if pool.number in critical]
-        for pool, index in found:
-            if pool.number == server.pool:
-                return self._backlog.take(pool, self._following(server, pool, index), fits)
-        workers: dict[int, list[Server]] = {}
-        for other in self._open:
-            if other is not server and other.pool is not None and (other.portion or len(other.flying)):
-                workers.setdefault(other.portion.pool if other.portion else other.pool, []).append(other)
-        untouched = [(pool, index) for pool, index in found if pool.number not in workers]
-        if untouched:
-            pool, index = max(untouched, key=lambda item: item[0].left)
-            return self._backlog.take(pool, index, fits)
-        return self._join_others(server, found, workers, fits, now) or self._split_off(server, fits, now)
+    def _cut(self, server: Server, jobs: Sequence[int]) -> None:
+        """Take jobs out of what a server has taken."""
+        if server.portion is not None:
+            self._backlog.cut(server.portion, jobs)
+            server.portion = server.portion if server.portion.jobs else None
+            self._changed(server)
 
-    def _index(self, server: Server, pool: Pool, fits: Callable[[int], bool] | None) -> int | None:
-        """Return the first portion of a pool of which a server can do anything."""
-        if pool.number in server.barred:
-            return None
-        if fits is None:
-            return 0 if pool.waiting else None
-        return next((index for index, portion in enumerate(pool.waiting) if any(map(fits, portion.jobs))), None)
-
-    def _following(self, server: Server, pool: Pool, index: int) -> int:
-        """Return the portion that comes after the server's last group in the plan's order, if it is there; else the first."""
-        if self._backlog.was_open(pool.waiting[index].group) or server.unable or self._avoided:
-            return index
-        near = enumerate(itertools.islice(pool.waiting, _NEAR))
-        following = (number for number, portion in near if portion.group == server.last + 1)
-        return next(following, index)
-
-    def _critical(self, server: Server, pools: Sequence[Pool]) -> set[int]:
-        """Return the pools that only few servers can do, and that would be done last if these did anything else first."""
-        if not any(other.unable for other in self._open):
-            return set()
-        able = {
-            pool.number: frozenset(other.name for other in self._open if pool.number not in other.barred)
-            for pool in self._backlog.pools
-            if pool.waiting
-        }
-        speed = {other.name: self._rate(other) for other in self._open}
-        seconds: dict[frozenset[str], float] = {}
-        for names in set(able.values()):
-            if names:
-                work = sum(self._backlog.pools[number].left for number, others in able.items() if others <= names)
-                seconds[names] = work / sum(speed[name] for name in names)
-        longest = max(seconds.values(), default=0.0)
-        mine = [pool.number for pool in pools if server.name in able[pool.number]]
-        urgent = {number for number in mine if seconds[able[number]] >= _CRITICAL * longest}
-        fewest = min((len(able[number]) for number in urgent), default=0)
-        return {number for number in urgent if len(able[number]) == fewest} if fewest < len(speed) else set()
-
-    def _join_others(
-        self,
-        server: Server,
-        found: Sequence[tuple[Pool, int]],
-        workers: dict[int, list[Server]],
-        fits: Callable[[int], bool] | None,
-        now: float,
-    ) -> Portion | None:
-        """Take a group, or the end of one, of a pool that others work at, if it is done sooner so."""
-        own = self._rate(server)
-        begin = server.flying.seconds_left(own, now)
-        best: tuple[float, Pool, int, int] | None = None
-        for pool, index in found:
-            speed = sum(self._rate(other) for other in workers[pool.number])
-            busy = sum(self._seconds_left(other, now) * self._rate(other) for other in workers[pool.number])
-            theirs = (busy + pool.left) / speed
-            portion = pool.waiting[index]
-            jobs = [job for job in portion.jobs if fits is None or fits(job)]
-            load = self._extra(server, jobs[0])
-            if begin + (load + portion.left) / own < theirs - (0.0 if len(pool.waiting) > 1 else portion.left / speed):
-                count = len(jobs)
-            else:
-                index = len(pool.waiting) - 1
-                jobs = [job for job in pool.waiting[index].jobs if fits is None or fits(job)]
-                count = self._share(server, jobs, begin, own, theirs, speed)
-            if count and (best is None or theirs > best[0]):
-                best = (theirs, pool, index, count)
-        if best is None:
-            return None
-        _, pool, index, count = best
-        portion = pool.waiting[index]
-        jobs = [job for job in portion.jobs if fits is None or fits(job)][-count:]
-        if len(jobs) < len(portion.jobs):
-            self.splits += 1
-        chosen = set(jobs)
-        return self._backlog.take(pool, index, chosen.__contains__)
-
-    def _split_off(self, server: Server, fits: Callable[[int], bool] | None, now: float) -> Portion | None:
-        """Take jobs off the end of what the server that would be done last has taken, if they are done sooner so."""
-        own = self._rate(server)
-        begin = server.flying.seconds_left(own, now)
-        busy = [(self._seconds_left(o, now), o, o.portion) for o in self._open if o is not server and o.portion]
-        for seconds, other, portion in sorted(busy, key=lambda item: -item[0]):
-            jobs = [job for job in portion.jobs if fits is None or fits(job)]
-            count = self._share(server, jobs, begin, own, seconds, self._rate(other))
-            if count:
-                taken = self._backlog.split(portion, jobs[-count:])
-                other.portion = portion if portion.jobs else None
-                self.splits += 1
-                return taken
-        return None
-
-    def _share(self, server: Server, jobs: Sequence[int], begin: float, own: float, theirs: float, speed: float) -> int:
-        """Return how many jobs off the end a server should take of others, who are done in `theirs` seconds at `speed`."""
-        steps = ((self._backlog.after[job], self._extra(server, job)) for job in reversed(jobs))
-        return part(steps, begin=begin, own=own, theirs=theirs, speed=speed)
-
-    def _extra(self, server: Server, job: int) -> float:
-        """Return what a job costs a server more than one that has just done its neighbour: loads of models, a first pass."""
-        return max(0.0, self._backlog.cost(job, server.cached) - self._backlog.after[job])
-
-    def _seconds_left(self, server: Server, now: float) -> float:
-        speed = self._rate(server)
-        waiting = server.portion.left + self._extra(server, server.portion.jobs[0]) if server.portion else 0.0
-        return server.flying.seconds_left(speed, now) + waiting / speed
-
-    def _is_better_elsewhere(self, server: Server, job: int, now: float) -> bool:
-        """Return whether the others would be done with everything before this server was done with this job."""
-        shunned = self._avoided.get(job, ())
-        others = [o for o in self._open if o is not server and job not in o.unable and o.name not in shunned]
-        if not others:
-            return False
-        own = self._rate(server)
-        mine = server.flying.seconds_left(own, now) + self._backlog.cost(job, server.cached) / own
-        speeds = [self._rate(other) for other in others]
-        flying = [other.flying.seconds_left(speed, now) for other, speed in zip(others, speeds, strict=True)]
-        waiting = self._backlog.left + sum(other.portion.left for other in self._open if other.portion)
-        busy = sum(seconds * speed for seconds, speed in zip(flying, speeds, strict=True))
-        if mine <= (busy + waiting) / sum(speeds):
-            return False
-        alone = [self._backlog.cost(job, other.cached) / speed for other, speed in zip(others, speeds, strict=True)]
-        soonest = min(seconds + cost for seconds, cost in zip(flying, alone, strict=True))
-        return soonest < mine and mine > (busy + waiting) / sum(speeds) + min(alone)
-
-
-def _by_number(found: Iterable[tuple[Pool, int]]) -> Iterable[tuple[int, int]]:
-    return ((pool.number, index) for pool, index in found)
+    def _parcel(self, server: Server) -> tuple[int, ...]:
+        """Take the next parcel out of what a server has taken; none where that is nothing."""
+        portion = server.portion
+        if portion is None:
+            return ()
+        self._changed(server)
+        # As equal as can be: each parcel needs the first pass once more.
+        parcels = math.ceil(len(portion.jobs) / server.most)
+        jobs = tuple(portion.jobs.popleft() for _ in range(math.ceil(len(portion.jobs) / parcels)))
+        portion.left -= sum([self._backlog.after[job] for job in jobs])
+        if not portion.jobs:
+            server.portion = None
+        return jobs

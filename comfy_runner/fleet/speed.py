@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 _KEPT = 0.8  # of what was seen before, with each further parcel
 _OVERDUE = 0.25  # of the time that it has taken: what is overdue is expected to take that much longer
+_OTHER = 3.0  # times as fast or as slow as before, twice in a row: what was before tells nothing any more
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Speed:
     expected: float | None = None
     _work: float = 0.0
     _seconds: float = 0.0
+    _odd: tuple[float, float] | None = None
 
     @property
     def known(self) -> float | None:
@@ -27,9 +29,20 @@ class Speed:
 
     def saw(self, work: float, seconds: float) -> None:
         """Note that so much work (weighted steps) took so long, with all waiting for others."""
-        if work > 0 and seconds > 0:
+        if work <= 0 or seconds <= 0:
+            return
+        change = work / seconds / (self.known or work / seconds)
+        odd = (work, seconds) if not 1 / _OTHER < change < _OTHER else None
+        if odd and self._odd and (change > 1) == (self._odd[0] / self._odd[1] > (self.known or 0.0)):
+            self._work, self._seconds = (before + new for before, new in zip(self._odd, odd, strict=True))
+        else:
             self._work = self._work * _KEPT + work
             self._seconds = self._seconds * _KEPT + seconds
+        self._odd = odd
+
+    def after(self, work: float, seconds: float) -> float:
+        """Return what the speed would be if so much work took so long."""
+        return (self._work * _KEPT + work) / (self._seconds * _KEPT + seconds)
 
 
 @dataclass(slots=True)
@@ -59,6 +72,13 @@ class Flying:
         work, seconds = self.work.pop(key), now - self.since
         self.since = now
         return work, seconds
+
+    def slowed(self, rate: float, speed: Speed, now: float) -> float:
+        """Return the speed if what is there were done now; `rate`, in weighted steps per second, where that would be no slower."""
+        if not self.work:
+            return rate
+        oldest, elapsed = next(iter(self.work.values())), now - self.since
+        return rate if oldest >= elapsed * rate else min(rate, speed.after(oldest, elapsed))
 
     def seconds_left(self, speed: float, now: float) -> float:
         """Return how long what is there will take, at a speed in weighted steps per second."""

@@ -6,16 +6,19 @@ Only looks at ledgers; one that cannot be read tells nothing, and is no error he
 from __future__ import annotations
 
 import contextlib
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.fleet.backlog import Costs
 from comfy_runner.folder.ledger import FILE, Ledger, open_ledger
 from comfy_runner.folder.rows import Speed
-from comfy_runner.plans.passes import Catalogue
 
 _MOST_BESIDE = 5
+_JOBS_A_LOAD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,44 @@ class WithoutLoads:
     """A catalogue in which loading models costs nothing, as in the work that ledgers record.
 
     Args:
-        steps: The catalogue.
+        costs: The catalogue.
     """
 
-    def __init__(self, steps: Catalogue) -> None:
-        self.column, self.kind = steps.column, steps.kind
-        self._cost = steps.cost
+    def __init__(self, costs: Costs) -> None:
+        self.kind = costs.kind
+        self._cost = costs.cost
 
     def cost(self, step: int, /) -> float:
         """Return what making a result costs, in sampler steps at 1024x576 pixels."""
         return 0.0 if self.kind(step) == "load" else self._cost(step)
+
+
+class WithBoundedLoads:
+    """What results cost, where loading models counts no more than some jobs do, as it is reckoned with for placing jobs.
+
+    The catalogue's loads are guessed for pictures of the usual size. Besides small ones, which take a server longer than their
+    weighted steps say, they would weigh so much that no second server was ever worth its load.
+
+    Args:
+        costs: What results cost.
+        most: What a load costs at most, in sampler steps at 1024x576 pixels.
+    """
+
+    def __init__(self, costs: Costs, most: float) -> None:
+        self._costs, self._most = costs, most
+        self.kind = costs.kind
+
+    @classmethod
+    def of(cls, costs: Costs, jobs: Iterable[tuple[int, ...]]) -> Self:
+        """Return what the results of these jobs cost, a load at most as much as two usual ones of them."""
+        bare = WithoutLoads(costs)
+        works = [sum(map(bare.cost, job)) for job in jobs]
+        return cls(costs, _JOBS_A_LOAD * statistics.median(works) if works else 0.0)
+
+    def cost(self, step: int, /) -> float:
+        """Return what making a result costs, in sampler steps at 1024x576 pixels."""
+        cost = self._costs.cost(step)
+        return min(cost, self._most) if self.kind(step) == "load" else cost
 
 
 def fitting_speed(speeds: Iterable[Sequence[Speed]], *, server: str = "") -> Speed | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
+from comfy_runner.fleet.backlog import Costs
+
 
 class Catalogue(Protocol):
     """What is known of the node results of one plan, by their ints."""
@@ -53,7 +55,7 @@ class Passes:
 _FIELDS = {"load": "loads", "first": "first", "second": "second", "decode": "decodes"}
 
 
-def passes(jobs: Iterable[tuple[int, ...]], steps: Catalogue, *, cached: bool = True) -> Passes:
+def passes(jobs: Iterable[tuple[int, ...]], steps: Costs, *, cached: bool = True) -> Passes:
     """Return what a server runs when these jobs are posted in this order, one graph each, and nothing in between.
 
     Args:
@@ -65,7 +67,7 @@ def passes(jobs: Iterable[tuple[int, ...]], steps: Catalogue, *, cached: bool = 
     return _count(new_results(jobs) if cached else jobs, steps)
 
 
-def passes_of_parcels(parcels: Iterable[Sequence[tuple[int, ...]]], steps: Catalogue) -> Passes:
+def passes_of_parcels(parcels: Iterable[Sequence[tuple[int, ...]]], steps: Costs) -> Passes:
     """Return what a server without a cache runs when each parcel of jobs is posted as one graph.
 
     Inside one graph, what several of its jobs need runs once.
@@ -82,7 +84,7 @@ def new_results(jobs: Iterable[tuple[int, ...]]) -> Iterator[set[int]]:
         previous = current
 
 
-def _count(runs: Iterable[Iterable[int]], steps: Catalogue) -> Passes:
+def _count(runs: Iterable[Iterable[int]], steps: Costs) -> Passes:
     counts: Counter[str] = Counter()
     weighted = 0.0
     for step, times in Counter(chain.from_iterable(runs)).items():

@@ -1,20 +1,23 @@
-"""A plan looked at before any work: held against the run folder and the server as `begin` does, but nothing is changed.
+"""A plan looked at before any work: held against the run folder and a server as `begin` does, but nothing is changed.
 
-The run folder is neither made nor locked; somebody else may be rendering into it.
+The run folder is neither made nor locked; somebody else may be rendering into it. Not here: several servers (`runs.fleet_preview`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from comfy_runner.comfyui.about import About
+from comfy_runner.comfyui.about import About, CacheMode
 from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.errors import Note
 from comfy_runner.folder.ledger import FILE, Ledger, open_ledger
+from comfy_runner.folder.rows import Speed
 from comfy_runner.folder.view import FolderView, folder_errors
 from comfy_runner.plans.arrange import Arrangement, arrange
-from comfy_runner.plans.decodes import largest_decode
+from comfy_runner.plans.decodes import DecodeMemory, largest_decode
 from comfy_runner.plans.drafts import Plan
 from comfy_runner.plans.estimate import Estimate, WithoutLoads, earlier_speeds, fitting_speed
 from comfy_runner.plans.fitting import fit_all
@@ -22,6 +25,74 @@ from comfy_runner.plans.summary import PlanSummary, needed, summarise
 from comfy_runner.plans.survey import Survey, survey
 from comfy_runner.workflow.memory import vram_total
 from comfy_runner.workflow.object_info import ObjectInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A plan held against a run folder.
+
+    Attributes:
+        plan: All jobs of its recipes.
+        chosen: The ids of those that are to be done.
+        folder: The run folder; None where none is looked at.
+        ledger: Its ledger, read-only; None where there is none.
+        surveyed: What is there.
+        arrangement: What is to be done.
+        speeds: What is known of earlier jobs, as `fitting_speed` takes it; nothing where nothing is to be rendered.
+    """
+
+    plan: Plan
+    chosen: frozenset[str]
+    folder: Path | None
+    ledger: Ledger | None
+    surveyed: Survey
+    arrangement: Arrangement
+    speeds: Sequence[Sequence[Speed]]
+
+    def summary(self, *, server: str, cache: CacheMode, memory: DecodeMemory | None, notes: tuple[Note, ...]) -> PlanSummary:
+        """Return the plan as one server would do it; all arguments are as in `PlanSummary`."""
+        return summarise(
+            self.plan,
+            self.chosen,
+            self.surveyed,
+            self.arrangement,
+            folder=self.folder,
+            server=server,
+            cache=cache,
+            memory=memory,
+            time=self._time(server, cache),
+            notes=notes,
+        )
+
+    def _time(self, server: str, cache: CacheMode) -> Estimate | None:
+        speed = fitting_speed(self.speeds, server=server)
+        if speed is None:
+            return None
+        work = needed(self.arrangement, WithoutLoads(self.plan.steps), cache).weighted
+        return Estimate(work * speed.seconds / speed.work, speed.server, speed.jobs)
+
+
+@contextlib.contextmanager
+def outlook(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[Outlook]:
+    """Hold a plan against a run folder, whose ledger is open as long as this is entered.
+
+    Args:
+        plan: All jobs of its recipes.
+        chosen: The ids of those that are to be done.
+        folder: The run folder, which need not be there; None where none is looked at.
+        force: Whether jobs that are done are rendered again.
+
+    Raises:
+        RunFolderError: What is in the folder cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        ledger = _ledger(folder)
+        if ledger is not None:
+            stack.enter_context(ledger)
+        surveyed = _surveyed(plan, folder, ledger, forced=chosen if force else frozenset())
+        arrangement = arrange(plan, chosen, surveyed, ledger=ledger, force=force)
+        speeds = [] if folder is None or not arrangement.groups else earlier_speeds(folder, ledger)
+        yield Outlook(plan, chosen, folder, ledger, surveyed, arrangement, speeds)
 
 
 def preview(
@@ -33,14 +104,14 @@ def preview(
     force: bool = False,
     allow_partial: bool = False,
 ) -> PlanSummary:
-    """Look at a plan.
+    """Look at a plan for one server, or for none.
 
     Args:
-        plan: All jobs of its recipes.
-        chosen: The ids of those that are to be done.
-        folder: The run folder, which need not be there; None where none is looked at.
+        plan: As for `outlook`.
+        chosen: As for `outlook`.
+        folder: As for `outlook`.
         connect: Gives a client for the server; None for no server.
-        force: Whether jobs that are done are rendered again.
+        force: As for `outlook`.
         allow_partial: Whether outputs that the server would refuse are left out.
 
     Raises:
@@ -48,33 +119,18 @@ def preview(
         ServerError: The server cannot be asked.
         RunFolderError: What is in the folder cannot be read.
     """
-    with contextlib.ExitStack() as stack:
-        ledger = _ledger(folder)
-        if ledger is not None:
-            stack.enter_context(ledger)
-        surveyed = _surveyed(plan, folder, ledger, forced=chosen if force else frozenset())
+    with outlook(plan, chosen, folder, force=force) as seen:
         http = connect() if connect else None
         stats = http.system_stats() if http else {}
         about = About.from_stats(http.address.url if http else "", stats)
-        cache = about.cache if http else "unknown"
-        arrangement = arrange(plan, chosen, surveyed, ledger=ledger, force=force)
-        memory, warnings = largest_decode(arrangement.rendered, vram_total=vram_total(stats))
+        rendered = seen.arrangement.rendered
+        memory, warnings = largest_decode(rendered, vram_total=vram_total(stats))
         notes = dict.fromkeys([*plan.notes, *warnings])
         if http is not None:
             info = ObjectInfo(http.object_info(), source=http.address.url)
-            notes |= dict.fromkeys(fit_all(arrangement.rendered, info, allow_partial=allow_partial))
-        return summarise(
-            plan,
-            chosen,
-            surveyed,
-            arrangement,
-            folder=folder,
-            server=about.url,
-            cache=cache,
-            memory=memory,
-            time=_time(plan, arrangement, folder, ledger, about),
-            notes=tuple(notes),
-        )
+            notes |= dict.fromkeys(fit_all(rendered, info, allow_partial=allow_partial))
+        cache = about.cache if http else "unknown"
+        return seen.summary(server=about.url, cache=cache, memory=memory, notes=tuple(notes))
 
 
 def _ledger(folder: Path | None) -> Ledger | None:
@@ -91,13 +147,3 @@ def _surveyed(plan: Plan, folder: Path | None, ledger: Ledger | None, *, forced:
     if folder is None or not folder.exists():
         return Survey(frozenset(), frozenset(), {}, {})
     return survey(plan.drafts, FolderView(folder), ledger, forced=forced)
-
-
-def _time(plan: Plan, arrangement: Arrangement, folder: Path | None, ledger: Ledger | None, about: About) -> Estimate | None:
-    if folder is None or not arrangement.groups:
-        return None
-    speed = fitting_speed(earlier_speeds(folder, ledger), server=about.url)
-    if speed is None:
-        return None
-    work = needed(arrangement, WithoutLoads(plan.steps), about.cache).weighted
-    return Estimate(work * speed.seconds / speed.work, speed.server, speed.jobs)

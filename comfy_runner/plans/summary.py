@@ -6,18 +6,19 @@ Pure functions of what was drafted, surveyed and arranged. Not here: finding tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from comfy_runner.comfyui.about import CacheMode
 from comfy_runner.errors import Note
+from comfy_runner.fleet.backlog import Costs
 from comfy_runner.plans.arrange import Arrangement
 from comfy_runner.plans.decodes import DecodeMemory
 from comfy_runner.plans.drafts import Draft, Plan
 from comfy_runner.plans.duplicates import Duplicates, duplicates
 from comfy_runner.plans.estimate import Estimate
-from comfy_runner.plans.passes import Catalogue, Passes, passes, passes_of_parcels
+from comfy_runner.plans.passes import Passes, passes, passes_of_parcels
 from comfy_runner.plans.survey import Survey
 from comfy_runner.workflow.shape import Shape
 from comfy_runner.workflow.sigmas import SecondPass, second_passes
@@ -42,6 +43,7 @@ class Row:
         again: Why it is made again; empty where it was not made before, or need not be.
         second: Its second passes: denoise, schedule, start sigma.
         work: What it costs there in the order, in weighted steps: what the job before it leaves in the cache costs nothing.
+        server: Which of several servers would do it, or has it; empty where none has to, none can, or there are not several.
     """
 
     job_id: str
@@ -52,15 +54,48 @@ class Row:
     again: str
     second: tuple[SecondPass, ...]
     work: float
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerShare:
+    """What one of several servers would do, if nothing goes wrong.
+
+    Attributes:
+        name: What the user calls it.
+        url: Its URL.
+        comfyui: Its version; ``unknown`` where it does not say.
+        cache: What it keeps of earlier prompts.
+        jobs: The ids of the jobs, in its order.
+        loads: How many loads of checkpoints and diffusion models it needs.
+        first: How many first passes.
+        second: How many second passes.
+        work: What all of it costs, weighted steps.
+        seconds: When it would be done, from now; None where no earlier jobs tell how fast any of the servers is.
+        queued: How many prompts it has now, whoever's.
+    """
+
+    name: str
+    url: str
+    comfyui: str
+    cache: CacheMode
+    jobs: tuple[str, ...]
+    loads: int
+    first: int
+    second: int
+    work: float
+    seconds: float | None
+    queued: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSummary:
-    """A plan.
+    """A plan. For several servers, all but `fleet` and `splits` is what one of them would have to do alone.
 
     Attributes:
         folder: The run folder that it is for; None where none is named.
-        server: The URL of the server that it was checked against; empty without.
+        server: The URL of the server that it was checked against; empty without. Of several, the first one that answers and keeps
+            a cache, or else the first one that answers.
         cache: What that server keeps of earlier prompts. Where it is not known, ComfyUI's classic cache is reckoned with.
         graphs: How many graphs are to be posted: one for each job to render, or for each group on a server without a cache.
         jobs: The jobs: those on a server, those to render in their order, each followed by those that share its pictures, those
@@ -72,6 +107,8 @@ class PlanSummary:
         memory: What decoding takes; None where no size is known, or nothing is to be rendered.
         time: How long it will take; None where no earlier jobs tell, or nothing is to be rendered.
         notes: What the user should know.
+        fleet: What each of several servers would do, those that answer; empty where there are not several.
+        splits: How many groups of jobs that share model loads and first passes are split between these.
     """
 
     folder: Path | None
@@ -86,10 +123,24 @@ class PlanSummary:
     memory: DecodeMemory | None
     time: Estimate | None
     notes: tuple[Note, ...]
+    fleet: tuple[ServerShare, ...] = ()
+    splits: int = 0
 
     def count(self, state: RowState) -> int:
         """Return how many jobs are in a state."""
         return sum(row.state == state for row in self.jobs)
+
+    def with_fleet(self, fleet: Sequence[ServerShare], *, splits: int, submitted: Mapping[str, str]) -> PlanSummary:
+        """Return the same plan as several servers would do it.
+
+        Args:
+            fleet: What each of them would do.
+            splits: As in `PlanSummary`.
+            submitted: Where jobs are that are on a server already, by id.
+        """
+        where = {**submitted, **{job_id: share.name for share in fleet for job_id in share.jobs}}
+        jobs = tuple(replace(row, server=where.get(row.job_id, "")) for row in self.jobs)
+        return replace(self, jobs=jobs, fleet=tuple(fleet), splits=splits)
 
 
 def summarise(
@@ -140,7 +191,7 @@ def summarise(
     )
 
 
-def needed(arrangement: Arrangement, steps: Catalogue, cache: CacheMode) -> Passes:
+def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
     """Return what a server has to run.
 
     Args:
@@ -152,7 +203,7 @@ def needed(arrangement: Arrangement, steps: Catalogue, cache: CacheMode) -> Pass
     return passes_of_parcels(parcels, steps) if cache == "none" else passes((job for parcel in parcels for job in parcel), steps)
 
 
-def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Catalogue, cache: CacheMode) -> Iterator[Row]:
+def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Iterator[Row]:
     second = _SecondPasses()
 
     def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> Row:

@@ -30,7 +30,7 @@ from comfy_runner.comfyui.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.comfyui.verdict import Verdict
+from comfy_runner.comfyui.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import OpenSubmission
@@ -226,15 +226,21 @@ class Coordinator:
         key, up = submission.prompt_id, [member for member in self._roster.members.values() if member.stage == "up"]
         # A server that does not take part may be one that does, under another name or port.
         member = self._roster.by_url(submission.server) or up[0]
-        self._begin(member, found.parcel, found.standing, {}, waits_for=found.waits_for)
+        flight = self._flight(member, found.parcel, found.standing, waits_for=found.waits_for)
+        flight.prompt_id = submission.server_prompt_id or key
         if member.stage == "up":
+            self._begin(member, flight)
             self._seek(member, key, submission.server_prompt_id)
         else:
-            self._release(key)
-            self._drop(key)
+            # Others do these jobs, unless it answers before they have.
+            self._flights[key] = flight
+            for job_id in reversed(self._strays.release(key)):
+                self._ends.put_back(job_id)
+            self._strays.keep(member, key)
 
     def _seek(self, member: Member, key: str, server_prompt_id: str) -> None:
         self._inherited.sought.add(key)
+        self._flights[key].attached = True
         api = self._flights[key].parcel.workflow.to_api()
         member.lane.attach(Submission(key, key, api, server_prompt_id=server_prompt_id))
 
@@ -268,31 +274,32 @@ class Coordinator:
             return
         parcel = Parcel.of(key, [found.piece for found in ready])
         self._ledger.submit(key, server=member.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
-        self._begin(
-            member,
-            parcel,
-            {found.piece.job_id: found.standing for found in ready},
-            {found.piece.job_id: found.left_out for found in ready if found.left_out is not None},
-        )
+        left_out = {found.piece.job_id: found.left_out for found in ready if found.left_out is not None}
+        standing = {found.piece.job_id: found.standing for found in ready}
+        self._begin(member, self._flight(member, parcel, standing, left_out))
         pnginfo = {"comfy_runner": {"version": __version__, **parcel.about}}
         api = parcel.workflow.to_api()
         member.lane.submit(Submission(key, key, api, pnginfo, allow_partial=self._policy.allow_partial))
 
-    def _begin(
+    def _flight(
         self,
         member: Member,
         parcel: Parcel,
         standing: Mapping[str, Files],
-        left_out: Mapping[str, ComfyRunnerError],
+        left_out: Mapping[str, ComfyRunnerError] | None = None,
         *,
         waits_for: Iterable[str] | None = None,
-    ) -> None:
-        key, waiting = parcel.prompt_id, set(parcel.job_ids if waits_for is None else waits_for)
+    ) -> Flight:
+        waiting = set(parcel.job_ids if waits_for is None else waits_for)
         progress = JobProgress(node_work(parcel.workflow))
-        self._flights[key] = Flight(parcel, standing, left_out, progress, key, waiting, server=member.name)
+        return Flight(parcel, standing, left_out or {}, progress, parcel.prompt_id, waiting, server=member.name)
+
+    def _begin(self, member: Member, flight: Flight) -> None:
+        key = flight.parcel.prompt_id
+        self._flights[key] = flight
         self._active.add(key)
         member.active.add(key)
-        self._queue.posted(member.name, key, parcel.job_ids)
+        self._queue.posted(member.name, key, flight.parcel.job_ids)
 
     # Reports
 
@@ -341,7 +348,8 @@ class Coordinator:
             for member in self._roster.members.values():
                 member.collectors.hurry()
                 # What the server does not know may have left its files there: that shows first.
-                member.lane.cancel(member.active - self._inherited.sought)
+                if known := member.active - self._inherited.sought:
+                    member.lane.cancel(known)
 
     def _submitted(self, member: Member, key: str, prompt_id: str) -> None:
         flight = self._flights[key]
@@ -357,11 +365,14 @@ class Coordinator:
     def _finished(self, member: Member, key: str, verdict: Verdict) -> None:
         flight = self._flights[key]
         self._counting.ran(flight.parcel.workflow, verdict)
-        if not flight.waits_for:
+        if not flight.waits_for and verdict.outcome is Outcome.SUCCEEDED:
             self._take_back(self._strays.claim(key))
         broken = verdict.failure is not None and verdict.failure.gpu_is_broken
-        self._queue.landed(member.name, key, measured=verdict.failure is None)
-        if flight.waits_for:
+        self._queue.landed(member.name, key, measured=verdict.outcome is Outcome.SUCCEEDED and not flight.attached)
+        if flight.waits_for and flight.released and verdict.outcome is Outcome.INTERRUPTED and self._ends.stopped is None:
+            # By us, when its server was out of order.
+            self._lose(self._drop(key))
+        elif flight.waits_for:
             member.collectors.collect(self._landed(key), verdict, stopped=self._ends.stopped)
         else:
             self._forget(key)
@@ -459,10 +470,16 @@ class Coordinator:
         member = self._roster.examined(found)
         if member is None:
             return
+        # What it was not silent for long enough to be given up goes on being followed.
+        for key in [key for key in member.active if self._flights[key].released and not self._flights[key].waits_for]:
+            self._queue.posted(member.name, key, self._flights[key].parcel.job_ids)
+            if not self._strays.take_up(key):
+                member.lane.cancel([key])
+        self._seek_strays(member)
+
+    def _seek_strays(self, member: Member) -> None:
         for key, flight in member.strays.items():
-            self._flights[key] = flight
-            self._active.add(key)
-            member.active.add(key)
+            self._begin(member, flight)
             self._seek(member, key, flight.prompt_id if flight.prompt_id != key else "")
         member.strays.clear()
 
@@ -522,10 +539,14 @@ class Coordinator:
         member = self._roster.members[flight.server]
         member.recovering -= done.verdict is None
         flight.waits_for.discard(done.job_id)
+        if not self._ends.is_released(done.job_id, done.key):
+            self._ended(member, flight, done)
         if not flight.waits_for:
             del self._flights[done.key]
-        if self._ends.is_released(done.job_id, done.key):
-            return
+            if flight.away:
+                self._set_aside(member, flight)
+
+    def _ended(self, member: Member, flight: Flight, done: Done) -> None:
         away = ending.outage(done)
         if away is not None:
             self._kept_away(member, flight, done, away)
@@ -547,16 +568,23 @@ class Coordinator:
 
     def _kept_away(self, member: Member, flight: Flight, done: Done, away: ComfyRunnerError) -> None:
         """The pictures may be there, and cannot be had or kept; what cannot be kept must not be rendered."""
-        if self._roster.is_single or not isinstance(away, ServerError) or done.job_id not in self._drafts:
+        if self._roster.is_single or not isinstance(away, ServerError):
             self._ends.stopped = self._ends.stopped or away
             self._ends.tell_of_outage(done.job_id, away, done.collected.files)
             return
         if member.stage == "up":
             self._out(member, away)
-        # It is done, and comes back with its server: others begin with it last of all.
-        self._ledger.release(done.key)
-        member.strays[done.key] = replace(flight, waits_for=set(), landed=False)
-        self._ends.put_back(done.job_id, last=True)
+        flight.away.add(done.job_id)
+
+    def _set_aside(self, member: Member, flight: Flight) -> None:
+        """Have others begin last of all with what a server has finished: its pictures come back with it."""
+        key = flight.parcel.prompt_id
+        self._ledger.release(key)
+        member.strays[key] = replace(flight, landed=False, released=True, away=set())
+        for job_id in [job_id for job_id in flight.parcel.job_ids if job_id in flight.away]:
+            self._ends.put_back(job_id, last=True)
+        if member.stage == "up":
+            self._seek_strays(member)
 
     def _standing_of(self, job_id: str) -> Files:
         flying = (flight for flight in self._flights.values() if job_id in flight.waits_for)

@@ -88,6 +88,10 @@ class Ends:
         """Return whether this run was asked for a job."""
         return job_id in self._drafts
 
+    def is_still(self, job_id: str, content_hash: str) -> bool:
+        """Return whether this run wants a job as it was posted once; it may have changed since."""
+        return job_id in self._drafts and self._drafts[job_id].content_hash == content_hash
+
     def share_standing(self) -> None:
         """See to the jobs whose leader is not rendered now, because it is done."""
         for leader_id in self._followers.leaders:

@@ -5,12 +5,30 @@ Not here: who gets which job (`fleet.placement`), and what happens to it then (`
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from comfy_runner.fleet.backlog import Backlog, Costs
 from comfy_runner.fleet.placement import Placement
 from comfy_runner.plans.drafts import Draft
+from comfy_runner.plans.estimate import WithBoundedLoads
+
+
+def backlog_of(groups: Sequence[Sequence[Draft]], costs: Costs, *, others: Iterable[Draft] = ()) -> tuple[Sequence[Draft], Backlog]:
+    """Return drafts by their numbers, and the backlog that knows them by these.
+
+    Args:
+        groups: The jobs that wait, in groups, in order.
+        costs: What the results of their nodes cost.
+        others: Jobs that do not wait now, but may have to.
+    """
+    together = [*groups, *([draft] for draft in others)]
+    drafts = [draft for group in together for draft in group]
+    numbers = itertools.count()
+    numbered = [[next(numbers) for _ in group] for group in together]
+    steps = [draft.steps for draft in drafts]
+    return drafts, Backlog(numbered, steps, WithBoundedLoads.of(costs, steps), waiting=len(groups))
 
 
 class Queue:
@@ -31,11 +49,8 @@ class Queue:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        rest = [[draft] for draft in others]
-        self._drafts = [draft for group in (*groups, *rest) for draft in group]
+        self._drafts, backlog = backlog_of(groups, costs, others=others)
         self._number = {draft.job_id: number for number, draft in enumerate(self._drafts)}
-        numbered = [[self._number[draft.job_id] for draft in group] for group in (*groups, *rest)]
-        backlog = Backlog(numbered, [draft.steps for draft in self._drafts], costs, waiting=len(groups))
         self._placement, self._clock = Placement(backlog), clock
 
     @property

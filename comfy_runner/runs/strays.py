@@ -11,6 +11,7 @@ from collections.abc import Iterable, MutableMapping
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.runs.ends import Ends
 from comfy_runner.runs.member import Member
+from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.queueing import Queue
 from comfy_runner.runs.work import Flight
 
@@ -36,6 +37,7 @@ class Strays:
         if jobs:
             self._ledger.release(key)
         flight.waits_for.clear()
+        flight.released = True
         return jobs
 
     def keep(self, member: Member, key: str) -> None:
@@ -45,7 +47,7 @@ class Strays:
     def take_up(self, key: str) -> list[str]:
         """Have the jobs of a stray done by its server after all, as far as they wait; return them."""
         flight = self._flights[key]
-        jobs = [job_id for job_id in flight.parcel.job_ids if self._queue.remove(job_id)]
+        jobs = [piece.job_id for piece in flight.parcel.pieces if self._stops_waiting(piece)]
         self._own(key, jobs)
         return jobs
 
@@ -57,9 +59,9 @@ class Strays:
         for piece in flight.parcel.pieces:
             job_id = piece.job_id
             other = next((k for k, each in self._flights.items() if k != key and job_id in each.waits_for), None)
-            if self._queue.remove(job_id) or self._is_nobodys(job_id, piece.content_hash):
+            if self._stops_waiting(piece) or self._is_nobodys(job_id, piece.content_hash):
                 claimed.append(job_id)
-            elif other is not None and not self._flights[other].landed:
+            elif other is not None and not self._flights[other].landed and self._ends.is_still(job_id, piece.content_hash):
                 claimed.append(job_id)
                 self._flights[other].waits_for.discard(job_id)
                 in_vain += [] if self._flights[other].waits_for else [other]
@@ -73,8 +75,9 @@ class Strays:
 
     def forget_done(self, members: Iterable[Member]) -> None:
         """Close the strays of servers that did not come back, where nothing of them is missing."""
-        for member in members:
-            for key, flight in member.strays.items():
+        left = {key: flight for key, flight in self._flights.items() if not flight.waits_for}
+        for strays in (left, *(member.strays for member in members)):
+            for key, flight in strays.items():
                 rows = [self._ledger.job(job_id) for job_id in flight.parcel.job_ids]
                 if all(row is not None and row.state == "done" for row in rows):
                     self._ledger.forget(key)
@@ -83,6 +86,10 @@ class Strays:
         if jobs:
             self._ledger.retake(key, jobs)
             self._flights[key].waits_for.update(jobs)
+
+    def _stops_waiting(self, piece: Piece) -> bool:
+        """Take a job out of the queue; return whether it waited there, and is what was posted."""
+        return self._ends.is_still(piece.job_id, piece.content_hash) and self._queue.remove(piece.job_id)
 
     def _is_nobodys(self, job_id: str, content_hash: str) -> bool:
         """Return whether a job is pending that this run was not asked for."""

@@ -57,6 +57,9 @@ class Flight:
         complaints: What the server left out of it.
         server: The name of the server in the fleet.
         landed: Whether the server has nothing more to do for it.
+        attached: Whether it was looked for on the server, so that nobody knows when that began with it.
+        released: Whether its jobs were given to others, because the server was out of order.
+        away: The jobs whose pictures the server has, and could not be had.
     """
 
     parcel: Parcel
@@ -68,6 +71,9 @@ class Flight:
     complaints: tuple[Complaint, ...] = ()
     server: str = ""
     landed: bool = False
+    attached: bool = False
+    released: bool = False
+    away: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

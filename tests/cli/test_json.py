@@ -6,22 +6,28 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from comfy_runner import errors
 from comfy_runner.cli.records import VERSION, error_record, note_record, records
-from comfy_runner.errors import ComfyRunnerError, Note, RecipeError
+from comfy_runner.errors import ComfyRunnerError, Note, RecipeError, ServerStuck
 from comfy_runner.runs import events
-from tests.cli.support import Typed
-from tests.standin import NodeFault, StandIn
+from tests.cli.support import Typed, recipe_file
+from tests.standin import NodeFault, StandIn, Trouble
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+# Values and other events that the page names beside the keys.
+_NOT_KEYS = {"changed", "warning", "server_lost", "out_of_memory", "flat_picture"}
 _FAST = ("--set", "sampler.steps=2", "--set", "size={width: 64, height: 64}", "--set", "size.width=65")
 
 
 def _documented() -> dict[str, set[str]]:
     rows = re.findall(r"^\| `([a-z-]+)` \| (.*?) \|", _PAGE.split("## Codes")[0], flags=re.MULTILINE)
     return {event: set(re.findall(r"`([a-z_]+)`", keys)) for event, keys in rows}
+
+
+def _paragraph(beginning: str) -> str:
+    return next(paragraph for paragraph in _PAGE.split("\n\n") if paragraph.startswith(beginning))
 
 
 def _lines(out: str) -> list[dict[str, Any]]:
@@ -36,12 +42,13 @@ def _samples() -> list[dict[str, Any]]:
     """One record of every kind there is."""
     samples: dict[type, events.Event] = {
         events.RunStarted: events.RunStarted(Path("x"), "", ("a",), 0, ()),
-        events.JobSubmitted: events.JobSubmitted("a", "p"),
+        events.ServerChanged: events.ServerChanged("one", "http://one", "out", ServerStuck("hangs"), 2.0),
+        events.JobSubmitted: events.JobSubmitted("a", "p", "one"),
         events.JobWaiting: events.JobWaiting("a", 1),
         events.JobProgressed: events.JobProgressed("a", "First pass", 1, 2, 0.5),
         events.JobRetried: events.JobRetried("a", "server_lost", "no longer knows the prompt"),
         events.JobFinished: events.JobFinished(_result()),
-        events.RunFinished: events.RunFinished((_result(),)),
+        events.RunFinished: events.RunFinished((_result(),), events.Spent(1, 1, 1, 1, 0, {"one": 1})),
     }
     assert set(samples) == set(get_args(events.Event))
     found = [record for event in samples.values() for record in records(event)]
@@ -79,6 +86,44 @@ def test_every_line_on_stdout_is_an_event_of_this_version(cli: Callable[..., Typ
         "run-finished",
     ]
     assert Path(found[-1]["jobs"][0]["files"]["upscaled"][0]).is_file()
+
+
+def test_of_several_servers_every_record_says_which(cli: Callable[..., Typed], server: StandIn, tmp_path: Path) -> None:
+    recipe = str(recipe_file(tmp_path, sweep={"seed": list(range(1, 9))}))
+    with StandIn() as broken:
+        broken.state.troubles.append(Trouble("broken gpu", node="first_pass", until_free=False))
+        done = cli("run", recipe, "--server", broken.url, "--server", server.url, "--json")
+
+    found = _lines(done.out)
+    documented = _documented()
+    assert done.code == 0
+    assert all(set(record) - {"v", "event"} == documented[record["event"]] - _NOT_KEYS for record in found)
+    assert (found[0]["server"], found[0]["servers"]) == (broken.url, [broken.url, server.url])
+    assert {record["server"] for record in found if record["event"] == "job-submitted"} == {broken.url, server.url}
+    (out,) = [record for record in found if record["event"] == "server-changed" and record["stage"] == "out"]
+    assert (out["server"], out["url"], out["error"]["code"]) == (broken.url, broken.url, "server-stuck")
+    assert out["seconds"] > 0
+    assert {job["server"] for job in found[-1]["jobs"]} == {server.url}
+    assert found[-1]["spent"]["jobs"] == {server.url: 8}
+    assert set(found[-1]["spent"]) == set(re.findall(r"`([a-z_]+)`", _paragraph("`spent` is"))) - {"spent"}
+
+
+def test_the_page_names_every_stage_of_a_server() -> None:
+    stages = get_args(get_type_hints(events.ServerChanged)["stage"])
+
+    assert set(re.findall(r"`([a-z_]+)`", _paragraph("`stage` is"))) - {"stage", "seconds", "error"} == set(stages)
+
+
+def test_where_nothing_is_rendered_no_server_is_named_and_nothing_was_spent(
+    cli: Callable[..., Typed], server: StandIn, tmp_path: Path
+) -> None:
+    recipe = str(recipe_file(tmp_path))
+    cli("run", recipe, "--server", server.url)
+
+    found = _lines(cli("run", recipe, "--server", server.url, "--json").out)
+
+    assert (found[0]["server"], found[0]["servers"], found[-1]["spent"]) == ("", [], None)
+    assert found[-1]["jobs"][0]["server"] == ""
 
 
 def test_an_error_before_the_run_is_an_event_too(cli: Callable[..., Typed]) -> None:

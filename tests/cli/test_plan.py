@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from comfy_runner.cli.plan_fleet import short_names
 from comfy_runner.cli.plan_records import VERSION
 from comfy_runner.folder.folder import RunFolder
 from tests.cli.support import Typed, recipe_file
-from tests.standin import StandIn
+from tests.fleet.support import fleet_of
+from tests.runs.support import CHECKPOINTS
+from tests.standin import StandIn, State
+from tests.standin.state import MODELS
 
 Cli = Callable[..., Typed]
 
@@ -248,3 +252,150 @@ def test_validate_checks_the_whole_sweep(cli: Cli, recipe: str, server: StandIn)
 
     assert done.code == 2
     assert '"gone.safetensors" is not among' in done.err
+
+
+# Several servers
+
+
+@pytest.fixture
+def fleet() -> Iterator[list[StandIn]]:
+    """Two servers, each with a checkpoint of its own."""
+    models = [{**MODELS, "checkpoints": [name]} for name in CHECKPOINTS]
+    with fleet_of(*(State(models=each) for each in models)) as servers:
+        yield servers
+
+
+def _given(fleet: Sequence[StandIn]) -> tuple[str, ...]:
+    return tuple(word for server in fleet for word in ("--server", server.url))
+
+
+_BOTH = ("--sweep", f"checkpoint={json.dumps(CHECKPOINTS)}")
+
+
+def test_several_servers_have_a_table_of_their_own_and_each_job_names_its_server(
+    cli: Cli, recipe: str, fleet: list[StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    done = cli("plan", recipe, *_SWEEP, *_BOTH, *_given(fleet))
+
+    jobs, _, shares, sentence = done.out.strip().split("\n\n")
+    assert done.code == 0
+    assert jobs.splitlines()[0].split()[-3:] == ["work", "server", "state"]
+    names = [server.url.removeprefix("http://") for server in fleet]
+    assert [line.split()[6] for line in jobs.splitlines()[1:]] == [names[0]] * 4 + [names[1]] * 4
+    head, *rows = shares.splitlines()
+    assert head.split() == ["server", "jobs", "loads", "first", "second", "work", "done", "in"]
+    assert [row.split()[:5] for row in rows] == [[server.url, "4", "1", "2", "4"] for server in fleet]
+    assert sentence == "no model load and no first pass more than one server would need"
+
+
+def test_what_several_servers_cost_more_than_one_is_said(cli: Cli, recipe: str) -> None:
+    with fleet_of(State(), State(), State(cache="none")) as servers:
+        args = ("plan", recipe, "--sweep", "seed={start: 1, count: 9}", *_given(servers))
+        done, shares = cli(*args), json.loads(cli(*args, "--json").out)["fleet"]
+
+    more = sum(share["loads"] for share in shares) - 1
+    assert more >= 2
+    assert re.search(rf"^{more} model loads more than one server would need", done.out, re.MULTILINE)
+    assert f"{servers[2].url} caches nothing: jobs that share a first pass go there as one graph" in done.out
+    assert "the server caches nothing" not in done.out
+
+
+def test_the_time_of_several_servers_is_told_from_earlier_jobs_and_so_are_their_queues(
+    cli: Cli, recipe: str, fleet: list[StandIn]
+) -> None:
+    assert cli("run", recipe, "--sweep", "seed=1,2", *_given(fleet[:1]), "-q").code == 0
+    fleet[1].state.frozen = True
+    fleet[1].state.add_foreign(3)
+
+    done = cli("plan", recipe, "--sweep", "seed=1,2,3", *_given(fleet))
+
+    assert re.search(r"^about \d+ s with these servers, no model load and no first pass more", done.out, re.MULTILINE)
+    assert re.search(rf"^about \d+ s on {fleet[0].url} \(from 2 earlier jobs\), if it were alone$", done.out, re.MULTILINE)
+    assert f"{fleet[1].url} has 3 prompts in its queue now" in done.out
+
+
+def test_a_server_that_does_not_answer_is_a_warning_and_one_that_does_is_enough(
+    cli: Cli, recipe: str, server: StandIn, fleet: list[StandIn]
+) -> None:
+    fleet[0].state.go_away()
+
+    done = cli("plan", recipe, *_given([fleet[0], server]))
+    none = cli("plan", recipe, "--server", fleet[0].url, "--server", "http://127.0.0.1:1")
+
+    assert (done.code, none.code) == (0, 3)
+    assert f"warning: {fleet[0].url}: does not answer, and is planned without: nobody answers" in done.err
+    assert fleet[0].url not in done.out
+    assert f"error: {fleet[0].url}" in none.err
+    assert "error: http://127.0.0.1:1/" in none.err
+
+
+def test_a_job_that_none_of_several_servers_can_do_is_a_mistake_with_the_reasons_of_all(
+    cli: Cli, recipe: str, fleet: list[StandIn]
+) -> None:
+    done = cli("plan", recipe, "--set", "checkpoint=gone.safetensors", *_given(fleet))
+
+    assert (done.code, done.out) == (2, "")
+    for server in fleet:
+        assert f'"gone.safetensors" is not among the 1 that {server.url} has' in done.err
+
+
+def test_where_nothing_is_to_be_rendered_there_is_no_table_of_servers(cli: Cli, recipe: str, fleet: list[StandIn]) -> None:
+    assert cli("run", recipe, *_given(fleet), "-q").code == 0
+
+    done = cli("plan", recipe, *_given(fleet))
+
+    assert "1 job (1 done already): nothing to render" in done.out
+    assert "done in" not in done.out
+    assert fleet[0].url not in done.out
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_tables_of_several_servers_are_no_wider_than_the_terminal(
+    cli: Cli, recipe: str, fleet: list[StandIn], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    jobs, _, shares, _ = cli("plan", recipe, *_SWEEP, *_BOTH, *_given(fleet)).out.strip().split("\n\n")
+
+    assert max(map(len, [*jobs.splitlines(), *shares.splitlines()])) <= columns
+
+
+def test_names_of_servers_that_are_long_are_cut_in_their_middle_unless_two_would_look_alike() -> None:
+    long, other = "https://render-one.studio.example:8188/comfy", "https://render-one.hall.example:8188/comfy"
+
+    assert short_names(["http://gpu1:8188", "studio", long]) == {
+        "http://gpu1:8188": "gpu1:8188",
+        "studio": "studio",
+        long: "render-on…8188/comfy",
+    }
+    assert short_names([long, other]) == {long: long, other: other}
+
+
+def test_json_of_several_servers_has_their_shares_and_every_key_is_documented(cli: Cli, recipe: str, fleet: list[StandIn]) -> None:
+    found = json.loads(cli("plan", recipe, *_SWEEP, *_BOTH, *_given(fleet), "--json").out)
+    documented = _documented()
+
+    assert set(found) - set(documented) == set()
+    assert [set(share) - documented["fleet"] for share in found["fleet"]] == [set(), set()]
+    assert [(share["name"], share["seconds"], len(share["jobs"])) for share in found["fleet"]] == [
+        (server.url, None, 4) for server in fleet
+    ]
+    assert {job["job"]: job["server"] for job in found["jobs"]} == {
+        job_id: share["name"] for share in found["fleet"] for job_id in share["jobs"]
+    }
+    assert found["splits"] == 0
+
+
+def test_json_of_one_server_has_no_shares(cli: Cli, recipe: str, server: StandIn) -> None:
+    found = json.loads(cli("plan", recipe, "--server", server.url, "--json").out)
+
+    assert (found["fleet"], found["splits"], [job["server"] for job in found["jobs"]]) == ([], 0, [""])
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_dry_run_on_several_servers_is_their_plan(cli: Cli, recipe: str, fleet: list[StandIn], form: tuple[str, ...]) -> None:
+    args = (recipe, *_SWEEP, *_BOTH, *_given(fleet), *form)
+
+    assert cli("run", "--dry-run", *args) == cli("plan", *args)
+    assert {asked.method for server in fleet for asked in server.state.asked} == {"GET"}

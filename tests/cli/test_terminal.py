@@ -15,10 +15,12 @@ import pytest
 
 from tests.cli.support import COMMAND, Running, environment, recipe_file, typed
 from tests.recipe.support import written
-from tests.standin import Gate, StandIn
+from tests.standin import Gate, StandIn, Trouble
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no terminals and signals of this kind")
 
+# As many terminals are.
+_SIZE = {"COLUMNS": "80", "LINES": "24"}
 _COLOUR = re.compile(r"\x1b\[[0-9;]*(3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
 
 
@@ -34,6 +36,14 @@ def _held(server: StandIn, folder: Path, place: str = "first_pass", *, terminal:
     gate.wait()
     running.wait_for("submitted")
     return running, gate
+
+
+def _sweep(folder: Path) -> str:
+    return str(recipe_file(folder, sweep={"seed": list(range(1, 9))}))
+
+
+def _address(server: StandIn) -> str:
+    return server.url.removeprefix("http://")
 
 
 # Terminals
@@ -65,6 +75,49 @@ def test_several_jobs_on_a_terminal_are_summed_up_in_a_bar(server: StandIn, tmp_
     gate.open()
 
     assert running.end().code == 0
+
+
+def test_each_of_several_servers_has_a_line_on_a_terminal_and_what_becomes_of_them_is_told(server: StandIn, tmp_path: Path) -> None:
+    with StandIn() as other:
+        both = (server, other)
+        gates = [each.state.hold("second_pass") for each in both]
+        servers = [part for each in both for part in ("--server", each.url)]
+        running = Running("run", _sweep(tmp_path), *servers, folder=tmp_path, terminal=True, changes=_SIZE)
+        for each, gate in zip(both, gates, strict=True):
+            gate.wait()
+            running.wait_for(f"{_address(each)} lake-s")
+        running.wait_for("Second pass")
+        other.state.troubles.append(Trouble("broken gpu", node="second_pass", until_free=False))
+        for gate in gates:
+            gate.open()
+        done = running.end()
+
+    assert done.code == 0, done.err
+    assert f"8 jobs on {server.url} and {other.url}, run folder" in done.err
+    assert re.search(r":\d+ lake-s.*Second pass +0 done", done.err)
+    assert f"{_address(other)} out of order, tried again in 2 s: 2 jobs" in done.err
+    told = " ".join(done.err.split())
+    assert f"{other.url} is out of order, tried again in 2 s: 2 jobs running have failed of a broken GPU state" in told
+    assert f"8 jobs on {server.url} and none on {other.url}" in told
+    assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"
+    assert done.err.rstrip().endswith("8 done")
+
+
+def test_a_server_that_joins_a_live_run_gets_a_line_on_the_terminal(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("first_pass")
+    with StandIn() as other:
+        there = other.state.hold("first_pass")
+        running = Running("run", _sweep(tmp_path), "--server", server.url, folder=tmp_path, terminal=True, changes=_SIZE)
+        gate.wait()
+        typed("fleet", "add", "runs/lake", other.url, folder=tmp_path)
+        running.wait_for(f"{other.url} takes part now")
+        there.wait()
+        for each in (server, other):
+            running.wait_for(f"{_address(each)} lake-s")
+        there.open()
+        gate.open()
+
+        assert running.end().code == 0
 
 
 def test_a_dumb_terminal_gets_plain_lines(server: StandIn, tmp_path: Path) -> None:

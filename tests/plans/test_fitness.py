@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from comfy_runner.plans.fitness import Fitness, fitness
 from comfy_runner.plans.fitting import fit_all, impossible, refuse_impossible
 from comfy_runner.plans.planned import PlannedJob, fit
 from comfy_runner.workflow.object_info import ObjectInfo
+from tests.recipe.support import written
 from tests.runs.support import plan_of, sweep
 from tests.standin.nodes import object_info
 from tests.standin.state import MODELS
@@ -31,7 +33,7 @@ _TEMPLATE = """
   "change": {"class_type": {{ params.extra }}, "inputs": {"images": ["load", 0], "mode": {{ params.mode }}, "more.a": 1}},
   "second": {"class_type": "Save", "inputs": {"images": ["change", 0], "filename_prefix": "x"}, "_meta": {"role": "extra"}},
   {% endif %}
-  "lonely": {"class_type": "Load", "inputs": {"name": "a/one.pt", "value": 1}}
+  "lonely": {"class_type": "Lonely", "inputs": {}}
 }
 """
 _NAMES = ["a/one.pt", "A/ONE.pt", "one.pt", "a\\two.pt", "three.pt"]
@@ -47,17 +49,20 @@ def _node(output: Sequence[str], *, end: bool = False, core: bool = True, **requ
 @st.composite
 def _servers(draw: st.DrawFn, source: str) -> ObjectInfo:
     """A server for the template above that has some of what is wanted."""
-    several = st.lists(st.sampled_from(_NAMES), unique=True, max_size=4)
+    several = st.lists(st.sampled_from(_NAMES), unique=True, min_size=2, max_size=4)
     bounds = draw(st.sampled_from([{}, {}, {"min": 1}, {"max": 1}, {"min": 0.5, "max": 2}]))
     nodes = {
-        "Load": _node(["IMAGE"], name=[draw(several), {}], value=[draw(st.sampled_from(_TYPES)), bounds]),
+        "Load": _node(["IMAGE"], name=[draw(several), {}], value=[draw(st.just("*") | st.sampled_from(_TYPES)), bounds]),
         "Change": _node(["IMAGE"], images=["IMAGE"], mode=[draw(several)], more=["COMFY_AUTOGROW_V3"]),
         "Other": _node(["IMAGE"], core=draw(st.booleans()), images=["IMAGE"]),
+        "Lonely": _node(["IMAGE"]),
         "Save": _node([], end=draw(st.integers(0, 9)) > 0, images=["IMAGE"], filename_prefix=["STRING"]),
     }
-    for gone in draw(st.sampled_from([[], [], [], ["Change"], ["Other"], ["Change", "Other"], ["Load"]])):
+    for gone in draw(st.sampled_from([*[[]] * 6, ["Change"], ["Other"], ["Change", "Other"], ["Lonely"], ["Load"]])):
         del nodes[gone]
-    missing = draw(st.sampled_from([None, None, None, ["INT", {"default": 5}], ["INT", {}], ["IMAGE"]]))
+    if "Change" in nodes and draw(st.booleans()):
+        nodes["Change"]["input"]["optional"] = {"more.a": ["STRING"]}
+    missing = draw(st.sampled_from([*[None] * 6, ["INT", {"default": 5}], ["INT", {}], ["IMAGE"]]))
     if missing is not None:
         nodes[draw(st.sampled_from(sorted(nodes)))]["input"]["required"]["missing"] = missing
     if draw(st.integers(0, 9)) == 0:
@@ -114,7 +119,7 @@ def _is_exact(found: Fitness, drafts: Sequence[Draft], info: ObjectInfo, *, allo
     assert found.notes == tuple(dict.fromkeys(itertools.chain.from_iterable(notes)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(_PLANS, st.tuples(_servers("http://a"), _servers("http://b")), st.booleans())
 def test_it_is_known_of_every_job_what_a_check_of_its_graph_would_say(
     folder: Path, sweeps: list[dict[str, Any]], infos: tuple[ObjectInfo, ObjectInfo], allow_partial: bool
@@ -136,6 +141,16 @@ def _told(call: Callable[[], object]) -> list[Problem]:
     except WorkflowError as error:
         return list(error.problems)
     return []
+
+
+@pytest.mark.parametrize("type_", _TYPES, ids=str)
+def test_values_that_are_equal_and_not_the_same_are_told_apart(folder: Path, type_: Any) -> None:
+    save = _node([], end=True, images=["IMAGE"], filename_prefix=["STRING"])
+    nodes = {"Load": _node(["IMAGE"], name=["*"], value=[type_]), "Lonely": _node([]), "Save": save}
+    drafts = _drafts(folder, [{"params.value": _VALUES, "checkpoint": ["x"], "params.extra": [""]}])
+    info = ObjectInfo(nodes, source="http://server")
+
+    _is_exact(fitness(drafts, info), drafts, info, allow_partial=False)
 
 
 # The shipped template
@@ -221,6 +236,7 @@ def test_a_mistake_is_located_at_the_field_that_the_very_job_gives_it_by() -> No
         {"upscale.size": {"width": 128, "height": 128}},
         {"upscale.sampler": {"name": "nope"}},
         {"upscale.sampler": {"scheduler": "karras"}, "sampler.name": "nope"},
+        {"upscale.sampler": {"name": "nope"}, "sampler.name": "nope"},
         {"upscale.sampler.name": "nope", "upscale.sampler.scheduler": "karras", "sampler.name": "nope"},
         {"upscale.seed": 1},
         {"upscale.seed": "same"},
@@ -233,9 +249,19 @@ def test_a_mistake_is_located_at_the_field_that_the_very_job_gives_it_by() -> No
     assert {problem.where for draft in drafts for problem in found.problems(draft)} >= {
         "recipe: sweep.include[0].upscale.factor",
         "recipe: sweep.include[1].upscale.size",
-        "recipe: sweep.include[5].upscale.seed",
+        "recipe: sweep.include[6].upscale.seed",
         "recipe: seed",
     }
+
+
+def test_a_mistake_is_told_at_its_place_in_each_recipe(tmp_path: Path) -> None:
+    text = "checkpoint: x\nprompt: p\nseed: 1\n"
+    drafts = plan_of(written(tmp_path, "one.yaml", text), written(tmp_path, "two.yaml", f"\n\n{text}")).drafts
+    info = _info()
+
+    _is_exact(fitness(drafts, info), drafts, info, allow_partial=False)
+    told = _told(lambda: fit_all(drafts, info))
+    assert [problem.where.rsplit("/", 1)[-1] for problem in told] == ["one.yaml:1: checkpoint", "two.yaml:3: checkpoint"]
 
 
 def test_only_a_server_that_can_do_all_jobs_whole_can_do_everything() -> None:
@@ -315,16 +341,16 @@ def test_no_more_than_some_fifty_problems_are_told() -> None:
     assert len(_told(lambda: fit_all(drafts, _info(KSampler=_bounds("seed", max=-1))))) == 52
 
 
-def test_graphs_are_made_for_the_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    drafts = plan_of(sweep({"seed": list(range(500)), "checkpoint": ["x", "y", *_CHECKPOINTS]})).drafts
-    made: list[Draft] = []
-    planned = Draft.planned
+def test_graphs_are_made_for_the_words_alone() -> None:
+    made: list[str] = []
 
-    def counted(draft: Draft) -> PlannedJob:
-        made.append(draft)
-        return planned(draft)
+    class Watched(Draft):
+        def planned(self) -> PlannedJob:
+            made.append(self.job_id)
+            return super().planned()
 
-    monkeypatch.setattr(Draft, "planned", counted)
+    plain = plan_of(sweep({"seed": list(range(500)), "checkpoint": ["x", "y", *_CHECKPOINTS]})).drafts
+    drafts = [Watched(*(getattr(draft, field.name) for field in fields(draft))) for draft in plain]
     found = fitness(drafts, _info())
 
     assert sum(map(found.can, drafts)) == 1000

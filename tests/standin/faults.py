@@ -14,8 +14,8 @@ SocketMode = Literal["ok", "refused", "deaf", "silent", "closing", "garbage"]
 """How ``/ws`` behaves: well; 403; open and sent nothing; open and not even answering pings; closed at once; sent nonsense."""
 
 
-TroubleKind = Literal["out of memory", "flat"]
-"""No memory; or a picture of one flat colour, as NaNs in a half-precision VAE give."""
+TroubleKind = Literal["out of memory", "flat", "broken gpu"]
+"""No memory; a picture of one flat colour, as NaNs in a half-precision VAE give; a kernel that has failed, and all after it."""
 
 CacheMode = Literal["classic", "none", "ram"]
 """What of older prompts the cache keeps: what the last one used; nothing; everything."""

@@ -170,6 +170,8 @@ class _Run:
         if fault is NodeFault.OUT_OF_MEMORY:
             kind = "torch.OutOfMemoryError" if self.state.generation.success_message else "torch.cuda.OutOfMemoryError"
             raise _NodeError(kind, "Allocation on device 0 would exceed allowed memory. (out of memory)" + _TIPS)
+        if self.state.trouble("broken gpu", node_id, class_type):
+            raise _NodeError("torch.AcceleratorError", "CUDA error: an illegal memory access was encountered")
         if fault is NodeFault.ERROR:
             raise _NodeError("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (77x768 and 2048x640)")
 

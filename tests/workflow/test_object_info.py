@@ -111,6 +111,23 @@ def test_an_input_that_is_nonsense_is_still_an_input(spec: Any) -> None:
     assert (found.required, found.minimum, found.maximum) == (True, None, None)
 
 
+def test_equal_answers_have_one_fingerprint_whoever_gives_them_in_whatever_order() -> None:
+    data = {"X": {"input": {"required": {"i": ["INT", {"min": 1, "max": 2}]}}, "output": []}, "Y": {"input": {}}}
+    turned = {"Y": {"input": {}}, "X": {"output": [], "input": {"required": {"i": ["INT", {"max": 2, "min": 1}]}}}}
+
+    first, second = ObjectInfo(data, source="http://a"), ObjectInfo(turned, source="http://b")
+
+    assert first.fingerprint == second.fingerprint
+    assert len(first.fingerprint) == 64
+
+
+@pytest.mark.parametrize("other", [1.0, True, "1", None, [1], {"a": 1}, "\ud800"])
+def test_every_difference_between_answers_is_in_their_fingerprints(other: Any) -> None:
+    prints = {ObjectInfo({"X": {"input": {}, "more": value}}, source="x").fingerprint for value in (1, other)}
+
+    assert len(prints) == 2
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["input", "required", "output", "X", "i"]), inner),
