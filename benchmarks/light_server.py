@@ -121,7 +121,7 @@ class _Light:
             todo = sum(costs.get(node, 0.0) + (_LOAD if node in loads else 0.0) for node in graph if node not in cached)
             await asyncio.sleep(todo * self._seconds)
             self._cached = dict.fromkeys(keys.values())
-            self.worked += todo * self._seconds
+            self.worked += time.time() - began
             self._history[prompt_id] = _ending(item, cached, began, node_sizes(workflow))
             self._running.remove(item)
             socket = self._sockets.get(str(extra.get("client_id")))

@@ -137,7 +137,7 @@ def _checked(doors: Sequence[Door], rendered: Sequence[Draft]) -> Iterator[Note]
         for door in silent:
             yield Note(f"does not answer, and is asked again from time to time: {_reason(door.error)}", door.name)
         if count:
-            yield Note(f"{count} jobs can be done by none of the servers that answer, and wait for the others")
+            yield Note(f"none of the servers that answer can do {count} of the jobs: what can be done there waits for the others")
     for fitness in known.values():
         yield from fitness.notes
 

@@ -112,6 +112,7 @@ class Coordinator:
         self._flights: dict[str, Flight] = {}
         self._telling = Telling(self._flights, self._drafts, emit)
         self._active: set[str] = set()
+        self._alone: set[str] = set()  # jobs of graphs that were refused as a whole
         self._busy = 0  # what the collectors have been given and not reported yet
         self._deadline = math.inf  # of an interruption
         self._looked_at = time.monotonic()
@@ -264,6 +265,10 @@ class Coordinator:
 
     def _submit(self, member: Member, drafts: Sequence[Draft]) -> None:
         key = str(uuid.uuid4())
+        if len(drafts) > 1 and drafts[0].job_id in self._alone:
+            for draft in reversed(drafts[1:]):
+                self._ends.put_back(draft.job_id)
+            drafts = drafts[:1]
         free = [draft for draft in drafts if not self._ends.passed(draft)]
         ready, settled = member.preparer.pack(free, key, self._ends.attempts)
         for end in settled:
@@ -390,6 +395,7 @@ class Coordinator:
         flight = self._drop(key)
         if len(flight.parcel.pieces) > 1:
             # Each is asked for alone, so that what is right is rendered.
+            self._alone.update(flight.waits_for)
             self._lose(flight)
             return
         for job_id in flight.waits_for:

@@ -46,8 +46,8 @@ def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | 
         LocalError: The local ComfyUI cannot be set up or started.
     """
     doors = [_door(server, connect(server, config, say=say)) for server in config.find_servers(servers)]
-    urls = [door.url for door in doors]
-    twice = next((url for number, url in enumerate(urls) if url in urls[:number]), None)
+    known = [name for door in doors for name in dict.fromkeys((door.name, door.url))]
+    twice = next((name for number, name in enumerate(known) if name in known[:number]), None)
     if twice is not None:
         raise UsageError(f"a server is given twice (got {twice})", hint="give each server once")
     return doors

@@ -42,7 +42,8 @@ class Telling:
                 flight.progress.at(node_id, step, steps)
                 # A node that several jobs share is told of once.
                 job_id = flight.parcel.job_of(node_id)
-                if job_id in self._wanted:
+                # Of what was given to another server, that one tells.
+                if job_id in self._wanted and flight.waits_for:
                     title = flight.parcel.workflow.nodes[node_id].title
                     self._emit(JobProgressed(job_id, title, step, steps, flight.progress.fraction))
             case TakenInPart(_, complaints):

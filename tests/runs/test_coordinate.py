@@ -25,6 +25,7 @@ from comfy_runner.runs.events import (
     JobWaiting,
     RunFinished,
     RunStarted,
+    Spent,
 )
 from comfy_runner.runs.examine import Door, Examiner
 from comfy_runner.runs.run import Run
@@ -87,7 +88,8 @@ def test_events_tell_the_whole_story_in_order(server: StandIn, tmp_path: Path) -
     assert submitted == JobSubmitted("lake", sidecar_in(tmp_path)["prompt_id"], server.url)
     assert {type(event) for event in between} <= {JobProgressed, JobWaiting}
     assert isinstance(finished, JobFinished)
-    assert end == RunFinished((finished.result,))
+    spent = Spent(loads=1, first=1, fewest_loads=1, fewest_first=1, splits=0, jobs={server.url: 1})
+    assert end == RunFinished((finished.result,), spent)
     assert rendering.results() == (finished.result,)
 
 
