@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from comfy_runner.fleet.abilities import Kind
@@ -64,38 +64,43 @@ class Choosing:
         self._others = [other for other in outlook.servers.values() if other is not server]
         self._begin, self._own = outlook.begin(server), outlook.rate(server)
         self._all_done: dict[tuple[Kind, int], tuple[float, float]] = {}
+        self._at_work: dict[tuple[Kind, int], Sequence[Server]] = {}
 
     def offers(self) -> Iterator[Offer]:
         """Yield what the server could do next, the best one first; only what would not be done sooner by others."""
         urgent = urgent_kinds(self._backlog, self._server.name, self._outlook)
-        if urgent:
-            yield from self._offers(lambda shelf: shelf.kind.unable in urgent and self._fits(shelf))
-        yield from self._offers(self._fits)
+        shelves = list(filter(self._fits, self._backlog.shelves()))
+        first = [shelf for shelf in shelves if shelf.kind.unable in urgent]
+        # A group is not even split for what is urgent as long as there is a whole one.
+        for some in (first, shelves):
+            yield from self._wholes(some)
+        for some in (first, shelves):
+            yield from self._parts(some)
         yield from self._off_the_end()
-
-    def _offers(self, fits: Callable[[Shelf], bool]) -> Iterator[Offer]:
-        yield from self._of_own_pool(fits)
-        shelves = list(filter(fits, self._backlog.shelves()))
-        workers = {shelf: self._workers(shelf) for shelf in shelves}
-        yield from self._untouched([shelf for shelf in shelves if not workers[shelf]])
-        shared = [(self._done(workers[shelf], shelf.left), shelf) for shelf in shelves if workers[shelf]]
-        shared.sort(key=lambda item: -item[0])
-        yield from self._whole(shared, workers)
-        yield from self._parts(shared, workers)
 
     # Whole groups
 
-    def _of_own_pool(self, fits: Callable[[Shelf], bool]) -> Iterator[Offer]:
-        server, backlog = self._server, self._backlog
-        if server.pool is None:
-            return
-        shelves = list(filter(fits, backlog.shelves(server.pool)))
-        following = [shelf.portions.get((False, server.last + 1)) for shelf in shelves]
-        found = [*(portion for portion in following if portion), *filter(None, map(self._first, shelves))]
+    def _wholes(self, shelves: Sequence[Shelf]) -> Iterator[Offer]:
+        own = [shelf for shelf in shelves if shelf.pool == self._server.pool]
+        following = self._following(own, shelves)
         # What was put back comes first, then what follows, then what is first in the plan's order.
-        found.sort(key=lambda p: (p.last, not backlog.has_begun(p.group), p.group != server.last + 1, p.group))
+        found = sorted(
+            [*filter(None, map(self._first, own)), *following],
+            key=lambda p: (p.last, not self._backlog.has_begun(p.group), p not in following, p.group),
+        )
         yield from map(Offer, found)
-        yield from self._smaller(shelves)
+        yield from self._smaller(own)
+        yield from self._untouched([shelf for shelf in shelves if not self._workers(shelf)])
+        yield from self._of_others([shelf for shelf in shelves if self._workers(shelf)])
+
+    def _following(self, own: Sequence[Shelf], shelves: Sequence[Shelf]) -> list[Portion]:
+        """Return what follows the last group in the plan's order, if no other group shares more with what is in the cache."""
+        portion = self._backlog.waiting_of(self._server.last + 1, self._server.name)
+        if portion is None or portion.last or portion.shelf not in shelves or self._backlog.has_begun(portion.group):
+            return []
+        more = self._outlook.more(self._server, portion.jobs[0])
+        usual = 0.0 if own else self._backlog.loading(portion.pool, ())
+        return [portion] if portion.shelf in own or more < usual else []
 
     def _untouched(self, shelves: Sequence[Shelf]) -> Iterator[Offer]:
         left: defaultdict[int, float] = defaultdict(float)
@@ -112,22 +117,22 @@ class Choosing:
             if shelf.least < first.left:
                 yield from (Offer(portion) for portion in others if portion.left < first.left and not self._is_kept(portion))
 
-    def _whole(self, shared: Iterable[tuple[float, Shelf]], workers: dict[Shelf, list[Server]]) -> Iterator[Offer]:
+    def _of_others(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
         """Yield groups that are done sooner so than by those alone who work at the same models."""
-        for done, shelf in shared:
+        for done, shelf in self._shared(shelves):
             if self._begin + shelf.least / self._own >= done:
                 continue
-            rest = done if len(shelf.portions) > 1 else self._done(workers[shelf], 0.0)
+            rest = done if len(shelf.portions) > 1 else self._done(self._workers(shelf), 0.0)
             for portion in itertools.islice(shelf.portions.values(), _NEAR):
                 if self._begin + self._outlook.work(self._server, portion) / self._own < rest and not self._is_kept(portion):
                     yield Offer(portion)
 
     # Parts of groups
 
-    def _parts(self, shared: Iterable[tuple[float, Shelf]], workers: dict[Shelf, list[Server]]) -> Iterator[Offer]:
+    def _parts(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
         """Yield ends of groups that nobody has begun, or not all of which."""
-        for done, shelf in shared:
-            speed = sum(map(self._outlook.rate, workers[shelf]))
+        for done, shelf in self._shared(shelves):
+            speed = sum(map(self._outlook.rate, self._workers(shelf)))
             for portion in itertools.islice(reversed(shelf.portions.values()), _NEAR):
                 if not self.is_better_elsewhere(portion.jobs[-1]) and not self._is_kept(portion):
                     count = self._share(reversed(portion.jobs), done, speed)
@@ -209,9 +214,19 @@ class Choosing:
             done = max(done, together(able, sum(left for other, left in backlog.left_of.items() if self._may(other) <= names)))
         return done, max([rate for _, rate in able])
 
-    def _workers(self, shelf: Shelf) -> list[Server]:
-        names = self._may(shelf.kind)
-        return [other for other in self._others if other.works_at == shelf.pool and other.name in names]
+    def _shared(self, shelves: Iterable[Shelf]) -> list[tuple[float, Shelf]]:
+        """Return when those who work at the same models would be done with what waits on each shelf, the last one first."""
+        found = [(self._done(workers, shelf.left), shelf) for shelf in shelves if (workers := self._workers(shelf))]
+        return sorted(found, key=lambda item: -item[0])
+
+    def _workers(self, shelf: Shelf) -> Sequence[Server]:
+        """Return the others that work at the models of a shelf and may get what is there."""
+        found = self._at_work.get((shelf.kind, shelf.pool))
+        if found is None:
+            names = self._may(shelf.kind)
+            found = [other for other in self._others if other.works_at == shelf.pool and other.name in names]
+            self._at_work[shelf.kind, shelf.pool] = found
+        return found
 
     def _done(self, workers: Iterable[Server], work: float) -> float:
         """Return in how many seconds those who work at some models would be done with all that they have, and more work."""
@@ -220,7 +235,23 @@ class Choosing:
         return together([(outlook.begin(other), outlook.rate(other)) for other in workers], work + held)
 
     def _first(self, shelf: Shelf) -> Portion | None:
-        return next((portion for portion in shelf.portions.values() if not self._is_kept(portion)), None)
+        """Return what is to be taken of a shelf: the first that is not kept, and rather not what follows for another server."""
+        free = (portion for portion in shelf.portions.values() if not self._is_kept(portion))
+        found = next(free, None)
+        if found is None or not self._follows_elsewhere(found):
+            return found
+        return next((portion for portion in itertools.islice(free, _NEAR) if not self._follows_elsewhere(portion)), found)
+
+    def _follows_elsewhere(self, portion: Portion) -> bool:
+        """Return whether a group shares more with what is in the cache of another server, which has just done the one before it."""
+        more, job = self._outlook.more, portion.jobs[0]
+        mine: float | None = None
+        for other in self._others:
+            if other.last + 1 == portion.group and other.last >= 0:
+                mine = more(self._server, job) if mine is None else mine
+                if more(other, job) < mine:
+                    return True
+        return False
 
     def _is_kept(self, portion: Portion) -> bool:
         """Return whether a server that has done the rest of the group would be done with this at least as soon."""
@@ -238,9 +269,9 @@ class Choosing:
     def _fits(self, shelf: Shelf) -> bool:
         if self._server.name not in self._may(shelf.kind):
             return False
-        last = self._server.last
-        # Of its last group, all may be in its cache.
-        return (True, last) in shelf.portions or (False, last) in shelf.portions or self._has_time(shelf.kind, shelf.pool)
+        # Of its last group all may be in its cache, and of the one that follows a first pass.
+        near = ((last, group) for last in (False, True) for group in (self._server.last, self._server.last + 1))
+        return self._has_time(shelf.kind, shelf.pool) or any(key in shelf.portions for key in near)
 
 
 def _rank(backlog: Backlog, portion: Portion) -> tuple[bool, int]:

@@ -25,6 +25,8 @@ from comfy_runner.fleet.choosing import Choosing, Offer, alone
 from comfy_runner.fleet.server import Outlook, Rates, Server
 from comfy_runner.fleet.speed import Flying, Speed
 
+_MOMENT = 0.01  # seconds, for which it looks the same as long as nothing lands
+
 
 class Placement:
     """The work of one run and the servers that it is for.
@@ -198,7 +200,7 @@ class Placement:
 
     def _look(self, now: float) -> Outlook:
         """Return how it looks at a moment."""
-        if self._outlook is None or self._outlook.now != now:
+        if self._outlook is None or not 0 <= now - self._outlook.now < _MOMENT:
             present = [server for server in self._servers.values() if server.takes_part]
             self._outlook = Outlook(self._backlog, present, self._rates, now)
         return self._outlook

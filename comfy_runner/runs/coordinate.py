@@ -455,9 +455,10 @@ class Coordinator:
             self._ends.stopped = self._ends.stopped or error
             return
         self._roster.out(member, error)
-        # The one that it was just working on may be what it does not bear.
+        # The one that it was just working on may be what it does not bear; what a dead worker has not begun is not.
         for number, key in enumerate([key for key in self._flights if key in member.active]):
-            self._release(key, blamed=number == 0)
+            ran = self._flights[key].progress.begun or not isinstance(error, ServerStuck)
+            self._release(key, blamed=number == 0 and ran)
         if not isinstance(error, Unreachable):
             member.lane.cancel(member.active)
 
@@ -486,6 +487,8 @@ class Coordinator:
     def _seek_strays(self, member: Member) -> None:
         for key, flight in member.strays.items():
             self._begin(member, flight)
+            # Nobody else begins with them before it is known whether they are there.
+            self._strays.take_up(key)
             self._seek(member, key, flight.prompt_id if flight.prompt_id != key else "")
         member.strays.clear()
 
@@ -556,7 +559,8 @@ class Coordinator:
         away = ending.outage(done)
         if away is not None:
             self._kept_away(member, flight, done, away)
-        elif self._ends.stopped is None and isinstance(done.error, CutShort):
+        elif self._ends.stopped is None and isinstance(done.error, JobLost if flight.released else CutShort):
+            # That its server was out of order has been counted when it was.
             self._ends.lose(done.job_id, done.key)
         else:
             attempt = self._ends.tries_again(done) if self._ends.stopped is None else None

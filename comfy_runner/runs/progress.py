@@ -34,6 +34,11 @@ class JobProgress:
         self._advance()
 
     @property
+    def begun(self) -> bool:
+        """Return whether the server has told of any node that it runs."""
+        return bool(self._current)
+
+    @property
     def fraction(self) -> float:
         """Return the share that is done, 0 to 1; it never goes back, whatever the server says."""
         return self._fraction

@@ -71,6 +71,9 @@ class Machine:
 class Watcher:
     """Who looks on; one that sees nothing wrong."""
 
+    def asks(self, world: World, machine: Machine) -> None:
+        """See a server that has a free place, just before it is given something or not."""
+
     def posts(self, world: World, machine: Machine, key: str, jobs: tuple[int, ...], splits: int) -> None:
         """See a server being given jobs, just before it gets them."""
 
@@ -258,6 +261,8 @@ class World:
         while hungry:
             machine = self.machines[hungry.pop(0)]
             splits = placement.splits
+            if machine.takes_part and len(machine.queue) < machine.places:
+                self.watcher.asks(self, machine)
             jobs = placement.next(machine.name, self.now)
             if jobs:
                 self._post(machine, jobs, placement.splits - splits)

@@ -13,6 +13,7 @@ import pytest
 
 from comfy_runner.comfyui import http
 from comfy_runner.errors import InputError, Interrupted, ServerError
+from comfy_runner.retry import Retry
 from comfy_runner.runs.events import Event, JobFinished, JobResult, RunStarted, ServerChanged
 from comfy_runner.runs.requests import Action, FleetRequest, answer_to, request_fleet
 from comfy_runner.runs.run import Run
@@ -147,6 +148,16 @@ def test_a_server_that_accepts_prompts_and_runs_none_gets_no_more(two: list[Stan
     assert all_done(results)
     assert {result.server for result in results} == {other.url}
     assert len(posted(zombie)) == 2
+
+
+def test_what_a_server_has_not_begun_is_not_blamed_for_its_standstill(two: list[StandIn], tmp_path: Path) -> None:
+    zombie, _other = two
+    zombie.state.frozen = True
+    with begin(two, tmp_path, *jobs(4), retry=Retry.model_validate({"server_lost": 0})) as rendering:
+        seen = list(rendering)
+
+    assert any(map(stage_of(zombie, "out"), seen))
+    assert all_done(finished(seen).results)
 
 
 def test_a_server_that_works_again_comes_back_by_itself(two: list[StandIn], tmp_path: Path) -> None:

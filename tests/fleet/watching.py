@@ -40,7 +40,8 @@ class Inspector(Watcher):
         self._after: dict[int, float] = {}
         self._pool: dict[int, frozenset[int]] = {}
         self.broken = 0
-        self.early_splits = 0
+        self.divided = 0
+        self._held: dict[int, str] = {}
         self.refusals = 0
 
     def _learn(self, world: World) -> None:
@@ -67,6 +68,10 @@ class Inspector(Watcher):
     def broke(self, count: int) -> None:
         self.broken += count
 
+    def asks(self, world: World, machine: Machine) -> None:
+        names = [other.name for other in world.machines.values() if other is not machine]
+        self._held = {job: name for name in names for job in world.placement.ahead(name)}
+
     def posts(self, world: World, machine: Machine, key: str, jobs: tuple[int, ...], splits: int) -> None:
         if not machine.takes_part:
             world.fail(f"{machine.name} gets something")
@@ -82,7 +87,7 @@ class Inspector(Watcher):
             if not world.may(machine, job):
                 world.fail(f"{machine.name} gets {job}, for which it is to be avoided")
         if splits:
-            self._check_split(world, machine)
+            self._check_split(world, machine, jobs)
         belief = self._beliefs[machine.name]
         results = frozenset[int]().union(*(world.results[job] for job in jobs))
         if not belief.flying:
@@ -111,13 +116,17 @@ class Inspector(Watcher):
                 own = view.own(machine, last)
                 world.fail(f"{machine.name} gets nothing, not even {last}: it would be done in {own:.2f} s")
 
-    def _check_split(self, world: World, machine: Machine) -> None:
-        """No group is split while the server could have a whole one that others would be done with later.
+    def _check_split(self, world: World, machine: Machine, jobs: tuple[int, ...]) -> None:
+        """No group is divided while the server could have a whole one that others would be done with later.
 
-        After a trouble a part may be what was put back, which comes first.
+        What another one has left for want of time is not divided by the server that gets all of it.
         """
-        if world.scenario.troubles or world.scenario.failing:
+        mine = {*world.placement.ahead(machine.name), *jobs}
+        others = (job for job in world.work.groups[world.group_of[jobs[0]]] if job not in mine and job in world.waiting)
+        divided = any(job in self._held for job in mine) or any(job not in self._held and world.may(machine, job) for job in others)
+        if not divided:
             return
+        self.divided += 1
         view = _View(self, world)
         for number, group in enumerate(world.work.groups):
             whole = number not in world.begun and all(job in world.waiting and world.may(machine, job) for job in group)
@@ -125,7 +134,7 @@ class Inspector(Watcher):
                 continue
             own = view.begin(machine) + self.work(world, machine, group) / view.rate(machine)
             if own < view.done_without(machine, group) - _SLACK:
-                self.early_splits += 1
+                world.fail(f"{machine.name} gets a part although group {number} waits, which it would be done with in {own:.2f} s")
 
     def check_end(self, world: World) -> None:
         """Nothing is lost, nothing is there twice, and groups were kept together."""
