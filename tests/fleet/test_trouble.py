@@ -373,13 +373,13 @@ def test_a_server_without_a_cache_and_one_with_share_a_sweep(tmp_path: Path) -> 
 
 
 def test_a_slow_server_gets_few_jobs_of_many(tmp_path: Path) -> None:
-    with fleet_of(State(step_seconds=0.1), State(step_seconds=0.002)) as two:
+    with fleet_of(State(step_seconds=0.4), State(step_seconds=0.002)) as two:
         slow, _fast = two
         with begin(two, tmp_path, *jobs(40), in_flight=1) as rendering:
             results = rendering.results()
 
     assert all_done(results)
-    assert sum(result.server == slow.url for result in results) <= 8
+    assert sum(result.server == slow.url for result in results) <= 10
 
 
 # The user
