@@ -183,6 +183,11 @@ class Speed(NamedTuple):
     work: float
     jobs: int
 
+    @property
+    def pace(self) -> float:
+        """Return the weighted steps per second."""
+        return self.work / self.seconds
+
 
 def storable(text: str) -> str:
     """Return a text that SQLite takes: half an emoji, which a server may well send, as its backslash escape."""

@@ -91,6 +91,17 @@ def fitting_speed(speeds: Iterable[Sequence[Speed]], *, server: str = "") -> Spe
     return next((speed for speed in known if speed.server == server), known[0] if known else None)
 
 
+def speed_of(speeds: Iterable[Sequence[Speed]], server: str) -> Speed | None:
+    """Return how fast one server was with earlier jobs; None where they ran on others only.
+
+    Args:
+        speeds: As for `fitting_speed`.
+        server: Its URL.
+    """
+    found = fitting_speed(speeds, server=server)
+    return found if found is not None and found.server == server else None
+
+
 def earlier_speeds(path: Path, ledger: Ledger | None) -> list[list[Speed]]:
     """Return what is known of earlier jobs: of the run folder's, then of those in the newest run folders beside it.
 

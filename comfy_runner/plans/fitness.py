@@ -37,6 +37,23 @@ def fitness(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = 
     return Fitness(drafts, info, standings, allow_partial=allow_partial)
 
 
+def unfit(drafts: Sequence[Draft], mine: Fitness, others: Sequence[Fitness]) -> frozenset[str]:
+    """Return the ids of jobs that are nothing for a server: it cannot do them, or only in part and another one can do them whole.
+
+    Args:
+        drafts: The jobs.
+        mine: What the server can do.
+        others: What the others can.
+    """
+    if mine.everything:
+        return frozenset()
+    return frozenset(
+        draft.job_id
+        for draft in drafts
+        if not mine.can(draft) or (not mine.can_whole(draft) and any(other.can_whole(draft) for other in others))
+    )
+
+
 class Fitness:
     """What one server can do of a plan's jobs; made by `fitness`, and to be asked about the jobs that it was made for.
 

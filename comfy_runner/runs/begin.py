@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from comfy_runner.comfyui.outage import Outage
-from comfy_runner.errors import ComfyRunnerError, Note, ServerError
+from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.folder.folder import RunFolder
-from comfy_runner.folder.rows import End, OpenSubmission, Speed
+from comfy_runner.folder.rows import End, OpenSubmission
 from comfy_runner.folder.states import Event
 from comfy_runner.plans.arrange import arrange
 from comfy_runner.plans.drafts import Draft, Plan
-from comfy_runner.plans.estimate import earlier_speeds, fitting_speed
-from comfy_runner.plans.fitness import Fitness
-from comfy_runner.plans.fitting import impossible, refuse_impossible
+from comfy_runner.plans.estimate import earlier_speeds, speed_of
 from comfy_runner.plans.survey import plan_rows, survey
 from comfy_runner.runs.coordinate import Coordinator
 from comfy_runner.runs.events import RunStarted
-from comfy_runner.runs.examine import Door, Examiner
+from comfy_runner.runs.examine import Door, Examiner, hold_against
 from comfy_runner.runs.inherited import reclaim
 from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.requests import forget
@@ -80,7 +78,7 @@ def begin(
         notes |= dict.fromkeys(_elsewhere(waiting, doors))
         work = Work(arrangement.groups, plan.steps, arrangement.shared, arrangement.awaited, waiting)
         speeds = earlier_speeds(folder.path, folder.ledger)
-        doors = [replace(door, speed=_speed(door, speeds)) for door in doors]
+        doors = [replace(door, speed=found.pace if (found := speed_of(speeds, door.url)) else None) for door in doors]
         coordinator = partial(Coordinator, folder, work, doors=doors, examiner=examiner, enlist=enlist, policy=policy, force=force)
     for job_id in jobs:
         if job_id in surveyed.again:
@@ -113,13 +111,7 @@ def _asked(doors: Sequence[Door], examiner: Examiner, waiting: Sequence[OpenSubm
         if waiting and (len(doors) == 1 or door.url in urls):
             Outage(door.http, patience).is_over()
 
-    asked = examiner.ask_all(doors, before)
-    if not any(door.answer for door in asked):
-        errors = [door.error for door in asked if door.error is not None]
-        if len(errors) == 1:
-            raise errors[0]
-        raise ServerError.of(problem for error in errors for problem in error.problems)
-    return asked
+    return examiner.ask_all(doors, before)
 
 
 def _checked(doors: Sequence[Door], rendered: Sequence[Draft]) -> Iterator[Note]:
@@ -128,27 +120,17 @@ def _checked(doors: Sequence[Door], rendered: Sequence[Draft]) -> Iterator[Note]
     Raises:
         InputError: There is a job that no server can do.
     """
-    known: Mapping[str, Fitness] = {door.url: door.answer.fitness for door in doors if door.answer}
-    silent = [door for door in doors if door.answer is None]
-    if not silent:
-        refuse_impossible(rendered, known)
-    else:
-        count = len(impossible(rendered, known))
-        for door in silent:
+    count, changes = hold_against(rendered, doors)
+    for door in doors:
+        if door.answer is None:
             yield Note(f"does not answer, and is asked again from time to time: {_reason(door.error)}", door.name)
-        if count:
-            yield Note(f"none of the servers that answer can do {count} of the jobs: what can be done there waits for the others")
-    for fitness in known.values():
-        yield from fitness.notes
+    if count:
+        yield Note(f"none of the servers that answer can do {count} of the jobs: what can be done there waits for the others")
+    yield from changes
 
 
 def _reason(error: ComfyRunnerError | None) -> str:
     return error.problems[0].what if error else "nobody knows why"
-
-
-def _speed(door: Door, speeds: Sequence[Sequence[Speed]]) -> float | None:
-    found = fitting_speed(speeds, server=door.url)
-    return found.work / found.seconds if found is not None and found.server == door.url else None
 
 
 def _elsewhere(waiting: Sequence[OpenSubmission], doors: Sequence[Door]) -> Iterator[Note]:

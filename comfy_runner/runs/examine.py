@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.errors import ComfyRunnerError, ServerStuck
+from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck
 from comfy_runner.plans.drafts import Draft
 from comfy_runner.plans.fitness import Fitness, fitness
+from comfy_runner.plans.fitting import impossible, refuse_impossible
 from comfy_runner.workflow.object_info import ObjectInfo
 
 _AT_ONCE = 16
@@ -58,6 +59,28 @@ class Door:
         return self.http.address.url
 
 
+def hold_against(rendered: Sequence[Draft], doors: Sequence[Door]) -> tuple[int, tuple[Note, ...]]:
+    """Hold jobs against the servers that answer.
+
+    Args:
+        rendered: The jobs that are to be rendered.
+        doors: The servers, at least one of which answers.
+
+    Returns:
+        How many of the jobs none of them can do, and what they change of the others.
+
+    Raises:
+        InputError: None can do a job, and there is no other server that might.
+    """
+    known = {door.url: door.answer.fitness for door in doors if door.answer}
+    count = 0
+    if len(known) == len(doors):
+        refuse_impossible(rendered, known)
+    else:
+        count = len(impossible(rendered, known))
+    return count, tuple(note for fitness in known.values() for note in fitness.notes)
+
+
 class Examiner:
     """Asks servers, from several threads.
 
@@ -97,6 +120,9 @@ class Examiner:
         Args:
             doors: The servers.
             before: Called for each before it is asked, on a thread of its own.
+
+        Raises:
+            ServerError: None of them answers; with the reasons of all.
         """
 
         def asked(door: Door) -> Door:
@@ -107,7 +133,11 @@ class Examiner:
                 return replace(door, error=error)
 
         with ThreadPoolExecutor(min(_AT_ONCE, len(doors))) as pool:
-            return list(pool.map(asked, doors))
+            found = list(pool.map(asked, doors))
+        if not any(door.answer for door in found):
+            errors = [door.error for door in found if door.error is not None]
+            raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
+        return found
 
     def _fitness(self, info: ObjectInfo) -> tuple[ObjectInfo, Fitness]:
         # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.

@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comfy_runner.comfyui.about import CacheMode
-from comfy_runner.errors import Note, ServerError
+from comfy_runner.errors import Note
 from comfy_runner.fleet.backlog import Costs
 from comfy_runner.fleet.forecast import Entrant, Share, forecast
 from comfy_runner.folder.rows import Speed
 from comfy_runner.plans.arrange import MOST_IN_A_GRAPH
 from comfy_runner.plans.decodes import largest_decode
 from comfy_runner.plans.drafts import Draft, Plan
-from comfy_runner.plans.estimate import fitting_speed
-from comfy_runner.plans.fitness import Fitness
-from comfy_runner.plans.fitting import impossible, refuse_impossible
+from comfy_runner.plans.estimate import speed_of
+from comfy_runner.plans.fitness import unfit
 from comfy_runner.plans.preview import Outlook, outlook
 from comfy_runner.plans.summary import PlanSummary, ServerShare
-from comfy_runner.runs.examine import Answered, Door, Examiner
+from comfy_runner.runs.examine import Answered, Door, Examiner, hold_against
 from comfy_runner.runs.policy import IN_FLIGHT
 from comfy_runner.runs.queueing import backlog_of
 from comfy_runner.runs.standing import queued
@@ -57,9 +56,9 @@ def preview_fleet(
     """
     with outlook(plan, chosen, folder, force=force) as seen:
         rendered = seen.arrangement.rendered
-        present, silent = _asked(connect(), Examiner(rendered, allow_partial=allow_partial), seen.speeds)
+        present, asked = _asked(connect(), Examiner(rendered, allow_partial=allow_partial), seen.speeds)
         notes = dict.fromkeys(plan.notes)
-        notes |= dict.fromkeys(_checked(rendered, present, silent))
+        notes |= dict.fromkeys(_checked(rendered, asked))
         drafts, backlog = backlog_of(seen.arrangement.groups, plan.steps)
         found = forecast(backlog, [each.entrant(drafts, present) for each in present])
         pairs = list(zip(present, found.shares, strict=True))
@@ -129,7 +128,7 @@ class _Present:
     @property
     def pace(self) -> float | None:
         """Return weighted steps per second; None where nothing is known."""
-        return self.speed.work / self.speed.seconds if self.speed else None
+        return self.speed.pace if self.speed else None
 
     @property
     def begins(self) -> float:
@@ -138,11 +137,12 @@ class _Present:
 
     def entrant(self, drafts: Sequence[Draft], present: Sequence[_Present]) -> Entrant:
         """Return it as the forecast is to know it."""
+        nothing = unfit(drafts, self.answer.fitness, [other.answer.fitness for other in present if other is not self])
         return Entrant(
             self.door.url,
             places=self.door.in_flight or IN_FLIGHT,
             most=MOST_IN_A_GRAPH if self.cache == "none" else 1,
-            unable=self._unable(drafts, [other.answer.fitness for other in present if other is not self]),
+            unable=frozenset(number for number, draft in enumerate(drafts) if draft.job_id in nothing),
             speed=self.pace,
             begins=self.begins,
         )
@@ -163,17 +163,6 @@ class _Present:
             queued=self.glance.queued,
         )
 
-    def _unable(self, drafts: Sequence[Draft], others: Sequence[Fitness]) -> frozenset[int]:
-        """Return the jobs that are nothing for it: it cannot do them, or only in part and another one can do them whole."""
-        mine = self.answer.fitness
-        if mine.everything:
-            return frozenset()
-        return frozenset(
-            number
-            for number, draft in enumerate(drafts)
-            if not mine.can(draft) or (not mine.can_whole(draft) and any(other.can_whole(draft) for other in others))
-        )
-
 
 def _cost_of_load(drafts: Sequence[Draft], steps: Costs) -> float:
     """Return what a load of a model costs, which is the same for all; nothing where nobody loads any."""
@@ -188,7 +177,7 @@ def _without(seconds: float | None, loading: float) -> float | None:
 def _asked(
     doors: Sequence[Door], examiner: Examiner, speeds: Sequence[Sequence[Speed]]
 ) -> tuple[Sequence[_Present], Sequence[Door]]:
-    """Return the servers that answer, at least one, and those that do not.
+    """Return the servers that answer, at least one, and all that were asked.
 
     Raises:
         ServerError: None does.
@@ -200,36 +189,25 @@ def _asked(
 
     asked = examiner.ask_all(doors, glance)
     present = [
-        _Present(door, door.answer, glances[door.url], _speed(speeds, door.url)) for door in asked if door.answer is not None
+        _Present(door, door.answer, glances[door.url], speed_of(speeds, door.url)) for door in asked if door.answer is not None
     ]
-    if not present:
-        errors = [door.error for door in asked if door.error is not None]
-        raise ServerError.of(problem for error in errors for problem in error.problems)
-    return present, [door for door in asked if door.answer is None]
+    return present, asked
 
 
-def _speed(speeds: Sequence[Sequence[Speed]], url: str) -> Speed | None:
-    found = fitting_speed(speeds, server=url)
-    return found if found is not None and found.server == url else None
-
-
-def _checked(rendered: Sequence[Draft], present: Sequence[_Present], silent: Sequence[Door]) -> Iterator[Note]:
+def _checked(rendered: Sequence[Draft], asked: Sequence[Door]) -> Iterator[Note]:
     """Yield what the servers change of the jobs, and what is known of servers that do not answer.
 
     Raises:
         InputError: There is a job that no server can do.
     """
-    known: Mapping[str, Fitness] = {each.door.url: each.answer.fitness for each in present}
-    if silent:
-        for door in silent:
+    count, changes = hold_against(rendered, asked)
+    for door in asked:
+        if door.answer is None:
             yield Note(f"does not answer, and is planned without: {door.error.problems[0].what if door.error else ''}", door.name)
-        if count := len(impossible(rendered, known)):
-            jobs = "1 job is" if count == 1 else f"{count} jobs are"
-            yield Note(f"{jobs} planned for nobody, since none of the servers that answer can do that; a run waits for the others")
-    else:
-        refuse_impossible(rendered, known)
-    for fitness in known.values():
-        yield from fitness.notes
+    if count:
+        jobs = "1 job is" if count == 1 else f"{count} jobs are"
+        yield Note(f"{jobs} planned for nobody, since none of the servers that answer can do that; a run waits for the others")
+    yield from changes
 
 
 def _submitted(seen: Outlook, present: Sequence[_Present]) -> Mapping[str, str]:

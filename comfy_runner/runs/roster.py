@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from comfy_runner.errors import ComfyRunnerError, ServerError
+from comfy_runner.plans.fitness import unfit
 from comfy_runner.runs.events import Event, ServerChanged
 from comfy_runner.runs.examine import Answered, Door, Examiner
 from comfy_runner.runs.member import Member
@@ -170,20 +171,13 @@ class Roster:
         answer = member.door.answer
         if answer is None:
             raise ValueError(f"{member.name} has not answered")
+        others = [other.door.answer.fitness for other in self.members.values() if other is not member and other.door.answer]
         self._queue.join(
-            member.name, places=member.places, most=member.most, unable=self._unable(member, answer), speed=member.door.speed
-        )
-
-    def _unable(self, member: Member, answer: Answered) -> frozenset[str]:
-        """Return the jobs that are nothing for a server: it cannot do them, or only in part and another one can do them whole."""
-        mine = answer.fitness
-        if mine.everything:
-            return frozenset()
-        others = [o.door.answer.fitness for o in self.members.values() if o is not member and o.door.answer]
-        return frozenset(
-            draft.job_id
-            for draft in self._queue.drafts
-            if not mine.can(draft) or (not mine.can_whole(draft) and any(other.can_whole(draft) for other in others))
+            member.name,
+            places=member.places,
+            most=member.most,
+            unable=unfit(self._queue.drafts, answer.fitness, others),
+            speed=member.door.speed,
         )
 
     def _rest(self, member: Member, error: ComfyRunnerError | None, *, tell: bool = True) -> None:
