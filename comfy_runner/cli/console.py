@@ -71,7 +71,7 @@ class _PlainLines:
             case JobProgressed(job_id, node, step, steps, fraction):
                 if self._verbose or self._nodes.get(job_id) != node:
                     self._nodes[job_id] = node
-                    say(f"{job_id}: {node}{f' {step}/{steps}' if steps else ''} ({fraction:.0%})")
+                    say(f"{job_id}: {worked_on(node, step, steps)} ({fraction:.0%})")
             case JobRetried(job_id, _, what):
                 say(f"{job_id}: tried again: {what}")
             case JobFinished(result):

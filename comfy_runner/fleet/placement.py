@@ -181,10 +181,6 @@ class Placement:
         found = [self._servers[name] for name in names]
         return [server.name for server in sorted(found, key=lambda server: (len(server.flying), -self._rates[server.name]))]
 
-    def can(self, name: str, job: int) -> bool:
-        """Return whether a server can do a job, and gets work at all."""
-        return self._servers[name].open and self._abilities.can(name, job)
-
     def others_can(self, job: int) -> bool:
         """Return whether any server that gets work can do a job and need not be avoided."""
         avoided = self._abilities.kind(job).avoided

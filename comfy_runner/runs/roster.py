@@ -16,6 +16,7 @@ from comfy_runner.runs.events import Event, ServerChanged
 from comfy_runner.runs.examine import Answered, Door, Examiner
 from comfy_runner.runs.member import Member
 from comfy_runner.runs.queueing import Queue
+from comfy_runner.runs.requests import FleetRequest, answer
 from comfy_runner.runs.work import Crashed, Examined
 
 _THREADS = 8
@@ -51,6 +52,9 @@ class Roster:
         self._asked: set[str] = set()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="examine")
         self._stuck_since: float | None = None
+
+    def open(self) -> None:
+        """Let those that have answered take part, and leave the others alone for a while."""
         for each in self.members.values():
             if each.stage == "up":
                 self._join(each)
@@ -105,6 +109,20 @@ class Roster:
         if member.quarantine.on_probation and member.stage == "up":
             member.quarantine.proved()
             self._queue.limit(member.name, member.places)
+
+    def change(self, request: FleetRequest, enlist: Callable[[str], Door]) -> None:
+        """Add or drain a server as another process asks, and tell it what came of that."""
+        try:
+            door = enlist(request.server)
+        except ComfyRunnerError as error:
+            answer(request, str(error))
+            return
+        member = self.members.get(door.name) or self.by_url(door.url)
+        if request.action == "add":
+            self.add(door)
+        elif member is not None:
+            self.drain(member)
+        answer(request, "" if member or request.action == "add" else f"{request.server} takes no part in this run")
 
     def add(self, door: Door) -> None:
         """Let a server take part as soon as it answers; one that was drained takes part again."""

@@ -6,14 +6,14 @@ goes on there if nobody else has begun. Not here: asking the server (`coordinate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.runs.ends import Ends
+from comfy_runner.runs.holdings import Holdings
 from comfy_runner.runs.member import Member
 from comfy_runner.runs.parcel import Piece
 from comfy_runner.runs.queueing import Queue
-from comfy_runner.runs.work import Flight
 
 
 class Strays:
@@ -22,12 +22,13 @@ class Strays:
     Args:
         folder: The run folder, whose ledger is written.
         queue: The jobs that wait.
-        flights: The prompts that servers have, by key.
+        holdings: What servers have of us.
         ends: How jobs have ended.
     """
 
-    def __init__(self, folder: RunFolder, queue: Queue, flights: MutableMapping[str, Flight], ends: Ends) -> None:
-        self._ledger, self._queue, self._flights, self._ends = folder.ledger, queue, flights, ends
+    def __init__(self, folder: RunFolder, queue: Queue, holdings: Holdings, ends: Ends) -> None:
+        self._ledger, self._queue, self._ends = folder.ledger, queue, ends
+        self._holdings, self._flights = holdings, holdings.flights
 
     def release(self, key: str) -> list[str]:
         """Give the jobs of a prompt to others; return those that wait again, in their order. The prompt is a stray from now on."""
@@ -70,7 +71,8 @@ class Strays:
 
     def forget(self, key: str) -> None:
         """Close a prompt that nobody waits for, and that its server does not have any more."""
-        self._flights.pop(key, None)
+        if key in self._flights:
+            self._holdings.drop(key)
         self._ledger.forget(key)
 
     def forget_done(self, members: Iterable[Member]) -> None:

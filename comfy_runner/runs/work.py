@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from comfy_runner.comfyui.refusal import Complaint
@@ -16,6 +16,7 @@ from comfy_runner.runs.collect import Collected
 from comfy_runner.runs.examine import Answered
 from comfy_runner.runs.parcel import Parcel
 from comfy_runner.runs.progress import JobProgress
+from comfy_runner.workflow.pixels import node_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,22 @@ class Flight:
     attached: bool = False
     released: bool = False
     away: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls,
+        parcel: Parcel,
+        standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]],
+        *,
+        server: str,
+        left_out: Mapping[str, ComfyRunnerError] | None = None,
+        waits_for: Iterable[str] | None = None,
+    ) -> Flight:
+        """Return a parcel of which nothing is known yet; it waits for all of its jobs, or for these."""
+        waiting = set(parcel.job_ids if waits_for is None else waits_for)
+        return cls(
+            parcel, standing, left_out or {}, JobProgress(node_work(parcel.workflow)), parcel.prompt_id, waiting, server=server
+        )
 
 
 @dataclass(frozen=True, slots=True)
