@@ -174,7 +174,7 @@ def _wrong(servers: Sequence[StandIn], out: Path, story: Story) -> Iterator[str]
         if result is None or result.state != "done" or rows[job_id].state != "done":
             yield f"{job_id}: {result and (result.state, str(result.error))}, in the ledger {rows[job_id].state}"
         else:
-            yield from _wrong_pictures(out, drafts[job_id], windows=servers_windows(servers, result.server))
+            yield from _wrong_pictures(out, drafts[job_id])
     for submission in open_in(out):
         yield f"a submission is open to {submission.server}, of {list(submission.job_ids)}"
     for job_id, where in _rendered(servers, drafts).items():
@@ -182,26 +182,23 @@ def _wrong(servers: Sequence[StandIn], out: Path, story: Story) -> Iterator[str]
             yield f"{job_id}: rendered on {where}, of which none has died"
 
 
-def servers_windows(servers: Sequence[StandIn], url: str) -> bool:
-    """Return whether the server with this URL calls models as Windows does."""
-    return any(server.state.windows for server in servers if server.url == url)
+def _wrong_pictures(out: Path, draft: Draft) -> Iterator[str]:
+    """Yield what is wrong with a job's files: what they say of themselves, and what is in them.
 
-
-def _wrong_pictures(out: Path, draft: Draft, *, windows: bool) -> Iterator[str]:
-    """Yield what is wrong with a job's files: what they say of themselves, and what is in them."""
+    What one server had finished before it died is not made again by the one that makes the rest.
+    """
     told = sidecar_in(out, draft.job_id)
     planned = draft.planned()
     if (told["state"], told["content_hash"]) != ("done", draft.content_hash):
         yield f"{draft.job_id}: the sidecar is of {told['content_hash']}, {told['state']}"
-    graph = _as_seen(planned.workflow.to_api(), windows=windows)
-    made = make_all(graph)
+    made = {windows: make_all(_as_seen(planned.workflow.to_api(), windows=windows)) for windows in (False, True)}
     for role, node_id in planned.workflow.outputs.items():
         (file,) = told["files"][role]
         data = (out / file["path"]).read_bytes()
         if hashlib.sha256(data).hexdigest() != file["sha256"]:
             yield f"{file['path']}: not the file that was recorded"
         with Image.open(out / file["path"]) as image:
-            if image.convert("RGB").tobytes() != picture(made[node_id], 0).tobytes():
+            if image.convert("RGB").tobytes() != picture(made["\\" in file["server_name"]][node_id], 0).tobytes():
                 yield f"{file['path']}: not the job's own picture"
 
 
