@@ -30,6 +30,7 @@ bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.never_waits
 	$(BIN)/python -m benchmarks.fleet
+	$(BIN)/python -m benchmarks.placement
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.sheet

@@ -97,6 +97,7 @@ class Backlog:
         self.abilities = Abilities()
         self.left = 0.0
         self.left_of: dict[Kind, float] = {}
+        self._groups = groups
         self._pool_of: list[int] = []
         self._rank = [0] * len(steps)
         self._begun: set[int] = set()
@@ -164,6 +165,10 @@ class Backlog:
     def has_begun(self, group: int) -> bool:
         """Return whether anybody has taken anything of a group before."""
         return group in self._begun
+
+    def is_whole(self, portion: Portion) -> bool:
+        """Return whether all jobs of a group are in one portion."""
+        return len(portion.jobs) == len(self._groups[portion.group])
 
     def take(self, portion: Portion, name: str) -> Portion:
         """Take a portion that waits, with all that waits of its group and the same server may get."""

@@ -18,7 +18,7 @@ moments are the caller's.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from comfy_runner.fleet.backlog import Backlog
 from comfy_runner.fleet.choosing import Choosing, Offer, alone
@@ -41,8 +41,11 @@ class Placement:
         self._rates = Rates()
         self._outlook: Outlook | None = None
         self._left_by: dict[int, str] = {}
-        self.splits = 0
-        """How many groups were split so that the run ends earlier."""
+        self._taker: dict[int, str] = {}
+        self._parted: set[int] = set()
+        self._split: set[int] = set()
+        self.parts = 0
+        """How often a server took a part of a group so that the run ends earlier; a group may be divided again and again."""
 
     # Servers
 
@@ -103,7 +106,9 @@ class Placement:
         self._take_up_again(server)
         choosing = Choosing(self._backlog, server, outlook)
         if server.portion is not None and choosing.is_better_elsewhere(server.portion.jobs[0]):
-            self._left_by[server.portion.group] = name
+            # What is all there again is divided by nobody who takes it.
+            if not self._backlog.is_whole(server.portion):
+                self._left_by[server.portion.group] = name
             self._give_up(server, last=True)
         if server.portion is None:
             offer = next((offer for offer in choosing.offers() if not choosing.is_better_elsewhere(offer.first)), None)
@@ -153,10 +158,11 @@ class Placement:
 
     def avoid(self, job: int, name: str) -> None:
         """Give a job to other servers than this one, as long as one of them can do it."""
-        portion = self._backlog.remove(job)
-        self._abilities.avoid(job, name)
-        if portion is not None:
-            self._backlog.put_back([job], last=portion.last)
+        self._know(job, name, self._abilities.avoid)
+
+    def refuse(self, job: int, name: str) -> None:
+        """Give a job to this server no more, even if it has to wait for another one."""
+        self._know(job, name, self._abilities.refuse)
 
     def remove(self, job: int) -> bool:
         """Take a job out; return whether it waited."""
@@ -165,6 +171,11 @@ class Placement:
                 self._cut(server, [job])
                 return True
         return self._backlog.remove(job) is not None
+
+    @property
+    def splits(self) -> int:
+        """Return how many groups several servers were given jobs of so that the run ends earlier."""
+        return len(self._split)
 
     @property
     def waits(self) -> bool:
@@ -181,10 +192,15 @@ class Placement:
         found = [self._servers[name] for name in names]
         return [server.name for server in sorted(found, key=lambda server: (len(server.flying), -self._rates[server.name]))]
 
-    def others_can(self, job: int) -> bool:
-        """Return whether any server that gets work can do a job and need not be avoided."""
-        avoided = self._abilities.kind(job).avoided
-        return any(server.open and name not in avoided and self._abilities.can(name, job) for name, server in self._servers.items())
+    def others_can(self, job: int, absent: Collection[str] = ()) -> bool:
+        """Return whether any server can do a job and need not be avoided.
+
+        Args:
+            job: The job.
+            absent: Those that get no work now, and are waited for; of one that never took part nobody knows, so that it might.
+        """
+        names = {name for name, server in self._servers.items() if server.open}.union(absent) - self._abilities.kind(job).avoided
+        return any(name not in self._servers or self._abilities.can(name, job) for name in names)
 
     def speed(self, name: str, now: float | None = None) -> float:
         """Return how fast a server is reckoned to be, weighted steps per second; at a moment, for one that is late is slower."""
@@ -200,6 +216,13 @@ class Placement:
             present = [server for server in self._servers.values() if server.takes_part]
             self._outlook = Outlook(self._backlog, present, self._rates, now)
         return self._outlook
+
+    def _know(self, job: int, name: str, note: Callable[[int, str], None]) -> None:
+        """Note something of a job, wherever it is, which makes it one of another kind."""
+        portion = self._backlog.remove(job)
+        note(job, name)
+        if portion is not None:
+            self._backlog.put_back([job], last=portion.last)
 
     def _changed(self, server: Server) -> None:
         if self._outlook is not None:
@@ -249,16 +272,19 @@ class Placement:
 
     def _accept(self, server: Server, offer: Offer) -> None:
         """Have a server take what it is offered."""
-        self.splits += offer.jobs is not None or self._left_by.get(offer.portion.group, server.name) != server.name
+        group = offer.portion.group
+        if offer.jobs is not None or self._left_by.get(group, server.name) != server.name:
+            self.parts += 1
+            self._parted.add(group)
         if offer.jobs is None:
-            self._left_by.pop(offer.portion.group, None)
+            self._left_by.pop(group, None)
             server.portion = self._backlog.take(offer.portion, server.name)
             return
         if offer.holder is None:
             server.portion = self._backlog.take_off(offer.portion, len(offer.jobs))
         else:
             self._cut(offer.holder, offer.jobs)
-            server.portion = self._backlog.held(offer.portion.group, offer.jobs)
+            server.portion = self._backlog.held(group, offer.jobs)
 
     def _cut(self, server: Server, jobs: Sequence[int]) -> None:
         """Take jobs out of what a server has taken."""
@@ -273,6 +299,8 @@ class Placement:
         if portion is None:
             return ()
         self._changed(server)
+        if self._taker.setdefault(portion.group, server.name) != server.name and portion.group in self._parted:
+            self._split.add(portion.group)
         # As equal as can be: each parcel needs the first pass once more.
         parcels = math.ceil(len(portion.jobs) / server.most)
         jobs = tuple(portion.jobs.popleft() for _ in range(math.ceil(len(portion.jobs) / parcels)))

@@ -160,7 +160,7 @@ class Outlook:
     def more(self, server: Server, job: int, count: int = 1) -> float:
         """Return what jobs cost a server more than one that has just done the neighbour of the first of them.
 
-        That are loads of models and a first pass, unless its cache has them; without a cache, they are needed in each parcel.
+        That are loads of models and a first pass, unless its cache has them: once, or where it keeps no cache in each parcel.
         """
         more = self._backlog.cost(job, server.cached) - self._backlog.after[job]
-        return more * math.ceil(count / server.most)
+        return more * (math.ceil(count / server.most) if server.most > 1 else 1)

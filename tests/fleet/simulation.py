@@ -74,7 +74,7 @@ class Watcher:
     def asks(self, world: World, machine: Machine) -> None:
         """See a server that has a free place, just before it is given something or not."""
 
-    def posts(self, world: World, machine: Machine, key: str, jobs: tuple[int, ...], splits: int) -> None:
+    def posts(self, world: World, machine: Machine, key: str, jobs: tuple[int, ...], parts: int) -> None:
         """See a server being given jobs, just before it gets them."""
 
     def refuses(self, world: World, machine: Machine) -> None:
@@ -260,21 +260,21 @@ class World:
         hungry = placement.order(machine.name for machine in self.machines.values() if machine.up and machine.open)
         while hungry:
             machine = self.machines[hungry.pop(0)]
-            splits = placement.splits
+            parts = placement.parts
             if machine.takes_part and len(machine.queue) < machine.places:
                 self.watcher.asks(self, machine)
             jobs = placement.next(machine.name, self.now)
             if jobs:
-                self._post(machine, jobs, placement.splits - splits)
+                self._post(machine, jobs, placement.parts - parts)
                 hungry = placement.order([*hungry, machine.name])
             elif machine.takes_part and len(machine.queue) < machine.places and self.waiting:
                 self.watcher.refuses(self, machine)
 
-    def _post(self, machine: Machine, jobs: tuple[int, ...], splits: int) -> None:
+    def _post(self, machine: Machine, jobs: tuple[int, ...], parts: int) -> None:
         key = str(self._number)
         self._number += 1
-        self._tell(machine, "is given", ", ".join(f"{job}/g{self.group_of[job]}" for job in jobs) + (" (split)" if splits else ""))
-        self.watcher.posts(self, machine, key, jobs, splits)
+        self._tell(machine, "is given", ", ".join(f"{job}/g{self.group_of[job]}" for job in jobs) + (" (a part)" if parts else ""))
+        self.watcher.posts(self, machine, key, jobs, parts)
         self.waiting.difference_update(jobs)
         self.begun.update(self.group_of[job] for job in jobs)
         machine.taken += jobs

@@ -72,7 +72,7 @@ class Inspector(Watcher):
         names = [other.name for other in world.machines.values() if other is not machine]
         self._held = {job: name for name in names for job in world.placement.ahead(name)}
 
-    def posts(self, world: World, machine: Machine, key: str, jobs: tuple[int, ...], splits: int) -> None:
+    def posts(self, world: World, machine: Machine, key: str, jobs: tuple[int, ...], parts: int) -> None:
         if not machine.takes_part:
             world.fail(f"{machine.name} gets something")
         if len(machine.queue) >= machine.places:
@@ -86,7 +86,7 @@ class Inspector(Watcher):
                 world.fail(f"{machine.name} gets {job}, which it cannot do")
             if not world.may(machine, job):
                 world.fail(f"{machine.name} gets {job}, for which it is to be avoided")
-        if splits:
+        if parts:
             self._check_split(world, machine, jobs)
         belief = self._beliefs[machine.name]
         results = frozenset[int]().union(*(world.results[job] for job in jobs))
@@ -150,7 +150,7 @@ class Inspector(Watcher):
             number: {frozenset(m.name for m in world.machines.values() if job in m.unable) for job in group}
             for number, group in enumerate(world.work.groups)
         }
-        allowed = world.placement.splits + self.broken + sum(len(kinds) - 1 for kinds in unable.values())
+        allowed = world.placement.parts + self.broken + sum(len(kinds) - 1 for kinds in unable.values())
         if parts > allowed:
             world.fail(f"groups are in {parts} more parts than there are groups, and {allowed} are explained")
 
@@ -168,7 +168,7 @@ class Inspector(Watcher):
     def work(self, world: World, machine: Machine, jobs: Sequence[int]) -> float:
         """Return what jobs of one group cost a server after what it has."""
         extra = world.cost(jobs[0], self.belief(machine).cached) - self._after[jobs[0]]
-        return self.after(jobs) + extra * math.ceil(len(jobs) / machine.maker.most)
+        return self.after(jobs) + extra * (math.ceil(len(jobs) / machine.maker.most) if machine.maker.most > 1 else 1)
 
 
 class _View:
