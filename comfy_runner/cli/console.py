@@ -53,6 +53,7 @@ class _PlainLines:
         self._verbose = verbose
         self._nodes: dict[str, str] = {}
         self._servers: dict[str, None] = {}
+        self._changes = _Changes()
 
     def follow(self, event: Event) -> None:
         match event:
@@ -62,7 +63,8 @@ class _PlainLines:
                 self._servers.update(dict.fromkeys(event.servers))
             case ServerChanged():
                 self._servers[event.server] = None
-                say(_change(event))
+                for line in self._changes.lines(event):
+                    say(line)
             case JobSubmitted(job_id, prompt_id, server):
                 on = f" on {server}" if len(self._servers) > 1 else ""
                 say(f"{job_id}: submitted{on}" + (f" as {prompt_id}" if self._verbose else ""))
@@ -112,6 +114,7 @@ class _LiveView:
 
     def __init__(self, console: Console) -> None:
         self._lanes = Lanes()
+        self._changes = _Changes()
         self._progress = _Bars(self._lanes, console)
         self._bars: dict[str, TaskID] = {}
         self._finished = self._jobs = 0
@@ -135,7 +138,7 @@ class _LiveView:
                         "all jobs", total=len(event.jobs), completed=event.done, doing=doing
                     )
             case ServerChanged():
-                self._print(clean(_change(event)))
+                self._print(*map(clean, self._changes.lines(event)))
             case JobSubmitted(job_id):
                 self._remove(job_id)  # where the server had lost it
                 self._bars[job_id] = self._progress.add_task(self._short(clean(job_id)), total=1.0, doing="submitted")
@@ -185,6 +188,20 @@ def _opening(event: RunStarted) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+class _Changes:
+    """The lines that tell how servers take part; one that stays out of order for the same reason is told of once."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def lines(self, event: ServerChanged) -> list[str]:
+        """Return what is to be said of an event: a line, or nothing."""
+        known = self._reasons.pop(event.server, None)
+        if event.stage == "out":
+            self._reasons[event.server] = reason(event)
+        return [] if known is not None and known == self._reasons.get(event.server) else [_change(event)]
 
 
 def _change(event: ServerChanged) -> str:

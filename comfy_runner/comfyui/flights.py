@@ -7,7 +7,7 @@ in from outside, are `lane`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_runner.comfyui import frames
@@ -28,7 +28,8 @@ from comfy_runner.comfyui.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.comfyui.verdict import Place, find_in_queue, judge
+from comfy_runner.comfyui.streamed import Streamed
+from comfy_runner.comfyui.verdict import Outcome, Place, find_in_queue, judge
 from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
 
 
@@ -43,6 +44,7 @@ class _Flight:
     prompt_id: str
     client_id: str
     refusal: tuple[Complaint, ...]
+    streamed: Streamed
     since: float
     moved_at: float
     look_at: float
@@ -51,6 +53,7 @@ class _Flight:
     missing: int = 0
     cancelled_at: float | None = None
     interrupted_at: float = float("-inf")
+    late_from: float | None = None
 
 
 class Flights:
@@ -63,6 +66,9 @@ class Flights:
         total: As for `Lane`.
         patience: All other waiting.
         clock: Monotonic seconds.
+
+    Attributes:
+        health: Whether the server does its work.
     """
 
     def __init__(
@@ -79,8 +85,9 @@ class Flights:
         self._stall, self._total, self._patience = stall, total, patience
         self._flights: dict[str, _Flight] = {}
         self._hears = ""
+        self._at: frames.Executing | None = None
         self._queue_at = float("-inf")
-        self._health = Health(patience)
+        self.health = Health(patience)
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
         self._witness = ""
 
@@ -88,7 +95,9 @@ class Flights:
         """Follow a job that the server has taken, and tell so."""
         # A job that cannot give all its pictures is not to give some, unless it may: what was queued is taken back.
         refusal = () if job.allow_partial else taken.complaints
-        flight = self._started(job.key, taken.prompt_id, taken.client_id, refusal)
+        flight = self._started(job, taken.prompt_id, taken.client_id, refusal)
+        if taken.client_id != self._hears:
+            flight.streamed.interrupt()
         if refusal:
             self._cancel(flight)
             return
@@ -99,7 +108,7 @@ class Flights:
 
     def seek(self, job: Submission) -> None:
         """Follow a job that the server may have from an earlier process of ours."""
-        self._started(job.key, job.server_prompt_id or job.prompt_id, "", ()).sought = job
+        self._started(job, job.server_prompt_id or job.prompt_id, "", ()).sought = job
 
     def cancel(self, keys: Iterable[str]) -> None:
         """Take jobs back, of which others than ours are ignored."""
@@ -110,7 +119,7 @@ class Flights:
         """Follow none any more, and return their keys."""
         keys = list(self._flights)
         self._flights.clear()
-        self._health.forget()
+        self.health.forget()
         return keys
 
     def hear_as(self, client_id: str) -> None:
@@ -119,26 +128,44 @@ class Flights:
             # A connection that breaks, or comes back, may be a server that was restarted.
             self._queue_at = float("-inf")
             for flight in self._flights.values():
+                flight.streamed.interrupt()
                 if flight.sought is None:
                     flight.look_at = min(flight.look_at, self._clock())
         self._hears = client_id
 
     def hear(self, frame: frames.Cached | frames.Executing | frames.Stepped | frames.Ended) -> None:
         """Take a frame about a prompt of anybody."""
-        flight = next((flight for flight in self._flights.values() if flight.prompt_id == frame.prompt_id), None)
+        flight = self._flight(frame.prompt_id)
+        if isinstance(frame, frames.Executing):
+            self._at = frame
         if flight is None or flight.refusal or flight.sought is not None:
             return
         flight.moved_at = self._clock()
         match frame:
             case frames.Ended():
-                flight.look_at = self._clock()
+                # Nothing more comes of it.
+                flight.look_at, flight.late_from = self._clock(), float("-inf")
             case frames.Cached(_, nodes):
                 flight.place = Place(running=True, ahead=0)
                 self._tell(CachedNodes(flight.key, nodes))
             case frames.Executing(_, node):
                 self._tell(NodeProgress(flight.key, node, 0, 0))
             case frames.Stepped(_, node, step, steps):
+                flight.streamed.expect(node, steps)
                 self._tell(NodeProgress(flight.key, node, step, steps))
+
+    def see(self, picture: frames.Picture) -> None:
+        """Take a picture; where it does not say whose it is, it is that of the node that started last."""
+        prompt_id, node = picture.prompt_id, picture.node
+        if not prompt_id and self._at is not None:
+            prompt_id, node = self._at.prompt_id, self._at.node
+        flight = self._flight(prompt_id)
+        if flight is not None and flight.sought is None:
+            flight.moved_at = self._clock()
+            flight.streamed.take(node, picture.data)
+
+    def _flight(self, prompt_id: str) -> _Flight | None:
+        return next((flight for flight in self._flights.values() if flight.prompt_id == prompt_id), None)
 
     def moments(self) -> list[float]:
         """Return when to look at each job, on the clock."""
@@ -164,14 +191,16 @@ class Flights:
         except ServerError as error:
             hopeless = self._outage(error)
         else:
-            self._health.answered()
+            self.health.answered()
         for flight in due:
             self._schedule(flight)
         return hopeless
 
-    def _started(self, key: str, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Flight:
+    def _started(self, job: Submission, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Flight:
         now = self._clock()
-        flight = self._flights[key] = _Flight(key, prompt_id, client_id, refusal, now, now, now)
+        flight = self._flights[job.key] = _Flight(
+            job.key, prompt_id, client_id, refusal, Streamed(job.streamed), since=now, moved_at=now, look_at=now
+        )
         return flight
 
     # Looking
@@ -181,8 +210,19 @@ class Flights:
         if entry is None:
             return False
         self._witness = flight.prompt_id
-        self._end(flight, Finished(flight.key, judge(entry)))
+        verdict = judge(entry)
+        if verdict.outcome is Outcome.SUCCEEDED and self._are_late(flight):
+            return True
+        self._end(flight, Finished(flight.key, replace(verdict, pictures=flight.streamed.pictures())))
         return True
+
+    def _are_late(self, flight: _Flight) -> bool:
+        """Return whether pictures may still be on their way over the websocket, which the history has overtaken."""
+        if flight.streamed.all_came or not flight.client_id or flight.client_id != self._hears:
+            return False
+        if flight.late_from is None:
+            flight.late_from = self._clock()
+        return self._clock() - flight.late_from < self._patience.late_pictures
 
     def _look_at_queue(self, now: float) -> None:
         """Tell jobs that wait, run or are gone apart; the queue is read before the history, never after."""
@@ -256,7 +296,7 @@ class Flights:
         elif flight.missing:
             age, told = 0.0, False
         # Nothing is gained by asking a server that does not answer as often as one that does.
-        flight.look_at = now + self._patience.until_next_look(age, told=told or self._health.failing)
+        flight.look_at = now + self._patience.until_next_look(age, told=told or self.health.failing)
 
     # Taking back
 
@@ -296,14 +336,14 @@ class Flights:
         for flight in self._flights.values():
             if flight.place is not None and flight.place.running and now - flight.moved_at > self._stall:
                 raise self._stuck(f"has not got on with the prompt {flight.prompt_id} for {self._stall:g} s")
-        if self._health.stands_still(found, now):
+        if self.health.stands_still(found, now):
             raise self._stuck("accepts prompts and runs none: its worker thread has died")
 
     def _stuck(self, what: str) -> ServerStuck:
         return ServerStuck(what, where=self._http.address.url, hint="restart ComfyUI, then run the same command again")
 
     def _outage(self, error: ServerError) -> ServerError | None:
-        return error if self._health.failed(self._clock()) else None
+        return error if self.health.failed(self._clock()) else None
 
     def _end(self, flight: _Flight, report: Report) -> None:
         if self._flights.pop(flight.key, None) is not None:

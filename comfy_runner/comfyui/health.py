@@ -13,10 +13,13 @@ class Health:
 
     Args:
         patience: How long it may be out of order.
+
+    Attributes:
+        patience: Likewise; may be set anew.
     """
 
     def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+        self.patience = patience
         self._failing_since: float | None = None
         self._idle_since: float | None = None
 
@@ -34,7 +37,7 @@ class Health:
         self._failing_since = now if self._failing_since is None else self._failing_since
         # A standstill is something that is seen, and nothing is seen now.
         self._idle_since = None
-        return now - self._failing_since > self._patience.outage
+        return now - self._failing_since > self.patience.outage
 
     def stands_still(self, queue: Mapping[str, Any], now: float) -> bool:
         """Note the queue; return whether for too long prompts have been pending and none has run."""
@@ -42,7 +45,7 @@ class Health:
             self._idle_since = None
             return False
         self._idle_since = now if self._idle_since is None else self._idle_since
-        return now - self._idle_since > self._patience.idle
+        return now - self._idle_since > self.patience.idle
 
     def forget(self) -> None:
         """Start anew."""

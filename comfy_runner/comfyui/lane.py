@@ -13,21 +13,24 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_runner.comfyui import frames
 from comfy_runner.comfyui.flights import Flights
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
-from comfy_runner.comfyui.posting import Impossible, Posting, Rejected, Submission, Taken, Unsettled
+from comfy_runner.comfyui.posting import Impossible, Lacking, Posting, Rejected, Submission, Taken, Unsettled
 from comfy_runner.comfyui.reports import Broken, Cancelled, Refused, Report
 from comfy_runner.comfyui.socket import EventSocket, SocketDown, SocketUp
+from comfy_runner.comfyui.uploading import Provided, Provision, Uploads
 from comfy_runner.errors import ComfyRunnerError, ServerError
+from comfy_runner.inputfile import renamed
 
 __all__ = ["Lane", "Submission"]
 
 _JOIN_SECONDS = 3.0
+_HEADER = 4096  # what a picture says of itself on the websocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class _Attach:
 @dataclass(frozen=True, slots=True)
 class _Cancel:
     keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    posting: Posting
+    what: Provision | Exception | None
 
 
 class _Close:
@@ -71,13 +80,17 @@ class Lane:
     ) -> None:
         self._http, self._report, self._clock = http, report, clock
         self._patience = patience or Patience()
-        self._inbox: queue.SimpleQueue[Submission | _Attach | _Cancel | _Close | frames.Frame | SocketUp | SocketDown]
+        self._inbox: queue.SimpleQueue[Submission | _Attach | _Cancel | _Uploaded | _Close | frames.Frame | SocketUp | SocketDown]
         self._inbox = queue.SimpleQueue()
         self._postings: dict[str, Posting] = {}
+        self._uploads = Uploads(http)
         self._flights = Flights(http, self._tell, stall=stall, total=total, patience=self._patience, clock=clock)
         self._client_id = str(uuid.uuid4())
         # Frames of a job that is posted before there is a socket are lost, so the first one waits a moment for it.
         self._post_from = clock() + self._patience.first_socket if with_socket else clock()
+        # What comes over the websocket alone is lost without one, so such a job waits longer.
+        self._stream_from = self._post_from + (2 * self._patience.reconnect if with_socket else 0.0)
+        self._hears = False
         self._closing = threading.Event()
         self._socket = EventSocket(http.address, self._inbox.put, patience=self._patience) if with_socket else None
         self._thread = threading.Thread(target=self._run, name=f"lane {http.address.url}", daemon=True)
@@ -85,6 +98,8 @@ class Lane:
 
     def submit(self, submission: Submission) -> None:
         """Submit a job; what becomes of it is reported."""
+        if self._socket is not None and submission.streamed:
+            self._socket.take(max(submission.streamed.values()) + _HEADER)
         self._inbox.put(submission)
 
     def attach(self, submission: Submission) -> None:
@@ -99,6 +114,10 @@ class Lane:
     def cancel(self, keys: Iterable[str]) -> None:
         """Take jobs back: out of the queue, or interrupted by id; nobody else's prompt is touched."""
         self._inbox.put(_Cancel(frozenset(keys)))
+
+    def bear(self, patience: Patience) -> None:
+        """Bear outages and standstills only so long from now on."""
+        self._patience = self._flights.health.patience = patience
 
     def close(self) -> None:
         """Stop following; what runs on the server goes on running. There are no reports after this."""
@@ -132,7 +151,7 @@ class Lane:
     def _pause(self) -> float | None:
         """Return the seconds until something is to be done unasked; None for never."""
         moments = self._flights.moments()
-        moments += [max(posting.at, self._post_from) for posting in self._next_posting()]
+        moments += [self._ready(posting) for posting in self._next_posting()]
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     def _handle(self, message: Any) -> None:
@@ -143,26 +162,38 @@ class Lane:
                 self._flights.seek(job)
             case _Cancel(keys):
                 self._cancel(keys)
+            case _Uploaded(posting, what):
+                self._uploaded(posting, what)
             case SocketUp(client_id):
-                self._client_id, self._post_from = client_id, self._clock()
+                self._client_id, self._post_from, self._hears = client_id, self._clock(), True
+                self._stream_from = self._post_from
                 self._flights.hear_as(client_id)
             case SocketDown():
                 self._post_from = self._clock()
+                if self._hears:
+                    self._stream_from, self._hears = self._post_from + 2 * self._patience.reconnect, False
                 self._flights.hear_as("")
+                self._uploads.forget()
             case frames.Cached() | frames.Executing() | frames.Stepped() | frames.Ended():
                 self._flights.hear(message)
+            case frames.Picture():
+                self._flights.see(message)
 
     # Submitting
 
     def _next_posting(self) -> list[Posting]:
         # One after the other: a job that is not taken at once is not to be overtaken, for neighbours share the server's cache.
-        return list(self._postings.values())[:1]
+        return [posting for posting in list(self._postings.values())[:1] if posting.provided is not None]
 
     def _post_next(self) -> None:
         now = self._clock()
         for posting in self._next_posting():
-            if max(posting.at, self._post_from) <= now:
+            if self._ready(posting) <= now:
                 self._post(posting)
+
+    def _ready(self, posting: Posting) -> float:
+        """Return when a job is to be posted, on the clock."""
+        return max(posting.at, self._stream_from if posting.job.streamed else self._post_from)
 
     def _post(self, posting: Posting) -> None:
         key = posting.job.key
@@ -180,9 +211,45 @@ class Lane:
                 self._tell(Broken(key, error))
             case Unsettled(error, passing):
                 self._put_off(posting, error, passing=passing)
+            case Lacking():
+                self._upload(posting)
             case None:
                 del self._postings[key]
                 self._tell(Cancelled(key))
+
+    def _upload(self, posting: Posting) -> None:
+        """Bring a job's files to the server, beside the lane: a large one takes minutes, in which others are followed."""
+        posting.provided = None
+        threading.Thread(target=self._bring, args=(posting,), name=f"upload {self._http.address.url}", daemon=True).start()
+
+    def _bring(self, posting: Posting) -> None:
+        try:
+            stop = lambda: posting.unwanted.is_set() or self._closing.is_set()  # noqa: E731
+            what: Provision | Exception | None = self._uploads.provide(posting.job.uploads, stop)
+        except Exception as error:  # a fault of ours, for the lane's thread
+            what = error
+        self._inbox.put(_Uploaded(posting, what))
+
+    def _uploaded(self, posting: Posting, what: Provision | Exception | None) -> None:
+        key = posting.job.key
+        if self._postings.get(key) is not posting:
+            return  # it was taken back
+        posting.provided = isinstance(what, Provided)
+        match what:
+            case Provided(names):
+                posting.brought()
+                if names:
+                    posting.job = replace(posting.job, workflow=renamed(posting.job.workflow, names))
+            case Rejected(found):
+                del self._postings[key]
+                self._tell(Refused(key, found))
+            case Impossible(error):
+                del self._postings[key]
+                self._tell(Broken(key, error))
+            case Unsettled(error, passing):
+                self._put_off(posting, error, passing=passing)
+            case Exception():
+                raise what
 
     def _put_off(self, posting: Posting, error: ServerError, *, passing: bool) -> None:
         now, pauses = self._clock(), self._patience.repost
@@ -192,6 +259,9 @@ class Lane:
             del self._postings[posting.job.key]
             self._tell(Broken(posting.job.key, error))
             return
+        # It may come back without the files.
+        self._uploads.forget()
+        posting.provided = not posting.job.uploads
         posting.at = now + (pauses[min(posting.failures, len(pauses) - 1)] if pauses else 0.0)
         posting.failures += 1
 
@@ -200,6 +270,7 @@ class Lane:
     def _cancel(self, keys: frozenset[str]) -> None:
         for key in keys & self._postings.keys():
             posting = self._postings[key]
+            posting.unwanted.set()
             if posting.posted:
                 posting.cancelling, posting.at = True, self._clock()
             else:
@@ -209,6 +280,8 @@ class Lane:
 
     def _break_all(self, error: ComfyRunnerError) -> None:
         keys = [*self._flights.drop_all(), *self._postings]
+        for posting in self._postings.values():
+            posting.unwanted.set()
         self._postings.clear()
         for key in keys:
             self._tell(Broken(key, error))

@@ -22,10 +22,13 @@ class Outage:
     Args:
         http: The server.
         patience: How long it may be out of order.
+
+    Attributes:
+        patience: Likewise; may be set anew.
     """
 
     def __init__(self, http: ComfyHttp, patience: Patience) -> None:
-        self._http, self._patience = http, patience
+        self._http, self.patience = http, patience
         self._hurry = threading.Event()
 
     @property
@@ -39,7 +42,7 @@ class Outage:
 
     def is_over(self) -> bool:
         """Wait until the server answers; return whether it does."""
-        end = time.monotonic() + self._patience.outage
+        end = time.monotonic() + self.patience.outage
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 self._http.system_stats()

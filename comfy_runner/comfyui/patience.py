@@ -25,6 +25,7 @@ class Patience:
         poll_longest: At most, likewise.
         poll_fraction: Of a job's age, within those bounds: short jobs lose nothing, long ones cost nothing.
         poll_with_socket: At least, while a websocket tells when to look.
+        late_pictures: For pictures that come over the websocket alone, once the history says that they were sent.
     """
 
     first_socket: float = 3.0
@@ -39,6 +40,7 @@ class Patience:
     poll_longest: float = 1.0
     poll_fraction: float = 0.1
     poll_with_socket: float = 0.2
+    late_pictures: float = 10.0
 
     def until_next_look(self, age: float, *, told: bool) -> float:
         """Return the pause before the next look at a job.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from comfy_runner.comfyui.outage import Outage
-from comfy_runner.errors import ComfyRunnerError, Note
+from comfy_runner.errors import Note
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.rows import End, OpenSubmission
 from comfy_runner.folder.states import Event
@@ -20,6 +20,7 @@ from comfy_runner.runs.events import RunStarted
 from comfy_runner.runs.examine import Door, Examiner, hold_against
 from comfy_runner.runs.inherited import reclaim
 from comfy_runner.runs.policy import Policy
+from comfy_runner.runs.reformat import reformat
 from comfy_runner.runs.requests import forget
 from comfy_runner.runs.run import Run
 from comfy_runner.runs.work import Work
@@ -52,6 +53,8 @@ def begin(
         RunFolderError: The folder cannot be used.
     """
     reclaim(folder)
+    if not force:
+        reformat(folder, [draft for draft in plan.drafts if draft.job_id in chosen])
     surveyed = survey(plan.drafts, folder, folder.ledger, forced=chosen if force else ())
     jobs = tuple(draft.job_id for draft in plan.drafts if draft.job_id in chosen)
     todo = [draft for draft in plan.drafts if draft.job_id in chosen and draft.job_id not in surveyed.done]
@@ -101,9 +104,7 @@ def _asked(doors: Sequence[Door], examiner: Examiner, waiting: Sequence[OpenSubm
     Raises:
         ServerError: None does.
     """
-    patience = policy.patience
-    if len(doors) > 1:
-        patience = replace(patience, outage=min(patience.outage, policy.fleet_outage))
+    patience = policy.patience_with(len(doors))
     urls = {submission.server for submission in waiting}
 
     def before(door: Door) -> None:
@@ -111,26 +112,22 @@ def _asked(doors: Sequence[Door], examiner: Examiner, waiting: Sequence[OpenSubm
         if waiting and (len(doors) == 1 or door.url in urls):
             Outage(door.http, patience).is_over()
 
-    return examiner.ask_all(doors, before)
+    def late(door: Door) -> float:
+        return policy.latecomers + (patience.outage if door.url in urls else 0.0)
+
+    return examiner.ask_all(doors, before, late=late)
 
 
 def _checked(doors: Sequence[Door], rendered: Sequence[Draft]) -> Iterator[Note]:
-    """Yield what the servers change of the jobs, and what is known of servers that do not answer.
+    """Yield what the servers change of the jobs; of those that do not answer the roster tells.
 
     Raises:
         InputError: There is a job that no server can do.
     """
     count, changes = hold_against(rendered, doors)
-    for door in doors:
-        if door.answer is None:
-            yield Note(f"does not answer, and is asked again from time to time: {_reason(door.error)}", door.name)
     if count:
         yield Note(f"none of the servers that answer can do {count} of the jobs: what can be done there waits for the others")
     yield from changes
-
-
-def _reason(error: ComfyRunnerError | None) -> str:
-    return error.problems[0].what if error else "nobody knows why"
 
 
 def _elsewhere(waiting: Sequence[OpenSubmission], doors: Sequence[Door]) -> Iterator[Note]:

@@ -68,6 +68,10 @@ class Collectors:
         """Note the server's versions; after a restart they may be others."""
         self._server = about.as_record()
 
+    def bear(self, patience: Patience) -> None:
+        """Bear outages only so long from now on."""
+        self._outage.patience = patience
+
     def hurry(self) -> None:
         """Wait no longer for a server that does not answer; what it has is collected by the next process."""
         self._outage.hurry()

@@ -14,7 +14,6 @@ import queue
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from comfy_runner import __version__
 from comfy_runner.comfyui.lane import Submission
@@ -90,7 +89,7 @@ class Coordinator:
         force: bool = False,
     ) -> None:
         self._folder, self._ledger, self._work, self._drafts = folder, folder.ledger, work, work.drafts
-        self._doors, self._enlist, self._policy, self._force = doors, enlist, policy or Policy(), force
+        self._enlist, self._policy, self._force = enlist, policy or Policy(), force
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         shared = [draft for drafts in work.shared.values() for draft in drafts]
         self._queue = Queue(work.groups, [*work.awaited, *shared], work.costs)
@@ -114,7 +113,7 @@ class Coordinator:
             examiner=examiner,
             report=self._inbox.put,
             emit=emit,
-            patience=self._policy.patience.outage,
+            policy=self._policy,
         )
         self._holdings = Holdings(self._roster, self._queue, self._inherited)
         self._strays = Strays(folder, self._queue, self._holdings, self._ends)
@@ -171,10 +170,7 @@ class Coordinator:
         return self._ends.results
 
     def _member(self, door: Door) -> Member:
-        policy, patience = self._policy, self._policy.patience
-        if len(self._doors) > 1:
-            patience = replace(patience, outage=min(patience.outage, policy.fleet_outage))
-        member = Member(door, self._folder, policy, patience, self._inbox.put, force=self._force)
+        member = Member(door, self._folder, self._policy, self._inbox.put, force=self._force)
         self._stack.enter_context(member.collectors)
         return member
 
@@ -264,7 +260,8 @@ class Coordinator:
         self._holdings.begin(member, Flight.of(parcel, standing, server=member.name, left_out=left_out))
         pnginfo = {"comfy_runner": {"version": __version__, **parcel.about}}
         api = parcel.workflow.to_api()
-        member.lane.submit(Submission(key, key, api, pnginfo, allow_partial=self._policy.allow_partial))
+        allow_partial, files = self._policy.allow_partial, parcel.inputs
+        member.lane.submit(Submission(key, key, api, pnginfo, allow_partial, uploads=files, streamed=parcel.streamed))
 
     # Reports
 

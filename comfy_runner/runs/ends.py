@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comfy_runner.errors import ComfyRunnerError, Interrupted
+from comfy_runner.errors import ComfyRunnerError, Interrupted, ServerError
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.states import Event as Change
 from comfy_runner.plans.drafts import Draft
@@ -225,4 +225,12 @@ class Ends:
         """Tell of the jobs that were not begun, or that a server kept longer than an interruption waits."""
         for job_id in [job_id for job_id in self._drafts if job_id not in self._outcomes.results]:
             state: State = "cancelled" if self.interrupted else "pending"
-            self._outcomes.tell(job_id, state, self.stopped, files=standing(job_id))
+            self._outcomes.tell(job_id, state, self._why_left(job_id), files=standing(job_id))
+
+    def _why_left(self, job_id: str) -> ComfyRunnerError | None:
+        refusals = self._refusals.get(job_id)
+        if not refusals or not isinstance(self.stopped, ServerError):
+            return self.stopped
+        # It waited for those that did not come back, because the others would not have it.
+        known = [problem for each in (*refusals, self.stopped) for problem in each.problems]
+        return type(self.stopped).of(dict.fromkeys(known))

@@ -124,8 +124,8 @@ class ServerChanged:
     Attributes:
         server: Its name.
         url: Its URL.
-        stage: ``out``: it is out of order, is left alone, and others do its jobs; ``back``: it answers again; ``joined``: it was
-            added to the run; ``draining``: it gets nothing more.
+        stage: ``out``: it is out of order, is left alone, and others do its jobs; told again whenever it was asked in vain;
+            ``back``: it answers again; ``joined``: it was added to the run; ``draining``: it gets nothing more.
         error: Why it is out; None where it is not.
         seconds: For how long it is left alone; 0 where it is not.
     """

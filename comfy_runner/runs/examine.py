@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from comfy_runner.comfyui.about import About
 from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck
+from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck, Unreachable
 from comfy_runner.plans.drafts import Draft
 from comfy_runner.plans.fitness import Fitness, fitness
 from comfy_runner.plans.fitting import impossible, refuse_impossible
 from comfy_runner.workflow.object_info import ObjectInfo
 
-_AT_ONCE = 16
+_TURN_SECONDS = 0.5  # a wait without an end cannot be interrupted from the keyboard on Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,26 +116,48 @@ class Examiner:
             raise ServerStuck("still accepts prompts and runs none", where=http.address.url, hint="restart ComfyUI")
         return self.ask(http)
 
-    def ask_all(self, doors: Sequence[Door], before: Callable[[Door], None]) -> list[Door]:
+    def ask_all(self, doors: Sequence[Door], before: Callable[[Door], None], *, late: Callable[[Door], float]) -> list[Door]:
         """Return servers with what they say of themselves, or why they do not, all asked at the same time.
 
         Args:
             doors: The servers.
             before: Called for each before it is asked, on a thread of its own.
+            late: Tells how many seconds one is waited for after the last answer of another one; before the first, as long as
+                it takes.
 
         Raises:
             ServerError: None of them answers; with the reasons of all.
         """
+        answers: queue.SimpleQueue[tuple[int, Door | BaseException]] = queue.SimpleQueue()
 
-        def asked(door: Door) -> Door:
+        def ask(number: int, door: Door) -> None:
             try:
                 before(door)
-                return replace(door, answer=self.ask(door.http))
+                answers.put((number, replace(door, answer=self.ask(door.http))))
             except ComfyRunnerError as error:
-                return replace(door, error=error)
+                answers.put((number, replace(door, error=error)))
+            except BaseException as crash:  # a fault of ours, for the caller's thread
+                answers.put((number, crash))
 
-        with ThreadPoolExecutor(min(_AT_ONCE, len(doors))) as pool:
-            found = list(pool.map(asked, doors))
+        # Each on a thread of its own: those that hang hold up nobody, nor the end of the program.
+        for number, door in enumerate(doors):
+            threading.Thread(target=ask, args=(number, door), name=f"ask {door.url}", daemon=True).start()
+        known: dict[int, Door] = {}
+        last = math.inf
+        while missing := [door for number, door in enumerate(doors) if number not in known]:
+            left = last + max(map(late, missing)) - time.monotonic()
+            try:
+                number, answer = answers.get(timeout=max(0.0, min(left, _TURN_SECONDS)))
+            except queue.Empty:
+                if left <= 0:
+                    break
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            known[number] = answer
+            if answer.answer is not None:
+                last = time.monotonic()
+        found = [known.get(number) or _silent(door) for number, door in enumerate(doors)]
         if not any(door.answer for door in found):
             errors = [door.error for door in found if door.error is not None]
             raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
@@ -146,3 +170,7 @@ class Examiner:
             found = known.seen_from(info) if known else fitness(self._drafts, info, allow_partial=self._allow_partial)
             self._known.setdefault(info.fingerprint, found)
             return info, found
+
+
+def _silent(door: Door) -> Door:
+    return replace(door, error=Unreachable("did not answer in time", where=door.url))

@@ -24,7 +24,7 @@ from comfy_runner.plans.fitness import unfit
 from comfy_runner.plans.preview import Outlook, outlook
 from comfy_runner.plans.summary import PlanSummary, ServerShare
 from comfy_runner.runs.examine import Answered, Door, Examiner, hold_against
-from comfy_runner.runs.policy import IN_FLIGHT
+from comfy_runner.runs.policy import IN_FLIGHT, LATECOMER_SECONDS
 from comfy_runner.runs.queueing import backlog_of
 from comfy_runner.runs.standing import queued
 from comfy_runner.workflow.memory import vram_total
@@ -187,7 +187,7 @@ def _asked(
     def glance(door: Door) -> None:
         glances[door.url] = _Glance.at(door)
 
-    asked = examiner.ask_all(doors, glance)
+    asked = examiner.ask_all(doors, glance, late=lambda _door: LATECOMER_SECONDS)
     present = [
         _Present(door, door.answer, glances[door.url], speed_of(speeds, door.url)) for door in asked if door.answer is not None
     ]

@@ -34,7 +34,6 @@ class Member:
         door: The server.
         folder: Where its pictures go.
         policy: How to treat it.
-        patience: All other waiting.
         report: Takes what its lane and its collectors report, on any thread; must return at once.
         force: Whether files of earlier runs are made again.
 
@@ -52,13 +51,12 @@ class Member:
         door: Door,
         folder: RunFolder,
         policy: Policy,
-        patience: Patience,
         report: Callable[[Report | Done | Again | Crashed], None],
         *,
         force: bool = False,
     ) -> None:
         self.door, self._folder, self._policy = door, folder, policy
-        self._patience, self._report, self._force = patience, report, force
+        self._patience, self._report, self._force = policy.patience, report, force
         self.stage: Stage = "out"
         self.active: set[str] = set()
         self.strays: dict[str, Flight] = {}
@@ -66,7 +64,7 @@ class Member:
         self.gpu_failures = 0
         self.reason: ComfyRunnerError | None = door.error
         self.quarantine = Quarantine(policy.backoff)
-        self.collectors = Collectors(folder, door.http, patience, report)
+        self.collectors = Collectors(folder, door.http, self._patience, report)
         self._lane: Lane | None = None
         self._preparer: Preparer | None = None
         if door.answer is not None:
@@ -121,6 +119,13 @@ class Member:
         self._preparer = Preparer(self._folder, answer.info, allow_partial=allow_partial, force=self._force)
         self.collectors.name_server(answer.about)
         self.stage, self.reason = "up", None
+
+    def bear(self, patience: Patience) -> None:
+        """Bear its outages only so long from now on."""
+        self._patience = patience
+        self.collectors.bear(patience)
+        if self._lane is not None:
+            self._lane.bear(patience)
 
     def closing(self) -> threading.Thread:
         """Return a started thread that closes its lane; what runs on the server goes on running."""

@@ -5,7 +5,7 @@ Not here: what a recipe says of retries; it goes first where it says anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from comfy_runner.comfyui.patience import STALL_SECONDS, Patience
 from comfy_runner.fleet.quarantine import Backoff
@@ -16,6 +16,9 @@ IN_FLIGHT = 2
 
 FLEET_OUTAGE_SECONDS = 15.0
 """For how long one of several servers may be silent; a single one has `Patience.outage`, since nobody else can do its jobs."""
+
+LATECOMER_SECONDS = 5.0
+"""For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class Policy:
         retry: What is tried again where the recipe does not say; None for what the config file says.
         patience: All other waiting.
         fleet_outage: Seconds that one of several servers may answer nobody before its jobs go to the others.
+        latecomers: Seconds after the last answer for which servers that have not answered are waited for at the start, if any
+            has; who takes longer takes part later.
         backoff: For how long a server that was out of order is left alone.
     """
 
@@ -44,4 +49,11 @@ class Policy:
     retry: Retry | None = None
     patience: Patience = field(default_factory=Patience)
     fleet_outage: float = FLEET_OUTAGE_SECONDS
+    latecomers: float = LATECOMER_SECONDS
     backoff: Backoff = field(default_factory=Backoff)
+
+    def patience_with(self, servers: int) -> Patience:
+        """Return all other waiting for one of so many servers."""
+        if servers == 1:
+            return self.patience
+        return replace(self.patience, outage=min(self.patience.outage, self.fleet_outage))

@@ -108,8 +108,18 @@ class Queue:
         """Take a job out; return whether it waited."""
         return job_id in self._number and self._placement.remove(self._number[job_id])
 
-    def avoid(self, job_id: str, name: str) -> bool:
-        """Rather give a job to other servers than this one; return whether any other can do it."""
+    def avoid(self, job_id: str, name: str) -> None:
+        """Rather give a job to other servers than this one."""
+        self._placement.avoid(self._number[job_id], name)
+
+    def refuse(self, job_id: str, name: str, absent: Collection[str]) -> bool:
+        """Give a job to this server no more; return whether any other can do it, or might be able to once it answers.
+
+        Args:
+            job_id: The job.
+            name: The server.
+            absent: The servers that are waited for.
+        """
         number = self._number[job_id]
-        self._placement.avoid(number, name)
-        return self._placement.others_can(number)
+        self._placement.refuse(number, name)
+        return self._placement.others_can(number, absent)

@@ -6,20 +6,19 @@ server that is out of order (`coordinate`).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.plans.fitness import unfit
 from comfy_runner.runs.events import Event, ServerChanged
 from comfy_runner.runs.examine import Answered, Door, Examiner
 from comfy_runner.runs.member import Member
+from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.queueing import Queue
 from comfy_runner.runs.requests import FleetRequest, answer
 from comfy_runner.runs.work import Crashed, Examined
-
-_THREADS = 8
 
 
 class Roster:
@@ -32,7 +31,7 @@ class Roster:
         examiner: Asks servers.
         report: Takes `Examined`, on any thread.
         emit: Takes events; must return at once.
-        patience: Seconds for which jobs may wait while no server gets work.
+        policy: How to treat them; jobs may wait as long as its `Patience.outage` while no server gets work.
     """
 
     def __init__(
@@ -44,14 +43,14 @@ class Roster:
         examiner: Examiner,
         report: Callable[[Examined | Crashed], None],
         emit: Callable[[Event], None],
-        patience: float,
+        policy: Policy,
     ) -> None:
         self._make, self._queue, self._examiner = member, queue, examiner
-        self._report, self._emit, self._patience = report, emit, patience
+        self._report, self._emit, self._policy = report, emit, policy
         self.members = {door.name: member(door) for door in doors}
         self._asked: set[str] = set()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="examine")
         self._stuck_since: float | None = None
+        self._set_patience()
 
     def open(self) -> None:
         """Let those that have answered take part, and leave the others alone for a while."""
@@ -62,8 +61,7 @@ class Roster:
                 self._rest(each, each.reason)
 
     def close(self) -> None:
-        """Ask nobody any more, and close all lanes; servers that do not answer are not waited for one after the other."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Close all lanes; servers that do not answer are not waited for one after the other."""
         for thread in [member.closing() for member in self.members.values()]:
             thread.join()
 
@@ -76,6 +74,11 @@ class Roster:
     def hungry(self) -> list[str]:
         """Return the names of the servers that may be given work now, those with the least to do first."""
         return self._queue.order(name for name, member in self.members.items() if member.stage == "up" and not member.recovering)
+
+    @property
+    def absent(self) -> list[str]:
+        """Return the names of the servers that get no work and are asked again."""
+        return [name for name, member in self.members.items() if member.stage == "out"]
 
     def by_url(self, url: str) -> Member | None:
         """Return the server with this URL; None where none has it."""
@@ -98,8 +101,7 @@ class Roster:
             return None
         if found.answer is None:
             member.reason = found.error
-            # Told once: of a server that was just added, too.
-            self._rest(member, found.error, tell=not member.quarantine.on_probation)
+            self._rest(member, found.error)
             return None
         return self._back(member, found.answer)
 
@@ -129,6 +131,7 @@ class Roster:
         known = self.members.get(door.name) or self.by_url(door.url)
         if known is None:
             known = self.members[door.name] = self._make(door)
+            self._set_patience()
         if known.stage != "up":
             known.stage = "out"
             known.quarantine.until = time.monotonic()
@@ -147,7 +150,8 @@ class Roster:
         for name, member in self.members.items():
             if member.stage == "out" and name not in self._asked and member.quarantine.until <= now:
                 self._asked.add(name)
-                self._pool.submit(self._examine, member)
+                # Each on a thread of its own: those that hang hold up nobody, nor the end of the program.
+                threading.Thread(target=self._examine, args=(member,), name=f"examine {member.url}", daemon=True).start()
 
     def hopeless(self, now: float) -> ComfyRunnerError | None:
         """Return why there is no use in waiting: nobody has done anything for too long; None while there is.
@@ -156,7 +160,7 @@ class Roster:
         """
         out = [member for member in self.members.values() if member.stage == "out"]
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
-        if out and now - self._stuck_since <= self._patience:
+        if out and now - self._stuck_since <= self._policy.patience.outage:
             return None
         problems = [problem for member in out if member.reason for problem in member.reason.problems]
         if not problems:
@@ -167,6 +171,11 @@ class Roster:
     def goes_on(self) -> None:
         """Note that some server has work."""
         self._stuck_since = None
+
+    def _set_patience(self) -> None:
+        patience = self._policy.patience_with(len(self.members))
+        for member in self.members.values():
+            member.bear(patience)
 
     def _examine(self, member: Member) -> None:
         try:
@@ -198,7 +207,7 @@ class Roster:
             speed=member.door.speed,
         )
 
-    def _rest(self, member: Member, error: ComfyRunnerError | None, *, tell: bool = True) -> None:
+    def _rest(self, member: Member, error: ComfyRunnerError | None) -> None:
         pause = member.quarantine.failed(time.monotonic())
-        if tell and not self.is_single:
+        if not self.is_single:
             self._emit(ServerChanged(member.name, member.url, "out", error, pause))

@@ -58,7 +58,7 @@ class Trouble:
         self.alone: set[str] = set()
 
     def refused(self, member: Member, key: str, complaints: Sequence[Complaint]) -> None:
-        """Have another server do what one has refused; where none is left, the job fails with the reasons of all."""
+        """Have another server do what one has refused, also one that is waited for; where there is none, the job fails."""
         flight = self._holdings.drop(key)
         if len(flight.parcel.pieces) > 1:
             # Each is asked for alone, so that what is right is rendered.
@@ -146,7 +146,7 @@ class Trouble:
 
     def try_elsewhere(self, member: Member, job_id: str, error: ComfyRunnerError) -> bool:
         """Have another server do what this one does not take, if there is one; return whether there is."""
-        if job_id not in self._drafts or self._roster.is_single or not self._queue.avoid(job_id, member.name):
+        if job_id not in self._drafts or self._roster.is_single or not self._others_can(member, job_id):
             return False
         self._ends.refuse(job_id, error)
         self._ends.put_back(job_id)
@@ -154,12 +154,16 @@ class Trouble:
 
     def _fail_or_try_elsewhere(self, member: Member, key: str, job_id: str, error: ComfyRunnerError, files: Files) -> None:
         if self._ends.stopped is None and job_id in self._drafts and not self._roster.is_single:
-            if self._queue.avoid(job_id, member.name):
+            if self._others_can(member, job_id):
                 self._ends.refuse(job_id, error)
                 self._ends.lose(job_id, key, what=str(error))
                 return
             error = self._ends.refuse(job_id, error)
         self._ends.end(job_id, Change.FAILED, error, key=key, files=files)
+
+    def _others_can(self, member: Member, job_id: str) -> bool:
+        """Return whether anybody else may do what a server does not take, also one that is waited for."""
+        return self._queue.refuse(job_id, member.name, self._roster.absent)
 
     def kept_away(self, member: Member, flight: Flight, done: Done, away: ComfyRunnerError) -> None:
         """The pictures may be there, and cannot be had or kept; what cannot be kept must not be rendered."""

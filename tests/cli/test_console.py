@@ -127,6 +127,18 @@ def test_a_server_that_takes_part_in_another_way_than_before_is_a_line(capsys: p
     ]
 
 
+def test_a_server_that_stays_out_of_order_for_the_same_reason_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    away, stuck = Unreachable("connection refused", where="http://two"), ServerStuck("runs none", where="http://two")
+    outs = [ServerChanged("two", "u", "out", error, pause) for error, pause in ((away, 2), (away, 4), (stuck, 8), (stuck, 16))]
+
+    assert _told(capsys, [*outs, ServerChanged("two", "u", "back"), outs[-1]]) == [
+        "two is out of order, tried again in 2 s: connection refused",
+        "two is out of order, tried again in 8 s: runs none",
+        "two answers again",
+        "two is out of order, tried again in 16 s: runs none",
+    ]
+
+
 def test_where_a_server_has_joined_submissions_name_theirs(capsys: pytest.CaptureFixture[str]) -> None:
     events = (_started("one"), ServerChanged("two", "http://two", "joined"), JobSubmitted("lake", "an-id", "two"))
 
@@ -155,6 +167,23 @@ def test_a_server_that_goes_away_in_mid_run_is_told_of(capsys: pytest.CaptureFix
     assert any(line.startswith(f"{dying.url} is out of order, tried again in 1 s: ") for line in told)
     assert any(line.endswith(f": submitted on {other.url}") for line in told)
     assert told[-2] == f"none on {dying.url} and 6 jobs on {other.url}"
+
+
+def test_a_server_that_does_not_answer_at_the_start_is_told_of_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with fleet_of(State(), State()) as (silent, other), follower(quiet=False, verbose=0) as follow:
+        silent.state.go_away()
+        gate = other.state.hold("first_pass")
+        with begin([silent, other], tmp_path, small()) as rendering:
+            outs = 0
+            for event in rendering:
+                follow(event)
+                outs += isinstance(event, ServerChanged)
+                if outs == 3:
+                    gate.open()
+        silent.state.come_back()
+
+    told = capsys.readouterr().err.splitlines()
+    assert len([line for line in told if "out of order" in line or "not answer" in line or "nobody answers" in line]) == 1
 
 
 # What it took

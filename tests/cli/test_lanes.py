@@ -87,6 +87,19 @@ def test_a_server_out_of_order_says_why_and_when_it_is_tried_again() -> None:
     assert back == "one idle 0 done"
 
 
+def test_a_server_that_was_tried_in_vain_counts_down_to_the_next_time() -> None:
+    view = _View("one", "two")
+    view.after(ServerChanged("one", "http://one:8188", "out", _AWAY, 2.0))
+    view.now = 3.0
+
+    again, _ = view.after(ServerChanged("one", "http://one:8188", "out", _AWAY, 4.0))
+    view.now = 6.0
+    later, _ = view.after()
+
+    assert again == "one out of order, tried again in 4 s: connection refused 0 done"
+    assert later == "one out of order, tried again in 1 s: connection refused 0 done"
+
+
 def test_a_job_that_another_server_does_leaves_its_first_one() -> None:
     view = _View("one", "two")
 

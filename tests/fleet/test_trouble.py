@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,7 +22,7 @@ from comfy_runner.retry import Retry
 from comfy_runner.runs.events import Event, JobFinished, JobResult, RunStarted, ServerChanged
 from comfy_runner.runs.requests import Action, FleetRequest, answer_to, request_fleet
 from comfy_runner.runs.run import Run
-from tests.fleet.support import SHORT, begin, finished, fleet_of, open_in, ours_on
+from tests.fleet.support import BACKOFF, SHORT, begin, finished, fleet_of, open_in, ours_on, rows_in
 from tests.runs.abandon import abandoned, ended
 from tests.runs.support import CHECKPOINTS, plan_of, posted, sidecar_in, small, states, sweep
 from tests.standin import HELD, V0_3_40, NodeFault, StandIn, State, Trouble
@@ -27,6 +32,15 @@ from tests.standin import HELD, V0_3_40, NodeFault, StandIn, State, Trouble
 def two() -> Iterator[list[StandIn]]:
     with fleet_of(State(), State()) as servers:
         yield servers
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Yield twenty servers that take connections and never answer, to a client that has the patience of a test."""
+    monkeypatch.setattr(http, "Timeouts", partial(http.Timeouts, read=HELD))
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
+        yield [SimpleNamespace(url=f"http://127.0.0.1:{each.getsockname()[1]}") for each in sockets]
 
 
 def jobs(count: int) -> list[dict[str, object]]:
@@ -137,6 +151,45 @@ def test_a_server_that_takes_connections_and_never_answers_does_not_hold_up_the_
     assert {result.server for result in results} == {other.url}
 
 
+def test_servers_that_hang_at_the_start_hold_up_neither_the_others_nor_the_end_of_the_program(
+    hanging: list[Any], two: list[StandIn], tmp_path: Path
+) -> None:
+    before, began = set(threading.enumerate()), time.monotonic()
+    with begin([*hanging, *two], tmp_path, *jobs(4), latecomers=1.0) as rendering:
+        seen = list(rendering)
+
+    assert all_done(finished(seen).results)
+    assert {event.url for event in seen if isinstance(event, ServerChanged)} == {server.url for server in hanging}
+    assert not [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    assert time.monotonic() - began < HELD
+
+
+def test_however_many_servers_hang_one_that_comes_up_is_asked(hanging: list[Any], two: list[StandIn], tmp_path: Path) -> None:
+    late, other = two
+    late.state.go_away()
+    gate = other.state.hold("first_pass")
+    began = time.monotonic()
+    with begin([*hanging, *two], tmp_path, *jobs(6), latecomers=1.0) as rendering:
+        gate.wait()
+        late.state.come_back()
+        until(rendering, stage_of(late, "back"))
+        assert time.monotonic() - began < HELD
+        gate.open()
+        assert all_done(rendering.results())
+
+
+def test_each_pause_of_a_server_that_stays_away_is_told(two: list[StandIn], tmp_path: Path) -> None:
+    away, other = two
+    away.state.go_away()
+    gate = other.state.hold("first_pass")
+    with begin(two, tmp_path, *jobs(2)) as rendering:
+        told = until(rendering, lambda event: isinstance(event, ServerChanged) and event.seconds == BACKOFF.longest)
+        gate.open()
+        assert all_done(rendering.results())
+
+    assert [event.seconds for event in told if isinstance(event, ServerChanged)] == [BACKOFF.pause(tries) for tries in (1, 2, 3)]
+
+
 def test_a_server_that_accepts_prompts_and_runs_none_gets_no_more(two: list[StandIn], tmp_path: Path) -> None:
     zombie, other = two
     zombie.state.frozen = True
@@ -182,7 +235,8 @@ def test_a_server_that_is_dead_at_the_start_takes_part_when_it_comes_up(two: lis
     with begin(two, tmp_path, *jobs(6)) as rendering:
         (started,) = until(rendering, lambda event: isinstance(event, RunStarted))
         assert isinstance(started, RunStarted)
-        assert [note.where for note in started.notes if "does not answer" in note.what] == [late.url]
+        assert not [note for note in started.notes if late.url in str(note)]
+        until(rendering, stage_of(late, "out"))
         gate.wait()
         late.state.come_back()
         until(rendering, stage_of(late, "joined", "back"))
@@ -315,14 +369,67 @@ def test_a_job_that_one_server_refuses_although_it_listed_all_goes_to_another(tw
     assert posted(forgetful)
 
 
-def begin_listed(two: list[StandIn], out: Path, forgetful: StandIn) -> Run:
+def begin_listed(
+    two: list[StandIn], out: Path, forgetful: StandIn, *, meanwhile: Callable[[], None] = lambda: None, **options: Any
+) -> Run:
     """Begin six jobs, whose checkpoint is gone from a server between its listing and the first POST."""
     gate = forgetful.state.hold("POST /prompt")
-    rendering = begin(two, out, *jobs(6))
+    rendering = begin(two, out, *jobs(6), **options)
     gate.wait()
+    meanwhile()
     forgetful.state.models = {**forgetful.state.models, "checkpoints": ["another.safetensors"]}
     gate.open()
     return rendering
+
+
+def test_a_job_that_a_server_refuses_waits_for_one_that_has_not_answered_yet(two: list[StandIn], tmp_path: Path) -> None:
+    forgetful, away = two
+    away.state.go_away()
+    with begin_listed(two, tmp_path, forgetful) as rendering:
+        until(rendering, lambda _event: len(posted(forgetful)) == 6)
+        away.state.come_back()
+        results = rendering.results()
+
+    assert all_done(results)
+    assert {result.server for result in results} == {away.url}
+    assert len(posted(forgetful)) == 6
+
+
+def test_a_job_that_a_server_refuses_waits_for_one_that_is_out_of_order(two: list[StandIn], tmp_path: Path) -> None:
+    forgetful, away = two
+    gate = away.state.hold("first_pass")
+
+    def meanwhile() -> None:
+        gate.wait()
+        away.state.go_away()
+
+    with begin_listed(two, tmp_path, forgetful, meanwhile=meanwhile) as rendering:
+        until(rendering, stage_of(away, "out"))
+        until(rendering, lambda _event: len(posted(forgetful)) == 6)
+        gate.open()
+        away.state.come_back()
+        results = rendering.results()
+
+    assert all_done(results)
+    assert {result.server for result in results} == {away.url}
+    assert len(posted(forgetful)) == 6
+
+
+def test_where_the_server_that_is_waited_for_stays_away_the_refusal_is_told_with_it(two: list[StandIn], tmp_path: Path) -> None:
+    forgetful, away = two
+    away.state.go_away()
+    with begin_listed(two, tmp_path, forgetful, patience=replace(SHORT, outage=1.0)) as rendering:
+        results = rendering.results()
+
+    assert {result.state for result in results} == {"pending"}
+    assert len(posted(forgetful)) == 6
+    for result in results:
+        assert isinstance(result.error, ServerError)
+        assert result.error.exit_code == 3
+        assert "another.safetensors" in str(result.error)
+        assert any(problem.where.startswith(away.url) for problem in result.error.problems)
+    assert {row.state for row in rows_in(tmp_path).values()} == {"pending"}
+    assert open_in(tmp_path) == []
 
 
 def test_a_graph_of_several_jobs_that_is_refused_is_tried_job_by_job_and_then_elsewhere(tmp_path: Path) -> None:
@@ -502,6 +609,29 @@ def test_a_server_that_is_added_to_a_live_run_gets_work(tmp_path: Path) -> None:
             for gate in gates:
                 gate.open()
             assert all_done(rendering.results())
+
+
+@pytest.mark.parametrize("dying", [0, 1])
+def test_once_a_server_is_added_neither_is_waited_for_as_long_as_a_single_one(tmp_path: Path, dying: int) -> None:
+    names = ["a.safetensors", "b.safetensors"]
+    with fleet_of(State(), State()) as two:
+        for server in two:
+            server.state.models = {**server.state.models, "checkpoints": names}
+        gates = [server.state.hold("first_pass") for server in two]
+        patience = replace(SHORT, outage=2 * HELD)
+        with begin(two[:1], tmp_path, sweep({"checkpoint": names, "seed": [1, 2, 3]}), patience=patience) as rendering:
+            gates[0].wait()
+            request_fleet(tmp_path, "add", two[1].url)
+            gates[1].wait()
+            two[dying].state.go_away()
+            began = time.monotonic()
+            until(rendering, stage_of(two[dying], "out"))
+            assert time.monotonic() - began < HELD
+            gates[1 - dying].open()
+            results = rendering.results()
+
+    assert all_done(results)
+    assert {result.server for result in results} == {two[1 - dying].url}
 
 
 def test_a_server_that_is_drained_finishes_what_it_has_and_gets_nothing_more(two: list[StandIn], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from comfy_runner.errors import (
 )
 from comfy_runner.folder.ledger import FILE
 from comfy_runner.folder.sidecar import FORMAT
-from comfy_runner.runs.events import JobProgressed, JobResult
+from comfy_runner.runs.events import JobFinished, JobProgressed, JobResult
 from tests.recipe.support import written
 from tests.runs.support import begin, files_in, rendered, sidecar_in, small
 from tests.standin import V0_3_40, NodeFault, StandIn, State, ViewFault
@@ -103,6 +103,7 @@ def test_the_sidecar_tells_all_that_is_documented(server: StandIn, tmp_path: Pat
         "files",
         "finished",
         "format",
+        "inputs",
         "job_id",
         "notes",
         "posted_with",
@@ -498,8 +499,15 @@ def test_a_hostile_file_name_of_a_server_writes_nothing_anywhere(server: StandIn
 def test_a_run_whose_folder_cannot_take_a_picture_stops_and_the_rest_stays_pending(server: StandIn, tmp_path: Path) -> None:
     (tmp_path / "blocked").write_text("mine", encoding="utf-8")
     recipes = [small(output={"original": "blocked/x.png"}), small(name="b", seed=2), small(name="c", seed=3)]
-
-    results = rendered(server, tmp_path, *recipes, in_flight=1)
+    first = server.state.hold("first_pass")
+    with begin(server, tmp_path, *recipes, in_flight=1) as rendering:
+        first.wait()
+        # Until it is known that the folder takes nothing, the next job gets no further than this.
+        second = server.state.hold("POST /prompt")
+        first.open()
+        next(event for event in rendering if isinstance(event, JobFinished))
+        second.open()
+        results = rendering.results()
 
     assert (results[0].state, list(results[0].files)) == ("partial", ["upscaled"])
     assert results[-1].state == "pending"
