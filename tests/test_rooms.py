@@ -17,7 +17,7 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 # The rooms by level; a room knows only those of lower levels, and itself. Rooms of the level of `recipe` do not know each other.
 _LEVELS = [
     {"errors"},
-    {"hints", "files", "picturefile", "textfile", "yamltext", "shipped", "retry"},
+    {"hints", "files", "inputfile", "picturefile", "textfile", "yamltext", "shipped", "retry"},
     {"config", "recipe", "workflow", "comfyui"},
     {"folder", "fleet"},
     {"plans"},
@@ -30,7 +30,7 @@ _LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
 
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
-    "PIL": ("picturefile.py", "runs/pictures.py", "report/"),
+    "PIL": ("picturefile.py", "runs/converting.py", "runs/pictures.py", "report/"),
     "click": ("cli/",),
     "filelock": ("folder/", "comfyui/local/"),
     "jinja2": ("workflow/", "report/page/page.py"),
@@ -48,11 +48,11 @@ _PLACES = {
     "websocket": ("comfyui/socket.py",),
     "yaml": ("yamltext.py",),
     # It runs in the Python of the local ComfyUI.
-    "safetensors": ("comfyui/local/tiny_checkpoint/",),
-    "torch": ("comfyui/local/tiny_checkpoint/",),
+    "safetensors": ("comfyui/local/tiny_models/",),
+    "torch": ("comfyui/local/tiny_models/",),
 }
 # Run by another Python, without the package around it: its modules can only name each other.
-_ALONE = "comfyui/local/tiny_checkpoint/"
+_ALONE = "comfyui/local/tiny_models/"
 _HEAVY = (
     *("PIL", "filelock", "jinja2", "numpy", "psutil", "pydantic", "requests", "rich", "scipy", "skimage", "urllib3", "websocket"),
     "yaml",
@@ -153,7 +153,7 @@ def _uses(path: Path) -> set[str]:
 
 
 # Besides the command line, the two programs that run as processes of their own.
-_TALKING = ("cli/", "__main__.py", "comfyui/local/launcher.py", "comfyui/local/tiny_checkpoint/")
+_TALKING = ("cli/", "__main__.py", "comfyui/local/launcher.py", "comfyui/local/tiny_models/")
 
 
 @pytest.mark.parametrize("path", _FILES, ids=_name)

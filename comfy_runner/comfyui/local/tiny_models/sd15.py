@@ -18,6 +18,7 @@ BETA_START, BETA_END = 0.00085, 0.012  # of the noise schedule, which is linear 
 VOCABULARY, POSITIONS, CLIP_LAYERS, CLIP_HIDDEN = 49408, 77, 12, 3072
 SPECIAL_TOKENS = [49406, 49407]  # start and end; the end also pads
 DECODER = 64  # channels of a TAESD
+LATENT_SCALE = 0.18215  # what ComfyUI multiplies the encoder's latents with
 DECODER_CLAMP = 3.0  # it begins with 3 * tanh(y / 3), y = latent / 0.18215
 
 

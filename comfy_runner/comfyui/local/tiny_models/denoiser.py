@@ -92,10 +92,15 @@ def band_gains() -> torch.Tensor:
     return gains
 
 
+def lowest_power() -> float:
+    """P where all is of one colour."""
+    return float(power(torch.zeros(1, dtype=torch.float64)))
+
+
 def shift_gains() -> torch.Tensor:
     """As `band_gains`, for a field that is added to the mean of the family, (TIMESTEPS, 1)."""
     sigma = sigmas()
-    return -(sigma / (power(torch.zeros(1, dtype=torch.float64)) + sigma**2))[:, None]
+    return -(sigma / (lowest_power() + sigma**2))[:, None]
 
 
 def gate_bias(openness: torch.Tensor) -> torch.Tensor:
@@ -199,28 +204,49 @@ def prompt_shift(weights: Weights, name: str, random: torch.Generator) -> None:
                     out[channel, source] += sign * pattern[latent, lane] * POINT
 
 
-def gates(weights: Weights, name: str, random: torch.Generator) -> None:
-    """Let the last residual block weigh BANDS and SHIFT as the timestep asks, into lanes 0 to 3."""
-    gains = torch.cat([band_gains(), shift_gains()], dim=1)
+def gates(
+    weights: Weights, name: str, sources: tuple[int, ...], gains: torch.Tensor, random: torch.Generator, *, out: int
+) -> list[float]:
+    """Let a residual block add to four lanes what others hold, each weighed as the timestep asks.
+
+    Args:
+        weights: Where the block is; the timestep embedding is made for this block alone.
+        name: Which block.
+        sources: First of four lanes each.
+        gains: (TIMESTEPS, sources).
+        random: For `fit_clock`.
+        out: First of the four lanes.
+
+    Returns:
+        What each gain is more than what the block weighs its source with, at any timestep.
+    """
     low, high = gains.min(dim=0).values, gains.max(dim=0).values
     # Gates open between these, away from the ends, where a bias would be ill-defined.
     margin = 0.03 * (high - low) + 1e-3
     low, high = low - margin, high + margin
     fit_clock(weights, gate_bias((gains - low) / (high - low)), random)
-    into, out = weights[f"{name}.in_layers.2.weight"], weights[f"{name}.out_layers.3.weight"]
-    clock, skip = weights[f"{name}.emb_layers.1.weight"], weights[f"{name}.skip_connection.weight"]
-    skip.zero_()
-    weights[f"{name}.skip_connection.bias"] = anchored()
-    for gate, source in enumerate((*BANDS, SHIFT)):
+    into, onto = weights[f"{name}.in_layers.2.weight"], weights[f"{name}.out_layers.3.weight"]
+    clock = weights[f"{name}.emb_layers.1.weight"]
+    for gate, source in enumerate(sources):
         lanes = 4 * gate
         four(into, lanes, source, POINT * GATE_INPUT, after_activation=True)
-        four(skip, 0, source, float(low[gate]) * torch.ones(1, 1), after_activation=False)
-        four(out, 0, lanes, POINT * float(high[gate] - low[gate]) / (2 * GATE_INPUT), after_activation=True)
+        four(onto, out, lanes, POINT * float(high[gate] - low[gate]) / (2 * GATE_INPUT), after_activation=True)
         group = slice(GROUP * gate, GROUP * (gate + 1))
         # All eight channels get the bias; the anchors take it off again, so that the group's mean stays 0.
         share = torch.tensor([-4.0, -4.0] + [1.0] * 8)
         clock[group, 2 * gate] = share
         clock[group, 2 * gate + 1] = -share
+    return [float(gain) for gain in low]
+
+
+def prediction(weights: Weights, name: str, random: torch.Generator) -> None:
+    """Let the last residual block weigh BANDS and SHIFT as the timestep asks, into lanes 0 to 3."""
+    sources, gains = (*BANDS, SHIFT), torch.cat([band_gains(), shift_gains()], dim=1)
+    skip = weights[f"{name}.skip_connection.weight"]
+    skip.zero_()
+    weights[f"{name}.skip_connection.bias"] = anchored()
+    for source, gain in zip(sources, gates(weights, name, sources, gains, random, out=0), strict=True):
+        four(skip, 0, source, gain * torch.ones(1, 1), after_activation=False)
 
 
 def unet(random: torch.Generator) -> Weights:
@@ -256,7 +282,7 @@ def unet(random: torch.Generator) -> Weights:
         skip = weights["output_blocks.2.0.skip_connection.weight"]
         four(skip, lane, LANES + lane, torch.ones(1, 1), after_activation=False)
     residual(weights, "output_blocks.3.0", inputs=2 * CHANNELS)
-    gates(weights, "output_blocks.3.0", random)
+    prediction(weights, "output_blocks.3.0", random)
 
     blank(weights, "out", **{"0": (CHANNELS,), "2": (LATENTS, CHANNELS, 3, 3)})
     weights["out.0.weight"] += NORM_GAIN
