@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from comfy_runner.api import (
         Limits,
+        Listing,
         Measures,
         PlanSummary,
         Report,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         Suggestion,
         draw_sheet,
         measure,
+        models,
         plan,
         render,
         run,
@@ -84,6 +86,7 @@ __all__ = [
     "JobSubmitted",
     "JobWaiting",
     "Limits",
+    "Listing",
     "LocalError",
     "Measures",
     "Note",
@@ -112,6 +115,7 @@ __all__ = [
     "WorkflowError",
     "draw_sheet",
     "measure",
+    "models",
     "plan",
     "render",
     "run",
@@ -122,8 +126,8 @@ __all__ = [
 ]
 
 _API = (
-    *("Limits", "Measures", "PlanSummary", "Report", "Sheet", "Standing", "Suggestion"),
-    *("draw_sheet", "measure", "plan", "render", "run", "servers", "suggest", "validate", "write_report"),
+    *("Limits", "Listing", "Measures", "PlanSummary", "Report", "Sheet", "Standing", "Suggestion"),
+    *("draw_sheet", "measure", "models", "plan", "render", "run", "servers", "suggest", "validate", "write_report"),
 )
 _EVENTS = (
     *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),

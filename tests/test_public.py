@@ -27,6 +27,7 @@ _NAMES = [
     "JobSubmitted",
     "JobWaiting",
     "Limits",
+    "Listing",
     "LocalError",
     "Measures",
     "Note",
@@ -55,6 +56,7 @@ _NAMES = [
     "WorkflowError",
     "draw_sheet",
     "measure",
+    "models",
     "plan",
     "render",
     "run",
@@ -118,7 +120,7 @@ def test_another_name_is_an_attribute_error() -> None:
     assert not hasattr(comfy_runner, "__wrapped__")
 
 
-@pytest.mark.parametrize("name", ["run", "plan", "servers"])
+@pytest.mark.parametrize("name", ["run", "plan", "servers", "models"])
 def test_a_function_is_not_hidden_by_a_room_of_its_name(name: str) -> None:
     code = f"import comfy_runner, comfy_runner.api, comfy_runner.cli.{name}; assert callable(comfy_runner.{name})"
 

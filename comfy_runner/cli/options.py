@@ -19,13 +19,7 @@ _SERVER = "A URL, a name from the config file, or local"
 
 def recipe_options(command: _Command) -> _Command:
     """Add what every command on recipes takes: overrides, axes and template folders."""
-    command = click.option(
-        "--templates",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        multiple=True,
-        metavar="DIR",
-        help="Look for templates here first.",
-    )(command)
+    command = templates_option(command)
     command = click.option(
         "--sweep",
         "sweeps",
@@ -35,6 +29,17 @@ def recipe_options(command: _Command) -> _Command:
     )(command)
     return click.option(
         "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6."
+    )(command)
+
+
+def templates_option(command: _Command) -> _Command:
+    """Add ``--templates``."""
+    return click.option(
+        "--templates",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        multiple=True,
+        metavar="DIR",
+        help="Look for templates here first.",
     )(command)
 
 
@@ -62,6 +67,21 @@ def server_option(command: _Command) -> _Command:
     """Add ``--server`` and what opens its doors."""
     command = certificate_options(command)
     return click.option("--server", metavar="URL", help=f"{_SERVER}, which starts one here.")(command)
+
+
+def object_info_option(text: str) -> Callable[[_Command], _Command]:
+    """Add ``--object-info``: a saved answer in place of a server.
+
+    Args:
+        text: What it is for.
+    """
+    return click.option("--object-info", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=text)
+
+
+def refuse_both(server: str | None, object_info: Path | None) -> None:
+    """Make sure that not both a server and a saved answer are given."""
+    if server is not None and object_info is not None:
+        raise click.UsageError("--server and --object-info exclude each other")
 
 
 def servers_option(command: _Command) -> _Command:

@@ -14,7 +14,7 @@ import click
 
 from comfy_runner.cli.options import certificate_options, chosen_servers, with_certificates
 from comfy_runner.cli.runs import errors_as_json
-from comfy_runner.cli.talk import put, put_json
+from comfy_runner.cli.talk import one_line, put, put_json
 from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _MOST_NAMED = 6
-_LONGEST = 200
 _LABEL = 11
 _GIB = 1 << 30
 _MOST_BYTES = 1 << 70  # more is no memory, and may be more than a float can be
@@ -83,7 +82,7 @@ def describe(found: Sequence[Standing], *, everything: bool = False) -> Iterator
     for number, standing in enumerate(found):
         if number:
             yield ""
-        yield "  ".join(_one_line(part) for part in (standing.name, standing.url) if part)
+        yield "  ".join(one_line(part) for part in (standing.name, standing.url) if part)
         for label, text in _rows(standing):
             yield from _row(label, text)
         yield from _models("checkpoint", standing.checkpoints, everything=everything)
@@ -151,7 +150,7 @@ def _row(label: str, text: str) -> list[str]:
     start = f"  {label}".ljust(_LABEL)
     # Names and addresses are not to be cut in two.
     return textwrap.wrap(
-        start + _one_line(text),
+        start + one_line(text),
         width,
         subsequent_indent=" " * _LABEL,
         break_long_words=False,
@@ -165,15 +164,9 @@ def _models(what: str, names: Sequence[str], *, everything: bool) -> Iterator[st
     yield from _row("models", f"{len(names)} {what}{'' if len(names) == 1 else 's'}")
     shown = names if everything else names[:_MOST_NAMED]
     for name in shown:
-        yield " " * _LABEL + f"  {_one_line(name)}"
+        yield " " * _LABEL + f"  {one_line(name)}"
     if len(shown) < len(names):
         yield " " * _LABEL + f"  and {len(names) - len(shown)} more (--all shows them)"
-
-
-def _one_line(text: str) -> str:
-    """Return a server's words as a part of a line: no break of theirs makes a line that looks like ours."""
-    short = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
-    return short.replace("\n", "\N{REPLACEMENT CHARACTER}")
 
 
 def _record(standing: Standing) -> dict[str, Any]:

@@ -26,6 +26,17 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else _REPLACEMENT for char in text)
 
 
+def one_line(text: str, *, longest: int = 200) -> str:
+    """Return a server's words as a part of a line: no break of theirs makes a line that looks like ours.
+
+    Args:
+        text: The words, which `put` cleans of other unprintable characters.
+        longest: What is longer than so many characters is shortened; 0 for no limit.
+    """
+    short = text if not longest or len(text) <= longest else text[:longest] + "..."
+    return short.replace("\n", _REPLACEMENT)
+
+
 def complain(error: ComfyRunnerError) -> None:
     """Print every problem of an error with its hint; a hint that serves several is printed once, after the last."""
     for number, problem in enumerate(error.problems):

@@ -14,6 +14,8 @@ from typing import Any
 
 from comfy_runner.errors import WorkflowError
 
+_MARKS = ("deprecated", "experimental", "api_node")
+
 
 @dataclass(frozen=True, slots=True)
 class InputInfo:
@@ -28,6 +30,8 @@ class InputInfo:
         has_default: Whether the server gives a default.
         default: That default.
         takes_unlisted: Whether the server takes files that it does not list: those in sub-folders of its input folder.
+        step: The distance between numbers that ComfyUI's page offers; None where it is not said. The server takes others, too.
+        tooltip: What the server says of it; empty for nothing.
     """
 
     type: str
@@ -38,6 +42,8 @@ class InputInfo:
     has_default: bool = False
     default: Any = None
     takes_unlisted: bool = False
+    step: float | None = None
+    tooltip: str = ""
 
     @property
     def types(self) -> frozenset[str]:
@@ -55,6 +61,12 @@ class NodeInfo:
         outputs: The types of its outputs.
         is_output: Whether it saves or shows something, so that a graph may end in it.
         is_core: Whether it belongs to ComfyUI itself, whose input names are all there are.
+        display_name: What ComfyUI's page calls it.
+        category: The menu that it is in, such as ``latent/batch``; empty where it is not said, as with the next two.
+        description: What it does.
+        module: The Python module that it comes from.
+        output_names: The names of its outputs, as many as there are types.
+        marks: Which of ``deprecated``, ``experimental`` and ``api_node`` (it calls a paid service) it is.
     """
 
     name: str
@@ -62,6 +74,12 @@ class NodeInfo:
     outputs: tuple[str, ...]
     is_output: bool
     is_core: bool
+    display_name: str = ""
+    category: str = ""
+    description: str = ""
+    module: str = ""
+    output_names: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 class ObjectInfo:
@@ -128,13 +146,26 @@ def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
         for input_name, spec in found.items() if isinstance(found, dict) else ():
             inputs[input_name] = _input(spec, required=group == "required")
     module = str(raw.get("python_module", ""))
+    outputs = _outputs(raw)
     return NodeInfo(
         name=name,
         inputs=inputs,
-        outputs=_outputs(raw),
+        outputs=outputs,
         is_output=bool(raw.get("output_node")),
         is_core=module == "nodes" or module.startswith("comfy_extras."),
+        display_name=_text(raw.get("display_name")) or name,
+        category=_text(raw.get("category")),
+        description=_text(raw.get("description")),
+        module=module,
+        output_names=_output_names(raw.get("output_name"), outputs),
+        marks=tuple(mark for mark in _MARKS if raw.get(mark)),
     )
+
+
+def _output_names(names: Any, types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a name for each output: its type where the server gives none."""
+    given = names if isinstance(names, list) else []
+    return tuple((_text(given[slot]) if slot < len(given) else "") or type_ for slot, type_ in enumerate(types))
 
 
 def _outputs(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -158,8 +189,14 @@ def _input(spec: Any, *, required: bool) -> InputInfo:
         has_default=extra.get("default") is not None,
         default=extra.get("default"),
         takes_unlisted=any(key.endswith("_upload") and value for key, value in extra.items()),
+        step=_number(extra.get("step")),
+        tooltip=_text(extra.get("tooltip")),
     )
 
 
 def _number(value: Any) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,11 +25,44 @@ def test_a_recorded_node_is_understood() -> None:
     known = recorded().get("KSampler")
     assert known is not None
     assert (known.name, known.outputs, known.is_output, known.is_core) == ("KSampler", ("LATENT",), False, True)
-    assert known.inputs["denoise"] == InputInfo("FLOAT", True, None, 0.0, 1.0, True, 1.0)
+    denoise = known.inputs["denoise"]
+    assert replace(denoise, tooltip="") == InputInfo("FLOAT", True, None, 0.0, 1.0, True, 1.0, step=0.01)
+    assert denoise.tooltip.startswith("The amount of denoising applied, lower values will maintain the structure")
     assert known.inputs["seed"].maximum == 2**64 - 1
-    assert known.inputs["model"] == InputInfo("MODEL", True)
+    assert known.inputs["model"] == InputInfo("MODEL", True, tooltip="The model used for denoising the input latent.")
     assert known.inputs["scheduler"].options is not None
     assert "karras" in known.inputs["scheduler"].options
+
+
+def test_what_is_said_for_people_is_read() -> None:
+    known = recorded().get("CheckpointLoaderSimple")
+    assert known is not None
+    assert (known.display_name, known.category, known.module) == ("Load Checkpoint", "loaders", "nodes")
+    assert known.description.startswith("Loads a diffusion model checkpoint")
+    assert (known.output_names, known.marks) == (("MODEL", "CLIP", "VAE"), ())
+
+
+@pytest.mark.parametrize("said", [None, 5, [{}, 1], {}, ""])
+def test_a_node_that_says_nothing_for_people_is_called_by_its_class_and_its_outputs_by_their_types(said: Any) -> None:
+    words = dict.fromkeys(["display_name", "category", "description", "output_name"], said)
+    known = ObjectInfo({"X": {"input": {}, "output": ["A", "B"], **words}}, source="x").get("X")
+    assert known is not None
+    assert (known.display_name, known.category, known.description) == ("X", "", "")
+    assert known.output_names == ("A", "B")
+
+
+def test_outputs_have_as_many_names_as_there_are_types() -> None:
+    raw = {"input": {}, "output": ["A", ["a", "b"], "C"], "output_name": ["first", None, "third", "fourth"]}
+    known = ObjectInfo({"X": raw}, source="x").get("X")
+    assert known is not None
+    assert (known.outputs, known.output_names) == (("A", "COMBO", "C"), ("first", "COMBO", "third"))
+
+
+def test_what_is_to_be_known_before_a_node_is_used_is_marked() -> None:
+    raw = {"input": {}, "deprecated": True, "experimental": False, "api_node": True}
+    known = ObjectInfo({"X": raw}, source="x").get("X")
+    assert known is not None
+    assert known.marks == ("deprecated", "api_node")
 
 
 def test_hidden_inputs_are_not_inputs() -> None:

@@ -1,0 +1,83 @@
+"""``comfy-runner models``: what a server has to choose from, a line for each kind, or the names of one kind (docs/servers.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
+from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.talk import one_line, put, put_json, say
+
+if TYPE_CHECKING:
+    from comfy_runner.workflow.catalogue import Listing
+
+_VERSION = 1
+_MOST_NAMED = 6
+_LONGEST_KIND = 40
+_MORE = ", …"
+
+
+@click.command()
+@click.argument("kind", required=False)
+@server_option
+@object_info_option("Look into a saved answer of a server's /object_info.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all names (docs/servers.md).")
+def models(
+    kind: str | None, server: str | None, *, cacert: Path | None, insecure: bool, object_info: Path | None, as_json: bool
+) -> None:
+    """List the models of a server, and its samplers, schedulers and upscale methods.
+
+    Without KIND there is a line for each kind; with it, such as loras, all names, one per line. They are those that recipes and
+    workflows have to use for that server.
+    """
+    from comfy_runner import api
+    from comfy_runner.config import load_config
+
+    refuse_both(server, object_info)
+    with errors_as_json(as_json):
+        config = load_config()
+        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+        found = api.models(kind, server=chosen, object_info=object_info, config=config, say=say)
+    if as_json:
+        put_json(json.dumps(models_record(found)))
+    elif kind is None:
+        for line in overview(found):
+            put(line)
+    elif names := found[0].names:
+        put("\n".join(one_line(name, longest=0) for name in names))
+    else:
+        say(f"there are no {found[0].kind}")
+
+
+def overview(found: Sequence[Listing]) -> Iterator[str]:
+    """Yield a line for each kind: how many there are, and the first ones as far as the line takes them."""
+    columns = max(40, shutil.get_terminal_size().columns)
+    kinds = [one_line(listing.kind, longest=_LONGEST_KIND) for listing in found]
+    widest = max(map(len, kinds), default=0)
+    counts = max((len(str(len(listing.names))) for listing in found), default=0)
+    for kind, listing in zip(kinds, found, strict=True):
+        start = f"{kind.ljust(widest)}  {len(listing.names):{counts}}  "
+        yield (start + _first(listing.names, columns - len(start))).rstrip()
+
+
+def models_record(found: Sequence[Listing]) -> dict[str, Any]:
+    """Return what there is as a JSON object."""
+    lists = [{"kind": listing.kind, "source": listing.source, "names": list(listing.names)} for listing in found]
+    return {"v": _VERSION, "lists": lists}
+
+
+def _first(names: Sequence[str], width: int) -> str:
+    """Return the first names, as many as there is room for; the first one in any case."""
+    text = ""
+    for number, name in enumerate(names[:_MOST_NAMED]):
+        longer = f"{text}, {one_line(name)}" if number else one_line(name)
+        if number and len(longer) + (len(_MORE) if number + 1 < len(names) else 0) > width:
+            return text + _MORE
+        text = longer
+    return text + (_MORE if len(names) > _MOST_NAMED else "")
