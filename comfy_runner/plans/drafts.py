@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
+from comfy_runner.inputfile import InputFile
+from comfy_runner.plans.inputs import InputFiles
 from comfy_runner.plans.planned import (
     PlannedJob,
     checked_params,
     decoded,
-    find_job_template,
+    find_recipe_template,
     output_paths,
     planned_job,
+    route_of,
     template_folders,
+    unused,
 )
-from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.names import slug
+from comfy_runner.recipe.route import Route
 from comfy_runner.recipe.variants import Variant
 from comfy_runner.retry import Retry
 from comfy_runner.workflow.shape import Filled, Renderer
@@ -41,19 +45,23 @@ class Draft:
         variant: The point of the sweep.
         seed: The seed that was drawn; None where the recipe gives one.
         template: Its template.
+        route: What the template makes of recipes.
         filled: Its graph, as a template's shape and the literals in it.
         content_hash: What the job is.
         pixel_hash: Equal for jobs that give the very same pixels.
         steps: Its nodes' results, as numbers in the plan's catalogue.
+        inputs: The files that its recipe names for it to read.
     """
 
     variant: Variant
     seed: int | None
     template: Template
+    route: Route
     filled: Filled
     content_hash: str
     pixel_hash: str
     steps: tuple[int, ...]
+    inputs: tuple[InputFile, ...] = ()
 
     @property
     def job_id(self) -> str:
@@ -77,7 +85,7 @@ class Draft:
 
     def planned(self) -> PlannedJob:
         """Return the job with its values and its graph."""
-        return planned_job(self.variant.job(seed=self.seed), self.template, self.filled)
+        return planned_job(self.variant.job(seed=self.seed, route=self.route), self.template, self.filled, self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +103,22 @@ class Plan:
     notes: tuple[Note, ...]
 
 
-def draft_all(variants: Sequence[Variant], *, templates: Sequence[Path], seed_of: Callable[[Variant], int]) -> Plan:
+def draft_all(
+    variants: Sequence[Variant], *, templates: Sequence[Path], seed_of: Callable[[Variant], int], files: InputFiles | None = None
+) -> Plan:
     """Draft every job.
 
     Args:
         variants: The points of all sweeps.
         templates: Folders that are searched for templates first.
         seed_of: Gives the seed of a job whose recipe leaves it to chance.
+        files: The input files, where some have been read for the same plan before.
 
     Raises:
         InputError: With all that is wrong with any of them.
         UsageError: Two jobs have the same id or write the same file.
     """
-    drafter = _Drafter(templates)
+    drafter = _Drafter(variants, templates, files or InputFiles())
     drafts: list[Draft] = []
     problems: dict[Problem, type[InputError]] = {}
     for variant in variants:
@@ -126,32 +137,56 @@ def draft_all(variants: Sequence[Variant], *, templates: Sequence[Path], seed_of
 
 
 class _Drafter:
-    def __init__(self, templates: Sequence[Path]) -> None:
+    def __init__(self, variants: Sequence[Variant], templates: Sequence[Path], files: InputFiles) -> None:
         self.steps = Steps()
+        self._files = files
         self.notes: dict[Note, None] = {}
         self._given = templates
-        self._templates: dict[tuple[int, str], tuple[Template, Renderer]] = {}
+        self._templates: dict[tuple[int, str], tuple[Template, Route, Renderer]] = {}
         self._renderers: dict[tuple[Path, ...], Renderer] = {}
         self._known_good: set[int] = set()
+        self._params: dict[int, frozenset[str]] = {}
+        # One variant for each template that a recipe sweeps over.
+        self._of_template: dict[int, list[Variant]] = {}
+        swept = {(id(variant.loaded), variant.template): variant for variant in variants if "template" in variant.fields}
+        for (key, _), variant in swept.items():
+            self._of_template.setdefault(key, []).append(variant)
 
     def draft(self, variant: Variant, seed: int | None) -> Draft:
-        job = variant.job(seed=seed)
-        template, renderer = self._template(variant, job)
-        filled = decoded(job, renderer.render({**job.values, "params": checked_params(job, template)}))
+        template, route, renderer = self._template(variant)
+        job = variant.job(seed=seed, route=route)
+        params = checked_params(job, template, self._all_params(variant))
+        params, inputs = self._files.resolved(job, template, params)
+        filled = decoded(job, renderer.render({**job.values, "params": params}))
         if job.outputs or id(filled.shape) not in self._known_good:
             output_paths(job, filled.workflow)
             self._known_good.add(id(filled.shape))
         self.notes.update(dict.fromkeys(job.notes))
-        return Draft(variant, seed, template, filled, filled.content_hash, filled.pixel_hash, self.steps.of(filled))
+        # What is written otherwise has other pixels.
+        pixels = filled.pixel_hash + variant.loaded.recipe.output.kind
+        return Draft(variant, seed, template, route, filled, filled.content_hash, pixels, self.steps.of(filled), inputs)
 
-    def _template(self, variant: Variant, job: Job) -> tuple[Template, Renderer]:
-        key = (id(variant.loaded), job.template)
+    def _all_params(self, variant: Variant) -> frozenset[str]:
+        """Return the parameters of all templates that a recipe sweeps over; none where it sweeps over none."""
+        key = id(variant.loaded)
+        if key not in self._params:
+            others = self._of_template.get(key, ())
+            templates = [self._template(other)[0] for other in others] if len(others) > 1 else []
+            self._params[key] = frozenset(name for template in templates for name in template.params or ())
+        return self._params[key]
+
+    def _template(self, variant: Variant) -> tuple[Template, Route, Renderer]:
+        key = (id(variant.loaded), variant.template)
         if key not in self._templates:
-            folders = template_folders(job, self._given)
-            template = find_job_template(job, folders)
+            alone = variant.alone
+            folders = template_folders(alone, self._given)
+            template = find_recipe_template(alone, folders)
             # Recipes of one folder share what is rendered.
             same = (template.path, *folders)
-            self._templates[key] = (template, self._renderers.setdefault(same, Renderer(template, folders)))
+            renderer = self._renderers.setdefault(same, Renderer(template, folders))
+            self._templates[key] = (template, route_of(template), renderer)
+            if "template" not in variant.fields:  # otherwise it is for another one
+                self.notes.update(dict.fromkeys(unused(alone, template)))
         return self._templates[key]
 
 
@@ -159,7 +194,7 @@ def _refuse_clashes(drafts: Sequence[Draft]) -> None:
     """Make sure that no two jobs have the same id or write the same file."""
     owners: dict[str, Draft] = {}
     # Where nobody says where pictures go, they go to folders that are named after their jobs.
-    told = any(draft.variant.loaded.recipe.output for draft in drafts)
+    told = any(draft.variant.loaded.recipe.output.roles for draft in drafts)
     for draft in drafts:
         _claim(owners, f"job {draft.job_id}", draft)
         for path in draft.planned().outputs.values() if told else ():

@@ -6,18 +6,22 @@ No server is contacted here; what a server says of its nodes is an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import Note, Problem, RecipeError
+from comfy_runner.errors import Note, Problem, RecipeError, TemplateError
 from comfy_runner.folder.view import REPORT, REPORT_FILES, SUPERSEDED
+from comfy_runner.inputfile import InputFile
 from comfy_runner.recipe.jobs import Job
+from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import collision
+from comfy_runner.recipe.route import Route, Usual, default_problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.shipped import shipped
+from comfy_runner.textfile import shown
 from comfy_runner.workflow.check import check
 from comfy_runner.workflow.decoding import tile, tiled_nodes
 from comfy_runner.workflow.graph import Workflow
@@ -28,7 +32,8 @@ from comfy_runner.workflow.shape import Filled, Shape
 from comfy_runner.workflow.signature import literals_of
 from comfy_runner.workflow.template import SUFFIX, Template, find_template
 
-_NEEDED_IF_USED = ("checkpoint", "prompt")
+NEEDED_IF_USED = ("checkpoint", "prompt")
+_USED_BY_MOST = ("checkpoint", "vae", "clip_skip", "loras", "prompt", "negative_prompt", "upscale.method", "upscale.denoise")
 _RESERVED = {
     SUPERSEDED: f"{SUPERSEDED}/ is for replaced pictures",
     **dict.fromkeys((REPORT_FILES, *REPORT), "is for the run's report"),
@@ -49,6 +54,7 @@ class PlannedJob:
         sizes: The size in pixels of each output role, where it is known.
         outputs: The file of each output role, relative to the run folder, with ``/``.
         notes: What the user should know.
+        inputs: The files that the recipe names for it to read.
     """
 
     job: Job
@@ -59,6 +65,7 @@ class PlannedJob:
     sizes: Mapping[str, Size]
     outputs: Mapping[str, str]
     notes: tuple[Note, ...]
+    inputs: tuple[InputFile, ...] = ()
 
     @property
     def job_id(self) -> str:
@@ -71,9 +78,14 @@ class PlannedJob:
         return self.job.recipe.where(_field(source, self.job.recipe.recipe)) if source else ""
 
 
-def template_folders(job: Job, given: Sequence[Path]) -> list[Path]:
-    """Return where a job's template is looked for: the given folders, ``templates/`` beside the recipe, the shipped ones."""
-    beside = [job.recipe.path.parent / "templates"] if job.recipe.path else []
+def template_folders(loaded: LoadedRecipe, given: Sequence[Path]) -> list[Path]:
+    """Return where a recipe's template is looked for: the given folders, ``templates/`` beside the recipe, the shipped ones."""
+    return folders_beside(loaded.path.parent if loaded.path else None, given)
+
+
+def folders_beside(folder: Path | None, given: Sequence[Path]) -> list[Path]:
+    """Return where the templates of recipes in a folder are looked for; None for recipes that are in none."""
+    beside = [folder / "templates"] if folder else []
     return [*given, *beside, shipped("templates")]
 
 
@@ -91,17 +103,22 @@ def _tiled(shape: Shape, nodes: frozenset[str]) -> Shape:
     return Shape(tile(shape.bare, nodes), shape.sources)
 
 
-def checked_params(job: Job, template: Template) -> dict[str, Any]:
+def checked_params(job: Job, template: Template, elsewhere: Collection[str] = ()) -> dict[str, Any]:
     """Return the values of a template's free parameters.
+
+    Args:
+        job: The job.
+        template: Its template.
+        elsewhere: Parameters of other templates that the same recipe sweeps over, which are nothing to this one.
 
     Raises:
         RecipeError: One is wrong, or the recipe lacks something else that the template needs.
     """
-    params, wrong = given_params(template.params, job.values["params"])
+    params, wrong = given_params(template.params, job.values["params"], elsewhere=elsewhere)
     problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
     problems += [
         Problem(f"the template {template.name} needs it", job.recipe.where(name), f"give `{name}:`")
-        for name in _NEEDED_IF_USED
+        for name in NEEDED_IF_USED
         if name in template.uses and name not in job.values
     ]
     if problems:
@@ -109,7 +126,7 @@ def checked_params(job: Job, template: Template) -> dict[str, Any]:
     return params
 
 
-def planned_job(job: Job, template: Template, filled: Filled) -> PlannedJob:
+def planned_job(job: Job, template: Template, filled: Filled, inputs: tuple[InputFile, ...] = ()) -> PlannedJob:
     """Return a job with its graph.
 
     Raises:
@@ -125,6 +142,7 @@ def planned_job(job: Job, template: Template, filled: Filled) -> PlannedJob:
         sizes=filled.sizes,
         outputs=output_paths(job, workflow),
         notes=job.notes,
+        inputs=inputs,
     )
 
 
@@ -140,17 +158,80 @@ def fit(planned: PlannedJob, info: ObjectInfo, *, allow_partial: bool = False) -
         WorkflowError: The server would refuse the graph or run it otherwise.
     """
     where = f"template {planned.template.name}"
-    checked = check(planned.workflow, info, where=where, locate=planned.locate, allow_partial=allow_partial)
+    header = planned.template.header
+    checked = check(
+        planned.workflow,
+        info,
+        where=where,
+        locate=planned.locate,
+        allow_partial=allow_partial,
+        packs=header.packs,
+        version=header.version,
+    )
     return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
 
 
-def find_job_template(job: Job, folders: Sequence[Path]) -> Template:
-    """Return a job's template: a path from the recipe's own folder, or a name."""
-    where = job.recipe.where("template")
-    if "/" not in job.template and not job.template.endswith(SUFFIX):
-        return find_template(job.template, folders, where=where)
-    path = (job.recipe.folder("template") or Path()) / job.template
+def find_recipe_template(loaded: LoadedRecipe, folders: Sequence[Path]) -> Template:
+    """Return the template of a recipe without a sweep: a path from the recipe's own folder, or a name."""
+    name = loaded.recipe.template
+    return named_template(name, folders, beside=loaded.folder("template") or Path(), where=loaded.where("template"))
+
+
+def named_template(name: str, folders: Sequence[Path], *, beside: Path, where: str = "") -> Template:
+    """Return the template that a name, or a path from a folder, means.
+
+    Raises:
+        TemplateError: There is none, or its file cannot be read or is not a template.
+    """
+    if "/" not in name and not name.endswith(SUFFIX):
+        return find_template(name, folders, where=where)
+    path = beside / name
     return find_template(path.name.removesuffix(SUFFIX), [path.parent], where=where)
+
+
+def unused(loaded: LoadedRecipe, template: Template) -> list[Note]:
+    """Return a note for each field that a recipe gives and its template does nothing with."""
+    what = f"the template {template.name} does not use it"
+    return [
+        Note(what, loaded.where(name), "warning")
+        for name in _USED_BY_MOST
+        if loaded.gives(name) and not template.may_use(name) and (name != "negative_prompt" or loaded.recipe.negative_prompt)
+    ]
+
+
+def route_of(template: Template) -> Route:
+    """Return what a template makes of recipes.
+
+    Raises:
+        TemplateError: It says something of fields that there are not, or that they cannot be.
+    """
+    header = template.header
+    given = {name: field.default for name, field in header.fields.items() if field.has_default}
+    wrong = [
+        Problem(f"is a part of {other}, which has a default too", name)
+        for name in given
+        for other in given
+        if name.startswith(f"{other}.")
+    ]
+    defaults: dict[str, Any] = {}
+    for name, value in given.items() if not wrong else ():
+        *outer, last = name.split(".")
+        here = defaults
+        for step in outer:
+            here = here.setdefault(step, {})
+        here[last] = value
+    wrong += default_problems(defaults)
+    if wrong:
+        raise TemplateError.of(
+            replace(problem, where=f"{shown(template.path)}:{header.lines.get(problem.where, 1)}: fields.{problem.where}")
+            for problem in wrong
+        )
+    usual = {
+        field.name: Usual(field.least, field.most, field.below, field.above)
+        for field in header.fields.values()
+        if field.least is not None and field.most is not None
+    }
+    return Route(defaults, usual)
 
 
 def _field(value: str, recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_runner.errors import Note, RecipeError, UsageError
@@ -17,11 +17,12 @@ from comfy_runner.recipe.faults import output_paths
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.geometry import Pictures, pictures
 from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.route import Route
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.traps import traps
 
-DEFAULT_OUTPUT = "{job_id}/{role}.png"
-"""Where a role's picture goes if the recipe does not say."""
+DEFAULT_OUTPUT = "{job_id}/{role}"
+"""Where a role's picture goes if the recipe does not say, without its suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Job:
         wrong = names.role_fault(role)
         if wrong:
             raise RecipeError(wrong, where=self.recipe.where("output"))
-        path = names.resolve(DEFAULT_OUTPUT, job_id=self.job_id, name=self.recipe.recipe.name, role=role, seed=self.seed)
+        pattern = DEFAULT_OUTPUT + self.recipe.recipe.output.suffix
+        path = names.resolve(pattern, job_id=self.job_id, name=self.recipe.recipe.name, role=role, seed=self.seed)
         clash = names.collision({**self.outputs, role: path})
         if clash:
             raise RecipeError(
@@ -74,18 +76,22 @@ def draw_seed() -> int:
     return secrets.randbelow(MAX_SEED + 1)
 
 
-def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "") -> Job:
+def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", route: Route | None = None) -> Job:
     """Return the job of a recipe, whose sweep does not count here (see `variants`).
 
     Args:
         loaded: The recipe.
         seed: The first pass's seed, if the recipe says ``random``; see `LoadedRecipe.needs_seed` and `draw_seed`.
         job_id: Its id; the recipe's name as a slug if empty.
+        route: What its template makes of recipes; None for one that says nothing.
 
     Raises:
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
-    recipe = loaded.recipe
+    route = route or Route()
+    recipe = route.over(loaded.recipe)
+    if recipe is not loaded.recipe:
+        loaded = replace(loaded, recipe=recipe)
     drawn = _seed(loaded, seed)
     job_id = job_id or names.slug(recipe.name)
     sized = pictures(recipe)
@@ -95,7 +101,7 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "") -> J
         template=recipe.template,
         values=_values(recipe, sized, job_id=job_id, seed=drawn),
         outputs=output_paths(recipe, job_id=job_id, seed=drawn),
-        notes=_notes(loaded, sized),
+        notes=_notes(loaded, sized, route),
         seed=drawn,
     )
 
@@ -158,6 +164,10 @@ def _second_pass(recipe: Recipe, sized: Pictures, *, seed: int) -> dict[str, Any
     }
 
 
-def _notes(loaded: LoadedRecipe, sized: Pictures) -> tuple[Note, ...]:
-    found = [*sized.findings, *traps(loaded.recipe, sized)]
+def _notes(loaded: LoadedRecipe, sized: Pictures, route: Route) -> tuple[Note, ...]:
+    found = [
+        *sized.findings,
+        *route.unusual(loaded.recipe),
+        *traps(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual),
+    ]
     return tuple(Note(finding.what, loaded.where(finding.field), finding.level) for finding in found if finding.level != "fault")

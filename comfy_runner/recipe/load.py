@@ -81,13 +81,18 @@ class LoadedRecipe:
         """
         return self._merged.place(_steps(field))
 
+    def gives(self, field: str) -> bool:
+        """Return whether anybody gives a field, even as what it is by default."""
+        return self._merged.gave(_steps(field))
+
     def folder(self, field: str) -> Path | None:
-        """Return the folder of the file that gave a field, which relative paths in it start from.
+        """Return the folder of the file that gave a field, or its nearest parent, which relative paths in it start from.
 
         None if it came from Python code or an override (then it is the current directory), or is a default.
         """
         steps = _steps(field)
-        return self._merged.origin(steps).folder if self._merged.gave(steps) else None
+        given = any(self._merged.gave(steps[:length]) for length in range(1, len(steps) + 1))
+        return self._merged.origin(steps).folder if given else None
 
     def variant(self, recipe: Recipe) -> LoadedRecipe:
         """Return one point of the sweep, whose swept fields come from where the sweep gives them."""

@@ -12,12 +12,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from comfy_runner.recipe import fields
+from comfy_runner.recipe import fields, names
 from comfy_runner.recipe.fields import fault
 from comfy_runner.recipe.sweep_schema import SWEEP_SCHEMA
 from comfy_runner.retry import MOST_TIMES, Retry
 
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
+QUALITY = 90
+"""Of a JPEG or WebP, where a recipe does not say."""
+
 _SIZE_WAYS = (("width", "height"), ("aspect", "megapixels"), ("preset",))
 
 
@@ -87,9 +90,11 @@ class Upscale(BaseModel):
 
     factor: fields.Factor | None = Field(default=None, description="Times the original's size; 2 if no size is given.")
     size: TargetSize | None = Field(default=None, description="Pixels, instead of factor.")
-    method: fields.Word = Field(default="nearest-exact", description="How the latent is enlarged; servers differ in theirs.")
+    method: fields.Word = Field(
+        default="nearest-exact", description="How the latent or the picture is enlarged; templates and servers differ in theirs."
+    )
     denoise: fields.Denoise = Field(
-        default=0.55, description="How much is painted anew, above 0 and at most 1; below 0.5 an upscaled latent stays blurred."
+        default=0.55, description="How much is painted anew, above 0 and at most 1; templates differ in what is usual."
     )
     steps_mode: Literal["full", "scaled"] = Field(
         default="full", description="full: ComfyUI runs all steps; scaled: round(steps * denoise), as other programs do."
@@ -112,6 +117,47 @@ class Lora(BaseModel):
     name: fields.Word = Field(description="File name, as the server lists it.")
     strength_model: fields.Strength = Field(default=1.0, description="-100 to 100.")
     strength_clip: fields.Strength | None = Field(default=None, description="-100 to 100; strength_model if not given.")
+
+
+class Output(BaseModel):
+    """How pictures are written: their format; every other field is a role and where its picture goes in the run folder."""
+
+    model_config = ConfigDict(**{**_STRICT, "extra": "allow"})
+
+    __pydantic_extra__: dict[str, fields.Pattern] = Field(init=False)
+
+    format: Literal["png", "jpeg", "webp"] = Field(
+        default="png", description="png: as the server gives it; jpeg, webp: written anew from it, with its metadata."
+    )
+    quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="Of jpeg and webp, 1 to 100; 90 if not given."
+    )
+    lossless: bool | None = Field(default=None, description="Whether a webp has the very same pixels; false if not given.")
+
+    @model_validator(mode="after")
+    def _fits_the_format(self) -> Self:
+        if self.quality is not None and self.format == "png":
+            raise fault("quality is for jpeg and webp", hint="give format: jpeg or format: webp beside it, or remove it")
+        if self.lossless is not None and self.format != "webp":
+            raise fault(f"lossless is for webp, and {self.format} is {'always so' if self.format == 'png' else 'never so'}")
+        if self.lossless and self.quality is not None:
+            raise fault("must give quality or lossless, not both")
+        return self
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """Return the pattern of each role that is given."""
+        return self.__pydantic_extra__
+
+    @property
+    def suffix(self) -> str:
+        """Return what the names of pictures end in."""
+        return names.SUFFIXES[self.format]
+
+    @property
+    def kind(self) -> str:
+        """Return in a word how pictures are written; empty for as the server gives them."""
+        return "" if self.format == "png" else f"-{self.format}-{'lossless' if self.lossless else self.quality or QUALITY}"
 
 
 class Recipe(BaseModel):
@@ -141,9 +187,9 @@ class Recipe(BaseModel):
         description="How latents become pixels: full: at once; tiled: in tiles, which needs less memory and changes pixels a "
         "little; auto: tiled from a certain size on.",
     )
-    output: fields.Outputs = Field(
-        default={},
-        description="Where each role's picture goes in the run folder; {job_id}/{role}.png if not given. "
+    output: Output = Field(
+        default=Output(),
+        description="Where each role's picture goes in the run folder, {job_id}/{role}.png if not given, and its format. "
         "Placeholders: {job_id}, {name}, {role}, {seed}.",
     )
     params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")

@@ -2,7 +2,7 @@
 
 Pure functions. Sources: community experience with latent upscaling and the sizes that model families were trained on.
 
-Not here: what is adjusted (`sizes`) and what is refused (`schema`).
+Not here: what is adjusted (`sizes`), what is refused (`schema`), and what is unusual for one template (`route`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,9 @@ from comfy_runner.recipe.geometry import Pictures
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import Finding
 
-LEAST_LATENT_DENOISE = 0.5
-"""Below this an upscaled latent stays blurred or blocky; upscaled pixels need less."""
-
 LARGEST_JUMP = 2.0
 """Largest factor that one pass usually survives without doubled subjects."""
 
-_LATENT_TEMPLATE = "latent_upscale"
 # Side of the square that a family was trained on, in pixels, by signs in a checkpoint's name. The first that fits wins.
 _FAMILIES = (
     ("SDXL", 1024, re.compile(r"sdxl|xl(?![a-z])|xl(?=v[0-9])|pony|illustrious|noobai", re.IGNORECASE)),
@@ -32,15 +28,17 @@ _STAND_IN = re.compile(r"tiny", re.IGNORECASE)
 _NATIVE_AREA = (0.5, 1.7)
 
 
-def traps(recipe: Recipe, pictures: Pictures) -> Iterator[Finding]:
-    """Yield a warning for each known trap that a recipe walks into."""
+def traps(recipe: Recipe, pictures: Pictures, *, knows_factors: bool = False) -> Iterator[Finding]:
+    """Yield a warning for each known trap that a recipe walks into.
+
+    Args:
+        recipe: The recipe.
+        pictures: Its sizes.
+        knows_factors: Whether its template says itself which factors are usual.
+    """
     original, upscaled = pictures.original, pictures.upscaled
-    denoise = recipe.upscale.denoise
-    if recipe.template.replace("-", "_") == _LATENT_TEMPLATE and denoise < LEAST_LATENT_DENOISE:
-        what = f"below {LEAST_LATENT_DENOISE:g} an upscaled latent usually stays blurred or blocky (got {denoise:g})"
-        yield Finding("warning", what, "upscale.denoise")
     field = "upscale.size" if recipe.upscale.size else "upscale.factor"
-    if pictures.factor > LARGEST_JUMP:
+    if pictures.factor > LARGEST_JUMP and not knows_factors:
         what = (
             f"more than {LARGEST_JUMP:g} times at once tends to double subjects and needs much memory (got {pictures.factor:.3g})"
         )

@@ -22,6 +22,7 @@ from comfy_runner.recipe.layers import conflict
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.patch import patched
 from comfy_runner.recipe.problems import problems
+from comfy_runner.recipe.route import Route
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import UNSET, Sweep, sameness
 from comfy_runner.recipe.targets import canonical
@@ -59,6 +60,11 @@ class Variant:
         return seed == "random"
 
     @property
+    def template(self) -> str:
+        """Name or path of its template."""
+        return str(self.assignments.get("template", self.loaded.recipe.template))
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe of this point alone, without a sweep; made anew each time.
 
@@ -74,20 +80,30 @@ class Variant:
         except ValidationError as error:
             raise self._refused(problems(error, place=lambda path: _place(sweep, path))) from None
 
-    def job(self, *, seed: int | None = None) -> Job:
+    @property
+    def alone(self) -> LoadedRecipe:
+        """The recipe of this point alone, which knows where its values come from; made anew each time.
+
+        Raises:
+            RecipeError: The values do not go together.
+        """
+        return self.loaded if self.loaded.sweep is None else self.loaded.variant(self.recipe)
+
+    def job(self, *, seed: int | None = None, route: Route | None = None) -> Job:
         """Return the job.
 
         Args:
             seed: The first pass's seed, if the recipe says ``random``; see `needs_seed`.
+            route: What its template makes of recipes; None for one that says nothing.
 
         Raises:
             RecipeError: The values do not go together.
             UsageError: A seed is needed and not given, given and not needed, or out of range.
         """
         if self.loaded.sweep is None:
-            return job(self.loaded, seed=seed)
-        loaded = self.loaded.variant(self.recipe)
-        found = job(loaded, seed=seed, job_id=self.job_id)
+            return job(self.loaded, seed=seed, route=route)
+        loaded = self.alone
+        found = job(loaded, seed=seed, job_id=self.job_id, route=route)
         wrong = faults(loaded.recipe, outputs=found.outputs, where=loaded.where)
         if wrong:
             raise self._refused(wrong)

@@ -1,31 +1,24 @@
-"""The free parameters that a template declares in its header, and the values that a recipe gives for them.
+"""The free parameters that a template declares, and the values that a recipe gives for them.
 
-A header is a Jinja comment at the top of the file, in YAML::
-
-    {#
-    description: Text to image, then …
-    params:
-      tile_size: {type: integer, default: 512, min: 64, max: 4096, description: Edge of a tile in pixels}
-    #}
+Not here: where they are declared (`header`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from comfy_runner import yamltext
-from comfy_runner.errors import Problem, TemplateError
+from comfy_runner.errors import Problem
 from comfy_runner.hints import did_you_mean
-from comfy_runner.textfile import shown
 from comfy_runner.yamltext import got
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
     "text": (str,),
+    "image": (str,),
+    "file": (str,),
     "boolean": (bool,),
     "list": (list,),
     "object": (dict,),
@@ -40,7 +33,7 @@ class Param:
 
     Attributes:
         name: Its name under ``params:`` in a recipe.
-        type: integer, number, text, boolean, list, object or any.
+        type: integer, number, text, boolean, list, object or any; image or file for the path of a file that is uploaded.
         required: Whether a recipe must give it; it has no default then.
         default: What it is where the recipe does not give it.
         minimum: The smallest value, for integers and numbers; None for no bound.
@@ -73,49 +66,22 @@ class Param:
         return ""
 
 
-def declared_params(header: str, *, path: Path) -> tuple[str, dict[str, Param] | None]:
-    """Return the description and the declared parameters of a template's header; None where it declares none.
-
-    Raises:
-        TemplateError: The header is not YAML, or not of the form above.
-    """
-    where = shown(path)
-    document = yamltext.parse(header, name=where, error=TemplateError)
-    value = document.value
-    if not isinstance(value, dict):
-        return (value.strip() if isinstance(value, str) else "", None)
-    problems = [
-        Problem(f"{key} is not a key of a template's header", f"{where}:{document.line((key,))}", "description, params")
-        for key in value
-        if key not in ("description", "params")
-    ]
-    declared = value.get("params")
-    if declared is not None and not isinstance(declared, dict):
-        problems.append(Problem(f"params must be a mapping (got {got(declared)})", f"{where}:{document.line(('params',))}"))
-    params: dict[str, Param] = {}
-    for name, spec in declared.items() if isinstance(declared, dict) else ():
-        reasons = list(_declaration_problems(spec))
-        place = f"{where}:{document.line(('params', name))}: params.{name}"
-        problems += [Problem(reason, place) for reason in reasons]
-        if not reasons:
-            params[name] = _param(name, spec)
-            given = [("default", spec["default"])] if "default" in spec else []
-            given += [("choice", choice) for choice in params[name].choices]
-            wrong = [(key, params[name].problem(value)) for key, value in given]
-            problems += [Problem(f"the {key} {reason}", place) for key, reason in wrong if reason]
-    if problems:
-        raise TemplateError.of(problems)
-    return str(value.get("description") or "").strip(), (params if isinstance(declared, dict) else None)
-
-
-def given_params(declared: Mapping[str, Param] | None, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def given_params(
+    declared: Mapping[str, Param] | None, given: Mapping[str, Any], *, elsewhere: Collection[str] = ()
+) -> tuple[dict[str, Any], list[Problem]]:
     """Return the parameters a template renders with, and what is wrong with those that were given.
 
     Each problem's ``where`` is the dotted recipe field.
+
+    Args:
+        declared: The parameters that the template declares; None where it takes any.
+        given: What the recipe gives.
+        elsewhere: Names that are for other templates of the same recipe, and left out here.
     """
     if declared is None:
         return dict(given), []
     problems = []
+    given = {name: value for name, value in given.items() if name in declared or name not in elsewhere}
     for name, value in given.items():
         if name not in declared:
             problems.append(Problem("the template has no such parameter", f"params.{name}", did_you_mean(name, declared)))
@@ -129,7 +95,8 @@ def given_params(declared: Mapping[str, Param] | None, given: Mapping[str, Any])
     return values, problems
 
 
-def _declaration_problems(spec: Any) -> Iterator[str]:
+def declaration_problems(spec: Any) -> Iterator[str]:
+    """Yield what is wrong with the declaration of a parameter."""
     if not isinstance(spec, dict):
         yield f"must be a mapping such as {{type: number, default: 0.5}} (got {got(spec)})"
         return
@@ -150,7 +117,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _param(name: str, spec: Mapping[str, Any]) -> Param:
+def param_of(name: str, spec: Mapping[str, Any]) -> Param:
+    """Return the parameter that a declaration without problems declares."""
     return Param(
         name=name,
         type=spec["type"],

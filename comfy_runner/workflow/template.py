@@ -14,18 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2 import meta
+from jinja2 import meta, nodes
 
 from comfy_runner.errors import TemplateError
 from comfy_runner.hints import did_you_mean
 from comfy_runner.textfile import is_file, read, shown
 from comfy_runner.workflow.graph import Workflow
-from comfy_runner.workflow.params import Param, declared_params
+from comfy_runner.workflow.header import Header, parse_header
+from comfy_runner.workflow.params import Param
 from comfy_runner.workflow.rendering import runtime_error, said
 from comfy_runner.workflow.sandbox import environment
 from comfy_runner.workflow.shape import Renderer
 
 SUFFIX = ".json.j2"
+ANYTHING = "*"
+"""Stands for all values among those that a template uses."""
+
 _HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
 
 
@@ -36,18 +40,32 @@ class Template:
     Attributes:
         name: Its name in a recipe.
         path: The file.
-        description: One or more sentences from its header.
+        header: What it says of itself.
         sha256: Of the file's text, hex.
-        params: The free parameters that it declares, by name; None where it has no declaration and takes any.
-        uses: The recipe fields that appear in it, such as ``checkpoint``.
+        uses: The values that appear in it, dotted: ``checkpoint``, ``upscale.denoise``, or ``sampler`` where it is used as a whole;
+            `ANYTHING` where another file sees all values.
     """
 
     name: str
     path: Path
-    description: str
+    header: Header
     sha256: str
-    params: Mapping[str, Param] | None
     uses: frozenset[str]
+
+    def may_use(self, value: str) -> bool:
+        """Return whether a value of a recipe, by its dotted name, may have a part in what is rendered."""
+        steps = value.split(".")
+        return ANYTHING in self.uses or not self.uses.isdisjoint(".".join(steps[: count + 1]) for count in range(len(steps)))
+
+    @property
+    def description(self) -> str:
+        """Return one or more sentences on what it does; empty where it says nothing."""
+        return self.header.description
+
+    @property
+    def params(self) -> Mapping[str, Param] | None:
+        """Return the free parameters that it declares, by name; None where it has no declaration and takes any."""
+        return self.header.params
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +125,37 @@ def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[P
 def _read(name: str, path: Path) -> Template:
     source = read(path, error=TemplateError)
     try:
-        uses = meta.find_undeclared_variables(environment([path.parent]).parse(source))
+        uses = _used(environment([path.parent]).parse(source))
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(said(error), where=f"{shown(path)}:{error.lineno}") from error
     except Exception as error:  # Jinja computes constant expressions, which can raise anything
         raise runtime_error(error, where=shown(path)) from error
-    header = _HEADER.match(source)
-    description, params = "", None
-    if header:
-        above = "\n" * source.count("\n", 0, header.start(1))  # so that its lines count as those of the file
-        description, params = declared_params(above + header.group(1), path=path)
+    found, header = _HEADER.match(source), Header()
+    if found:
+        above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
+        header = parse_header(above + found.group(1), path=path)
     sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
-    return Template(name, path, description, sha256, params, frozenset(uses))
+    return Template(name, path, header, sha256, uses)
+
+
+def _used(tree: nodes.Template) -> frozenset[str]:
+    """Return the values that a template uses, dotted."""
+    free = meta.find_undeclared_variables(tree)
+    found: set[str] = set()
+    inner: set[int] = set()
+    for node in tree.find_all((nodes.Getattr, nodes.Name)):
+        if id(node) in inner:
+            continue
+        steps: list[str] = []
+        here: nodes.Node = node
+        while isinstance(here, nodes.Getattr):
+            steps.insert(0, here.attr)
+            here = here.node
+            inner.add(id(here))
+        if isinstance(here, nodes.Name) and here.name in free:
+            found.add(".".join((here.name, *steps)))
+    imports = [*(node.with_context for node in tree.find_all(nodes.Import))]
+    imports += (node.with_context for node in tree.find_all(nodes.FromImport))
+    if any(imports) or any(node.with_context for node in tree.find_all(nodes.Include)):
+        found.add(ANYTHING)
+    return frozenset(found)

@@ -180,7 +180,6 @@ def test_a_size_that_drifts_is_noted() -> None:
 @pytest.mark.parametrize(
     ("values", "field", "words"),
     [
-        ({"upscale": {"denoise": 0.49}}, "upscale.denoise", "below 0.5"),
         ({"upscale": {"factor": 2.5}}, "upscale.factor", "more than 2 times at once"),
         ({"upscale": {"size": {"width": 3072, "height": 1728}}}, "upscale.size", "more than 2 times at once"),
         ({"upscale": {"size": {"width": 2048, "height": 2048}}}, "upscale.size", "stretched by 78 %"),
@@ -192,15 +191,6 @@ def test_a_size_that_drifts_is_noted() -> None:
 def test_a_known_trap_is_a_warning(values: dict[str, Any], field: str, words: str) -> None:
     warnings = [note for note in made(**values).notes if note.level == "warning"]
     assert len([note for note in warnings if words in note.what and note.where == f"recipe: {field}"]) == 1
-
-
-def test_a_low_denoise_is_no_trap_where_pixels_are_upscaled() -> None:
-    assert told(made(template="model_upscale", upscale={"denoise": 0.3}), "warning") == []
-
-
-@pytest.mark.parametrize("template", ["latent_upscale", "latent-upscale"])
-def test_the_default_denoise_is_no_trap(template: str) -> None:
-    assert made(template=template, upscale={"denoise": 0.5}).notes == ()
 
 
 @pytest.mark.parametrize(

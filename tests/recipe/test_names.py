@@ -51,6 +51,8 @@ def test_a_name_that_cannot_be_a_file_name_is_a_fault(name: str) -> None:
         "b ü/c.png",
         "con-fused/x.png",
         "a..b.png",
+        "{role}.jpg",
+        "{role}.webp",
     ],
 )
 def test_a_relative_portable_pattern_is_fine(pattern: str) -> None:
@@ -60,7 +62,9 @@ def test_a_relative_portable_pattern_is_fine(pattern: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("a.jpg", "end in .png"),
+        ("a.gif", "end in .png, .jpg or .webp"),
+        ("a.jpeg", "end in .png, .jpg or .webp"),
+        ("a/.webp", "name before .webp"),
         ("a.PNG", "end in .png"),
         ("", "end in .png"),
         ("/a.png", "relative"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from comfy_runner.recipe.jobs import job
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.schema import Recipe
 
@@ -221,6 +222,44 @@ def test_an_upscaled_size_needs_both_sides() -> None:
 def test_a_size_that_follows_from_others_must_be_possible_too(values: dict[str, Any], words: str) -> None:
     found = [str(problem) for problem in faults(lambda: from_mapping(values))]
     assert any(text.startswith(words) and "from 16 to 16384 pixels" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ({"format": "gif"}, 'recipe: output.format: must be png, jpeg or webp (got "gif")'),
+        ({"format": "{job_id}/x.png"}, 'recipe: output.format: must be png, jpeg or webp (got "{job_id}/x.png")'),
+        ({"format": "webp", "quality": 0}, "recipe: output.quality: must be at least 1 (got 0)"),
+        ({"format": "webp", "quality": "80"}, 'recipe: output.quality: must be a whole number (got "80")'),
+        ({"quality": 80}, "recipe: output: quality is for jpeg and webp"),
+        ({"lossless": True}, "recipe: output: lossless is for webp, and png is always so"),
+        ({"format": "jpeg", "lossless": False}, "recipe: output: lossless is for webp, and jpeg is never so"),
+        ({"format": "webp", "lossless": True, "quality": 80}, "recipe: output: must give quality or lossless, not both"),
+        (
+            {"format": "webp", "original": "a.png"},
+            'recipe: output.original: must end in .webp, for output.format is webp (got "a.png")',
+        ),
+        ({"original": "a.jpg"}, 'recipe: output.original: must end in .png, for output.format is png (got "a.jpg")'),
+    ],
+)
+def test_a_format_that_cannot_be_is_one_error(output: dict[str, Any], words: str) -> None:
+    assert str(fault(lambda: from_mapping({"output": output}))) == words
+
+
+def test_a_path_that_contradicts_the_format_has_the_way_out() -> None:
+    problem = fault(lambda: from_mapping({"output": {"original": "a.jpg"}}))
+    assert problem.hint == "write so, or give output.format: jpeg"
+
+
+@pytest.mark.parametrize("role", ["format", "quality", "lossless"])
+def test_no_role_is_called_like_a_field_of_the_output(role: str) -> None:
+    problem = fault(lambda: job(from_mapping({"seed": 1})).output_for(role))
+    assert problem.what == f"a role must not be called {role}, for output.{role} says how pictures are written"
+
+
+@pytest.mark.parametrize(("kind", "path"), [("png", "x/a.png"), ("jpeg", "x/a.jpg"), ("webp", "x/a.webp")])
+def test_a_path_that_is_not_given_ends_as_the_format_does(kind: str, path: str) -> None:
+    assert job(from_mapping({"name": "x", "seed": 1, "output": {"format": kind}})).output_for("a") == path
 
 
 def test_outputs_that_would_overwrite_each_other_are_refused() -> None:

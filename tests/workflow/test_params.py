@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import TemplateError
-from comfy_runner.workflow.params import declared_params, given_params
+from comfy_runner.workflow.header import parse_header
+from comfy_runner.workflow.params import given_params
 from comfy_runner.workflow.template import find_template
 from tests.workflow.support import fault, faults
 
@@ -24,7 +25,8 @@ params:
   whatever: {type: any, default: 5}
 """
 PATH = Path("t.json.j2")
-_, DECLARED = declared_params(HEADER, path=PATH)
+TYPES = "integer, number, text, image, file, boolean, list, object, any"
+DECLARED = parse_header(HEADER, path=PATH).params
 
 
 def problems_of(**given: Any) -> list[tuple[str, str, str]]:
@@ -109,7 +111,7 @@ def test_a_template_that_declares_nothing_takes_any_parameters() -> None:
 
 
 def test_a_template_that_declares_an_empty_list_takes_none() -> None:
-    _, declared = declared_params("params: {}", path=PATH)
+    declared = parse_header("params: {}", path=PATH).params
     assert declared == {}
     _, problems = given_params(declared, {"x": 1})
     assert [(problem.what, problem.hint) for problem in problems] == [("the template has no such parameter", "there is none")]
@@ -145,12 +147,12 @@ def test_an_empty_header_is_no_header(tmp_path: Path, text: str) -> None:
     ("header", "line", "what"),
     [
         ("parms: {}", 2, "parms is not a key of a template's header"),
-        ("params: [a]", 2, "params must be a mapping (got a list)"),
-        ("params: 5", 2, "params must be a mapping (got 5)"),
+        ("params: [a]", 2, "must be a mapping (got a list)"),
+        ("params: 5", 2, "must be a mapping (got 5)"),
         ("params:\n  x: 5", 3, "must be a mapping such as {type: number, default: 0.5} (got 5)"),
-        ("params:\n  x: {}", 3, "type must be one of integer, number, text, boolean, list, object, any (got nothing)"),
-        ("params:\n  x: {type: int}", 3, 'type must be one of integer, number, text, boolean, list, object, any (got "int")'),
-        ("params:\n  x: {type: [any]}", 3, "type must be one of integer, number, text, boolean, list, object, any (got a list)"),
+        ("params:\n  x: {}", 3, f"type must be one of {TYPES} (got nothing)"),
+        ("params:\n  x: {type: int}", 3, f'type must be one of {TYPES} (got "int")'),
+        ("params:\n  x: {type: [any]}", 3, f"type must be one of {TYPES} (got a list)"),
         ("params:\n  x: {type: any, defualt: 5}", 3, "defualt is not a key of a parameter; did you mean default?"),
         ("params:\n  x: {type: text, choices: a}", 3, 'choices must be a list (got "a")'),
         ("params:\n  x: {type: text, min: 5}", 3, "min must be a number, and belongs to type integer or number (got 5)"),
@@ -158,6 +160,16 @@ def test_an_empty_header_is_no_header(tmp_path: Path, text: str) -> None:
         ("params:\n  x: {type: integer, default: 5.5}", 3, "the default must be of type integer (got 5.5)"),
         ("params:\n  x: {type: integer, default: 5, max: 4}", 3, "the default must be at most 4 (got 5)"),
         ("params:\n  x: {type: text, default: c, choices: [a, b]}", 3, 'the default must be one of a, b (got "c")'),
+        ("fields: 5", 2, "must be a mapping (got 5)"),
+        ("fields:\n  seed: 5", 3, "must be a mapping such as {default: 0.45, usual: [0.3, 0.55]} (got 5)"),
+        ("fields:\n  seed: {usal: [0, 1]}", 3, "usal is not a key of a field; did you mean usual?"),
+        ("fields:\n  seed: {usual: [1, 0]}", 3, "usual must be the least and the most, such as [0.3, 0.55] (got a list)"),
+        ("fields:\n  seed: {usual: 1}", 3, "usual must be the least and the most, such as [0.3, 0.55] (got 1)"),
+        ("outputs: [a]", 2, "must be a mapping (got a list)"),
+        ("outputs: {original: 5}", 2, "must be text (got 5)"),
+        ("needs: {node: {}}", 2, "node is not a key of needs"),
+        ("needs: {nodes: [A]}", 2, "must be a mapping (got a list)"),
+        ("needs: {comfyui: [0]}", 2, "must be a version such as 0.3.40 (got a list)"),
         ("params:\n  y: {type: any}\n  x: {type: integer, choices: [1, a]}", 4, 'the choice must be of type integer (got "a")'),
     ],
 )
@@ -174,7 +186,7 @@ def test_the_parameter_is_named_in_the_place_of_a_problem(tmp_path: Path) -> Non
 
 def test_blank_lines_above_a_header_count(tmp_path: Path) -> None:
     problem = fault(lambda: template_of(tmp_path, "\n\n{#\nparams: 5\n#}"), error=TemplateError)
-    assert problem.where.endswith("t.json.j2:4")
+    assert problem.where.endswith("t.json.j2:4: params")
 
 
 def test_a_header_that_is_no_yaml_is_an_error_with_its_line(tmp_path: Path) -> None:
@@ -199,3 +211,23 @@ def test_the_shipped_template_says_what_it_does() -> None:
     assert template.params == {}
     assert template.description.startswith("Text to image")
     assert template.uses >= {"checkpoint", "prompt", "negative_prompt", "sampler", "upscale", "seed", "loras", "vae", "clip_skip"}
+
+
+def test_a_header_says_what_its_fields_outputs_and_needs_are() -> None:
+    header = parse_header(
+        """
+fields:
+  upscale.denoise: {default: 0.45, usual: [0.3, 0.55], below: soft, description: How much.}
+  vae: {description: Which.}
+outputs: {original: The first pass.}
+needs: {comfyui: 0.3.40, nodes: {Special: the node pack Special}}
+""",
+        path=PATH,
+    )
+    denoise, vae = header.fields.values()
+    assert (denoise.has_default, denoise.default, denoise.least, denoise.most) == (True, 0.45, 0.3, 0.55)
+    assert (denoise.below, denoise.above, denoise.description) == ("soft", "", "How much.")
+    assert (vae.name, vae.has_default, vae.least) == ("vae", False, None)
+    assert header.outputs == {"original": "The first pass."}
+    assert (header.version, header.packs) == ("0.3.40", {"Special": "the node pack Special"})
+    assert header.lines == {"upscale.denoise": 3, "vae": 4}

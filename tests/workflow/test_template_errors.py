@@ -280,7 +280,7 @@ def test_the_first_folder_that_has_a_template_wins(tmp_path: Path) -> None:
 def test_a_template_tells_which_recipe_fields_it_uses(tmp_path: Path) -> None:
     text = "{# d #}{% set x = prompt %}{{ x }}{{ sampler.steps }}{% if vae %}{% endif %}{{ range(3) }}"
     (tmp_path / "t.json.j2").write_text(text, encoding="utf-8")
-    assert find_template("t", [tmp_path]).uses - {"range"} == {"prompt", "sampler", "vae"}
+    assert find_template("t", [tmp_path]).uses - {"range"} == {"prompt", "sampler.steps", "vae"}
 
 
 def test_a_template_that_is_not_utf8_is_an_error_with_its_line(tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""What a recipe field may be, for people: its type, range, choices and sentence, read from the recipe's JSON schema.
+
+Not here: which of them a template uses (`plans.described`), and how values are checked (`schema`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from comfy_runner.recipe.schema import json_schema
+
+_TYPES = {"string": "text", "array": "list"}
+# What a template sees as one value and a recipe decides with several fields; see `jobs`.
+_BEHIND = {
+    "width": ("size",),
+    "height": ("size",),
+    "upscale.width": ("size", "upscale.factor", "upscale.size"),
+    "upscale.height": ("size", "upscale.factor", "upscale.size"),
+    "upscale.factor": ("size", "upscale.factor", "upscale.size"),
+    "upscale.seed": ("seed", "upscale.seed"),
+    "upscale.sampler.name": ("sampler.name", "upscale.sampler.name"),
+    "upscale.sampler.scheduler": ("sampler.scheduler", "upscale.sampler.scheduler"),
+    "upscale.sampler.steps": ("sampler.steps", "upscale.steps_mode", "upscale.sampler.steps"),
+    "upscale.sampler.cfg": ("sampler.cfg", "upscale.sampler.cfg"),
+}
+_NOT_SEEN = frozenset(("name", "extends", "template", "vae_decode", "output", "params", "sweep", "retry"))
+_WHOLE = frozenset(("size", "upscale.size", "loras"))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the schema says of a field.
+
+    Attributes:
+        type: integer, number, text, boolean, list or object; with its words where it takes some, such as ``integer or random``.
+        minimum: The smallest value, for numbers; None for no bound.
+        maximum: The largest value, likewise.
+        excludes_minimum: Whether the smallest value itself is too small.
+        choices: All values there are; empty for any.
+        description: One sentence.
+    """
+
+    type: str
+    minimum: float | None
+    maximum: float | None
+    excludes_minimum: bool
+    choices: tuple[Any, ...]
+    description: str
+
+
+@cache
+def all_facts() -> Mapping[str, Facts]:
+    """Return what there is to say of the fields that a template can see, dotted, in the order of the schema.
+
+    Fields that are only complete together, such as a size, are one.
+    """
+    schema = json_schema()
+    return dict(_walk(schema["properties"], schema["$defs"], ""))
+
+
+def behind(value: str) -> frozenset[str]:
+    """Return the recipe fields that decide a value that a template uses.
+
+    Args:
+        value: The value, dotted, as in `Template.uses`; ``upscale`` means all that is in it.
+    """
+    known = (*all_facts(), *_BEHIND)
+    meant = {name for name in known if name == value or name.startswith(f"{value}.") or value.startswith(f"{name}.")}
+    return frozenset(field for name in meant for field in _BEHIND.get(name, (name,)))
+
+
+def _walk(properties: Mapping[str, Any], definitions: Mapping[str, Any], above: str) -> Iterator[tuple[str, Facts]]:
+    for name, prop in properties.items():
+        field = above + name
+        if field in _NOT_SEEN:
+            continue
+        options = [option for option in prop.get("anyOf", [prop]) if option.get("type") != "null"]
+        inner = definitions[options[0]["$ref"].rpartition("/")[2]] if "$ref" in options[0] else None
+        if inner is not None and field not in _WHOLE:
+            yield from _walk(inner["properties"], definitions, f"{field}.")
+            continue
+        yield field, _facts([inner] if inner is not None else options, prop.get("description", ""))
+
+
+def _facts(options: list[Mapping[str, Any]], description: str) -> Facts:
+    main = options[0]
+    words = tuple(main.get("enum", ()))
+    kind = main.get("type", "string")
+    further = [str(word) for option in options[1:] for word in option.get("enum", ())]
+    return Facts(
+        type=" or ".join((_TYPES.get(kind, kind), *further)),
+        minimum=main.get("minimum", main.get("exclusiveMinimum")),
+        maximum=main.get("maximum"),
+        excludes_minimum="exclusiveMinimum" in main,
+        choices=words,
+        description=description,
+    )
