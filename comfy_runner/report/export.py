@@ -30,7 +30,7 @@ def metrics_json(
         "run": material.folder.absolute().name,
         "limits": asdict(limits),
         "axes": {axis.field: list(axis.values) for axis in material.axes},
-        "jobs": [_job(entry, measured[entry.job_id], ranks.get(entry.job_id), limits) for entry in material.entries],
+        "jobs": [_job(entry, measured[entry.name], ranks.get(entry.name), limits) for entry in material.entries],
         "suggestion": None if suggestion is None else suggestion_json(suggestion),
     }
 
@@ -51,7 +51,7 @@ def suggestion_json(suggestion: Suggestion) -> dict[str, Any]:
 
 
 def metrics_csv(material: Material, measured: Mapping[str, Measured], limits: Limits) -> str:
-    """Return ``metrics.csv``: a row per job in the order of the plan, a column per axis and metric."""
+    """Return ``metrics.csv``: a row per entry in the order of the plan, a column per axis and metric."""
     ranks = _ranks(material, measured, limits)
     extras = sorted({name for one in measured.values() if one.measures for name in one.measures.extra})
     fields = [axis.field for axis in material.axes]
@@ -61,7 +61,7 @@ def metrics_csv(material: Material, measured: Mapping[str, Measured], limits: Li
         [*map(_cell, ["job", "state", *fields]), "rank", *NUMBERS, *map(_cell, extras), "faults", "problem", "same_as", "close_to"]
     )
     for entry in material.entries:
-        one = measured[entry.job_id]
+        one = measured[entry.name]
         numbers: Sequence[Any] = ["" for _ in (*NUMBERS, *extras)]
         if one.measures is not None:
             found = one.measures
@@ -69,7 +69,7 @@ def metrics_csv(material: Material, measured: Mapping[str, Measured], limits: Li
         places = [_cell(label(entry.values[field]) if field in entry.values else "") for field in fields]
         wrong = faults(one.measures, limits) if one.measures else []
         told = [" ".join(wrong), _cell(one.problem), one.same_as, one.close_to]
-        writer.writerow([entry.job_id, entry.state, *places, ranks.get(entry.job_id, ""), *numbers, *told])
+        writer.writerow([entry.name, entry.state, *places, ranks.get(entry.name, ""), *numbers, *told])
     return out.getvalue()
 
 
@@ -86,8 +86,9 @@ def _job(entry: Entry, one: Measured, rank: int | None, limits: Limits) -> dict[
     found = one.measures
     paths = {role: row.path if (row := entry.picture(role)) else None for role in (ORIGINAL, UPSCALED)}
     return {
-        "job": entry.job_id,
+        "job": entry.name,
         "state": entry.state,
+        "output": entry.output,
         "values": dict(entry.values),
         **paths,
         "measures": None if found is None else {name: _rounded(getattr(found, name)) for name in NUMBERS} | dict(found.extra),

@@ -66,7 +66,7 @@ def measure_all(
     custom: Mapping[str, Metric] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Measured], tuple[str, ...]]:
-    """Return what there is to say of each job's first original and first upscaled picture, and which metrics failed.
+    """Return what there is to say of each entry's first original and first upscaled picture, by its name, and which metrics failed.
 
     Args:
         material: The run.
@@ -76,10 +76,10 @@ def measure_all(
     Raises:
         RunFolderError: What was measured cannot be written down.
     """
-    pairs = {entry.job_id: _keyed(material, entry, custom or {}) for entry in material.entries}
+    pairs = {entry.name: _keyed(material, entry, custom or {}) for entry in material.entries}
     cache = material.folder / REPORT_FILES / _CACHE
     known = _read(cache)
-    todo = {name: entry for entry in material.entries if (name := pairs[entry.job_id]) and name not in known}
+    todo = {name: entry for entry in material.entries if (name := pairs[entry.name]) and name not in known}
     try:
         for number, (name, found) in enumerate(_measured(material, todo, custom or {}), start=1):
             known[name] = found
@@ -94,7 +94,7 @@ def measure_all(
                     leftover.unlink(missing_ok=True)
                 write_atomically(cache, _dumped({name: found for name, found in kept.items() if not found.failed}))
     failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
-    return _told(material, {job_id: kept[name] for job_id, name in pairs.items() if name}), tuple(failed)
+    return _told(material, {entry: kept[name] for entry, name in pairs.items() if name}), tuple(failed)
 
 
 def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> str:
@@ -159,8 +159,8 @@ def _told(material: Material, found: Mapping[str, _Found]) -> dict[str, Measured
     likeness = _likeness(material, {job_id: one.print for job_id, one in found.items() if one.print is not None})
     measured = {}
     for entry in material.entries:
-        one, like = found.get(entry.job_id), likeness.get(entry.job_id, Likeness())
-        measured[entry.job_id] = (
+        one, like = found.get(entry.name), likeness.get(entry.name, Likeness())
+        measured[entry.name] = (
             Measured(measures=one.measures, problem=one.problem, same_as=like.same_as, close_to=like.close_to)
             if one is not None
             else Measured(measures=None, problem=_missing(material.folder, entry))
@@ -172,9 +172,9 @@ def _missing(folder: Path, entry: Entry) -> str:
     for role in (ORIGINAL, UPSCALED):
         row = entry.picture(role)
         if row is None:
-            return f"has no {role} picture"
+            return f"has no {entry.output if role == UPSCALED else role} picture"
         if not (folder / row.path).exists():
-            return f"its {role} picture is gone"
+            return f"its {entry.output if role == UPSCALED else role} picture is gone"
     return "its pictures cannot be read"
 
 
@@ -182,10 +182,10 @@ def _likeness(material: Material, prints: Mapping[str, Fingerprint]) -> dict[str
     groups: dict[str, list[str]] = {}
     paths: dict[str, str] = {}
     for entry in material.entries:
-        if entry.job_id in prints:
+        if entry.name in prints:
             original, upscaled = entry.pair()
-            groups.setdefault(original.sha256, []).append(entry.job_id)
-            paths[entry.job_id] = upscaled.path
+            groups.setdefault(original.sha256, []).append(entry.name)
+            paths[entry.name] = upscaled.path
 
     @lru_cache(maxsize=_READ_AT_ONCE)
     def read(job_id: str) -> Image.Image:

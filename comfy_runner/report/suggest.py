@@ -38,7 +38,7 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
 
     Args:
         material: The run.
-        measured: What was measured of each job.
+        measured: What was measured, by the entries' names.
         axis: Any of the run's axes.
         limits: What a picture may have at most; None for the usual.
     """
@@ -46,7 +46,7 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
     found = [
         (entry, got.measures)
         for entry in material.entries
-        if (got := measured.get(entry.job_id)) is not None and got.measures is not None
+        if (got := measured.get(entry.name)) is not None and got.measures is not None
     ]
     points = _points(axis, _by_value(axis, found), limits)
     series = _series(material, axis, found)
@@ -83,15 +83,15 @@ def exceeded(measures: Measures, limits: Limits) -> list[str]:
 
 
 def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits) -> list[str]:
-    """Return the ids of all measured jobs, best first: those that pass by detail, those that exceed a limit, those with a veto."""
+    """Return the names of what was measured, best first: what passes by detail, what exceeds a limit, what has a veto."""
 
     def rank(job: _Measuring) -> tuple[int, float]:
         _, measures = job
         wrong = faults(measures, limits)
         return (2 if measures.vetoes else 1 if wrong else 0), (measures.drift if wrong else -measures.detail)
 
-    found = [(entry, got.measures) for entry in material.entries if (got := measured.get(entry.job_id)) and got.measures]
-    return [entry.job_id for entry, _ in sorted(found, key=rank)]
+    found = [(entry, got.measures) for entry in material.entries if (got := measured.get(entry.name)) and got.measures]
+    return [entry.name for entry, _ in sorted(found, key=rank)]
 
 
 def _by_value(axis: Axis, found: Iterable[_Measuring]) -> dict[str, list[Measures]]:

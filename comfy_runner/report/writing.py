@@ -6,7 +6,7 @@ Nothing of it is a picture that a GPU has made: it can be deleted and made again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ from comfy_runner.folder.view import REPORT_FILES, folder_errors
 from comfy_runner.report.axes import find_axis
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
 from comfy_runner.report.looking import EXTRA, Progress, measure_run
-from comfy_runner.report.material import Axis, Material, read_material
+from comfy_runner.report.material import ORIGINAL, UPSCALED, Axis, Material, read_material
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.measuring import can_measure
 from comfy_runner.report.page.page import PAGE, write_page
@@ -45,7 +45,7 @@ class Report:
         page: ``report.html``.
         metrics: ``metrics.json``; None where nothing can be measured.
         table: ``metrics.csv``; likewise.
-        measured: What was measured of each job.
+        measured: What was measured of each job, or of each of its outputs: ``job/output``.
         suggestion: The value to use; None where no axis was swept that could have one.
         notes: What the user should know.
     """
@@ -87,6 +87,7 @@ def write_report(
     notes: Sequence[str] = (WITHOUT_METRICS,)
     if can_measure():
         measured, notes = measure_run(material, custom, progress)
+        notes = (*notes, *_without_original(material))
     chosen = named or usual_axis(material)
     suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None
     metrics = table = None
@@ -119,9 +120,17 @@ def is_current(folder: Path) -> bool:
 
 def _state(material: Material, axis: Axis | None, limits: Limits) -> str:
     """Return what is equal as long as a report would come out the same."""
-    jobs = [(entry.job_id, entry.state, entry.seconds, entry.error, entry.pictures) for entry in material.entries]
+    jobs = [(entry.name, entry.state, entry.seconds, entry.error, entry.pictures) for entry in material.entries]
     made_from = (__version__, can_measure(), material.axes, axis, limits, jobs)
     return hashlib.sha256(repr(made_from).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _without_original(material: Material) -> Iterator[str]:
+    """Say so where there are pictures of which nothing can be measured, as a workflow that saves one picture only has them."""
+    alone = {entry.job_id for entry in material.entries if UPSCALED in entry.pictures and ORIGINAL not in entry.pictures}
+    if alone:
+        has, them = ("1 job has", "it") if len(alone) == 1 else (f"{len(alone)} jobs have", "them")
+        yield f"{has} no original picture to be held against, so nothing is measured of {them}"
 
 
 def _refuse_pictures(material: Material) -> None:

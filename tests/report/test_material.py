@@ -25,6 +25,15 @@ def test_values_that_are_no_numbers_keep_their_order(tmp_path: Path) -> None:
     assert not read_material(run).axes[0].is_numeric
 
 
+def test_a_value_stands_where_the_plan_first_has_it(tmp_path: Path) -> None:
+    make_run(tmp_path, {"upscale.method": ["area"]}, photo, recipe={"name": "hill"})
+    make_run(tmp_path, {"upscale.method": ["bicubic", "area"]}, photo)
+
+    found = read_material(tmp_path)
+
+    assert list(found.axes[1].values) == list(dict.fromkeys(entry.values["upscale.method"] for entry in found.entries))
+
+
 def test_true_and_1_and_lists_are_told_apart(tmp_path: Path) -> None:
     run = make_run(tmp_path, {"params.x": [True, 1, [2], {"a": 3}]}, photo)
 

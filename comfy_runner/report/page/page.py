@@ -14,6 +14,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -87,7 +88,7 @@ def write_page(
 
     Args:
         material: The run.
-        measured: What became of measuring, by job id; jobs that are missing were not measured.
+        measured: What became of measuring, by the entries' names; those that are missing were not measured.
         suggestion: Which value is suggested, or why none is; None where that was not asked or there is no axis.
         notes: What the reader has to know besides, a sentence each.
 
@@ -189,12 +190,12 @@ def _data(
         "run": material.folder.absolute().name,
         "made": now(),
         "version": __version__,
-        "counts": Counter(entry.state for entry in material.entries),
+        "counts": Counter(material.states.values()),
         "axes": [_axis(axis, material) for axis in material.axes],
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
         "faults": _FAULTS,
         "jobs": [
-            _job(entry, measured.get(entry.job_id), limits, metrics, places, thumbnails, material.folder)
+            _job(entry, measured.get(entry.name), limits, metrics, places, thumbnails, material.folder)
             for entry in material.entries
         ],
         "suggestion": asdict(suggestion) if suggestion else None,
@@ -222,7 +223,9 @@ def _job(
 ) -> dict[str, object]:
     measures = measured.measures if measured else None
     return {
-        "id": entry.job_id,
+        "id": entry.name,
+        "job": entry.job_id,
+        "output": entry.output,
         "state": entry.state,
         "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
         "pictures": {
@@ -262,16 +265,20 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _details(material: Material, thumbnails: Mapping[str, Thumbnail]) -> Iterator[dict[str, object]]:
-    """Yield, for each job, what is looked at only when it is opened."""
+    """Yield, for each entry, what is looked at only when it is opened."""
     view = FolderView(material.folder)
-    for entry in material.entries:
-        signatures = {
-            row.path: [found.columns, found.rows, found.signature]
-            for pictures in entry.pictures.values()
-            for row in pictures
-            if (found := thumbnails[row.path]).signature
-        }
-        yield {"signatures": signatures, **_of_sidecar(view, entry.job_id)}
+    for job_id, entries in groupby(material.entries, key=lambda entry: entry.job_id):
+        told = _of_sidecar(view, job_id)
+        yield from ({"signatures": _signatures(entry, thumbnails), **told} for entry in entries)
+
+
+def _signatures(entry: Entry, thumbnails: Mapping[str, Thumbnail]) -> dict[str, object]:
+    return {
+        row.path: [found.columns, found.rows, found.signature]
+        for pictures in entry.pictures.values()
+        for row in pictures
+        if (found := thumbnails[row.path]).signature
+    }
 
 
 def _of_sidecar(view: FolderView, job_id: str) -> dict[str, object]:

@@ -101,7 +101,7 @@ def arrange(material: Material, *, rows: str | None, columns: str | None, conten
         UsageError: A field is no axis, or both are the same.
     """
     across, down, rest = _axes(material, rows, columns)
-    headings = [(short_name(material, across), label(value)) for value in across.values] if across else [("", UPSCALED)]
+    headings = [(short_name(material, across), label(value)) for value in across.values] if across else [("", _output(material))]
     orders = {axis.field: {key(value): at for at, value in enumerate(axis.values)} for axis in material.axes}
 
     def place(entry: Entry, axes: Iterable[Axis]) -> tuple[int, ...]:
@@ -177,6 +177,12 @@ def _axes(material: Material, rows: str | None, columns: str | None) -> tuple[Ax
 
 def _text(material: Material, axis: Axis, entry: Entry) -> str:
     return f"{short_name(material, axis)} {label(entry.values.get(axis.field))}"
+
+
+def _output(material: Material) -> str:
+    """Return what all pictures are called: their output role, if it is one."""
+    roles = {entry.output for entry in material.entries}
+    return roles.pop() if len(roles) == 1 else UPSCALED
 
 
 def _original(slot: Slot) -> Slot:

@@ -49,14 +49,14 @@ class Words:
 
     def numbers(self, slot: Slot) -> str:
         """Return what was measured of a picture."""
-        found = self._measured.get(slot.entry.job_id) if slot.role == UPSCALED and slot.number == 0 and slot.file else None
+        found = self._measured.get(slot.entry.name) if slot.role == UPSCALED and slot.number == 0 and slot.file else None
         return f"detail {found.measures.detail:.2f} · drift {found.measures.drift:.2f}" if found and found.measures else ""
 
     def remark(self, slot: Slot) -> str:
         """Return what is wrong with a picture that is there."""
         if slot.role != UPSCALED or not slot.file:
             return ""
-        found = self._measured.get(slot.entry.job_id) if slot.number == 0 else None
+        found = self._measured.get(slot.entry.name) if slot.number == 0 else None
         state = [slot.entry.state] if slot.entry.state != "done" else []
         vetoes = found.measures.vetoes if found and found.measures else ()
         problem = [found.problem] if found and found.problem else []
@@ -73,7 +73,7 @@ class Pen:
         self._words = words
         self._reader = reader
         self.seen: set[tuple[str, int]] = set()
-        """Job and number of every upscaled picture that was drawn."""
+        """Entry and number of every upscaled picture that was drawn."""
 
     def draw(self, grid: Grid, page: Page, title: str) -> Image.Image:
         """Return a page."""
@@ -141,7 +141,7 @@ class Pen:
         canvas.paste(picture, (box.left, top))
         if slot.role != UPSCALED:
             return
-        self.seen.add((slot.entry.job_id, slot.number))
+        self.seen.add((slot.entry.name, slot.number))
         under = top + picture.height + scale.gap // 3
         numbers = self._numbers(slot)
         self._lines(draw, numbers, scale.small, box.left, under, _SOFT)

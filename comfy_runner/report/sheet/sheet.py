@@ -97,21 +97,21 @@ def draw_sheet(
     for number, (page, path) in enumerate(zip(pages, paths, strict=True), start=1):
         of = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
         _save(pen.draw(grid, page, title + of), path)
-    drawn = {job_id for job_id, _ in pen.seen}
+    drawn = {name for name, _ in pen.seen}
     return Sheet(
         path=target,
         width=pages[0].width,
         height=pages[0].height,
         paths=tuple(paths),
         shown=len(pen.seen),
-        left_out=tuple(entry.job_id for entry in material.entries if entry.job_id not in drawn),
+        left_out=tuple(dict.fromkeys(entry.job_id for entry in material.entries if entry.name not in drawn)),
         notes=(*grid.notes, *_size_notes(cell, scale, paths), *_stale(target, len(paths))),
     )
 
 
 def _title(material: Material) -> str:
     recipes = list(dict.fromkeys(entry.recipe for entry in material.entries))
-    jobs = len(material.entries)
+    jobs = len(material.states)
     return f"{', '.join(recipes[:5])}{', ...' if len(recipes) > 5 else ''} · {jobs} {'job' if jobs == 1 else 'jobs'}"
 
 

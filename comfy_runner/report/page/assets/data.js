@@ -4,6 +4,8 @@ const data = JSON.parse(byId('data').textContent);
 const axes = data.axes.map((axis, index) => ({ ...axis, index }));
 const jobs = data.jobs.map((job, index) => ({ ...job, index }));
 const metrics = data.metrics.map((metric, index) => ({ ...metric, index }));
+/** How many jobs these are; one that has several outputs is several times in the list. */
+const countJobs = (list) => new Set(list.map((job) => job.job)).size;
 const hasNumbers = jobs.some((job) => job.numbers);
 
 const valueOf = (job, axis) => axis.values[job.at[axis.index]] ?? 'none';

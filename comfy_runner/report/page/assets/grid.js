@@ -78,7 +78,7 @@ function drawGrid() {
 
 function announce(list) {
   const bare = list.filter((job) => !anyPicture(job)).length;
-  const all = list.length === jobs.length ? plural(list.length, 'job') : `${list.length} of ${plural(jobs.length, 'job')}`;
+  const all = list.length === jobs.length ? plural(countJobs(list), 'job') : `${countJobs(list)} of ${plural(countJobs(jobs), 'job')}`;
   byId('shown').textContent = `${all}: ${plural(list.length - bare, 'picture')}${bare ? `, ${bare} without one` : ''}`;
 }
 

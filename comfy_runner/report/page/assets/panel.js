@@ -31,7 +31,7 @@ function numbersOf(job) {
 
 function filesOf(job) {
   const links = Object.entries(job.pictures).flatMap(([role, pictures]) => pictures.map((each) => el('li', {},
-    el('a', { href: each.url, target: '_blank', rel: 'noopener' }, isolated(role)), el('span', { class: 'quiet' }, each.width ? ` ${each.width} × ${each.height}` : ` ${each.problem}`),
+    el('a', { href: each.url, target: '_blank', rel: 'noopener' }, isolated(role === 'upscaled' ? job.output : role)), el('span', { class: 'quiet' }, each.width ? ` ${each.width} × ${each.height}` : ` ${each.problem}`),
     el('span', { class: 'quiet path' }, isolated(each.name)))));
   return links.length ? [el('h3', {}, 'Full-size files'), el('ul', { class: 'files' }, links)] : null;
 }

@@ -8,7 +8,7 @@ const shownPicture = (job, name, found) => (found ? { picture: found, name, alt:
 function pair(job) {
   const main = upscaled(job);
   const other = viewer.against === 'pinned' ? viewer.pinned : null;
-  const right = shownPicture(job, other ? job.id : main === picture(job, 'upscaled') ? 'upscaled' : 'the only picture', main);
+  const right = shownPicture(job, other ? job.id : main === picture(job, 'upscaled') ? job.output : 'the only picture', main);
   if (other && other !== job) return { left: shownPicture(other, `pinned: ${other.id}`, upscaled(other)), right };
   const source = original(job);
   return { left: source && source !== main ? shownPicture(job, 'original, scaled', source) : null, right };
