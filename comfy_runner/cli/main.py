@@ -29,6 +29,7 @@ _COMMANDS = {
     "render": ("comfy_runner.cli.recipes", "Print a recipe's workflow graph in API format."),
     "validate": ("comfy_runner.cli.recipes", "Check recipes, also against a server's nodes and models."),
     "init": ("comfy_runner.cli.recipes", "Write a commented recipe to start from."),
+    "templates": ("comfy_runner.cli.templates", "List the templates that recipes can name, or describe one."),
     "schema": ("comfy_runner.cli.recipes", "Print the JSON Schema of recipes, for editors."),
     "status": ("comfy_runner.cli.runs", "Tell how the jobs of a run folder stand."),
     "runs": ("comfy_runner.cli.runs", "List run folders."),
@@ -40,6 +41,8 @@ _COMMANDS = {
     "clean": ("comfy_runner.cli.tidy", "Remove what nobody needs any more of a run folder."),
     "repair": ("comfy_runner.cli.tidy", "Make a run folder's ledger anew from its sidecars."),
     "servers": ("comfy_runner.cli.servers", "Show how servers stand: versions, queues, models, latency."),
+    "models": ("comfy_runner.cli.models", "List a server's models, samplers and schedulers."),
+    "nodes": ("comfy_runner.cli.nodes", "List a server's node classes, or describe one."),
     "local": ("comfy_runner.cli.local", "Manage a ComfyUI on this machine."),
 }
 

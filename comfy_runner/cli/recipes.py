@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from comfy_runner.cli.options import chosen_server, only_option, recipe_options, server_option
+from comfy_runner.cli.options import chosen_server, object_info_option, only_option, recipe_options, refuse_both, server_option
 from comfy_runner.cli.talk import put_json, say, tell
 
 
@@ -29,12 +29,7 @@ def render(recipe: str, sets: tuple[str, ...], sweeps: tuple[str, ...], only: tu
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
 @server_option
-@click.option(
-    "--object-info",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Check against a saved answer of a server's /object_info.",
-)
+@object_info_option("Check against a saved answer of a server's /object_info.")
 @recipe_options
 def validate(
     recipes: tuple[str, ...],
@@ -51,8 +46,7 @@ def validate(
     from comfy_runner import api
     from comfy_runner.config import load_config
 
-    if server is not None and object_info is not None:
-        raise click.UsageError("--server and --object-info exclude each other")
+    refuse_both(server, object_info)
     config = load_config()
     chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
     tell(api.validate(recipes, server=chosen, object_info=object_info, config=config, say=say, **given))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from comfy_runner.errors import Note, Problem, WorkflowError
 from comfy_runner.hints import did_you_mean, nearest
+from comfy_runner.inputfile import is_upload_name
 from comfy_runner.workflow.decoding import LATER_INPUTS
 from comfy_runner.workflow.graph import Link, Node, Workflow, as_link
 from comfy_runner.workflow.names import candidates
@@ -42,7 +43,14 @@ class Checked:
 
 
 def check(
-    workflow: Workflow, info: ObjectInfo, *, where: str, locate: Locate | None = None, allow_partial: bool = False
+    workflow: Workflow,
+    info: ObjectInfo,
+    *,
+    where: str,
+    locate: Locate | None = None,
+    allow_partial: bool = False,
+    packs: Mapping[str, str] | None = None,
+    version: str = "",
 ) -> Checked:
     """Fit a workflow to a server.
 
@@ -52,11 +60,14 @@ def check(
         where: The place for problems that no recipe line can be blamed for, such as the template.
         locate: Where the recipe gives an input's value.
         allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
+        packs: Where node classes come from that are not ComfyUI's own, by class, for the way out.
+        version: The first ComfyUI that has all others; empty where nobody says.
 
     Raises:
         WorkflowError: With everything that is wrong, each with node, input, reason and the nearest right values.
     """
     checker = _Checker(workflow, info, where, locate)
+    checker.packs, checker.version = packs or {}, version
     for node_id in workflow.nodes:
         checker.check_node(node_id)
     if checker.problems and not (allow_partial and checker.good_outputs(checker.bad)):
@@ -106,6 +117,8 @@ class _Checker:
     def __init__(self, workflow: Workflow, info: ObjectInfo, where: str = "", locate: Locate | None = None) -> None:
         self.workflow, self.info, self.where = workflow, info, where
         self.locate = locate or (lambda _node, _name: "")
+        self.packs: Mapping[str, str] = {}
+        self.version = ""
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self.changes: dict[tuple[str, str], Any] = {}
@@ -143,9 +156,7 @@ class _Checker:
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
         if known is None:
-            close = nearest(node.class_type, self.info.classes)
-            hint = did_you_mean(node.class_type, close) if close else "install the node pack that has it, or use another template"
-            self.problem(f'node "{node_id}": {self.info.source} has no node class {node.class_type}', hint)
+            self.problem(f'node "{node_id}": {self.info.source} has no node class {node.class_type}', self.way_to(node.class_type))
             return
         if node.is_output and not known.is_output:
             what = f"{_place(node_id, node)} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
@@ -162,6 +173,16 @@ class _Checker:
         for name, wanted in known.inputs.items():
             if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
                 self.missing_input(node_id, node, name, wanted)
+
+    def way_to(self, class_type: str) -> str:
+        """Return how a server comes by a node class that it lacks, or what may have been meant."""
+        if class_type in self.packs:
+            return f"it comes with {self.packs[class_type]}"
+        close = nearest(class_type, self.info.classes)
+        meant = did_you_mean(class_type, close) if close else ""
+        if self.version:
+            return f"it comes with ComfyUI {self.version} or newer" + (f"; or {meant}" if meant else "")
+        return meant or "install the node pack that has it, or use another template"
 
     def unknown_input(self, node_id: str, node: Node, known: NodeInfo, name: str) -> None:
         what = f"{_place(node_id, node)} has no input {name}"
@@ -246,6 +267,8 @@ def _meant(value: Any, wanted: InputInfo) -> list[Any]:
         return [value]
     if wanted.takes_unlisted and isinstance(value, str) and ("/" in value or value.endswith("]")):
         return [value]  # LoadImage takes folder/file and "file [output]"
+    if is_upload_name(value):
+        return [value]  # it will be there; LoadLatent takes it, too, and does not announce that it takes more than it lists
     return list(candidates(value, _texts(options))) if isinstance(value, str) else []
 
 

@@ -348,6 +348,30 @@ def test_a_class_unlike_all_others_comes_from_a_node_pack() -> None:
     assert found.hint == "install the node pack that has it, or use another template"
 
 
+def test_a_class_that_the_template_knows_the_pack_of_comes_with_that() -> None:
+    data = with_node(x=node("KSamplr"))
+    found = fault(
+        lambda: check(parse_workflow(data), info(), where="t", packs={"KSamplr": "the node pack Samplrs"}, version="0.3.40"),
+        error=WorkflowError,
+    )
+    assert found.hint == "it comes with the node pack Samplrs"
+
+
+@pytest.mark.parametrize(
+    ("class_type", "hint"),
+    [
+        ("Xyzzy9000", "it comes with ComfyUI 0.3.40 or newer"),
+        ("KSamplr", "it comes with ComfyUI 0.3.40 or newer; or did you mean KSampler?"),
+    ],
+)
+def test_a_class_of_no_pack_comes_with_the_comfyui_that_the_template_needs(class_type: str, hint: str) -> None:
+    data = with_node(x=node(class_type))
+    found = fault(
+        lambda: check(parse_workflow(data), info(), where="t", packs={"Other": "a pack"}, version="0.3.40"), error=WorkflowError
+    )
+    assert found.hint == hint
+
+
 def test_a_link_of_another_type_is_an_error_that_names_the_right_output() -> None:
     found = problem(with_input("prompt", "clip", ["checkpoint", 0]))
     assert found.what == 'node "prompt" (Prompt, CLIPTextEncode), input clip: wants CLIP (got MODEL from node "checkpoint")'

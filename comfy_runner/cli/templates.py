@@ -1,0 +1,298 @@
+"""``comfy-runner templates``: the templates that a recipe can name, or all there is to know of one (docs/templates.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option, templates_option
+from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.talk import one_line, put, put_json, say, tell
+from comfy_runner.errors import Note, Problem, TemplateError
+
+if TYPE_CHECKING:
+    from comfy_runner.plans.described import Description, Listed, NodeClass, Setting
+
+_VERSION = 1
+_WIDEST = 28
+_WIDEST_CELL = 44
+_LONGEST = 2000
+_LONGEST_VALUE = 60
+_LONGEST_PLACE = 40
+
+
+@click.command()
+@click.argument("name", required=False)
+@templates_option
+@server_option
+@object_info_option("Look into a saved answer of a server's /object_info.")
+@click.option("--mermaid", "only_graph", is_flag=True, help="Print nothing but the graph, as a Mermaid flowchart.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/templates.md).")
+def templates(
+    name: str | None,
+    templates: tuple[Path, ...],
+    server: str | None,
+    *,
+    cacert: Path | None,
+    insecure: bool,
+    object_info: Path | None,
+    only_graph: bool,
+    as_json: bool,
+) -> None:
+    """List the templates that a recipe in this folder can name, or describe one.
+
+    With NAME, or the path of a .json.j2 file: what it does, its parameters and the recipe fields that it uses, its outputs, models
+    and nodes, and its graph; with --server or --object-info, also what the server lacks of that.
+    """
+    from comfy_runner.config import load_config
+    from comfy_runner.plans.described import describe, list_templates
+    from comfy_runner.plans.planned import folders_beside, named_template
+
+    refuse_both(server, object_info)
+    if only_graph and as_json:
+        raise click.UsageError("--mermaid and --json exclude each other")
+    if name is None and (only_graph or server is not None or object_info is not None):
+        raise click.UsageError("--mermaid, --server and --object-info are for one template: give its NAME")
+    with errors_as_json(as_json):
+        config = load_config()
+        folders = folders_beside(Path(), (*templates, *config.templates))
+        if name is None:
+            _list(list_templates(folders), as_json=as_json)
+            return
+        found = describe(named_template(name, folders, beside=Path()), folders)
+        if only_graph:
+            put(_graph(found))
+            return
+        source: str | None = None
+        lacking: Sequence[Problem] = ()
+        if server is not None or object_info is not None:
+            from comfy_runner import api
+            from comfy_runner.plans.described import missing
+
+            chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+            info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
+            source, lacking = info.source, missing(found, info)
+    if as_json:
+        put_json(json.dumps({"v": _VERSION, "template": description_record(found, source, lacking)}))
+        return
+    for line in described(found, source, lacking):
+        put(line)
+
+
+def overview(found: Sequence[Listed]) -> Iterator[str]:
+    """Yield a line for each template: its name, where it is, its first sentence as far as the line takes it."""
+    columns = max(60, shutil.get_terminal_size().columns)
+    rows = [
+        (
+            one_line(listed.name, longest=_LONGEST_VALUE),
+            "shipped" if listed.is_shipped else _shortened(_shown(listed.path.parent), _LONGEST_PLACE),
+            listed.sentence if listed.error is None else f"broken: {listed.error.problems[0].what}",
+        )
+        for listed in found
+    ]
+    names, places = (max((len(row[index]) for row in rows), default=0) for index in (0, 1))
+    for name, place, sentence in rows:
+        start = f"{name.ljust(names)}  {place.ljust(places)}  "
+        yield (start + _shortened(one_line(sentence, longest=_LONGEST), max(20, columns - len(start)))).rstrip()
+
+
+def described(found: Description, source: str | None = None, lacking: Sequence[Problem] = ()) -> Iterator[str]:
+    """Yield all there is to know of a template.
+
+    Args:
+        found: What that is.
+        source: The server that it was held against; None for none.
+        lacking: What that server lacks.
+    """
+    template = found.template
+    yield f"{template.name} ({'shipped' if found.is_shipped else _shown(template.path)})"
+    yield from _prose(template.description, 2)
+    yield "parameters" + (" (it declares none, and takes any)" if found.takes_any else "" if found.params else ": none")
+    yield from _settings(found.params)
+    yield "recipe fields" + ("" if found.fields else ": none")
+    yield from _settings(found.fields)
+    yield "outputs"
+    more = "" if found.example is None else "With other parameters: "
+    yield from _table((made.role, made.class_type, ("" if made.class_type else more) + made.description) for made in found.outputs)
+    if found.models:
+        yield "models"
+        yield from _table(
+            (model.kind or "unknown kind", model.file, f"from {model.field}" if model.field else "named by the template")
+            for model in found.models
+        )
+    yield "nodes"
+    for pack, nodes in _by_pack(found.nodes).items():
+        version = template.header.version
+        of = pack or (f"ComfyUI {version} or newer" if version else "ComfyUI")
+        yield from _wrapped(f"  {one_line(of)}: {', '.join(one_line(node.class_type) for node in nodes)}", 4)
+    if source is not None:
+        yield from _on_server(source, lacking, is_known=found.example is not None)
+    if found.example is None:
+        yield from _wrapped(f"graph: it cannot be rendered without a recipe: {one_line(found.failure, longest=_LONGEST)}", 2)
+    else:
+        yield "graph" + (" (words in capitals stand for what a recipe gives)" if found.example.stand_ins else "")
+        yield textwrap.indent(_graph(found), "  ")
+
+
+def description_record(found: Description, source: str | None = None, lacking: Sequence[Problem] = ()) -> dict[str, Any]:
+    """Return all there is to know of a template as a JSON object; the arguments are those of `described`."""
+    header = found.template.header
+    return {
+        "name": found.template.name,
+        "path": str(found.template.path.absolute()),
+        "shipped": found.is_shipped,
+        "description": found.template.description,
+        "takes_any": found.takes_any,
+        "params": [_setting_record(setting) for setting in found.params],
+        "fields": [_setting_record(setting) for setting in found.fields],
+        "outputs": [
+            {"role": made.role, "class_type": made.class_type or None, "description": made.description} for made in found.outputs
+        ],
+        "models": [
+            {"file": model.file, "kind": model.kind or None, "class_type": model.class_type, "field": model.field or None}
+            for model in found.models
+        ],
+        "nodes": [{"class_type": node.class_type, "count": node.count, "pack": node.pack or None} for node in found.nodes],
+        "comfyui": header.version or None,
+        "mermaid": None if found.example is None else _graph(found),
+        "failure": found.failure or None,
+        "server": source,
+        "missing": [{"what": problem.what, "field": problem.where or None, "hint": problem.hint} for problem in lacking],
+    }
+
+
+def _list(found: Sequence[Listed], *, as_json: bool) -> None:
+    if as_json:
+        put_json(json.dumps({"v": _VERSION, "templates": [_listed_record(listed) for listed in found]}))
+    else:
+        for line in overview(found):
+            put(line)
+    tell(Note(problem.what, problem.where) for listed in found if listed.error for problem in listed.error.problems)
+
+
+def _listed_record(listed: Listed) -> dict[str, Any]:
+    problems = listed.error.problems if listed.error else ()
+    return {
+        "name": listed.name,
+        "path": str(listed.path.absolute()),
+        "shipped": listed.is_shipped,
+        "sentence": listed.sentence,
+        "problems": [{"what": problem.what, "where": problem.where, "hint": problem.hint} for problem in problems],
+    }
+
+
+def _setting_record(setting: Setting) -> dict[str, Any]:
+    usual = setting.usual
+    return {
+        "name": setting.name,
+        "type": setting.type,
+        "required": setting.required,
+        "default": setting.default,
+        "min": setting.minimum,
+        "max": setting.maximum,
+        "excludes_min": setting.excludes_minimum,
+        "choices": list(setting.choices),
+        "usual": None if usual is None else {"min": usual.least, "max": usual.most, "below": usual.below, "above": usual.above},
+        "description": setting.description,
+    }
+
+
+def _graph(found: Description) -> str:
+    from comfy_runner.workflow.mermaid import mermaid
+
+    if found.example is None:
+        raise TemplateError(f"it cannot be rendered without a recipe: {found.failure}", where=_shown(found.template.path))
+    return mermaid(found.example.workflow)
+
+
+def _settings(settings: Sequence[Setting]) -> Iterator[str]:
+    names = [one_line(setting.name, longest=_LONGEST_VALUE) for setting in settings]
+    width = min(_WIDEST, max(map(len, names), default=0))
+    for name, setting in zip(names, settings, strict=True):
+        yield from _wrapped(f"  {name.ljust(width)}  {'; '.join(_facts(setting))}", width + 4)
+        yield from _prose(setting.description, width + 4)
+        yield from _prose(_usual(setting), width + 4)
+
+
+def _facts(setting: Setting) -> Iterator[str]:
+    yield setting.type
+    if setting.choices:
+        yield f"one of {', '.join(map(_value, setting.choices))}"
+    low, high = (None if bound is None else _value(bound) for bound in (setting.minimum, setting.maximum))
+    if low is not None and high is not None and not setting.excludes_minimum:
+        yield f"{low} to {high}"
+    else:
+        bounds = (f"{'above' if setting.excludes_minimum else 'at least'} {low}", f"at most {high}")
+        if given := [text for text, bound in zip(bounds, (low, high), strict=True) if bound is not None]:
+            yield ", ".join(given)
+    if setting.required:
+        yield "required"
+    elif setting.default is None:
+        yield "optional"
+    else:
+        yield f"default {_value(setting.default)}"
+
+
+def _usual(setting: Setting) -> str:
+    if setting.usual is None:
+        return ""
+    usual = setting.usual
+    beyond = [f"{side} that, {what}" for side, what in (("below", usual.below), ("above", usual.above)) if what]
+    return f"{usual.least:g} to {usual.most:g} is usual" + (f"; {'; '.join(beyond)}" if beyond else "") + "."
+
+
+def _value(value: Any) -> str:
+    plain = isinstance(value, str) and value.isprintable() and value == value.strip() != ""
+    text = value if plain else json.dumps(value, ensure_ascii=False, default=str)
+    return one_line(text, longest=_LONGEST_VALUE)
+
+
+def _on_server(source: str, lacking: Sequence[Problem], *, is_known: bool) -> Iterator[str]:
+    yield one_line(source)
+    if not is_known:
+        yield "  cannot be told without a graph"
+    elif not lacking:
+        yield "  has all that the template needs by itself"
+    for problem in lacking:
+        hint = f" ({problem.hint})" if problem.hint else ""
+        yield from _wrapped(f"  {one_line(f'{problem}{hint}', longest=_LONGEST)}", 4)
+
+
+def _by_pack(nodes: Sequence[NodeClass]) -> dict[str, list[NodeClass]]:
+    found: dict[str, list[NodeClass]] = {}
+    for node in sorted(nodes, key=lambda node: node.pack):
+        found.setdefault(node.pack, []).append(node)
+    return found
+
+
+def _table(rows: Iterator[tuple[str, str, str]]) -> Iterator[str]:
+    cells = [[one_line(" ".join(cell.split()), longest=_LONGEST) for cell in row] for row in rows]
+    first, second = (min(_WIDEST_CELL, max((len(row[index]) for row in cells), default=0)) for index in (0, 1))
+    for one, two, three in cells:
+        yield from _wrapped(f"  {one.ljust(first)}  {two.ljust(second)}  {three}".rstrip(), first + second + 6)
+
+
+def _shown(path: Path) -> str:
+    from comfy_runner.textfile import shown
+
+    return shown(path)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _prose(text: str, indent: int) -> Iterator[str]:
+    if words := " ".join(text.split()):
+        yield from _wrapped(" " * indent + one_line(words, longest=_LONGEST), indent)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    width = max(60, shutil.get_terminal_size().columns)
+    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
