@@ -18,13 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.folder.folder import RunFolder
 from comfy_runner.folder.view import FolderView
 from comfy_runner.plans.drafts import draft_all
 from comfy_runner.plans.fitting import fit_all
+from comfy_runner.plans.inputs import InputFiles
 from comfy_runner.plans.preview import preview
+from comfy_runner.plans.stock import stock, stock_of
 from comfy_runner.plans.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
@@ -44,6 +47,7 @@ from comfy_runner.runs.run import Run
 from comfy_runner.runs.servers import connect, connect_all, enlist, local_options, refuse_bad_addresses
 from comfy_runner.runs.standing import Standing, ask_all
 from comfy_runner.textfile import shown
+from comfy_runner.workflow.catalogue import Listing
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.object_info import ObjectInfo
 
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Limits",
+    "Listing",
     "Measures",
     "PlanSummary",
     "Report",
@@ -63,6 +68,8 @@ __all__ = [
     "draw_sheet",
     "local_options",
     "measure",
+    "models",
+    "nodes",
     "plan",
     "render",
     "run",
@@ -127,11 +134,12 @@ def run(
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
     folders = (*templates, *settings.templates)
     # Once with any seeds, so that a mistake costs nothing, not even an empty folder.
-    drafted = draft_all(variants, templates=folders, seed_of=_stand_in_seeds(variants))
+    files = InputFiles()
+    drafted = draft_all(variants, templates=folders, seed_of=_stand_in_seeds(variants), files=files)
     folder = RunFolder(path)
     try:
         if any(variant.needs_seed for variant in variants):
-            drafted = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(_name_of(variant)))
+            drafted = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(_name_of(variant)), files=files)
         how = replace(policy, retry=policy.retry or settings.retry)
         return begin(
             drafted,
@@ -269,11 +277,8 @@ def validate(
     variants = [variant for recipe in load_all(recipes, sets=sets, sweeps=sweeps) for variant in expand(recipe)]
     drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_stand_in_seeds(variants))
     notes = dict.fromkeys(drafted.notes)
-    if object_info is not None:
-        notes |= dict.fromkeys(fit_all(drafted.drafts, ObjectInfo(read_json(object_info), source=shown(object_info))))
-    elif server is not None:
-        http = connect(server, settings, say=say)
-        notes |= dict.fromkeys(fit_all(drafted.drafts, ObjectInfo(http.object_info(), source=http.address.url)))
+    if object_info is not None or server is not None:
+        notes |= dict.fromkeys(fit_all(drafted.drafts, _asked(server, object_info, settings, say)[0]))
     return tuple(notes)
 
 
@@ -299,6 +304,42 @@ def servers(
     chosen = settings.find_servers(given)
     refuse_bad_addresses(chosen, settings)
     return ask_all(chosen, settings)
+
+
+def models(
+    kind: str | None = None,
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Listing, ...]:
+    """List what a server lets recipes choose from: its models by their kinds, samplers, schedulers, upscale methods.
+
+    Args:
+        kind: The only kind that is wanted, such as ``loras``; None for all.
+        server: A URL, a name from the config file, or ``local``, which is started when needed; None for that of the settings.
+        object_info: A saved answer of ``/object_info`` to look into instead.
+        config: As for `run`.
+        say: As for `run`.
+
+    Raises:
+        UsageError: The server lists nothing of that kind.
+        ServerError: The server cannot be asked.
+    """
+    info, http = _asked(server, object_info, config or load_config(), say)
+    return stock(info, http, say=say or (lambda _sentence: None)) if kind is None else (stock_of(kind, info, http),)
+
+
+def nodes(
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> ObjectInfo:
+    """Return what a server says of its node classes; all as for `models`."""
+    return _asked(server, object_info, config or load_config(), say)[0]
 
 
 def write_report(
@@ -391,6 +432,16 @@ def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str,
         VerificationError: A file is no whole picture, or the two cannot be compared.
     """
     return looking.measure_pair(Path(original), Path(upscaled), metrics or {})
+
+
+def _asked(
+    server: str | ServerConfig | None, object_info: Path | None, config: Config, say: Callable[[str], None] | None
+) -> tuple[ObjectInfo, ComfyHttp | None]:
+    """Return what is known of nodes, and the server that says it; None for a saved answer."""
+    if object_info is not None:
+        return ObjectInfo(read_json(object_info), source=shown(object_info)), None
+    http = connect(server, config, say=say)
+    return ObjectInfo(http.object_info(), source=http.address.url), http
 
 
 def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:

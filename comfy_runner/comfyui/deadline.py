@@ -57,6 +57,12 @@ def at_most(seconds: float) -> Iterator[Watch]:
         _here.watch = None
 
 
+def is_overdue() -> bool:
+    """Return whether the time is over of the answer that this thread waits for, or is yet to send the request for."""
+    watch = getattr(_here, "watch", None)
+    return watch is not None and watch.late
+
+
 class WatchedAdapter(HTTPAdapter):
     """Connections whose answers `at_most` can cut."""
 

@@ -1,7 +1,7 @@
 """The HTTP routes of one ComfyUI, each as one method with a timeout and clear errors. HTTP is the truth about a job.
 
-With `translation` the only place that knows `requests`. Nothing is retried and nothing is decided here. Redirects are never
-followed: what redirects an API call is a login page.
+With `answers` and `translation` the only place that knows `requests`. Nothing is retried and nothing is decided here. Redirects
+are never followed: what redirects an API call is a login page.
 """
 
 from __future__ import annotations
@@ -12,36 +12,21 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
 
 from comfy_runner.comfyui.address import Address
+from comfy_runner.comfyui.answers import LOGIN_HINT, Answer, read, status_hint, strings
 from comfy_runner.comfyui.deadline import WatchedAdapter, at_most
 from comfy_runner.comfyui.translation import translated
 from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
-_MIB = 1024 * 1024
-_ANSWER_LIMIT = 64 * _MIB
-_MOST_VALUES = 4_000_000
+__all__ = ["Answer", "ComfyHttp", "Timeouts", "UploadForm"]
+
 _CHUNK = 256 * 1024
-_SHOWN = 300
-_LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A complete HTTP answer that is not a success, or whose status the caller wants to see.
-
-    Attributes:
-        status: The HTTP status.
-        body: The body, as JSON where it is JSON, else as text.
-    """
-
-    status: int
-    body: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +37,14 @@ class Timeouts:
     read: float = 30.0
     answer: float = 300.0
     download: float = 3600.0
+
+
+class UploadForm(Protocol):
+    """A body of which the length in bytes is known, and which is sent piece by piece."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class ComfyHttp:
@@ -89,6 +82,23 @@ class ComfyHttp:
     def class_info(self, class_type: str) -> Any:
         """Return ``GET /object_info/{class_type}``: the same of one class; an empty object where the server has no such class."""
         return self._get(f"/object_info/{quote(class_type, safe='')}")
+
+    def model_folders(self) -> list[str]:
+        """Return ``GET /models``: the folders that models are in; none where the server has no such route (before August 2024)."""
+        try:
+            return strings(self._get("/models"))
+        except ServerRefused as error:
+            if error.status not in (404, 405):
+                raise
+            return []
+
+    def models_in(self, folder: str) -> list[str]:
+        """Return ``GET /models/{folder}``: the files in a folder, with the server's separators.
+
+        Raises:
+            ServerRefused: It has no such folder (404), or cannot look into it.
+        """
+        return strings(self._get(f"/models/{quote(folder, safe='', errors='replace')}"))
 
     def queue(self) -> dict[str, Any]:
         """Return ``GET /queue``: running and pending items, with their whole graphs."""
@@ -164,7 +174,7 @@ class ComfyHttp:
         """
         with self._limited("/view", self._timeouts.download), self._viewed("GET", filename, subfolder, kind) as response:
             if response.status_code != 200:
-                raise self._refused("/view", Answer(response.status_code, _read(response)))
+                raise self._refused("/view", Answer(response.status_code, read(response)))
             yield response.iter_content(_CHUNK)
 
     def exists(self, filename: str, *, subfolder: str, kind: str) -> bool:
@@ -187,6 +197,71 @@ class ComfyHttp:
                 raise self._not_comfyui("/view", Answer(200, "<html"))
             return response.status_code == 200
 
+    def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
+        """Return how many bytes a file of the server has, None where it has no such file; nothing of it is transferred.
+
+        Args:
+            filename: As for `view`.
+            subfolder: As for `view`.
+            kind: As for `view`.
+
+        Raises:
+            ServerRefused: The server does not tell.
+            Unreachable: No answer.
+        """
+        with self._limited("/view", self._timeouts.answer), self._viewed("HEAD", filename, subfolder, kind) as response:
+            length = response.headers.get("Content-Length", "")
+            if response.status_code == 404:
+                return None
+            if response.status_code != 200 or not length.isdecimal():
+                raise self._refused("/view", Answer(response.status_code, ""))
+            return int(length)
+
+    def features(self) -> dict[str, Any]:
+        """Return ``GET /features``: what the server can do; nothing where it has no such route (before v0.3.45)."""
+        try:
+            found = self._get("/features")
+        except ServerRefused:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def upload(self, form: UploadForm, *, content_type: str) -> tuple[str, str]:
+        """Send a file with ``POST /upload/image`` and return the name and the subfolder that the server gives it.
+
+        Args:
+            form: The form in pieces; what it raises is raised.
+            content_type: What it is, with its boundary.
+
+        Raises:
+            ServerRefused: Any status but 200.
+            Unreachable: The connection failed, also in the middle of the file, or it is not one of ComfyUI.
+        """
+        path, timeouts = "/upload/image", self._timeouts
+        url = self.address.http(path)
+        # The first of the two is what a piece may take to be sent, the other one what writing the file may take.
+        timeout = (timeouts.read, timeouts.answer)
+        headers = {"Content-Type": content_type}
+        with (
+            self._limited(path, timeouts.download),
+            translated(url),
+            self._session.post(
+                url,
+                data=form,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=timeout,
+            ) as response,
+        ):
+            answer = Answer(response.status_code, read(response))
+        if answer.status != 200:
+            raise self._refused(path, answer)
+        name = answer.body.get("name") if isinstance(answer.body, dict) else None
+        if not isinstance(name, str) or not name:
+            raise self._not_comfyui(path, answer)
+        subfolder = answer.body.get("subfolder")
+        return name, subfolder if isinstance(subfolder, str) else ""
+
     def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Make the server give memory back, after the prompt that runs; to everybody's cost.
 
@@ -208,10 +283,12 @@ class ComfyHttp:
             for name, value in (("filename", filename), ("subfolder", subfolder), ("type", kind))
         }
         url = self.address.http("/view")
+        # The length of what is compressed says nothing of the file.
+        headers = {"Accept-Encoding": "identity"} if method == "HEAD" else {}
         with (
             translated(url),
             self._session.request(
-                method, url, params=params, stream=True, allow_redirects=False, timeout=self._timeout
+                method, url, params=params, headers=headers, stream=True, allow_redirects=False, timeout=self._timeout
             ) as response,
         ):
             yield response
@@ -249,7 +326,7 @@ class ComfyHttp:
                 timeout=self._timeout,
             ) as response,
         ):
-            return Answer(response.status_code, _read(response))
+            return Answer(response.status_code, read(response))
 
     @property
     def _timeout(self) -> tuple[float, float]:
@@ -284,13 +361,13 @@ class ComfyHttp:
                 raise Unreachable(f"took longer than {seconds:g} seconds to answer", where=self.address.http(path))
 
     def _refused(self, path: str, answer: Answer) -> ServerRefused:
-        error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=_status_hint(answer))
+        error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=status_hint(answer))
         error.status = answer.status
         return error
 
     def _not_comfyui(self, path: str, answer: Answer) -> Unreachable:
         login = isinstance(answer.body, str) and "<html" in answer.body.lower()
-        hint = _LOGIN_HINT if login else "is this the address of ComfyUI itself?"
+        hint = LOGIN_HINT if login else "is this the address of ComfyUI itself?"
         return Unreachable("answers, but not as a ComfyUI does", where=self.address.http(path), hint=hint)
 
 
@@ -301,24 +378,3 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _read(response: requests.Response) -> Any:
-    body = response.raw.read(_ANSWER_LIMIT + 1, decode_content=True)
-    if len(body) > _ANSWER_LIMIT:
-        raise Unreachable(f"the answer is larger than {_ANSWER_LIMIT // _MIB} MiB", where=response.url.partition("?")[0])
-    # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
-    if sum(body.count(sign) for sign in (b",", b"[", b"{")) > _MOST_VALUES:
-        raise Unreachable(f"the answer has more than {_MOST_VALUES} values", where=response.url.partition("?")[0])
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return body[:_SHOWN].decode("utf-8", "replace")
-
-
-def _status_hint(answer: Answer) -> str:
-    if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
-        return _LOGIN_HINT
-    if answer.status == 413:
-        return "the workflow is larger than the server takes: start ComfyUI with a higher --max-upload-size"
-    return str(answer.body)[:_SHOWN] if answer.body else ""

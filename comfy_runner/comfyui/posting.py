@@ -6,6 +6,7 @@ themselves by our client id and the file prefixes in its graph. One attempt at a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 from comfy_runner.comfyui.http import ComfyHttp
 from comfy_runner.comfyui.refusal import Complaint, complaints
 from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, Unreachable
+from comfy_runner.inputfile import InputFile
 
 _RECENT = 50
 """How many history entries are looked through for a prompt whose id is not known."""
 
 # Somebody between us and ComfyUI answers so while it cannot be reached; a 500 is ComfyUI's own and does not pass.
-_PASSING = (429, 502, 503, 504)
+PASSING = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Submission:
         pnginfo: Text chunks for its PNG files.
         allow_partial: Whether the part that the server takes is to run where it does not take the whole.
         server_prompt_id: The id that a server chose itself when the job was posted before; empty where none is known.
+        uploads: The files that the server has to have before the job is posted.
+        streamed: How many bytes a picture has at most that comes over the websocket alone, by the node that sends it.
     """
 
     key: str
@@ -40,6 +44,8 @@ class Submission:
     pnginfo: Mapping[str, Any] = field(default_factory=dict)
     allow_partial: bool = False
     server_prompt_id: str = ""
+    uploads: tuple[InputFile, ...] = ()
+    streamed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,11 @@ class Impossible:
     error: ComfyRunnerError
 
 
-Attempt = Taken | Rejected | Unsettled | Impossible
+class Lacking:
+    """It cannot be posted yet, because the server lacks its files."""
+
+
+Attempt = Taken | Rejected | Unsettled | Impossible | Lacking
 
 
 class Posting:
@@ -90,6 +100,8 @@ class Posting:
         failures: Attempts that settled nothing.
         failing_since: When the first of them was.
         cancelling: It is no longer wanted.
+        provided: Whether the server has its files; None while they are being brought there.
+        unwanted: Set to stop that.
     """
 
     def __init__(self, job: Submission, at: float) -> None:
@@ -98,6 +110,8 @@ class Posting:
         self.failures = 0
         self.failing_since: float | None = None
         self.cancelling = False
+        self.provided: bool | None = not job.uploads
+        self.unwanted = threading.Event()
         self._client_ids: list[str] = []
         self._doubtful: ServerError | None = None
 
@@ -105,6 +119,11 @@ class Posting:
     def posted(self) -> bool:
         """Return whether the server may have it."""
         return self._doubtful is not None
+
+    def brought(self) -> None:
+        """Note that the server has its files now; how long that took is not counted against its posting, which begins."""
+        if not self._client_ids:
+            self.failures, self.failing_since = 0, None
 
     def attempt(self, http: ComfyHttp, client_id: str) -> Attempt | None:
         """Make one attempt; None says that the server does not have a job that is no longer wanted."""
@@ -116,7 +135,9 @@ class Posting:
             if found is not None:
                 return found
             self._doubtful = None
-        return None if self.cancelling else self._post(http, client_id)
+        if self.cancelling:
+            return None
+        return self._post(http, client_id) if self.provided else Lacking()
 
     def _post(self, http: ComfyHttp, client_id: str) -> Attempt:
         job = self.job
@@ -125,7 +146,7 @@ class Posting:
         try:
             answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
         except (Unreachable, ServerRefused) as error:
-            if isinstance(error, ServerRefused) and error.status < 500 and error.status not in _PASSING:
+            if isinstance(error, ServerRefused) and error.status < 500 and error.status not in PASSING:
                 return Impossible(error)
             self._doubtful = error
             # Mostly the server has it, or says at once that it does not: asking right away saves a pause.
@@ -133,7 +154,7 @@ class Posting:
                 found = self._find(http)
             except ServerError:
                 return Unsettled(error, passing=True)
-            return found or Unsettled(error, passing=not isinstance(error, ServerRefused) or error.status in _PASSING)
+            return found or Unsettled(error, passing=not isinstance(error, ServerRefused) or error.status in PASSING)
         except ComfyRunnerError as error:
             return Impossible(error)
         found_wrong = tuple(complaints(answer.body))

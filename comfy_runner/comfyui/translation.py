@@ -1,4 +1,4 @@
-"""What each exception of `requests` means here. With `http` the only place that knows that library."""
+"""What each exception of `requests` means here. With `http` and `answers` the only place that knows that library."""
 
 from __future__ import annotations
 

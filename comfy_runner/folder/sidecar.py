@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.folder.paths import is_inside
+from comfy_runner.inputfile import InputFile
 from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.names import slug
 from comfy_runner.shipped import shipped
@@ -26,7 +27,7 @@ FORMAT = 2
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading a damaged JSON file may raise."""
 
-_LISTS = ("cached_nodes", "notes", "attempts", "posted_with")
+_LISTS = ("cached_nodes", "notes", "attempts", "posted_with", "inputs")
 HASH = re.compile("[0-9a-f]{64}")
 """A content hash."""
 
@@ -41,8 +42,9 @@ class FileRecord:
         size_bytes: Its length.
         width: In pixels; None where it is not a picture.
         height: Likewise.
-        server_name: ``subfolder/filename`` on the server.
+        server_name: ``subfolder/filename`` on the server; empty for what is no file there.
         problem: Why its role has to be made again; empty where it need not.
+        frames: How many pictures an animation has; 1 for all else.
     """
 
     path: str
@@ -52,6 +54,7 @@ class FileRecord:
     height: int | None
     server_name: str
     problem: str = ""
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Sidecar:
         shares: The job whose pictures these are, for it would have given the very same; empty where they are its own.
         recipe_name: The recipe that it belongs to, as the ledger knows it; a job of a sweep has a name of its own.
         recovered: Whether the server had forgotten the prompt and the pictures were found by their names.
+        inputs: The files that it read: parameter, path, name in the graph, sha256, size.
     """
 
     job_id: str
@@ -103,6 +107,7 @@ class Sidecar:
     shares: str = ""
     recovered: bool = False
     recipe_name: str = ""
+    inputs: tuple[Mapping[str, Any], ...] = ()
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
@@ -144,18 +149,20 @@ def refuse_newer(number: int, where: str) -> None:
         raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=where, hint="upgrade it")
 
 
-def repeatable(job: Job, template: Path) -> dict[str, Any]:
+def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> dict[str, Any]:
     """Return a complete recipe that makes this very job again, its random seed and all defaults written out.
 
     Args:
         job: The job.
         template: Its template's file, which is found again by its path unless it is a shipped one.
+        inputs: The files that it reads, which are found again by their paths.
     """
     recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends", "sweep", "retry"})
     path = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
     # A job of a sweep keeps its id when it is repeated alone.
     name = recipe["name"] if slug(recipe["name"]) == job.job_id else job.job_id
-    return {**recipe, "name": name, "seed": job.seed, "template": path}
+    params = {**recipe.get("params", {}), **{file.param: file.path for file in inputs}}
+    return {**recipe, "params": params, "name": name, "seed": job.seed, "template": path}
 
 
 def sha256_of(path: Path) -> str:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from comfy_runner.folder.kind import PICTURES, is_of_kind, suffix_of
 from comfy_runner.folder.ledger import Ledger
 from comfy_runner.folder.rows import FileRow, Known, PlanRow
 from comfy_runner.folder.sidecar import FileRecord, Sidecar, repeatable
@@ -99,7 +101,7 @@ def _standing(
     """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
     if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
         rows = ledger.files(draft.job_id)
-        if rows and _as_planned(draft, rows):
+        if rows and _as_planned(draft, rows, folder):
             gone = next((row.path for row in rows if not folder.is_untouched(row)), None)
             return {} if gone is None else f"{gone} is gone or was changed"
     sidecar = folder.sidecar(draft.job_id)
@@ -112,27 +114,42 @@ def _standing(
     planned = draft.planned()
     standing = folder.standing(draft.job_id, draft.content_hash, planned.outputs)
     missing = [role for role in planned.outputs if role not in standing]
+    if any(not is_of_kind(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
+        return f"output.format is {draft.variant.loaded.recipe.output.format} now"
     return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else standing
 
 
-def _as_planned(draft: Draft, rows: Sequence[FileRow]) -> bool:
-    """Return whether files lie where the recipe wants them."""
-    if draft.variant.loaded.recipe.output:
-        outputs = draft.planned().outputs
-    else:
-        outputs = {role: f"{draft.job_id}/{role}." for role in draft.filled.shape.outputs}
+def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: FolderView) -> bool:
+    """Return whether files lie where the recipe wants them, and are of the kind that it wants."""
+    output = draft.variant.loaded.recipe.output
+    own = {} if output.roles else {role: f"{draft.job_id}/{role}." for role in draft.filled.shape.outputs}
+    outputs = own or draft.planned().outputs
     starts = {role: path.rpartition(".")[0] for role, path in outputs.items()}
-    return {row.role for row in rows} == starts.keys() and all(row.path.startswith(starts[row.role]) for row in rows)
+    if {row.role for row in rows} != starts.keys() or not all(row.path.startswith(starts[row.role]) for row in rows):
+        return False
+    others = [row.path for row in rows if not row.path.endswith(output.suffix) and suffix_of(row.path) in PICTURES]
+    if not others:
+        return True
+    # What the server gave may be of another kind, and is good then; its sidecar tells.
+    sidecar = folder.sidecar(draft.job_id)
+    records = {record.path: record for found in (sidecar.files.values() if sidecar else ()) for record in found}
+    return all(path in records and is_of_kind(records[path], output.suffix) for path in others)
 
 
 def _changes(sidecar: Sidecar, draft: Draft) -> str:
     """Return what is other than it was, such as ``upscale.denoise 0.4 → 0.5``."""
     planned = draft.planned()
-    before, now = dict(_flat(sidecar.recipe)), dict(_flat(repeatable(planned.job, planned.template.path)))
-    fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field != "name"]
+    before, now = dict(_flat(sidecar.recipe)), dict(_flat(repeatable(planned.job, planned.template.path, planned.inputs)))
+    old_files = {str(file.get("param")): file for file in sidecar.inputs}
+    files = {f"params.{file.param}": (file, old_files[file.param]) for file in planned.inputs if file.param in old_files}
+    # The same content is the same, wherever it lies.
+    same = {"name", *(field for field, (file, old) in files.items() if file.sha256 == old.get("sha256"))}
+    fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field not in same]
     told = [f"{field} {_shown(before.get(field))} → {_shown(now.get(field))}" for field in fields[:_MOST_CHANGES]]
     if len(fields) > _MOST_CHANGES:
         told.append(f"{len(fields) - _MOST_CHANGES} more changes")
+    edited = [file for field, (file, old) in files.items() if field not in same and file.path == old.get("path")]
+    told += [f"the content of {_shown(Path(file.path).name)} has changed" for file in edited]
     if sidecar.template.get("sha256") != planned.template.sha256:
         told.append(f"the template {planned.template.name} has changed")
     return ", ".join(told) or "its graph has changed"

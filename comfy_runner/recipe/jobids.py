@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import PureWindowsPath
 from typing import Any
 
 from comfy_runner.recipe.names import MAX_SLUG, slug
@@ -67,6 +68,14 @@ _CLASH_DIGITS = 16
 _TAKEN = re.compile(r"none|true|false|m?[0-9]+(p[0-9]+)?")
 _SEPARATORS = re.compile(r"[-_ ./:\\]+")
 _MODEL_SUFFIX = ".safetensors"
+# Of files that are uploaded: of their paths, the last part without these tells most.
+_INPUT_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "exr"),
+        *("wav", "mp3", "flac", "ogg", "opus", "m4a", "mp4", "webm", "mov", "mkv", "avi", "latent", "glb", "obj"),
+    )
+)
 
 
 def tokens(field: str, value: Any) -> tuple[Token, ...]:
@@ -143,7 +152,10 @@ def _hundredths(value: float) -> str:
 
 
 def _text(field: str, value: str) -> str:
-    """Return the slug of a text; with a hash where other texts could have the same one."""
+    """Return the slug of a text; with a hash where other texts could have the same one, but for that of an input file's path."""
+    path = PureWindowsPath(value)
+    if field.startswith("params.") and path.suffix.lower() in _INPUT_SUFFIXES:
+        return _short(slug(path.stem), value, lossy=not slug(path.stem))
     if field in _PROMPTS:
         text = slug(value)
         return _short(text, value, lossy=text.replace("-", " ") != value or bool(_TAKEN.fullmatch(text)))

@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from comfy_runner.comfyui.streamed import CLASS, MOST_BYTES
 from comfy_runner.comfyui.verdict import Outcome, Verdict
 from comfy_runner.folder.paths import is_inside
 from comfy_runner.folder.rows import job_id_of
 from comfy_runner.folder.sidecar import HASH
+from comfy_runner.inputfile import InputFile, names_in
 from comfy_runner.workflow.graph import Workflow, parse_workflow
 from comfy_runner.workflow.merge import merge
 from comfy_runner.workflow.pixels import Size
+
+_BESIDE_PIXELS = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Piece:
         assignments: The values of the sweep's fields.
         notes: What the program adjusted or warned of.
         attempts: What was tried before.
+        inputs: The files that it reads.
     """
 
     job_id: str
@@ -71,6 +76,7 @@ class Piece:
     assignments: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
 
     @property
     def prefixes(self) -> dict[str, str]:
@@ -92,6 +98,7 @@ class Piece:
             "assignments": dict(self.assignments),
             "notes": list(self.notes),
             "attempts": [attempt.to_json() for attempt in self.attempts],
+            "inputs": [file.to_json() for file in self.inputs],
         }
 
     @classmethod
@@ -119,6 +126,7 @@ class Piece:
             assignments=data["assignments"],
             notes=tuple(data["notes"]),
             attempts=tuple(Attempt(**attempt) for attempt in data["attempts"]),
+            inputs=tuple(InputFile.from_json(file) for file in data.get("inputs", ())),
         )
 
 
@@ -153,6 +161,26 @@ class Parcel:
         return tuple(piece.job_id for piece in self.pieces)
 
     @property
+    def inputs(self) -> tuple[InputFile, ...]:
+        """Return the files that its graph reads, each content once."""
+        by_name = {file.name: file for piece in self.pieces for file in piece.inputs}
+        if not by_name:
+            return ()
+        read = names_in(self.workflow.to_api(), by_name)
+        return tuple(file for name, file in by_name.items() if name in read)
+
+    @property
+    def streamed(self) -> dict[str, int]:
+        """Return the nodes of its graph whose pictures come over the websocket alone, and how many bytes one has at most."""
+        found = {}
+        for piece, ids in zip(self.pieces, self.ids, strict=True):
+            for role, node_id in piece.workflow.outputs.items():
+                if piece.workflow.nodes[node_id].class_type == CLASS:
+                    size = piece.sizes.get(role)
+                    found[ids[node_id]] = MOST_BYTES if size is None else min(MOST_BYTES, size.pixels * 4 + _BESIDE_PIXELS)
+        return found
+
+    @property
     def about(self) -> dict[str, Any]:
         """Return what its pictures are to say of themselves."""
         if len(self.pieces) > 1:
@@ -171,13 +199,17 @@ class Parcel:
         """
         own = {posted: node_id for node_id, posted in self.ids[number].items()}
         files = {own[node_id]: files for node_id, files in verdict.files.items() if node_id in own}
+        texts = {own[node_id]: texts for node_id, texts in verdict.texts.items() if node_id in own}
+        pictures = {own[node_id]: found for node_id, found in verdict.pictures.items() if node_id in own}
+        verdict = replace(verdict, files=files, texts=texts, pictures=pictures)
         cached = tuple(own[node_id] for node_id in verdict.cached if node_id in own)
         failure = verdict.failure
         if len(self.pieces) > 1 and failure is not None:
-            if files.keys() >= set(self.pieces[number].workflow.outputs.values()):
-                return replace(verdict, outcome=Outcome.SUCCEEDED, files=files, cached=cached, failure=None)
+            given = files.keys() | texts.keys() | pictures.keys()
+            if given >= set(self.pieces[number].workflow.outputs.values()):
+                return replace(verdict, outcome=Outcome.SUCCEEDED, cached=cached, failure=None)
             failure = replace(failure, node=own.get(failure.node, ""))
-        return replace(verdict, files=files, cached=cached, failure=failure)
+        return replace(verdict, cached=cached, failure=failure)
 
     def is_cut_short(self, verdict: Verdict) -> bool:
         """Return whether, after `verdict_on`, a piece was ended by the failure of another one."""

@@ -129,12 +129,13 @@ class Preparer:
             outputs=fitted.outputs,
             sizes={**output_sizes(workflow), **fitted.sizes},
             workflow=workflow.with_prefixes(prefixes),
-            recipe=repeatable(fitted.job, fitted.template.path),
+            recipe=repeatable(fitted.job, fitted.template.path, fitted.inputs),
             template={"name": fitted.template.name, "sha256": fitted.template.sha256},
             recipe_name=draft.recipe_name,
             assignments=draft.variant.assignments,
             notes=tuple(str(note) for note in fitted.notes),
             attempts=tuple(attempts),
+            inputs=fitted.inputs,
         )
         return Prepared(piece, standing, _left_out(fitted, standing))
 

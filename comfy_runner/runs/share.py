@@ -62,7 +62,7 @@ def share(
             state="done" if complete else "partial",
             reason="" if complete else leader.reason,
             files=files,
-            recipe=repeatable(planned.job, planned.template.path),
+            recipe=repeatable(planned.job, planned.template.path, planned.inputs),
             workflow=planned.workflow.to_api(),
             template={"name": planned.template.name, "sha256": planned.template.sha256},
             server=leader.server,
@@ -75,6 +75,7 @@ def share(
             recipe_name=draft.recipe_name,
             assignments=draft.variant.assignments,
             shares=leader_id,
+            inputs=tuple(file.to_json() for file in planned.inputs),
         )
     )
     return files

@@ -257,3 +257,38 @@ def test_early_2024_has_the_same_routes(old_pair: Pair, path: str) -> None:
 def test_early_2024_does_not_say_its_version(old_pair: Pair) -> None:
     for url in old_pair:
         assert "comfyui_version" not in requests.get(f"{url}/system_stats", timeout=HELD).json()["system"]
+
+
+def _put(url: str, name: str, data: bytes, **fields: str) -> Any:
+    answer = requests.post(f"{url}/upload/image", files={"image": (name, data)}, data=fields, timeout=HELD)
+    return answer.status_code, answer.json() if answer.status_code == 200 else None
+
+
+def test_uploads_get_the_same_answers(pair: Pair) -> None:
+    def talk(url: str) -> list[Any]:
+        before = requests.head(f"{url}/view?filename=a.png&type=input&subfolder=standin", timeout=HELD)
+        said = [
+            _put(url, "a.png", b"one", subfolder="standin", type="input", overwrite="true"),
+            _put(url, "a.png", b"two2", subfolder="standin", type="input", overwrite="true"),
+            _put(url, "a.png", b"two2", subfolder="standin"),
+            _put(url, "a.png", b"three", subfolder="standin"),
+            _put(url, "a.png", b"x", subfolder="../.."),
+            _put(url, "../../../a.png", b"x"),
+            _put(url, "a.png", b"x", type="odd"),
+            requests.post(f"{url}/upload/image", data={"image": "text"}, timeout=HELD).status_code,
+        ]
+        after = requests.head(f"{url}/view?filename=a.png&type=input&subfolder=standin", timeout=HELD)
+        return [before.status_code, *said, after.status_code, after.headers.get("Content-Length")]
+
+    imitated, real = map(talk, pair)
+    assert imitated == real
+
+
+@pytest.mark.parametrize("name", ["no/such.png", "no.png"])
+def test_a_picture_that_was_not_uploaded_is_refused_with_the_same_words(pair: Pair, name: str) -> None:
+    graph = {
+        "load": {"class_type": "LoadImage", "inputs": {"image": name}},
+        "save": {"class_type": "SaveImage", "inputs": {"images": ["load", 0], "filename_prefix": "x"}},
+    }
+    imitated, real = (essence(requests.post(f"{url}/prompt", json={"prompt": graph}, timeout=HELD)) for url in pair)
+    assert imitated == real

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from tests.standin.faults import ViewFault
 from tests.standin.graph import Graph, Made, make_all, picture
 from tests.standin.state import State
+from tests.standin.uploads import read
 
 _SLOW_CHUNK = 2048
 _SLOW_SECONDS = 0.002
@@ -28,7 +29,10 @@ class SaveError(Exception):
 
 
 def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, Any]) -> dict[str, Any]:
-    """Write the pictures of a SaveImage or PreviewImage and return its output, as frames and history tell it."""
+    """Write the pictures of a SaveImage or PreviewImage and return its output, as frames and history tell it; of others, texts."""
+    if graph[node_id]["class_type"] == "PreviewAny":
+        source = graph[node_id]["inputs"]["source"]
+        return {"text": [str(graph[source[0]]["inputs"].get("value")) if isinstance(source, list) else str(source)]}
     try:
         folder, stem, kind = _place(state, graph, node_id, made)
         chunks = _chunks(graph, extra)
@@ -51,7 +55,7 @@ def tear(state: State) -> None:
         saved = {ran.node_id for ran in state.ran if ran.prompt_id == prompt_id}
         unsaved = [node_id for node_id in outputs if node_id not in saved and graph[node_id]["class_type"] == "SaveImage"]
         if unsaved:
-            made = make_all(graph)[unsaved[0]]
+            made = make_all(read(state, graph))[unsaved[0]]
             folder, stem, _kind = _place(state, graph, unsaved[0], made)
             data = io.BytesIO()
             picture(made, 0).save(data, "PNG", pnginfo=_chunks(graph, extra), compress_level=1)

@@ -25,6 +25,7 @@ class Generation:
         missing_node_type: An unknown class has an error type of its own (February 2026).
         keeps_older_prompts: The cache keeps what prompts before the last one used (by 0.38.1).
         checks_v3_combos: ``["COMBO", {"options": …}]`` is validated (by 0.38.1).
+        compares_uploads: An upload with the content of the file that has its name already keeps the name; early 2024 renames it.
     """
 
     version: str
@@ -42,6 +43,7 @@ class Generation:
     missing_node_type: bool = False
     keeps_older_prompts: bool = False
     checks_v3_combos: bool = False
+    compares_uploads: bool = True
 
 
 V0_3_75 = Generation("0.3.75")
@@ -54,6 +56,7 @@ EARLY_2024 = replace(
     tells_cached_outputs=False,
     api_prefix=False,
     models_routes=False,
+    compares_uploads=False,
 )
 V0_38 = Generation(
     "0.38.1",

@@ -99,6 +99,10 @@ def make(node: dict[str, Any], seed: str, made: Mapping[str, Made]) -> Made:
             return Made(inputs["width"] // 8 * 8, inputs["height"] // 8 * 8, inputs["batch_size"], seed)
         case "EmptyImage":
             return Made(inputs["width"], inputs["height"], inputs["batch_size"], seed, inputs["color"])
+        case "LoadImage" | "LoadImageMask":
+            return Made(inputs["width"], inputs["height"], 1, seed)
+        case "ImageScale":
+            return Made(inputs["width"], inputs["height"], source.count, seed, source.color)
         case "LatentUpscale":
             width, height = inputs["width"], inputs["height"]
             if width == 0 and height == 0:

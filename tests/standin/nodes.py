@@ -27,6 +27,8 @@ _EMPTY_IMAGE = {
     "output_node": False,
 }
 
+_SAVE_IMAGE_WEBSOCKET = {"input": {"required": {"images": ["IMAGE"]}}, "output": [], "output_node": True}
+
 _VAE_DECODE_TILED = {
     "input": {
         "required": {
@@ -43,14 +45,37 @@ _VAE_DECODE_TILED = {
 }
 
 
-def object_info(models: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the answer of ``/object_info`` of a server with these models by folder."""
+_LOAD_IMAGE_MASK = {
+    "input": {"required": {"image": [[], {"image_upload": True}], "channel": [["alpha", "red", "green", "blue"]]}},
+    "output": ["MASK"],
+    "output_node": False,
+}
+
+_IMAGE_SCALE = {
+    "input": {
+        "required": {
+            "image": ["IMAGE"],
+            "upscale_method": [["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]],
+            "width": ["INT", {"default": 512, "min": 0, "max": 16384, "step": 1}],
+            "height": ["INT", {"default": 512, "min": 0, "max": 16384, "step": 1}],
+            "crop": [["disabled", "center"]],
+        }
+    },
+    "output": ["IMAGE"],
+    "output_node": False,
+}
+
+
+def object_info(models: Mapping[str, Sequence[str]], files: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the answer of ``/object_info`` of a server with these models by folder, and these files in its input folder."""
     found = copy.deepcopy(_classes())
     for info in found.values():
         for inputs in info["input"].values():
             for name, spec in inputs.items():
                 if name in _MODEL_INPUTS and isinstance(spec, list) and isinstance(spec[0], list):
                     spec[0] = list(models.get(_MODEL_INPUTS[name], ()))
+                if isinstance(spec, list) and len(spec) > 1 and spec[1].get("image_upload"):
+                    spec[0] = list(files)
     return found
 
 
@@ -58,4 +83,10 @@ def object_info(models: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 def _classes() -> dict[str, Any]:
     recorded: dict[str, Any] = json.loads(_RECORDED.read_text(encoding="utf-8"))
     # The smallest graph that saves a picture needs the one, a large picture the other.
-    return {"EmptyImage": _EMPTY_IMAGE, "VAEDecodeTiled": _VAE_DECODE_TILED, **recorded}
+    added = {
+        "EmptyImage": _EMPTY_IMAGE,
+        "SaveImageWebsocket": _SAVE_IMAGE_WEBSOCKET,
+        "ImageScale": _IMAGE_SCALE,
+        "LoadImageMask": _LOAD_IMAGE_MASK,
+    }
+    return {**added, "VAEDecodeTiled": _VAE_DECODE_TILED, **recorded}

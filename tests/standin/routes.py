@@ -8,7 +8,6 @@ import heapq
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from pathlib import PurePosixPath
 from typing import Any
 
 from aiohttp import web
@@ -19,10 +18,10 @@ from tests.standin.nodes import object_info
 from tests.standin.records import Asked
 from tests.standin.sockets import publish_status, queue_info, websocket
 from tests.standin.state import State
+from tests.standin.uploads import input_files, uploaded
 from tests.standin.validation import validate
 
 _TICK = 0.001
-_MAX_UPLOAD = 100 * 1024 * 1024
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -46,7 +45,8 @@ def application(state: State) -> web.Application:
         ("POST", "/history", routes.post_history),
         ("GET", "/history/{prompt_id}", routes.history_entry),
         ("GET", "/view", routes.view),
-        ("POST", "/upload/image", routes.upload),
+        ("POST", "/upload/image", routes.upload_image),
+        ("POST", "/upload/mask", routes.upload_mask),
         ("GET", "/object_info", routes.object_info),
         ("GET", "/object_info/{name}", routes.object_info_class),
         ("GET", "/system_stats", routes.system_stats),
@@ -57,7 +57,7 @@ def application(state: State) -> web.Application:
         table += [("GET", "/models", routes.folders), ("GET", "/models/{folder}", routes.models)]
     if generation.progress_state:
         table.append(("GET", "/features", routes.features))
-    app = web.Application(client_max_size=_MAX_UPLOAD, middlewares=[record])
+    app = web.Application(client_max_size=state.max_upload, middlewares=[record])
     for method, path, handler in table:
         for place in (path, f"/api{path}") if generation.api_prefix else (path,):
             # HEAD is answered wherever GET is.
@@ -118,7 +118,7 @@ class _Routes:
         if generation.uuid_only and not _is_canonical(prompt_id):
             return _refusal("invalid_prompt_id", "prompt_id must be a UUID", prompt_id)
         graph = body["prompt"]
-        found = validate(graph, self.info(), generation)
+        found = validate(graph, self.info(), generation, input_files(self.state, below=True))
         extra = dict(body.get("extra_data", {}))
         if "client_id" in body:
             extra["client_id"] = body["client_id"]
@@ -201,7 +201,8 @@ class _Routes:
     def info(self) -> dict[str, Any]:
         separator = "\\" if self.state.windows else "/"
         models = self.state.models.items()
-        return object_info({folder: [name.replace("/", separator) for name in names] for folder, names in models})
+        by_folder = {folder: [name.replace("/", separator) for name in names] for folder, names in models}
+        return object_info(by_folder, input_files(self.state))
 
     async def object_info(self, _request: web.Request) -> web.Response:
         return web.json_response(self.info())
@@ -222,7 +223,7 @@ class _Routes:
         return web.json_response([name.replace("/", separator) for name in self.state.models[folder]])
 
     async def features(self, _request: web.Request) -> web.Response:
-        return web.json_response({"supports_preview_metadata": True, "max_upload_size": _MAX_UPLOAD})
+        return web.json_response({"supports_preview_metadata": True, "max_upload_size": self.state.max_upload})
 
     async def system_stats(self, _request: web.Request) -> web.Response:
         system: dict[str, Any] = {"os": "nt" if self.state.windows else "posix", "python_version": "3.12"}
@@ -232,21 +233,11 @@ class _Routes:
         device = {"name": "stand-in", "type": "cpu", "index": 0, "vram_total": 8 * 2**30, "vram_free": 8 * 2**30}
         return web.json_response({"system": system, "devices": [device]})
 
-    async def upload(self, request: web.Request) -> web.Response:
-        post = await request.post()
-        image = post.get("image")
-        if not isinstance(image, web.FileField) or not image.filename:
-            return web.Response(status=400)
-        data = image.file.read()
-        folder = self.state.files / "input"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = PurePosixPath(image.filename)
-        path, number = folder / name.name, 0
-        while path.exists() and path.read_bytes() != data and post.get("overwrite") not in ("true", "1"):
-            number += 1
-            path = folder / f"{name.stem} ({number}){name.suffix}"
-        path.write_bytes(data)
-        return web.json_response({"name": path.name, "subfolder": "", "type": "input"})
+    async def upload_image(self, request: web.Request) -> web.StreamResponse:
+        return uploaded(self.state, await request.post())
+
+    async def upload_mask(self, request: web.Request) -> web.StreamResponse:
+        return uploaded(self.state, await request.post(), masks=True)
 
 
 def _wrong(fault: ReplyFault, request: web.Request) -> web.Response:

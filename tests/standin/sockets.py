@@ -46,6 +46,16 @@ def publish_preview(state: State, client_id: str | None) -> None:
         state.outbox.put_nowait((struct.pack(">II", 1, 1) + os.urandom(state.preview_bytes), client_id))
 
 
+def publish_picture(state: State, png: bytes, prompt_id: str, node_id: str, client_id: str | None) -> None:
+    """Send a PNG in a binary frame, of type 4 (PREVIEW_IMAGE_WITH_METADATA) or 1."""
+    if state.lost_pictures:
+        state.lost_pictures -= 1
+        return
+    said = json.dumps({"prompt_id": prompt_id, "node_id": node_id, "image_type": "image/png"}).encode()
+    head = struct.pack(">II", 4, len(said)) + said if state.says_whose else struct.pack(">II", 1, 2)
+    state.outbox.put_nowait((head + png + bytes(state.picture_padding), client_id))
+
+
 def publish_status(state: State) -> None:
     """Tell everybody how many prompts there are."""
     publish(state, "status", {"status": queue_info(state)})

@@ -9,6 +9,7 @@ import asyncio
 import heapq
 import itertools
 import random
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ class State:
         step_seconds: Seconds that a sampler's step takes.
         models: Model names by folder, with ``/``.
         windows: Model names and subfolders have backslashes.
+        max_upload: Largest body of a request, in bytes; to be set before it serves.
         cache: What it was started with, as its argv shows; None for the default of its generation.
         order: Draws in which order the outputs of a prompt come; None for that of the graph.
 
@@ -55,6 +57,9 @@ class State:
         output_names: File names that are reported in place of the true ones, by node id.
         preview_bytes: Size of the binary preview frame of each step; 0 for none.
         odd_frames: Send unknown events and nonsense between the others.
+        says_whose: Pictures on the websocket say whose they are.
+        picture_padding: Bytes behind the end of each picture on the websocket.
+        lost_pictures: How many pictures on the websocket get lost, of those that come next.
 
         asked: All requests, oldest first.
         told: All frames that were sent or dropped: type and data.
@@ -71,6 +76,7 @@ class State:
     step_seconds: float = 0.001
     models: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODELS))
     windows: bool = False
+    max_upload: int = 100 * 1024 * 1024
     cache: CacheMode | None = None
     order: random.Random | None = None
 
@@ -87,6 +93,9 @@ class State:
     output_names: dict[str, str] = field(default_factory=dict)
     preview_bytes: int = 0
     odd_frames: bool = False
+    says_whose: bool = True
+    picture_padding: int = 0
+    lost_pictures: int = 0
 
     asked: list[Asked] = field(default_factory=list)
     told: list[tuple[str, Any]] = field(default_factory=list)
@@ -165,6 +174,11 @@ class State:
         """Delete all saved files; the cache goes on naming them."""
         for path in (self.files / "output").rglob("*.png"):
             path.unlink()
+
+    def delete_inputs(self) -> None:
+        """Delete all uploaded files, as a server loses them that is started in a new container."""
+        shutil.rmtree(self.files / "input")
+        (self.files / "input").mkdir()
 
     # What was asked, and what ran
 

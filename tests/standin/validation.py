@@ -6,6 +6,7 @@ catch are not caught here either: they become its bare 500.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +30,8 @@ class Validated:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def validate(graph: dict[str, Any], info: dict[str, Any], generation: Generation) -> Validated:
-    """Judge a graph; numbers and texts in it are coerced in place, as the server does."""
+def validate(graph: dict[str, Any], info: dict[str, Any], generation: Generation, files: Collection[str] = ()) -> Validated:
+    """Judge a graph; numbers and texts in it are coerced in place, as the server does. `files` are those that LoadImage finds."""
     outputs = []
     for node_id in graph:
         node = graph[node_id]
@@ -44,12 +45,12 @@ def validate(graph: dict[str, Any], info: dict[str, Any], generation: Generation
             outputs.append(node_id)
     if not outputs:
         return Validated(_error("prompt_no_outputs", "Prompt has no outputs", ""))
-    return _Validation(graph, info, generation).run(outputs)
+    return _Validation(graph, info, generation, files).run(outputs)
 
 
 class _Validation:
-    def __init__(self, graph: dict[str, Any], info: dict[str, Any], generation: Generation) -> None:
-        self.graph, self.info, self.generation = graph, info, generation
+    def __init__(self, graph: dict[str, Any], info: dict[str, Any], generation: Generation, files: Collection[str]) -> None:
+        self.graph, self.info, self.generation, self.files = graph, info, generation, files
         self.verdicts: dict[str, tuple[bool, list[dict[str, Any]]]] = {}
 
     def run(self, outputs: list[str]) -> Validated:
@@ -139,6 +140,14 @@ class _Validation:
             self.option(value, name, spec, errors)
 
     def option(self, value: Any, name: str, spec: list[Any], errors: list[dict[str, Any]]) -> None:
+        if len(spec) > 1 and spec[1].get("image_upload"):
+            # Its own check is in place of the list's.
+            if value not in self.files:
+                details = f"{name} - Invalid image file: {value}"
+                extra = {"input_config": spec, "received_value": value}
+                what = "Custom validation failed for node"
+                errors.append(_input_error("custom_validation_failed", what, name, details, **extra))
+            return
         choices = spec[0]
         if choices == "COMBO" and self.generation.checks_v3_combos:
             choices = spec[1].get("options")

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import io
 import time
 from dataclasses import replace
 from typing import Any
 
 from tests.standin.faults import NodeFault
 from tests.standin.files import SaveError, save
-from tests.standin.graph import Made, make, passes, signatures, steps
+from tests.standin.graph import Made, make, passes, picture, signatures, steps
 from tests.standin.nodes import object_info
 from tests.standin.order import needed, next_node
 from tests.standin.records import CachedNode, Item, Ran
-from tests.standin.sockets import publish, publish_preview, publish_status
+from tests.standin.sockets import publish, publish_picture, publish_preview, publish_status
 from tests.standin.state import State
+from tests.standin.uploads import FILE_NODES, read
 
 _TICK = 0.001
 _TIPS = (
@@ -72,8 +74,9 @@ class _Run:
         self.client_id: str | None = self.extra.get("client_id")
         self.messages: list[list[Any]] = []
         self.ui: dict[str, Any] = {}
-        self.keys = signatures(self.graph)
-        self.seeds = signatures(self.graph, prefixes=False)
+        self.read = read(state, self.graph)
+        self.keys = signatures(self.read)
+        self.seeds = signatures(self.read, prefixes=False)
         self.passes = passes(self.graph)
         self.made: dict[str, Made] = {}
         self.progress: dict[str, Any] = {}
@@ -114,7 +117,8 @@ class _Run:
                     self.tell_cached(node_id, known)
                 else:
                     ui = await self.run_node(node_id, is_output=node_id in output_nodes)
-                    if self.state.cache_mode != "none":
+                    # It says of itself that it has changed, whatever its inputs.
+                    if self.state.cache_mode != "none" and self.graph[node_id]["class_type"] != "SaveImageWebsocket":
                         self.memory.cache[self.keys[node_id]] = CachedNode(self.made[node_id], ui)
                 waiting.remove(node_id)
         except _Interrupted:
@@ -142,13 +146,15 @@ class _Run:
             data = {"value": step, "max": total, "prompt_id": self.prompt_id, "node": node_id}
             publish(self.state, "progress", data, self.client_id)
             publish_preview(self.state, self.client_id)
-        self.made[node_id] = make(node, self.seeds[node_id], self.made)
+        self.made[node_id] = make(self.read[node_id], self.seeds[node_id], self.made)
         if self.state.trouble("flat", node_id, node["class_type"]):
             self.made[node_id] = replace(self.made[node_id], color=0)
         ui = None
         if self.state.node_faults.get(node_id) is NodeFault.BLOCKED:
             blocked = _exception(_NodeError("ExecutionBlocked", "Execution Blocked: no faces"), node)
             publish(self.state, "execution_error", {**self.place(node_id), **blocked}, self.client_id)
+        elif node["class_type"] == "SaveImageWebsocket":
+            await self.stream(node_id)
         elif is_output:
             ui = save(self.state, self.graph, node_id, self.made[node_id], self.extra)
             self.ui[node_id] = ui
@@ -159,6 +165,17 @@ class _Run:
         self.state.note(Ran(self.prompt_id, node_id, *what))
         self.tell_progress(node_id, 1, 1, "finished")
         return ui
+
+    async def stream(self, node_id: str) -> None:
+        made = self.made[node_id]
+        for number in range(made.count):
+            data = {"value": number, "max": made.count, "prompt_id": self.prompt_id, "node": node_id}
+            publish(self.state, "progress", data, self.client_id)
+            publish_preview(self.state, self.client_id)
+            buffer = io.BytesIO()
+            picture(made, number).save(buffer, "PNG")
+            publish_picture(self.state, buffer.getvalue(), self.prompt_id, node_id, self.client_id)
+            await self.stay(f"{node_id} {number}")
 
     def fail(self, node_id: str, class_type: str) -> None:
         fault = self.state.node_faults.get(node_id)
@@ -172,6 +189,10 @@ class _Run:
             raise _NodeError(kind, "Allocation on device 0 would exceed allowed memory. (out of memory)" + _TIPS)
         if self.state.trouble("broken gpu", node_id, class_type):
             raise _NodeError("torch.AcceleratorError", "CUDA error: an illegal memory access was encountered")
+        if class_type in FILE_NODES and "content" not in self.read[node_id]["inputs"]:
+            raise _NodeError(
+                "FileNotFoundError", f"[Errno 2] No such file or directory: '{self.graph[node_id]['inputs']['image']}'"
+            )
         if fault is NodeFault.ERROR:
             raise _NodeError("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (77x768 and 2048x640)")
 
