@@ -6,6 +6,7 @@ Frames are hints about a job; what became of it is only known over HTTP (see `ve
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,28 @@ class QueueChanged:
     remaining: int
 
 
-Frame = Cached | Executing | Stepped | Ended | QueueChanged
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG. Previews are JPEG; they are not looked at.
+
+    Attributes:
+        prompt_id: Whose it is; empty where the server does not say, for whatever is executed at this moment.
+        node: Likewise.
+        data: The file.
+    """
+
+    prompt_id: str
+    node: str
+    data: bytes
+
+
+Frame = Cached | Executing | Stepped | Ended | QueueChanged | Picture
+
+HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+"""What a client says first: pictures are to say whose they are. Older servers take no notice."""
+
+_PICTURE, _PICTURE_WITH_METADATA, _PNG = 1, 4, 2
+_PNG_STARTS = b"\x89PNG\r\n\x1a\n"
 
 
 def parse_frame(text: str | bytes) -> Frame | None:
@@ -64,6 +86,22 @@ def parse_frame(text: str | bytes) -> Frame | None:
         return _parse(message["type"], message["data"])
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
+
+
+def parse_binary(data: bytes) -> Picture | None:
+    """Return the picture in a binary frame, or None where there is none that is of use here."""
+    try:
+        kind, second = struct.unpack_from(">II", data)
+        if kind == _PICTURE and second == _PNG and data.startswith(_PNG_STARTS, 8):
+            return Picture("", "", data[8:])
+        if kind == _PICTURE_WITH_METADATA and data.startswith(_PNG_STARTS, 8 + second):
+            said = json.loads(data[8 : 8 + second])
+            prompt_id, node = said["prompt_id"], said["node_id"]
+            if isinstance(prompt_id, str) and isinstance(node, str):
+                return Picture(prompt_id, node, data[8 + second :])
+    except (struct.error, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return None
 
 
 def _parse(kind: str, data: Any) -> Frame | None:

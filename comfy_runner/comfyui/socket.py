@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import websocket
 
 from comfy_runner.comfyui.address import Address
-from comfy_runner.comfyui.frames import Frame, parse_frame
+from comfy_runner.comfyui.frames import HELLO, Frame, parse_binary, parse_frame
 from comfy_runner.comfyui.patience import Patience
 
 _FIRST_PAUSE = 0.5
@@ -70,9 +70,17 @@ class EventSocket:
         self._deliver = deliver
         self._patience = patience or Patience()
         self._closing = threading.Event()
-        self._connection: websocket.WebSocket | None = None
+        self._connection: _Connection | None = None
+        self._longest = _LONGEST
         self._thread = threading.Thread(target=self._run, name=f"socket {address.url}", daemon=True)
         self._thread.start()
+
+    def take(self, longest: int) -> None:
+        """Take messages of so many bytes from now on; without it none is as long as a large picture."""
+        self._longest = max(self._longest, longest)
+        connection = self._connection
+        if connection is not None:
+            connection.longest = self._longest
 
     def close(self) -> None:
         """Stop reading. The thread ends at once; where it waits for a TCP connection, within `Patience.connect` seconds."""
@@ -94,6 +102,7 @@ class EventSocket:
             connection = self._connection = _Connection(
                 enable_multithread=True, skip_utf8_validation=True, sslopt=_tls(self._address)
             )
+            connection.longest = self._longest
             try:
                 self._connect(connection)
                 failures = 0
@@ -121,6 +130,7 @@ class EventSocket:
             redirect_limit=0,
         )
         connection.settimeout(self._patience.silence)
+        connection.send(HELLO)
         self._deliver(SocketUp(client_id))
 
     def _read(self, connection: websocket.WebSocket) -> None:
@@ -141,11 +151,16 @@ class EventSocket:
                 frame = parse_frame(data)
                 if frame is not None:
                     self._deliver(frame)
+            if opcode == websocket.ABNF.OPCODE_BINARY:
+                picture = parse_binary(data)
+                if picture is not None:
+                    self._deliver(picture)
 
 
 class _Connection(websocket.WebSocket):
     """A websocket that gives up a message which does not end; the library would keep all of it."""
 
+    longest = _LONGEST
     _received = 0
 
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
@@ -155,8 +170,8 @@ class _Connection(websocket.WebSocket):
     def _recv(self, bufsize: int) -> bytes:
         data: bytes = super()._recv(bufsize)
         self._received += len(data)
-        if self._received > _LONGEST:
-            raise websocket.WebSocketPayloadException(f"a message of more than {_LONGEST} bytes")
+        if self._received > self.longest:
+            raise websocket.WebSocketPayloadException(f"a message of more than {self.longest} bytes")
         return data
 
 

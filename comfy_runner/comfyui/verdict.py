@@ -6,11 +6,12 @@ Ask for the queue first and for the history second: in the other order a prompt 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 _MESSAGE_LENGTH = 600
+_MOST_TEXTS = 4096  # as many as ComfyUI's largest batch
 # As PyTorch calls what a kernel that failed leaves behind, for NVIDIA and for AMD.
 _BROKEN_GPU = ("AcceleratorError", "CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "HIP error")
 _LONGEST = 1000 * 86400 * 366  # milliseconds; more than this is no time that a prompt took
@@ -71,6 +72,10 @@ class Verdict:
         cached: The ids of the nodes that came from the server's cache.
         failure: Why it failed, where it did.
         seconds: How long the server worked on it, by its own clock; None where it does not say.
+        texts: What nodes have shown as text, by node id. It is nowhere but in the history: a server that has forgotten the prompt
+            has no texts.
+        pictures: PNG files by node id that came over the websocket while the prompt ran, for nodes whose pictures are nowhere else;
+            none where not all came.
     """
 
     outcome: Outcome
@@ -78,6 +83,8 @@ class Verdict:
     cached: tuple[str, ...]
     failure: Failure | None
     seconds: float | None
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pictures: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
         cached=_cached(messages.get("execution_cached", {}).get("nodes")),
         failure=_failure(messages.get("execution_error", {})) if outcome is Outcome.FAILED else None,
         seconds=_seconds(messages, last),
+        texts=_texts(entry.get("outputs")),
     )
 
 
@@ -152,13 +160,31 @@ def _messages(status: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 def _files(outputs: Any) -> dict[str, tuple[ServerFile, ...]]:
     found = {}
     for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
-        lists = output.values() if isinstance(output, dict) else ()
-        files = [item for items in lists if isinstance(items, list) for item in items if _is_file(item)]
+        files = [item for items in _lists(output).values() for item in items if _is_file(item)]
         if files:
             found[node_id] = tuple(
                 ServerFile(item["filename"], str(item.get("subfolder") or ""), str(item.get("type") or "output")) for item in files
             )
     return found
+
+
+def _texts(outputs: Any) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
+        lists = _lists(output)
+        has_files = any(_is_file(item) for items in lists.values() for item in items)
+        # Beside files, only what is called so is meant to be read; others are file names, seeds and the like.
+        named = [items for key, items in lists.items() if key == "text" or (not has_files and "text" not in lists)]
+        texts = [item for items in named for item in items if isinstance(item, str)]
+        if texts:
+            found[node_id] = tuple(texts[:_MOST_TEXTS])
+    return found
+
+
+def _lists(output: Any) -> dict[str, list[Any]]:
+    """Return what a node has given, by name; a text alone is a list of one."""
+    items = output.items() if isinstance(output, dict) else ()
+    return {key: [value] if isinstance(value, str) else value for key, value in items if isinstance(value, list | str)}
 
 
 def _is_file(item: Any) -> bool:

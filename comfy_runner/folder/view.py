@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.folder.kind import is_of_kind
 from comfy_runner.folder.rows import FileRow
 from comfy_runner.folder.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar, refuse_newer, sha256_of
 from comfy_runner.recipe.fields import MAX_SEED
@@ -71,7 +72,8 @@ class FolderView:
     def standing(self, job_id: str, content_hash: str, outputs: Mapping[str, str]) -> dict[str, tuple[FileRecord, ...]]:
         """Return the files of a job that need not be made again, by output role.
 
-        They are recorded as good for the very same content, lie where the recipe wants them, and have not been touched since.
+        They are recorded as good for the very same content, lie where the recipe wants them, are of the kind that it wants, and
+        have not been touched since.
 
         Args:
             job_id: The job.
@@ -86,7 +88,7 @@ class FolderView:
             for role, records in sidecar.files.items()
             if role in outputs
             and _stem(outputs[role]) == _stem(records[0].path)
-            and all(not record.problem and self.has(record) for record in records)
+            and all(not record.problem and is_of_kind(record, outputs[role]) and self.has(record) for record in records)
         }
 
     def has(self, record: FileRecord) -> bool:
@@ -131,5 +133,5 @@ class FolderView:
 
 
 def _stem(path: str) -> PurePosixPath:
-    """Return a path without its suffix, which is the server's choice."""
+    """Return a path without its suffix, which may be the server's choice."""
     return PurePosixPath(path).with_suffix("")

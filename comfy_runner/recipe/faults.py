@@ -18,7 +18,7 @@ def output_paths(recipe: Recipe, *, job_id: str, seed: int) -> dict[str, str]:
     """Return the output path of each role that a recipe names."""
     return {
         role: names.resolve(pattern, job_id=job_id, name=recipe.name, role=role, seed=seed)
-        for role, pattern in recipe.output.items()
+        for role, pattern in recipe.output.roles.items()
     }
 
 
@@ -32,9 +32,14 @@ def faults(recipe: Recipe, *, outputs: Mapping[str, str], where: Callable[[str],
     """
     found = [Problem(finding.what, where(finding.field)) for finding in pictures(recipe).findings if finding.level == "fault"]
     for role, path in outputs.items():
-        wrong = names.path_fault(path)
-        if wrong:
+        if wrong := names.role_fault(role):
+            found.append(Problem(f"{wrong} (got {got(role)})", where(f"output.{role}")))
+        elif wrong := names.path_fault(path):
             found.append(Problem(f"{wrong} (got {got(path)})", where(f"output.{role}")))
+        elif not path.endswith(recipe.output.suffix):
+            given = next(name for name, suffix in names.SUFFIXES.items() if path.endswith(suffix))
+            what = f"must end in {recipe.output.suffix}, for output.format is {recipe.output.format} (got {got(path)})"
+            found.append(Problem(what, where(f"output.{role}"), f"write so, or give output.format: {given}"))
     clash = names.collision(outputs)
     if clash:
         what = f"{clash[0]} and {clash[1]} would overwrite each other (got {got(outputs[clash[1]])})"

@@ -9,7 +9,6 @@ Not here: which field holds what (`schema`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
@@ -70,13 +69,6 @@ def _checked_word(value: str) -> str:
     return value
 
 
-def _checked_role(value: str) -> str:
-    wrong = names.role_fault(value)
-    if wrong:
-        raise fault(wrong)
-    return value
-
-
 def _checked_pattern(value: str) -> str:
     wrong = names.pattern_fault(value)
     if wrong:
@@ -124,7 +116,5 @@ Megapixels = Annotated[float, Field(ge=0.01, le=64, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 ClipSkip = Annotated[int, Field(ge=1, le=24)]
 BareLora = BeforeValidator(_bare_lora)
-Role = Annotated[str, AfterValidator(_checked_role)]
 Pattern = Annotated[str, AfterValidator(_checked_pattern)]
-Outputs = Mapping[Role, Pattern]
 Preset = Annotated[str, AfterValidator(_checked_preset), WithJsonSchema({"enum": list(PRESETS)})]

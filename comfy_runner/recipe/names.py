@@ -15,11 +15,17 @@ from functools import lru_cache
 PLACEHOLDERS = ("job_id", "name", "role", "seed")
 """What an output pattern may contain, in braces."""
 
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+"""What the name of a picture's file ends in, by its format."""
+
 MAX_PATH = 200
 """Longest output path, in bytes of UTF-8."""
 
 MAX_SLUG = 80
 """Longest job id, in characters."""
+
+OUTPUT_FIELDS = ("format", "quality", "lossless")
+"""What a recipe's ``output`` has beside roles."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
@@ -55,6 +61,8 @@ def name_fault(name: str) -> str:
 
 def role_fault(role: str) -> str:
     """Return what is wrong with the name of an output's role; empty if nothing is."""
+    if role in OUTPUT_FIELDS:
+        return f"a role must not be called {role}, for output.{role} says how pictures are written"
     if not _ROLE.fullmatch(role):
         return "a role must be 1 to 64 letters, digits, - or _, and start with a letter or digit"
     return "" if not _RESERVED.fullmatch(role) else "a role must not be a name that Windows reserves"
@@ -73,9 +81,9 @@ def pattern_fault(pattern: str) -> str:
 
 
 def path_fault(path: str) -> str:
-    """Return what is wrong with an output path; empty if it is a relative and portable path of a PNG file."""
-    if not path.endswith(".png"):
-        return "must end in .png"
+    """Return what is wrong with an output path; empty if it is a relative and portable path of a picture file."""
+    if not path.endswith(tuple(SUFFIXES.values())):
+        return "must end in .png, .jpg or .webp"
     if "\\" in path:
         return "must use / between folders"
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
@@ -94,8 +102,8 @@ def path_fault(path: str) -> str:
 def _part_fault(part: str) -> str:
     if part in ("", ".", ".."):
         return "must not contain empty parts, . or .."
-    if part == ".png":
-        return "must have a name before .png"
+    if part in SUFFIXES.values():
+        return f"must have a name before {part}"
     if part[-1] in ". " or part[0] == " ":
         return "must not contain parts that start with a space or end with a dot or space"
     if _RESERVED.fullmatch(part):

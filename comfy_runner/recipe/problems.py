@@ -84,9 +84,6 @@ def problems(error: ValidationError, *, place: Callable[[Steps], str], at: Steps
 
 def _problem(detail: ErrorDetails, place: Callable[[Steps], str], at: Steps) -> Problem:
     path: Steps = detail["loc"]
-    if len(path) == 3 and path[0] == "output":
-        # pydantic adds "[key]" where it means the role itself.
-        path = path[:2]
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "missing":
         return Problem("is missing", place(path))

@@ -51,6 +51,7 @@ vae_decode: auto # auto decides by size alone; full: at once; tiled: in tiles, w
 
 # Where each picture goes in the run folder. Placeholders: {job_id}, {name}, {role}, {seed}
 output:
+  format: png # as the server gives it; jpeg or webp, whose paths end in .jpg and .webp, take quality: 90 too
   original: "{job_id}/original.png"
   upscaled: "{job_id}/upscaled.png"
 

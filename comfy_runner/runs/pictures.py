@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -12,19 +13,36 @@ from comfy_runner.textfile import shown
 from comfy_runner.workflow.graph import Workflow
 from comfy_runner.workflow.pixels import Size
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-
 _MOST_PIXELS = 256 * 1024 * 1024
 """Largest picture that is decoded where its size was not planned."""
 
+_MOST_DECODED = 64 * _MOST_PIXELS
+"""Pixels of an animation that are decoded: some thousand frames of a film. What comes after them is not looked at."""
 
-def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> Size:
-    """Decode a whole picture and return its size in pixels.
+_MOST_FRAMES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a picture file holds.
+
+    Attributes:
+        size: In pixels.
+        frames: How many pictures it has; more than one for an animation.
+    """
+
+    size: Size
+    frames: int = 1
+
+
+def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> Verified:
+    """Decode a whole picture, of an animation every frame, and return what it is.
 
     Args:
         path: The file.
         expected: The size that was planned; None where it is not known.
         may_be_flat: Whether one single colour is fine. A model's picture never is: that is what a black or NaN result looks like.
+            An animation is flat where all of its frames are, of whatever colour.
 
     Raises:
         VerificationError: It does not decode, or has another size.
@@ -38,14 +56,18 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> S
                 raise VerificationError(f"is not as large as planned, {expected} pixels (got {size})", where=where)
             if expected is None and size.pixels > _MOST_PIXELS:
                 raise VerificationError(f"is larger than {_MOST_PIXELS} pixels (got {size})", where=where)
-            image.load()
-            flat = all(low == high for low, high in _extrema(image))
+            frames = int(getattr(image, "n_frames", 1))
+            flat = True
+            for number in range(max(1, min(frames, _MOST_FRAMES, _MOST_DECODED // max(1, size.pixels)))):
+                image.seek(number)
+                image.load()
+                flat = flat and all(low == high for low, high in _extrema(image))
     except BROKEN as error:
         raise VerificationError(f"is not a whole picture: {str(error) or type(error).__name__}", where=where) from error
     if flat and not may_be_flat:
         hint = "the model gave black or NaN: try another VAE, or start ComfyUI with --force-upcast-attention or --fp32-vae"
         raise FlatPicture("is one flat colour", where=where, hint=hint)
-    return size
+    return Verified(size, frames)
 
 
 def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.comfyui.frames import Cached, Ended, Executing, Frame, QueueChanged, Stepped, parse_frame
+from comfy_runner.comfyui.frames import Cached, Ended, Executing, Frame, Picture, QueueChanged, Stepped, parse_binary, parse_frame
 
 
 def frame(kind: str, **data: Any) -> str:
@@ -90,3 +91,37 @@ def test_no_frame_is_an_error(kind: str, data: Any) -> None:
 @given(st.binary())
 def test_no_bytes_are_an_error(data: bytes) -> None:
     parse_frame(data)
+
+
+# Pictures
+
+_PNG = b"\x89PNG\r\n\x1a\nand so on"
+
+
+def _with_metadata(said: object) -> bytes:
+    text = json.dumps(said).encode()
+    return struct.pack(">II", 4, len(text)) + text + _PNG
+
+
+def test_a_png_is_a_picture_and_says_whose_it_is_where_the_server_does() -> None:
+    assert parse_binary(struct.pack(">II", 1, 2) + _PNG) == Picture("", "", _PNG)
+    assert parse_binary(_with_metadata({"prompt_id": "p", "node_id": "send"})) == Picture("p", "send", _PNG)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\0\0\1",
+        struct.pack(">II", 1, 1) + b"\xff\xd8 a preview",
+        struct.pack(">II", 1, 2) + b"\xff\xd8 that calls itself PNG",
+        struct.pack(">II", 3, 2) + _PNG,
+        struct.pack(">II", 4, 2**32 - 1) + _PNG,
+        struct.pack(">II", 4, 0) + _PNG,
+        _with_metadata([]),
+        _with_metadata({"prompt_id": 3, "node_id": "send"}),
+        _with_metadata({"prompt_id": "p", "node_id": None}),
+    ],
+)
+def test_previews_and_nonsense_are_no_pictures(data: bytes) -> None:
+    assert parse_binary(data) is None

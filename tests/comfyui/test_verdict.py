@@ -159,3 +159,31 @@ def test_no_messages_are_an_error(messages: list[tuple[str, Any]]) -> None:
 @given(st.dictionaries(st.sampled_from(["queue_running", "queue_pending"]), st.lists(st.lists(_JSON))))
 def test_no_queue_is_an_error(queue: dict[str, Any]) -> None:
     find_in_queue(queue, "p")
+
+
+# Texts
+
+
+def _texts(output: Any) -> list[str]:
+    return list(judge({"outputs": {"show": output}}).texts.get("show", ()))
+
+
+@pytest.mark.parametrize("output", [{"text": ["a", "b"]}, {"tags": ["a", "b"]}, {"string": "a", "more": ["b"]}])
+def test_texts_are_known_by_node(output: dict[str, Any]) -> None:
+    assert _texts(output) == ["a", "b"]
+
+
+def test_beside_files_only_what_is_called_text_is_one() -> None:
+    images = [{"filename": "x.png", "subfolder": "", "type": "output"}]
+
+    assert _texts({"images": images, "seed": ["3"]}) == []
+    assert _texts({"images": images, "text": ["a"], "seed": ["3"]}) == ["a"]
+
+
+@pytest.mark.parametrize("output", [None, 3, [], "text", {"text": None}, {"text": [3, None, {}]}, {"text": {"a": "b"}}])
+def test_what_is_no_text_is_none(output: Any) -> None:
+    assert _texts(output) == []
+
+
+def test_texts_without_end_have_one() -> None:
+    assert len(_texts({"text": ["a"] * 10_000})) == 4096

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from comfy_runner.errors import ComfyRunnerError, VerificationError
-from comfy_runner.runs.pictures import verify_picture
+from comfy_runner.runs.pictures import Verified, verify_picture
 from comfy_runner.workflow.pixels import Size
 from tests.hostile.tally import survives
 from tests.hostile.values import mangled, seeded
@@ -172,7 +172,7 @@ def test_a_mangled_picture_is_verified_or_refused(tmp_path: Path, kind: str) -> 
             found = survives(
                 "pictures", lambda: verify_picture(path, expected=_SIZE if dice.random() < 0.5 else None, may_be_flat=True)
             )
-            assert isinstance(found, (Size, ComfyRunnerError))
+            assert isinstance(found, (Verified, ComfyRunnerError))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

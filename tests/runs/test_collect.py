@@ -33,7 +33,7 @@ def _png(width: int, height: int, tint: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-class _Served(ComfyHttp):
+class Served(ComfyHttp):
     """Serves contents by file name, each in the given order and the last one for ever; an exception is raised."""
 
     def __init__(self, contents: Mapping[str, Sequence[bytes | ServerError]]) -> None:
@@ -58,11 +58,18 @@ def _file(name: str, subfolder: str = "") -> ServerFile:
     return ServerFile(name, subfolder, "output")
 
 
-def _collected(
-    out: Path, files: Mapping[str, Sequence[ServerFile]], http: ComfyHttp, *, job: PlannedJob | None = None, reason: str = ""
+def collected(
+    out: Path,
+    files: Mapping[str, Sequence[ServerFile]],
+    http: ComfyHttp,
+    *,
+    job: PlannedJob | None = None,
+    reason: str = "",
+    texts: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Collected:
+    """Collect what a server has of a job, or of the small one."""
     job = job or planned()
-    verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None)
+    verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
     folder, outage = RunFolder(out), Outage(http, Patience(outage=0.0))
     try:
         return collect(http, folder, Finish(piece(job), "id", verdict, {}), server={}, reason=reason, outage=outage)
@@ -78,7 +85,7 @@ def test_several_pictures_of_a_role_are_numbered(tmp_path: Path) -> None:
     contents = {f"{number}.png": [_png(64, 64, number)] for number in range(3)}
     files = {"save_original": [_file(name) for name in contents]}
 
-    found = _collected(tmp_path, files, _Served(contents))
+    found = collected(tmp_path, files, Served(contents))
 
     assert _paths(found) == {"original": ["lake/original.png", "lake/original-2.png", "lake/original-3.png"]}
     assert [(tmp_path / path).read_bytes() for path in _paths(found)["original"]] == [several[0] for several in contents.values()]
@@ -88,7 +95,7 @@ def test_one_bad_picture_of_several_makes_its_whole_role_to_be_made_again(tmp_pa
     contents: dict[str, Sequence[bytes | ServerError]] = {"1.png": [_png(64, 64)], "2.png": [ServerRefused("gone")]}
     job = planned()
 
-    found = _collected(tmp_path, {"save_original": [_file("1.png"), _file("2.png")]}, _Served(contents), job=job)
+    found = collected(tmp_path, {"save_original": [_file("1.png"), _file("2.png")]}, Served(contents), job=job)
 
     assert _paths(found) == {"original": ["lake/original.png"]}
     assert sidecar_in(tmp_path)["state"] == "partial"
@@ -119,7 +126,7 @@ def test_one_bad_picture_of_several_makes_its_whole_role_to_be_made_again(tmp_pa
 def test_a_name_of_a_server_is_never_a_path(tmp_path: Path, name: str) -> None:
     files = {"save_original": [_file(name, "../../..")], "save_upscaled": [_file("good.png")]}
 
-    found = _collected(tmp_path / "run", files, _Served({name: [_png(64, 64)], "good.png": [_png(128, 128)]}))
+    found = collected(tmp_path / "run", files, Served({name: [_png(64, 64)], "good.png": [_png(128, 128)]}))
 
     assert _paths(found) == {"original": ["lake/original.png"], "upscaled": ["lake/upscaled.png"]}
     assert found.errors == ()
@@ -127,9 +134,9 @@ def test_a_name_of_a_server_is_never_a_path(tmp_path: Path, name: str) -> None:
 
 
 def test_the_name_on_the_server_is_recorded_and_asked_for_as_it_is(tmp_path: Path) -> None:
-    http = _Served({"a_00001_.png": [_png(64, 64)]})
+    http = Served({"a_00001_.png": [_png(64, 64)]})
 
-    found = _collected(tmp_path, {"save_original": [_file("a_00001_.png", "deep\\er")]}, http)
+    found = collected(tmp_path, {"save_original": [_file("a_00001_.png", "deep\\er")]}, http)
 
     assert http.asked == ["output:deep\\er/a_00001_.png"]
     assert found.files["original"][0].server_name == "deep\\er/a_00001_.png"
@@ -142,7 +149,7 @@ def test_the_kind_of_a_file_is_the_servers_choice(tmp_path: Path, name: str, pat
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(buffer, "WEBP")
 
-    found = _collected(tmp_path, {"save_original": [_file(name)]}, _Served({name: [buffer.getvalue()]}))
+    found = collected(tmp_path, {"save_original": [_file(name)]}, Served({name: [buffer.getvalue()]}))
 
     assert _paths(found) == {"original": [path]}
 
@@ -151,16 +158,16 @@ def test_the_kind_of_a_file_is_the_servers_choice(tmp_path: Path, name: str, pat
 def test_no_kind_of_file_can_take_the_place_of_our_own_records(tmp_path: Path, path: str, own: str) -> None:
     job = planned(output={"original": path})
 
-    _collected(tmp_path, {"save_original": [_file("x.json")]}, _Served({"x.json": [_TEXT]}), job=job)
+    collected(tmp_path, {"save_original": [_file("x.json")]}, Served({"x.json": [_TEXT]}), job=job)
 
     assert (tmp_path / path).read_bytes() == _TEXT
     assert not (tmp_path / own).exists() or (tmp_path / own).read_bytes() != _TEXT
 
 
 def test_a_bad_download_is_tried_again_until_it_is_good(tmp_path: Path) -> None:
-    http = _Served({"x.png": [Unreachable("broke off"), _TEXT, _png(64, 64)]})
+    http = Served({"x.png": [Unreachable("broke off"), _TEXT, _png(64, 64)]})
 
-    found = _collected(tmp_path, {"save_original": [_file("x.png")]}, http)
+    found = collected(tmp_path, {"save_original": [_file("x.png")]}, http)
 
     assert len(http.asked) == 3
     assert [str(error) for error in found.errors] == [f"{http.address.url}: the server saved nothing for upscaled"]
@@ -169,9 +176,9 @@ def test_a_bad_download_is_tried_again_until_it_is_good(tmp_path: Path) -> None:
 
 
 def test_what_the_server_refuses_is_not_tried_again(tmp_path: Path) -> None:
-    http = _Served({"x.png": [ServerRefused("no")]})
+    http = Served({"x.png": [ServerRefused("no")]})
 
-    found = _collected(tmp_path, {"save_original": [_file("x.png")]}, http)
+    found = collected(tmp_path, {"save_original": [_file("x.png")]}, http)
 
     assert len(http.asked) == 1
     assert isinstance(found.errors[0], ServerRefused)
@@ -179,7 +186,7 @@ def test_what_the_server_refuses_is_not_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_picture_is_kept_with_what_is_wrong_with_it(tmp_path: Path) -> None:
-    found = _collected(tmp_path, {"save_original": [_file("x.png")]}, _Served({"x.png": [_TEXT]}))
+    found = collected(tmp_path, {"save_original": [_file("x.png")]}, Served({"x.png": [_TEXT]}))
 
     assert isinstance(found.errors[0], VerificationError)
     assert str(found.errors[0]).startswith("lake/original.png: is not a whole picture")
@@ -188,7 +195,7 @@ def test_a_file_that_is_no_picture_is_kept_with_what_is_wrong_with_it(tmp_path: 
 
 
 def test_where_nothing_came_there_is_no_sidecar(tmp_path: Path) -> None:
-    found = _collected(tmp_path, {}, _Served({}))
+    found = collected(tmp_path, {}, Served({}))
 
     assert found.files == {}
     assert "the server saved nothing for original, upscaled" in str(found.errors[0])
@@ -196,7 +203,7 @@ def test_where_nothing_came_there_is_no_sidecar(tmp_path: Path) -> None:
 
 
 def test_where_the_server_has_failed_what_is_missing_is_no_further_error(tmp_path: Path) -> None:
-    found = _collected(tmp_path, {"save_original": [_file("x.png")]}, _Served({"x.png": [_png(64, 64)]}), reason="out of memory")
+    found = collected(tmp_path, {"save_original": [_file("x.png")]}, Served({"x.png": [_png(64, 64)]}), reason="out of memory")
 
     assert found.errors == ()
     assert (sidecar_in(tmp_path)["state"], sidecar_in(tmp_path)["reason"]) == ("partial", "out of memory")
@@ -206,7 +213,7 @@ def test_pictures_can_be_read_by_whom_the_umask_lets_read(tmp_path: Path) -> Non
     (tmp_path / "plain").write_bytes(b"")
     files: dict[str, Any] = {"save_original": [_file("x.png")]}
 
-    _collected(tmp_path / "run", files, _Served({"x.png": [_png(64, 64)]}))
+    collected(tmp_path / "run", files, Served({"x.png": [_png(64, 64)]}))
 
     expected = (tmp_path / "plain").stat().st_mode
     assert (tmp_path / "run/lake/original.png").stat().st_mode == expected

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from comfy_runner.errors import VerificationError
-from comfy_runner.runs.pictures import comes_from_a_model, verify_picture
+from comfy_runner.errors import FlatPicture, VerificationError
+from comfy_runner.runs.pictures import Verified, comes_from_a_model, verify_picture
 from comfy_runner.workflow.graph import parse_workflow
 from comfy_runner.workflow.pixels import Size
 
@@ -60,14 +60,14 @@ def _most_memory() -> int:
 def test_every_kind_of_png_is_decoded(tmp_path: Path, mode: str) -> None:
     path = _saved(_gradient(mode), tmp_path / "x.png")
 
-    assert verify_picture(path, expected=_SIZE, may_be_flat=False) == _SIZE
+    assert verify_picture(path, expected=_SIZE, may_be_flat=False) == Verified(_SIZE)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_other_kinds_of_pictures_are_decoded(tmp_path: Path, kind: str) -> None:
     path = _saved(_gradient(), tmp_path / "x.bin", kind)
 
-    assert verify_picture(path, expected=None, may_be_flat=False) == _SIZE
+    assert verify_picture(path, expected=None, may_be_flat=False) == Verified(_SIZE)
 
 
 def test_another_size_is_an_error_with_both_sizes(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_one_flat_colour_is_an_error(tmp_path: Path, mode: str) -> None:
 def test_one_flat_colour_is_fine_where_no_model_has_painted(tmp_path: Path) -> None:
     path = _saved(Image.new("RGB", (24, 16), "red"), tmp_path / "x.png")
 
-    assert verify_picture(path, expected=_SIZE, may_be_flat=True) == _SIZE
+    assert verify_picture(path, expected=_SIZE, may_be_flat=True) == Verified(_SIZE)
 
 
 def test_a_picture_that_differs_in_one_pixel_is_not_flat(tmp_path: Path) -> None:
     image = Image.new("RGB", (24, 16))
     image.putpixel((23, 15), (0, 0, 1))
 
-    assert verify_picture(_saved(image, tmp_path / "x.png"), expected=_SIZE, may_be_flat=False) == _SIZE
+    assert verify_picture(_saved(image, tmp_path / "x.png"), expected=_SIZE, may_be_flat=False) == Verified(_SIZE)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_picture_with_any_bytes_changed_is_a_size_or_an_error_of_ours(tmp_path
     path.write_bytes(data)
 
     with contextlib.suppress(VerificationError):
-        assert verify_picture(path, expected=_SIZE, may_be_flat=False) == _SIZE
+        assert verify_picture(path, expected=_SIZE, may_be_flat=False) == Verified(_SIZE)
 
 
 def test_a_header_that_claims_a_huge_picture_is_an_error_and_no_warning(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_picture_that_is_larger_than_pillow_likes_is_fine_where_it_was_planned
     Image.new("1", (size.width, size.height)).save(path)
 
     assert size.pixels > 2 * (Image.MAX_IMAGE_PIXELS or 0)
-    assert verify_picture(path, expected=size, may_be_flat=True) == size
+    assert verify_picture(path, expected=size, may_be_flat=True) == Verified(size)
 
 
 def test_pillow_itself_would_have_warned() -> None:
@@ -203,3 +203,27 @@ def test_a_picture_comes_from_a_model_if_a_latent_was_decoded_on_its_way(class_t
     workflow = parse_workflow(_saving(class_type, {}))
 
     assert comes_from_a_model(workflow, "save") is expected
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_an_animation_is_flat_only_where_all_of_its_frames_are(tmp_path: Path, suffix: str) -> None:
+    black, white = (Image.new("RGB", (_SIZE.width, _SIZE.height), colour) for colour in ("black", "white"))
+    busy = Image.linear_gradient("L").resize((_SIZE.width, _SIZE.height)).convert("RGB")
+    path = tmp_path / f"x{suffix}"
+
+    black.save(path, save_all=True, append_images=[busy, white])
+    assert verify_picture(path, expected=_SIZE, may_be_flat=False) == Verified(_SIZE, frames=3)
+
+    black.save(path, save_all=True, append_images=[white])
+    with pytest.raises(FlatPicture):
+        verify_picture(path, expected=_SIZE, may_be_flat=False)
+
+
+def test_an_animation_that_was_cut_short_is_not_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.webp"
+    frames = [Image.effect_noise((_SIZE.width, _SIZE.height), number) for number in (50, 60, 70)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    path.write_bytes(path.read_bytes()[:-200])
+
+    with pytest.raises(VerificationError, match="not a whole picture"):
+        verify_picture(path, expected=None, may_be_flat=True)
