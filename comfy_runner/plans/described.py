@@ -233,7 +233,7 @@ def _listed(name: str, folders: Sequence[Path]) -> Listed:
 
 
 def _is_shipped(path: Path) -> bool:
-    return path.parent == shipped("templates")
+    return path.parent.absolute() == shipped("templates").absolute()  # in a checkout, it is the folder beside the recipes, too
 
 
 def _params(template: Template) -> Iterator[Setting]:

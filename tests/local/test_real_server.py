@@ -52,22 +52,6 @@ def test_the_small_checkpoint_is_there(comfyui_server: LocalServer) -> None:
     assert checkpoints(comfyui_server) == ["tiny-random-sd15.safetensors"]
 
 
-def test_the_other_small_models_are_there(comfyui_server: LocalServer) -> None:
-    wanted = {
-        ("LoraLoader", "lora_name"): ["tiny-random-a.safetensors", "tiny-random-b.safetensors"],
-        ("ControlNetLoader", "control_net_name"): ["tiny-random-tile.safetensors"],
-        ("UpscaleModelLoader", "model_name"): ["tiny-random-x4.safetensors"],
-    }
-    for (loader, name), files in wanted.items():
-        options = get(comfyui_server, f"/object_info/{loader}")[loader]["input"]["required"][name]
-        listed = options[1]["options"] if options[0] == "COMBO" else options[0]
-        assert sorted(listed) == files
-    assert (
-        "tiny-random-vae.safetensors"
-        in get(comfyui_server, "/object_info/VAELoader")["VAELoader"]["input"]["required"]["vae_name"][0]
-    )
-
-
 def test_models_of_the_users_are_seen_beside_the_small_checkpoint(
     local_options: LocalOptions, local_engine: Engine, tmp_path: Path
 ) -> None:

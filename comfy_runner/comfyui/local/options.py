@@ -108,18 +108,6 @@ class LocalOptions:
         return self.shared_models / "checkpoints" / "tiny-random-sd15.safetensors"
 
     @property
-    def tiny_models(self) -> tuple[Path, ...]:
-        """All small models with random weights: the checkpoint, and what can be put beside it."""
-        others = (
-            "controlnet/tiny-random-tile.safetensors",
-            "loras/tiny-random-a.safetensors",
-            "loras/tiny-random-b.safetensors",
-            "upscale_models/tiny-random-x4.safetensors",
-            "vae/tiny-random-vae.safetensors",
-        )
-        return (self.checkpoint, *(self.shared_models / name for name in others))
-
-    @property
     def scratch(self) -> Path:
         """Where things are built before they are renamed into their place; on the same file system as those."""
         return self.root / "tmp"

@@ -1,24 +1,13 @@
-"""The facade: recipes in, events and results out. It wires the rooms together and knows nothing of terminals.
-
-::
-
-    from comfy_runner import run
-
-    with run(["quickstart"], server="local") as rendering:
-        for event in rendering:
-            print(event)
-    print(rendering.results())
-"""
+"""Recipes in, events and results out: rendered, planned, drawn as graphs, or only checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from comfy_runner.comfyui.http import ComfyHttp
+from comfy_runner.api.asking import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.folder.folder import RunFolder
@@ -27,57 +16,19 @@ from comfy_runner.plans.drafts import draft_all
 from comfy_runner.plans.fitting import fit_all
 from comfy_runner.plans.inputs import InputFiles
 from comfy_runner.plans.preview import preview
-from comfy_runner.plans.stock import stock, stock_of
 from comfy_runner.plans.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.select import select
-from comfy_runner.recipe.sources import Source, load_all, load_source, read_json
+from comfy_runner.recipe.sources import Source, load_all, load_source
 from comfy_runner.recipe.variants import Variant, expand
-from comfy_runner.report import looking, writing
-from comfy_runner.report.measures import Measures
-from comfy_runner.report.sheet.sheet import Sheet
-from comfy_runner.report.suggestion import Limits, Suggestion
-from comfy_runner.report.writing import Report
 from comfy_runner.runs.begin import begin
 from comfy_runner.runs.fleet_preview import preview_fleet
 from comfy_runner.runs.policy import Policy
 from comfy_runner.runs.run import Run
-from comfy_runner.runs.servers import connect, connect_all, enlist, local_options, refuse_bad_addresses
-from comfy_runner.runs.standing import Standing, ask_all
-from comfy_runner.textfile import shown
-from comfy_runner.workflow.catalogue import Listing
+from comfy_runner.runs.servers import connect, connect_all, enlist, refuse_bad_addresses
 from comfy_runner.workflow.graph import Workflow
-from comfy_runner.workflow.object_info import ObjectInfo
-
-if TYPE_CHECKING:
-    from comfy_runner.report.metrics import Metric
-
-__all__ = [
-    "Limits",
-    "Listing",
-    "Measures",
-    "PlanSummary",
-    "Report",
-    "Sheet",
-    "Source",
-    "Standing",
-    "Suggestion",
-    "connect",
-    "draw_sheet",
-    "local_options",
-    "measure",
-    "models",
-    "nodes",
-    "plan",
-    "render",
-    "run",
-    "servers",
-    "suggest",
-    "validate",
-    "write_report",
-]
 
 
 def run(
@@ -278,170 +229,8 @@ def validate(
     drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_stand_in_seeds(variants))
     notes = dict.fromkeys(drafted.notes)
     if object_info is not None or server is not None:
-        notes |= dict.fromkeys(fit_all(drafted.drafts, _asked(server, object_info, settings, say)[0]))
+        notes |= dict.fromkeys(fit_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
     return tuple(notes)
-
-
-def servers(
-    given: str | ServerConfig | Sequence[str | ServerConfig] | None = None, *, config: Config | None = None
-) -> tuple[Standing, ...]:
-    """Tell how servers stand: whether they answer and how quickly, what they are, their queues, their checkpoints.
-
-    All are asked at the same time, for ten seconds at most. A server that cannot be asked has its error in its standing, and
-    ``local`` is neither set up nor started.
-
-    Args:
-        given: URLs, names from the config file, ``local``, or all about servers; None for all that the settings name.
-        config: As for `run`.
-
-    Raises:
-        ConfigError: The settings cannot be read.
-        UsageError: A server is given twice, or what is given is no address.
-    """
-    settings = config or load_config()
-    if not given and given != "":
-        return ask_all(settings.known_servers(), settings)
-    chosen = settings.find_servers(given)
-    refuse_bad_addresses(chosen, settings)
-    return ask_all(chosen, settings)
-
-
-def models(
-    kind: str | None = None,
-    *,
-    server: str | ServerConfig | None = None,
-    object_info: Path | None = None,
-    config: Config | None = None,
-    say: Callable[[str], None] | None = None,
-) -> tuple[Listing, ...]:
-    """List what a server lets recipes choose from: its models by their kinds, samplers, schedulers, upscale methods.
-
-    Args:
-        kind: The only kind that is wanted, such as ``loras``; None for all.
-        server: A URL, a name from the config file, or ``local``, which is started when needed; None for that of the settings.
-        object_info: A saved answer of ``/object_info`` to look into instead.
-        config: As for `run`.
-        say: As for `run`.
-
-    Raises:
-        UsageError: The server lists nothing of that kind.
-        ServerError: The server cannot be asked.
-    """
-    info, http = _asked(server, object_info, config or load_config(), say)
-    return stock(info, http, say=say or (lambda _sentence: None)) if kind is None else (stock_of(kind, info, http),)
-
-
-def nodes(
-    *,
-    server: str | ServerConfig | None = None,
-    object_info: Path | None = None,
-    config: Config | None = None,
-    say: Callable[[str], None] | None = None,
-) -> ObjectInfo:
-    """Return what a server says of its node classes; all as for `models`."""
-    return _asked(server, object_info, config or load_config(), say)[0]
-
-
-def write_report(
-    run_folder: Path | str,
-    *,
-    axis: str | None = None,
-    limits: Limits | None = None,
-    metrics: Mapping[str, Metric] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Report:
-    """Write ``report.html``, ``metrics.json`` and ``metrics.csv`` into a run folder, which may be in use.
-
-    Without the extra ``comfy-runner[report]`` nothing is measured, and there is only the page.
-
-    Args:
-        run_folder: The run folder.
-        axis: The axis of the suggestion; None for denoise, or else the only one that is no seed.
-        limits: What a picture may have at most to be suggested; None for the usual.
-        metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
-        progress: Told how many of how many pairs of pictures have been measured.
-
-    Raises:
-        UsageError: There is no such axis, or a metric of your own cannot be used.
-        RunFolderError: It is no run folder, cannot be read or cannot be written.
-    """
-    return writing.write_report(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
-
-
-def suggest(
-    run_folder: Path | str,
-    *,
-    axis: str | None = None,
-    limits: Limits | None = None,
-    metrics: Mapping[str, Metric] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Suggestion:
-    """Return which value of an axis gives the most real detail while the composition is kept, with the whole trade-off.
-
-    Args:
-        run_folder: As for `write_report`.
-        axis: As for `write_report`.
-        limits: As for `write_report`.
-        metrics: As for `write_report`.
-        progress: As for `write_report`.
-
-    Raises:
-        UsageError: There is no such axis, or none to choose from, or measuring is not possible.
-        RunFolderError: It is no run folder, or cannot be read.
-    """
-    return looking.suggest_value(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
-
-
-def draw_sheet(
-    run_folder: Path | str,
-    *,
-    rows: str | None = None,
-    columns: str | None = None,
-    cell: int = 384,
-    target: Path | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Sheet:
-    """Draw the pictures of a run as one labelled grid, a PNG.
-
-    Args:
-        run_folder: As for `write_report`.
-        rows: The axis of the rows; None for all that are not the columns'.
-        columns: The axis of the columns; None for denoise, or else the last.
-        cell: The longer side of the largest picture in the sheet, in pixels.
-        target: The file; None for ``sheet.png`` in the run folder.
-        progress: As for `write_report`.
-
-    Raises:
-        UsageError: There is no such axis, or the target is no place for a sheet.
-        RunFolderError: It is no run folder, cannot be read or cannot be written.
-    """
-    where = None if target is None else Path(target)
-    return looking.draw(Path(run_folder), rows=rows, columns=columns, cell=cell, target=where, progress=progress)
-
-
-def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:
-    """Measure an upscaled picture against its original; any two PNG, JPEG or WebP files will do.
-
-    Args:
-        original: The picture of the first pass.
-        upscaled: The picture of the second pass, of the same aspect.
-        metrics: As for `write_report`, but None for none.
-
-    Raises:
-        UsageError: Measuring is not possible.
-        VerificationError: A file is no whole picture, or the two cannot be compared.
-    """
-    return looking.measure_pair(Path(original), Path(upscaled), metrics or {})
-
-
-def _asked(
-    server: str | ServerConfig | None, object_info: Path | None, config: Config, say: Callable[[str], None] | None
-) -> tuple[ObjectInfo, ComfyHttp | None]:
-    """Return what is known of nodes, and the server that says it; None for a saved answer."""
-    if object_info is not None:
-        return ObjectInfo(read_json(object_info), source=shown(object_info)), None
-    http = connect(server, config, say=say)
-    return ObjectInfo(http.object_info(), source=http.address.url), http
 
 
 def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:

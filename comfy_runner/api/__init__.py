@@ -1,0 +1,51 @@
+"""The facade: recipes in, events and results out. It wires the rooms together and knows nothing of terminals.
+
+::
+
+    from comfy_runner import run
+
+    with run(["quickstart"], server="local") as rendering:
+        for event in rendering:
+            print(event)
+    print(rendering.results())
+"""
+
+from __future__ import annotations
+
+from comfy_runner.api.asking import models, nodes, servers
+from comfy_runner.api.rendering import plan, render, run, validate
+from comfy_runner.api.reporting import draw_sheet, measure, suggest, write_report
+from comfy_runner.plans.summary import PlanSummary
+from comfy_runner.recipe.sources import Source
+from comfy_runner.report.measures import Measures
+from comfy_runner.report.sheet.sheet import Sheet
+from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.report.writing import Report
+from comfy_runner.runs.servers import connect, local_options
+from comfy_runner.runs.standing import Standing
+from comfy_runner.workflow.catalogue import Listing
+
+__all__ = [
+    "Limits",
+    "Listing",
+    "Measures",
+    "PlanSummary",
+    "Report",
+    "Sheet",
+    "Source",
+    "Standing",
+    "Suggestion",
+    "connect",
+    "draw_sheet",
+    "local_options",
+    "measure",
+    "models",
+    "nodes",
+    "plan",
+    "render",
+    "run",
+    "servers",
+    "suggest",
+    "validate",
+    "write_report",
+]
