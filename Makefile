@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test bench clean engine browser types-report-and-fleet all-others
+.PHONY: demo test bench clean engine browser types-and-pictures all-others
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -16,14 +16,14 @@ demo: $(INSTALLED)
 test: $(INSTALLED) engine browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(MAKE) --no-print-directory --jobs=2 types-report-and-fleet all-others
+	$(MAKE) --no-print-directory --jobs=2 types-and-pictures all-others
 
-# At the same time, for there are two cores: what needs no real server, and all the rest.
-types-report-and-fleet:
-	@log=$$(mktemp); { $(BIN)/mypy && $(BIN)/pytest tests/report tests/fleet; } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
+# At the same time, for there are two cores: the types, pictures and fleets, real ones too, and all the rest.
+types-and-pictures:
+	@log=$$(mktemp); { $(BIN)/mypy && $(BIN)/pytest tests/report tests/fleet tests/real; } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
 
 all-others:
-	$(BIN)/pytest --ignore=tests/report --ignore=tests/fleet
+	$(BIN)/pytest --ignore=tests/report --ignore=tests/fleet --ignore=tests/real
 
 bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.start_up

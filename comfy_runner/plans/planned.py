@@ -15,10 +15,11 @@ from typing import Any
 from comfy_runner.errors import Note, Problem, RecipeError, TemplateError
 from comfy_runner.folder.view import REPORT, REPORT_FILES, SUPERSEDED
 from comfy_runner.inputfile import InputFile
+from comfy_runner.recipe.facts import all_facts, behind
 from comfy_runner.recipe.jobs import Job
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import collision
-from comfy_runner.recipe.route import Route, Usual, default_problems
+from comfy_runner.recipe.route import Route, Usual, default_problems, value_of
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.shipped import shipped
 from comfy_runner.textfile import shown
@@ -30,10 +31,10 @@ from comfy_runner.workflow.params import given_params
 from comfy_runner.workflow.pixels import Size
 from comfy_runner.workflow.shape import Filled, Shape
 from comfy_runner.workflow.signature import literals_of
-from comfy_runner.workflow.template import SUFFIX, Template, find_template
+from comfy_runner.workflow.template import ANYTHING, SUFFIX, Template, find_template
 
 NEEDED_IF_USED = ("checkpoint", "prompt")
-_USED_BY_MOST = ("checkpoint", "vae", "clip_skip", "loras", "prompt", "negative_prompt", "upscale.method", "upscale.denoise")
+_DEFAULT = Recipe()
 _RESERVED = {
     SUPERSEDED: f"{SUPERSEDED}/ is for replaced pictures",
     **dict.fromkeys((REPORT_FILES, *REPORT), "is for the run's report"),
@@ -190,12 +191,15 @@ def named_template(name: str, folders: Sequence[Path], *, beside: Path, where: s
 
 
 def unused(loaded: LoadedRecipe, template: Template) -> list[Note]:
-    """Return a note for each field that a recipe gives and its template does nothing with."""
+    """Return a note for each field that a recipe gives, otherwise than it is by default, and its template does nothing with."""
+    if ANYTHING in template.uses:
+        return []
+    used = frozenset[str]().union(*map(behind, template.uses))
     what = f"the template {template.name} does not use it"
     return [
         Note(what, loaded.where(name), "warning")
-        for name in _USED_BY_MOST
-        if loaded.gives(name) and not template.may_use(name) and (name != "negative_prompt" or loaded.recipe.negative_prompt)
+        for name in all_facts()
+        if name not in used and loaded.gives(name) and value_of(loaded.recipe, name) != value_of(_DEFAULT, name)
     ]
 
 

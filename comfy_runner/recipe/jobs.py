@@ -20,6 +20,7 @@ from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.route import Route
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.traps import traps
+from comfy_runner.yamltext import got
 
 DEFAULT_OUTPUT = "{job_id}/{role}"
 """Where a role's picture goes if the recipe does not say, without its suffix."""
@@ -58,7 +59,8 @@ class Job:
             return self.outputs[role]
         wrong = names.role_fault(role)
         if wrong:
-            raise RecipeError(wrong, where=self.recipe.where("output"))
+            what = f"{wrong} (got {got(role)} in the template {self.template})"
+            raise RecipeError(what, where=self.recipe.where("output"), hint="give its node another role")
         pattern = DEFAULT_OUTPUT + self.recipe.recipe.output.suffix
         path = names.resolve(pattern, job_id=self.job_id, name=self.recipe.recipe.name, role=role, seed=self.seed)
         clash = names.collision({**self.outputs, role: path})

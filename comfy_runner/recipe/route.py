@@ -5,7 +5,7 @@ Not here: where a template says so (the workflow room), and what is wrong with e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -13,6 +13,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from comfy_runner.errors import Problem
+from comfy_runner.hints import did_you_mean
+from comfy_runner.recipe.facts import all_facts
 from comfy_runner.recipe.layers import alternatives
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe, Sampler, SecondSampler, Upscale
@@ -66,7 +68,7 @@ class Route:
     def unusual(self, recipe: Recipe) -> Iterator[Finding]:
         """Yield a warning for each field whose value is not usual."""
         for name, usual in self.usual.items():
-            value = _value(recipe, name.split("."))
+            value = value_of(recipe, name)
             if not isinstance(value, (int, float)):
                 continue
             if value < usual.least and usual.below:
@@ -77,7 +79,11 @@ class Route:
 
 def default_problems(defaults: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the defaults of a route; each problem's ``where`` is the dotted field."""
-    wrong = [Problem("is not for a template to decide", name) for name in defaults if name not in _FIELDS]
+    wrong = [
+        Problem("is not for a template to decide", name, did_you_mean(name, all_facts()))
+        for name in defaults
+        if name not in _FIELDS
+    ]
     try:
         Recipe.model_validate({name: value for name, value in defaults.items() if name in _FIELDS})
     except ValidationError as error:
@@ -97,8 +103,9 @@ def _filled(model: Any, base: Any, defaults: Mapping[str, Any], path: Steps) -> 
     return model.model_copy(update=update)
 
 
-def _value(recipe: Recipe, steps: Sequence[str]) -> Any:
+def value_of(recipe: Recipe, field: str) -> Any:
+    """Return the value of a dotted field; None where there is none."""
     here: Any = recipe
-    for step in steps:
+    for step in field.split("."):
         here = getattr(here, step, None)
     return here

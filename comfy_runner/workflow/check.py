@@ -252,7 +252,10 @@ class _Checker:
             self.problem(what, f"write one of {', '.join(found[:_LISTED])}", at=(node_id, name))
         else:
             what = f"{got(value)} is not among the {len(options)} that {self.info.source} has ({place})"
-            self.problem(what, did_you_mean(str(value), _texts(options)), at=(node_id, name))
+            hint = did_you_mean(str(value), _texts(options))
+            if wanted.takes_unlisted and not options:
+                hint = "a template's parameter of the type image or file brings a file of yours to the server"
+            self.problem(what, hint, at=(node_id, name))
 
 
 def _unwrapped(value: Any) -> Any:

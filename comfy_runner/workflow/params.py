@@ -102,7 +102,8 @@ def declaration_problems(spec: Any) -> Iterator[str]:
         return
     for key in spec:
         if key not in _KEYS:
-            yield f"{key} is not a key of a parameter; {did_you_mean(key, _KEYS)}"
+            quotes = "put quotes around a sentence that has a comma"
+            yield f"{key} is not a key of a parameter; {quotes if ' ' in str(key) else did_you_mean(key, _KEYS)}"
     type_ = spec.get("type")
     if not isinstance(type_, str) or type_ not in _TYPES:
         yield f"type must be one of {', '.join(_TYPES)} (got {got(type_)})"

@@ -8,6 +8,7 @@ are given as holes (`shape`).
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from comfy_runner.workflow.budget import TooMuch
 from comfy_runner.workflow.holes import HOLE, PLAIN, TAGGED, Marks, Observed
 from comfy_runner.workflow.sandbox import Environment
 from comfy_runner.yamltext import got
+
+_NO_VALUE = re.compile(r"'dict object' has no attribute '(.*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,9 @@ def runtime_error(error: Exception, *, where: str) -> TemplateError:
         return TemplateError(f"forbidden in a template: {said(error)}", where=where)
     if isinstance(error, jinja2.UndefinedError):
         return TemplateError(
-            said(error), where=where, hint="give it in the recipe; a template's free parameters stand under `params:`"
+            _NO_VALUE.sub(r"there is no value called \1", said(error)),
+            where=where,
+            hint="docs/templates.md lists what a template sees; a parameter is declared in the header, and written params.NAME",
         )
     return TemplateError(f"{said(error)} ({type(error).__name__})", where=where)
 
@@ -141,14 +146,21 @@ def _place(error: Exception, path: Path) -> str:
     return shown(path)
 
 
+_QUOTES = "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it"
+_COMMA = "take away the comma before the closing bracket; JSON has none there"
+
+
 def _no_json(problem: json.JSONDecodeError, where: str) -> TemplateError:
     line = problem.doc.split("\n")[problem.lineno - 1]
+    before, after = problem.doc[: problem.pos].rstrip(), problem.doc[problem.pos :].lstrip()
+    # Python 3.13 points at the comma itself.
+    is_comma = (after[:1] in ("}", "]") and before.endswith(",")) or (after[:1] == "," and after[1:].lstrip()[:1] in ("}", "]"))
     start = max(0, problem.colno - 30)
     return TemplateError(
         f"does not render to JSON: {said(problem.msg)} at line {problem.lineno} of the result "
         f"(got {got(line[start : start + 60].strip())})",
         where=where,
-        hint="{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it",
+        hint=_COMMA if is_comma else _QUOTES,
     )
 
 

@@ -52,11 +52,6 @@ class Template:
     sha256: str
     uses: frozenset[str]
 
-    def may_use(self, value: str) -> bool:
-        """Return whether a value of a recipe, by its dotted name, may have a part in what is rendered."""
-        steps = value.split(".")
-        return ANYTHING in self.uses or not self.uses.isdisjoint(".".join(steps[: count + 1]) for count in range(len(steps)))
-
     @property
     def description(self) -> str:
         """Return one or more sentences on what it does; empty where it says nothing."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from comfy_runner import api
 from comfy_runner.shipped import shipped
 from comfy_runner.workflow.template import template_names
+from tests.library.golden import PICTURE
 
 DOCS = (Path(__file__).parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
 
@@ -56,3 +57,13 @@ def test_the_docs_show_a_shipped_template_as_it_is() -> None:
 def test_the_docs_name_every_shipped_template() -> None:
     listed = DOCS.split("\n## Those that are shipped\n", 1)[1].split("\n## ", 1)[0]
     assert [name for name in template_names([shipped("templates")]) if f"`{name}`" not in listed] == []
+
+
+def test_the_inpainting_of_the_docs_renders(tmp_path: Path) -> None:
+    (tmp_path / "inpaint.json.j2").write_text(block("Input files", "jinja", -1), encoding="utf-8")
+    recipe = tmp_path / "recipe.yaml"
+    params = f"{{picture: {PICTURE}, mask: {PICTURE}}}"
+    recipe.write_text(f"template: ./inpaint.json.j2\nprompt: a\ncheckpoint: c\nparams: {params}\n", encoding="utf-8")
+    graph = api.render(recipe)
+    assert graph.outputs == {"original": "save_original", "inpainted": "save_inpainted"}
+    assert graph.nodes["second_pass"].inputs["denoise"] == 0.9

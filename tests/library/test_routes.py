@@ -61,16 +61,19 @@ def test_a_parameter_of_one_template_is_nothing_to_the_others_of_a_sweep(tmp_pat
         ("flux", "negative_prompt=ugly", "negative_prompt"),
         ("flux", "clip_skip=2", "clip_skip"),
         ("plain_image_upscale", "upscale.denoise=0.5", "upscale.denoise"),
+        ("./mine.json.j2", "size.preset=sdxl-square", "size"),
     ],
 )
 def test_a_field_that_a_template_does_nothing_with_is_a_warning(template: str, given: str, field: str, tmp_path: Path) -> None:
-    assert (f"--set {field}", f"the template {template} does not use it") in [
+    mine(tmp_path, "description: x")
+    name = template.removeprefix("./").removesuffix(".json.j2")
+    assert (f"--set {field}", f"the template {name} does not use it") in [
         (note.where, note.what) for note in drafted(template, sets=[given], folder=tmp_path).notes
     ]
 
 
-@pytest.mark.parametrize("given", ["negative_prompt=", "upscale.sampler.steps=5"])
-def test_what_is_empty_or_seldom_used_is_no_warning(given: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", ["negative_prompt=", "upscale.sampler.steps=5", "clip_skip=null"])
+def test_what_is_as_it_is_by_default_or_used_is_no_warning(given: str, tmp_path: Path) -> None:
     assert drafted("flux", sets=[given], folder=tmp_path).notes == ()
 
 

@@ -126,3 +126,8 @@ def test_defaults_that_cannot_be_are_told(defaults: dict[str, Any], where: str, 
     (problem,) = default_problems(defaults)
     assert problem.where == where
     assert what in problem.what
+
+
+def test_the_field_that_was_meant_is_told() -> None:
+    (problem,) = default_problems({"steps": 20})
+    assert "sampler.steps" in problem.hint

@@ -254,7 +254,10 @@ def test_a_path_that_contradicts_the_format_has_the_way_out() -> None:
 @pytest.mark.parametrize("role", ["format", "quality", "lossless"])
 def test_no_role_is_called_like_a_field_of_the_output(role: str) -> None:
     problem = fault(lambda: job(from_mapping({"seed": 1})).output_for(role))
-    assert problem.what == f"a role must not be called {role}, for output.{role} says how pictures are written"
+    assert problem.what == (
+        f"a role must not be called {role}, for output.{role} says how pictures are written "
+        f'(got "{role}" in the template latent_upscale)'
+    )
 
 
 @pytest.mark.parametrize(("kind", "path"), [("png", "x/a.png"), ("jpeg", "x/a.jpg"), ("webp", "x/a.webp")])

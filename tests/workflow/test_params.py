@@ -154,6 +154,11 @@ def test_an_empty_header_is_no_header(tmp_path: Path, text: str) -> None:
         ("params:\n  x: {type: int}", 3, f'type must be one of {TYPES} (got "int")'),
         ("params:\n  x: {type: [any]}", 3, f"type must be one of {TYPES} (got a list)"),
         ("params:\n  x: {type: any, defualt: 5}", 3, "defualt is not a key of a parameter; did you mean default?"),
+        (
+            "params:\n  x: {type: any, description: Text, say 3}",
+            3,
+            "say 3 is not a key of a parameter; put quotes around a sentence that has a comma",
+        ),
         ("params:\n  x: {type: text, choices: a}", 3, 'choices must be a list (got "a")'),
         ("params:\n  x: {type: text, min: 5}", 3, "min must be a number, and belongs to type integer or number (got 5)"),
         ("params:\n  x: {type: integer, max: a}", 3, 'max must be a number, and belongs to type integer or number (got "a")'),

@@ -70,8 +70,8 @@ def test_a_filter_that_would_print_other_than_json_is_not_there(tmp_path: Path, 
     ("expression", "what"),
     [
         ("{{ nothing }}", "'nothing' is undefined"),
-        ("{{ params.nothing }}", "'dict object' has no attribute 'nothing'"),
-        ("{{ params.nothing.more }}", "'dict object' has no attribute 'nothing'"),
+        ("{{ params.nothing }}", "there is no value called nothing"),
+        ("{{ params.nothing.more }}", "there is no value called nothing"),
         ("{{ loras[7] }}", "list object has no element 7"),
         ("{{ nothing ~ 'x' }}", "'nothing' is undefined"),
         ("{{ {'a': nothing} }}", "'nothing' is undefined"),
@@ -83,7 +83,10 @@ def test_what_is_undefined_is_an_error_with_its_line(tmp_path: Path, expression:
     problem = template_fault(tmp_path, expression, SEEN)
     assert problem.what == what
     assert problem.where.endswith("mine.json.j2:1")
-    assert problem.hint == "give it in the recipe; a template's free parameters stand under `params:`"
+    assert (
+        problem.hint
+        == "docs/templates.md lists what a template sees; a parameter is declared in the header, and written params.NAME"
+    )
 
 
 @pytest.mark.parametrize(

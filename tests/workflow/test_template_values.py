@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfy_runner.errors import TemplateError
 from comfy_runner.workflow.signature import content_hash
-from tests.workflow.support import rendered, shipped_graph, template_fault, value_of, values
+from tests.workflow.support import fault, rendered, shipped_graph, template_fault, value_of, values
 
 HOSTILE = {
     "quotes": """ "double" 'single' `back` """,
@@ -123,6 +124,12 @@ def test_a_text_inside_a_quoted_text_is_an_error_that_says_how_to_write_it(tmp_p
     assert "does not render to JSON" in problem.what
     assert "cat" in problem.what
     assert problem.hint == "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it"
+
+
+@pytest.mark.parametrize("text", ['{"a": {"class_type": "X", "inputs": {"b": 1,}}}', '{"a": {"class_type": "X", "inputs": {}},\n}'])
+def test_a_comma_before_a_closing_bracket_is_told(text: str, tmp_path: Path) -> None:
+    problem = fault(lambda: rendered(tmp_path, text), error=TemplateError)
+    assert problem.hint == "take away the comma before the closing bracket; JSON has none there"
 
 
 def test_a_value_can_be_the_id_of_a_node(tmp_path: Path) -> None:
