@@ -91,6 +91,9 @@ class RunFolder(FolderView):
         old = self.sidecar(job_id)
         recorded = [record.path for records in old.files.values() for record in records] if old else []
         with folder_errors(self.path):
+            # Whoever has spoiled a sidecar may name a folder in it, or the sidecar itself.
+            own = self.sidecar_path(job_id)
+            recorded = [path for path in recorded if (self.path / path).is_file() and self.path / path != own]
             there = [path for path in dict.fromkeys([*paths, *recorded]) if path not in keep and (self.path / path).exists()]
         if not there and (keep or old is None):
             return

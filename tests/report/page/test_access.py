@@ -65,7 +65,7 @@ def test_the_whole_way_can_be_gone_by_keyboard(open_page: Opener, sweep: Path) -
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('dialog') !== null")
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.matches('.card')")
+    page.wait_for_function("() => document.activeElement.matches('.card')")
     assert _focused(page).startswith("lake-sddim-s2-d07")
 
 
@@ -170,7 +170,7 @@ def test_two_fingers_zoom_and_leave_the_wipe_where_it_is(open_page: Opener, swee
 
     _touch(page, [(-40, 0), (40, 0)], [(-80, 0), (80, 0)], [(-120, 0), (120, 0)])
 
-    page.wait_for_function("document.querySelector('.layer').style.transform.includes('scale(3)')")
+    page.wait_for_function("() => document.querySelector('.layer').style.transform.includes('scale(3)')")
     assert len({layer.get_attribute("style") for layer in page.locator(".layer").all()}) == 1
     expect(page.get_by_role("slider", name="Wipe")).to_have_attribute("aria-valuenow", "50")
 

@@ -86,11 +86,11 @@ def test_only_pictures_near_the_window_are_loaded(page: Page) -> None:
     for name in ("Rows", "Columns"):
         page.get_by_label(name).select_option(label="none")
     expect(page.locator(".card")).to_have_count(1000)
-    page.wait_for_function("[...document.querySelectorAll('.card img')].slice(0, 6).every(i => i.complete && i.naturalWidth)")
+    page.wait_for_function("() => [...document.querySelectorAll('.card img')].slice(0, 6).every(i => i.complete && i.naturalWidth)")
     before = _loaded(page)
 
     page.evaluate("document.querySelectorAll('.card')[990].scrollIntoView({ behavior: 'instant' })")
-    page.wait_for_function("(i => i.complete && i.naturalWidth)(document.querySelectorAll('.card img')[990])")
+    page.wait_for_function("() => (i => i.complete && i.naturalWidth)(document.querySelectorAll('.card img')[990])")
 
     assert 6 <= before < 500
     # The browser shows at once what it has in memory from the table before.
@@ -103,7 +103,7 @@ def test_scrolling_moves_nothing_that_is_in_place(page: Page) -> None:
     height = page.evaluate("document.documentElement.scrollHeight")
 
     page.evaluate("scrollTo({ top: 9000, behavior: 'instant' })")
-    page.wait_for_function("[...document.querySelectorAll('.card img')].some(i => i.getBoundingClientRect().top > 0 && i.complete)")
+    page.wait_for_function("() => [...document.querySelectorAll('.card img')].some(i => i.getBoundingClientRect().top > 0 && i.complete)")
 
     assert page.evaluate("document.documentElement.scrollHeight") == height
     assert page.evaluate("scrollY") == 9000

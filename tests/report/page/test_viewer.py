@@ -216,7 +216,7 @@ def test_arrows_follow_the_arrangement_and_escape_returns_to_the_card(page: Page
     page.keyboard.press("Escape")
 
     expect(page.locator("#viewer")).not_to_be_visible()
-    page.wait_for_function("document.activeElement.querySelector('img')?.alt.startsWith('lake-sddim-s1-d03,')")
+    page.wait_for_function("() => document.activeElement.querySelector('img')?.alt.startsWith('lake-sddim-s1-d03,')")
 
 
 def test_the_panel_tells_what_the_job_is_and_how_to_make_it_again(page: Page, sweep: Path) -> None:
