@@ -103,7 +103,9 @@ def test_scrolling_moves_nothing_that_is_in_place(page: Page) -> None:
     height = page.evaluate("document.documentElement.scrollHeight")
 
     page.evaluate("scrollTo({ top: 9000, behavior: 'instant' })")
-    page.wait_for_function("() => [...document.querySelectorAll('.card img')].some(i => i.getBoundingClientRect().top > 0 && i.complete)")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.card img')].some(i => i.getBoundingClientRect().top > 0 && i.complete)"
+    )
 
     assert page.evaluate("document.documentElement.scrollHeight") == height
     assert page.evaluate("scrollY") == 9000
