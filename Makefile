@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test bench clean engine browser types-and-pictures all-others
+.PHONY: demo test bench clean engine browser pictures runs all-others
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -16,14 +16,25 @@ demo: $(INSTALLED)
 test: $(INSTALLED) engine browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(MAKE) --no-print-directory --jobs=2 types-and-pictures all-others
+	$(MAKE) --no-print-directory --jobs=3 pictures runs all-others
 
-# At the same time, for there are two cores: the types, pictures and fleets, real ones too, and all the rest.
-types-and-pictures:
-	@log=$$(mktemp); { $(BIN)/mypy && $(BIN)/pytest tests/report tests/fleet tests/real; } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
+# At the same time: each lane waits for servers and browsers a part of its time, in which two cores serve another one.
+PICTURES := tests/report tests/fleet tests/real
+RUNS := tests/runs tests/recipe tests/workflow tests/plans tests/library tests/unit
+
+pictures:
+	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(PICTURES))
+
+runs:
+	$(call quietly,$(BIN)/pytest $(RUNS))
 
 all-others:
-	$(BIN)/pytest --ignore=tests/report --ignore=tests/fleet --ignore=tests/real
+	$(BIN)/pytest $(addprefix --ignore=,$(PICTURES) $(RUNS))
+
+# What lanes print is not mixed: all but one do so at their end.
+define quietly
+@log=$$(mktemp); { $(1); } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
+endef
 
 bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.start_up

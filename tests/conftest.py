@@ -24,6 +24,8 @@ settings.load_profile("unhurried")
 
 # A report takes longer than all the rest of a small run; tests that are about it ask for it.
 os.environ["COMFY_RUNNER_REPORT"] = "0"
+# Engines of several sessions would each take all cores, and wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 say = logging.getLogger("tests.local").info
 

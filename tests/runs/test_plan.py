@@ -98,7 +98,7 @@ def test_a_template_that_is_nowhere_is_an_error_at_the_line_with_the_nearest_nam
     (problem,) = _problems(lambda: _planned(recipe), TemplateError)
 
     assert problem.where.endswith("x.yaml:2: template")
-    assert problem.hint.startswith("did you mean latent_upscale, ")
+    assert problem.hint.startswith("did you mean latent_upscale or ")
 
 
 def test_a_template_path_that_is_nowhere_is_an_error_at_the_line(tmp_path: Path) -> None:
