@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
+from comfy_runner.cli.prose import prose, wrapped
 from comfy_runner.cli.runs import errors_as_json
 from comfy_runner.cli.talk import one_line, put, put_json, say
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _VERSION = 1
 _LABEL = 12
 _WIDEST = 28
-_LONGEST = 2000
 _LONGEST_VALUE = 60
 _MOST_OPTIONS = 8
 _DEEPEST = 8
@@ -86,14 +84,14 @@ def describe(node: NodeInfo) -> Iterator[str]:
     for label, text in rows:
         if text:
             yield f"  {label}".ljust(_LABEL) + one_line(text)
-    yield from _prose(node.description, 2)
+    yield from prose(node.description, 2)
     if node.inputs:
         yield "inputs"
     names = [one_line(name, longest=_LONGEST_VALUE) for name in node.inputs]
     width = min(_WIDEST, max(map(len, names), default=0))
     for name, known in zip(names, node.inputs.values(), strict=True):
-        yield from _wrapped(f"  {name.ljust(width)}  {'; '.join(_facts(known))}", width + 4)
-        yield from _prose(known.tooltip, width + 4)
+        yield from wrapped(f"  {name.ljust(width)}  {'; '.join(_facts(known))}", width + 4)
+        yield from prose(known.tooltip, width + 4)
     if node.outputs:
         yield "outputs"
     width = min(_WIDEST, max((len(one_line(name, longest=_LONGEST_VALUE)) for name in node.output_names), default=0))
@@ -164,17 +162,6 @@ def _value(value: Any, *, quoted: bool) -> str:
         return _number(value)
     text = value if isinstance(value, str) and not quoted else json.dumps(_plain(value), ensure_ascii=False)
     return one_line(text, longest=_LONGEST_VALUE)
-
-
-def _prose(text: str, indent: int) -> Iterator[str]:
-    """Yield what a server says in sentences; how it breaks them into lines does not matter."""
-    if words := " ".join(text.split()):
-        yield from _wrapped(" " * indent + one_line(words, longest=_LONGEST), indent)
-
-
-def _wrapped(text: str, indent: int) -> list[str]:
-    width = max(60, shutil.get_terminal_size().columns)
-    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _input_record(name: str, known: InputInfo) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option, templates_option
+from comfy_runner.cli.prose import LONGEST, columns, prose, wrapped
 from comfy_runner.cli.runs import errors_as_json
 from comfy_runner.cli.talk import one_line, put, put_json, say, tell
 from comfy_runner.errors import Note, Problem, TemplateError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _VERSION = 1
 _WIDEST = 28
 _WIDEST_CELL = 44
-_LONGEST = 2000
 _LONGEST_VALUE = 60
 _LONGEST_PLACE = 40
 
@@ -87,7 +86,7 @@ def templates(
 
 def overview(found: Sequence[Listed]) -> Iterator[str]:
     """Yield a line for each template: its name, where it is, its first sentence as far as the line takes it."""
-    columns = max(60, shutil.get_terminal_size().columns)
+    line = columns()
     rows = [
         (
             one_line(listed.name, longest=_LONGEST_VALUE),
@@ -99,7 +98,7 @@ def overview(found: Sequence[Listed]) -> Iterator[str]:
     names, places = (max((len(row[index]) for row in rows), default=0) for index in (0, 1))
     for name, place, sentence in rows:
         start = f"{name.ljust(names)}  {place.ljust(places)}  "
-        yield (start + _shortened(one_line(sentence, longest=_LONGEST), max(20, columns - len(start)))).rstrip()
+        yield (start + _shortened(one_line(sentence, longest=LONGEST), max(20, line - len(start)))).rstrip()
 
 
 def described(found: Description, source: str | None = None, lacking: Sequence[Problem] = ()) -> Iterator[str]:
@@ -112,7 +111,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
     """
     template = found.template
     yield f"{template.name} ({'shipped' if found.is_shipped else _shown(template.path)})"
-    yield from _prose(template.description, 2)
+    yield from prose(template.description, 2)
     yield "parameters" + (" (it declares none, and takes any)" if found.takes_any else "" if found.params else ": none")
     yield from _settings(found.params)
     yield "recipe fields" + ("" if found.fields else ": none")
@@ -130,11 +129,11 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
     for pack, nodes in _by_pack(found.nodes).items():
         version = template.header.version
         of = pack or (f"ComfyUI {version} or newer" if version else "ComfyUI")
-        yield from _wrapped(f"  {one_line(of)}: {', '.join(one_line(node.class_type) for node in nodes)}", 4)
+        yield from wrapped(f"  {one_line(of)}: {', '.join(one_line(node.class_type) for node in nodes)}", 4)
     if source is not None:
         yield from _on_server(source, lacking, is_known=found.example is not None)
     if found.example is None:
-        yield from _wrapped(f"graph: it cannot be rendered without a recipe: {one_line(found.failure, longest=_LONGEST)}", 2)
+        yield from wrapped(f"graph: it cannot be rendered without a recipe: {one_line(found.failure, longest=LONGEST)}", 2)
     else:
         yield "graph" + (" (words in capitals stand for what a recipe gives)" if found.example.stand_ins else "")
         yield textwrap.indent(_graph(found), "  ")
@@ -215,9 +214,9 @@ def _settings(settings: Sequence[Setting]) -> Iterator[str]:
     names = [one_line(setting.name, longest=_LONGEST_VALUE) for setting in settings]
     width = min(_WIDEST, max(map(len, names), default=0))
     for name, setting in zip(names, settings, strict=True):
-        yield from _wrapped(f"  {name.ljust(width)}  {'; '.join(_facts(setting))}", width + 4)
-        yield from _prose(setting.description, width + 4)
-        yield from _prose(_usual(setting), width + 4)
+        yield from wrapped(f"  {name.ljust(width)}  {'; '.join(_facts(setting))}", width + 4)
+        yield from prose(setting.description, width + 4)
+        yield from prose(_usual(setting), width + 4)
 
 
 def _facts(setting: Setting) -> Iterator[str]:
@@ -261,7 +260,7 @@ def _on_server(source: str, lacking: Sequence[Problem], *, is_known: bool) -> It
         yield "  has all that the template needs by itself"
     for problem in lacking:
         hint = f" ({problem.hint})" if problem.hint else ""
-        yield from _wrapped(f"  {one_line(f'{problem}{hint}', longest=_LONGEST)}", 4)
+        yield from wrapped(f"  {one_line(f'{problem}{hint}', longest=LONGEST)}", 4)
 
 
 def _by_pack(nodes: Sequence[NodeClass]) -> dict[str, list[NodeClass]]:
@@ -272,10 +271,10 @@ def _by_pack(nodes: Sequence[NodeClass]) -> dict[str, list[NodeClass]]:
 
 
 def _table(rows: Iterator[tuple[str, str, str]]) -> Iterator[str]:
-    cells = [[one_line(" ".join(cell.split()), longest=_LONGEST) for cell in row] for row in rows]
+    cells = [[one_line(" ".join(cell.split()), longest=LONGEST) for cell in row] for row in rows]
     first, second = (min(_WIDEST_CELL, max((len(row[index]) for row in cells), default=0)) for index in (0, 1))
     for one, two, three in cells:
-        yield from _wrapped(f"  {one.ljust(first)}  {two.ljust(second)}  {three}".rstrip(), first + second + 6)
+        yield from wrapped(f"  {one.ljust(first)}  {two.ljust(second)}  {three}".rstrip(), first + second + 6)
 
 
 def _shown(path: Path) -> str:
@@ -286,13 +285,3 @@ def _shown(path: Path) -> str:
 
 def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _prose(text: str, indent: int) -> Iterator[str]:
-    if words := " ".join(text.split()):
-        yield from _wrapped(" " * indent + one_line(words, longest=_LONGEST), indent)
-
-
-def _wrapped(text: str, indent: int) -> list[str]:
-    width = max(60, shutil.get_terminal_size().columns)
-    return textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
