@@ -19,14 +19,14 @@ test: $(INSTALLED) engine browser
 	$(MAKE) --no-print-directory --jobs=3 pictures runs all-others
 
 # At the same time: each lane waits for servers and browsers a part of its time, in which two cores serve another one.
-PICTURES := tests/report tests/fleet tests/real
-RUNS := tests/runs tests/recipe tests/workflow tests/plans tests/library tests/unit
+PICTURES := tests/report tests/scheduling tests/running/fleet tests/real
+RUNS := tests/running tests/collect tests/control tests/recipe tests/graph tests/templating tests/planning
 
 pictures:
 	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(PICTURES))
 
 runs:
-	$(call quietly,$(BIN)/pytest $(RUNS))
+	$(call quietly,$(BIN)/pytest --ignore=tests/running/fleet $(RUNS))
 
 all-others:
 	$(BIN)/pytest $(addprefix --ignore=,$(PICTURES) $(RUNS))

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.light_server import light_servers
 from comfy_runner import run
 from comfy_runner.config import Config
-from comfy_runner.runs.events import RunFinished, Spent
+from comfy_runner.running.events import RunFinished, Spent
 
 _ROUNDS = 3
 _VALUES = 8  # of denoise, which share a first pass

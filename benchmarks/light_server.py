@@ -21,8 +21,8 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from PIL import Image
 
-from comfy_runner.workflow.graph import parse_workflow
-from comfy_runner.workflow.pixels import node_sizes, node_work
+from comfy_runner.graph.sizes import node_sizes, node_work
+from comfy_runner.graph.workflow import parse_workflow
 from tests.standin.graph import signatures
 from tests.standin.nodes import object_info
 from tests.standin.state import MODELS

@@ -10,8 +10,8 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from comfy_runner.fleet.backlog import Backlog
-from comfy_runner.fleet.placement import Placement
+from comfy_runner.scheduling.backlog import Backlog
+from comfy_runner.scheduling.placement import Placement
 
 _GROUPS = 100_000
 _EACH = 2  # jobs of a group

@@ -11,13 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from comfy_runner.folder.folder import RunFolder
-from comfy_runner.plans.arrange import arrange
-from comfy_runner.plans.drafts import draft_all
-from comfy_runner.plans.passes import passes
-from comfy_runner.plans.survey import plan_rows, survey
+from comfy_runner.planning.arrange import arrange
+from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.passes import passes
+from comfy_runner.planning.survey import plan_rows, survey
 from comfy_runner.recipe.sources import load_source
-from comfy_runner.recipe.variants import expand
+from comfy_runner.recipe.sweep.expand import expand
+from comfy_runner.store.run_folder import RunFolder
 
 _RUNS = 3
 _SWEEP = ["upscale.denoise=0.30:0.79:0.01", "checkpoint=a.safetensors,b.safetensors", "seed=1:1000"]

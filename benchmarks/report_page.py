@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from comfy_runner.report.material import read_material
 from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.run_data import read_material
 from tests.report.support import job_id_of, make_run, points
 
 _AXES: dict[str, list[Any]] = {"seed": list(range(100)), "upscale.denoise": [number / 20 for number in range(5, 15)]}

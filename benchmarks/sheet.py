@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from comfy_runner.report.material import read_material
+from comfy_runner.report.run_data import read_material
 from comfy_runner.report.sheet.sheet import draw_sheet
 from tests.report.support import make_run
 

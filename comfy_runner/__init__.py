@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from comfy_runner._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from comfy_runner.api import (
         Limits,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from comfy_runner.retry import Retry
-    from comfy_runner.runs.events import (
+    from comfy_runner.running.events import (
         Event,
         JobFinished,
         JobProgressed,
@@ -65,10 +67,8 @@ if TYPE_CHECKING:
         ServerChanged,
         Spent,
     )
-    from comfy_runner.runs.policy import Policy
-    from comfy_runner.runs.run import Run
-
-__version__ = "0.1.0"
+    from comfy_runner.running.handle import Run
+    from comfy_runner.running.policy import Policy
 
 __all__ = [
     "ComfyRunnerError",
@@ -135,10 +135,10 @@ _EVENTS = (
 )
 _ROOMS = {
     **dict.fromkeys(_API, "api"),
-    **dict.fromkeys(_EVENTS, "runs.events"),
-    "Policy": "runs.policy",
+    **dict.fromkeys(_EVENTS, "running.events"),
+    "Policy": "running.policy",
     "Retry": "retry",
-    "Run": "runs.run",
+    "Run": "running.handle",
 }
 
 

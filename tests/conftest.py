@@ -15,8 +15,9 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from comfy_runner.comfyui.local import Engine, LocalOptions, LocalServer, setup, start, stop
+from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, setup, start, stop
 from tests.early_2024 import early_2024
+from tests.standin import StandIn
 
 # A loaded machine is no fault of the program's.
 settings.register_profile("unhurried", deadline=None)
@@ -27,7 +28,14 @@ os.environ["COMFY_RUNNER_REPORT"] = "0"
 # Engines of several sessions would each take all cores, and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-say = logging.getLogger("tests.local").info
+say = logging.getLogger("tests.engine.local").info
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    """A stand-in server of its own for each test that asks for one."""
+    with StandIn() as standin:
+        yield standin
 
 
 @pytest.fixture(scope="session")

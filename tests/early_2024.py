@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from comfy_runner.comfyui.local.options import LocalOptions
-from comfy_runner.comfyui.local.spec import Source
-from comfy_runner.comfyui.local.wheel import unpack_source
+from comfy_runner.engine.local.options import LocalOptions
+from comfy_runner.engine.local.unpack import unpack_source
+from comfy_runner.engine.local.versions import Source
 
 _SOURCE = Source(
     version="early-2024",

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from comfy_runner import errors
-from comfy_runner.comfyui.local import LocalServer
+from comfy_runner.engine.local import LocalServer
 from comfy_runner.recipe.load import shipped_recipes
-from comfy_runner.yamltext import parse
+from comfy_runner.yaml_loader import parse
 
 _README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 _HELP = re.findall(r"```console\n\$ comfy-runner ([^\n]*--help)\n(.*?)```", _README, flags=re.DOTALL)

@@ -16,12 +16,15 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 
 # The rooms by level; a room knows only those of lower levels, and itself. Rooms of the level of `recipe` do not know each other.
 _LEVELS = [
-    {"errors"},
-    {"hints", "files", "inputfile", "picturefile", "textfile", "yamltext", "shipped", "retry"},
-    {"config", "recipe", "workflow", "comfyui"},
-    {"folder", "fleet"},
-    {"plans"},
-    {"runs", "report"},
+    {"_version", "errors"},
+    {"hints", "clock", "atomic_files", "input_files", "picture_files", "text_files", "yaml_loader", "shipped", "retry"},
+    {"config", "recipe", "graph"},
+    {"store", "scheduling", "templating"},
+    {"engine"},
+    {"planning"},
+    {"collect"},
+    {"running", "report"},
+    {"control"},
     {"api"},
     {"cli"},
 ]
@@ -30,29 +33,29 @@ _LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
 
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
-    "PIL": ("picturefile.py", "runs/converting.py", "runs/pictures.py", "report/"),
+    "PIL": ("picture_files.py", "collect/reencode.py", "collect/verify.py", "report/"),
     "click": ("cli/",),
-    "filelock": ("folder/", "comfyui/local/"),
-    "jinja2": ("workflow/", "report/page/page.py"),
-    "markupsafe": ("workflow/",),
+    "filelock": ("store/", "engine/local/"),
+    "jinja2": ("templating/", "report/page/page.py"),
+    "markupsafe": ("templating/",),
     "numpy": ("report/metrics/",),
-    "platformdirs": ("config.py", "comfyui/local/"),
-    "psutil": ("comfyui/local/",),
+    "platformdirs": ("config.py", "engine/local/"),
+    "psutil": ("engine/local/",),
     "pydantic": ("recipe/", "config.py", "retry.py"),
     "pydantic_core": ("recipe/",),
-    "requests": ("comfyui/",),
+    "requests": ("engine/comfyui/",),
     "rich": ("cli/",),
     "scipy": ("report/metrics/",),
     "skimage": ("report/metrics/",),
-    "urllib3": ("comfyui/",),
-    "websocket": ("comfyui/socket.py",),
-    "yaml": ("yamltext.py",),
+    "urllib3": ("engine/comfyui/",),
+    "websocket": ("engine/comfyui/websocket_channel.py",),
+    "yaml": ("yaml_loader.py",),
     # It runs in the Python of the local ComfyUI.
-    "safetensors": ("comfyui/local/tiny_models/",),
-    "torch": ("comfyui/local/tiny_models/",),
+    "safetensors": ("engine/local/tiny_models/",),
+    "torch": ("engine/local/tiny_models/",),
 }
 # Run by another Python, without the package around it: its modules can only name each other.
-_ALONE = "comfyui/local/tiny_models/"
+_ALONE = "engine/local/tiny_models/"
 _HEAVY = (
     *("PIL", "filelock", "jinja2", "numpy", "psutil", "pydantic", "requests", "rich", "scipy", "skimage", "urllib3", "websocket"),
     "yaml",
@@ -91,14 +94,14 @@ def _may_know(room: str, other: str) -> bool:
 @pytest.mark.parametrize("path", _FILES, ids=_name)
 def test_imports_point_one_way(path: Path) -> None:
     room = {"__main__": "cli", "__init__": "cli"}.get(_room(path), _room(path))
-    others = {name.split(".")[1] for name in _imports(path) if name.startswith("comfy_runner.")} - {"__version__"}
+    others = {name.split(".")[1] for name in _imports(path) if name.startswith("comfy_runner.")}
 
     assert room in _LEVEL, "a new room has to be given a level"
     assert [other for other in others if not _may_know(room, other)] == []
 
 
 def test_the_check_of_imports_finds_the_wrong_ones() -> None:
-    pairs = [("recipe", "workflow"), ("errors", "hints"), ("runs", "api"), ("comfyui", "runs"), ("config", "recipe")]
+    pairs = [("recipe", "graph"), ("errors", "hints"), ("running", "api"), ("engine", "running"), ("config", "recipe")]
 
     assert [pair for pair in pairs if _may_know(*pair)] == []
 
@@ -153,7 +156,7 @@ def _uses(path: Path) -> set[str]:
 
 
 # Besides the command line, the two programs that run as processes of their own.
-_TALKING = ("cli/", "__main__.py", "comfyui/local/launcher.py", "comfyui/local/tiny_models/")
+_TALKING = ("cli/", "__main__.py", "engine/local/launcher.py", "engine/local/tiny_models/")
 
 
 @pytest.mark.parametrize("path", _FILES, ids=_name)
@@ -167,7 +170,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 def test_the_environment_is_read_only_where_settings_are(path: Path) -> None:
     readers = {"os.environ", "os.getenv", "os.environb", "environ.get", "getenv"}
 
-    assert _name(path).startswith(("config.py", "cli/", "comfyui/local/")) or _uses(path) & readers == set()
+    assert _name(path).startswith(("config.py", "cli/", "engine/local/")) or _uses(path) & readers == set()
 
 
 @pytest.mark.parametrize("path", _FILES, ids=_name)

@@ -12,18 +12,18 @@
 
 from __future__ import annotations
 
-from comfy_runner.api.asking import models, nodes, servers
 from comfy_runner.api.rendering import plan, render, run, validate
 from comfy_runner.api.reporting import draw_sheet, measure, suggest, write_report
-from comfy_runner.plans.summary import PlanSummary
+from comfy_runner.api.server_info import models, nodes, servers
+from comfy_runner.graph.model_lists import Listing
+from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.sources import Source
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.sheet.sheet import Sheet
 from comfy_runner.report.suggestion import Limits, Suggestion
-from comfy_runner.report.writing import Report
-from comfy_runner.runs.servers import connect, local_options
-from comfy_runner.runs.standing import Standing
-from comfy_runner.workflow.catalogue import Listing
+from comfy_runner.report.writer import Report
+from comfy_runner.running.registry import connect, local_options
+from comfy_runner.running.server_status import Standing
 
 __all__ = [
     "Limits",

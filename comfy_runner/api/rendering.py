@@ -7,28 +7,28 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from comfy_runner.api.asking import nodes
+from comfy_runner.api.server_info import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import Note, UsageError
-from comfy_runner.folder.folder import RunFolder
-from comfy_runner.folder.view import FolderView
-from comfy_runner.plans.drafts import draft_all
-from comfy_runner.plans.fitting import fit_all
-from comfy_runner.plans.inputs import InputFiles
-from comfy_runner.plans.preview import preview
-from comfy_runner.plans.summary import PlanSummary
+from comfy_runner.graph.workflow import Workflow
+from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.fitting import fit_all
+from comfy_runner.planning.inputs import InputFiles
+from comfy_runner.planning.preview import preview
+from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
-from comfy_runner.recipe.select import select
 from comfy_runner.recipe.sources import Source, load_all, load_source
-from comfy_runner.recipe.variants import Variant, expand
-from comfy_runner.runs.begin import begin
-from comfy_runner.runs.fleet_preview import preview_fleet
-from comfy_runner.runs.policy import Policy
-from comfy_runner.runs.run import Run
-from comfy_runner.runs.servers import connect, connect_all, enlist, refuse_bad_addresses
-from comfy_runner.workflow.graph import Workflow
+from comfy_runner.recipe.sweep.expand import Variant, expand
+from comfy_runner.recipe.sweep.selection import select
+from comfy_runner.running.fleet_preview import preview_fleet
+from comfy_runner.running.handle import Run
+from comfy_runner.running.policy import Policy
+from comfy_runner.running.registry import connect, connect_all, enlist, refuse_bad_addresses
+from comfy_runner.running.start import begin
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.run_folder_view import FolderView
 
 
 def run(

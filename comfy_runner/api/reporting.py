@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfy_runner.report import looking, writing
+from comfy_runner.report import from_folder, writer
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.sheet.sheet import Sheet
 from comfy_runner.report.suggestion import Limits, Suggestion
-from comfy_runner.report.writing import Report
+from comfy_runner.report.writer import Report
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
@@ -39,7 +39,7 @@ def write_report(
         UsageError: There is no such axis, or a metric of your own cannot be used.
         RunFolderError: It is no run folder, cannot be read or cannot be written.
     """
-    return writing.write_report(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
+    return writer.write_report(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
 
 
 def suggest(
@@ -63,7 +63,7 @@ def suggest(
         UsageError: There is no such axis, or none to choose from, or measuring is not possible.
         RunFolderError: It is no run folder, or cannot be read.
     """
-    return looking.suggest_value(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
+    return from_folder.suggest_value(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
 
 
 def draw_sheet(
@@ -90,7 +90,7 @@ def draw_sheet(
         RunFolderError: It is no run folder, cannot be read or cannot be written.
     """
     where = None if target is None else Path(target)
-    return looking.draw(Path(run_folder), rows=rows, columns=columns, cell=cell, target=where, progress=progress)
+    return from_folder.draw(Path(run_folder), rows=rows, columns=columns, cell=cell, target=where, progress=progress)
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:
@@ -105,4 +105,4 @@ def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str,
         UsageError: Measuring is not possible.
         VerificationError: A file is no whole picture, or the two cannot be compared.
     """
-    return looking.measure_pair(Path(original), Path(upscaled), metrics or {})
+    return from_folder.measure_pair(Path(original), Path(upscaled), metrics or {})

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from comfy_runner.cli.output import say
 from comfy_runner.cli.runs import run_argument
-from comfy_runner.cli.talk import say
 
 if TYPE_CHECKING:
-    from comfy_runner.runs.requests import Action
+    from comfy_runner.store.control_files import Action
 
 
 @click.group(no_args_is_help=True)
@@ -38,6 +38,6 @@ def drain(folder: Path, *, url: str) -> None:
 
 
 def _change(folder: Path, action: Action, url: str) -> None:
-    from comfy_runner.runs.change import change_fleet
+    from comfy_runner.control.fleet_changes import change_fleet
 
     change_fleet(folder, action, url)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.talk import put, say
+from comfy_runner.cli.output import put, say
 
 if TYPE_CHECKING:
-    from comfy_runner.comfyui.local import LocalOptions, LocalStatus
+    from comfy_runner.engine.local import LocalOptions, LocalStatus
 
 _Command = Callable[..., Any]
 _FOLDER = click.Path(path_type=Path, exists=True)
@@ -49,7 +49,7 @@ def setup(**given: Any) -> None:
 
     On Linux a plain installation may bring the build of PyTorch for NVIDIA GPUs, several GB more; --pip-arg chooses another.
     """
-    from comfy_runner.comfyui import local as managed
+    from comfy_runner.engine import local as managed
 
     engine = managed.setup(_options(**given), say=say)
     say(f"ComfyUI {engine.version} is set up")
@@ -60,7 +60,7 @@ def setup(**given: Any) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="Listen on this port.")
 def start(**given: Any) -> None:
     """Start ComfyUI, set it up if needed, and print its URL."""
-    from comfy_runner.comfyui import local as managed
+    from comfy_runner.engine import local as managed
 
     server = managed.start(_options(**given), say=say)
     put(server.url)
@@ -69,7 +69,7 @@ def start(**given: Any) -> None:
 @local.command()
 def stop() -> None:
     """Stop the ComfyUI that was started here."""
-    from comfy_runner.comfyui import local as managed
+    from comfy_runner.engine import local as managed
 
     say("stopped" if managed.stop(_options()) else "it was not running")
 
@@ -77,7 +77,7 @@ def stop() -> None:
 @local.command()
 def status() -> None:
     """Tell whether ComfyUI is set up, runs and answers."""
-    from comfy_runner.comfyui import local as managed
+    from comfy_runner.engine import local as managed
 
     for line in describe(managed.status(_options())):
         put(line)
@@ -87,7 +87,7 @@ def status() -> None:
 @click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many of its last lines.")
 def logs(lines: int) -> None:
     """Print the end of ComfyUI's log, or of the setup's if that failed."""
-    from comfy_runner.comfyui import local as managed
+    from comfy_runner.engine import local as managed
 
     put(managed.logs(_options(), lines=lines))
 

@@ -18,8 +18,8 @@ from typing import NoReturn
 
 import click
 
-from comfy_runner import __version__
-from comfy_runner.cli.talk import Unheard, clean, complain, say, unwritable
+from comfy_runner._version import __version__
+from comfy_runner.cli.output import Unheard, clean, complain, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
 # name: (module, one sentence); the sentences stand here so that the list of commands needs no imports

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
+from comfy_runner.cli.output import one_line, put, put_json, say
 from comfy_runner.cli.runs import errors_as_json
-from comfy_runner.cli.talk import one_line, put, put_json, say
 
 if TYPE_CHECKING:
-    from comfy_runner.workflow.catalogue import Listing
+    from comfy_runner.graph.model_lists import Listing
 
 _VERSION = 1
 _MOST_NAMED = 6

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.columns import prose, wrapped
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
-from comfy_runner.cli.prose import prose, wrapped
+from comfy_runner.cli.output import one_line, put, put_json, say
 from comfy_runner.cli.runs import errors_as_json
-from comfy_runner.cli.talk import one_line, put, put_json, say
 
 if TYPE_CHECKING:
-    from comfy_runner.workflow.object_info import InputInfo, NodeInfo, ObjectInfo
+    from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo
 
 _VERSION = 1
 _LABEL = 12
@@ -115,7 +115,7 @@ def node_record(node: NodeInfo) -> dict[str, Any]:
 
 
 def _matching(info: ObjectInfo, search: str | None) -> list[NodeInfo]:
-    from comfy_runner.workflow.catalogue import fits
+    from comfy_runner.graph.model_lists import fits
 
     known = [node for name in sorted(info.classes, key=str.casefold) if (node := info.get(name))]
     return known if search is None else [node for node in known if fits(node, search)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from comfy_runner.cli.talk import say
+from comfy_runner.cli.output import say
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
+from comfy_runner.cli.output import put, put_json, say, tell
 from comfy_runner.cli.plan_fleet import fleet_lines, short_names
 from comfy_runner.cli.plan_text import counted, duration, table_lines
-from comfy_runner.cli.talk import put, put_json, say, tell
 from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
-    from comfy_runner.plans.decodes import DecodeMemory
-    from comfy_runner.plans.duplicates import Duplicates
-    from comfy_runner.plans.estimate import Estimate
-    from comfy_runner.plans.summary import PlanSummary, Row, RowState
+    from comfy_runner.planning.decode_memory import DecodeMemory
+    from comfy_runner.planning.duplicates import Duplicates
+    from comfy_runner.planning.estimate import Estimate
+    from comfy_runner.planning.summary import PlanSummary, Row, RowState
 
 _MOST_ROWS = 40
 _MOST_KINDS = 5
@@ -65,7 +65,7 @@ def plan(
         show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
     except ComfyRunnerError as error:
         if as_json:
-            from comfy_runner.cli.records import error_record
+            from comfy_runner.cli.event_records import error_record
 
             put_json(json.dumps(error_record(error)))
         raise

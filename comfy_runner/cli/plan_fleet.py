@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from comfy_runner.cli.plan_text import counted, duration, table_lines
 
 if TYPE_CHECKING:
-    from comfy_runner.plans.summary import PlanSummary, ServerShare
+    from comfy_runner.planning.summary import PlanSummary, ServerShare
 
 _LONGEST = 20
 _NUMBERS = ("jobs", "loads", "first", "second", "work", "done in")

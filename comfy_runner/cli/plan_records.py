@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from comfy_runner.plans.decodes import DecodeMemory
-from comfy_runner.plans.passes import Passes
-from comfy_runner.plans.summary import PlanSummary, Row, ServerShare
+from comfy_runner.planning.decode_memory import DecodeMemory
+from comfy_runner.planning.passes import Passes
+from comfy_runner.planning.summary import PlanSummary, Row, ServerShare
 
 VERSION = 1
 

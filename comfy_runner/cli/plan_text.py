@@ -6,7 +6,7 @@ import io
 import shutil
 from collections.abc import Iterable, Sequence
 
-from comfy_runner.cli.talk import clean
+from comfy_runner.cli.output import clean
 
 
 def table_lines(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> list[str]:

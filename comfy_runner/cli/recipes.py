@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from comfy_runner.cli.options import chosen_server, object_info_option, only_option, recipe_options, refuse_both, server_option
-from comfy_runner.cli.talk import put_json, say, tell
+from comfy_runner.cli.output import put_json, say, tell
 
 
 @click.command()

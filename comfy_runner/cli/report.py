@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from comfy_runner.cli.output import clean, put, put_json, put_path, say, tell
 from comfy_runner.cli.runs import errors_as_json, named, run_argument
-from comfy_runner.cli.talk import clean, put, put_json, put_path, say, tell
 from comfy_runner.errors import Note
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _limits(given: Mapping[str, float | None]) -> Limits:
 @contextmanager
 def measuring(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Yield what is told how many pictures have been measured: a bar on a terminal, a sentence elsewhere, silence if asked for."""
-    from comfy_runner.cli.console import counter
+    from comfy_runner.cli.follow import counter
 
     if quiet:
         yield lambda _done, _total: None

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
-from comfy_runner.cli.talk import complain, put_json, put_path, say, tell
-from comfy_runner.comfyui.patience import STALL_SECONDS
+from comfy_runner.cli.output import complain, put_json, put_path, say, tell
+from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
 
 if TYPE_CHECKING:
-    from comfy_runner.runs.events import Event, JobResult
-    from comfy_runner.runs.run import Run
+    from comfy_runner.running.events import Event, JobResult
+    from comfy_runner.running.handle import Run
 
 _NO_REPORT = (130, 5)
 # Of more, measuring would take longer than people want to wait without having asked for it.
@@ -84,7 +84,7 @@ def run(
     """
     from comfy_runner import api
     from comfy_runner.config import load_config
-    from comfy_runner.runs.policy import Policy
+    from comfy_runner.running.policy import Policy
 
     quietly: Callable[[str], None] = (lambda _sentence: None) if quiet else say
     policy = Policy(
@@ -109,7 +109,7 @@ def run(
         results = rendering.results()
     except ComfyRunnerError as error:
         if as_json:
-            from comfy_runner.cli.records import error_record
+            from comfy_runner.cli.event_records import error_record
 
             put_json(json.dumps(error_record(error)))
         raise
@@ -134,8 +134,8 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
     from comfy_runner import api
     from comfy_runner.cli.report import measuring, sentence
     from comfy_runner.report.page.page import PAGE
-    from comfy_runner.report.writing import is_current
-    from comfy_runner.textfile import shown
+    from comfy_runner.report.writer import is_current
+    from comfy_runner.text_files import shown
 
     try:
         if not is_current(folder):
@@ -156,13 +156,13 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
 
 @contextmanager
 def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[[Event], None]]:
-    from comfy_runner.cli.console import follower
+    from comfy_runner.cli.follow import follower
 
     with follower(quiet=quiet, verbose=verbose) as follow:
         if not as_json:
             yield follow
             return
-        from comfy_runner.cli.records import records
+        from comfy_runner.cli.event_records import records
 
         def record_and_follow(event: Event) -> None:
             for record in records(event):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from comfy_runner.cli.talk import put, put_json, say
+from comfy_runner.cli.output import put, put_json, say
 from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
-    from comfy_runner.folder.lock import Holder
-    from comfy_runner.folder.rows import JobRow
-    from comfy_runner.folder.states import State
-    from comfy_runner.folder.status import Job, Status, Summary
+    from comfy_runner.store.ledger_rows import JobRow
+    from comfy_runner.store.lock import Holder
+    from comfy_runner.store.states import State
+    from comfy_runner.store.status import Job, Status, Summary
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _VERSION = 1
@@ -40,7 +40,7 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
 
     No server is asked and nothing is changed; it works beside a live run.
     """
-    from comfy_runner.folder.status import status as look
+    from comfy_runner.store.status import status as look
 
     with errors_as_json(as_json):
         found = look(folder, states=_UNFINISHED if failed or not as_json else None)
@@ -60,7 +60,7 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/runs.md).")
 def runs(folder: Path, *, as_json: bool) -> None:
     """List the run folders below DIR (runs): how their jobs stand, when something happened last, what runs now."""
-    from comfy_runner.folder.status import list_runs
+    from comfy_runner.store.status import list_runs
 
     with errors_as_json(as_json):
         found = list_runs(folder)
@@ -80,7 +80,7 @@ def errors_as_json(as_json: bool) -> Iterator[None]:
         yield
     except ComfyRunnerError as error:
         if as_json:
-            from comfy_runner.cli.records import error_record
+            from comfy_runner.cli.event_records import error_record
 
             put_json(json.dumps(error_record(error)))
         raise

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import certificate_options, chosen_servers, with_certificates
+from comfy_runner.cli.output import one_line, put, put_json
 from comfy_runner.cli.runs import errors_as_json
-from comfy_runner.cli.talk import one_line, put, put_json
 from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
 
 if TYPE_CHECKING:
-    from comfy_runner.comfyui.about import About, Device
     from comfy_runner.config import Config, ServerConfig
-    from comfy_runner.runs.standing import Queued, Standing
+    from comfy_runner.engine.comfyui.system_info import About, Device
+    from comfy_runner.running.server_status import Queued, Standing
 
 VERSION = 1
 _MOST_NAMED = 6
@@ -48,7 +48,7 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
     neither set up nor started. The exit code is 3 where one does not answer.
     """
     from comfy_runner.config import load_config
-    from comfy_runner.runs.standing import ask_all
+    from comfy_runner.running.server_status import ask_all
 
     with errors_as_json(as_json):
         config = load_config()
@@ -62,7 +62,7 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
 
 
 def _chosen(config: Config, named: Sequence[str], *, cacert: Path | None, insecure: bool) -> tuple[ServerConfig, ...]:
-    from comfy_runner.runs.servers import refuse_bad_addresses
+    from comfy_runner.running.registry import refuse_bad_addresses
 
     if not named:
         return with_certificates(config.known_servers(), cacert=cacert, insecure=insecure)
@@ -190,6 +190,6 @@ def _record(standing: Standing) -> dict[str, Any]:
 
 
 def _error(error: ComfyRunnerError) -> dict[str, Any]:
-    from comfy_runner.cli.records import error_record
+    from comfy_runner.cli.event_records import error_record
 
     return {key: value for key, value in error_record(error).items() if key in ("code", "exit_code", "problems")}

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.columns import LONGEST, columns, prose, wrapped
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option, templates_option
-from comfy_runner.cli.prose import LONGEST, columns, prose, wrapped
+from comfy_runner.cli.output import one_line, put, put_json, say, tell
 from comfy_runner.cli.runs import errors_as_json
-from comfy_runner.cli.talk import one_line, put, put_json, say, tell
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:
-    from comfy_runner.plans.described import Description, Listed, NodeClass, Setting
+    from comfy_runner.templating.describe import Description, Listed, NodeClass, Setting
 
 _VERSION = 1
 _WIDEST = 28
@@ -50,8 +50,8 @@ def templates(
     and nodes, and its graph; with --server or --object-info, also what the server lacks of that.
     """
     from comfy_runner.config import load_config
-    from comfy_runner.plans.described import describe, list_templates
-    from comfy_runner.plans.planned import folders_beside, named_template
+    from comfy_runner.templating.describe import describe, list_templates
+    from comfy_runner.templating.recipe_template import folders_beside, named_template
 
     refuse_both(server, object_info)
     if only_graph and as_json:
@@ -72,7 +72,7 @@ def templates(
         lacking: Sequence[Problem] = ()
         if server is not None or object_info is not None:
             from comfy_runner import api
-            from comfy_runner.plans.described import missing
+            from comfy_runner.templating.describe import missing
 
             chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
             info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
@@ -203,7 +203,7 @@ def _setting_record(setting: Setting) -> dict[str, Any]:
 
 
 def _graph(found: Description) -> str:
-    from comfy_runner.workflow.mermaid import mermaid
+    from comfy_runner.graph.mermaid import mermaid
 
     if found.example is None:
         raise TemplateError(f"it cannot be rendered without a recipe: {found.failure}", where=_shown(found.template.path))
@@ -278,7 +278,7 @@ def _table(rows: Iterator[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _shown(path: Path) -> str:
-    from comfy_runner.textfile import shown
+    from comfy_runner.text_files import shown
 
     return shown(path)
 

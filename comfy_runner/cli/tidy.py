@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from comfy_runner.cli.options import chosen_server
+from comfy_runner.cli.output import complain, put, say, tell
 from comfy_runner.cli.runs import named, run_argument
-from comfy_runner.cli.talk import complain, put, say, tell
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, ServerError
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
-    from comfy_runner.folder.rubbish import Heap
-    from comfy_runner.runs.clean import Cleaning
+    from comfy_runner.control.clean import Cleaning
+    from comfy_runner.control.garbage import Heap
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _KINDS = {
@@ -55,7 +55,7 @@ def cancel(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insec
     the running one is interrupted, and pictures that are finished are collected.
     """
     from comfy_runner.config import load_config
-    from comfy_runner.runs.cancel import cancel as end_run
+    from comfy_runner.control.cancel import cancel as end_run
 
     config = load_config()
     chosen = _chosen(config, servers, cacert=cacert, insecure=insecure)
@@ -87,7 +87,7 @@ def clean(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecu
     That is replaced pictures, and half files of clients that were killed. What is done stays done.
     """
     from comfy_runner.config import load_config
-    from comfy_runner.runs.clean import clean as tidy
+    from comfy_runner.control.clean import clean as tidy
 
     config = load_config()
     chosen = _chosen(config, servers, cacert=cacert, insecure=insecure)
@@ -111,8 +111,8 @@ def repair(folder: Path) -> None:
 
     The old ledger is moved aside. Pictures and sidecars are only read.
     """
-    from comfy_runner.folder.repair import repair as mend
-    from comfy_runner.textfile import shown
+    from comfy_runner.control.repair import repair as mend
+    from comfy_runner.text_files import shown
 
     found = mend(folder)
     tell(Note(str(problem)) for problem in found.problems)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.yamltext import Steps, dotted, got
+from comfy_runner.yaml_loader import Steps, dotted, got
 
 SWEEP = "sweep"
 """The field whose keys are dotted fields themselves."""

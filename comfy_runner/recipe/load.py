@@ -16,18 +16,19 @@ from pydantic import ValidationError
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.hints import nearest
-from comfy_runner.recipe import names, overrides, sweep_options
-from comfy_runner.recipe.faults import faults, output_paths
+from comfy_runner.recipe import names, overrides
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, written
-from comfy_runner.recipe.plain import plain
 from comfy_runner.recipe.problems import problems
+from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.sweep import Sweep
-from comfy_runner.recipe.sweep_parser import parse_sweep
+from comfy_runner.recipe.sweep import options as sweep_options
+from comfy_runner.recipe.sweep.axes import Sweep
+from comfy_runner.recipe.sweep.parse import parse_sweep
+from comfy_runner.recipe.validate import faults, output_paths
 from comfy_runner.shipped import shipped
-from comfy_runner.textfile import read, shown
-from comfy_runner.yamltext import Document, Steps, got, parse
+from comfy_runner.text_files import read, shown
+from comfy_runner.yaml_loader import Document, Steps, got, parse
 
 _MAX_CHAIN = 16
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")

@@ -11,7 +11,7 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.layers import Layer
-from comfy_runner.yamltext import MAX_DEPTH, Steps, dotted, got, parse
+from comfy_runner.yaml_loader import MAX_DEPTH, Steps, dotted, got, parse
 
 # Typed as they are, without YAML's quotes and escapes: prompts are full of colons and commas.
 _VERBATIM = ("prompt", "negative_prompt")

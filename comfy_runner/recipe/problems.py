@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from comfy_runner.errors import Problem
 from comfy_runner.hints import nearest
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.yamltext import Steps, dotted, got
+from comfy_runner.yaml_loader import Steps, dotted, got
 
 _WORDS: Mapping[str, str] = {
     "bool_type": "must be true or false",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 
 from comfy_runner.recipe import fields, names
 from comfy_runner.recipe.fields import fault
-from comfy_runner.recipe.sweep_schema import SWEEP_SCHEMA
+from comfy_runner.recipe.sweep.schema import SWEEP_SCHEMA
 from comfy_runner.retry import MOST_TIMES, Retry
 
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)

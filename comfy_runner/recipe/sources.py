@@ -13,8 +13,8 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
-from comfy_runner.textfile import is_file, read, shown
-from comfy_runner.yamltext import got
+from comfy_runner.text_files import is_file, read, shown
+from comfy_runner.yaml_loader import got
 
 Source = str | Path | Mapping[str, Any]
 """A recipe: the path of a file or sidecar, a glob, the name of a shipped recipe, or a mapping with a recipe's fields."""

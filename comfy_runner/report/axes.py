@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_runner.errors import UsageError
 from comfy_runner.hints import did_you_mean
-from comfy_runner.report.material import Axis, Material
+from comfy_runner.report.run_data import Axis, Material
 
 DENOISE = "upscale.denoise"
 """The field that this program is about, and the axis that is meant where none is named."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from comfy_runner.report.material import ORIGINAL, UPSCALED, Entry, Material, label
 from comfy_runner.report.measures import NUMBERS, Measured
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material, label
 from comfy_runner.report.suggest import faults, ranking
 from comfy_runner.report.suggestion import Limits, Point, Suggestion
 

@@ -15,8 +15,8 @@ from statistics import fmean, stdev
 from typing import Final
 
 from comfy_runner.report.axes import DENOISE
-from comfy_runner.report.material import Axis, Entry, Material, key, label
 from comfy_runner.report.measures import Measured, Measures
+from comfy_runner.report.run_data import Axis, Entry, Material, key, label
 from comfy_runner.report.suggestion import Limits, Point, Suggestion, Sureness
 
 NONE: Final = "none"

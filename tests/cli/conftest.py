@@ -1,22 +1,15 @@
-"""A stand-in server for each test that asks for one, and the command in this process, where a process of its own adds nothing."""
+"""The command in this process, where a process of its own adds nothing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from comfy_runner.cli.main import main
 from tests.cli.support import Typed
-from tests.standin import StandIn
-
-
-@pytest.fixture
-def server() -> Iterator[StandIn]:
-    with StandIn() as standin:
-        yield standin
 
 
 @pytest.fixture

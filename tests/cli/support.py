@@ -16,7 +16,7 @@ from typing import Any
 if sys.platform != "win32":
     import pty
 
-from tests.runs.support import small
+from tests.running.support import small
 from tests.standin import HELD
 
 COMMAND = (sys.executable, "-m", "comfy_runner")

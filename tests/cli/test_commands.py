@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner import __version__
-from comfy_runner.folder.folder import RunFolder
+from comfy_runner.store.run_folder import RunFolder
 from tests.cli.support import Typed, recipe_file, typed
 from tests.recipe.support import written
 from tests.standin import NodeFault, StandIn, ViewFault

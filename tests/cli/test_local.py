@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.cli.local import describe
-from comfy_runner.comfyui.local import LocalStatus
+from comfy_runner.engine.local import LocalStatus
 
 _STOPPED = LocalStatus(
     instance="default",

@@ -12,7 +12,7 @@ import pytest
 import comfy_runner
 from comfy_runner.cli.models import overview
 from comfy_runner.errors import ServerRefused, UsageError
-from comfy_runner.workflow.catalogue import Listing
+from comfy_runner.graph.model_lists import Listing
 from tests.cli.support import Typed
 from tests.hostile.values import TEXTS
 from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_38, Generation, StandIn, State

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.cli.nodes import describe, node_record
-from comfy_runner.workflow.object_info import NodeInfo, ObjectInfo
+from comfy_runner.graph.object_info import NodeInfo, ObjectInfo
 from tests.cli.support import Typed
 from tests.hostile.values import TEXTS, seeded, spoiled, tree
 from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_38, Generation, StandIn, State

@@ -12,10 +12,10 @@ import pytest
 
 from comfy_runner.cli.plan_fleet import short_names
 from comfy_runner.cli.plan_records import VERSION
-from comfy_runner.folder.folder import RunFolder
+from comfy_runner.store.run_folder import RunFolder
 from tests.cli.support import Typed, recipe_file
-from tests.fleet.support import fleet_of
-from tests.runs.support import CHECKPOINTS
+from tests.running.fleet.support import fleet_of
+from tests.running.support import CHECKPOINTS
 from tests.standin import StandIn, State
 from tests.standin.state import MODELS
 

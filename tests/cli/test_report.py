@@ -13,11 +13,11 @@ from PIL import Image
 
 from comfy_runner.cli.curve import curve
 from comfy_runner.cli.run import _report
-from comfy_runner.report.material import read_material
-from comfy_runner.report.measuring import measure_all
+from comfy_runner.report.measure_run import measure_all
+from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggest import suggest
 from comfy_runner.report.suggestion import Limits
-from comfy_runner.runs.events import JobResult
+from comfy_runner.running.events import JobResult
 from tests.cli.support import recipe_file, typed
 from tests.report.support import make_run, photo
 from tests.report.values import DENOISE, material, measured, measures

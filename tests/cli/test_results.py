@@ -7,7 +7,7 @@ import pytest
 from comfy_runner import errors
 from comfy_runner.cli.run import exit_code, summary
 from comfy_runner.errors import ComfyRunnerError
-from comfy_runner.runs.events import JobResult, State
+from comfy_runner.running.events import JobResult, State
 
 
 def _result(state: State, error: type[ComfyRunnerError] | None = None, *, was_done: bool = False) -> JobResult:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.folder.ledger import FILE
+from comfy_runner.store.ledger import FILE
 from tests.cli.support import Running, Typed, recipe_file
 from tests.machine.support import BOUND_BY_PERMISSIONS, shell
-from tests.runs.support import rendered, small
+from tests.running.support import rendered, small
 from tests.standin import NodeFault, StandIn
 
 Cli = Callable[..., Typed]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from comfy_runner.cli.servers import VERSION, describe, servers_record
-from comfy_runner.comfyui.about import About
+from comfy_runner.engine.comfyui.system_info import About
 from comfy_runner.errors import Unreachable
-from comfy_runner.runs.standing import Queued, Standing
+from comfy_runner.running.server_status import Queued, Standing
 from tests.cli.support import Typed
-from tests.comfyui.support import http, plain_graph
+from tests.engine.comfyui.support import http, plain_graph
 from tests.hostile.values import TEXTS
 from tests.standin import EARLY_2024, StandIn, State
 

@@ -10,7 +10,7 @@ import pytest
 
 from comfy_runner.cli.main import main
 from comfy_runner.shipped import shipped
-from comfy_runner.workflow.template import template_names
+from comfy_runner.templating.lookup import template_names
 from tests.cli.support import Typed
 from tests.hostile.tally import harmless
 from tests.hostile.values import TEXTS

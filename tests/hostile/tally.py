@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-from comfy_runner.cli.talk import clean
+from comfy_runner.cli.output import clean
 from comfy_runner.errors import ComfyRunnerError
 
 LEAST = 10_000

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.comfyui.frames import Cached, Ended, Executing, QueueChanged, Stepped, parse_frame
-from comfy_runner.comfyui.posting import file_prefixes, find_by_prefixes
-from comfy_runner.comfyui.refusal import complaints
-from comfy_runner.comfyui.verdict import Place, Verdict, find_in_queue, judge
+from comfy_runner.engine.comfyui.refusal import complaints
+from comfy_runner.engine.comfyui.submit import file_prefixes, find_by_prefixes
+from comfy_runner.engine.comfyui.verdict import Place, Verdict, find_in_queue, judge
+from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, QueueChanged, Stepped, parse_frame
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
-from comfy_runner.runs.progress import JobProgress
-from comfy_runner.runs.standing import model_names, queued
-from comfy_runner.workflow.check import Checked, check
-from comfy_runner.workflow.object_info import ObjectInfo
-from comfy_runner.workflow.signature import content_hash
+from comfy_runner.graph.conformance import Checked, check
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.signature import content_hash
+from comfy_runner.running.progress import JobProgress
+from comfy_runner.running.server_status import model_names, queued
+from tests.graph.support import RECORDED, shipped_graph
 from tests.hostile.tally import survives
 from tests.hostile.values import SCALARS, TEXTS, deep, many, seeded, spoiled, tree
-from tests.workflow.support import RECORDED, shipped_graph
 
 _ID = "11111111-2222-4333-8444-555555555555"
 _GRAPH = shipped_graph().workflow

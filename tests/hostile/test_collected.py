@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.comfyui.address import parse_address
-from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.outage import Outage
-from comfy_runner.comfyui.patience import Patience
-from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.collect.collector import Collected, Finish, collect
+from comfy_runner.engine.comfyui.address import parse_address
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.outage import Outage
+from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerRefused
-from comfy_runner.folder.folder import RunFolder
-from comfy_runner.folder.ledger import FILE
-from comfy_runner.runs.collect import Collected, Finish, collect
+from comfy_runner.store.ledger import FILE
+from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
 from tests.hostile.test_pictures import BOMBS
 from tests.hostile.values import TEXTS, seeded
-from tests.runs.support import piece, planned
+from tests.running.support import piece, planned
 
 _SUFFIXES = (
     "",

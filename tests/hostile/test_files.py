@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.comfyui.address import parse_address
 from comfy_runner.config import load_config
+from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.errors import ComfyRunnerError, ConfigError, RunFolderError
-from comfy_runner.folder.folder import RunFolder
-from comfy_runner.folder.sidecar import Sidecar, read_sidecar
 from comfy_runner.recipe.load import load
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.sidecar import Sidecar, read_sidecar
 from tests.hostile.tally import survives
 from tests.hostile.values import SCALARS, TEXTS, deep, mangled, seeded, spoiled
-from tests.runs.support import HASH, planned, record, sidecar
+from tests.running.support import HASH, planned, record, sidecar
 
 _CONFIG: dict[str, Any] = {
     "server": "studio",

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
-from comfy_runner.workflow.graph import Workflow, parse_workflow
-from comfy_runner.workflow.pixels import node_work, output_sizes
-from comfy_runner.workflow.signature import content_hash, signatures
+from comfy_runner.graph.signature import content_hash, signatures
+from comfy_runner.graph.sizes import node_work, output_sizes
+from comfy_runner.graph.workflow import Workflow, parse_workflow
+from tests.graph.support import chain, shipped_graph
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, seeded, spoiled, tree
-from tests.workflow.support import chain, shipped_graph
 
 _SOUND = shipped_graph().workflow.to_api()
 _KEYS = [*_SOUND, "class_type", "inputs", "_meta", "role", "width", "height", "steps", "scale_by", "filename_prefix", "prompt"]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from comfy_runner.collect.verify import Verified, verify_picture
 from comfy_runner.errors import ComfyRunnerError, VerificationError
-from comfy_runner.runs.pictures import Verified, verify_picture
-from comfy_runner.workflow.pixels import Size
+from comfy_runner.graph.sizes import Size
 from tests.hostile.tally import survives
 from tests.hostile.values import mangled, seeded
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.errors import ComfyRunnerError, InputError, RecipeError
-from comfy_runner.recipe.jobs import Job, job
+from comfy_runner.recipe.job import Job, job
 from comfy_runner.recipe.load import from_mapping, load
 from comfy_runner.recipe.names import path_fault
 from comfy_runner.recipe.schema import json_schema

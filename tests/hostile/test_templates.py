@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.errors import ComfyRunnerError, TemplateError
-from comfy_runner.workflow.template import Rendered, find_template, render
+from comfy_runner.templating.lookup import Rendered, find_template, render
+from tests.graph.support import values
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, mangled, many, seeded, spoiled
-from tests.workflow.support import values
 
 _GRAPH = '{"save": {"class_type": "SaveText", "inputs": {"value": %s, "filename_prefix": "x"}}}'
 _LONG = "z" * 9999

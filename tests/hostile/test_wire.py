@@ -18,18 +18,18 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.comfyui.address import parse_address
-from comfy_runner.comfyui.http import ComfyHttp, Timeouts
-from comfy_runner.comfyui.outage import Outage
-from comfy_runner.comfyui.patience import Patience
-from comfy_runner.comfyui.socket import EventSocket, SocketDown, SocketUp
-from comfy_runner.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.collect.collector import Collected, Finish, collect
+from comfy_runner.engine.comfyui.address import parse_address
+from comfy_runner.engine.comfyui.client import ComfyHttp, Timeouts
+from comfy_runner.engine.comfyui.outage import Outage
+from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
 from comfy_runner.errors import ServerError, UsageError, VerificationError
-from comfy_runner.folder.folder import RunFolder
-from comfy_runner.runs.collect import Collected, Finish, collect
+from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, mangled, seeded
-from tests.runs.support import piece
+from tests.running.support import piece
 
 _OK = b"HTTP/1.1 200 OK\r\n"
 _JSON = _OK + b"Content-Type: application/json\r\n"

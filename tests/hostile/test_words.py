@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.cli.talk import clean, complain, put, put_json, say, tell, worded
+from comfy_runner.cli.output import clean, complain, put, put_json, say, tell, worded
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
 from tests.hostile.tally import harmless, survives
 from tests.hostile.values import TEXTS, many, seeded

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from comfy_runner.folder.ledger import FILE, open_ledger
-from comfy_runner.folder.sidecar import read_sidecar, sha256_of
+from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.sidecar import read_sidecar, sha256_of
 from tests.kill.instrument.sitecustomize import POINTS
 from tests.standin import CacheMode, StandIn, State
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.folder.folder import RunFolder
+from comfy_runner.store.run_folder import RunFolder
 from tests.cli.support import Typed, recipe_file, typed
 from tests.machine.support import BOUND_BY_PERMISSIONS, CAN_MOUNT, held, is_tidy, largest_file, pictures, shell, small_disk
-from tests.runs.support import draft
+from tests.running.support import draft
 from tests.standin import StandIn
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no disks and permissions of this kind")

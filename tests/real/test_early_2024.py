@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.comfyui.local import LocalServer
+from comfy_runner.engine.local import LocalServer
 from tests.real.support import FAST, comfy_runner, pixels, sidecar
 
 

@@ -16,12 +16,12 @@ import pytest
 import requests
 
 from comfy_runner import api
-from comfy_runner.comfyui.local import Engine, LocalOptions, LocalServer, start, stop
-from comfy_runner.comfyui.patience import Patience
 from comfy_runner.config import Config
-from comfy_runner.fleet.quarantine import Backoff
-from comfy_runner.runs.events import JobFinished, ServerChanged
-from comfy_runner.runs.policy import Policy
+from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
+from comfy_runner.running.events import JobFinished, ServerChanged
+from comfy_runner.running.policy import Policy
+from comfy_runner.scheduling.quarantine import Backoff
 from tests.conftest import say
 from tests.real.support import sidecar
 

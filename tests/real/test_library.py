@@ -12,9 +12,9 @@ import requests
 from PIL import Image
 
 from comfy_runner import api
-from comfy_runner.comfyui.local import LocalOptions, LocalServer
-from comfy_runner.workflow.check import check
-from comfy_runner.workflow.object_info import ObjectInfo
+from comfy_runner.engine.local import LocalOptions, LocalServer
+from comfy_runner.graph.conformance import check
+from comfy_runner.graph.object_info import ObjectInfo
 from tests.real.support import comfy_runner, likeness, pixels, sidecar
 
 TINY = "tiny-random-sd15.safetensors"

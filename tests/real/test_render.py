@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import requests
 
-from comfy_runner.comfyui.local import LocalServer
+from comfy_runner.engine.local import LocalServer
 from tests.real.support import FAST, comfy_runner, likeness, pixels, sidecar
 
 _HOSTILE = 'He said "hi"\\ {{ 7*7 }} {% raw %} {a|b} %x% 🌲\n\ttabs, $HOME, `ls`, </script>'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from comfy_runner.comfyui.local import LocalServer
+from comfy_runner.engine.local import LocalServer
 from tests.real.support import comfy_runner
 
 _SIZE = ("--set", "sampler.steps=8", "--set", "size={width: 192, height: 128}")

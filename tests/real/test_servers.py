@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from comfy_runner.comfyui.local import LocalServer
+from comfy_runner.engine.local import LocalServer
 from tests.real.support import comfy_runner
 
 

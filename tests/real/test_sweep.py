@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from comfy_runner.comfyui.local import Engine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
 from tests.conftest import say
 from tests.real.support import comfy_runner, pixels, sidecar
 

@@ -9,12 +9,12 @@ import pytest
 import requests
 from PIL import Image
 
-from comfy_runner.comfyui.address import parse_address
-from comfy_runner.comfyui.http import ComfyHttp
-from comfy_runner.comfyui.local import LocalServer
-from comfy_runner.workflow.check import ShapeCheck
-from comfy_runner.workflow.graph import parse_workflow
-from comfy_runner.workflow.object_info import ObjectInfo
+from comfy_runner.engine.comfyui.address import parse_address
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.local import LocalServer
+from comfy_runner.graph.conformance import ShapeCheck
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.workflow import parse_workflow
 from tests.real.support import comfy_runner, pixels, sidecar
 
 _TEMPLATE = """{#

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import InputError, Problem, RecipeError
-from comfy_runner.recipe.jobs import Job, job
+from comfy_runner.recipe.job import Job, job
 from comfy_runner.recipe.load import from_mapping
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from comfy_runner.errors import UsageError
 from comfy_runner.recipe.load import from_mapping, load, shipped_recipes
-
-from .support import fault, faults, written
+from tests.recipe.support import fault, faults, written
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.recipe.jobs import job
+from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.schema import Recipe
-
-from .support import fault, faults
+from tests.recipe.support import fault, faults
 
 
 def nested(field: str, value: Any) -> dict[str, Any]:

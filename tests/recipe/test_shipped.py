@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from comfy_runner.recipe.jobs import job
+from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import load, shipped_recipes
 from comfy_runner.recipe.schema import json_schema
 from comfy_runner.recipe.starter import STARTER
-from comfy_runner.yamltext import parse
-
-from .support import written
+from comfy_runner.yaml_loader import parse
+from tests.recipe.support import written
 
 JUGGERNAUT = "juggernautXL_juggXIByRundiffusion.safetensors"
 SKYLINE = (

@@ -12,10 +12,10 @@ from typing import Any
 from PIL import Image
 from skimage import data
 
-from comfy_runner.folder.ledger import FILE, open_ledger
-from comfy_runner.folder.rows import FileRow, PlanRow
-from comfy_runner.folder.sidecar import FileRecord, Sidecar
-from comfy_runner.folder.states import Event
+from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.sidecar import FileRecord, Sidecar
+from comfy_runner.store.states import Event
 
 Painter = Callable[[Mapping[str, Any]], Mapping[str, Image.Image | bytes]]
 """Returns a job's pictures by role, or what lies there instead, for its values."""

@@ -8,7 +8,7 @@ import pytest
 
 from comfy_runner.errors import UsageError
 from comfy_runner.report.axes import find_axis, main_axis, short_name
-from comfy_runner.report.material import Axis, Material
+from comfy_runner.report.run_data import Axis, Material
 
 
 def _material(*fields: str) -> Material:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from comfy_runner.report.axes import main_axis
-from comfy_runner.report.looking import draw
-from comfy_runner.report.material import Material, read_material
-from comfy_runner.report.measuring import measure_all
+from comfy_runner.report.from_folder import draw
+from comfy_runner.report.measure_run import measure_all
+from comfy_runner.report.run_data import Material, read_material
 from comfy_runner.report.suggest import suggest, usual_axis
-from comfy_runner.report.writing import is_current, write_report
+from comfy_runner.report.writer import is_current, write_report
 from tests.report.outputs import ROUTES, only, routes, without
 from tests.report.support import make_run, photo
 

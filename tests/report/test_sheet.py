@@ -15,9 +15,9 @@ from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngInfo
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.report.material import Axis, Entry, Material, read_material
 from comfy_runner.report.measures import Measured, Measures
-from comfy_runner.report.reading import read_rgb
+from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.run_data import Axis, Entry, Material, read_material
 from comfy_runner.report.sheet import lettering
 from comfy_runner.report.sheet.grid import Grid, arrange
 from comfy_runner.report.sheet.layout import MOST_PIXELS, MOST_SIDE, Place, best, paged, places, scaled, shape

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.report.material import Axis, Entry, Material
 from comfy_runner.report.measures import Measured, Measures
+from comfy_runner.report.run_data import Axis, Entry, Material
 from tests.report.support import job_id_of, points
 
 DENOISE = "upscale.denoise"

@@ -12,8 +12,8 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.comfyui.support import sampler_graph
-from tests.comfyui.truth import Graph, history_of
+from tests.engine.comfyui.support import sampler_graph
+from tests.engine.comfyui.truth import Graph, history_of
 from tests.standin import HELD, StandIn, State, Trouble, Work
 
 

@@ -27,8 +27,8 @@ from comfy_runner.report.metrics.noise import added_noise
 from comfy_runner.report.metrics.patches import cut
 from comfy_runner.report.metrics.planes import above_half, split
 from comfy_runner.report.metrics.seams import highest_seam
-from comfy_runner.report.reading import read_rgb
-from comfy_runner.textfile import shown
+from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.text_files import shown
 
 VERSION = 1
 """Goes into caches; raised whenever a number of the same pictures changes."""

@@ -21,18 +21,18 @@ from urllib.parse import quote
 
 import jinja2
 
-from comfy_runner import __version__
+from comfy_runner._version import __version__
+from comfy_runner.atomic_files import write_atomically
+from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
-from comfy_runner.files import write_atomically
-from comfy_runner.folder.sidecar import Sidecar
-from comfy_runner.folder.stamp import now
-from comfy_runner.folder.view import FolderView, folder_errors
 from comfy_runner.report.axes import short_name
-from comfy_runner.report.material import Axis, Entry, Material, is_number, key, label
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
+from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label
 from comfy_runner.report.suggest import faults
 from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.store.run_folder_view import FolderView, folder_errors
+from comfy_runner.store.sidecar import Sidecar
 
 PAGE = "report.html"
 """The page, in a run folder."""

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter
 
+from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import VerificationError
-from comfy_runner.files import write_atomically
-from comfy_runner.folder.rows import FileRow
-from comfy_runner.folder.sidecar import HASH
-from comfy_runner.folder.view import REPORT_FILES
-from comfy_runner.report.reading import read_rgb
+from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.run_folder_view import REPORT_FILES
+from comfy_runner.store.sidecar import HASH
 
 LONG_SIDE = 320
 """Of a thumbnail, in pixels."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from comfy_runner.errors import Note, UsageError
-from comfy_runner.folder.rows import FileRow
 from comfy_runner.report.axes import find_axis, main_axis, short_name
-from comfy_runner.report.material import ORIGINAL, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.store.ledger_rows import FileRow
 
 
 @dataclass(frozen=True, slots=True)

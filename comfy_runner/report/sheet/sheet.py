@@ -13,17 +13,17 @@ from pathlib import Path
 
 from PIL import Image
 
+from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import Note, RunFolderError, UsageError
-from comfy_runner.files import write_atomically
-from comfy_runner.picturefile import BROKEN, opened, without_warnings
-from comfy_runner.report.material import ORIGINAL, UPSCALED, Material
+from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measures import Measured
-from comfy_runner.report.reading import read_rgb
+from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material
+from comfy_runner.report.sheet.drawing import Pen, Reader, Words
 from comfy_runner.report.sheet.grid import arrange, texts
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
 from comfy_runner.report.sheet.lettering import Lettering
-from comfy_runner.report.sheet.pen import Pen, Reader, Words
-from comfy_runner.textfile import shown
+from comfy_runner.text_files import shown
 
 _SAMPLE = 500
 _COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent

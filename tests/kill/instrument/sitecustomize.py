@@ -49,12 +49,12 @@ class Seam:
 
 _AROUND = ("before", "after")
 SEAMS = (
-    Seam("plan", "comfy_runner.plans.drafts", "Draft", "__init__", ("after",)),
-    Seam("ledger.commit", "comfy_runner.folder.ledger", "Ledger", "_commit", _AROUND),
-    Seam("post", "comfy_runner.comfyui.http", "ComfyHttp", "submit", _AROUND),
-    Seam("download", "comfy_runner.comfyui.http", "ComfyHttp", "view", ("within",)),
-    Seam("rename", "comfy_runner.folder.folder", "RunFolder", "place", _AROUND),
-    Seam("sidecar", "comfy_runner.folder.folder", "RunFolder", "write_sidecar", _AROUND),
+    Seam("plan", "comfy_runner.planning.draft", "Draft", "__init__", ("after",)),
+    Seam("ledger.commit", "comfy_runner.store.ledger", "Ledger", "_commit", _AROUND),
+    Seam("post", "comfy_runner.engine.comfyui.client", "ComfyHttp", "submit", _AROUND),
+    Seam("download", "comfy_runner.engine.comfyui.client", "ComfyHttp", "view", ("within",)),
+    Seam("rename", "comfy_runner.store.run_folder", "RunFolder", "place", _AROUND),
+    Seam("sidecar", "comfy_runner.store.run_folder", "RunFolder", "write_sidecar", _AROUND),
 )
 POINTS = tuple(point for seam in SEAMS for point in seam.points())
 """The names of all points."""

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from comfy_runner.errors import VerificationError
-from comfy_runner.report.reading import read_rgb
+from comfy_runner.report.read_pictures import read_rgb
 
 
 def _ramp(mode: str = "RGB") -> Image.Image:

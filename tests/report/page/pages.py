@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Locator, Page
 
-from comfy_runner.report.material import read_material
 from comfy_runner.report.measures import Measured, Measures, Veto
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggestion import Limits, Point, Suggestion
 from tests.report.support import job_id_of, make_run, points
 

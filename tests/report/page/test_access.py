@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from comfy_runner.report.material import read_material
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.run_data import read_material
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import at, open_job, paint, shot, wait_for_pictures
 from tests.report.support import make_run

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from comfy_runner.folder.ledger import FILE, open_ledger
-from comfy_runner.folder.rows import FileRow, PlanRow
-from comfy_runner.folder.states import Event
-from comfy_runner.report.material import read_material
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.run_data import read_material
+from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.states import Event
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import measures, paint, suggest, wait_for_pictures
 from tests.report.support import make_run

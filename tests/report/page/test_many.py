@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from comfy_runner.folder.rows import FileRow
-from comfy_runner.folder.sidecar import FileRecord, Sidecar, sha256_of
-from comfy_runner.report.material import Axis, Entry, Material
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.run_data import Axis, Entry, Material
+from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.sidecar import FileRecord, Sidecar, sha256_of
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import measures, suggest
 from tests.report.support import job_id_of, points

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from comfy_runner.report.writing import write_report
+from comfy_runner.report.writer import write_report
 from tests.report.outputs import ROUTES, routes, without
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import drawn, open_job, shown_jobs, wait_for_pictures

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.report.material import read_material
 from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.page import page as page_module
 from comfy_runner.report.page.page import for_html, packed, url, write_page
+from comfy_runner.report.run_data import read_material
 from tests.report.page.pages import measures, paint
 from tests.report.support import make_run
 

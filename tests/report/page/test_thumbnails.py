@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from comfy_runner.folder.rows import FileRow
-from comfy_runner.folder.sidecar import sha256_of
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
+from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.sidecar import sha256_of
 
 
 def _row(folder: Path, name: str, picture: Image.Image | bytes) -> FileRow:

@@ -1,0 +1,86 @@
+"""What servers are, have and are doing; nothing is changed there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from comfy_runner.config import Config, ServerConfig, load_config
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.model_lists import stock, stock_of
+from comfy_runner.graph.model_lists import Listing
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.recipe.sources import read_json
+from comfy_runner.running.registry import connect, refuse_bad_addresses
+from comfy_runner.running.server_status import Standing, ask_all
+from comfy_runner.text_files import shown
+
+
+def servers(
+    given: str | ServerConfig | Sequence[str | ServerConfig] | None = None, *, config: Config | None = None
+) -> tuple[Standing, ...]:
+    """Tell how servers stand: whether they answer and how quickly, what they are, their queues, their checkpoints.
+
+    All are asked at the same time, for ten seconds at most. A server that cannot be asked has its error in its standing, and
+    ``local`` is neither set up nor started.
+
+    Args:
+        given: URLs, names from the config file, ``local``, or all about servers; None for all that the settings name.
+        config: As for `run`.
+
+    Raises:
+        ConfigError: The settings cannot be read.
+        UsageError: A server is given twice, or what is given is no address.
+    """
+    settings = config or load_config()
+    if not given and given != "":
+        return ask_all(settings.known_servers(), settings)
+    chosen = settings.find_servers(given)
+    refuse_bad_addresses(chosen, settings)
+    return ask_all(chosen, settings)
+
+
+def models(
+    kind: str | None = None,
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Listing, ...]:
+    """List what a server lets recipes choose from: its models by their kinds, samplers, schedulers, upscale methods.
+
+    Args:
+        kind: The only kind that is wanted, such as ``loras``; None for all.
+        server: A URL, a name from the config file, or ``local``, which is started when needed; None for that of the settings.
+        object_info: A saved answer of ``/object_info`` to look into instead.
+        config: As for `run`.
+        say: As for `run`.
+
+    Raises:
+        UsageError: The server lists nothing of that kind.
+        ServerError: The server cannot be asked.
+    """
+    info, http = _asked(server, object_info, config or load_config(), say)
+    return stock(info, http, say=say or (lambda _sentence: None)) if kind is None else (stock_of(kind, info, http),)
+
+
+def nodes(
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> ObjectInfo:
+    """Return what a server says of its node classes; all as for `models`."""
+    return _asked(server, object_info, config or load_config(), say)[0]
+
+
+def _asked(
+    server: str | ServerConfig | None, object_info: Path | None, config: Config, say: Callable[[str], None] | None
+) -> tuple[ObjectInfo, ComfyHttp | None]:
+    """Return what is known of nodes, and the server that says it; None for a saved answer."""
+    if object_info is not None:
+        return ObjectInfo(read_json(object_info), source=shown(object_info)), None
+    http = connect(server, config, say=say)
+    return ObjectInfo(http.object_info(), source=http.address.url), http

@@ -1,0 +1,193 @@
+"""The live view of a run on several servers: a line for each of them. Not here: the lines that go above it (`console`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from comfy_runner.cli.output import clean
+from comfy_runner.cli.plan_fleet import short_names
+from comfy_runner.cli.plan_text import counted
+from comfy_runner.running.events import (
+    Event,
+    JobFinished,
+    JobProgressed,
+    JobRetried,
+    JobSubmitted,
+    JobWaiting,
+    RunStarted,
+    ServerChanged,
+)
+
+_OTHER_LINES = 4  # the bar of all jobs, the line for what does not fit, the one that is printed above, the cursor's
+_WIDEST_DOING = 32
+_PERCENT = 4
+
+
+@dataclass(slots=True)
+class _Job:
+    doing: str = "submitted"
+    fraction: float = 0.0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A server: its jobs in the order in which it took them, the one that it was last heard of, and why it is left alone."""
+
+    name: str
+    jobs: dict[str, _Job] = field(default_factory=dict)
+    running: str = ""
+    done: int = 0
+    stage: str = "up"
+    reason: str = ""
+    until: float = 0.0
+
+    @property
+    def current(self) -> str:
+        """Return the job that runs; empty where there is none."""
+        return self.running if self.running in self.jobs else next(iter(self.jobs), "")
+
+    def mark(self, now: float) -> str:
+        """Return what is said in place of a job; empty where there is one."""
+        if self.stage == "out":
+            return out_of_order(self.reason, self.until - now)
+        return "" if self.jobs else "idle"
+
+    @property
+    def count(self) -> str:
+        """Return how many jobs it has done, and whether it gets more."""
+        return f"{self.done} done{', draining' if self.stage == 'draining' else ''}"
+
+
+class Lanes:
+    """What each server of a run is at; it can be printed while another thread follows the run.
+
+    Args:
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lanes: dict[str, _Lane] = {}
+        self._places: dict[str, _Lane] = {}
+        self._lock = Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of all servers that have ever taken part."""
+        return list(self._lanes)
+
+    def follow(self, event: Event) -> None:
+        """Take an event of the run."""
+        with self._lock:
+            match event:
+                case RunStarted():
+                    for name in event.servers:
+                        self._lane(name)
+                case ServerChanged():
+                    self._changed(event)
+                case JobSubmitted(job_id, _, server):
+                    self._remove(job_id)
+                    lane = self._places[job_id] = self._lane(server)
+                    lane.jobs[job_id] = _Job()
+                case JobWaiting(job_id, ahead) if job_id in self._places:
+                    self._places[job_id].jobs[job_id].doing = f"waits behind {ahead}"
+                case JobProgressed(job_id, node, step, steps, fraction) if job_id in self._places:
+                    lane = self._places[job_id]
+                    lane.running, lane.jobs[job_id] = job_id, _Job(worked_on(node, step, steps), fraction)
+                case JobRetried(job_id):
+                    self._remove(job_id)
+                case JobFinished(result):
+                    self._remove(result.job_id)
+                    if result.server and result.state == "done":
+                        self._lane(result.server).done += 1
+
+    def _lane(self, name: str) -> _Lane:
+        return self._lanes.setdefault(name, _Lane(name))
+
+    def _changed(self, event: ServerChanged) -> None:
+        lane = self._lane(event.server)
+        lane.stage = event.stage if event.stage in ("out", "draining") else "up"
+        if event.stage == "out":
+            lane.reason, lane.until = reason(event), self._clock() + event.seconds
+            for job_id in list(lane.jobs):  # others do them
+                self._remove(job_id)
+
+    def _remove(self, job_id: str) -> None:
+        lane = self._places.pop(job_id, None)
+        if lane is not None:
+            del lane.jobs[job_id]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with self._lock:
+            # A server that is drained goes when it has nothing more to do.
+            lanes = [lane for lane in self._lanes.values() if lane.jobs or lane.stage != "draining"]
+            room = max(1, console.height - _OTHER_LINES)
+            shown, hidden = lanes[:room], lanes[room:]
+            names = short_names([clean(lane.name) for lane in shown])
+            name_width = max(map(len, names.values()), default=0)
+            count_width = max((len(lane.count) for lane in shown), default=0)
+            width = max(1, options.max_width - name_width - count_width - 2)
+            lines: list[Table | Text] = []
+            for lane in shown:
+                line = _grid(name_width, width, count_width)
+                line.add_row(_cell(names[clean(lane.name)]), self._middle(lane, width), _cell(lane.count))
+                lines.append(line)
+            if hidden:
+                running = sum(bool(lane.jobs) for lane in hidden)
+                lines.append(_cell(f"and {counted(len(hidden), 'more server')}: {running} running"))
+        yield from lines
+
+    def _middle(self, lane: _Lane, width: int) -> Table | Text:
+        mark = lane.mark(self._clock())
+        if mark:
+            return _cell(mark)
+        # Of fixed widths, so that nothing jumps when the next job has a longer name.
+        rest = max(4, width - _PERCENT - 3)
+        job_width, doing_width = rest * 2 // 5, min(rest * 2 // 5, _WIDEST_DOING)
+        bar_width = max(1, rest - job_width - doing_width)
+        job_id = lane.current
+        job = lane.jobs[job_id]
+        grid = _grid(job_width, bar_width, _PERCENT, doing_width)
+        bar = ProgressBar(total=1.0, completed=job.fraction, width=bar_width)
+        grid.add_row(_cell(shortened(clean(job_id), job_width)), bar, _cell(f"{job.fraction:>4.0%}"), _cell(job.doing))
+        return grid
+
+
+def out_of_order(why: str, seconds: float) -> str:
+    """Return how it is said that a server is left alone for so many seconds."""
+    again = f", tried again in {max(1, round(seconds))} s" if seconds > 0 else ""
+    return f"out of order{again}{f': {why}' if why else ''}"
+
+
+def reason(event: ServerChanged) -> str:
+    """Return why a server is out of order, without its name; empty where nobody knows."""
+    return clean(event.error.problems[0].what) if event.error is not None else ""
+
+
+def worked_on(node: str, step: int, steps: int) -> str:
+    """Return what a job is doing."""
+    return f"{clean(node)}{f' {step}/{steps}' if steps else ''}"
+
+
+def shortened(job_id: str, room: int) -> str:
+    """Return an id that leaves room for others; its end tells neighbours apart."""
+    return job_id if len(job_id) <= room else f"{job_id[: room // 3]}…{job_id[-(room - room // 3 - 1) :]}"
+
+
+def _cell(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _grid(*widths: int) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    for width in widths:
+        grid.add_column(width=width, no_wrap=True)
+    return grid

@@ -1,0 +1,1 @@
+"""From a server's verdict to verified files in their places."""

@@ -1,0 +1,169 @@
+"""From a server's verdict to verified files in their places and a sidecar beside them.
+
+Outputs go to temporary files beside their targets, are verified (`fetching`), and only then renamed, so that a picture is whole or
+not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from comfy_runner._version import __version__
+from comfy_runner.clock import now
+from comfy_runner.collect.download import Fetched, Fetcher
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.outage import Outage
+from comfy_runner.engine.comfyui.streamed_pictures import CLASS
+from comfy_runner.engine.comfyui.verdict import ServerFile, Verdict
+from comfy_runner.engine.submission import Piece
+from comfy_runner.errors import ComfyRunnerError, JobLost, VerificationError
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.sidecar import FileRecord, Sidecar
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A job that a server has ended.
+
+    Attributes:
+        piece: The job, as it was posted.
+        prompt_id: Its submission.
+        verdict: What the server says of it.
+        standing: Files of earlier runs that are still good, by output role.
+        posted_with: The other jobs of the same submission.
+        recovered: Whether the server has forgotten the prompt, and its files were found by their names. One that is not whole may
+            then have been cut short by what made it forget, and is not kept.
+    """
+
+    piece: Piece
+    prompt_id: str
+    verdict: Verdict
+    standing: Mapping[str, tuple[FileRecord, ...]]
+    posted_with: tuple[str, ...] = ()
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of a job's files.
+
+    Attributes:
+        files: All that are in place now, by output role.
+        errors: Why others are not, or are not as planned.
+    """
+
+    files: Mapping[str, tuple[FileRecord, ...]]
+    errors: tuple[ComfyRunnerError, ...]
+
+
+def collect(
+    http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mapping[str, str], reason: str, outage: Outage
+) -> Collected:
+    """Download, verify and place a job's files, and write its sidecar.
+
+    Args:
+        http: The server that has them.
+        folder: Where they go.
+        finish: The job.
+        server: URL and versions, for the sidecar.
+        reason: Why the server did not finish the job; empty where it did.
+        outage: Waits where the server does not answer.
+
+    Raises:
+        RunFolderError: The folder cannot be written. Nothing that was in place is lost.
+    """
+    downloads: dict[str, list[Fetched]] = {}
+    wrong: dict[str, list[ComfyRunnerError]] = {}
+    workflow = finish.piece.workflow
+    wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in finish.standing}
+    fetcher = Fetcher(http, folder.path, finish.piece, outage)
+    try:
+        for role, node_id in wanted.items():
+            verdict = finish.verdict
+            given = (verdict.files.get(node_id, ()), verdict.pictures.get(node_id, ()), verdict.texts.get(node_id, ()))
+            outputs: list[ServerFile | bytes | str] = [output for several in given for output in several]
+            for number, output in enumerate(outputs):
+                got, error = fetcher.fetch(role, node_id, output, number)
+                if got is not None and error is not None and finish.recovered:
+                    got.temporary.unlink()
+                    got = None
+                if got is not None:
+                    downloads.setdefault(role, []).append(got)
+                if error is not None:
+                    wrong.setdefault(role, []).append(error)
+        if downloads:
+            _place(folder, finish, downloads)
+    finally:
+        for download in (download for found in downloads.values() for download in found):
+            download.temporary.unlink(missing_ok=True)
+    files = dict(finish.standing)
+    for role, found in downloads.items():
+        # One bad picture spoils its role: what a role consists of is made together.
+        problem = str(wrong[role][0]) if role in wrong else ""
+        files[role] = tuple(replace(item.record, problem=problem) for item in found)
+    errors = [error for problems in wrong.values() for error in problems]
+    missing = [role for role in finish.piece.outputs if role not in files and role not in wrong]
+    streamed = {piece_role for piece_role, node_id in wanted.items() if workflow.nodes[node_id].class_type == CLASS}
+    if lost := [role for role in missing if role in streamed and not reason]:
+        # Nobody has them any more, so that the job is to be done again.
+        hint = "the connection broke, or is not wanted (--no-websocket): save with SaveImage where that happens often"
+        errors.append(
+            JobLost(f"nothing, or not all, came over the websocket for {', '.join(lost)}", where=http.address.url, hint=hint)
+        )
+    missing = [role for role in missing if role not in streamed]
+    if missing and not reason:
+        hint = "run the same command again; if it stays so, look at the server's log"
+        errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=http.address.url, hint=hint))
+    if files:
+        complete = not reason and not errors
+        why = reason or "; ".join(str(error) for error in errors)
+        notes = tuple(note for found in downloads.values() for item in found for note in item.notes)
+        state = "done" if complete else "partial"
+        folder.write_sidecar(_sidecar(finish, files, server=server, state=state, reason=why, notes=notes))
+    return Collected(files, tuple(errors))
+
+
+def _place(folder: RunFolder, finish: Finish, downloads: Mapping[str, list[Fetched]]) -> None:
+    kept = {record.path for records in finish.standing.values() for record in records}
+    new = [download for found in downloads.values() for download in found]
+    # A process that was killed between placing a picture and recording it has left the very same one there.
+    kept |= {download.record.path for download in new if folder.has(download.record)}
+    folder.put_away(finish.piece.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
+    for download in new:
+        folder.place(download.temporary, download.record.path)
+
+
+def _sidecar(
+    finish: Finish,
+    files: Mapping[str, tuple[FileRecord, ...]],
+    *,
+    server: Mapping[str, str],
+    state: str,
+    reason: str,
+    notes: tuple[str, ...],
+) -> Sidecar:
+    piece = finish.piece
+    return Sidecar(
+        job_id=piece.job_id,
+        content_hash=piece.content_hash,
+        state=state,
+        reason=reason,
+        files=files,
+        recipe=piece.recipe,
+        workflow=piece.workflow.to_api(),
+        template=piece.template,
+        server=dict(server),
+        prompt_id=finish.prompt_id,
+        cached_nodes=finish.verdict.cached,
+        seconds=finish.verdict.seconds,
+        finished=now(),
+        comfy_runner=__version__,
+        notes=(*piece.notes, *notes),
+        recipe_name=piece.recipe_name,
+        assignments=piece.assignments,
+        attempts=tuple(attempt.to_json() for attempt in piece.attempts),
+        posted_with=finish.posted_with,
+        recovered=finish.recovered,
+        inputs=tuple(file.to_json() for file in piece.inputs),
+    )

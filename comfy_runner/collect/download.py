@@ -1,0 +1,254 @@
+"""One output of a job brought to this disk: downloaded, or written where it is a text; verified; in the format of the recipe.
+
+It lies in a temporary file beside its target then. What a server calls it is recorded and never used as a path. Not here: what
+becomes of a job's outputs together, and placing them (`collect`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from comfy_runner.atomic_files import open_beside
+from comfy_runner.collect.reencode import Encoding, convert
+from comfy_runner.collect.verify import comes_from_a_model, verify_picture
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.outage import Outage
+from comfy_runner.engine.comfyui.verdict import ServerFile
+from comfy_runner.engine.submission import Piece
+from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
+from comfy_runner.graph.sizes import Size
+from comfy_runner.store.media_types import PICTURES, is_written_anew, suffix_of
+from comfy_runner.store.run_folder import folder_errors
+from comfy_runner.store.run_folder_view import REPORT
+from comfy_runner.store.sidecar import FileRecord, sha256_of
+
+_ATTEMPTS = 3
+_MIB = 1024 * 1024
+_LONGEST_FILE = 4096 * _MIB  # where its size in pixels was not planned; it may be a video
+_LONGEST_TEXT = 16 * _MIB
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,11}")
+_OURS = ("job.json", "run.json", *REPORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that can be placed.
+
+    Attributes:
+        temporary: Where it lies.
+        record: What it is to be.
+        notes: What the user should know of it.
+    """
+
+    temporary: Path
+    record: FileRecord
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Brings the outputs of one job here.
+
+    Attributes:
+        http: The server that has them.
+        folder: The run folder.
+        piece: The job, as it was posted.
+        outage: Waits where the server does not answer.
+    """
+
+    http: ComfyHttp
+    folder: Path
+    piece: Piece
+    outage: Outage
+
+    def fetch(
+        self, role: str, node_id: str, output: ServerFile | bytes | str, number: int
+    ) -> tuple[Fetched | None, ComfyRunnerError | None]:
+        """Return the verified file; or the file and what is wrong with it, for a picture that a GPU has made is kept; or the error.
+
+        Args:
+            role: Whose it is.
+            node_id: The node that has given it.
+            output: What it has given: a file of the server, a PNG that came over the websocket, or a text.
+            number: How many the role has before it.
+        """
+        planned = self.piece.outputs[role]
+        if isinstance(output, str):
+            return self._written(numbered(planned, number, ".txt"), output)
+        suffix = suffix_of(output.filename) if isinstance(output, ServerFile) else ".png"
+        path = numbered(planned, number, suffix if _SUFFIX.fullmatch(suffix) else ".png")
+        if path.rpartition("/")[2] in _OURS:
+            path = numbered(planned, number, ".png")
+        got, problem = self._downloaded(path, output, self.piece.sizes.get(role), node_id)
+        if got is None or problem is not None:
+            return got, problem
+        return self._in_its_format(got, suffix_of(planned))
+
+    def _downloaded(
+        self, path: str, file: ServerFile | bytes, expected: Size | None, node_id: str
+    ) -> tuple[Fetched | None, ComfyRunnerError | None]:
+        may_be_flat = not comes_from_a_model(self.piece.workflow, node_id)
+        got: Fetched | None = None
+        problem: ComfyRunnerError | None = None
+        for _attempt in range(_ATTEMPTS):
+            if got is not None:
+                got.temporary.unlink()
+            got, problem = None, None
+            try:
+                got = self._download(path, file, most=_most_bytes(expected))
+                got = replace(got, record=_verified(got, expected=expected, may_be_flat=may_be_flat))
+                break
+            except VerificationError as error:
+                problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
+            except (ServerError, RunFolderError) as error:
+                problem = error
+                # Otherwise nothing is gained by asking again; what else was collected is kept.
+                if not isinstance(error, Unreachable) or not self.outage.is_over():
+                    break
+        return got, problem
+
+    def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> Fetched:
+        if isinstance(file, bytes):
+            return write(self.folder, path, contextlib.nullcontext([file]), most=most)
+        viewed = self.http.view(file.filename, subfolder=file.subfolder, kind=file.kind)
+        got = write(self.folder, path, viewed, most=most)
+        return replace(got, record=replace(got.record, server_name=f"{file.subfolder}/{file.filename}".lstrip("/")))
+
+    def _written(self, path: str, text: str) -> tuple[Fetched | None, ComfyRunnerError | None]:
+        # JSON lets a server say half an emoji, which is no text.
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            return write(self.folder, path, contextlib.nullcontext([data]), most=_LONGEST_TEXT), None
+        except (VerificationError, RunFolderError) as error:
+            return None, error
+
+    def _in_its_format(self, got: Fetched, wanted: str) -> tuple[Fetched | None, ComfyRunnerError | None]:
+        """Return a picture as the recipe wants it; where that cannot be, as the server gave it, for it is good."""
+        record = got.record
+        size = {"width": record.width, "height": record.height}
+        if not is_written_anew(suffix_of(record.path), wanted, frames=record.frames, **size):
+            return got, None
+        try:
+            made = converted(self.folder, got.temporary, record, wanted, Encoding.of(self.piece.recipe))
+        except VerificationError as error:
+            return got, VerificationError(error.problems[0].what, where=record.path)
+        except RunFolderError as error:
+            got.temporary.unlink()
+            return None, error
+        got.temporary.unlink()
+        return made, None
+
+
+def converted(folder: Path, source: Path, record: FileRecord, suffix: str, encoding: Encoding) -> Fetched:
+    """Return a picture written anew, in a temporary file.
+
+    Args:
+        folder: The run folder.
+        source: Where the picture lies.
+        record: What it is.
+        suffix: The new format.
+        encoding: How it is written.
+
+    Raises:
+        VerificationError: It cannot be written so.
+        RunFolderError: The folder cannot be written.
+    """
+    path = str(PurePosixPath(record.path).with_suffix(suffix))
+    target = folder / path
+    left_out: tuple[str, ...] = ()
+
+    def fill(temporary: Path) -> None:
+        nonlocal left_out
+        with temporary.open("r+b") as file:
+            left_out = convert(source, file, suffix, encoding)
+            file.flush()
+            os.fsync(file.fileno())
+
+    temporary = _filled(target, fill)
+    try:
+        expected = Size(record.width, record.height) if record.width and record.height else None
+        verify_picture(temporary, expected=expected, may_be_flat=True)
+        with folder_errors(target):
+            new = replace(record, path=path, sha256=sha256_of(temporary), size_bytes=temporary.stat().st_size)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    notes = (f"{path} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
+    return Fetched(temporary, new, notes)
+
+
+def write(folder: Path, path: str, source: AbstractContextManager[Iterable[bytes]], *, most: int) -> Fetched:
+    """Write a file beside its target.
+
+    Args:
+        folder: The run folder.
+        path: The target, relative to it.
+        source: Gives what is written.
+        most: How many bytes it may have.
+
+    Raises:
+        VerificationError: It has more.
+        RunFolderError: The folder cannot be written.
+        ServerError: What gives it failed.
+    """
+    target = folder / path
+    digest, length = hashlib.sha256(), 0
+
+    def fill(temporary: Path) -> None:
+        nonlocal length
+        # The server's errors are not `OSError`s.
+        with temporary.open("r+b") as out, source as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                length += len(chunk)
+                if length > most:
+                    raise VerificationError(f"is larger than what was planned can be, {most // _MIB} MiB", where=path)
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+
+    temporary = _filled(target, fill)
+    return Fetched(temporary, FileRecord(path, digest.hexdigest(), length, None, None, ""))
+
+
+def _filled(target: Path, fill: Callable[[Path], None]) -> Path:
+    with folder_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file, temporary = open_beside(target)
+        file.close()
+    try:
+        # What the disk does not take may show as late as when the file is closed.
+        with folder_errors(target):
+            fill(temporary)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def numbered(planned: str, number: int, suffix: str) -> str:
+    """Return where a file goes: as planned, with its own kind of file, numbered where a role has several."""
+    path = PurePosixPath(planned)
+    return str(path.with_name((path.stem if number == 0 else f"{path.stem}-{number + 1}") + suffix))
+
+
+def _verified(got: Fetched, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
+    if suffix_of(got.record.path) not in PICTURES:
+        if not got.record.size_bytes:
+            raise VerificationError("is empty", where=got.record.path)
+        return got.record
+    found = verify_picture(got.temporary, expected=expected, may_be_flat=may_be_flat)
+    return replace(got.record, width=found.size.width, height=found.size.height, frames=found.frames)
+
+
+def _most_bytes(expected: Size | None) -> int:
+    """Return how long a file may be: its bare pixels, four channels of 16 bits each, and what is written beside them."""
+    return _LONGEST_FILE if expected is None else expected.pixels * 8 + 16 * _MIB

@@ -1,0 +1,103 @@
+"""Finished pictures whose recipe wants them in another format now: written anew from what lies in the run folder, without a server.
+
+Only from what a server gave, never from a copy that has lost something already. The old pictures go to ``superseded/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from comfy_runner.collect.download import Fetched, converted
+from comfy_runner.collect.reencode import Encoding
+from comfy_runner.errors import VerificationError
+from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.job_graph import PlannedJob
+from comfy_runner.store.media_types import PICTURES, is_of_kind, suffix_of, was_written_anew
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+
+_THREADS = 4
+
+
+def reformat(folder: RunFolder, drafts: Iterable[Draft]) -> None:
+    """Write the pictures of finished jobs anew where that is all that they need; a survey finds them done then.
+
+    Args:
+        folder: The run folder.
+        drafts: The jobs that are to be as their recipes want them.
+
+    Raises:
+        RunFolderError: The folder cannot be written, or a sidecar that matters is damaged. Nothing is lost.
+    """
+    concerned = list(_of_another_kind(folder, drafts))
+    if not concerned:
+        return
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="reformat")
+    try:
+        for _ in pool.map(lambda draft: _reformat(folder, draft), concerned):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _of_another_kind(folder: RunFolder, drafts: Iterable[Draft]) -> Iterator[Draft]:
+    known = folder.ledger.known()
+    for draft in drafts:
+        suffix = draft.variant.loaded.recipe.output.suffix
+        found = known.get(draft.job_id)
+        if suffix == ".png" or found is None or found.state != "done" or found.content_hash != draft.content_hash:
+            continue
+        paths = [row.path for row in folder.ledger.files(draft.job_id)]
+        if any(not path.endswith(suffix) and suffix_of(path) in PICTURES for path in paths):
+            yield draft
+
+
+def _reformat(folder: RunFolder, draft: Draft) -> None:
+    sidecar, planned = folder.sidecar(draft.job_id), draft.planned()
+    if sidecar is None or sidecar.content_hash != draft.content_hash or not sidecar.files.keys() >= planned.outputs.keys():
+        return
+    # As they lie there, in whatever format.
+    lie = {role: path.rpartition(".")[0] + suffix_of(sidecar.files[role][0].path) for role, path in planned.outputs.items()}
+    standing = folder.standing(draft.job_id, draft.content_hash, lie)
+    changing = [
+        record for role, path in planned.outputs.items() for record in standing.get(role, ()) if not is_of_kind(record, path)
+    ]
+    if standing.keys() < planned.outputs.keys() or not changing or any(was_written_anew(record) for record in changing):
+        return
+    recipe = repeatable(planned.job, planned.template.path)
+    made: dict[str, Fetched] = {}
+    try:
+        for record in changing:
+            suffix = draft.variant.loaded.recipe.output.suffix
+            made[record.path] = converted(folder.path, folder.path / record.path, record, suffix, Encoding.of(recipe))
+        _replace(folder, sidecar, planned, standing, made, recipe)
+    except VerificationError:
+        return  # a server can make it again
+    finally:
+        for new in made.values():
+            new.temporary.unlink(missing_ok=True)
+
+
+def _replace(
+    folder: RunFolder,
+    sidecar: Sidecar,
+    planned: PlannedJob,
+    standing: Mapping[str, tuple[FileRecord, ...]],
+    made: Mapping[str, Fetched],
+    recipe: Mapping[str, object],
+) -> None:
+    """Put new pictures in the place of old ones, so that at any instant the sidecar tells of whole ones."""
+    job_id = sidecar.job_id
+    files = {
+        role: tuple(made[record.path].record if record.path in made else record for record in standing[role])
+        for role in planned.outputs
+    }
+    old = [record.path for records in sidecar.files.values() for record in records]
+    folder.put_away(job_id, [new.record.path for new in made.values()], keep=old)
+    for new in made.values():
+        folder.place(new.temporary, new.record.path)
+    notes = (*sidecar.notes, *(note for new in made.values() for note in new.notes))
+    folder.write_sidecar(replace(sidecar, files=files, recipe=recipe, notes=notes))
+    folder.put_away(job_id, list(made), keep=[record.path for records in files.values() for record in records])

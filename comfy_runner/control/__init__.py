@@ -1,0 +1,1 @@
+"""A run, live or past, from outside: cancelled, cleaned, repaired."""

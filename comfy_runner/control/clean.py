@@ -1,0 +1,108 @@
+"""Tidying a run folder: first what would go is told, then it goes. What a run counts as done is so afterwards, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comfy_runner.config import Config, ServerConfig, load_config
+from comfy_runner.control.garbage import Heap, Kind, all_sidecars, find_rubbish, remove
+from comfy_runner.control.recorded_servers import recorded_clients
+from comfy_runner.control.remote_files import Abroad, find_abroad, forget_prompts, remove_local
+from comfy_runner.errors import ComfyRunnerError, Note, Problem
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.status import require_run
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What can go of a run folder, or has gone.
+
+    Attributes:
+        heaps: The files that go.
+        kept: The files that would go if they were asked for: of jobs that their recipes no longer have, and damaged ledgers.
+        abroad: What the run has left on servers.
+        removed: Whether it was removed.
+        removed_abroad: How many files of the local ComfyUI were removed.
+        problems: Sidecars that cannot be read; what belongs to their jobs stays.
+        notes: What could not be done on servers.
+    """
+
+    heaps: tuple[Heap, ...]
+    kept: tuple[Heap, ...]
+    abroad: tuple[Abroad, ...]
+    removed: bool
+    removed_abroad: int
+    problems: tuple[Problem, ...]
+    notes: tuple[Note, ...]
+
+
+def clean(
+    path: Path | str,
+    *,
+    yes: bool = False,
+    removed: bool = False,
+    damaged: bool = False,
+    server_files: bool = False,
+    servers: Sequence[str | ServerConfig] = (),
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Cleaning:
+    """Remove what nobody needs any more of a run folder: replaced pictures, and half files of clients that were killed.
+
+    Args:
+        path: The run folder.
+        yes: Whether to remove anything; otherwise it is only told, and no server is asked.
+        removed: Whether to remove pictures of jobs that their recipes no longer have, too.
+        damaged: Whether to remove ledgers that a repair has moved aside, too.
+        server_files: Whether to remove what was left on servers, as far as that is possible: files of the managed local
+            ComfyUI that were collected, and the entries in histories.
+        servers: Servers that need credentials which the config file does not have.
+        config: Settings; None for the user's own.
+        say: Takes sentences about what goes on.
+
+    Raises:
+        RunFolderError: It is no run folder, a run is live there, its ledger is damaged, or a file cannot be removed.
+        UsageError: The address of a named server is wrong.
+    """
+    settings = config or load_config()
+    require_run(Path(path))
+    folder = RunFolder(Path(path))
+    try:
+        sidecars, problems = all_sidecars(folder)
+        rubbish = find_rubbish(folder, sidecars)
+        asked: dict[Kind, bool] = {"superseded": True, "leftovers": True, "removed": removed, "damaged": damaged}
+        heaps = tuple(heap for heap in rubbish.heaps if asked[heap.kind])
+        abroad = find_abroad(folder, sidecars.values(), settings)
+        gone = 0
+        notes: tuple[Note, ...] = ()
+        if yes and server_files:
+            # Before the sidecars go that tell of it.
+            gone, notes = _clean_abroad(folder, abroad, servers, settings, say)
+        for heap in heaps if yes else ():
+            remove(folder, heap, rubbish.jobs)
+    finally:
+        folder.close()
+    kept = tuple(heap for heap in rubbish.heaps if not asked[heap.kind])
+    return Cleaning(heaps, kept, abroad, yes, gone, tuple(problems), notes)
+
+
+def _clean_abroad(
+    folder: RunFolder,
+    abroad: Sequence[Abroad],
+    servers: Sequence[str | ServerConfig],
+    config: Config,
+    say: Callable[[str], None] | None,
+) -> tuple[int, tuple[Note, ...]]:
+    gone = sum(remove_local(folder, there) for there in abroad)
+    notes = []
+    for there in abroad:
+        if there.prompts:
+            try:
+                clients = recorded_clients([there.url], servers, config, say=say)
+                note = forget_prompts(there, clients[there.url])
+            except ComfyRunnerError as error:
+                note = Note(f"its history stays as it is: {error.problems[0].what}", there.url)
+            notes += [note] if note else []
+    return gone, tuple(notes)

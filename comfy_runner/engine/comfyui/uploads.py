@@ -1,0 +1,214 @@
+"""Bringing the input files of jobs to one server, before the jobs are posted; each only where the server lacks it.
+
+A file is sent as it is read, with little memory, and never as anything but what was planned: its last piece goes out when all of
+it has been hashed. Not here: when this is done, and again after an outage (`lane`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.deadline import is_overdue
+from comfy_runner.engine.comfyui.refusal import Complaint
+from comfy_runner.engine.comfyui.submit import PASSING, Impossible, Rejected, Unsettled
+from comfy_runner.errors import ComfyRunnerError, JobFailed, ServerRefused, Unreachable
+from comfy_runner.input_files import FOLDER, InputFile
+from comfy_runner.text_files import shown
+
+_CHUNK = 64 * 1024  # each has to go out within one timeout, also on a slow line
+_MIB = 1024 * 1024
+_MOST_BREAKS = 3
+_AGAIN = "run the same command again"
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """The server has the files.
+
+    Attributes:
+        names: What it calls those that it does not call by their own names.
+    """
+
+    names: Mapping[str, str]
+
+
+Provision = Provided | Rejected | Unsettled | Impossible
+
+
+class Uploads:
+    """The input files that one server has of us; several threads take turns.
+
+    Args:
+        http: The server.
+    """
+
+    def __init__(self, http: ComfyHttp) -> None:
+        self._http = http
+        self._sent: dict[str, str] = {}
+        self._breaks: Counter[str] = Counter()
+        self._most: int | None = None
+        self._turn = threading.Lock()
+
+    def forget(self) -> None:
+        """Count on nothing any more: the server may be another one now, with an empty input folder."""
+        self._sent.clear()
+        self._most = None
+
+    def provide(self, files: Sequence[InputFile], stop: Callable[[], bool]) -> Provision | None:
+        """Make sure that the server has these files, each of which it is asked for; None where that was stopped.
+
+        Args:
+            files: The files.
+            stop: Tells whether nobody wants them any more.
+        """
+        names: dict[str, str] = {}
+        for file in files:
+            try:
+                with self._turn:
+                    names[file.name] = self._provide(file, stop)
+            except _Stopped:
+                return None
+            except _Refused as refused:
+                return Rejected((Complaint("", "", "", f"the input file {shown(Path(file.path))} {refused}"),))
+            except (Unreachable, ServerRefused) as error:
+                return Unsettled(error, passing=True)
+            except ComfyRunnerError as error:
+                return Impossible(error)
+        return Provided({name: said for name, said in names.items() if said != name})
+
+    def _provide(self, file: InputFile, stop: Callable[[], bool]) -> str:
+        sent = self._sent.get(file.name)
+        subfolder, _, filename = (sent or file.name).rpartition("/")
+        try:
+            there = self._http.size_of(filename, subfolder=subfolder, kind="input") == file.size_bytes
+        except ServerRefused:
+            there = sent is not None  # it does not tell, so that what was sent has to count
+        return (sent or file.name) if there else self._send(file, stop)
+
+    def _send(self, file: InputFile, stop: Callable[[], bool]) -> str:
+        most, size = self._limit(), f"{file.size_bytes / _MIB:.1f} MiB"
+        if 0 < most < file.size_bytes:
+            raise _Refused(f"has {size}, the server takes {most / _MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size")
+        form = _Form(file, stop)
+        try:
+            name, subfolder = self._http.upload(form, content_type=form.content_type)
+        except Unreachable:
+            self._breaks[file.name] += form.begun
+            if self._breaks[file.name] < _MOST_BREAKS:
+                raise
+            # Whoever refuses a file for its size may hang up before we hear of that.
+            why = f"the connection broke off {_MOST_BREAKS} times: is that more than --max-upload-size, or a proxy, lets in?"
+            raise _Refused(f"has {size}, and {why}") from None
+        except ServerRefused as error:
+            if error.status in PASSING:
+                raise
+            raise _Refused(_why_refused(error, size)) from None
+        self._breaks.pop(file.name, None)
+        said = f"{subfolder}/{name}" if subfolder else name
+        self._sent[file.name] = said
+        return said
+
+    def _limit(self) -> int:
+        """Return how many bytes a file may have, 0 where the server does not say."""
+        most = self._most
+        if most is None:
+            found = self._http.features().get("max_upload_size")
+            most = self._most = found if isinstance(found, int) and not isinstance(found, bool) else 0
+        return most
+
+
+class _Stopped(Exception):
+    """Nobody wants the file any more."""
+
+
+class _Refused(Exception):
+    """The server does not take the file; why."""
+
+
+def _why_refused(error: ServerRefused, size: str) -> str:
+    if error.status == 413:
+        return f"has {size}, more than the server takes: start ComfyUI with a higher --max-upload-size, or look at its proxy"
+    problem = error.problems[0]
+    return f"is not taken: the server {problem.what}" + (f" ({problem.hint})" if problem.hint else "")
+
+
+def _opened(path: Path, where: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise _unreadable(error, where) from None
+
+
+def _unreadable(error: OSError, where: str) -> JobFailed:
+    reason = (error.strerror or str(error)).lower()
+    return JobFailed(f"the file cannot be read any more ({reason})", where=where, hint=f"put it back, and {_AGAIN}")
+
+
+class _Form:
+    """A form with one file, sent piece by piece; each iteration sends it anew.
+
+    Attributes:
+        begun: Whether anything of it was sent.
+        content_type: What it is sent as.
+    """
+
+    def __init__(self, file: InputFile, stop: Callable[[], bool]) -> None:
+        self.begun = False
+        self._file, self._stop = file, stop
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        fields = {"subfolder": FOLDER, "type": "input", "overwrite": "true"}
+        head = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        )
+        head += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{file.filename}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        self._head, self._tail = head.encode("ascii"), f"\r\n--{boundary}--\r\n".encode("ascii")
+
+    def __len__(self) -> int:
+        return len(self._head) + self._file.size_bytes + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces.
+
+        Raises:
+            JobFailed: The file is not what it was, or cannot be read; the server has not got all of it then.
+        """
+        where = f"{shown(Path(self._file.path))}: params.{self._file.param}"
+        with _opened(Path(self._file.path), where) as file:
+            for chunk in self._checked(file, where):
+                self.begun = True
+                yield chunk
+
+    def _checked(self, file: BinaryIO, where: str) -> Iterator[bytes]:
+        yield self._head
+        digest, length, held = hashlib.sha256(), 0, b""
+        while length <= self._file.size_bytes:
+            if self._stop():
+                raise _Stopped
+            if is_overdue():
+                raise Unreachable("takes the file too slowly", where=where)
+            try:
+                chunk = file.read(_CHUNK)
+            except OSError as error:
+                raise _unreadable(error, where) from None
+            if not chunk:
+                break
+            digest.update(chunk)
+            length += len(chunk)
+            if held:
+                yield held
+            held = chunk
+        if length != self._file.size_bytes or digest.hexdigest() != self._file.sha256:
+            raise JobFailed("the file has changed since the plan was made", where=where, hint=_AGAIN)
+        yield held + self._tail

@@ -1,0 +1,187 @@
+"""The websocket of one ComfyUI: a thread that takes frames off the socket and hands them on, and reconnects for ever.
+
+It only reads and enqueues: ComfyUI sends to all its clients in turn, so whoever reads slowly stalls everybody. Every connection
+gets a client id of its own, since a server that still holds an older socket of the same id makes the newer one deaf.
+The only place that knows `websocket`. Nothing that happens to a socket is an error here: it is a hint that is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import ssl
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import websocket
+
+from comfy_runner.engine.comfyui.address import Address
+from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
+
+_FIRST_PAUSE = 0.5
+_REASON_LENGTH = 200
+_LONGEST = 16 * 1024 * 1024  # a preview picture is a thousandth of it
+
+# Every exception that websocket-client can raise, and what it means here.
+REASONS: dict[type[BaseException], str] = {
+    websocket.WebSocketAddressException: "the server's name is not known",
+    websocket.WebSocketBadStatusException: "the server refuses websockets",
+    websocket.WebSocketConnectionClosedException: "the connection was cut",
+    websocket.WebSocketPayloadException: "the server sent what no websocket sends",
+    websocket.WebSocketProtocolException: "the server sent what no websocket sends",
+    websocket.WebSocketProxyException: "the proxy in between refused",
+    websocket.WebSocketTimeoutException: "the server gave no sign of life",
+    websocket.WebSocketException: "the websocket failed",
+    OSError: "nobody answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SocketUp:
+    """A connection stands; prompts submitted with this client id are told about."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SocketDown:
+    """There is no connection."""
+
+    reason: str
+
+
+class EventSocket:
+    """Frames of one server, delivered to a callback from a thread of its own until `close`.
+
+    Args:
+        address: The server.
+        deliver: Takes each frame, and `SocketUp` and `SocketDown`; must return at once.
+        patience: How long to wait for the server.
+    """
+
+    def __init__(
+        self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None], *, patience: Patience | None = None
+    ) -> None:
+        self._address = address
+        self._deliver = deliver
+        self._patience = patience or Patience()
+        self._closing = threading.Event()
+        self._connection: _Connection | None = None
+        self._longest = _LONGEST
+        self._thread = threading.Thread(target=self._run, name=f"socket {address.url}", daemon=True)
+        self._thread.start()
+
+    def take(self, longest: int) -> None:
+        """Take messages of so many bytes from now on; without it none is as long as a large picture."""
+        self._longest = max(self._longest, longest)
+        connection = self._connection
+        if connection is not None:
+            connection.longest = self._longest
+
+    def close(self) -> None:
+        """Stop reading. The thread ends at once; where it waits for a TCP connection, within `Patience.connect` seconds."""
+        self._closing.set()
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            # close() would wait for a lock that the reading thread holds; shutting the socket down wakes that thread.
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        # Until the TCP connection stands there is nothing to wake the thread with, and no reason to wait for it.
+        if sock is not None or connection is None:
+            self._thread.join(timeout=self._patience.connect)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            # Frames are bytes until they are parsed: text that is no UTF-8 is a frame to ignore, not a connection to drop.
+            connection = self._connection = _Connection(
+                enable_multithread=True, skip_utf8_validation=True, sslopt=_tls(self._address)
+            )
+            connection.longest = self._longest
+            try:
+                self._connect(connection)
+                failures = 0
+                self._read(connection)
+                reason = "closed by the server"
+            except Exception as error:  # a server can send anything, and a dead thread would look like a silent server
+                reason = _reason(error)
+            finally:
+                self._connection = None
+                connection.shutdown()
+            if not self._closing.is_set():
+                self._deliver(SocketDown(reason))
+            pause = min(self._patience.reconnect, _FIRST_PAUSE * 2**failures)
+            self._closing.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
+            failures = min(failures + 1, 10)
+
+    def _connect(self, connection: websocket.WebSocket) -> None:
+        client_id = str(uuid.uuid4())
+        connection.connect(
+            self._address.websocket(client_id),
+            header=[f"{name}: {value}" for name, value in self._address.headers.items()],
+            timeout=self._patience.connect,
+            # ComfyUI refuses a handshake whose Origin is not its own Host, and asks for none.
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+        connection.settimeout(self._patience.silence)
+        connection.send(HELLO)
+        self._deliver(SocketUp(client_id))
+
+    def _read(self, connection: websocket.WebSocket) -> None:
+        silences = 0
+        while not self._closing.is_set():
+            try:
+                opcode, data = connection.recv_data(control_frame=True)
+            except websocket.WebSocketTimeoutException:
+                silences += 1
+                if silences > 1:
+                    raise
+                connection.ping()
+                continue
+            silences = 0
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return
+            if opcode == websocket.ABNF.OPCODE_TEXT:
+                frame = parse_frame(data)
+                if frame is not None:
+                    self._deliver(frame)
+            if opcode == websocket.ABNF.OPCODE_BINARY:
+                picture = parse_binary(data)
+                if picture is not None:
+                    self._deliver(picture)
+
+
+class _Connection(websocket.WebSocket):
+    """A websocket that gives up a message which does not end; the library would keep all of it."""
+
+    longest = _LONGEST
+    _received = 0
+
+    def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
+        self._received = 0
+        return super().recv_data(control_frame=control_frame)
+
+    def _recv(self, bufsize: int) -> bytes:
+        data: bytes = super()._recv(bufsize)
+        self._received += len(data)
+        if self._received > self.longest:
+            raise websocket.WebSocketPayloadException(f"a message of more than {self.longest} bytes")
+        return data
+
+
+def _tls(address: Address) -> dict[str, object]:
+    if address.insecure:
+        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
+    return {"ca_certs": address.cacert} if address.cacert else {}
+
+
+def _reason(error: Exception) -> str:
+    kind = next((REASONS[parent] for parent in type(error).__mro__ if parent in REASONS), "the websocket failed")
+    text = " ".join(str(error).split())[:_REASON_LENGTH]
+    return f"{kind}: {text}" if text else kind

@@ -1,0 +1,298 @@
+"""One server's lane: a thread that submits jobs, has them followed to their verdict, and decides nothing.
+
+Every job's end is read from ``/history``; the websocket only tells when to look, and without it the same is found by polling.
+The caller gives jobs and takes reports; what to do about a report (the next job, a retry, giving up) is the caller's business.
+Every job that is submitted or attached gets exactly one of `Finished`, `Refused`, `Cancelled` and `Broken`, until the lane is
+closed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from comfy_runner.engine.comfyui import ws_messages
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.submit import Impossible, Lacking, Posting, Rejected, Submission, Taken, Unsettled
+from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS, Patience
+from comfy_runner.engine.comfyui.tracker import Flights
+from comfy_runner.engine.comfyui.uploads import Provided, Provision, Uploads
+from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
+from comfy_runner.engine.reports import Broken, Cancelled, Refused, Report
+from comfy_runner.errors import ComfyRunnerError, ServerError
+from comfy_runner.input_files import renamed
+
+__all__ = ["Lane", "Submission"]
+
+_JOIN_SECONDS = 3.0
+_HEADER = 4096  # what a picture says of itself on the websocket
+
+
+@dataclass(frozen=True, slots=True)
+class _Attach:
+    job: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancel:
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    posting: Posting
+    what: Provision | Exception | None
+
+
+class _Close:
+    pass
+
+
+_Message = Submission | _Attach | _Cancel | _Uploaded | _Close | ws_messages.Frame | SocketUp | SocketDown
+
+
+class Lane:
+    """Follows jobs on one server.
+
+    Args:
+        http: The server.
+        report: Takes each report, on the lane's thread; must return at once.
+        with_socket: Whether to listen on the websocket too; verdicts are the same without.
+        stall: Seconds that a running job may show no progress at all; without a websocket it shows none while it runs.
+            Waiting behind others in the server's queue is no stall.
+        total: Seconds that a job may take from its submission or attachment on, with all waiting; None for no limit.
+        patience: All other waiting.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        http: ComfyHttp,
+        report: Callable[[Report], None],
+        *,
+        with_socket: bool = True,
+        stall: float = STALL_SECONDS,
+        total: float | None = None,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http, self._report, self._clock = http, report, clock
+        self._patience = patience or Patience()
+        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._postings: dict[str, Posting] = {}
+        self._uploads = Uploads(http)
+        self._flights = Flights(http, self._tell, stall=stall, total=total, patience=self._patience, clock=clock)
+        self._client_id = str(uuid.uuid4())
+        # Frames of a job that is posted before there is a socket are lost, so the first one waits a moment for it.
+        self._post_from = clock() + self._patience.first_socket if with_socket else clock()
+        # What comes over the websocket alone is lost without one, so such a job waits longer.
+        self._stream_from = self._post_from + (2 * self._patience.reconnect if with_socket else 0.0)
+        self._hears = False
+        self._closing = threading.Event()
+        self._socket = EventSocket(http.address, self._inbox.put, patience=self._patience) if with_socket else None
+        self._thread = threading.Thread(target=self._run, name=f"lane {http.address.url}", daemon=True)
+        self._thread.start()
+
+    def submit(self, submission: Submission) -> None:
+        """Submit a job; what becomes of it is reported."""
+        if self._socket is not None and submission.streamed:
+            self._socket.take(max(submission.streamed.values()) + _HEADER)
+        self._inbox.put(submission)
+
+    def attach(self, submission: Submission) -> None:
+        """Take up a job that an earlier process of ours may have posted; it is followed like one of our own, and never posted.
+
+        It is looked for by its id, and where the server may have chosen another, by its file prefixes, which have to be nobody
+        else's. A job that the server does not have ends as `Broken` with `JobLost`. Its progress is not told: the server
+        tells that process, which is gone.
+        """
+        self._inbox.put(_Attach(submission))
+
+    def cancel(self, keys: Iterable[str]) -> None:
+        """Take jobs back: out of the queue, or interrupted by id; nobody else's prompt is touched."""
+        self._inbox.put(_Cancel(frozenset(keys)))
+
+    def bear(self, patience: Patience) -> None:
+        """Bear outages and standstills only so long from now on."""
+        self._patience = self._flights.health.patience = patience
+
+    def close(self) -> None:
+        """Stop following; what runs on the server goes on running. There are no reports after this."""
+        self._closing.set()
+        self._inbox.put(_Close())
+        self._thread.join(timeout=_JOIN_SECONDS)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._turn()
+            except Exception as error:  # whatever it is: whoever waits for these jobs has to hear of it
+                self._break_all(_unexpected(error))
+
+    def _turn(self) -> None:
+        try:
+            message = self._inbox.get(timeout=self._pause())
+        except queue.Empty:
+            pass
+        else:
+            self._handle(message)
+        if self._closing.is_set():
+            return
+        self._post_next()
+        hopeless = self._flights.look()
+        if hopeless is not None:
+            self._break_all(hopeless)
+
+    def _pause(self) -> float | None:
+        """Return the seconds until something is to be done unasked; None for never."""
+        moments = self._flights.moments()
+        moments += [self._ready(posting) for posting in self._next_posting()]
+        return max(0.0, min(moments) - self._clock()) if moments else None
+
+    def _handle(self, message: Any) -> None:
+        match message:
+            case Submission(key):
+                self._postings[key] = Posting(message, self._clock())
+            case _Attach(job):
+                self._flights.seek(job)
+            case _Cancel(keys):
+                self._cancel(keys)
+            case _Uploaded(posting, what):
+                self._uploaded(posting, what)
+            case SocketUp(client_id):
+                self._client_id, self._post_from, self._hears = client_id, self._clock(), True
+                self._stream_from = self._post_from
+                self._flights.hear_as(client_id)
+            case SocketDown():
+                self._post_from = self._clock()
+                if self._hears:
+                    self._stream_from, self._hears = self._post_from + 2 * self._patience.reconnect, False
+                self._flights.hear_as("")
+                self._uploads.forget()
+            case ws_messages.Cached() | ws_messages.Executing() | ws_messages.Stepped() | ws_messages.Ended():
+                self._flights.hear(message)
+            case ws_messages.Picture():
+                self._flights.see(message)
+
+    # Submitting
+
+    def _next_posting(self) -> list[Posting]:
+        # One after the other: a job that is not taken at once is not to be overtaken, for neighbours share the server's cache.
+        return [posting for posting in list(self._postings.values())[:1] if posting.provided is not None]
+
+    def _post_next(self) -> None:
+        now = self._clock()
+        for posting in self._next_posting():
+            if self._ready(posting) <= now:
+                self._post(posting)
+
+    def _ready(self, posting: Posting) -> float:
+        """Return when a job is to be posted, on the clock."""
+        return max(posting.at, self._stream_from if posting.job.streamed else self._post_from)
+
+    def _post(self, posting: Posting) -> None:
+        key = posting.job.key
+        match posting.attempt(self._http, self._client_id):
+            case Taken() as taken:
+                del self._postings[key]
+                self._flights.add(posting.job, taken)
+                if posting.cancelling:
+                    self._flights.cancel([key])
+            case Rejected(found):
+                del self._postings[key]
+                self._tell(Refused(key, found))
+            case Impossible(error):
+                del self._postings[key]
+                self._tell(Broken(key, error))
+            case Unsettled(error, passing):
+                self._put_off(posting, error, passing=passing)
+            case Lacking():
+                self._upload(posting)
+            case None:
+                del self._postings[key]
+                self._tell(Cancelled(key))
+
+    def _upload(self, posting: Posting) -> None:
+        """Bring a job's files to the server, beside the lane: a large one takes minutes, in which others are followed."""
+        posting.provided = None
+        threading.Thread(target=self._bring, args=(posting,), name=f"upload {self._http.address.url}", daemon=True).start()
+
+    def _bring(self, posting: Posting) -> None:
+        try:
+            stop = lambda: posting.unwanted.is_set() or self._closing.is_set()  # noqa: E731
+            what: Provision | Exception | None = self._uploads.provide(posting.job.uploads, stop)
+        except Exception as error:  # a fault of ours, for the lane's thread
+            what = error
+        self._inbox.put(_Uploaded(posting, what))
+
+    def _uploaded(self, posting: Posting, what: Provision | Exception | None) -> None:
+        key = posting.job.key
+        if self._postings.get(key) is not posting:
+            return  # it was taken back
+        posting.provided = isinstance(what, Provided)
+        match what:
+            case Provided(names):
+                posting.brought()
+                if names:
+                    posting.job = replace(posting.job, workflow=renamed(posting.job.workflow, names))
+            case Rejected(found):
+                del self._postings[key]
+                self._tell(Refused(key, found))
+            case Impossible(error):
+                del self._postings[key]
+                self._tell(Broken(key, error))
+            case Unsettled(error, passing):
+                self._put_off(posting, error, passing=passing)
+            case Exception():
+                raise what
+
+    def _put_off(self, posting: Posting, error: ServerError, *, passing: bool) -> None:
+        now, pauses = self._clock(), self._patience.repost
+        posting.failing_since = now if posting.failing_since is None else posting.failing_since
+        over = now - posting.failing_since > self._patience.outage if passing else posting.failures >= len(pauses)
+        if over:
+            del self._postings[posting.job.key]
+            self._tell(Broken(posting.job.key, error))
+            return
+        # It may come back without the files.
+        self._uploads.forget()
+        posting.provided = not posting.job.uploads
+        posting.at = now + (pauses[min(posting.failures, len(pauses) - 1)] if pauses else 0.0)
+        posting.failures += 1
+
+    # Ending
+
+    def _cancel(self, keys: frozenset[str]) -> None:
+        for key in keys & self._postings.keys():
+            posting = self._postings[key]
+            posting.unwanted.set()
+            if posting.posted:
+                posting.cancelling, posting.at = True, self._clock()
+            else:
+                del self._postings[key]
+                self._tell(Cancelled(key))
+        self._flights.cancel(keys)
+
+    def _break_all(self, error: ComfyRunnerError) -> None:
+        keys = [*self._flights.drop_all(), *self._postings]
+        for posting in self._postings.values():
+            posting.unwanted.set()
+        self._postings.clear()
+        for key in keys:
+            self._tell(Broken(key, error))
+
+    def _tell(self, report: Report) -> None:
+        if not self._closing.is_set():
+            self._report(report)
+
+
+def _unexpected(error: Exception) -> ServerError:
+    what = f"cannot be followed any further: {type(error).__name__}: {error}"
+    return ServerError(what, hint="this is a fault of comfy_runner; please report it")

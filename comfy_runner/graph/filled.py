@@ -1,0 +1,120 @@
+"""Graphs as light as can be: a shape, shared by all graphs that differ in their literals alone, and those literals.
+
+A sweep has very many jobs and very few shapes. Not here: how a job's values become a graph (`shape`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from comfy_runner.graph.signature import Place, Signed, Signer, literals_of
+from comfy_runner.graph.sizes import MEASURES, Size, node_sizes
+from comfy_runner.graph.workflow import Workflow
+
+_MOST_SIZES = 1000
+
+
+class Shape:
+    """A graph with nothing in the places of its literals.
+
+    Args:
+        workflow: One graph of this shape.
+        sources: Dotted recipe field by (node id, input name), for the inputs that take a recipe value as it is.
+
+    Attributes:
+        places: Where the literals are, node by node.
+        sources: As given.
+    """
+
+    def __init__(self, workflow: Workflow, sources: Mapping[Place, str]) -> None:
+        self.sources = sources
+        self.places, self._sample = literals_of(workflow)
+        self._workflow = workflow
+        self._signer = Signer(workflow, self.places)
+        self._measures = tuple(index for index, (_, name) in enumerate(self.places) if name in MEASURES)
+        self._sizes: dict[tuple[Any, ...], Mapping[str, Size | None]] = {}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Return the node id of each output role."""
+        return self._workflow.outputs
+
+    @property
+    def bare(self) -> Workflow:
+        """Return a graph of this shape, to be asked for classes and links alone."""
+        return self._workflow
+
+    @property
+    def cells(self) -> Mapping[str, int]:
+        """Return which of the cells of a `Signed` is a node's hash, for the nodes that outputs need, in the order of the links."""
+        return self._signer.cell_of
+
+    def workflow(self, literals: Sequence[Any]) -> Workflow:
+        """Return the graph with these literals; nodes with the same literals are shared between graphs."""
+        changed: dict[str, dict[str, Any]] = {}
+        for (node_id, name), value, known in zip(self.places, literals, self._sample, strict=True):
+            if value is not known:
+                changed.setdefault(node_id, {})[name] = value
+        nodes = dict(self._workflow.nodes)
+        for node_id, inputs in changed.items():
+            nodes[node_id] = replace(nodes[node_id], inputs={**nodes[node_id].inputs, **inputs})
+        return Workflow(nodes)
+
+    def signed(self, literals: Sequence[Any]) -> Signed:
+        """Return the hashes of the graph with these literals."""
+        return self._signer.sign(literals)
+
+    def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
+        """Return the size of each node's result in the graph with these literals."""
+        given = tuple(literals[index] for index in self._measures)
+        key = (given, tuple(map(type, given)))
+        try:
+            known = self._sizes.get(key)
+        except TypeError:  # a list or an object, which is no size
+            return node_sizes(self.workflow(literals))
+        if known is None:
+            if len(self._sizes) >= _MOST_SIZES:
+                self._sizes.clear()
+            known = self._sizes[key] = node_sizes(self.workflow(literals))
+        return known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """A graph: a shape, shared with others, and its own literals.
+
+    Attributes:
+        shape: The shape.
+        literals: What stands in the shape's places.
+    """
+
+    shape: Shape
+    literals: tuple[Any, ...]
+
+    @property
+    def workflow(self) -> Workflow:
+        """Return the graph; made anew each time."""
+        return self.shape.workflow(self.literals)
+
+    @property
+    def sources(self) -> Mapping[Place, str]:
+        """Return the dotted recipe field by (node id, input name), for the inputs that take a recipe value as it is."""
+        return self.shape.sources
+
+    @property
+    def content_hash(self) -> str:
+        """Return the identity of the job (`comfy_runner.graph.signature.content_hash`)."""
+        return self.shape.signed(self.literals).content
+
+    @property
+    def pixel_hash(self) -> str:
+        """Return the identity of what the job shows (`comfy_runner.graph.signature.pixel_hash`)."""
+        return self.shape.signed(self.literals).pixels(lambda: self.shape.sizes(self.literals))
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        """Return the size in pixels of each output role whose size is known."""
+        known = self.shape.sizes(self.literals)
+        return {role: size for role, node_id in self.shape.outputs.items() if (size := known[node_id]) is not None}

@@ -1,0 +1,247 @@
+"""What a node's result, and a whole job, *is*: hashes over class, literals and ancestry.
+
+The rule is that of ComfyUI's own cache (``comfy_execution/caching.py``, ``CacheKeySetInputSignature``): node ids and titles do
+not count, links count as what they lead to. ComfyUI tells two equal nodes from one that is used twice; here they are the same.
+Where many graphs differ in their literals alone, a `Signer` hashes again only what lies downstream of a literal that changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from comfy_runner.graph.equivalence import RULES, Rule
+from comfy_runner.graph.sizes import Size, node_sizes
+from comfy_runner.graph.workflow import Workflow, as_link
+
+Place = tuple[str, str]
+"""A node's id and the name of an input."""
+
+Sizes = Callable[[], Mapping[str, Size | None]]
+"""Gives the size of each node's result; asked only where it matters."""
+
+_PREFIX = "filename_prefix"
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def signatures(workflow: Workflow) -> dict[str, str]:
+    """Return a hex SHA-256 per node id, equal for two nodes exactly where they compute the same thing."""
+    places, literals = literals_of(workflow)
+    return Signer(workflow, places, of=workflow.nodes).sign(literals).by_node()
+
+
+def content_hash(workflow: Workflow) -> str:
+    """Return the identity of a job as hex SHA-256: its output roles and what is saved under each.
+
+    File prefixes are left out, so that the same job in another folder is the same job.
+    """
+    places, literals = literals_of(workflow)
+    return Signer(workflow, places).sign(literals).content
+
+
+def pixel_hash(workflow: Workflow) -> str:
+    """Return the identity of what a job shows, as hex SHA-256: one for all graphs that are known to give the very same pixels."""
+    places, literals = literals_of(workflow)
+    return Signer(workflow, places).sign(literals).pixels(lambda: node_sizes(workflow))
+
+
+def literals_of(workflow: Workflow) -> tuple[tuple[Place, ...], tuple[Any, ...]]:
+    """Return where the literals of a graph are, node by node, and what they are."""
+    found = [
+        ((node_id, name), value)
+        for node_id, node in workflow.nodes.items()
+        for name, value in node.inputs.items()
+        if as_link(value) is None
+    ]
+    return tuple(place for place, _ in found), tuple(value for _, value in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text with the contents of some cells in it, of which a hash is taken."""
+
+    text: str
+    cells: tuple[int, ...]
+    pick: Callable[[list[str]], Any]
+
+    @classmethod
+    def of(cls, parts: Sequence[str | int]) -> _Text:
+        """Return the text of these parts, of which the numbers are cells."""
+        text = "".join("%s" if isinstance(part, int) else part.replace("%", "%%") for part in parts)
+        cells = tuple(part for part in parts if isinstance(part, int))
+        return cls(text, cells, itemgetter(*cells) if cells else lambda _cells: ())
+
+    def digest(self, cells: list[str]) -> str:
+        return self.digest_with(self.pick(cells))
+
+    def digest_with(self, picked: Any) -> str:
+        return hashlib.sha256((self.text % picked).encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """How a node is hashed: as it is, and as what it shows."""
+
+    cell: int
+    content: _Text
+    pixels: _Text
+    alike: _Alike | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """An input that is read otherwise where only the pixels matter."""
+
+    cell: int
+    rule: Rule
+    reads: tuple[int, ...]
+    node: str
+    measured: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The hashes of one graph.
+
+    Attributes:
+        signer: Where they come from.
+        literals: What the graph has in the signer's places.
+        cells: The literals as JSON, then the hashes of the nodes.
+    """
+
+    signer: Signer
+    literals: Sequence[Any]
+    cells: list[str]
+
+    @property
+    def content(self) -> str:
+        """Return the graph's `content_hash`."""
+        return self.signer.total.digest(self.cells)
+
+    def pixels(self, sizes: Sizes) -> str:
+        """Return the graph's `pixel_hash`."""
+        return self.signer.pixels(self, sizes)
+
+    def by_node(self) -> dict[str, str]:
+        """Return the hash of each node, each after those that it depends on."""
+        return {node_id: self.cells[cell] for node_id, cell in self.signer.cell_of.items()}
+
+
+class Signer:
+    """The hashes of graphs that differ in their literals alone.
+
+    Args:
+        workflow: One of these graphs.
+        places: Where the literals are: all of them.
+        of: The nodes to hash, with everything that they depend on, file prefixes included; without it, what the outputs need.
+
+    Attributes:
+        cell_of: The cell of each node's hash, by node id.
+        total: What the content hash is a hash of.
+    """
+
+    def __init__(self, workflow: Workflow, places: Sequence[Place], *, of: Collection[str] | None = None) -> None:
+        outputs = workflow.outputs
+        needed = workflow.ancestors(outputs.values() if of is None else of)
+        order = [node_id for node_id in workflow.in_order() if node_id in needed]
+        self._places = {place: cell for cell, place in enumerate(places)}
+        self._blank = set(outputs.values()) if of is None else set()
+        self.cell_of = {node_id: cell for cell, node_id in enumerate(order, len(places))}
+        self._more = len(places) + len(order)
+        self._lines = [self._line(workflow, node_id) for node_id in order]
+        self._unlike = _downstream(self._lines)
+        roles = [(role, self.cell_of[node_id]) for role, node_id in sorted(outputs.items()) if node_id in self.cell_of]
+        parts: list[str | int] = []
+        for role, cell in roles:
+            parts += ["," if parts else "{", f'{_encode(role)}:"', cell, '"']
+        self.total = _Text.of([*(parts or ["{"]), "}"])
+        self._last: Signed | None = None
+
+    def sign(self, literals: Sequence[Any]) -> Signed:
+        """Return the hashes of the graph with these literals, in the order of the places."""
+        last = self._last
+        if last is not None and last.literals is literals:
+            return last
+        if last is None:
+            cells = [_encode(value) for value in literals] + [""] * len(self.cell_of)
+            changed = set(range(len(literals)))
+        else:
+            cells = last.cells.copy()
+            pairs = enumerate(zip(literals, last.literals, strict=True))
+            changed = {cell for cell, (new, old) in pairs if new is not old and not _same(new, old)}
+            for cell in changed:
+                cells[cell] = _encode(literals[cell])
+        for line in self._lines if changed else ():
+            if last is None or not changed.isdisjoint(line.content.cells):
+                cells[line.cell] = line.content.digest(cells)
+                changed.add(line.cell)
+        self._last = Signed(self, literals, cells)
+        return self._last
+
+    def pixels(self, signed: Signed, sizes: Sizes) -> str:
+        """Return the pixel hash of a graph that was signed."""
+        content = signed.cells
+        cells = content + [""] * (self._more - len(content))
+        for line in self._unlike:
+            if line.alike is not None:
+                cells[line.alike.cell] = _encode(_stands_for(line.alike, signed.literals, sizes))
+            picked = line.pixels.pick(cells)
+            if picked != line.content.pick(content):
+                cells[line.cell] = line.pixels.digest_with(picked)
+        return self.total.digest(cells)
+
+    def _line(self, workflow: Workflow, node_id: str) -> _Line:
+        node = workflow.nodes[node_id]
+        alike = self._alike(workflow, node_id)
+        content: list[str | int] = [f'{{"class_type":{_encode(node.class_type)},"inputs":{{']
+        pixels = content.copy()
+        for index, name in enumerate(sorted(node.inputs)):
+            link = as_link(node.inputs[name])
+            begin = f"{',' if index else ''}{_encode(name)}:"
+            if name == _PREFIX and node_id in self._blank:
+                piece: list[str | int] = [f'{begin}{{"value":""}}']
+            elif link is not None:
+                piece = [f'{begin}{{"link":["', self.cell_of[link.node], f'",{_encode(link.slot)}]}}']
+            else:
+                piece = [f'{begin}{{"value":', self._places[node_id, name], "}"]
+            content += piece
+            pixels += [piece[0], alike.cell, piece[2]] if alike is not None and alike.rule.input == name else piece
+        return _Line(self.cell_of[node_id], _Text.of([*content, "}}"]), _Text.of([*pixels, "}}"]), alike)
+
+    def _alike(self, workflow: Workflow, node_id: str) -> _Alike | None:
+        node = workflow.nodes[node_id]
+        rule = RULES.get(node.class_type)
+        if rule is None or not all((node_id, name) in self._places for name in rule.reads):
+            return None
+        measured = as_link(node.inputs.get(rule.measured))
+        self._more += 1
+        reads = tuple(self._places[node_id, name] for name in rule.reads)
+        return _Alike(self._more - 1, rule, reads, node_id, measured.node if measured else "")
+
+
+def _downstream(lines: Sequence[_Line]) -> list[_Line]:
+    """Return the lines of nodes with an input that is read otherwise, and of those that depend on one."""
+    found, cells = [], set[int]()
+    for line in lines:
+        if line.alike is not None or not cells.isdisjoint(line.content.cells):
+            found.append(line)
+            cells.add(line.cell)
+    return found
+
+
+def _stands_for(alike: _Alike, literals: Sequence[Any], sizes: Sizes) -> Any:
+    read = {name: literals[cell] for name, cell in zip(alike.rule.reads, alike.reads, strict=True)}
+    if not alike.rule.measured:
+        return alike.rule.stands_for(read, None, None)
+    known = sizes()
+    return alike.rule.stands_for(read, known.get(alike.measured), known.get(alike.node))
+
+
+def _same(new: Any, old: Any) -> bool:
+    """Return whether two literals are written alike; a doubtful case counts as not."""
+    # 0.0 and -0.0 are equal, as are 1, 1.0 and true, within lists too.
+    return type(new) is type(old) and new == old and (type(new) is not float or new != 0) and type(new) not in (list, dict)

@@ -1,0 +1,164 @@
+"""Recipes made into jobs that are ready to be submitted: templates rendered, graphs checked, everything before the first POST.
+
+No server is contacted here; what a server says of its nodes is an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from comfy_runner.errors import Note, RecipeError
+from comfy_runner.graph.conformance import check
+from comfy_runner.graph.decoding import tile, tiled_nodes
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.signature import literals_of
+from comfy_runner.graph.sizes import Size
+from comfy_runner.graph.workflow import Workflow
+from comfy_runner.input_files import InputFile
+from comfy_runner.recipe.job import Job
+from comfy_runner.recipe.names import collision
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.store.run_folder_view import REPORT, REPORT_FILES, SUPERSEDED
+from comfy_runner.templating.compiled import Filled, Shape
+from comfy_runner.templating.lookup import Template
+
+_RESERVED = {
+    SUPERSEDED: f"{SUPERSEDED}/ is for replaced pictures",
+    **dict.fromkeys((REPORT_FILES, *REPORT), "is for the run's report"),
+}
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job with its graph.
+
+    Attributes:
+        job: The job, as the recipe gives it.
+        template: The template that it is rendered with.
+        workflow: The graph to submit; its file prefixes are still those of the template.
+        content_hash: What the job is: the hash of the rendered graph, whatever the server calls its models.
+        sources: Dotted recipe field by (node id, input name).
+        sizes: The size in pixels of each output role, where it is known.
+        outputs: The file of each output role, relative to the run folder, with ``/``.
+        notes: What the user should know.
+        inputs: The files that the recipe names for it to read.
+    """
+
+    job: Job
+    template: Template
+    workflow: Workflow
+    content_hash: str
+    sources: Mapping[tuple[str, str], str]
+    sizes: Mapping[str, Size]
+    outputs: Mapping[str, str]
+    notes: tuple[Note, ...]
+    inputs: tuple[InputFile, ...] = ()
+
+    @property
+    def job_id(self) -> str:
+        """Return the job's id."""
+        return self.job.job_id
+
+    def locate(self, node_id: str, name: str) -> str:
+        """Return where the recipe gives a node's input, as ``file:line: field``; empty where it does not."""
+        source = self.sources.get((node_id, name), "")
+        return self.job.recipe.where(_field(source, self.job.recipe.recipe)) if source else ""
+
+
+def decoded(job: Job, filled: Filled) -> Filled:
+    """Return a job's graph with its pictures decoded as the recipe wants it, whole or in tiles."""
+    shape = filled.shape
+    nodes = tiled_nodes(shape.bare, job.recipe.recipe.vae_decode, shape.sizes(filled.literals))
+    if not nodes:
+        return filled
+    return Filled(_tiled(shape, nodes), literals_of(tile(filled.workflow, nodes))[1])
+
+
+@lru_cache(maxsize=32)
+def _tiled(shape: Shape, nodes: frozenset[str]) -> Shape:
+    return Shape(tile(shape.bare, nodes), shape.sources)
+
+
+def planned_job(job: Job, template: Template, filled: Filled, inputs: tuple[InputFile, ...] = ()) -> PlannedJob:
+    """Return a job with its graph.
+
+    Raises:
+        RecipeError: Its pictures cannot go where the recipe wants them.
+    """
+    workflow = filled.workflow
+    return PlannedJob(
+        job=job,
+        template=template,
+        workflow=workflow,
+        content_hash=filled.content_hash,
+        sources=filled.sources,
+        sizes=filled.sizes,
+        outputs=output_paths(job, workflow),
+        notes=job.notes,
+        inputs=inputs,
+    )
+
+
+def fit(planned: PlannedJob, info: ObjectInfo, *, allow_partial: bool = False) -> PlannedJob:
+    """Return the job with its graph fitted to one server; what the job *is* stays the same.
+
+    Args:
+        planned: The job.
+        info: What the server says of its nodes.
+        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
+
+    Raises:
+        WorkflowError: The server would refuse the graph or run it otherwise.
+    """
+    where = f"template {planned.template.name}"
+    header = planned.template.header
+    checked = check(
+        planned.workflow,
+        info,
+        where=where,
+        locate=planned.locate,
+        allow_partial=allow_partial,
+        packs=header.packs,
+        version=header.version,
+    )
+    return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
+
+
+def _field(value: str, recipe: Recipe) -> str:
+    """Return the recipe field that decides a template's value: sizes are computed, the second pass inherits from the first."""
+    first, _, last = value.rpartition(".")
+    if value in ("width", "height"):
+        return f"size.{value}"
+    if first == "upscale" and last in ("width", "height"):
+        return f"upscale.size.{last}" if recipe.upscale.size else "upscale.factor"
+    if first == "upscale.sampler" and getattr(recipe.upscale.sampler, last, None) is None:
+        return f"sampler.{last}"
+    if value == "upscale.seed" and not isinstance(recipe.upscale.seed, int):
+        return "seed"
+    return _INDEX.sub(r"[\1]", value)
+
+
+def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:
+    """Return where the picture of each output role goes, relative to the run folder, with ``/``.
+
+    Raises:
+        RecipeError: A path is reserved, or two are in each other's way.
+    """
+    if job.job_id == SUPERSEDED:
+        what = f'"{SUPERSEDED}" is the folder of replaced pictures, not a job'
+        raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")
+    paths = {role: job.output_for(role) for role in workflow.outputs}
+    for role, path in paths.items():
+        reserved = _RESERVED.get(path.split("/", 1)[0].casefold())
+        if reserved:
+            raise RecipeError(f"{reserved} (got {path})", where=job.recipe.where(f"output.{role}"))
+    clash = collision(paths)
+    if clash:
+        first, second = clash
+        what = f"{first} and {second} would overwrite each other (got {paths[second]})"
+        raise RecipeError(what, where=job.recipe.where(f"output.{second}"))
+    return paths

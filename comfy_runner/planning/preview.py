@@ -1,0 +1,149 @@
+"""A plan looked at before any work: held against the run folder and a server as `begin` does, but nothing is changed.
+
+The run folder is neither made nor locked; somebody else may be rendering into it. Not here: several servers (`runs.fleet_preview`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.system_info import About, CacheMode
+from comfy_runner.errors import Note
+from comfy_runner.graph.memory import vram_total
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.planning.arrange import Arrangement, arrange
+from comfy_runner.planning.decode_memory import DecodeMemory, largest_decode
+from comfy_runner.planning.draft import Plan
+from comfy_runner.planning.estimate import Estimate, WithoutLoads, earlier_speeds, fitting_speed
+from comfy_runner.planning.fitting import fit_all
+from comfy_runner.planning.summary import PlanSummary, needed, summarise
+from comfy_runner.planning.survey import Survey, survey
+from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger_rows import Speed
+from comfy_runner.store.run_folder_view import FolderView, folder_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A plan held against a run folder.
+
+    Attributes:
+        plan: All jobs of its recipes.
+        chosen: The ids of those that are to be done.
+        folder: The run folder; None where none is looked at.
+        ledger: Its ledger, read-only; None where there is none.
+        surveyed: What is there.
+        arrangement: What is to be done.
+        speeds: What is known of earlier jobs, as `fitting_speed` takes it; nothing where nothing is to be rendered.
+    """
+
+    plan: Plan
+    chosen: frozenset[str]
+    folder: Path | None
+    ledger: Ledger | None
+    surveyed: Survey
+    arrangement: Arrangement
+    speeds: Sequence[Sequence[Speed]]
+
+    def summary(self, *, server: str, cache: CacheMode, memory: DecodeMemory | None, notes: tuple[Note, ...]) -> PlanSummary:
+        """Return the plan as one server would do it; all arguments are as in `PlanSummary`."""
+        return summarise(
+            self.plan,
+            self.chosen,
+            self.surveyed,
+            self.arrangement,
+            folder=self.folder,
+            server=server,
+            cache=cache,
+            memory=memory,
+            time=self._time(server, cache),
+            notes=notes,
+        )
+
+    def _time(self, server: str, cache: CacheMode) -> Estimate | None:
+        speed = fitting_speed(self.speeds, server=server)
+        if speed is None:
+            return None
+        work = needed(self.arrangement, WithoutLoads(self.plan.steps), cache).weighted
+        return Estimate(work * speed.seconds / speed.work, speed.server, speed.jobs)
+
+
+@contextlib.contextmanager
+def outlook(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[Outlook]:
+    """Hold a plan against a run folder, whose ledger is open as long as this is entered.
+
+    Args:
+        plan: All jobs of its recipes.
+        chosen: The ids of those that are to be done.
+        folder: The run folder, which need not be there; None where none is looked at.
+        force: Whether jobs that are done are rendered again.
+
+    Raises:
+        RunFolderError: What is in the folder cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        ledger = _ledger(folder)
+        if ledger is not None:
+            stack.enter_context(ledger)
+        surveyed = _surveyed(plan, folder, ledger, forced=chosen if force else frozenset())
+        arrangement = arrange(plan, chosen, surveyed, ledger=ledger, force=force)
+        speeds = [] if folder is None or not arrangement.groups else earlier_speeds(folder, ledger)
+        yield Outlook(plan, chosen, folder, ledger, surveyed, arrangement, speeds)
+
+
+def preview(
+    plan: Plan,
+    chosen: frozenset[str],
+    folder: Path | None,
+    *,
+    connect: Callable[[], ComfyHttp] | None,
+    force: bool = False,
+    allow_partial: bool = False,
+) -> PlanSummary:
+    """Look at a plan for one server, or for none.
+
+    Args:
+        plan: As for `outlook`.
+        chosen: As for `outlook`.
+        folder: As for `outlook`.
+        connect: Gives a client for the server; None for no server.
+        force: As for `outlook`.
+        allow_partial: Whether outputs that the server would refuse are left out.
+
+    Raises:
+        InputError: The server would refuse a job.
+        ServerError: The server cannot be asked.
+        RunFolderError: What is in the folder cannot be read.
+    """
+    with outlook(plan, chosen, folder, force=force) as seen:
+        http = connect() if connect else None
+        stats = http.system_stats() if http else {}
+        about = About.from_stats(http.address.url if http else "", stats)
+        rendered = seen.arrangement.rendered
+        memory, warnings = largest_decode(rendered, vram_total=vram_total(stats))
+        notes = dict.fromkeys([*plan.notes, *warnings])
+        if http is not None:
+            info = ObjectInfo(http.object_info(), source=http.address.url)
+            notes |= dict.fromkeys(fit_all(rendered, info, allow_partial=allow_partial))
+        cache = about.cache if http else "unknown"
+        return seen.summary(server=about.url, cache=cache, memory=memory, notes=tuple(notes))
+
+
+def _ledger(folder: Path | None) -> Ledger | None:
+    """Open the ledger of a run folder read-only; None where there is none, or one in which nothing was ever written."""
+    if folder is None:
+        return None
+    path = folder / FILE
+    with folder_errors(path):
+        has_one = path.exists() and path.stat().st_size > 0
+    return open_ledger(path, readonly=True) if has_one else None
+
+
+def _surveyed(plan: Plan, folder: Path | None, ledger: Ledger | None, *, forced: frozenset[str]) -> Survey:
+    if folder is None or not folder.exists():
+        return Survey(frozenset(), frozenset(), {}, {})
+    return survey(plan.drafts, FolderView(folder), ledger, forced=forced)

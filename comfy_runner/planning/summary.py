@@ -1,0 +1,265 @@
+"""A plan as a user wants to see it before anything is rendered: what each job is, what is needed in all, what it saves.
+
+Pure functions of what was drafted, surveyed and arranged. Not here: finding that out (`preview`), and how it is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from comfy_runner.engine.comfyui.system_info import CacheMode
+from comfy_runner.errors import Note
+from comfy_runner.graph.schedules import SecondPass, second_passes
+from comfy_runner.planning.arrange import Arrangement
+from comfy_runner.planning.decode_memory import DecodeMemory
+from comfy_runner.planning.draft import Draft, Plan
+from comfy_runner.planning.duplicates import Duplicates, duplicates
+from comfy_runner.planning.estimate import Estimate
+from comfy_runner.planning.passes import Passes, passes, passes_of_parcels
+from comfy_runner.planning.survey import Survey
+from comfy_runner.scheduling.backlog import Costs
+from comfy_runner.templating.compiled import Shape
+
+RowState = Literal["submitted", "to render", "shares", "done"]
+"""``submitted``: on a server already; ``shares``: gets the pictures of another job, which would be the very same."""
+
+_SAMPLERS = ("KSampler", "KSamplerAdvanced")
+_SETTINGS = frozenset(("steps", "denoise", "scheduler", "sampler_name", "start_at_step", "end_at_step"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job of a plan.
+
+    Attributes:
+        job_id: The job.
+        assignments: The values of the sweep's fields.
+        state: What becomes of it.
+        position: Its place in the order of rendering, from 1; None where it is not to be rendered.
+        shares: The job whose pictures it gets; empty where it has its own.
+        again: Why it is made again; empty where it was not made before, or need not be.
+        second: Its second passes: denoise, schedule, start sigma.
+        work: What it costs there in the order, in weighted steps: what the job before it leaves in the cache costs nothing.
+        server: Which of several servers would do it, or has it; empty where none has to, none can, or there are not several.
+    """
+
+    job_id: str
+    assignments: Mapping[str, Any]
+    state: RowState
+    position: int | None
+    shares: str
+    again: str
+    second: tuple[SecondPass, ...]
+    work: float
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerShare:
+    """What one of several servers would do, if nothing goes wrong.
+
+    Attributes:
+        name: What the user calls it.
+        url: Its URL.
+        comfyui: Its version; ``unknown`` where it does not say.
+        cache: What it keeps of earlier prompts.
+        jobs: The ids of the jobs, in its order.
+        loads: How many loads of checkpoints and diffusion models it needs.
+        first: How many first passes.
+        second: How many second passes.
+        work: What all of it costs, weighted steps.
+        seconds: When it would be done, from now; None where no earlier jobs tell how fast any of the servers is.
+        queued: How many prompts it has now, whoever's.
+    """
+
+    name: str
+    url: str
+    comfyui: str
+    cache: CacheMode
+    jobs: tuple[str, ...]
+    loads: int
+    first: int
+    second: int
+    work: float
+    seconds: float | None
+    queued: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSummary:
+    """A plan. For several servers, all but `fleet` and `splits` is what one of them would have to do alone.
+
+    Attributes:
+        folder: The run folder that it is for; None where none is named.
+        server: The URL of the server that it was checked against; empty without. Of several, the first one that answers and keeps
+            a cache, or else the first one that answers.
+        cache: What that server keeps of earlier prompts. Where it is not known, ComfyUI's classic cache is reckoned with.
+        graphs: How many graphs are to be posted: one for each job to render, or for each group on a server without a cache.
+        jobs: The jobs: those on a server, those to render in their order, each followed by those that share its pictures, those
+            that are done.
+        duplicates: The groups of jobs that give the very same pixels.
+        needed: What the server has to run.
+        as_given: What it would have to run for the same jobs in the recipe's order, without sharing pictures.
+        unshared: What it would have to run without any cache.
+        memory: What decoding takes; None where no size is known, or nothing is to be rendered.
+        time: How long it will take; None where no earlier jobs tell, or nothing is to be rendered.
+        notes: What the user should know.
+        fleet: What each of several servers would do, those that answer; empty where there are not several.
+        splits: How many groups of jobs that share model loads and first passes are split between these.
+    """
+
+    folder: Path | None
+    server: str
+    cache: CacheMode
+    graphs: int
+    jobs: tuple[Row, ...]
+    duplicates: tuple[Duplicates, ...]
+    needed: Passes
+    as_given: Passes
+    unshared: Passes
+    memory: DecodeMemory | None
+    time: Estimate | None
+    notes: tuple[Note, ...]
+    fleet: tuple[ServerShare, ...] = ()
+    splits: int = 0
+
+    def count(self, state: RowState) -> int:
+        """Return how many jobs are in a state."""
+        return sum(row.state == state for row in self.jobs)
+
+    def with_fleet(self, fleet: Sequence[ServerShare], *, splits: int, submitted: Mapping[str, str]) -> PlanSummary:
+        """Return the same plan as several servers would do it.
+
+        Args:
+            fleet: What each of them would do.
+            splits: As in `PlanSummary`.
+            submitted: Where jobs are that are on a server already, by id.
+        """
+        where = {**submitted, **{job_id: share.name for share in fleet for job_id in share.jobs}}
+        jobs = tuple(replace(row, server=where.get(row.job_id, "")) for row in self.jobs)
+        return replace(self, jobs=jobs, fleet=tuple(fleet), splits=splits)
+
+
+def summarise(
+    plan: Plan,
+    selected: frozenset[str],
+    surveyed: Survey,
+    arrangement: Arrangement,
+    *,
+    folder: Path | None,
+    server: str,
+    cache: CacheMode,
+    memory: DecodeMemory | None,
+    time: Estimate | None,
+    notes: tuple[Note, ...],
+) -> PlanSummary:
+    """Summarise a plan.
+
+    Args:
+        plan: All jobs.
+        selected: The ids of those that are to be done.
+        surveyed: What is there.
+        arrangement: What is to be done.
+        folder: As in `PlanSummary`, as all that follows.
+        server: Likewise.
+        cache: Likewise.
+        memory: Likewise.
+        time: Likewise.
+        notes: Likewise.
+    """
+    steps = plan.steps
+    chosen = [draft for draft in plan.drafts if draft.job_id in selected]
+    shared = arrangement.leaders
+    to_make = {draft.job_id for draft in arrangement.rendered}.union(shared)
+    given = [draft.steps for draft in chosen if draft.job_id in to_make]
+    return PlanSummary(
+        folder=folder,
+        server=server,
+        cache=cache,
+        graphs=len(arrangement.parcels(cache)),
+        jobs=tuple(_rows(chosen, surveyed, arrangement, steps, cache)),
+        duplicates=duplicates(chosen),
+        needed=needed(arrangement, steps, cache),
+        as_given=passes(given, steps, cached=cache != "none"),
+        unshared=passes(given, steps, cached=False),
+        memory=memory,
+        time=time,
+        notes=notes,
+    )
+
+
+def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
+    """Return what a server has to run.
+
+    Args:
+        arrangement: What is to be done.
+        steps: What it is and costs.
+        cache: What the server keeps of earlier prompts; anything but nothing is reckoned with as the classic cache.
+    """
+    parcels = [[draft.steps for draft in parcel] for parcel in arrangement.parcels(cache)]
+    return passes_of_parcels(parcels, steps) if cache == "none" else passes((job for parcel in parcels for job in parcel), steps)
+
+
+def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Iterator[Row]:
+    second = _SecondPasses()
+
+    def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> Row:
+        again = "" if state == "done" else surveyed.again.get(draft.job_id, "")
+        return Row(draft.job_id, draft.variant.assignments, state, position, shares, again, second.of(draft), work)
+
+    def sharing(leader_id: str) -> Iterator[Row]:
+        for draft in arrangement.shared.get(leader_id, ()):
+            yield row(draft, "shares", shares=leader_id)
+
+    leaders = set()
+    for draft in arrangement.awaited:
+        leaders.add(draft.job_id)
+        yield row(draft, "submitted")
+        yield from sharing(draft.job_id)
+    position = 0
+    before: set[int] = set()
+    for parcel in arrangement.parcels(cache):
+        in_graph: set[int] = set()
+        for draft in parcel:
+            position += 1
+            leaders.add(draft.job_id)
+            work = sum(steps.cost(step) for step in draft.steps if step not in before and step not in in_graph)
+            in_graph.update(draft.steps)
+            yield row(draft, "to render", position=position, work=work)
+            yield from sharing(draft.job_id)
+        before = in_graph if cache != "none" else set()
+    for leader_id in arrangement.shared:
+        if leader_id not in leaders:
+            yield from sharing(leader_id)
+    for draft in chosen:
+        if draft.job_id in surveyed.done:
+            yield row(draft, "done")
+
+
+class _SecondPasses:
+    """The second passes of jobs, worked out once for all jobs whose samplers have the same settings."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str], tuple[SecondPass, ...]] = {}
+        self._places: dict[int, list[int]] = {}
+
+    def of(self, draft: Draft) -> tuple[SecondPass, ...]:
+        shape, literals = draft.filled.shape, draft.filled.literals
+        places = self._places.get(id(shape))
+        if places is None:
+            places = self._places[id(shape)] = _sampler_settings(shape)
+        # As text, since 1, 1.0 and true are equal and not the same, and a literal may be a list.
+        key = (id(shape), repr([literals[place] for place in places]))
+        if key not in self._known:
+            self._known[key] = tuple(second_passes(draft.filled.workflow))
+        return self._known[key]
+
+
+def _sampler_settings(shape: Shape) -> list[int]:
+    nodes = shape.bare.nodes
+    return [
+        index for index, (node_id, name) in enumerate(shape.places) if name in _SETTINGS and nodes[node_id].class_type in _SAMPLERS
+    ]

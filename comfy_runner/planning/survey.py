@@ -1,0 +1,171 @@
+"""What a run folder already has of a plan, and why the rest is to be made, or made again.
+
+Not here: making it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.planning.draft import Draft
+from comfy_runner.store.ledger import Ledger
+from comfy_runner.store.ledger_rows import FileRow, Known, PlanRow
+from comfy_runner.store.media_types import PICTURES, is_of_kind, suffix_of
+from comfy_runner.store.run_folder_view import FolderView
+from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+
+_MOST_CHANGES = 3
+_LONGEST_VALUE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there.
+
+    Attributes:
+        done: The jobs whose pictures are there and need not be made.
+        submitted: The jobs that an earlier process has submitted, and that have not changed since.
+        again: Why jobs that the run folder knows are to be made again, by job id.
+        found: The files of jobs that are done and of which the ledger does not know that, by job id and output role.
+    """
+
+    done: frozenset[str]
+    submitted: frozenset[str]
+    again: Mapping[str, str]
+    found: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
+
+    @property
+    def requeued(self) -> dict[str, str]:
+        """Return why jobs are to be pending again; of those that are found, the ledger has another opinion, which is taken back."""
+        return {**self.again, **dict.fromkeys(self.found, "its pictures were found")}
+
+
+def survey(drafts: Sequence[Draft], folder: FolderView, ledger: Ledger | None, *, forced: Collection[str] = ()) -> Survey:
+    """Look at what a run folder has.
+
+    Args:
+        drafts: The jobs to look for.
+        folder: The run folder.
+        ledger: Its ledger, which may be read-only; None where there is none.
+        forced: The jobs that are to be made again in any case.
+
+    Raises:
+        RunFolderError: A sidecar that matters is damaged.
+    """
+    known = ledger.known() if ledger else {}
+    done: set[str] = set()
+    submitted: set[str] = set()
+    again: dict[str, str] = {}
+    found_files: dict[str, Mapping[str, tuple[FileRecord, ...]]] = {}
+    for draft in drafts:
+        found = known.get(draft.job_id)
+        if found is not None and found.state == "submitted":
+            if found.content_hash == draft.content_hash:
+                submitted.add(draft.job_id)
+            else:
+                again[draft.job_id] = "has changed since it was submitted"
+            continue
+        if draft.job_id in forced:
+            folder.sidecar(draft.job_id)  # a damaged one has to show before anything is rendered, not after
+        standing = _standing(draft, found, folder, ledger)
+        if not isinstance(standing, str) and draft.job_id not in forced:
+            done.add(draft.job_id)
+            if standing:
+                found_files[draft.job_id] = standing
+        elif found is not None and standing != "":
+            again[draft.job_id] = standing if isinstance(standing, str) else "is to be made again"
+    return Survey(frozenset(done), frozenset(submitted), again, found_files)
+
+
+def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mapping[str, str]) -> Iterator[PlanRow]:
+    """Yield what the ledger is to know of each job."""
+    for position, draft in enumerate(drafts):
+        yield PlanRow(
+            job_id=draft.job_id,
+            position=position,
+            recipe=draft.recipe_name,
+            content_hash=draft.content_hash,
+            pixel_hash=draft.pixel_hash,
+            shares=leaders.get(draft.job_id, ""),
+            assignments=draft.variant.assignments,
+            requeue=again.get(draft.job_id, ""),
+        )
+
+
+def _standing(
+    draft: Draft, known: Known | None, folder: FolderView, ledger: Ledger | None
+) -> str | Mapping[str, tuple[FileRecord, ...]]:
+    """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
+    if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
+        rows = ledger.files(draft.job_id)
+        if rows and _as_planned(draft, rows, folder):
+            gone = next((row.path for row in rows if not folder.is_untouched(row)), None)
+            return {} if gone is None else f"{gone} is gone or was changed"
+    sidecar = folder.sidecar(draft.job_id)
+    if sidecar is None:
+        if known is None or known.state == "pending":
+            return ""
+        return "its sidecar is gone" if known.state == "done" else "was not finished"
+    if sidecar.content_hash != draft.content_hash:
+        return _changes(sidecar, draft)
+    planned = draft.planned()
+    standing = folder.standing(draft.job_id, draft.content_hash, planned.outputs)
+    missing = [role for role in planned.outputs if role not in standing]
+    if any(not is_of_kind(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
+        return f"output.format is {draft.variant.loaded.recipe.output.format} now"
+    return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else standing
+
+
+def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: FolderView) -> bool:
+    """Return whether files lie where the recipe wants them, and are of the kind that it wants."""
+    output = draft.variant.loaded.recipe.output
+    own = {} if output.roles else {role: f"{draft.job_id}/{role}." for role in draft.filled.shape.outputs}
+    outputs = own or draft.planned().outputs
+    starts = {role: path.rpartition(".")[0] for role, path in outputs.items()}
+    if {row.role for row in rows} != starts.keys() or not all(row.path.startswith(starts[row.role]) for row in rows):
+        return False
+    others = [row.path for row in rows if not row.path.endswith(output.suffix) and suffix_of(row.path) in PICTURES]
+    if not others:
+        return True
+    # What the server gave may be of another kind, and is good then; its sidecar tells.
+    sidecar = folder.sidecar(draft.job_id)
+    records = {record.path: record for found in (sidecar.files.values() if sidecar else ()) for record in found}
+    return all(path in records and is_of_kind(records[path], output.suffix) for path in others)
+
+
+def _changes(sidecar: Sidecar, draft: Draft) -> str:
+    """Return what is other than it was, such as ``upscale.denoise 0.4 → 0.5``."""
+    planned = draft.planned()
+    before, now = dict(_flat(sidecar.recipe)), dict(_flat(repeatable(planned.job, planned.template.path, planned.inputs)))
+    old_files = {str(file.get("param")): file for file in sidecar.inputs}
+    files = {f"params.{file.param}": (file, old_files[file.param]) for file in planned.inputs if file.param in old_files}
+    # The same content is the same, wherever it lies.
+    same = {"name", *(field for field, (file, old) in files.items() if file.sha256 == old.get("sha256"))}
+    fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field not in same]
+    told = [f"{field} {_shown(before.get(field))} → {_shown(now.get(field))}" for field in fields[:_MOST_CHANGES]]
+    if len(fields) > _MOST_CHANGES:
+        told.append(f"{len(fields) - _MOST_CHANGES} more changes")
+    edited = [file for field, (file, old) in files.items() if field not in same and file.path == old.get("path")]
+    told += [f"the content of {_shown(Path(file.path).name)} has changed" for file in edited]
+    if sidecar.template.get("sha256") != planned.template.sha256:
+        told.append(f"the template {planned.template.name} has changed")
+    return ", ".join(told) or "its graph has changed"
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{number}")
+    else:
+        yield name, value
+
+
+def _shown(value: Any) -> str:
+    text = "not given" if value is None else str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

@@ -1,0 +1,1 @@
+"""Sweeps: axes with all their values, expanded into jobs."""

@@ -1,0 +1,224 @@
+"""A recipe's jobs: one for each point of its sweep, light until they are asked for more.
+
+Not here: what the axes are (`sweep`), and in which order jobs run (`plans.order`).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from comfy_runner.errors import InputError, Problem, RecipeError
+from comfy_runner.recipe import names
+from comfy_runner.recipe.job import Job, job
+from comfy_runner.recipe.layers import conflict
+from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.problems import problems
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.sweep import ids
+from comfy_runner.recipe.sweep.axes import UNSET, Sweep, sameness
+from comfy_runner.recipe.sweep.fields import canonical
+from comfy_runner.recipe.sweep.patch import patched
+from comfy_runner.recipe.template_defaults import Route
+from comfy_runner.recipe.validate import faults
+from comfy_runner.yaml_loader import Steps
+
+_TRIED = 1000
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One point of a recipe's sweep: one job. A recipe without a sweep has one.
+
+    Attributes:
+        loaded: The recipe, with its sweep.
+        fields: The swept fields, dotted.
+        point: Their values; `UNSET` for a field that keeps the recipe's own.
+        job_id: Readable, safe as a file name, at most 80 characters, the same every time.
+    """
+
+    loaded: LoadedRecipe
+    fields: tuple[str, ...]
+    point: tuple[Any, ...]
+    job_id: str
+
+    @property
+    def assignments(self) -> dict[str, Any]:
+        """The swept fields that this point gives, with their values."""
+        return {field: value for field, value in zip(self.fields, self.point, strict=True) if value is not UNSET}
+
+    @property
+    def needs_seed(self) -> bool:
+        """Whether the seed is ``random``, so that the caller has to draw one."""
+        seed: int | str = self.assignments.get("seed", self.loaded.recipe.seed)
+        return seed == "random"
+
+    @property
+    def template(self) -> str:
+        """Name or path of its template."""
+        return str(self.assignments.get("template", self.loaded.recipe.template))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of this point alone, without a sweep; made anew each time.
+
+        Raises:
+            RecipeError: The values do not go together.
+        """
+        sweep = self.loaded.sweep
+        if sweep is None:
+            return self.loaded.recipe
+        changes = [(target.path, value) for target, value in zip(sweep.targets, self.point, strict=True) if value is not UNSET]
+        try:
+            return Recipe.model_validate(patched(sweep.merged.values, changes))
+        except ValidationError as error:
+            raise self._refused(problems(error, place=lambda path: _place(sweep, path))) from None
+
+    @property
+    def alone(self) -> LoadedRecipe:
+        """The recipe of this point alone, which knows where its values come from; made anew each time.
+
+        Raises:
+            RecipeError: The values do not go together.
+        """
+        return self.loaded if self.loaded.sweep is None else self.loaded.variant(self.recipe)
+
+    def job(self, *, seed: int | None = None, route: Route | None = None) -> Job:
+        """Return the job.
+
+        Args:
+            seed: The first pass's seed, if the recipe says ``random``; see `needs_seed`.
+            route: What its template makes of recipes; None for one that says nothing.
+
+        Raises:
+            RecipeError: The values do not go together.
+            UsageError: A seed is needed and not given, given and not needed, or out of range.
+        """
+        if self.loaded.sweep is None:
+            return job(self.loaded, seed=seed, route=route)
+        loaded = self.alone
+        found = job(loaded, seed=seed, job_id=self.job_id, route=route)
+        wrong = faults(loaded.recipe, outputs=found.outputs, where=loaded.where)
+        if wrong:
+            raise self._refused(wrong)
+        return found
+
+    def _refused(self, wrong: Sequence[Problem]) -> RecipeError:
+        return RecipeError.of(Problem(f"{problem.what} in job {self.job_id}", problem.where, problem.hint) for problem in wrong)
+
+
+def expand(loaded: LoadedRecipe) -> list[Variant]:
+    """Return all points of a recipe's sweep: the first axis changes slowest, added points come last.
+
+    Raises:
+        RecipeError: No point is left, or already the first one cannot be.
+    """
+    sweep = loaded.sweep
+    if sweep is None:
+        return [Variant(loaded, (), (), names.slug(loaded.recipe.name))]
+    fields = tuple(target.field for target in sweep.targets)
+    points = [*_product(sweep, fields), *_included(sweep, fields, loaded.recipe)]
+    if not points:
+        raise RecipeError("leaves no job", where=loaded.where("sweep.exclude"))
+    variants = [Variant(loaded, fields, point, job_id) for point, job_id in zip(points, _ids(loaded, fields, points), strict=True)]
+    if _problems(variants[0]):
+        # What is wrong with the first is most often wrong with many: each fault is told once, with its first job.
+        found: dict[tuple[str, str], Problem] = {}
+        for variant in variants[:_TRIED]:
+            for problem in _problems(variant):
+                found.setdefault((problem.where, problem.what.removesuffix(variant.job_id)), problem)
+        raise RecipeError.of(list(found.values())[:_SHOWN])
+    return variants
+
+
+def _place(sweep: Sweep, path: Steps) -> str:
+    """Return the place of a field; of what is swept in it, where nobody gave the field as a whole."""
+    merged = sweep.merged
+    inner = next((target.path for target in sweep.targets if target.path[: len(path)] == path), path)
+    return merged.place(path if merged.gave(path) else inner)
+
+
+def _product(sweep: Sweep, fields: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    if sweep.only_includes:
+        return
+    left = (UNSET,) * (len(fields) - sum(len(axis.targets) for axis in sweep.axes))
+    points = itertools.product(*(axis.rows for axis in sweep.axes))
+    all_marks = itertools.product(*sweep.marks)
+    for rows, marks in zip(points, all_marks, strict=True):
+        if not _is_excluded(sweep, marks):
+            yield (*itertools.chain.from_iterable(rows), *left)
+
+
+def _is_excluded(sweep: Sweep, marks: Sequence[int]) -> bool:
+    return bool(sweep.exclusions and marks and functools.reduce(operator.and_, marks))
+
+
+def _included(sweep: Sweep, fields: tuple[str, ...], recipe: Recipe) -> Iterator[tuple[Any, ...]]:
+    """Yield the added points that are not there yet; a field that one does not give counts as the recipe's own value."""
+    paths = {target.field: target.path for target in sweep.targets}
+    own = {field: sameness(_value(recipe, path)) for field, path in paths.items()}
+    seen = set()
+    for point in sweep.includes:
+        given = {field: sameness(value) for field, value in point.items()}
+        free = {field for field in fields if not any(conflict(paths[field], paths[other]) for other in given)}
+        key = tuple(given.get(field, own[field] if field in free else UNSET) for field in fields)
+        if key not in seen and not _in_product(sweep, dict(zip(fields, key, strict=True)), own):
+            yield tuple(point.get(field, UNSET) for field in fields)
+        seen.add(key)
+
+
+def _in_product(sweep: Sweep, key: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    if sweep.only_includes:
+        return False
+    swept = {target.field for axis in sweep.axes for target in axis.targets}
+    rows = [axis.keys.get(tuple(key[target.field] for target in axis.targets)) for axis in sweep.axes]
+    if None in rows or any(value not in (own[field], UNSET) for field, value in key.items() if field not in swept):
+        return False
+    return not _is_excluded(sweep, [marks[row] for marks, row in zip(sweep.marks, rows, strict=True) if row is not None])
+
+
+def _value(recipe: Recipe, path: Steps) -> Any:
+    here: Any = recipe
+    for step in path:
+        if isinstance(here, Mapping):
+            here = here.get(str(step))
+        elif isinstance(here, list | tuple):
+            here = here[int(step)]
+        else:
+            here = getattr(here, str(step), None)
+    found = canonical(here, here)
+    return found.model_dump(mode="json", exclude_none=True) if isinstance(found, BaseModel) else found
+
+
+def _ids(loaded: LoadedRecipe, fields: tuple[str, ...], points: Sequence[tuple[Any, ...]]) -> list[str]:
+    name = names.slug(loaded.recipe.name)
+    known: dict[tuple[str, int], tuple[ids.Token, ...]] = {}
+
+    def tokens(field: str, value: Any) -> tuple[ids.Token, ...]:
+        # The points share their values, so that each is made a token once.
+        found = known.get((field, id(value)))
+        if found is None:
+            found = known[field, id(value)] = () if value is UNSET else ids.tokens(field, value)
+        return found
+
+    job_ids = [
+        ids.joined(name, [token for field, value in zip(fields, point, strict=True) for token in tokens(field, value)])
+        for point in points
+    ]
+    return ids.told_apart(job_ids, name, lambda index: Variant(loaded, fields, points[index], "").assignments)
+
+
+def _problems(variant: Variant) -> list[Problem]:
+    """Return what only the combination of a point's values shows."""
+    try:
+        variant.job(seed=0 if variant.needs_seed else None)
+    except InputError as error:
+        return list(error.problems)
+    return []

@@ -1,0 +1,231 @@
+"""Measuring all pictures of a run, on all cores, each content once: what was measured before is kept in a file beside them.
+
+Not here: the numbers themselves (`metrics`), for which the extra ``comfy-runner[report]`` is needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from PIL import Image
+
+from comfy_runner.atomic_files import leftovers, write_atomically
+from comfy_runner.errors import VerificationError
+from comfy_runner.report.measures import NUMBERS, Measured, Measures, Veto
+from comfy_runner.report.near_copies import Fingerprint, Likeness, find_likeness, fingerprint
+from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
+from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.run_folder_view import REPORT_FILES, FolderView, folder_errors
+from comfy_runner.store.sidecar import UNREADABLE, sha256_of
+
+if TYPE_CHECKING:
+    from comfy_runner.report.metrics import Metric
+
+_CACHE: Final = "measured.json"
+_NEEDED: Final = ("numpy", "scipy", "skimage")
+_MOST_KEPT: Final = 64 * 1024 * 1024  # bytes of a cache that is read; one of ours has about 1 KB per picture
+_READ_AT_ONCE: Final = 4
+_VETOES: Final = frozenset(get_args(Veto))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known of a pair of pictures, whatever job it belongs to.
+
+    Attributes:
+        measures: The numbers; None where they could not be had.
+        problem: Why not.
+        print: Of the upscaled picture; None where it cannot be read.
+        failed: Which metrics of the user's own could not be had, and why. Such a pair is measured again the next time.
+    """
+
+    measures: Measures | None
+    problem: str
+    print: Fingerprint | None
+    failed: tuple[str, ...] = ()
+
+
+def can_measure() -> bool:
+    """Return whether what measuring needs is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
+
+
+def measure_all(
+    material: Material,
+    *,
+    custom: Mapping[str, Metric] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[dict[str, Measured], tuple[str, ...]]:
+    """Return what there is to say of each entry's first original and first upscaled picture, by its name, and which metrics failed.
+
+    Args:
+        material: The run.
+        custom: Metrics of the user's own, by name.
+        progress: Told how many of how many pairs have been measured; not called where all are known.
+
+    Raises:
+        RunFolderError: What was measured cannot be written down.
+    """
+    pairs = {entry.name: _keyed(material, entry, custom or {}) for entry in material.entries}
+    cache = material.folder / REPORT_FILES / _CACHE
+    known = _read(cache)
+    todo = {name: entry for entry in material.entries if (name := pairs[entry.name]) and name not in known}
+    try:
+        for number, (name, found) in enumerate(_measured(material, todo, custom or {}), start=1):
+            known[name] = found
+            if progress is not None:
+                progress(number, len(todo))
+    finally:
+        # What was measured before an interruption need not be measured again.
+        kept = {name: known[name] for name in pairs.values() if name in known}
+        if todo or kept.keys() != known.keys():
+            with folder_errors(cache):
+                for leftover in leftovers(cache) if cache.parent.is_dir() else ():
+                    leftover.unlink(missing_ok=True)
+                write_atomically(cache, _dumped({name: found for name, found in kept.items() if not found.failed}))
+    failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
+    return _told(material, {entry: kept[name] for entry, name in pairs.items() if name}), tuple(failed)
+
+
+def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> str:
+    """Return what a measurement depends on, as a text; empty where there is nothing to measure."""
+    from comfy_runner.report.metrics import VERSION
+
+    hashes = [_hash(material.folder, row) for row in entry.pair()]
+    return "" if not hashes else " ".join([str(VERSION), *hashes, *sorted(custom)]) if all(hashes) else ""
+
+
+def _hash(folder: Path, row: FileRow) -> str:
+    """Return a file's SHA-256, which the ledger knows unless somebody has changed the file since; empty if it is gone."""
+    try:
+        return row.sha256 if FolderView(folder).is_untouched(row) else sha256_of(folder / row.path)
+    except OSError:
+        return ""
+
+
+def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str, Metric]) -> Iterator[tuple[str, _Found]]:
+    if not todo:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(cores, thread_name_prefix="measure") as pool:
+        futures = {name: pool.submit(_measure, material.folder, entry.pair(), custom) for name, entry in todo.items()}
+        try:
+            for name, future in futures.items():
+                yield name, future.result()
+        finally:
+            for future in futures.values():
+                future.cancel()
+
+
+def _measure(folder: Path, pair: tuple[FileRow, ...], custom: Mapping[str, Metric]) -> _Found:
+    from comfy_runner.report.metrics import measure
+
+    original, upscaled = (folder / row.path for row in pair)
+    failed: list[str] = []
+    try:
+        measures = measure(original, upscaled, custom={name: _guarded(name, metric, failed) for name, metric in custom.items()})
+        return _Found(measures, "", fingerprint(read_rgb(upscaled)), tuple(failed))
+    except VerificationError as error:
+        return _Found(None, error.problems[0].what, None)
+
+
+def _guarded(name: str, metric: Metric, failed: list[str]) -> Metric:
+    """Return a metric that gives no number where the user's raises or gives none, and says so: the others are still wanted."""
+
+    def guarded(original: Any, plain: Any, upscaled: Any) -> float:
+        try:
+            value = float(metric(original, plain, upscaled))
+        except Exception as error:  # whatever a foreign function raises
+            failed.append(f"metric {name} failed ({type(error).__name__}: {error})")
+            return math.nan
+        if not math.isfinite(value):
+            failed.append(f"metric {name} gave no number (got {value})")
+        return value
+
+    return guarded
+
+
+def _told(material: Material, found: Mapping[str, _Found]) -> dict[str, Measured]:
+    likeness = _likeness(material, {job_id: one.print for job_id, one in found.items() if one.print is not None})
+    measured = {}
+    for entry in material.entries:
+        one, like = found.get(entry.name), likeness.get(entry.name, Likeness())
+        measured[entry.name] = (
+            Measured(measures=one.measures, problem=one.problem, same_as=like.same_as, close_to=like.close_to)
+            if one is not None
+            else Measured(measures=None, problem=_missing(material.folder, entry))
+        )
+    return measured
+
+
+def _missing(folder: Path, entry: Entry) -> str:
+    for role in (ORIGINAL, UPSCALED):
+        row = entry.picture(role)
+        if row is None:
+            return f"has no {entry.output if role == UPSCALED else role} picture"
+        if not (folder / row.path).exists():
+            return f"its {entry.output if role == UPSCALED else role} picture is gone"
+    return "its pictures cannot be read"
+
+
+def _likeness(material: Material, prints: Mapping[str, Fingerprint]) -> dict[str, Likeness]:
+    groups: dict[str, list[str]] = {}
+    paths: dict[str, str] = {}
+    for entry in material.entries:
+        if entry.name in prints:
+            original, upscaled = entry.pair()
+            groups.setdefault(original.sha256, []).append(entry.name)
+            paths[entry.name] = upscaled.path
+
+    @lru_cache(maxsize=_READ_AT_ONCE)
+    def read(job_id: str) -> Image.Image:
+        return read_rgb(material.folder / paths[job_id])
+
+    return find_likeness(prints, list(groups.values()), read)
+
+
+def _dumped(known: Mapping[str, _Found]) -> bytes:
+    return json.dumps({name: asdict(found) for name, found in known.items()}, allow_nan=False, default=bytes.hex).encode()
+
+
+def _read(path: Path) -> dict[str, _Found]:
+    """Return what was measured before; nothing where the file is missing or makes no sense."""
+    try:
+        if path.stat().st_size > _MOST_KEPT:
+            return {}
+        data = json.loads(path.read_bytes())
+        return {str(name): _found(values) for name, values in data.items()}
+    except (OSError, *UNREADABLE):
+        return {}
+
+
+def _found(values: Mapping[str, Any]) -> _Found:
+    numbers, prints = values["measures"], values["print"]
+    measures = None
+    if numbers is not None:
+        measures = Measures(
+            **{name: _finite(numbers[name]) for name in NUMBERS},
+            vetoes=tuple(veto for veto in numbers["vetoes"] if veto in _VETOES),
+            extra={str(name): _finite(value) for name, value in numbers["extra"].items()},
+        )
+    if prints is not None:
+        width, height = prints["size"]
+        prints = Fingerprint(str(prints["pixels"]), (int(width), int(height)), bytes.fromhex(prints["small"]))
+    return _Found(measures, str(values["problem"]), prints)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not a number")
+    return number

@@ -1,0 +1,252 @@
+"""What a report is about, read from a run folder: its jobs with their pictures, and the axes along which they differ.
+
+Only the ledger is read, and a sidecar where the ledger does not say a job's value; nothing is changed, no server is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import RunFolderError
+from comfy_runner.store.ledger_rows import FileRow, JobRow
+from comfy_runner.store.media_types import PICTURES, suffix_of
+from comfy_runner.store.run_folder_view import FolderView
+from comfy_runner.store.sidecar import Sidecar
+from comfy_runner.store.status import Job, status
+
+RECIPE = "recipe"
+"""The axis of runs of several recipes."""
+
+OUTPUT = "output"
+"""The axis of jobs that have several pictures to hold against one original. A sweep never has it: outputs cannot be swept."""
+
+ORIGINAL, UPSCALED = "original", "upscaled"
+"""The roles that are held against each other."""
+
+_Pictures = Mapping[str, tuple[FileRow, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A recipe field in which jobs differ.
+
+    Attributes:
+        field: Its dotted name, or `RECIPE`.
+        values: Its values: numbers by size, others in the order of the plan.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all values are numbers, so that they can lie on a scale."""
+        return all(is_number(value) for value in self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A job of the run, with what it has given; or one of its outputs, where several are held against one original.
+
+    Attributes:
+        job_id: The job.
+        state: Its state.
+        recipe: The recipe that it belongs to.
+        values: Its place on each axis of the `Material`, by field.
+        pictures: Its pictures by output role, in order, as they lie in the run folder; no other files. Those of its `output` are
+            the ``upscaled`` ones, whatever the graph calls them.
+        shares: The job whose pictures it shares; empty where it has its own.
+        seconds: How long the server worked on it; None where that is not known.
+        finished: When it ended, ISO 8601 with offset; None where it has not.
+        error: Why it is not done; empty where nothing went wrong.
+        output: The role that is held against the original.
+    """
+
+    job_id: str
+    state: str
+    recipe: str
+    values: Mapping[str, Any]
+    pictures: Mapping[str, tuple[FileRow, ...]]
+    shares: str
+    seconds: float | None
+    finished: str | None
+    error: str
+    output: str = UPSCALED
+
+    @property
+    def name(self) -> str:
+        """What no other entry is called: the job's id, and the output where that is another than ``upscaled``."""
+        # A job's id has no slash in it.
+        return self.job_id if self.output == UPSCALED else f"{self.job_id}/{self.output}"
+
+    def picture(self, role: str) -> FileRow | None:
+        """Return the first picture of a role; None where there is none."""
+        return next(iter(self.pictures.get(role, ())), None)
+
+    def pair(self) -> tuple[FileRow, ...]:
+        """Return the first original and the first upscaled picture; nothing where one of them is missing."""
+        found = [row for role in (ORIGINAL, UPSCALED) if (row := self.picture(role)) is not None]
+        return tuple(found) if len(found) == 2 else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that a report is made from.
+
+    Attributes:
+        folder: The run folder.
+        entries: The jobs in the order of the plan, without those that their recipes no longer have; see `OUTPUT` for those that
+            have several entries.
+        axes: The fields in which they differ, in the order in which the sweeps name them; none where nothing was swept.
+    """
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The state of each job, once, by its id."""
+        return {entry.job_id: entry.state for entry in self.entries}
+
+
+def read_material(folder: Path) -> Material:
+    """Read a run folder; it may be in use.
+
+    Raises:
+        RunFolderError: It is no run folder, or its ledger cannot be read.
+    """
+    jobs = [job for job in status(folder).jobs if not job.row.removed]
+    fields = list(dict.fromkeys(name for job in jobs for name in job.row.assignments))
+    view = FolderView(folder)
+    pictures = [_by_role(job.files) for job in jobs]
+    outputs = _outputs(jobs, pictures, view)
+    values = [dict(_values(job.row, fields, view)) for job in jobs]
+    axes = tuple(axis for axis in (_axis(name, (place.get(name) for place in values)) for name in (RECIPE, *fields)) if axis)
+    known = {axis.field for axis in axes}
+    # A job that has only a part of its outputs would put them out of order.
+    compared = _axis(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
+    entries = tuple(
+        Entry(
+            job_id=job.row.job_id,
+            state=job.row.state,
+            recipe=job.row.recipe,
+            values={name: value for name, value in place.items() if name in known} | ({OUTPUT: role} if compared else {}),
+            pictures=found if role == UPSCALED else _pair_of(found, role),
+            shares=job.row.shares,
+            seconds=job.row.seconds,
+            finished=job.row.finished,
+            error=job.row.error,
+            output=role,
+        )
+        for job, place, found, roles in zip(jobs, values, pictures, outputs, strict=True)
+        for role in roles
+    )
+    return Material(folder, entries, (*axes, compared) if compared else axes)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a number to a person, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def key(value: object) -> str:
+    """Return a text that is equal for equal values of an axis, whatever they are."""
+    # 1 and 1.0 are one value; two seeds above 2**53 are not, which as floats they might be.
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return json.dumps(whole, sort_keys=True)
+
+
+def label(value: object) -> str:
+    """Return a value of an axis as people read it: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _axis(field: str, values: Iterable[Any]) -> Axis | None:
+    different: dict[str, Any] = {}
+    for value in values:
+        different.setdefault(key(value), value)
+    found = list(different.values())
+    if len(found) < 2:
+        return None
+    return Axis(field, tuple(sorted(found) if all(map(is_number, found)) else found))
+
+
+def _values(row: JobRow, fields: Iterable[str], view: FolderView) -> Iterator[tuple[str, Any]]:
+    yield RECIPE, row.recipe
+    missing = [name for name in fields if name not in row.assignments]
+    sidecar = _sidecar(view, row.job_id) if missing else None
+    recipe = sidecar.recipe if sidecar else None
+    for name in fields:
+        yield name, row.assignments[name] if name in row.assignments else _found(recipe, name)
+
+
+def _found(recipe: Any, field: str) -> Any:
+    """Return the value of a dotted field of a recipe; None where it has none."""
+    for step in field.split("."):
+        if isinstance(recipe, Mapping):
+            recipe = recipe.get(step)
+        elif isinstance(recipe, list) and step.isdecimal() and int(step) < len(recipe):
+            recipe = recipe[int(step)]
+        else:
+            return None
+    return recipe
+
+
+def _by_role(files: Iterable[FileRow]) -> dict[str, tuple[FileRow, ...]]:
+    found: dict[str, tuple[FileRow, ...]] = {}
+    for row in files:
+        # Films, sounds, texts and latents are not looked at.
+        if suffix_of(row.path) in PICTURES:
+            found[row.role] = (*found.get(row.role, ()), row)
+    return found
+
+
+def _outputs(jobs: Sequence[Job], pictures: Sequence[_Pictures], view: FolderView) -> list[tuple[str, ...]]:
+    """Return, for each job, which roles are held against its original, in the order of its graph: ``upscaled``, or all others.
+
+    A job that has none, because it failed or waits, keeps a place for each that other jobs of its recipe have.
+    """
+    several: dict[str, dict[str, None]] = {}
+    for job, found in sorted(zip(jobs, pictures, strict=True), key=lambda each: len(each[1]), reverse=True):
+        if ORIGINAL in found and UPSCALED not in found and len(found) > 1:
+            sidecar = _sidecar(view, job.row.job_id)
+            if sidecar is None or not _is_promised(UPSCALED, sidecar.workflow):
+                # The ledger has the roles by name; the sidecar as they stand in the graph.
+                roles = dict.fromkeys((*(sidecar.files if sidecar else ()), *found))
+                several.setdefault(_graph_of(job.row), {}).update({role: None for role in roles if role in found})
+    outputs = []
+    for job, found in zip(jobs, pictures, strict=True):
+        known = [role for role in several.get(_graph_of(job.row), ()) if role != ORIGINAL]
+        own = [role for role in dict.fromkeys((*known, *found)) if role in found and role != ORIGINAL]
+        outputs.append(tuple(own or known) if known and UPSCALED not in found else (UPSCALED,))
+    return outputs
+
+
+def _graph_of(row: JobRow) -> str:
+    """Return what is equal for jobs whose graphs have about the same outputs."""
+    return key([row.recipe, row.assignments.get("template")])
+
+
+def _is_promised(role: str, workflow: Any) -> bool:
+    """Return whether a graph, as a sidecar has it, saves an output; where that is missing, it has failed."""
+    nodes = workflow.items() if isinstance(workflow, Mapping) else ()
+    metas = ((name, node.get("_meta") if isinstance(node, Mapping) else None) for name, node in nodes)
+    return any(role in (name, meta.get("role") if isinstance(meta, Mapping) else None) for name, meta in metas)
+
+
+def _pair_of(found: _Pictures, output: str) -> _Pictures:
+    roles = {ORIGINAL: ORIGINAL, UPSCALED: output}
+    return {role: found[its] for role, its in roles.items() if its in found}
+
+
+def _sidecar(view: FolderView, job_id: str) -> Sidecar | None:
+    """Return a job's sidecar; None where it has none that can be read, for its pictures can be looked at all the same."""
+    try:
+        return view.sidecar(job_id)
+    except RunFolderError:
+        return None

@@ -1,0 +1,141 @@
+"""Everything that a report consists of, written into the run folder: the page, the metrics, what they need.
+
+Nothing of it is a picture that a GPU has made: it can be deleted and made again at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from comfy_runner._version import __version__
+from comfy_runner.atomic_files import leftovers, write_atomically
+from comfy_runner.errors import RunFolderError
+from comfy_runner.report.axes import find_axis
+from comfy_runner.report.export import dumped, metrics_csv, metrics_json
+from comfy_runner.report.from_folder import EXTRA, Progress, measure_run
+from comfy_runner.report.measure_run import can_measure
+from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.page import PAGE, write_page
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, read_material
+from comfy_runner.report.suggest import suggest, usual_axis
+from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.store.run_folder_view import REPORT_FILES, folder_errors
+from comfy_runner.text_files import shown
+
+if TYPE_CHECKING:
+    from comfy_runner.report.metrics import Metric
+
+METRICS: Final = "metrics.json"
+TABLE: Final = "metrics.csv"
+
+_MADE_FROM: Final = "made-from.sha256"
+
+WITHOUT_METRICS: Final = f"nothing is measured, for numpy and scikit-image are not installed: {EXTRA}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        page: ``report.html``.
+        metrics: ``metrics.json``; None where nothing can be measured.
+        table: ``metrics.csv``; likewise.
+        measured: What was measured of each job, or of each of its outputs: ``job/output``.
+        suggestion: The value to use; None where no axis was swept that could have one.
+        notes: What the user should know.
+    """
+
+    page: Path
+    metrics: Path | None
+    table: Path | None
+    measured: Mapping[str, Measured]
+    suggestion: Suggestion | None
+    notes: tuple[str, ...]
+
+
+def write_report(
+    folder: Path,
+    *,
+    axis: str | None = None,
+    limits: Limits | None = None,
+    custom: Mapping[str, Metric] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the report of a run folder, which may be in use.
+
+    Args:
+        folder: The run folder.
+        axis: The axis of the suggestion; None for denoise, or else the only one that is no seed.
+        limits: What a picture may have at most to be suggested; None for the usual.
+        custom: Metrics of the user's own, by name; None for those that installed packages announce.
+        progress: Told how many of how many pairs of pictures have been measured.
+
+    Raises:
+        UsageError: There is no such axis.
+        RunFolderError: It is no run folder, cannot be read or cannot be written.
+    """
+    material = read_material(folder)
+    limits = limits or Limits()
+    named = find_axis(material, axis, "--axis") if axis is not None else None
+    _refuse_pictures(material)
+    measured: Mapping[str, Measured] = {}
+    notes: Sequence[str] = (WITHOUT_METRICS,)
+    if can_measure():
+        measured, notes = measure_run(material, custom, progress)
+        notes = (*notes, *_without_original(material))
+    chosen = named or usual_axis(material)
+    suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None
+    metrics = table = None
+    with folder_errors(folder):
+        # What an earlier report that was killed has left.
+        for leftover in (half for name in (PAGE, METRICS, TABLE) for half in leftovers(folder / name)):
+            leftover.unlink(missing_ok=True)
+        if measured:
+            metrics, table = folder / METRICS, folder / TABLE
+            write_atomically(metrics, dumped(metrics_json(material, measured, suggestion, limits)))
+            write_atomically(table, metrics_csv(material, measured, limits).encode("utf-8", "backslashreplace"))
+    page = write_page(material, measured, suggestion, notes=notes)
+    with folder_errors(folder):
+        write_atomically(folder / REPORT_FILES / _MADE_FROM, _state(material, named, limits).encode())
+    return Report(page, metrics, table, measured, suggestion, tuple(notes))
+
+
+def is_current(folder: Path) -> bool:
+    """Return whether there is a page that was made of what the run folder has now, in the usual way.
+
+    Raises:
+        RunFolderError: It is no run folder, or cannot be read.
+    """
+    try:
+        made = (folder / REPORT_FILES / _MADE_FROM).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return (folder / PAGE).is_file() and made == _state(read_material(folder), None, Limits())
+
+
+def _state(material: Material, axis: Axis | None, limits: Limits) -> str:
+    """Return what is equal as long as a report would come out the same."""
+    jobs = [(entry.name, entry.state, entry.seconds, entry.error, entry.pictures) for entry in material.entries]
+    made_from = (__version__, can_measure(), material.axes, axis, limits, jobs)
+    return hashlib.sha256(repr(made_from).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _without_original(material: Material) -> Iterator[str]:
+    """Say so where there are pictures of which nothing can be measured, as a workflow that saves one picture only has them."""
+    alone = {entry.job_id for entry in material.entries if UPSCALED in entry.pictures and ORIGINAL not in entry.pictures}
+    if alone:
+        has, them = ("1 job has", "it") if len(alone) == 1 else (f"{len(alone)} jobs have", "them")
+        yield f"{has} no original picture to be held against, so nothing is measured of {them}"
+
+
+def _refuse_pictures(material: Material) -> None:
+    taken = {row.path for entry in material.entries for rows in entry.pictures.values() for row in rows}
+    for name in (PAGE, METRICS, TABLE):
+        if name in taken:
+            what = "is a picture of this run, which a report would overwrite"
+            raise RunFolderError(what, where=shown(material.folder / name), hint="move it, or let the recipe name it otherwise")

@@ -1,0 +1,220 @@
+"""A plan looked at for several servers: who would do what, and when it would be done. Nothing is rendered, nothing is written.
+
+Servers are asked as `begin` asks them, all at the same time, but only once; then the policy of a run goes through the jobs in
+imagined time. Not here: a plan for one server, or for none (`plans.preview`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from comfy_runner.engine.comfyui.system_info import CacheMode
+from comfy_runner.errors import Note
+from comfy_runner.graph.memory import vram_total
+from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
+from comfy_runner.planning.capabilities import unfit
+from comfy_runner.planning.decode_memory import largest_decode
+from comfy_runner.planning.draft import Draft, Plan
+from comfy_runner.planning.estimate import speed_of
+from comfy_runner.planning.preview import Outlook, outlook
+from comfy_runner.planning.summary import PlanSummary, ServerShare
+from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
+from comfy_runner.running.probe import Answered, Door, Examiner, hold_against
+from comfy_runner.running.server_status import queued
+from comfy_runner.running.waiting import backlog_of
+from comfy_runner.scheduling.backlog import Costs
+from comfy_runner.scheduling.forecast import Entrant, Share, forecast
+from comfy_runner.store.ledger_rows import Speed
+
+
+def preview_fleet(
+    plan: Plan,
+    chosen: frozenset[str],
+    folder: Path | None,
+    *,
+    connect: Callable[[], Sequence[Door]],
+    force: bool = False,
+    allow_partial: bool = False,
+) -> PlanSummary:
+    """Look at a plan for several servers.
+
+    Args:
+        plan: As for `outlook`.
+        chosen: As for `outlook`.
+        folder: As for `outlook`.
+        connect: Gives the servers, which are not asked anything yet.
+        force: As for `outlook`.
+        allow_partial: Whether outputs that a server would refuse are left out where no other one takes them.
+
+    Raises:
+        InputError: All servers would refuse a job.
+        ServerError: No server can be asked.
+        RunFolderError: What is in the folder cannot be read.
+    """
+    with outlook(plan, chosen, folder, force=force) as seen:
+        rendered = seen.arrangement.rendered
+        present, asked = _asked(connect(), Examiner(rendered, allow_partial=allow_partial), seen.speeds)
+        notes = dict.fromkeys(plan.notes)
+        notes |= dict.fromkeys(_checked(rendered, asked))
+        drafts, backlog = backlog_of(seen.arrangement.groups, plan.steps)
+        found = forecast(backlog, [each.entrant(drafts, present) for each in present])
+        pairs = list(zip(present, found.shares, strict=True))
+        for each, share in pairs:
+            _, warnings = largest_decode([drafts[number] for number in share.jobs], vram_total=each.vram)
+            notes |= dict.fromkeys(replace(note, where=each.door.name) for note in warnings)
+        smallest = min((each.vram for each in present if each.vram is not None), default=None)
+        alone = next((each for each in present if each.cache != "none"), present[0])
+        memory, _ = largest_decode(rendered, vram_total=smallest)
+        summary = seen.summary(server=alone.door.url, cache=alone.cache, memory=memory, notes=tuple(notes))
+        usual = statistics.median([each.pace for each in present if each.pace] or [1.0])
+        # As a policy reckons with them, and as a plan does.
+        placed, counted = (_cost_of_load(drafts, costs) for costs in (backlog.costs, plan.steps))
+        shares = [
+            replace(
+                each.share(share, drafts),
+                work=share.work + share.loads * (counted - placed),
+                seconds=_without(share.seconds, share.loads * placed / (each.pace or usual)),
+            )
+            for each, share in pairs
+        ]
+        return summary.with_fleet(shares, splits=found.splits, submitted=_submitted(seen, present))
+
+
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """What else a server says of itself.
+
+    Attributes:
+        queued: How many prompts it has, whoever's.
+        vram: The memory of its GPU in bytes; None where it has none, or does not say.
+    """
+
+    queued: int
+    vram: int | None
+
+    @classmethod
+    def at(cls, door: Door) -> _Glance:
+        waiting = queued(door.http.queue())
+        return cls(sum(some.running + some.pending for some in waiting), vram_total(door.http.system_stats()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """A server that answers.
+
+    Attributes:
+        door: The server.
+        answer: What it says of itself.
+        glance: What it says else.
+        speed: How fast it was with earlier jobs; None where nothing is known.
+    """
+
+    door: Door
+    answer: Answered
+    glance: _Glance
+    speed: Speed | None
+
+    @property
+    def vram(self) -> int | None:
+        return self.glance.vram
+
+    @property
+    def cache(self) -> CacheMode:
+        return self.answer.about.cache
+
+    @property
+    def pace(self) -> float | None:
+        """Return weighted steps per second; None where nothing is known."""
+        return self.speed.pace if self.speed else None
+
+    @property
+    def begins(self) -> float:
+        """Return in how many seconds it would begin: after what it has, if that takes as long as earlier jobs did on average."""
+        return self.glance.queued * self.speed.seconds / self.speed.jobs if self.speed else 0.0
+
+    def entrant(self, drafts: Sequence[Draft], present: Sequence[_Present]) -> Entrant:
+        """Return it as the forecast is to know it."""
+        nothing = unfit(drafts, self.answer.fitness, [other.answer.fitness for other in present if other is not self])
+        return Entrant(
+            self.door.url,
+            places=self.door.in_flight or IN_FLIGHT,
+            most=MOST_IN_A_GRAPH if self.cache == "none" else 1,
+            unable=frozenset(number for number, draft in enumerate(drafts) if draft.job_id in nothing),
+            speed=self.pace,
+            begins=self.begins,
+        )
+
+    def share(self, share: Share, drafts: Sequence[Draft]) -> ServerShare:
+        """Return what it would do, by the costs of the forecast."""
+        return ServerShare(
+            name=self.door.name,
+            url=self.door.url,
+            comfyui=self.answer.about.comfyui,
+            cache=self.cache,
+            jobs=tuple(drafts[number].job_id for number in share.jobs),
+            loads=share.loads,
+            first=share.first,
+            second=share.second,
+            work=share.work,
+            seconds=share.seconds,
+            queued=self.glance.queued,
+        )
+
+
+def _cost_of_load(drafts: Sequence[Draft], steps: Costs) -> float:
+    """Return what a load of a model costs, which is the same for all; nothing where nobody loads any."""
+    return next((steps.cost(step) for draft in drafts for step in draft.steps if steps.kind(step) == "load"), 0.0)
+
+
+def _without(seconds: float | None, loading: float) -> float | None:
+    """Return when a server is done, as it is reckoned for one server: loads are in the pace already (`WithoutLoads`)."""
+    return None if seconds is None else max(0.0, seconds - loading)
+
+
+def _asked(
+    doors: Sequence[Door], examiner: Examiner, speeds: Sequence[Sequence[Speed]]
+) -> tuple[Sequence[_Present], Sequence[Door]]:
+    """Return the servers that answer, at least one, and all that were asked.
+
+    Raises:
+        ServerError: None does.
+    """
+    glances: dict[str, _Glance] = {}
+
+    def glance(door: Door) -> None:
+        glances[door.url] = _Glance.at(door)
+
+    asked = examiner.ask_all(doors, glance, late=lambda _door: LATECOMER_SECONDS)
+    present = [
+        _Present(door, door.answer, glances[door.url], speed_of(speeds, door.url)) for door in asked if door.answer is not None
+    ]
+    return present, asked
+
+
+def _checked(rendered: Sequence[Draft], asked: Sequence[Door]) -> Iterator[Note]:
+    """Yield what the servers change of the jobs, and what is known of servers that do not answer.
+
+    Raises:
+        InputError: There is a job that no server can do.
+    """
+    count, changes = hold_against(rendered, asked)
+    for door in asked:
+        if door.answer is None:
+            yield Note(f"does not answer, and is planned without: {door.error.problems[0].what if door.error else ''}", door.name)
+    if count:
+        jobs = "1 job is" if count == 1 else f"{count} jobs are"
+        yield Note(f"{jobs} planned for nobody, since none of the servers that answer can do that; a run waits for the others")
+    yield from changes
+
+
+def _submitted(seen: Outlook, present: Sequence[_Present]) -> Mapping[str, str]:
+    """Return on which server jobs are already, by id: its name, or the URL of one that is not asked now."""
+    if seen.ledger is None or not seen.arrangement.awaited:
+        return {}
+    names = {each.door.url: each.door.name for each in present}
+    awaited = {draft.job_id for draft in seen.arrangement.awaited}
+    waiting = [(found.server, job_id) for found in seen.ledger.open_submissions() for job_id in found.job_ids]
+    return {job_id: names.get(url, url) for url, job_id in waiting if job_id in awaited}

@@ -1,0 +1,59 @@
+"""How a run treats its servers and their failures: all that a caller may choose, as one value.
+
+Not here: what a recipe says of retries; it goes first where it says anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS, Patience
+from comfy_runner.retry import Retry
+from comfy_runner.scheduling.quarantine import Backoff
+
+IN_FLIGHT = 2
+"""Jobs that a server holds at a time: one runs and one waits, so that the GPU never does."""
+
+FLEET_OUTAGE_SECONDS = 15.0
+"""For how long one of several servers may be silent; a single one has `Patience.outage`, since nobody else can do its jobs."""
+
+LATECOMER_SECONDS = 5.0
+"""For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a run treats its servers.
+
+    Attributes:
+        websocket: Whether to listen on the websocket too; results are the same without, progress is not shown.
+        in_flight: How many graphs a server holds at a time, at least 1, where its own settings say nothing.
+        stall: Seconds that a running job may show no progress; waiting behind others in the queue is no stall.
+        total: Seconds that a job may take from its submission on, with all waiting; None for no limit.
+        allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
+        fail_fast: Whether nothing more is begun once a job is not done.
+        retry: What is tried again where the recipe does not say; None for what the config file says.
+        patience: All other waiting.
+        fleet_outage: Seconds that one of several servers may answer nobody before its jobs go to the others.
+        latecomers: Seconds after the last answer for which servers that have not answered are waited for at the start, if any
+            has; who takes longer takes part later.
+        backoff: For how long a server that was out of order is left alone.
+    """
+
+    websocket: bool = True
+    in_flight: int = IN_FLIGHT
+    stall: float = STALL_SECONDS
+    total: float | None = None
+    allow_partial: bool = False
+    fail_fast: bool = False
+    retry: Retry | None = None
+    patience: Patience = field(default_factory=Patience)
+    fleet_outage: float = FLEET_OUTAGE_SECONDS
+    latecomers: float = LATECOMER_SECONDS
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def patience_with(self, servers: int) -> Patience:
+        """Return all other waiting for one of so many servers."""
+        if servers == 1:
+            return self.patience
+        return replace(self.patience, outage=min(self.patience.outage, self.fleet_outage))

@@ -1,0 +1,146 @@
+"""From drafts to the parcel that is posted: the graph made anew, fitted to the server, reduced to what is still missing.
+
+Not here: when it is posted, and what becomes of it (`coordinate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from comfy_runner.engine.submission import Attempt, Piece
+from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed
+from comfy_runner.graph.decoding import with_decoding
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.sizes import output_sizes
+from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.job_graph import PlannedJob, fit
+from comfy_runner.recipe.names import slug
+from comfy_runner.running.retries import decodes_tiled
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.sidecar import FileRecord, repeatable
+from comfy_runner.store.states import Event
+
+_PREFIX_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that can be posted.
+
+    Attributes:
+        piece: What is posted of it; its graph is empty where the server cannot make what is missing.
+        standing: Files of earlier runs that are still good, by output role.
+        left_out: Why the job will be partial even if all goes well; None where it will not.
+    """
+
+    piece: Piece
+    standing: Mapping[str, tuple[FileRecord, ...]]
+    left_out: JobFailed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A job that need not be posted: all is there, or the server takes nothing of it, or cannot make what is missing.
+
+    Attributes:
+        job_id: The job.
+        change: How it ends.
+        error: Why it is not done; None where it is.
+        files: What it has, by output role.
+    """
+
+    job_id: str
+    change: Event
+    error: ComfyRunnerError | None
+    files: Mapping[str, tuple[FileRecord, ...]]
+
+
+class Preparer:
+    """Prepares jobs for one server.
+
+    Args:
+        folder: Where their pictures go.
+        info: What the server says of its nodes.
+        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
+        force: Whether files of earlier runs are made again.
+    """
+
+    def __init__(self, folder: RunFolder, info: ObjectInfo, *, allow_partial: bool = False, force: bool = False) -> None:
+        self._folder, self._info = folder, info
+        self._allow_partial, self._force = allow_partial, force
+
+    def pack(
+        self, drafts: Iterable[Draft], prompt_id: str, attempts: Mapping[str, Sequence[Attempt]]
+    ) -> tuple[list[Prepared], list[Settled]]:
+        """Return what is to be posted of jobs that go as one graph, and those that need not be posted.
+
+        Args:
+            drafts: The jobs.
+            prompt_id: Their submission.
+            attempts: What was tried before, by job.
+        """
+        ready: list[Prepared] = []
+        settled: list[Settled] = []
+        for number, draft in enumerate(drafts, 1):
+            tried = attempts.get(draft.job_id, ())
+            try:
+                found = self.prepare(draft, prompt_id=prompt_id, number=number, attempts=tried)
+            except InputError as error:
+                settled.append(Settled(draft.job_id, Event.FAILED, error, {}))
+                continue
+            if found.piece.workflow.nodes:
+                ready.append(found)
+            else:
+                change = Event.PARTIAL if found.left_out else Event.DONE
+                settled.append(Settled(draft.job_id, change, found.left_out, found.standing))
+        return ready, settled
+
+    def prepare(self, draft: Draft, *, prompt_id: str, number: int = 1, attempts: Sequence[Attempt] = ()) -> Prepared:
+        """Return what is to be posted of a job.
+
+        Args:
+            draft: The job.
+            prompt_id: Its submission, which is to be in the names of its files on the server.
+            number: Which job of the submission it is.
+            attempts: What was tried before.
+
+        Raises:
+            InputError: The server would refuse it.
+        """
+        planned = draft.planned()
+        if decodes_tiled(attempts):
+            planned = replace(planned, workflow=with_decoding(planned.workflow, "tiled"))
+        fitted = fit(planned, self._info, allow_partial=self._allow_partial)
+        # A retry completes what the first attempt has given; only that is not to be forced again.
+        again = self._force and not attempts
+        standing = {} if again else self._folder.standing(fitted.job_id, fitted.content_hash, fitted.outputs)
+        workflow = fitted.workflow
+        wanted = [node_id for role, node_id in workflow.outputs.items() if role not in standing]
+        if standing:
+            workflow = workflow.keep(workflow.ancestors(wanted))
+        # A prefix of its own makes the server save a new file, however much of the rest it has in its cache.
+        start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", fitted.job_id[:_PREFIX_LENGTH]))
+        mark = prompt_id if number == 1 else f"{prompt_id}-{number}"
+        prefixes = {role: f"{start}-{mark}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
+        piece = Piece(
+            job_id=fitted.job_id,
+            content_hash=fitted.content_hash,
+            outputs=fitted.outputs,
+            sizes={**output_sizes(workflow), **fitted.sizes},
+            workflow=workflow.with_prefixes(prefixes),
+            recipe=repeatable(fitted.job, fitted.template.path, fitted.inputs),
+            template={"name": fitted.template.name, "sha256": fitted.template.sha256},
+            recipe_name=draft.recipe_name,
+            assignments=draft.variant.assignments,
+            notes=tuple(str(note) for note in fitted.notes),
+            attempts=tuple(attempts),
+            inputs=fitted.inputs,
+        )
+        return Prepared(piece, standing, _left_out(fitted, standing))
+
+
+def _left_out(fitted: PlannedJob, standing: Mapping[str, tuple[FileRecord, ...]]) -> JobFailed | None:
+    roles = [role for role in fitted.outputs if role not in fitted.workflow.outputs and role not in standing]
+    reasons = [f"the server would refuse {role}" for role in roles]
+    return JobFailed(f"left out: {'; '.join(reasons)}", where=fitted.job_id) if reasons else None

@@ -1,0 +1,176 @@
+"""What servers say of themselves before they get work: versions, nodes, models, and what that means for the jobs of a run."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.system_info import About
+from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck, Unreachable
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.planning.capabilities import Fitness, fitness
+from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.fitting import impossible, refuse_impossible
+
+_TURN_SECONDS = 0.5  # a wait without an end cannot be interrupted from the keyboard on Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a server has said of itself.
+
+    Attributes:
+        about: Its versions, and how it caches.
+        info: Its nodes and models.
+        fitness: What it can do of the run's jobs.
+    """
+
+    about: About
+    info: ObjectInfo
+    fitness: Fitness
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A server that is to take part.
+
+    Attributes:
+        name: What the user calls it: a name from the config file, or its URL.
+        http: The way to it.
+        in_flight: How many graphs it holds at a time; None for the run's own number.
+        answer: What it has said of itself; None where it has not answered.
+        error: Why it has not; None where it has.
+        speed: Weighted steps per second, from earlier runs; None where nothing is known.
+    """
+
+    name: str
+    http: ComfyHttp
+    in_flight: int | None = None
+    answer: Answered | None = None
+    error: ComfyRunnerError | None = None
+    speed: float | None = None
+
+    @property
+    def url(self) -> str:
+        """Return its URL."""
+        return self.http.address.url
+
+
+def hold_against(rendered: Sequence[Draft], doors: Sequence[Door]) -> tuple[int, tuple[Note, ...]]:
+    """Hold jobs against the servers that answer.
+
+    Args:
+        rendered: The jobs that are to be rendered.
+        doors: The servers, at least one of which answers.
+
+    Returns:
+        How many of the jobs none of them can do, and what they change of the others.
+
+    Raises:
+        InputError: None can do a job, and there is no other server that might.
+    """
+    known = {door.url: door.answer.fitness for door in doors if door.answer}
+    count = 0
+    if len(known) == len(doors):
+        refuse_impossible(rendered, known)
+    else:
+        count = len(impossible(rendered, known))
+    return count, tuple(note for fitness in known.values() for note in fitness.notes)
+
+
+class Examiner:
+    """Asks servers, from several threads.
+
+    Args:
+        drafts: The jobs of the run.
+        allow_partial: Whether a part of a job is better than nothing of it.
+    """
+
+    def __init__(self, drafts: Sequence[Draft], *, allow_partial: bool = False) -> None:
+        self._drafts, self._allow_partial = drafts, allow_partial
+        self._known: dict[str, Fitness] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, http: ComfyHttp) -> Answered:
+        """Return what a server says of itself.
+
+        Raises:
+            ServerError: It does not answer, or not as a ComfyUI does.
+        """
+        about = About.of(http)
+        return Answered(about, *self._fitness(ObjectInfo(http.object_info(), source=http.address.url)))
+
+    def ask_again(self, http: ComfyHttp) -> Answered:
+        """Return what a server says of itself that was out of order.
+
+        Raises:
+            ServerError: It still is.
+        """
+        queue = http.queue()
+        if queue.get("queue_pending") and not queue.get("queue_running"):
+            raise ServerStuck("still accepts prompts and runs none", where=http.address.url, hint="restart ComfyUI")
+        return self.ask(http)
+
+    def ask_all(self, doors: Sequence[Door], before: Callable[[Door], None], *, late: Callable[[Door], float]) -> list[Door]:
+        """Return servers with what they say of themselves, or why they do not, all asked at the same time.
+
+        Args:
+            doors: The servers.
+            before: Called for each before it is asked, on a thread of its own.
+            late: Tells how many seconds one is waited for after the last answer of another one; before the first, as long as
+                it takes.
+
+        Raises:
+            ServerError: None of them answers; with the reasons of all.
+        """
+        answers: queue.SimpleQueue[tuple[int, Door | BaseException]] = queue.SimpleQueue()
+
+        def ask(number: int, door: Door) -> None:
+            try:
+                before(door)
+                answers.put((number, replace(door, answer=self.ask(door.http))))
+            except ComfyRunnerError as error:
+                answers.put((number, replace(door, error=error)))
+            except BaseException as crash:  # a fault of ours, for the caller's thread
+                answers.put((number, crash))
+
+        # Each on a thread of its own: those that hang hold up nobody, nor the end of the program.
+        for number, door in enumerate(doors):
+            threading.Thread(target=ask, args=(number, door), name=f"ask {door.url}", daemon=True).start()
+        known: dict[int, Door] = {}
+        last = math.inf
+        while missing := [door for number, door in enumerate(doors) if number not in known]:
+            left = last + max(map(late, missing)) - time.monotonic()
+            try:
+                number, answer = answers.get(timeout=max(0.0, min(left, _TURN_SECONDS)))
+            except queue.Empty:
+                if left <= 0:
+                    break
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            known[number] = answer
+            if answer.answer is not None:
+                last = time.monotonic()
+        found = [known.get(number) or _silent(door) for number, door in enumerate(doors)]
+        if not any(door.answer for door in found):
+            errors = [door.error for door in found if door.error is not None]
+            raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
+        return found
+
+    def _fitness(self, info: ObjectInfo) -> tuple[ObjectInfo, Fitness]:
+        # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.
+        with self._lock:
+            known = self._known.get(info.fingerprint)
+            found = known.seen_from(info) if known else fitness(self._drafts, info, allow_partial=self._allow_partial)
+            self._known.setdefault(info.fingerprint, found)
+            return info, found
+
+
+def _silent(door: Door) -> Door:
+    return replace(door, error=Unreachable("did not answer in time", where=door.url))

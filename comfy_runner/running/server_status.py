@@ -1,0 +1,188 @@
+"""How servers stand: each is asked what it is, what waits in its queue, which models it has and how quickly it answers.
+
+All are asked at the same time, and none is waited for longer than some seconds. Nothing is changed: the managed local ComfyUI is
+neither set up nor started. Not here: whether a job fits a server (`plans`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from comfy_runner.config import LOCAL, Config, ServerConfig
+from comfy_runner.engine.comfyui.address import Address, parse_address
+from comfy_runner.engine.comfyui.client import ComfyHttp, Timeouts
+from comfy_runner.engine.comfyui.submit import file_prefixes
+from comfy_runner.engine.comfyui.system_info import About
+from comfy_runner.errors import ComfyRunnerError, LocalError, Unreachable, WorkflowError
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.running.registry import connect, local_options
+
+OUR_PREFIX = "comfy_runner/"
+"""How the file prefixes of all our prompts start."""
+
+LIMIT = 10.0
+"""Seconds after which a server is shown as it is known by then."""
+
+_TIMEOUTS = Timeouts(connect=4.0, read=5.0, answer=5.0)
+_MEASURED = 3
+# A server that takes this long for so little is slow enough that nobody wants to wait for better numbers.
+_SLOW = 1.0
+# The loader and its input that list the models of a folder.
+_CHECKPOINTS = ("CheckpointLoaderSimple", "ckpt_name")
+_DIFFUSION_MODELS = ("UNETLoader", "unet_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Prompts in a queue.
+
+    Attributes:
+        running: How many run.
+        pending: How many wait.
+    """
+
+    running: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a server stands. What was asked after something went wrong is not known.
+
+    Attributes:
+        url: Its address, without credentials; empty for a local ComfyUI that does not run.
+        name: What the user calls it, or ``local``; empty for one that is given by its URL.
+        about: What it says of itself; None where it does not answer.
+        error: What went wrong; None where it has answered everything.
+        latency_seconds: How long it takes to answer over a connection that is open already; None where not known.
+        ours: The prompts of comfy_runner in its queue, whoever's; None where not known.
+        others: All other prompts, likewise.
+        checkpoints: Its checkpoints, as it names them.
+        diffusion_models: Its models that come without text encoder and VAE, likewise.
+    """
+
+    url: str
+    name: str = ""
+    about: About | None = None
+    error: ComfyRunnerError | None = None
+    latency_seconds: float | None = None
+    ours: Queued | None = None
+    others: Queued | None = None
+    checkpoints: tuple[str, ...] = ()
+    diffusion_models: tuple[str, ...] = ()
+
+
+def ask_all(
+    servers: Sequence[ServerConfig], config: Config, *, timeouts: Timeouts = _TIMEOUTS, limit: float = LIMIT
+) -> tuple[Standing, ...]:
+    """Ask servers how they stand, all at the same time. One that cannot be asked has its error in its standing.
+
+    Args:
+        servers: The servers; ``local`` is only looked at.
+        config: Settings.
+        timeouts: How long to wait for each answer.
+        limit: How long to wait for all answers of all servers, in seconds.
+
+    Returns:
+        The standings, in the order of the servers.
+    """
+    asked = [_Asked(server, config, timeouts, limit) for server in servers]
+    deadline = time.monotonic() + limit
+    for one in asked:
+        one.thread.start()
+    for one in asked:
+        one.thread.join(max(0.0, deadline - time.monotonic()))
+    for one in asked:
+        if one.fault is not None:
+            raise one.fault
+    return tuple(one.standing for one in asked)
+
+
+def queued(queue: Mapping[str, Any]) -> tuple[Queued, Queued]:
+    """Return how many prompts of ours, and of others, an answer of ``/queue`` has."""
+    running, pending = ([_is_ours(item) for item in _items(queue.get(key))] for key in ("queue_running", "queue_pending"))
+    return Queued(running.count(True), pending.count(True)), Queued(running.count(False), pending.count(False))
+
+
+def model_names(answer: Any, loader: str, input_name: str) -> tuple[str, ...]:
+    """Return the models that an input of a loader can have, by an answer of ``/object_info``; none where it does not say."""
+    try:
+        node = ObjectInfo(answer, source="").get(loader)
+    except WorkflowError:  # the server has no such class
+        return ()
+    found = node.inputs.get(input_name) if node else None
+    return tuple(name for name in (found.options or () if found else ()) if isinstance(name, str))
+
+
+class _Asked:
+    """A server that is being asked; its standing is right at any time, and is more with each answer."""
+
+    def __init__(self, server: ServerConfig, config: Config, timeouts: Timeouts, limit: float) -> None:
+        late = Unreachable(f"has not answered everything within {limit:g} seconds", where=server.place)
+        # A thread that still waits for somebody keeps the program from nothing.
+        self.thread = threading.Thread(target=self._run, name=f"standing of {server.place}", daemon=True)
+        self.standing = Standing(url=server.place, name=server.name, error=late)
+        if server.url == LOCAL:
+            self.standing = Standing(url="", name=server.name or LOCAL, error=late)
+        self.fault: Exception | None = None
+        self._server, self._config, self._timeouts = server, config, timeouts
+
+    def _run(self) -> None:
+        try:
+            self._ask()
+        except ComfyRunnerError as error:
+            self.standing = replace(self.standing, error=error)
+        except Exception as fault:
+            # Ours, and to be seen: it goes on in the thread that has asked for this.
+            self.fault = fault
+
+    def _ask(self) -> None:
+        http = ComfyHttp(self._address(), timeouts=self._timeouts)
+        self._know(url=http.address.url)
+        self._know(about=About.of(http))
+        self._know(latency_seconds=_latency(http.system_stats))
+        ours, others = queued(http.queue())
+        self._know(ours=ours, others=others)
+        self._know(checkpoints=model_names(http.class_info(_CHECKPOINTS[0]), *_CHECKPOINTS))
+        self._know(diffusion_models=model_names(http.class_info(_DIFFUSION_MODELS[0]), *_DIFFUSION_MODELS), error=None)
+
+    def _know(self, **facts: Any) -> None:
+        self.standing = replace(self.standing, **facts)
+
+    def _address(self) -> Address:
+        if self._server.url != LOCAL:
+            return connect(self._server, self._config).address
+        from comfy_runner.engine.local import status  # only where somebody has one
+
+        found = status(local_options(self._config))
+        if found.url is None:
+            raise LocalError("not running", where=LOCAL, hint="comfy-runner local start starts it, and so does a run that needs it")
+        return parse_address(found.url)
+
+
+def _items(items: Any) -> list[list[Any]]:
+    return [item for item in items if isinstance(item, list)] if isinstance(items, list) else []
+
+
+def _is_ours(item: list[Any]) -> bool:
+    return len(item) > 2 and any(prefix.startswith(OUR_PREFIX) for prefix in file_prefixes(item[2]))
+
+
+def _latency(ask: Callable[[], object]) -> float:
+    return median(_measured(ask))
+
+
+def _measured(ask: Callable[[], object]) -> Iterable[float]:
+    began = time.perf_counter()
+    for _ in range(_MEASURED):
+        before = time.perf_counter()
+        ask()
+        now = time.perf_counter()
+        yield now - before
+        if now - began > _SLOW:
+            return

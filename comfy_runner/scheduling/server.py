@@ -1,0 +1,166 @@
+"""One server as far as placing work goes, and when it would be done with what: all times are estimates from measured speeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from comfy_runner.scheduling.backlog import Backlog, Portion
+from comfy_runner.scheduling.speed import Flying, Speed
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """What is known of a server.
+
+    Attributes:
+        name: Its name in the fleet.
+        places: How many parcels it holds at a time.
+        most: How many jobs of a group go into one parcel: 1 unless it keeps no cache.
+        speed: How fast it has been.
+        open: Whether it gets work.
+        portion: What it has taken and not begun.
+        flying: The parcels that it has.
+        cached: The results that its cache holds, once all parcels that it has are done.
+        pool: The pool of its last parcel; None before the first one.
+        last: The group of its last parcel; -1 before the first one.
+    """
+
+    name: str
+    places: int
+    most: int
+    speed: Speed
+    open: bool = True
+    portion: Portion | None = None
+    flying: Flying = field(default_factory=Flying)
+    cached: Collection[int] = frozenset()
+    pool: int | None = None
+    last: int = -1
+
+    @property
+    def takes_part(self) -> bool:
+        """Return whether it gets work, and has a place for any."""
+        return self.open and self.places > 0
+
+    @property
+    def works_at(self) -> int | None:
+        """Return the pool that it works at; None where it has nothing to do."""
+        return self.portion.pool if self.portion else self.pool if self.flying.work else None
+
+
+class Rates:
+    """How fast servers are reckoned to be, in weighted steps per second.
+
+    Where nothing is known of one, it is as fast as the median of the others.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, float | None] = {}
+        self._rates: dict[str, float] = {}
+        self.guessed = True
+        """Whether nothing is known of any server, so that the numbers are no seconds."""
+        self.together = 0.0
+        """The speed of all servers together, also of those that are gone."""
+
+    def __getitem__(self, name: str) -> float:
+        """Return the speed of a server."""
+        return self._rates[name]
+
+    def note(self, server: Server) -> None:
+        """Take over what is known of a server's speed."""
+        known = self._known[server.name] = server.speed.known
+        if known is not None:
+            self._rates[server.name] = known
+        if None in self._known.values():
+            found = [speed for speed in self._known.values() if speed is not None]
+            self.guessed = not found
+            usual = statistics.median(found) if found else 1.0
+            self._rates |= {name: usual for name, speed in self._known.items() if speed is None}
+        else:
+            self.guessed = False
+        self.together = sum(self._rates.values())
+
+
+class Outlook:
+    """When servers would be done, as it looks at one moment; what is not forgotten is worked out once.
+
+    Args:
+        backlog: The work.
+        servers: The servers that get work.
+        rates: How fast these are.
+        now: The moment, in seconds.
+    """
+
+    def __init__(self, backlog: Backlog, servers: Iterable[Server], rates: Rates, now: float) -> None:
+        self._backlog, self._rates, self.now = backlog, rates, now
+        self.servers = {server.name: server for server in servers}
+        self._rate: dict[str, float] = {}
+        self._begins: dict[str, float] = {}
+        self._ends: dict[str, float] = {}
+        self._starts: dict[int, dict[str, tuple[float, float]]] = {}
+
+    def forget(self, name: str) -> None:
+        """Look at a server anew: it has other parcels, or another portion."""
+        for known in (self._rate, self._begins, self._ends):
+            known.pop(name, None)
+        for starts in self._starts.values():
+            starts.pop(name, None)
+
+    def rate(self, server: Server) -> float:
+        """Return how fast a server is, weighted steps per second: slower than so far if it should have been done by now."""
+        rate = self._rate.get(server.name)
+        if rate is None:
+            rate = self._rates[server.name]
+            if server.flying.work and not self._rates.guessed:
+                rate = server.flying.slowed(rate, server.speed, self.now)
+            self._rate[server.name] = rate
+        return rate
+
+    @property
+    def together(self) -> float:
+        """Return how fast all servers are together, at most; weighted steps per second."""
+        return self._rates.together
+
+    def begin(self, server: Server) -> float:
+        """Return in how many seconds a server would be done with all parcels that it has."""
+        begin = self._begins.get(server.name)
+        if begin is None:
+            begin = self._begins[server.name] = server.flying.seconds_left(self.rate(server), self.now)
+        return begin
+
+    def starts(self, pool: int) -> dict[str, tuple[float, float]]:
+        """Return for each server in how many seconds it could do work of a pool, and its speed in weighted steps per second.
+
+        That is at once for one that works, and else with the models loaded.
+        """
+        known = self._starts.setdefault(pool, {})
+        if len(known) < len(self.servers):
+            for name in self.servers.keys() - known.keys():
+                server = self.servers[name]
+                begin, rate = self.begin(server), self.rate(server)
+                if server.works_at is None:
+                    begin += self._backlog.loading(pool, server.cached) / rate
+                known[name] = begin, rate
+        return known
+
+    def end(self, server: Server) -> float:
+        """Return in how many seconds a server would be done with all that it has taken."""
+        end = self._ends.get(server.name)
+        if end is None:
+            work = self.work(server, server.portion) if server.portion else 0.0
+            end = self._ends[server.name] = self.begin(server) + work / self.rate(server)
+        return end
+
+    def work(self, server: Server, portion: Portion) -> float:
+        """Return what a portion costs a server after what it has, weighted steps; loads of models included."""
+        return portion.left + self.more(server, portion.jobs[0], len(portion.jobs))
+
+    def more(self, server: Server, job: int, count: int = 1) -> float:
+        """Return what jobs cost a server more than one that has just done the neighbour of the first of them.
+
+        That are loads of models and a first pass, unless its cache has them: once, or where it keeps no cache in each parcel.
+        """
+        more = self._backlog.cost(job, server.cached) - self._backlog.after[job]
+        return more * (math.ceil(count / server.most) if server.most > 1 else 1)

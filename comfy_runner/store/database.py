@@ -1,0 +1,203 @@
+"""One SQLite file of ours: opened, known to be ours, brought up to date, written in transactions, its errors made ours.
+
+A rollback journal and not a write-ahead log, since that works on network disks, leaves one file, and lets a reader read where it
+may not write. Not here: what is in the tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+from urllib.parse import quote
+
+from comfy_runner.errors import RunFolderError
+from comfy_runner.text_files import is_file, shown
+
+_CHECKED_BYTES = 8 * 1024 * 1024
+"""Files up to this size are checked as a whole when they are opened for writing; it takes some milliseconds."""
+
+_ELSEWHERE = "choose another folder with --out"
+_REASONS = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
+    sqlite3.SQLITE_READONLY: ("cannot be written: it or its folder is read-only", _ELSEWHERE),
+    sqlite3.SQLITE_PERM: ("no permission", _ELSEWHERE),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "look at the permissions of its folder, or " + _ELSEWHERE),
+    sqlite3.SQLITE_BUSY: ("is locked by another program", "close what has it open, and run the same command again"),
+    sqlite3.SQLITE_LOCKED: ("is locked by another program", "close what has it open, and run the same command again"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "look at the disk, or " + _ELSEWHERE),
+}
+
+
+class Damaged(sqlite3.DatabaseError):
+    """The file holds what this program never wrote."""
+
+
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises about a file into a `RunFolderError`: the one place that does.
+
+    A `sqlite3.ProgrammingError` is a fault of ours, as a `TypeError` would be, and stays what it is.
+    """
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    # Names in a damaged file need not be text.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _translated(error, path) from error
+
+
+class Database:
+    """A connection to one file.
+
+    It may be made in one thread and used in another, by one at a time: the coordinator's thread is not the one that plans.
+
+    Args:
+        path: The file; made if it is not there, unless `readonly`.
+        readonly: Whether to write nothing at all. A reader gets along with a writer in another process.
+
+    Raises:
+        RunFolderError: The file is damaged, not ours, written by a newer version, or cannot be opened.
+    """
+
+    application: ClassVar[int]
+    """SQLite's ``application_id``, by which our files are known."""
+
+    migrations: ClassVar[Sequence[Sequence[str]]]
+    """What makes version n + 1 of the tables from version n (0 is an empty file): SQL statements, run in one transaction."""
+
+    busy_seconds: ClassVar[float] = 30.0
+    """How long to wait for others who read or write the file."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        if readonly and not is_file(path):
+            raise RunFolderError("is not there", where=shown(path), hint="name the folder that `run --out` was given")
+        with database_errors(path):
+            self._connection = _connect(path, "ro" if readonly else "rwc", self.busy_seconds)
+            try:
+                if readonly:
+                    self._finish_rollback()
+                version = self._version()
+                if not readonly:
+                    self._set_up(version)
+                elif version < len(self.migrations):
+                    what = f"is not up to date (schema {version}, needed is {len(self.migrations)})"
+                    raise RunFolderError(what, where=shown(path), hint="continue the run, which brings it up to date")
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file; what was not committed is undone."""
+        self._connection.close()
+
+    def check(self) -> None:
+        """Read the whole file and compare it with itself; seconds for a large one.
+
+        Raises:
+            RunFolderError: It is damaged.
+        """
+        with self._reading() as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != ("ok",):
+                raise Damaged(str(found))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for reading. Every result must be fetched to its end inside: an open one blocks a writer."""
+        with database_errors(self.path):
+            yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection in a transaction, which is on the disk afterwards, or undone if anything is raised."""
+        with database_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._commit()
+            except BaseException:
+                # SQLite has undone it by itself after some errors. What is raised is the first error, not that of undoing.
+                if self._connection.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                raise
+
+    def _commit(self) -> None:
+        """Put the transaction on the disk; every commit goes this way."""
+        self._connection.execute("COMMIT")
+
+    def _finish_rollback(self) -> None:
+        """Undo what a writer that was killed has left half written; a read-only connection cannot, and would refuse to read."""
+        try:
+            self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            with contextlib.closing(_connect(self.path, "rw", self.busy_seconds)) as writer:
+                writer.execute("PRAGMA user_version").fetchone()
+
+    def _version(self) -> int:
+        """Return the version of the tables, 0 for an empty file, of what is surely our file."""
+        # In one transaction: another process may just be making the file.
+        self._connection.execute("BEGIN")
+        application, version = (self._number(f"PRAGMA {name}") for name in ("application_id", "user_version"))
+        is_new = self.path.stat().st_size == 0
+        self._connection.execute("COMMIT")
+        if is_new:
+            return 0
+        if application != self.application or version < 1:
+            raise Damaged("not ours")
+        if version > len(self.migrations):
+            what = f"was written by a newer comfy_runner (schema {version})"
+            raise RunFolderError(what, where=shown(self.path), hint="upgrade it")
+        return version
+
+    def _set_up(self, version: int) -> None:
+        for pragma in ("journal_mode = DELETE", "synchronous = FULL", "foreign_keys = ON"):
+            self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        if version and self._number("PRAGMA page_count") * self._number("PRAGMA page_size") <= _CHECKED_BYTES:
+            self.check()
+        for number in range(version, len(self.migrations)):
+            with self._writing() as connection:
+                for statement in self.migrations[number]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {self.application}")
+                connection.execute(f"PRAGMA user_version = {number + 1}")
+
+    def _number(self, query: str) -> int:
+        (number,) = self._connection.execute(query).fetchone()
+        return int(number)
+
+
+def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
+    place = path.absolute().as_posix()
+    # Not `Path.as_uri`, whose network paths SQLite takes for another computer's.
+    uri = f"file://{'' if place.startswith('/') else '/'}{quote(os.fsencode(place))}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    # A file from elsewhere may bring views and triggers of its own.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _translated(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> RunFolderError:
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:
+        return RunFolderError("was moved or deleted while it was used", where=shown(path), hint="run the same command again")
+    repair = f"comfy-runner repair {shown(path.parent)} rebuilds it from the pictures' sidecars"
+    what, hint = _REASONS.get(code & 0xFF, ("is damaged", repair))
+    return RunFolderError(what, where=shown(path), hint=hint)

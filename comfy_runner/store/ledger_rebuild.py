@@ -1,0 +1,191 @@
+"""A run folder's ledger made anew from its sidecars, where it is damaged, lost, or was never there.
+
+Sidecars tell what is done. What a ledger knows beyond that, submissions that a server still has and why jobs failed, is lost;
+such jobs are rendered again. Pictures and sidecars are only read, and the old ledger is moved aside, never deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from comfy_runner.errors import Problem, RunFolderError
+from comfy_runner.recipe.names import slug
+from comfy_runner.store.database import Damaged
+from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger_rows import End, FileRow, PlanRow, file_row, job_id_of, storable
+from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar
+from comfy_runner.store.states import Event
+from comfy_runner.text_files import shown
+
+_SIDECARS = "*/job.json"
+_NEW = f".{FILE}.new"
+_BESIDE = ("-journal", "-wal", "-shm")
+"""What SQLite may have left beside a file. A journal that is not its own would destroy the new ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What became of a ledger.
+
+    Attributes:
+        ledger: The new file.
+        jobs: How many jobs it has.
+        aside: Where the old one is now; None where there was none.
+        problems: The sidecars that could not be read, and pictures that are not as their sidecars say.
+    """
+
+    ledger: Path
+    jobs: int
+    aside: Path | None
+    problems: tuple[Problem, ...]
+
+
+def lacks_ledger(folder: Path) -> bool:
+    """Return whether a run folder has sidecars and no ledger, as one of an older comfy_runner has."""
+    path = folder / FILE
+    with contextlib.suppress(OSError):
+        if path.exists() and path.stat().st_size:
+            return False
+        return next(folder.glob(_SIDECARS), None) is not None
+    return False
+
+
+def open_or_rebuild(folder: Path) -> Ledger:
+    """Open a run folder's ledger, made from the sidecars where an older comfy_runner has left it without one.
+
+    Args:
+        folder: The run folder; the caller holds its lock.
+
+    Raises:
+        RunFolderError: The ledger is damaged or written by a newer version, or the folder cannot be written.
+    """
+    if lacks_ledger(folder):
+        rebuild(folder)
+    return open_ledger(folder / FILE)
+
+
+def rebuild(folder: Path) -> Rebuilt:
+    """Make a run folder's ledger anew from its sidecars.
+
+    It may be killed at any instant: then the old ledger is in place, or there is none and `open_or_rebuild` makes it.
+
+    Args:
+        folder: The run folder; the caller holds its lock.
+
+    Raises:
+        RunFolderError: The folder cannot be written.
+    """
+    path = folder / FILE
+    new = folder / _NEW
+    problems: list[Problem] = []
+    try:
+        _remove(new)
+        with open_ledger(new) as ledger:
+            found = list(_found(folder, problems))
+            ledger.write_plan((row for row, _ in found), recipes=())
+            ledger.settle_all(end for _, end in found)
+        aside = _move_aside(path)
+        new.replace(path)
+    except OSError as error:
+        what = (error.strerror or str(error)).lower()
+        raise RunFolderError(f"cannot be made anew: {what}", where=shown(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(new)
+    return Rebuilt(path, len(found), aside, tuple(problems))
+
+
+def _remove(path: Path) -> None:
+    for name in ("", *_BESIDE):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+
+
+def _move_aside(path: Path) -> Path | None:
+    """Move a ledger, and what belongs to it, to a name that is free; return the ledger's new name."""
+    number = 1
+    while any(os.path.lexists(f"{path}.damaged-{number}{name}") for name in ("", *_BESIDE)):
+        number += 1
+    aside = path.with_name(f"{path.name}.damaged-{number}")
+    moved = None
+    # The ledger first: without it, nobody takes its journal for that of another.
+    for name in ("", *_BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + name).rename(aside.with_name(aside.name + name))
+            moved = moved or aside
+    return moved
+
+
+def _found(folder: Path, problems: list[Problem]) -> Iterator[tuple[PlanRow, End]]:
+    """Yield what each sidecar says of its job."""
+    for path in sorted(folder.glob(_SIDECARS)):
+        try:
+            sidecar = read_sidecar(path)
+            if sidecar is not None:
+                row = _row(sidecar, path)
+                yield row, _end(folder, sidecar, problems)
+        except RunFolderError as error:
+            problems += error.problems
+        except (*UNREADABLE, Damaged) as error:
+            problems.append(Problem(f"is damaged: {error}", shown(path), "move it away to have the job rendered again"))
+        except OSError as error:
+            problems.append(Problem(f"cannot be read ({(error.strerror or str(error)).lower()})", shown(path)))
+
+
+def _row(sidecar: Sidecar, path: Path) -> PlanRow:
+    """Return what a sidecar tells of its job; it is not in a plan as long as no recipe is."""
+    if sidecar.job_id != path.parent.name:
+        raise ValueError("it is another job's than its folder")
+    return PlanRow(
+        job_id=_encodable(job_id_of(sidecar.job_id)),
+        position=None,
+        recipe=storable(sidecar.recipe_name or slug(sidecar.recipe.get("name", ""))),
+        content_hash=sidecar.content_hash,
+        pixel_hash="",
+        shares=storable(sidecar.shares),
+        assignments=dict(sidecar.assignments),
+    )
+
+
+def _end(folder: Path, sidecar: Sidecar, problems: list[Problem]) -> End:
+    files, gone = [], []
+    for role, records in sidecar.files.items():
+        for number, record in enumerate(records):
+            row = _file(folder, role, number, record)
+            if row is None:
+                gone.append(Problem("is gone or was changed", shown(folder / record.path), "the job is rendered again"))
+            else:
+                files.append(row)
+    problems += gone
+    complete = sidecar.state == "done" and not gone
+    seconds = sidecar.seconds
+    return End(
+        job_id=sidecar.job_id,
+        event=Event.DONE if complete else Event.PARTIAL if files else Event.FAILED,
+        files=tuple(files),
+        error="" if complete else str(gone[0]) if gone else str(sidecar.reason),
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        finished=storable(str(sidecar.finished)) or None,
+    )
+
+
+def _file(folder: Path, role: str, number: int, record: FileRecord) -> FileRow | None:
+    """Return what the ledger is to know of a picture; None where it does not lie there with its recorded size."""
+    try:
+        found = (folder / record.path).stat()
+    except OSError:
+        return None
+    if found.st_size != record.size_bytes:
+        return None
+    return file_row(
+        (_encodable(role), number, _encodable(record.path), found.st_size, found.st_mtime_ns, _encodable(record.sha256))
+    )
+
+
+def _encodable(text: str) -> str:
+    """Return a name as it is, or raise the `ValueError` of one that no file could have."""
+    text.encode()
+    return text

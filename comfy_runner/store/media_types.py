@@ -1,0 +1,56 @@
+"""Of which kind a collected file is, and whether that is the kind that a recipe wants.
+
+Only single pictures are written anew in another format. An animation, and whatever is no picture, stays as the server gave it.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from comfy_runner.recipe.names import SUFFIXES
+from comfy_runner.store.sidecar import FileRecord
+
+PICTURES = frozenset({*SUFFIXES.values(), ".jpeg"})
+"""Suffixes of the pictures that can be read."""
+
+LONGEST_EDGE = {".jpg": 65500, ".webp": 16383}
+"""Longest edge that a format has, in pixels."""
+
+
+def suffix_of(path: str) -> str:
+    """Return what a file's name ends in, in lower case."""
+    return PurePosixPath(path).suffix.lower()
+
+
+def is_written_anew(suffix: str, wanted: str, *, frames: int, width: int | None, height: int | None) -> bool:
+    """Return whether a file is written in another format.
+
+    Args:
+        suffix: Of the file, as the server gave it.
+        wanted: What the recipe's pictures end in; ``.png`` leaves every file as it is.
+        frames: How many pictures it has.
+        width: In pixels; None where it is no picture.
+        height: Likewise.
+    """
+    most = LONGEST_EDGE.get(wanted, 0)
+    return suffix in PICTURES and suffix != wanted and frames == 1 and max(width or 0, height or 0) <= most
+
+
+def was_written_anew(record: FileRecord) -> bool:
+    """Return whether a file is a copy in another format of what the server gave."""
+    given = suffix_of(record.server_name)
+    return given in PICTURES and given != suffix_of(record.path)
+
+
+def is_of_kind(record: FileRecord, planned: str) -> bool:
+    """Return whether a file is of the kind that a recipe wants.
+
+    Args:
+        record: The file.
+        planned: Where the recipe wants it, or only what its name is to end in.
+    """
+    suffix, wanted = suffix_of(record.path), suffix_of(f"x{planned}")
+    if suffix == wanted:
+        return True
+    size = {"width": record.width, "height": record.height}
+    return not was_written_anew(record) and not is_written_anew(suffix, wanted, frames=record.frames, **size)

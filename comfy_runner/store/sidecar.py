@@ -1,0 +1,171 @@
+"""The sidecar: one JSON file per job from which the job can be repeated, and by which it is known to be done.
+
+Never in it: credentials, headers, the server's command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import RunFolderError
+from comfy_runner.input_files import InputFile
+from comfy_runner.recipe.job import Job
+from comfy_runner.recipe.names import slug
+from comfy_runner.shipped import shipped
+from comfy_runner.store.paths import is_inside
+from comfy_runner.text_files import shown
+
+FORMAT = 2
+"""Of the sidecar and of ``run.json``. Version 1 had no sweeps, retries and shared pictures."""
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a damaged JSON file may raise."""
+
+_LISTS = ("cached_nodes", "notes", "attempts", "posted_with", "inputs")
+HASH = re.compile("[0-9a-f]{64}")
+"""A content hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One collected file.
+
+    Attributes:
+        path: Relative to the run folder, with ``/``.
+        sha256: Of its bytes, hex.
+        size_bytes: Its length.
+        width: In pixels; None where it is not a picture.
+        height: Likewise.
+        server_name: ``subfolder/filename`` on the server; empty for what is no file there.
+        problem: Why its role has to be made again; empty where it need not.
+        frames: How many pictures an animation has; 1 for all else.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+    width: int | None
+    height: int | None
+    server_name: str
+    problem: str = ""
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What is known of a job that has given at least one file.
+
+    Attributes:
+        job_id: The job.
+        content_hash: What the job is.
+        state: ``done``, or ``partial`` where files are missing or do not verify.
+        reason: Why it is partial.
+        files: By output role; a role with several pictures has several.
+        recipe: A complete recipe that makes this job again.
+        workflow: The API-format graph as it was posted.
+        template: Name and sha256 of the template file.
+        server: URL and versions.
+        prompt_id: The submission on that server.
+        cached_nodes: The nodes that came from the server's cache.
+        seconds: How long the server worked on it; None where it does not say.
+        finished: When it was collected, ISO 8601 with offset.
+        comfy_runner: The version that wrote this.
+        notes: What the program adjusted or warned of.
+        assignments: The values of the sweep's fields.
+        attempts: What was tried in vain before, and what was done differently after it.
+        posted_with: The other jobs that were posted in the same graph.
+        shares: The job whose pictures these are, for it would have given the very same; empty where they are its own.
+        recipe_name: The recipe that it belongs to, as the ledger knows it; a job of a sweep has a name of its own.
+        recovered: Whether the server had forgotten the prompt and the pictures were found by their names.
+        inputs: The files that it read: parameter, path, name in the graph, sha256, size.
+    """
+
+    job_id: str
+    content_hash: str
+    state: str
+    reason: str
+    files: Mapping[str, tuple[FileRecord, ...]]
+    recipe: Mapping[str, Any]
+    workflow: Mapping[str, Any]
+    template: Mapping[str, str]
+    server: Mapping[str, str]
+    prompt_id: str
+    cached_nodes: tuple[str, ...]
+    seconds: float | None
+    finished: str
+    comfy_runner: str
+    notes: tuple[str, ...] = ()
+    assignments: Mapping[str, Any] = field(default_factory=dict)
+    attempts: tuple[Mapping[str, Any], ...] = ()
+    posted_with: tuple[str, ...] = ()
+    shares: str = ""
+    recovered: bool = False
+    recipe_name: str = ""
+    inputs: tuple[Mapping[str, Any], ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content."""
+        text = json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=2) + "\n"
+        # A server may say anything, such as half an emoji; as a backslash escape it is JSON again.
+        return text.encode("utf-8", "backslashreplace")
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Return the sidecar in this file, or None where there is no such file.
+
+    Raises:
+        RunFolderError: The file is damaged, or written by a newer version.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        refuse_newer(data.pop("format"), shown(path))
+        files = {role: tuple(FileRecord(**record) for record in records) for role, records in data.pop("files").items()}
+        if not all(records and all(is_inside(record.path) for record in records) for records in files.values()):
+            raise ValueError("a role has no file, or a path leads out of the run folder")
+        if not HASH.fullmatch(data["content_hash"]):
+            raise ValueError("not a hash, which is to name a folder")
+        data |= {name: tuple(data.get(name, ())) for name in _LISTS}
+        return Sidecar(files=files, **data)
+    except FileNotFoundError:
+        return None
+    except UNREADABLE as error:
+        hint = "move it away to have the job rendered again; its pictures stay"
+        raise RunFolderError("is damaged", where=shown(path), hint=hint) from error
+
+
+def refuse_newer(number: int, where: str) -> None:
+    """Refuse a file of a format that is not known yet.
+
+    Raises:
+        RunFolderError: It is.
+    """
+    if number > FORMAT:
+        raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=where, hint="upgrade it")
+
+
+def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> dict[str, Any]:
+    """Return a complete recipe that makes this very job again, its random seed and all defaults written out.
+
+    Args:
+        job: The job.
+        template: Its template's file, which is found again by its path unless it is a shipped one.
+        inputs: The files that it reads, which are found again by their paths.
+    """
+    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends", "sweep", "retry"})
+    path = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
+    # A job of a sweep keeps its id when it is repeated alone.
+    name = recipe["name"] if slug(recipe["name"]) == job.job_id else job.job_id
+    params = {**recipe.get("params", {}), **{file.param: file.path for file in inputs}}
+    return {**recipe, "params": params, "name": name, "seed": job.seed, "template": path}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Where graphs come from: templates found, described, and rendered with the values of a recipe."""

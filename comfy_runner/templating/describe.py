@@ -1,0 +1,314 @@
+"""What there is to know of a template before it is used: what it takes, what it makes, what it needs of a server, its graph.
+
+Nothing is read here but the template and what it imports. Not here: how it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import InputError, Problem, WorkflowError
+from comfy_runner.graph.conformance import check
+from comfy_runner.graph.model_lists import model_kind
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.workflow import Workflow
+from comfy_runner.recipe.field_docs import all_facts, behind
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.template_defaults import Route, Usual
+from comfy_runner.shipped import shipped
+from comfy_runner.templating.example import Example, example
+from comfy_runner.templating.lookup import SUFFIX, Template, find_template, template_names
+from comfy_runner.templating.params import Param
+from comfy_runner.templating.recipe_template import NEEDED_IF_USED, route_of
+
+# Loaders that nobody here knows have models, too.
+_MODEL_FILE = re.compile(r"[^\n]+\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)", re.IGNORECASE)
+_FIRST_SENTENCE = re.compile(r".*?[.!?](?=\s|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A recipe field, as it is with a template; free parameters are ``params.NAME``.
+
+    Attributes:
+        name: The field, dotted.
+        type: integer, number, text, …, as in `Param` and `Facts`.
+        required: Whether a recipe has to give it.
+        default: What it is otherwise; None for nothing.
+        minimum: The smallest value, for numbers; None for no bound.
+        maximum: The largest value, likewise.
+        excludes_minimum: Whether the smallest value itself is too small.
+        choices: All values there are; empty for any.
+        usual: The usual values, where the template says so.
+        description: One or more sentences.
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    minimum: float | None
+    maximum: float | None
+    excludes_minimum: bool
+    choices: tuple[Any, ...]
+    usual: Usual | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A picture that it makes.
+
+    Attributes:
+        role: Its role.
+        class_type: The class of the node that saves it; empty where the example does not have it.
+        description: What it is, where the template says so.
+    """
+
+    role: str
+    class_type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file that it loads.
+
+    Attributes:
+        file: What the example calls it.
+        kind: What it is, such as ``checkpoints``, as `models` lists it; empty where it is not known.
+        class_type: The class of the node that loads it.
+        field: The recipe field that gives it, dotted; empty where it is the template's own affair.
+    """
+
+    file: str
+    kind: str
+    class_type: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClass:
+    """A node class that it uses.
+
+    Attributes:
+        class_type: The class.
+        count: How many nodes of it the example has; 0 where only the template's header names it.
+        pack: Where it comes from; empty for ComfyUI itself, as far as the template says.
+    """
+
+    class_type: str
+    count: int
+    pack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What there is to know of a template.
+
+    Attributes:
+        template: The template.
+        is_shipped: Whether it comes with the program.
+        params: Its free parameters.
+        takes_any: Whether it declares none, and takes any.
+        fields: The recipe fields that it uses, in the order of the schema.
+        outputs: The pictures that it makes.
+        models: The models that it loads.
+        nodes: The node classes that it uses.
+        example: What it renders to with its defaults; None where it needs more than that.
+        failure: Why there is no example; empty where there is.
+    """
+
+    template: Template
+    is_shipped: bool
+    params: tuple[Setting, ...]
+    takes_any: bool
+    fields: tuple[Setting, ...]
+    outputs: tuple[Output, ...]
+    models: tuple[Model, ...]
+    nodes: tuple[NodeClass, ...]
+    example: Example | None
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A template in a list.
+
+    Attributes:
+        name: Its name.
+        path: Its file.
+        is_shipped: Whether it comes with the program.
+        sentence: The first sentence of its description; empty where there is none.
+        error: Why it cannot be used; None where it can.
+    """
+
+    name: str
+    path: Path
+    is_shipped: bool
+    sentence: str
+    error: InputError | None
+
+
+def list_templates(folders: Sequence[Path]) -> list[Listed]:
+    """Return all templates of these folders by name, each from the first folder that has it; broken ones hide no others."""
+    return [_listed(name, folders) for name in template_names(folders)]
+
+
+def describe(template: Template, folders: Sequence[Path]) -> Description:
+    """Return what there is to know of a template.
+
+    Args:
+        template: The template.
+        folders: Where it finds what it imports, after its own folder.
+
+    Raises:
+        TemplateError: It says something of fields that there are not, or that they cannot be.
+    """
+    route = route_of(template)
+    made: Example | None = None
+    failure = ""
+    try:
+        made = example(template, route, folders)
+    except InputError as error:
+        failure = str(error.problems[0])
+    graph = made.workflow if made else Workflow({})
+    return Description(
+        template=template,
+        is_shipped=_is_shipped(template.path),
+        params=tuple(_params(template)),
+        takes_any=template.params is None,
+        fields=tuple(_fields(template, route)),
+        outputs=tuple(_outputs(template, graph)),
+        models=tuple(dict.fromkeys(_models(graph, made.sources if made else {}))),
+        nodes=tuple(_nodes(template, graph)),
+        example=made,
+        failure=failure,
+    )
+
+
+def missing(description: Description, info: ObjectInfo) -> tuple[Problem, ...]:
+    """Return what a server lacks of what a template's example needs; of what only a recipe can give nothing is said.
+
+    Each problem's ``where`` is the dotted recipe field that gives the value in question, if one does.
+    """
+    made = description.example
+    if made is None:
+        return ()
+    header = description.template.header
+    try:
+        check(
+            made.workflow,
+            info,
+            where="",
+            locate=lambda node_id, name: made.sources.get((node_id, name), ""),
+            packs=header.packs,
+            version=header.version,
+        )
+    except WorkflowError as error:
+        return tuple(problem for problem in error.problems if problem.where not in made.stand_ins)
+    return ()
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text, on one line."""
+    found = _FIRST_SENTENCE.match(text)
+    return " ".join((found[0] if found else text).split())
+
+
+def _listed(name: str, folders: Sequence[Path]) -> Listed:
+    file = name + SUFFIX
+    path = next((folder / file for folder in folders if (folder / file).is_file()), Path(file))
+    try:
+        template = find_template(name, folders)
+        route_of(template)
+    except InputError as error:
+        return Listed(name, path, _is_shipped(path), "", error)
+    return Listed(name, template.path, _is_shipped(template.path), first_sentence(template.description), None)
+
+
+def _is_shipped(path: Path) -> bool:
+    return path.parent.absolute() == shipped("templates").absolute()  # in a checkout, it is the folder beside the recipes, too
+
+
+def _params(template: Template) -> Iterator[Setting]:
+    if template.params is not None:
+        yield from map(_param, template.params.values())
+        return
+    for value in sorted(template.uses):
+        if value.startswith("params."):
+            name = ".".join(value.split(".")[:2])
+            yield Setting(name, "any", False, None, None, None, False, (), None, "")
+
+
+def _param(param: Param) -> Setting:
+    return Setting(
+        name=f"params.{param.name}",
+        type=param.type,
+        required=param.required,
+        default=param.default,
+        minimum=param.minimum,
+        maximum=param.maximum,
+        excludes_minimum=False,
+        choices=param.choices,
+        usual=None,
+        description=param.description,
+    )
+
+
+def _fields(template: Template, route: Route) -> Iterator[Setting]:
+    said = template.header.fields
+    used = {field for value in (*template.uses, *said) for field in behind(value)}
+    values = route.over(Recipe()).model_dump(mode="json")
+    for name, facts in all_facts().items():
+        if name not in used:
+            continue
+        own = said.get(name)
+        default = _value(values, name)
+        yield Setting(
+            name=name,
+            type=facts.type,
+            required=name in NEEDED_IF_USED and default is None,
+            default=default,
+            minimum=facts.minimum,
+            maximum=facts.maximum,
+            excludes_minimum=facts.excludes_minimum,
+            choices=facts.choices,
+            usual=route.usual.get(name),
+            description=(own.description if own else "") or facts.description,
+        )
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    here: Any = values
+    for step in name.split("."):
+        here = here[step]
+    return {key: value for key, value in here.items() if value is not None} if isinstance(here, dict) else here
+
+
+def _outputs(template: Template, graph: Workflow) -> Iterator[Output]:
+    said: Mapping[str, str] = template.header.outputs
+    made = graph.outputs
+    yield from (Output(role, graph.nodes[node_id].class_type, said.get(role, "")) for role, node_id in made.items())
+    yield from (Output(role, "", text) for role, text in said.items() if role not in made)
+
+
+def _models(graph: Workflow, sources: Mapping[tuple[str, str], str]) -> Iterator[Model]:
+    for node_id in graph.in_order():
+        node = graph.nodes[node_id]
+        for name, value in node.inputs.items():
+            kind = model_kind(node.class_type, name)
+            if isinstance(value, str) and (kind or _MODEL_FILE.fullmatch(value)):
+                yield Model(value, kind, node.class_type, sources.get((node_id, name), ""))
+
+
+def _nodes(template: Template, graph: Workflow) -> Iterator[NodeClass]:
+    packs = template.header.packs
+    counts = Counter(node.class_type for node in graph.nodes.values())
+    for class_type in sorted({*counts, *packs}, key=str.casefold):
+        yield NodeClass(class_type, counts[class_type], packs.get(class_type, ""))

@@ -1,0 +1,156 @@
+"""Template files: how they are found, and what they say of themselves.
+
+Not here: how they are rendered (`shape` for many jobs, `rendering` for one), and which recipe fields exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+
+from comfy_runner.errors import TemplateError
+from comfy_runner.graph.workflow import Workflow
+from comfy_runner.hints import did_you_mean
+from comfy_runner.templating.compiled import Renderer
+from comfy_runner.templating.environment import environment
+from comfy_runner.templating.metadata import Header, parse_header
+from comfy_runner.templating.params import Param
+from comfy_runner.templating.rendering import runtime_error, said
+from comfy_runner.text_files import is_file, read, shown
+
+SUFFIX = ".json.j2"
+ANYTHING = "*"
+"""Stands for all values among those that a template uses."""
+
+_HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template file.
+
+    Attributes:
+        name: Its name in a recipe.
+        path: The file.
+        header: What it says of itself.
+        sha256: Of the file's text, hex.
+        uses: The values that appear in it, dotted: ``checkpoint``, ``upscale.denoise``, or ``sampler`` where it is used as a whole;
+            `ANYTHING` where another file sees all values.
+    """
+
+    name: str
+    path: Path
+    header: Header
+    sha256: str
+    uses: frozenset[str]
+
+    @property
+    def description(self) -> str:
+        """Return one or more sentences on what it does; empty where it says nothing."""
+        return self.header.description
+
+    @property
+    def params(self) -> Mapping[str, Param] | None:
+        """Return the free parameters that it declares, by name; None where it has no declaration and takes any."""
+        return self.header.params
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A workflow, and where its literals come from.
+
+    Attributes:
+        workflow: The graph.
+        sources: Dotted recipe field by (node id, input name), for the inputs that take a recipe value as it is.
+    """
+
+    workflow: Workflow
+    sources: Mapping[tuple[str, str], str]
+
+
+def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Template:
+    """Return the template of this name from the first folder that has it.
+
+    Raises:
+        TemplateError: No folder has it, or the file cannot be read or is not a template.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise TemplateError(f"not the name of a template (got {name!r})", where=where, hint="letters, digits, _ - .")
+    for folder in folders:
+        path = folder / (name + SUFFIX)
+        if is_file(path):
+            return _read(name, path)
+    hint = did_you_mean(name, template_names(folders))
+    raise TemplateError(f"no template of this name (got {name})", where=where, hint=hint)
+
+
+def template_names(folders: Sequence[Path]) -> list[str]:
+    """Return the names of all templates in these folders."""
+    names: set[str] = set()
+    for folder in folders:
+        with contextlib.suppress(OSError):  # a name that no folder can have
+            names.update(path.name.removesuffix(SUFFIX) for path in folder.glob("*" + SUFFIX))
+    return sorted(names)
+
+
+def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[Path]) -> Rendered:
+    """Render a template with one job's values; a `Renderer` does it for many.
+
+    Args:
+        template: The template.
+        values: JSON-like values by name, as the template sees them.
+        folders: Where ``{% import %}`` finds shared macros, after the template's own folder.
+
+    Raises:
+        TemplateError: Something is undefined, forbidden or not JSON; the file and line are named.
+        WorkflowError: What was rendered is not an API-format graph.
+    """
+    filled = Renderer(template, folders).render(values)
+    return Rendered(filled.workflow, filled.sources)
+
+
+def _read(name: str, path: Path) -> Template:
+    source = read(path, error=TemplateError)
+    try:
+        uses = _used(environment([path.parent]).parse(source))
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(said(error), where=f"{shown(path)}:{error.lineno}") from error
+    except Exception as error:  # Jinja computes constant expressions, which can raise anything
+        raise runtime_error(error, where=shown(path)) from error
+    found, header = _HEADER.match(source), Header()
+    if found:
+        above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
+        header = parse_header(above + found.group(1), path=path)
+    sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return Template(name, path, header, sha256, uses)
+
+
+def _used(tree: nodes.Template) -> frozenset[str]:
+    """Return the values that a template uses, dotted."""
+    free = meta.find_undeclared_variables(tree)
+    found: set[str] = set()
+    inner: set[int] = set()
+    for node in tree.find_all((nodes.Getattr, nodes.Name)):
+        if id(node) in inner:
+            continue
+        steps: list[str] = []
+        here: nodes.Node = node
+        while isinstance(here, nodes.Getattr):
+            steps.insert(0, here.attr)
+            here = here.node
+            inner.add(id(here))
+        if isinstance(here, nodes.Name) and here.name in free:
+            found.add(".".join((here.name, *steps)))
+    imports = [*(node.with_context for node in tree.find_all(nodes.Import))]
+    imports += (node.with_context for node in tree.find_all(nodes.FromImport))
+    if any(imports) or any(node.with_context for node in tree.find_all(nodes.Include)):
+        found.add(ANYTHING)
+    return frozenset(found)

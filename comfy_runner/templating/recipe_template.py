@@ -1,0 +1,122 @@
+"""From a recipe to its template: where it is looked for, what it makes of the recipe's fields, which of them it leaves unused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import Note, Problem, RecipeError, TemplateError
+from comfy_runner.recipe.field_docs import all_facts, behind
+from comfy_runner.recipe.job import Job
+from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.template_defaults import Route, Usual, default_problems, value_of
+from comfy_runner.shipped import shipped
+from comfy_runner.templating.lookup import ANYTHING, SUFFIX, Template, find_template
+from comfy_runner.templating.params import given_params
+from comfy_runner.text_files import shown
+
+NEEDED_IF_USED = ("checkpoint", "prompt")
+_DEFAULT = Recipe()
+
+
+def template_folders(loaded: LoadedRecipe, given: Sequence[Path]) -> list[Path]:
+    """Return where a recipe's template is looked for: the given folders, ``templates/`` beside the recipe, the shipped ones."""
+    return folders_beside(loaded.path.parent if loaded.path else None, given)
+
+
+def folders_beside(folder: Path | None, given: Sequence[Path]) -> list[Path]:
+    """Return where the templates of recipes in a folder are looked for; None for recipes that are in none."""
+    beside = [folder / "templates"] if folder else []
+    return [*given, *beside, shipped("templates")]
+
+
+def checked_params(job: Job, template: Template, elsewhere: Collection[str] = ()) -> dict[str, Any]:
+    """Return the values of a template's free parameters.
+
+    Args:
+        job: The job.
+        template: Its template.
+        elsewhere: Parameters of other templates that the same recipe sweeps over, which are nothing to this one.
+
+    Raises:
+        RecipeError: One is wrong, or the recipe lacks something else that the template needs.
+    """
+    params, wrong = given_params(template.params, job.values["params"], elsewhere=elsewhere)
+    problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
+    problems += [
+        Problem(f"the template {template.name} needs it", job.recipe.where(name), f"give `{name}:`")
+        for name in NEEDED_IF_USED
+        if name in template.uses and name not in job.values
+    ]
+    if problems:
+        raise RecipeError.of(problems)
+    return params
+
+
+def find_recipe_template(loaded: LoadedRecipe, folders: Sequence[Path]) -> Template:
+    """Return the template of a recipe without a sweep: a path from the recipe's own folder, or a name."""
+    name = loaded.recipe.template
+    return named_template(name, folders, beside=loaded.folder("template") or Path(), where=loaded.where("template"))
+
+
+def named_template(name: str, folders: Sequence[Path], *, beside: Path, where: str = "") -> Template:
+    """Return the template that a name, or a path from a folder, means.
+
+    Raises:
+        TemplateError: There is none, or its file cannot be read or is not a template.
+    """
+    if "/" not in name and not name.endswith(SUFFIX):
+        return find_template(name, folders, where=where)
+    path = beside / name
+    return find_template(path.name.removesuffix(SUFFIX), [path.parent], where=where)
+
+
+def unused(loaded: LoadedRecipe, template: Template) -> list[Note]:
+    """Return a note for each field that a recipe gives, otherwise than it is by default, and its template does nothing with."""
+    if ANYTHING in template.uses:
+        return []
+    used = frozenset[str]().union(*map(behind, template.uses))
+    what = f"the template {template.name} does not use it"
+    return [
+        Note(what, loaded.where(name), "warning")
+        for name in all_facts()
+        if name not in used and loaded.gives(name) and value_of(loaded.recipe, name) != value_of(_DEFAULT, name)
+    ]
+
+
+def route_of(template: Template) -> Route:
+    """Return what a template makes of recipes.
+
+    Raises:
+        TemplateError: It says something of fields that there are not, or that they cannot be.
+    """
+    header = template.header
+    given = {name: field.default for name, field in header.fields.items() if field.has_default}
+    wrong = [
+        Problem(f"is a part of {other}, which has a default too", name)
+        for name in given
+        for other in given
+        if name.startswith(f"{other}.")
+    ]
+    defaults: dict[str, Any] = {}
+    for name, value in given.items() if not wrong else ():
+        *outer, last = name.split(".")
+        here = defaults
+        for step in outer:
+            here = here.setdefault(step, {})
+        here[last] = value
+    wrong += default_problems(defaults)
+    if wrong:
+        raise TemplateError.of(
+            replace(problem, where=f"{shown(template.path)}:{header.lines.get(problem.where, 1)}: fields.{problem.where}")
+            for problem in wrong
+        )
+    usual = {
+        field.name: Usual(field.least, field.most, field.below, field.above)
+        for field in header.fields.values()
+        if field.least is not None and field.most is not None
+    }
+    return Route(defaults, usual)

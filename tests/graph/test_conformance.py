@@ -1,0 +1,505 @@
+"""A graph against a server's object_info: what is refused, what is adjusted, and in which words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from comfy_runner.errors import Note, Problem, WorkflowError
+from comfy_runner.graph.conformance import Checked, check
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.workflow import parse_workflow
+from tests.graph.support import REFERENCE, fault, faults, node, recorded, shipped_graph, values, with_options
+
+CHECKPOINT = REFERENCE["checkpoint"]
+Change = Callable[[dict[str, Any]], object]
+
+
+def info(**changed: Change) -> ObjectInfo:
+    return recorded(CheckpointLoaderSimple=with_options("ckpt_name", [CHECKPOINT]), **changed)
+
+
+def golden() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(shipped_graph().workflow.to_json())
+    return data
+
+
+def with_input(node_id: str, name: str, value: Any) -> dict[str, Any]:
+    data = golden()
+    data[node_id]["inputs"][name] = value
+    return data
+
+
+def without_input(node_id: str, name: str) -> dict[str, Any]:
+    data = golden()
+    del data[node_id]["inputs"][name]
+    return data
+
+
+def with_node(**nodes: Any) -> dict[str, Any]:
+    return {**golden(), **nodes}
+
+
+def checked(data: dict[str, Any], known: ObjectInfo | None = None) -> Checked:
+    return check(parse_workflow(data), known or info(), where="template t")
+
+
+def problem(data: dict[str, Any], known: ObjectInfo | None = None) -> Problem:
+    return fault(lambda: checked(data, known), error=WorkflowError)
+
+
+def notes(data: dict[str, Any], known: ObjectInfo | None = None) -> list[str]:
+    return [note.what for note in checked(data, known).notes]
+
+
+def value(data: dict[str, Any], node_id: str, name: str, known: ObjectInfo | None = None) -> Any:
+    return checked(data, known).workflow.nodes[node_id].inputs[name]
+
+
+def test_a_graph_that_fits_is_returned_as_it_is() -> None:
+    assert checked(golden()) == Checked(parse_workflow(golden()), ())
+
+
+# --- literals
+
+
+@pytest.mark.parametrize(
+    ("node_id", "name", "wrong", "what"),
+    [
+        ("first_pass", "steps", 30.5, "must be a whole number (got 30.5)"),
+        ("first_pass", "steps", "30", 'must be a whole number (got "30")'),
+        ("first_pass", "steps", True, "must be a whole number (got true)"),
+        ("first_pass", "steps", None, "must be a whole number (got nothing)"),
+        ("first_pass", "steps", {}, "must be a whole number (got a mapping)"),
+        ("first_pass", "steps", {"__value__": [5]}, "must be a whole number (got a list)"),
+        ("first_pass", "steps", 0, "must be at least 1 (got 0)"),
+        ("first_pass", "steps", 10_001, "must be at most 10000 (got 10001)"),
+        ("first_pass", "seed", -1, "must be at least 0 (got -1)"),
+        ("first_pass", "seed", 2**64, "must be at most 18446744073709551615 (got 18446744073709551616)"),
+        ("first_pass", "cfg", "5.0", 'must be a number (got "5.0")'),
+        ("first_pass", "cfg", False, "must be a number (got false)"),
+        ("first_pass", "cfg", 10**400, "must be at most 100 (got a very large number)"),
+        ("second_pass", "denoise", 1.5, "must be at most 1 (got 1.5)"),
+        ("second_pass", "denoise", -0.1, "must be at least 0 (got -0.1)"),
+        ("prompt", "text", 5, "must be text (got 5)"),
+        ("prompt", "text", None, "must be text (got nothing)"),
+        ("prompt", "clip", "clip", 'wants a link to a CLIP (got "clip")'),
+        ("prompt", "clip", None, "wants a link to a CLIP (got nothing)"),
+    ],
+)
+def test_a_literal_that_does_not_fit_is_an_error(node_id: str, name: str, wrong: Any, what: str) -> None:
+    place = {
+        "first_pass": 'node "first_pass" (First pass, KSampler)',
+        "second_pass": 'node "second_pass" (Second pass, KSampler)',
+        "prompt": 'node "prompt" (Prompt, CLIPTextEncode)',
+    }[node_id]
+    assert problem(with_input(node_id, name, wrong)) == Problem(f"{place}, input {name}: {what}", "template t")
+
+
+@pytest.mark.parametrize("wrong", ["false", 0, 1, "yes", None])
+def test_only_true_and_false_are_booleans(wrong: Any) -> None:
+    known = info(Flag=lambda it: it.update(input={"required": {"on": ["BOOLEAN", {}]}}, output_node=True))
+    assert "input on: must be true or false (got " in problem(with_node(flag=node("Flag", on=wrong)), known).what
+    assert notes(with_node(flag=node("Flag", on=False)), known) == []
+
+
+@pytest.mark.parametrize(
+    ("node_id", "name", "right"),
+    [
+        ("first_pass", "cfg", 7),
+        ("first_pass", "steps", 30.0),
+        ("first_pass", "cfg", 0),
+        ("first_pass", "cfg", 100.0),
+        ("first_pass", "seed", 2**64 - 1),
+        ("second_pass", "denoise", 0.5551),
+        ("first_pass", "steps", {"__value__": 5}),
+        ("prompt", "text", "\ud800\u2028"),
+    ],
+)
+def test_a_literal_that_fits_is_taken_as_it_is(node_id: str, name: str, right: Any) -> None:
+    found = checked(with_input(node_id, name, right))
+    assert found.workflow.nodes[node_id].inputs[name] == right
+    assert found.notes == ()
+
+
+def test_a_long_wrong_value_is_not_repeated_in_full() -> None:
+    assert len(problem(with_input("first_pass", "cfg", "x" * 100_000)).what) < 250
+    assert len(problem(with_input("first_pass", "scheduler", "x" * 100_000)).what) < 250
+
+
+def literal(spec: Any, given: Any) -> list[str]:
+    """The problems of one literal for an input that is announced so."""
+    known = info(Custom=lambda it: it.update(input={"required": {"i": spec}}, output_node=True))
+    try:
+        checked(with_node(custom=node("Custom", i=given)), known)
+    except WorkflowError as error:
+        return [str(each.what).split("input i: ")[-1] for each in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "found"),
+    [
+        (["INT,FLOAT", {}], 5, []),
+        (["INT,FLOAT", {}], 0.5, []),
+        (["INT,FLOAT", {}], "5", ['must be a whole number or a number (got "5")']),
+        (["INT,FLOAT", {"max": 3}], 5, ["must be at most 3 (got 5)"]),
+        (["INT,STRING", {}], True, ["must be a whole number or text (got true)"]),
+        (["*", {}], 5, []),
+        (["*", {}], None, []),
+        (["*,INT", {}], "x", []),
+        (["INT,MODEL", {}], 5, []),
+        (["WEBCAM", {}], "anything", []),
+        (["COMBO", {"remote": {}}], "anything", []),
+        (["COMFY_MATCHTYPE_V3", {}], 5, []),
+        (["MODEL,CLIP", {}], 5, ["wants a link to a MODEL,CLIP (got 5)"]),
+    ],
+)
+def test_a_type_that_is_more_than_one_takes_what_any_of_them_takes(spec: Any, given: Any, found: list[str]) -> None:
+    assert literal(spec, given) == found
+
+
+# --- enums and names
+
+
+@pytest.mark.parametrize("spec", [[["a", "b"], {}], ["COMBO", {"options": ["a", "b"]}]])
+def test_an_enum_of_either_generation_takes_only_its_options(spec: Any) -> None:
+    known = info(Custom=lambda it: it.update(input={"required": {"i": spec}}, output_node=True))
+    assert notes(with_node(custom=node("Custom", i="a")), known) == []
+    found = problem(with_node(custom=node("Custom", i="c")), known)
+    assert found.what == '"c" is not among the 2 that http://server has (node "custom" (Custom), input i)'
+    assert found.hint == "known are a, b"
+
+
+@pytest.mark.parametrize(("options", "wrong"), [((1, 2), True), ((1, 2), "1"), ((1, 2), 1.0), ((True, False), 1), (("a",), ["a"])])
+def test_an_option_is_of_the_type_that_it_is(options: tuple[Any, ...], wrong: Any) -> None:
+    assert literal([list(options), {}], {"__value__": wrong}) != []
+    assert literal([list(options), {}], options[0]) == []
+
+
+def test_a_recorded_enum_of_the_newer_generation_is_checked() -> None:
+    scaled = node("ImageScaleToTotalPixels", image=["decode_original", 0], upscale_method="lanczoz", megapixels=1.0)
+    found = problem(with_node(scaled=scaled, show=node("PreviewImage", images=["scaled", 0])))
+    assert found.hint == "did you mean lanczos?"
+
+
+def test_a_misspelt_option_is_an_error_with_the_nearest() -> None:
+    found = problem(with_input("first_pass", "scheduler", "karas"))
+    assert found.what == (
+        '"karas" is not among the 9 that http://server has (node "first_pass" (First pass, KSampler), input scheduler)'
+    )
+    assert found.hint == "did you mean karras?"
+
+
+def test_a_checkpoint_that_the_server_has_not_is_an_error_with_those_that_it_has() -> None:
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", ["one.safetensors", "two.safetensors"]))
+    assert problem(golden(), known).hint == "known are one.safetensors, two.safetensors"
+
+
+def test_a_server_without_any_checkpoint_says_so() -> None:
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", []))
+    found = problem(golden(), known)
+    assert f'"{CHECKPOINT}" is not among the 0 that http://server has' in found.what
+    assert found.hint == "there is none"
+
+
+@pytest.mark.parametrize(
+    "server_name",
+    [f"sdxl\\{CHECKPOINT}", f"custom/sdxl/{CHECKPOINT}", CHECKPOINT.upper(), f"SDXL\\{CHECKPOINT.lower()}"],
+)
+def test_a_checkpoint_goes_by_the_server_s_own_name_and_the_user_is_told(server_name: str) -> None:
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", ["other.safetensors", server_name]))
+    found = checked(golden(), known)
+    assert found.workflow.nodes["checkpoint"].inputs["ckpt_name"] == server_name
+    what = f"{json.dumps(CHECKPOINT)} is {json.dumps(server_name)} on http://server"
+    place = '(node "checkpoint" (Checkpoint, CheckpointLoaderSimple), input ckpt_name)'
+    assert found.notes == (Note(f"{what} {place}", "template t", "changed"),)
+
+
+def test_an_exact_name_wins_over_others_like_it() -> None:
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", [f"a/{CHECKPOINT}", CHECKPOINT, CHECKPOINT.upper()]))
+    assert value(golden(), "checkpoint", "ckpt_name", known) == CHECKPOINT
+    assert notes(golden(), known) == []
+
+
+def test_a_name_with_more_than_one_meaning_is_an_error_that_lists_them() -> None:
+    names = [f"a\\{CHECKPOINT}", "other.safetensors", f"a-long-folder/and/another/one/below/it/{CHECKPOINT}"]
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", names))
+    found = problem(golden(), known)
+    assert found.what.startswith(f'"{CHECKPOINT}" can be 2 of those that http://server has (node "checkpoint"')
+    assert found.hint == f"write one of {names[0]}, {names[2]}"
+
+
+def test_a_sampler_in_another_case_is_found() -> None:
+    assert value(with_input("first_pass", "sampler_name", "DPMPP_2M"), "first_pass", "sampler_name") == "dpmpp_2m"
+
+
+@pytest.mark.parametrize(("name", "taken"), [("a.png", True), ("sub/a.png", True), ("b.png [output]", True), ("b.png", False)])
+def test_an_input_picture_may_lie_where_the_server_does_not_list(name: str, taken: bool) -> None:
+    known = info(LoadImage=with_options("image", ["a.png"]))
+    data = with_node(load=node("LoadImage", image=name), show=node("PreviewImage", images=["load", 0]))
+    if taken:
+        assert value(data, "load", "image", known) == name
+    else:
+        assert problem(data, known).hint == "did you mean a.png?"
+
+
+# --- inputs that are unknown or missing
+
+
+def test_an_unknown_input_of_a_core_node_is_an_error_with_the_nearest() -> None:
+    found = problem(with_input("first_pass", "denoize", 0.5))
+    assert found.what == 'node "first_pass" (First pass, KSampler) has no input denoize'
+    assert found.hint == "did you mean denoise?"
+
+
+def test_an_unknown_input_of_a_custom_node_is_a_warning() -> None:
+    known = info(Custom=lambda it: it.update(input={"required": {}}, output_node=True))
+    found = checked(with_node(custom=node("Custom", extra=5)), known)
+    what = 'node "custom" (Custom) has no input extra that http://server knows of, and may ignore it'
+    assert found.notes == (Note(what, "template t", "warning"),)
+    assert found.workflow.nodes["custom"].inputs == {"extra": 5}
+
+
+def test_a_hidden_input_cannot_be_given() -> None:
+    assert problem(with_input("save_original", "extra_pnginfo", "x")).what.endswith("has no input extra_pnginfo")
+
+
+@pytest.mark.parametrize(
+    ("node_id", "name", "default", "text"),
+    [
+        ("first_pass", "steps", 20, "20"),
+        ("first_pass", "cfg", 8.0, "8.0"),
+        ("save_original", "filename_prefix", "ComfyUI", '"ComfyUI"'),
+    ],
+)
+def test_a_missing_input_with_a_default_is_filled_in_and_the_user_is_told(node_id: str, name: str, default: Any, text: str) -> None:
+    found = checked(without_input(node_id, name))
+    assert found.workflow.nodes[node_id].inputs[name] == default
+    assert [note.level for note in found.notes] == ["changed"]
+    assert found.notes[0].what.endswith(f", input {name}: not given, so the server's default {text} is used")
+
+
+def test_a_missing_input_of_a_type_that_other_nodes_make_is_still_filled_in() -> None:
+    assert info().is_produced("INT")
+    assert value(without_input("empty_latent", "width"), "empty_latent", "width") == 512
+
+
+@pytest.mark.parametrize("spec", [[["a", "b"], {"default": "b"}], ["COMBO", {"options": ["a", "b"], "default": "b"}]])
+def test_a_missing_enum_with_a_default_is_filled_in(spec: Any) -> None:
+    known = info(
+        Custom=lambda it: it.update(input={"required": {"i": spec}}, output_node=True),
+        Chooser=lambda it: it.update(input={"required": {}}, output=["COMBO", ["a", "b"]]),
+    )
+    assert value(with_node(custom=node("Custom")), "custom", "i", known) == "b"
+
+
+def test_a_missing_enum_without_a_default_is_an_error_with_its_options() -> None:
+    found = problem(without_input("upscale", "crop"))
+    assert found.what == 'node "upscale" (Upscale the latent, LatentUpscale), input crop: required by the server, not given'
+    assert found.hint == "known are disabled, center"
+
+
+def test_a_missing_link_is_an_error_that_says_what_to_link() -> None:
+    found = problem(without_input("second_pass", "latent_image"))
+    assert found.what == 'node "second_pass" (Second pass, KSampler), input latent_image: required by the server, not given'
+    assert found.hint == "link it to a node's LATENT"
+
+
+def test_a_default_does_not_make_up_for_a_missing_link() -> None:
+    known = info(Custom=lambda it: it.update(input={"required": {"m": ["MODEL", {"default": 1}]}}, output_node=True))
+    assert problem(with_node(custom=node("Custom")), known).hint == "link it to a node's MODEL"
+
+
+def test_a_missing_optional_input_is_left_out() -> None:
+    known = info(Custom=lambda it: it.update(input={"optional": {"i": ["INT", {"default": 5}]}}, output_node=True))
+    assert checked(with_node(custom=node("Custom")), known).workflow.nodes["custom"].inputs == {}
+
+
+def test_an_input_that_grows_takes_its_parts() -> None:
+    def grows(it: dict[str, Any]) -> None:
+        dynamic = {"images": ["COMFY_AUTOGROW_V3", {}], "mode": ["COMFY_DYNAMICCOMBO_V3", {"options": []}]}
+        it.update(input={"required": dynamic}, output_node=True, python_module="comfy_extras.nodes_new")
+
+    parts = {"images.image0": ["decode_original", 0], "mode": "scale", "mode.width": 512}
+    assert notes(with_node(new=node("New", **parts)), info(New=grows)) == []
+    assert problem(with_node(new=node("New", **parts, **{"other.part": 1})), info(New=grows)).what.endswith("no input other.part")
+    assert problem(with_node(new=node("New", mode="scale")), info(New=grows)).what.endswith(
+        "input images: required by the server, not given"
+    )
+
+
+# --- classes and links
+
+
+def test_an_unknown_class_is_an_error_with_the_nearest() -> None:
+    data = golden()
+    data["first_pass"]["class_type"] = "KSamplr"
+    found = problem(data)
+    assert str(found) == 'template t: node "first_pass": http://server has no node class KSamplr'
+    assert found.hint == "did you mean KSampler?"
+
+
+def test_a_class_unlike_all_others_comes_from_a_node_pack() -> None:
+    found = problem(with_node(x=node("Xyzzy9000")))
+    assert found.hint == "install the node pack that has it, or use another template"
+
+
+def test_a_class_that_the_template_knows_the_pack_of_comes_with_that() -> None:
+    data = with_node(x=node("KSamplr"))
+    found = fault(
+        lambda: check(parse_workflow(data), info(), where="t", packs={"KSamplr": "the node pack Samplrs"}, version="0.3.40"),
+        error=WorkflowError,
+    )
+    assert found.hint == "it comes with the node pack Samplrs"
+
+
+@pytest.mark.parametrize(
+    ("class_type", "hint"),
+    [
+        ("Xyzzy9000", "it comes with ComfyUI 0.3.40 or newer"),
+        ("KSamplr", "it comes with ComfyUI 0.3.40 or newer; or did you mean KSampler?"),
+    ],
+)
+def test_a_class_of_no_pack_comes_with_the_comfyui_that_the_template_needs(class_type: str, hint: str) -> None:
+    data = with_node(x=node(class_type))
+    found = fault(
+        lambda: check(parse_workflow(data), info(), where="t", packs={"Other": "a pack"}, version="0.3.40"), error=WorkflowError
+    )
+    assert found.hint == hint
+
+
+def test_a_link_of_another_type_is_an_error_that_names_the_right_output() -> None:
+    found = problem(with_input("prompt", "clip", ["checkpoint", 0]))
+    assert found.what == 'node "prompt" (Prompt, CLIPTextEncode), input clip: wants CLIP (got MODEL from node "checkpoint")'
+    assert found.hint == 'output 1 of node "checkpoint" is CLIP'
+
+
+def test_a_link_to_a_node_that_has_no_such_output_has_no_hint() -> None:
+    found = problem(with_input("second_pass", "latent_image", ["prompt", 0]))
+    assert found.what.endswith('wants LATENT (got CONDITIONING from node "prompt")')
+    assert found.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("link", "what"),
+    [
+        (["checkpoint", 3], 'node "checkpoint" (CheckpointLoaderSimple) has 3 outputs (got index 3)'),
+        (["prompt", 1], 'node "prompt" (CLIPTextEncode) has 1 output (got index 1)'),
+    ],
+)
+def test_an_output_that_is_not_there_is_an_error(link: list[Any], what: str) -> None:
+    assert problem(with_input("negative_prompt", "clip", link)).what.endswith(f", input clip: {what}")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "fits"),
+    [
+        ("IMAGE", "IMAGE", True),
+        ("IMAGE", "MASK", False),
+        ("IMAGE", "*", True),
+        ("*", "MASK", True),
+        ("IMAGE,MASK", "MASK", True),
+        ("IMAGE", "LATENT, IMAGE", True),
+        ("IMAGE,MASK", "LATENT,MODEL", False),
+        ("IMAGE,*", "LATENT", True),
+        ("INT", "FLOAT", False),
+        ("COMFY_MATCHTYPE_V3", "MASK", True),
+        ("image", "IMAGE", False),
+    ],
+)
+def test_types_meet_as_the_server_sees_it(given: str, wanted: str, fits: bool) -> None:
+    known = info(
+        Give=lambda it: it.update(input={"required": {}}, output=[given]),
+        Take=lambda it: it.update(input={"required": {"i": [wanted, {}]}}, output_node=True),
+    )
+    data = with_node(give=node("Give"), take=node("Take", i=["give", 0]))
+    if fits:
+        assert notes(data, known) == []
+    else:
+        assert problem(data, known).what == f'node "take" (Take), input i: wants {wanted} (got {given} from node "give")'
+
+
+def test_a_number_may_come_by_a_link() -> None:
+    data = with_input("first_pass", "steps", ["count", 0])
+    assert notes({**data, "count": node("PrimitiveInt", value=7)}) == []
+
+
+# --- outputs
+
+
+def test_a_node_that_leads_to_no_output_is_left_out_and_the_user_is_told() -> None:
+    found = checked(with_node(extra=node("EmptyLatentImage", width=64, height=64, batch_size=1)))
+    assert "extra" not in found.workflow.nodes
+    assert found.notes == (Note('node "extra" (EmptyLatentImage) leads to no output and is left out', "template t", "changed"),)
+
+
+def test_a_graph_without_an_output_node_is_an_error() -> None:
+    found = problem({"a": node("EmptyLatentImage", width=64, height=64, batch_size=1)})
+    assert (found.what, found.hint) == ("no node of the workflow is an output node", "add a SaveImage")
+
+
+def test_a_role_of_a_node_that_saves_nothing_is_an_error() -> None:
+    data = golden()
+    data["decode_original"]["_meta"]["role"] = "raw"
+    found = problem(data)
+    assert found.what == (
+        'node "decode_original" (Decode the original, VAEDecode) has the role "raw", but is no output node on http://server'
+    )
+    assert found.hint == "give the role to a node that saves, such as SaveImage"
+
+
+# --- places
+
+
+def locate(node_id: str, name: str) -> str:
+    return {("second_pass", "denoise"): "r.yaml:8: upscale.denoise", ("checkpoint", "ckpt_name"): "r.yaml:2: checkpoint"}.get(
+        (node_id, name), ""
+    )
+
+
+def test_a_problem_stands_at_the_line_of_the_recipe_that_gave_the_value() -> None:
+    workflow = parse_workflow(with_input("second_pass", "denoise", 1.5))
+    found = fault(lambda: check(workflow, info(), where="template t", locate=locate), error=WorkflowError)
+    assert str(found) == (
+        'r.yaml:8: upscale.denoise: node "second_pass" (Second pass, KSampler), input denoise: must be at most 1 (got 1.5)'
+    )
+
+
+def test_a_note_stands_at_the_line_of_the_recipe_that_gave_the_value() -> None:
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", [f"sdxl/{CHECKPOINT}"]))
+    found = check(parse_workflow(golden()), known, where="template t", locate=locate)
+    assert [note.where for note in found.notes] == ["r.yaml:2: checkpoint"]
+
+
+def test_the_line_of_a_wrong_checkpoint_is_that_of_the_recipe() -> None:
+    known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", ["x.safetensors"]))
+    found = fault(lambda: check(parse_workflow(golden()), known, where="template t", locate=locate), error=WorkflowError)
+    assert found.where == "r.yaml:2: checkpoint"
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    data = with_input("second_pass", "denoise", 1.5)
+    data["first_pass"]["inputs"].update(steps="x", extra=1, scheduler="x")
+    data["prompt"]["inputs"]["clip"] = ["checkpoint", 9]
+    data["odd"] = node("Nothing")
+    assert len(faults(lambda: checked(data), error=WorkflowError)) == 6
+
+
+def test_names_and_defaults_are_put_in_together() -> None:
+    known = recorded(
+        CheckpointLoaderSimple=with_options("ckpt_name", [f"sdxl\\{CHECKPOINT}"]),
+        VAELoader=with_options("vae_name", ["vae\\v.safetensors"]),
+        LoraLoader=with_options("lora_name", ["style\\ink.safetensors"]),
+    )
+    seen = values(vae="vae/v.safetensors", loras=["ink.safetensors"])
+    data = json.loads(shipped_graph(seen).workflow.to_json())
+    del data["first_pass"]["inputs"]["denoise"]
+    found = checked(data, known)
+    assert found.workflow.nodes["lora_1"].inputs["lora_name"] == "style\\ink.safetensors"
+    assert found.workflow.nodes["vae"].inputs["vae_name"] == "vae\\v.safetensors"
+    assert found.workflow.nodes["first_pass"].inputs["denoise"] == 1.0
+    assert len(found.notes) == 4

@@ -1,0 +1,87 @@
+"""What a client leaves behind that is killed: a ledger that says submitted, and prompts that the server has, or has not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from comfy_runner.collect.collector import Finish, collect
+from comfy_runner.engine.comfyui.address import parse_address
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.found_files import find_files
+from comfy_runner.engine.comfyui.outage import Outage
+from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
+from comfy_runner.engine.submission import Parcel
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.planning.survey import plan_rows
+from comfy_runner.running.prepare import Preparer
+from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.run_folder import RunFolder
+from tests.running.support import plan_of
+from tests.standin import HELD, StandIn
+
+
+def http_of(server: StandIn) -> ComfyHttp:
+    """Return a client."""
+    return ComfyHttp(parse_address(server.url))
+
+
+def abandoned(
+    server: StandIn, out: Path, *recipes: Any, post: bool = True, together: bool = False, only: Collection[str] = ()
+) -> list[Parcel]:
+    """Submit jobs as a client does that is killed right after it, and return what was posted.
+
+    Args:
+        server: Where they are posted.
+        out: The run folder.
+        recipes: Their recipes.
+        post: Whether the client came as far as the POST.
+        together: Whether they are posted as one graph.
+        only: The ids of those that are submitted; empty for all.
+    """
+    plan = plan_of(*recipes)
+    http = http_of(server)
+    folder = RunFolder(out)
+    try:
+        folder.ledger.write_plan(plan_rows(plan.drafts, {}, {}), recipes={draft.recipe_name for draft in plan.drafts})
+        preparer = Preparer(folder, ObjectInfo(http.object_info(), source=server.url))
+        drafts = [draft for draft in plan.drafts if not only or draft.job_id in only]
+        parcels = []
+        for group in [drafts] if together else [[draft] for draft in drafts]:
+            key = str(uuid.uuid4())
+            parcel = Parcel.of(key, [preparer.prepare(draft, prompt_id=key).piece for draft in group])
+            folder.ledger.submit(key, server=server.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
+            if post:
+                body = {"prompt": parcel.workflow.to_api(), "prompt_id": key, "client_id": "gone"}
+                requests.post(f"{server.url}/prompt", json=body, timeout=HELD).raise_for_status()
+            parcels.append(parcel)
+        return parcels
+    finally:
+        folder.close()
+
+
+def ended(server: StandIn, parcels: Collection[Parcel]) -> None:
+    """Return when the server has ended these."""
+    for parcel in parcels:
+        while not requests.get(f"{server.url}/history/{parcel.prompt_id}", timeout=HELD).json():
+            pass
+
+
+def taken_in(server: StandIn, out: Path, parcel: Parcel, job_id: str) -> tuple[FileRow, ...]:
+    """Collect one job of a parcel as a client does that is killed before it writes that down; return its files."""
+    http = http_of(server)
+    piece = next(each for each in parcel.pieces if each.job_id == job_id)
+    files = find_files(http, piece.prefixes)
+    folder = RunFolder(out)
+    try:
+        finish = Finish(piece, parcel.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+        found = collect(http, folder, finish, server={}, reason="", outage=Outage(http, Patience()))
+        assert not found.errors
+        return tuple(folder.rows(found.files))
+    finally:
+        folder.close()
