@@ -16,7 +16,7 @@ import click
 
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
 from comfy_runner.cli.output import complain, put_json, put_path, say, tell
-from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS
+from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
 
 if TYPE_CHECKING:

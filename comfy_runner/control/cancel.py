@@ -13,7 +13,7 @@ from pathlib import Path
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.control.recorded_servers import recorded_clients
 from comfy_runner.engine.comfyui.system_info import About
-from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
 from comfy_runner.running.events import State
 from comfy_runner.running.takeback import TakeBack
@@ -52,7 +52,7 @@ def cancel(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
     seconds: float = WAIT_SECONDS,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
 ) -> Cancellation:
     """End a run: its process, if there is one, and then what it has left on servers.
 
@@ -62,7 +62,7 @@ def cancel(
         config: Settings; None for the user's own.
         say: Takes sentences about what goes on.
         seconds: How long a live run may take to end, and a server to let go of a prompt.
-        patience: All other waiting for servers.
+        timeouts: All other waiting for servers.
 
     Raises:
         RunFolderError: It is no run folder, its ledger is damaged, or its process does not end.
@@ -85,7 +85,7 @@ def cancel(
             except ServerError as error:
                 errors.append(error)
                 continue
-            back = TakeBack(folder, http, about, seconds=seconds, patience=patience)
+            back = TakeBack(folder, http, about, seconds=seconds, timeouts=timeouts)
             back.run(ours)
             ended |= back.ended
             errors += back.errors

@@ -19,9 +19,9 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.found_files import find_files
 from comfy_runner.engine.comfyui.outage import Outage
 from comfy_runner.engine.comfyui.system_info import About
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError, Unreachable
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.planning.draft import Draft
@@ -39,7 +39,7 @@ class Collectors:
     Args:
         folder: Where files go.
         http: The server that has them.
-        patience: How long it may be out of order.
+        timeouts: How long it may be out of order.
         report: Takes what was done, on any thread; must return at once.
         about: Its versions, for sidecars; None where it has not said them yet.
     """
@@ -48,13 +48,13 @@ class Collectors:
         self,
         folder: RunFolder,
         http: ComfyHttp,
-        patience: Patience,
+        timeouts: Timeouts,
         report: Callable[[Done | Again | Crashed], None],
         *,
         about: About | None = None,
     ) -> None:
         self._folder, self._http, self._report = folder, http, report
-        self._outage = Outage(http, patience)
+        self._outage = Outage(http, timeouts)
         self._server = about.as_record() if about else {"url": http.address.url}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="collect")
 
@@ -68,9 +68,9 @@ class Collectors:
         """Note the server's versions; after a restart they may be others."""
         self._server = about.as_record()
 
-    def bear(self, patience: Patience) -> None:
+    def bear(self, timeouts: Timeouts) -> None:
         """Bear outages only so long from now on."""
-        self._outage.patience = patience
+        self._outage.timeouts = timeouts
 
     def hurry(self) -> None:
         """Wait no longer for a server that does not answer; what it has is collected by the next process."""

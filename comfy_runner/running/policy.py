@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS, Patience
+from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.retry import Retry
 from comfy_runner.scheduling.quarantine import Backoff
 
@@ -15,7 +15,7 @@ IN_FLIGHT = 2
 """Jobs that a server holds at a time: one runs and one waits, so that the GPU never does."""
 
 FLEET_OUTAGE_SECONDS = 15.0
-"""For how long one of several servers may be silent; a single one has `Patience.outage`, since nobody else can do its jobs."""
+"""For how long one of several servers may be silent; a single one has `Timeouts.outage`, since nobody else can do its jobs."""
 
 LATECOMER_SECONDS = 5.0
 """For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
@@ -33,7 +33,7 @@ class Policy:
         allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
         fail_fast: Whether nothing more is begun once a job is not done.
         retry: What is tried again where the recipe does not say; None for what the config file says.
-        patience: All other waiting.
+        timeouts: All other waiting.
         fleet_outage: Seconds that one of several servers may answer nobody before its jobs go to the others.
         latecomers: Seconds after the last answer for which servers that have not answered are waited for at the start, if any
             has; who takes longer takes part later.
@@ -47,13 +47,13 @@ class Policy:
     allow_partial: bool = False
     fail_fast: bool = False
     retry: Retry | None = None
-    patience: Patience = field(default_factory=Patience)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     fleet_outage: float = FLEET_OUTAGE_SECONDS
     latecomers: float = LATECOMER_SECONDS
     backoff: Backoff = field(default_factory=Backoff)
 
-    def patience_with(self, servers: int) -> Patience:
+    def timeouts_with(self, servers: int) -> Timeouts:
         """Return all other waiting for one of so many servers."""
         if servers == 1:
-            return self.patience
-        return replace(self.patience, outage=min(self.patience.outage, self.fleet_outage))
+            return self.timeouts
+        return replace(self.timeouts, outage=min(self.timeouts.outage, self.fleet_outage))

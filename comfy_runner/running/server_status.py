@@ -15,7 +15,7 @@ from typing import Any
 
 from comfy_runner.config import LOCAL, Config, ServerConfig
 from comfy_runner.engine.comfyui.address import Address, parse_address
-from comfy_runner.engine.comfyui.client import ComfyHttp, Timeouts
+from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
 from comfy_runner.engine.comfyui.submit import file_prefixes
 from comfy_runner.engine.comfyui.system_info import About
 from comfy_runner.errors import ComfyRunnerError, LocalError, Unreachable, WorkflowError
@@ -28,7 +28,7 @@ OUR_PREFIX = "comfy_runner/"
 LIMIT = 10.0
 """Seconds after which a server is shown as it is known by then."""
 
-_TIMEOUTS = Timeouts(connect=4.0, read=5.0, answer=5.0)
+_TIMEOUTS = RequestTimeouts(connect=4.0, read=5.0, answer=5.0)
 _MEASURED = 3
 # A server that takes this long for so little is slow enough that nobody wants to wait for better numbers.
 _SLOW = 1.0
@@ -78,7 +78,7 @@ class Standing:
 
 
 def ask_all(
-    servers: Sequence[ServerConfig], config: Config, *, timeouts: Timeouts = _TIMEOUTS, limit: float = LIMIT
+    servers: Sequence[ServerConfig], config: Config, *, timeouts: RequestTimeouts = _TIMEOUTS, limit: float = LIMIT
 ) -> tuple[Standing, ...]:
     """Ask servers how they stand, all at the same time. One that cannot be asked has its error in its standing.
 
@@ -122,7 +122,7 @@ def model_names(answer: Any, loader: str, input_name: str) -> tuple[str, ...]:
 class _Asked:
     """A server that is being asked; its standing is right at any time, and is more with each answer."""
 
-    def __init__(self, server: ServerConfig, config: Config, timeouts: Timeouts, limit: float) -> None:
+    def __init__(self, server: ServerConfig, config: Config, timeouts: RequestTimeouts, limit: float) -> None:
         late = Unreachable(f"has not answered everything within {limit:g} seconds", where=server.place)
         # A thread that still waits for somebody keeps the program from nothing.
         self.thread = threading.Thread(target=self._run, name=f"standing of {server.place}", daemon=True)

@@ -104,16 +104,16 @@ def _asked(doors: Sequence[Door], examiner: Examiner, waiting: Sequence[OpenSubm
     Raises:
         ServerError: None does.
     """
-    patience = policy.patience_with(len(doors))
+    timeouts = policy.timeouts_with(len(doors))
     urls = {submission.server for submission in waiting}
 
     def before(door: Door) -> None:
         # It may be just being restarted; what it has of ours is worth waiting for.
         if waiting and (len(doors) == 1 or door.url in urls):
-            Outage(door.http, patience).is_over()
+            Outage(door.http, timeouts).is_over()
 
     def late(door: Door) -> float:
-        return policy.latecomers + (patience.outage if door.url in urls else 0.0)
+        return policy.latecomers + (timeouts.outage if door.url in urls else 0.0)
 
     return examiner.ask_all(doors, before, late=late)
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.system_info import About
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.worker import Lane, Submission
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, Report, Submitted
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import (
     ComfyRunnerError,
     Interrupted,
@@ -43,7 +43,7 @@ class TakeBack:
         http: The server.
         about: Its versions, for sidecars.
         seconds: How long to wait for a server that does not let go of anything.
-        patience: All other waiting.
+        timeouts: All other waiting.
 
     Attributes:
         ended: How the jobs of these submissions stand now, by job id; only those that are settled.
@@ -51,12 +51,12 @@ class TakeBack:
     """
 
     def __init__(
-        self, folder: RunFolder, http: ComfyHttp, about: About, *, seconds: float, patience: Patience | None = None
+        self, folder: RunFolder, http: ComfyHttp, about: About, *, seconds: float, timeouts: Timeouts | None = None
     ) -> None:
         self._folder, self._ledger, self._http = folder, folder.ledger, http
-        self._seconds, self._patience = seconds, patience
+        self._seconds, self._timeouts = seconds, timeouts
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._collectors = Collectors(folder, http, patience or Patience(), self._inbox.put, about=about)
+        self._collectors = Collectors(folder, http, timeouts or Timeouts(), self._inbox.put, about=about)
         self._outcomes = Outcomes(folder, (), lambda _event: None)
         self._stopped = Interrupted("cancelled", hint="run the same command again to go on")
         self._waiting: dict[str, frozenset[str]] = {}  # the jobs that wait for each submission
@@ -75,7 +75,7 @@ class TakeBack:
             RunFolderError: The ledger cannot be written.
         """
         # Without a websocket: the server would tell of our progress the process that is gone.
-        self._lane = Lane(self._http, self._inbox.put, with_socket=False, patience=self._patience)
+        self._lane = Lane(self._http, self._inbox.put, with_socket=False, timeouts=self._timeouts)
         with self._collectors:
             try:
                 for submission in submissions:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.worker import Lane
 from comfy_runner.engine.reports import Report
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
 from comfy_runner.running.collectors import Collectors
@@ -56,7 +56,7 @@ class Member:
         force: bool = False,
     ) -> None:
         self.door, self._folder, self._policy = door, folder, policy
-        self._patience, self._report, self._force = policy.patience, report, force
+        self._timeouts, self._report, self._force = policy.timeouts, report, force
         self.stage: Stage = "out"
         self.active: set[str] = set()
         self.strays: dict[str, Flight] = {}
@@ -64,7 +64,7 @@ class Member:
         self.gpu_failures = 0
         self.reason: ComfyRunnerError | None = door.error
         self.quarantine = Quarantine(policy.backoff)
-        self.collectors = Collectors(folder, door.http, self._patience, report)
+        self.collectors = Collectors(folder, door.http, self._timeouts, report)
         self._lane: Lane | None = None
         self._preparer: Preparer | None = None
         if door.answer is not None:
@@ -101,7 +101,7 @@ class Member:
                 with_socket=policy.websocket,
                 stall=policy.stall,
                 total=policy.total,
-                patience=self._patience,
+                timeouts=self._timeouts,
             )
         return self._lane
 
@@ -120,12 +120,12 @@ class Member:
         self.collectors.name_server(answer.about)
         self.stage, self.reason = "up", None
 
-    def bear(self, patience: Patience) -> None:
+    def bear(self, timeouts: Timeouts) -> None:
         """Bear its outages only so long from now on."""
-        self._patience = patience
-        self.collectors.bear(patience)
+        self._timeouts = timeouts
+        self.collectors.bear(timeouts)
         if self._lane is not None:
-            self._lane.bear(patience)
+            self._lane.bear(timeouts)
 
     def closing(self) -> threading.Thread:
         """Return a started thread that closes its lane; what runs on the server goes on running."""

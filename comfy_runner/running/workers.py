@@ -31,7 +31,7 @@ class Roster:
         examiner: Asks servers.
         report: Takes `Examined`, on any thread.
         emit: Takes events; must return at once.
-        policy: How to treat them; jobs may wait as long as its `Patience.outage` while no server gets work.
+        policy: How to treat them; jobs may wait as long as its `Timeouts.outage` while no server gets work.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Roster:
         self.members = {door.name: member(door) for door in doors}
         self._asked: set[str] = set()
         self._stuck_since: float | None = None
-        self._set_patience()
+        self._set_timeouts()
 
     def open(self) -> None:
         """Let those that have answered take part, and leave the others alone for a while."""
@@ -131,7 +131,7 @@ class Roster:
         known = self.members.get(door.name) or self.by_url(door.url)
         if known is None:
             known = self.members[door.name] = self._make(door)
-            self._set_patience()
+            self._set_timeouts()
         if known.stage != "up":
             known.stage = "out"
             known.quarantine.until = time.monotonic()
@@ -160,7 +160,7 @@ class Roster:
         """
         out = [member for member in self.members.values() if member.stage == "out"]
         self._stuck_since = now if self._stuck_since is None else self._stuck_since
-        if out and now - self._stuck_since <= self._policy.patience.outage:
+        if out and now - self._stuck_since <= self._policy.timeouts.outage:
             return None
         problems = [problem for member in out if member.reason for problem in member.reason.problems]
         if not problems:
@@ -172,10 +172,10 @@ class Roster:
         """Note that some server has work."""
         self._stuck_since = None
 
-    def _set_patience(self) -> None:
-        patience = self._policy.patience_with(len(self.members))
+    def _set_timeouts(self) -> None:
+        timeouts = self._policy.timeouts_with(len(self.members))
         for member in self.members.values():
-            member.bear(patience)
+            member.bear(timeouts)
 
     def _examine(self, member: Member) -> None:
         try:

@@ -15,8 +15,8 @@ from comfy_runner.collect.collector import Collected, Finish, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.run_folder import RunFolder
@@ -70,7 +70,7 @@ def collected(
     """Collect what a server has of a job, or of the small one."""
     job = job or planned()
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
-    folder, outage = RunFolder(out), Outage(http, Patience(outage=0.0))
+    folder, outage = RunFolder(out), Outage(http, Timeouts(outage=0.0))
     try:
         return collect(http, folder, Finish(piece(job), "id", verdict, {}), server={}, reason=reason, outage=outage)
     finally:

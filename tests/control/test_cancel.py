@@ -14,8 +14,8 @@ from comfy_runner.config import Config, ServerConfig
 from comfy_runner.control.cancel import Cancellation, cancel
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import RunFolderError, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.running.prepare import Preparer
@@ -26,7 +26,7 @@ from tests.cli.support import Running, recipe_file
 from tests.running.support import Room, sidecar_in
 from tests.standin import HELD, V0_3_40, Gate, StandIn, State, ViewFault
 
-_SHORT = Patience(outage=0.2, idle=5.0, queue=0.02)
+_SHORT = Timeouts(outage=0.2, idle=5.0, queue=0.02)
 
 
 def _running(server: StandIn, folder: Path, *names: str) -> tuple[Running, Gate]:
@@ -62,7 +62,7 @@ def _finished(server: StandIn, count: int = 1) -> None:
 
 
 def _cancel(folder: Path, *servers: str, config: Config | None = None, seconds: float = 20.0) -> Cancellation:
-    return cancel(folder / "out", servers=servers, config=config or Config(), seconds=seconds, patience=_SHORT)
+    return cancel(folder / "out", servers=servers, config=config or Config(), seconds=seconds, timeouts=_SHORT)
 
 
 def _states(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ from comfy_runner.collect.collector import Collected, Finish, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerRefused
 from comfy_runner.store.ledger import FILE
 from comfy_runner.store.run_folder import RunFolder
@@ -58,7 +58,7 @@ def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> C
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
     verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
-    finish, outage = Finish(piece(job), "id", verdict, {}), Outage(http, Patience(outage=0.0))
+    finish, outage = Finish(piece(job), "id", verdict, {}), Outage(http, Timeouts(outage=0.0))
     return survives("server file names", lambda: collect(http, folder, finish, server={}, reason="", outage=outage))
 
 

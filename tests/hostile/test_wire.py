@@ -20,11 +20,11 @@ import pytest
 
 from comfy_runner.collect.collector import Collected, Finish, collect
 from comfy_runner.engine.comfyui.address import parse_address
-from comfy_runner.engine.comfyui.client import ComfyHttp, Timeouts
+from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
 from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ServerError, UsageError, VerificationError
 from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
@@ -69,7 +69,7 @@ def serving(script: Script, *, drip: float = 0.0) -> Iterator[str]:
 
 
 def client(url: str) -> ComfyHttp:
-    return ComfyHttp(parse_address(url), timeouts=Timeouts(connect=5.0, read=5.0, answer=0.2, download=0.2))
+    return ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, answer=0.2, download=0.2))
 
 
 def viewed(http: ComfyHttp, name: str) -> int:
@@ -290,8 +290,8 @@ def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tm
     files = {node: (ServerFile("x.png", "", "output"),) for node in piece().workflow.outputs.values()}
     finish = Finish(piece(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
-        http = ComfyHttp(parse_address(url), timeouts=Timeouts(connect=5.0, read=5.0, download=60.0))
-        outage = Outage(http, Patience(outage=0.0))
+        http = ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, download=60.0))
+        outage = Outage(http, Timeouts(outage=0.0))
         found = survives("servers", lambda: collect(http, folder, finish, server={}, reason="", outage=outage))
     folder.close()
     assert isinstance(found, Collected)

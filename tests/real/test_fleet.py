@@ -17,8 +17,8 @@ import requests
 
 from comfy_runner import api
 from comfy_runner.config import Config
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.running.events import JobFinished, ServerChanged
 from comfy_runner.running.policy import Policy
 from comfy_runner.scheduling.quarantine import Backoff
@@ -26,7 +26,7 @@ from tests.conftest import say
 from tests.real.support import sidecar
 
 _SETS = ["sampler={steps: 4, cfg: 1.0}", "size={width: 64, height: 64}"]
-_IMPATIENT = Policy(fleet_outage=1.0, backoff=Backoff(first=1.0, longest=5.0), patience=Patience(outage=20.0))
+_IMPATIENT = Policy(fleet_outage=1.0, backoff=Backoff(first=1.0, longest=5.0), timeouts=Timeouts(outage=20.0))
 
 
 @pytest.fixture(scope="module")

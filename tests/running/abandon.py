@@ -14,9 +14,9 @@ from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.found_files import find_files
 from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
 from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.survey import plan_rows
 from comfy_runner.running.prepare import Preparer
@@ -80,7 +80,7 @@ def taken_in(server: StandIn, out: Path, parcel: Parcel, job_id: str) -> tuple[F
     folder = RunFolder(out)
     try:
         finish = Finish(piece, parcel.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
-        found = collect(http, folder, finish, server={}, reason="", outage=Outage(http, Patience()))
+        found = collect(http, folder, finish, server={}, reason="", outage=Outage(http, Timeouts()))
         assert not found.errors
         return tuple(folder.rows(found.files))
     finally:

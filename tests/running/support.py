@@ -13,8 +13,8 @@ from PIL import Image
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.draft import Draft, Plan, draft_all
@@ -38,7 +38,7 @@ HASH = "0123456789abcdef" * 4
 CHECKPOINTS = ("tiny-random-sd15.safetensors", "SDXL/base.safetensors")
 """Those that the stand-in has."""
 
-_OPTIONS = ("in_flight", "websocket", "allow_partial", "fail_fast", "retry", "stall", "total", "patience")
+_OPTIONS = ("in_flight", "websocket", "allow_partial", "fail_fast", "retry", "stall", "total", "timeouts")
 
 
 def small(**changes: Any) -> dict[str, Any]:
@@ -200,13 +200,13 @@ def no_more(_name: str) -> Door:
 class Room:
     """A run folder, and what goes on in it when a coordinator renders small jobs there."""
 
-    def __init__(self, path: Path, *names: str, patience: Patience | None = None, retry: Retry | None = None) -> None:
+    def __init__(self, path: Path, *names: str, timeouts: Timeouts | None = None, retry: Retry | None = None) -> None:
         self.folder = RunFolder(path)
         self.events: list[Event] = []
         plan = plan_of(*(small(name=name, seed=number) for number, name in enumerate(names, 1)))
         self.drafts, self.costs = plan.drafts, plan.steps
         self.folder.ledger.write_plan(plan_rows(self.drafts, {}, {}), recipes=names)
-        self._patience, self._retry = patience, retry
+        self._timeouts, self._retry = timeouts, retry
 
     def coordinator(self, http: ComfyHttp, *, in_flight: int = 2) -> Coordinator:
         """Return a coordinator of these jobs."""
@@ -218,5 +218,5 @@ class Room:
             examiner=examiner,
             enlist=no_more,
             emit=self.events.append,
-            policy=Policy(in_flight=in_flight, patience=self._patience or Patience(), retry=self._retry),
+            policy=Policy(in_flight=in_flight, timeouts=self._timeouts or Timeouts(), retry=self._retry),
         )

@@ -12,7 +12,7 @@ import pytest
 
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Interrupted, JobFailed, ServerError, ServerStuck
 from comfy_runner.graph.cost import Steps
 from comfy_runner.running.coordinator import Coordinator
@@ -34,7 +34,7 @@ from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import Room, begin, no_more, posted_jobs, rendered, sidecar_in, small
 from tests.standin import StandIn
 
-_SHORT = Patience(outage=0.1, idle=0.1, queue=0.02, repost=(0.01, 0.02), reconnect=0.1)
+_SHORT = Timeouts(outage=0.1, idle=0.1, queue=0.02, repost=(0.01, 0.02), reconnect=0.1)
 
 
 def _three() -> list[dict[str, object]]:
@@ -254,7 +254,7 @@ def test_a_prompt_that_somebody_else_interrupts_is_told_so(server: StandIn, tmp_
 
 
 def test_a_server_that_goes_away_ends_the_run_and_what_was_not_begun_stays_pending(server: StandIn, tmp_path: Path) -> None:
-    room = Room(tmp_path, "a", "b", "c", "d", patience=_SHORT)
+    room = Room(tmp_path, "a", "b", "c", "d", timeouts=_SHORT)
     gate = server.state.hold("first_pass")
     coordinator = room.coordinator(_http(server))
     thread = threading.Thread(target=coordinator.run)
@@ -272,7 +272,7 @@ def test_a_server_that_goes_away_ends_the_run_and_what_was_not_begun_stays_pendi
 
 def test_a_server_that_takes_nothing_any_more_ends_the_run(server: StandIn, tmp_path: Path) -> None:
     server.state.fail_next("/prompt", 500, times=-1)
-    room = Room(tmp_path, "a", "b", "c", patience=_SHORT)
+    room = Room(tmp_path, "a", "b", "c", timeouts=_SHORT)
 
     results = room.coordinator(_http(server), in_flight=1).run()
     room.folder.close()
@@ -284,7 +284,7 @@ def test_a_server_that_takes_nothing_any_more_ends_the_run(server: StandIn, tmp_
 
 def test_a_server_that_works_no_more_ends_the_run(server: StandIn, tmp_path: Path) -> None:
     server.state.frozen = True
-    room = Room(tmp_path, "a", "b", "c", patience=_SHORT)
+    room = Room(tmp_path, "a", "b", "c", timeouts=_SHORT)
 
     results = room.coordinator(_http(server), in_flight=1).run()
     room.folder.close()

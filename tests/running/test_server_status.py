@@ -11,7 +11,7 @@ import pytest
 
 from comfy_runner import servers
 from comfy_runner.config import Config, LocalConfig, ServerConfig
-from comfy_runner.engine.comfyui.client import Timeouts
+from comfy_runner.engine.comfyui.client import RequestTimeouts
 from comfy_runner.engine.local import start, stop
 from comfy_runner.errors import LocalError, ServerRefused, Unreachable, UsageError
 from comfy_runner.running.registry import local_options
@@ -21,7 +21,7 @@ from tests.engine.local.fakes import another_program, make_checkout
 from tests.standin import EARLY_2024, StandIn, State
 
 _CONFIG = Config()
-_UNHURRIED = Timeouts(connect=30.0, read=30.0, answer=2.0)
+_UNHURRIED = RequestTimeouts(connect=30.0, read=30.0, answer=2.0)
 _NOWHERE = "http://127.0.0.1:9"
 
 

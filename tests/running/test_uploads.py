@@ -15,7 +15,7 @@ from PIL import Image
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.engine.comfyui import uploads as uploads_module
-from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Unreachable
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
@@ -39,7 +39,7 @@ params:
   "save": {"class_type": "SaveImage", "inputs": {"images": ["scale", 0], "filename_prefix": "x"}, "_meta": {"role": "scaled"}}
 }
 """
-_QUICK = Patience(outage=3.0, repost=(0.01, 0.01))
+_QUICK = Timeouts(outage=3.0, repost=(0.01, 0.01))
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def loaded(server: StandIn) -> list[Any]:
 
 
 def run_on(servers: list[StandIn], out: Path, *recipes: str) -> Run:
-    policy = Policy(patience=_QUICK)
+    policy = Policy(timeouts=_QUICK)
     return api.run(recipes, server=[server.url for server in servers], out=out, config=Config(), policy=policy)
 
 
@@ -151,7 +151,7 @@ def test_the_sidecar_has_the_file_and_repeats_the_job_from_another_folder(
 
 def test_a_server_that_was_restarted_without_its_files_is_sent_them_again(server: StandIn, room: Path) -> None:
     gate = server.state.hold("scale")
-    with begin(server, room / "out", recipe(room, more="sweep: {size.width: [64, 72, 80]}"), patience=_QUICK) as rendering:
+    with begin(server, room / "out", recipe(room, more="sweep: {size.width: [64, 72, 80]}"), timeouts=_QUICK) as rendering:
         server.state.until_asked("POST", "/prompt", 1)
         server.state.restart()
         server.state.delete_inputs()
@@ -249,7 +249,7 @@ def test_an_upload_that_breaks_off_is_made_again(server: StandIn, room: Path) ->
     server.state.fail_next("/upload/image", None, times=2)
     server.state.fail_next("/upload/image", 503)
 
-    (result,) = rendered(server, room / "out", recipe(room), patience=_QUICK)
+    (result,) = rendered(server, room / "out", recipe(room), timeouts=_QUICK)
 
     assert result.state == "done"
     assert len(posted(server)) == 1
@@ -258,7 +258,7 @@ def test_an_upload_that_breaks_off_is_made_again(server: StandIn, room: Path) ->
 def test_an_upload_that_breaks_off_again_and_again_is_given_up_with_a_guess(server: StandIn, room: Path) -> None:
     server.state.fail_next("/upload/image", None, times=99)
 
-    (result,) = rendered(server, room / "out", recipe(room), patience=_QUICK)
+    (result,) = rendered(server, room / "out", recipe(room), timeouts=_QUICK)
 
     assert result.state == "failed"
     assert "the connection broke off 3 times: is that more than --max-upload-size" in str(result.error)
@@ -266,7 +266,7 @@ def test_an_upload_that_breaks_off_again_and_again_is_given_up_with_a_guess(serv
 
 def test_a_server_that_does_not_answer_when_a_file_is_to_be_sent_is_waited_for(server: StandIn, room: Path) -> None:
     gate = server.state.hold("GET /features")
-    with begin(server, room / "out", recipe(room), patience=_QUICK) as rendering:
+    with begin(server, room / "out", recipe(room), timeouts=_QUICK) as rendering:
         server.state.until_asked("GET", "/features", 1)
         server.state.go_away()
         gate.open()
@@ -278,8 +278,8 @@ def test_a_server_that_does_not_answer_when_a_file_is_to_be_sent_is_waited_for(s
 
 def test_a_server_that_stays_away_is_an_outage_and_not_the_jobs_fault(server: StandIn, room: Path) -> None:
     gate = server.state.hold("GET /features")
-    patience = Patience(outage=0.2, repost=(0.01,))
-    with begin(server, room / "out", recipe(room), patience=patience) as rendering:
+    timeouts = Timeouts(outage=0.2, repost=(0.01,))
+    with begin(server, room / "out", recipe(room), timeouts=timeouts) as rendering:
         server.state.until_asked("GET", "/features", 1)
         server.state.go_away()
         gate.open()
@@ -315,7 +315,7 @@ def test_a_server_that_does_not_tell_what_it_has_is_sent_a_file_once(server: Sta
 
 def test_other_jobs_are_followed_while_a_file_is_sent_and_cancelling_waits_for_no_upload(server: StandIn, room: Path) -> None:
     gate = server.state.hold("POST /upload/image")
-    with begin(server, room / "out", recipe(room), patience=_QUICK) as rendering:
+    with begin(server, room / "out", recipe(room), timeouts=_QUICK) as rendering:
         server.state.until_asked("POST", "/upload/image", 1)
         rendering.cancel()
         (result,) = rendering.results()

@@ -24,13 +24,13 @@ from comfy_runner.engine.comfyui.http_errors import translated
 from comfy_runner.engine.comfyui.responses import LOGIN_HINT, Answer, read, status_hint, strings
 from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
-__all__ = ["Answer", "ComfyHttp", "Timeouts", "UploadForm"]
+__all__ = ["Answer", "ComfyHttp", "RequestTimeouts", "UploadForm"]
 
 _CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
+class RequestTimeouts:
     """Seconds to wait: for a connection, for the next bytes of an answer, for a whole answer, and for a whole file."""
 
     connect: float = 5.0
@@ -55,9 +55,9 @@ class ComfyHttp:
         timeouts: How long to wait.
     """
 
-    def __init__(self, address: Address, *, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None) -> None:
         self.address = address
-        self._timeouts = timeouts or Timeouts()
+        self._timeouts = timeouts or RequestTimeouts()
         self._proxies = {} if _is_loopback(address.url) else requests.utils.get_environ_proxies(address.url)
         self._local = threading.local()
         if address.insecure:

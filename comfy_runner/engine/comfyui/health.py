@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.timeouts import Timeouts
 
 
 class Health:
     """What has been seen of one server lately.
 
     Args:
-        patience: How long it may be out of order.
+        timeouts: How long it may be out of order.
 
     Attributes:
-        patience: Likewise; may be set anew.
+        timeouts: Likewise; may be set anew.
     """
 
-    def __init__(self, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, timeouts: Timeouts) -> None:
+        self.timeouts = timeouts
         self._failing_since: float | None = None
         self._idle_since: float | None = None
 
@@ -37,7 +37,7 @@ class Health:
         self._failing_since = now if self._failing_since is None else self._failing_since
         # A standstill is something that is seen, and nothing is seen now.
         self._idle_since = None
-        return now - self._failing_since > self.patience.outage
+        return now - self._failing_since > self.timeouts.outage
 
     def stands_still(self, queue: Mapping[str, Any], now: float) -> bool:
         """Note the queue; return whether for too long prompts have been pending and none has run."""
@@ -45,7 +45,7 @@ class Health:
             self._idle_since = None
             return False
         self._idle_since = now if self._idle_since is None else self._idle_since
-        return now - self._idle_since > self.patience.idle
+        return now - self._idle_since > self.timeouts.idle
 
     def forget(self) -> None:
         """Start anew."""

@@ -10,7 +10,7 @@ import threading
 import time
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ServerError
 
 _PAUSES = (0.1, 0.2, 0.5, 1.0)
@@ -21,14 +21,14 @@ class Outage:
 
     Args:
         http: The server.
-        patience: How long it may be out of order.
+        timeouts: How long it may be out of order.
 
     Attributes:
-        patience: Likewise; may be set anew.
+        timeouts: Likewise; may be set anew.
     """
 
-    def __init__(self, http: ComfyHttp, patience: Patience) -> None:
-        self._http, self.patience = http, patience
+    def __init__(self, http: ComfyHttp, timeouts: Timeouts) -> None:
+        self._http, self.timeouts = http, timeouts
         self._hurry = threading.Event()
 
     @property
@@ -42,7 +42,7 @@ class Outage:
 
     def is_over(self) -> bool:
         """Wait until the server answers; return whether it does."""
-        end = time.monotonic() + self.patience.outage
+        end = time.monotonic() + self.timeouts.outage
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 self._http.system_stats()

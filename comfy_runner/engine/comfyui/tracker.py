@@ -16,7 +16,6 @@ from comfy_runner.engine.comfyui.health import Health
 from comfy_runner.engine.comfyui.refusal import Complaint
 from comfy_runner.engine.comfyui.streamed_pictures import Streamed
 from comfy_runner.engine.comfyui.submit import Submission, Taken, find_prompt
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.verdict import Outcome, Place, find_in_queue, judge
 from comfy_runner.engine.reports import (
     Broken,
@@ -30,6 +29,7 @@ from comfy_runner.engine.reports import (
     TakenInPart,
     Waiting,
 )
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
 
 
@@ -64,7 +64,7 @@ class Flights:
         tell: Takes reports.
         stall: As for `Lane`.
         total: As for `Lane`.
-        patience: All other waiting.
+        timeouts: All other waiting.
         clock: Monotonic seconds.
 
     Attributes:
@@ -78,16 +78,16 @@ class Flights:
         *,
         stall: float,
         total: float | None,
-        patience: Patience,
+        timeouts: Timeouts,
         clock: Callable[[], float],
     ) -> None:
         self._http, self._tell, self._clock = http, tell, clock
-        self._stall, self._total, self._patience = stall, total, patience
+        self._stall, self._total, self._timeouts = stall, total, timeouts
         self._flights: dict[str, _Flight] = {}
         self._hears = ""
         self._at: ws_messages.Executing | None = None
         self._queue_at = float("-inf")
-        self.health = Health(patience)
+        self.health = Health(timeouts)
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
         self._witness = ""
 
@@ -184,7 +184,7 @@ class Flights:
                 if flight.sought is None:
                     self._look_at(flight)
             seeks = any(flight.sought is not None for flight in due)
-            if seeks or (self._flights and now - self._queue_at >= self._patience.queue):
+            if seeks or (self._flights and now - self._queue_at >= self._timeouts.queue):
                 self._look_at_queue(now)
         except ServerStuck as error:
             return error
@@ -222,7 +222,7 @@ class Flights:
             return False
         if flight.late_from is None:
             flight.late_from = self._clock()
-        return self._clock() - flight.late_from < self._patience.late_pictures
+        return self._clock() - flight.late_from < self._timeouts.late_pictures
 
     def _look_at_queue(self, now: float) -> None:
         """Tell jobs that wait, run or are gone apart; the queue is read before the history, never after."""
@@ -287,7 +287,7 @@ class Flights:
         now = self._clock()
         if flight.sought is not None and flight.missing:
             # What a process sent that was killed a moment ago may still be on its way.
-            flight.look_at = now + self._patience.queue
+            flight.look_at = now + self._timeouts.queue
             return
         told = bool(self._hears) and flight.client_id == self._hears
         age = now - flight.since
@@ -296,7 +296,7 @@ class Flights:
         elif flight.missing:
             age, told = 0.0, False
         # Nothing is gained by asking a server that does not answer as often as one that does.
-        flight.look_at = now + self._patience.until_next_look(age, told=told or self.health.failing)
+        flight.look_at = now + self._timeouts.until_next_look(age, told=told or self.health.failing)
 
     # Taking back
 
@@ -313,7 +313,7 @@ class Flights:
         # Older servers interrupt whatever runs: only what was seen running is interrupted. Once more after a while, for a
         # prompt that is just being started wipes the interrupt.
         now = self._clock()
-        if place is not None and place.running and now - flight.interrupted_at >= self._patience.queue:
+        if place is not None and place.running and now - flight.interrupted_at >= self._timeouts.queue:
             self._http.interrupt(flight.prompt_id)
             flight.interrupted_at = now
 

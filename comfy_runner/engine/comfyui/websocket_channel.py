@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import websocket
 
 from comfy_runner.engine.comfyui.address import Address
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
+from comfy_runner.engine.timeouts import Timeouts
 
 _FIRST_PAUSE = 0.5
 _REASON_LENGTH = 200
@@ -60,15 +60,15 @@ class EventSocket:
     Args:
         address: The server.
         deliver: Takes each frame, and `SocketUp` and `SocketDown`; must return at once.
-        patience: How long to wait for the server.
+        timeouts: How long to wait for the server.
     """
 
     def __init__(
-        self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None], *, patience: Patience | None = None
+        self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None], *, timeouts: Timeouts | None = None
     ) -> None:
         self._address = address
         self._deliver = deliver
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or Timeouts()
         self._closing = threading.Event()
         self._connection: _Connection | None = None
         self._longest = _LONGEST
@@ -83,7 +83,7 @@ class EventSocket:
             connection.longest = self._longest
 
     def close(self) -> None:
-        """Stop reading. The thread ends at once; where it waits for a TCP connection, within `Patience.connect` seconds."""
+        """Stop reading. The thread ends at once; where it waits for a TCP connection, within `Timeouts.connect` seconds."""
         self._closing.set()
         connection = self._connection
         sock = connection.sock if connection is not None else None
@@ -93,7 +93,7 @@ class EventSocket:
                 sock.shutdown(socket.SHUT_RDWR)
         # Until the TCP connection stands there is nothing to wake the thread with, and no reason to wait for it.
         if sock is not None or connection is None:
-            self._thread.join(timeout=self._patience.connect)
+            self._thread.join(timeout=self._timeouts.connect)
 
     def _run(self) -> None:
         failures = 0
@@ -115,7 +115,7 @@ class EventSocket:
                 connection.shutdown()
             if not self._closing.is_set():
                 self._deliver(SocketDown(reason))
-            pause = min(self._patience.reconnect, _FIRST_PAUSE * 2**failures)
+            pause = min(self._timeouts.reconnect, _FIRST_PAUSE * 2**failures)
             self._closing.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
             failures = min(failures + 1, 10)
 
@@ -124,12 +124,12 @@ class EventSocket:
         connection.connect(
             self._address.websocket(client_id),
             header=[f"{name}: {value}" for name, value in self._address.headers.items()],
-            timeout=self._patience.connect,
+            timeout=self._timeouts.connect,
             # ComfyUI refuses a handshake whose Origin is not its own Host, and asks for none.
             suppress_origin=True,
             redirect_limit=0,
         )
-        connection.settimeout(self._patience.silence)
+        connection.settimeout(self._timeouts.silence)
         connection.send(HELLO)
         self._deliver(SocketUp(client_id))
 

@@ -19,11 +19,11 @@ from typing import Any
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.submit import Impossible, Lacking, Posting, Rejected, Submission, Taken, Unsettled
-from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS, Patience
 from comfy_runner.engine.comfyui.tracker import Flights
 from comfy_runner.engine.comfyui.uploads import Provided, Provision, Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
 from comfy_runner.engine.reports import Broken, Cancelled, Refused, Report
+from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.input_files import renamed
 
@@ -66,7 +66,7 @@ class Lane:
         stall: Seconds that a running job may show no progress at all; without a websocket it shows none while it runs.
             Waiting behind others in the server's queue is no stall.
         total: Seconds that a job may take from its submission or attachment on, with all waiting; None for no limit.
-        patience: All other waiting.
+        timeouts: All other waiting.
         clock: Monotonic seconds.
     """
 
@@ -78,23 +78,23 @@ class Lane:
         with_socket: bool = True,
         stall: float = STALL_SECONDS,
         total: float | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http, self._report, self._clock = http, report, clock
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or Timeouts()
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._postings: dict[str, Posting] = {}
         self._uploads = Uploads(http)
-        self._flights = Flights(http, self._tell, stall=stall, total=total, patience=self._patience, clock=clock)
+        self._flights = Flights(http, self._tell, stall=stall, total=total, timeouts=self._timeouts, clock=clock)
         self._client_id = str(uuid.uuid4())
         # Frames of a job that is posted before there is a socket are lost, so the first one waits a moment for it.
-        self._post_from = clock() + self._patience.first_socket if with_socket else clock()
+        self._post_from = clock() + self._timeouts.first_socket if with_socket else clock()
         # What comes over the websocket alone is lost without one, so such a job waits longer.
-        self._stream_from = self._post_from + (2 * self._patience.reconnect if with_socket else 0.0)
+        self._stream_from = self._post_from + (2 * self._timeouts.reconnect if with_socket else 0.0)
         self._hears = False
         self._closing = threading.Event()
-        self._socket = EventSocket(http.address, self._inbox.put, patience=self._patience) if with_socket else None
+        self._socket = EventSocket(http.address, self._inbox.put, timeouts=self._timeouts) if with_socket else None
         self._thread = threading.Thread(target=self._run, name=f"lane {http.address.url}", daemon=True)
         self._thread.start()
 
@@ -117,9 +117,9 @@ class Lane:
         """Take jobs back: out of the queue, or interrupted by id; nobody else's prompt is touched."""
         self._inbox.put(_Cancel(frozenset(keys)))
 
-    def bear(self, patience: Patience) -> None:
+    def bear(self, timeouts: Timeouts) -> None:
         """Bear outages and standstills only so long from now on."""
-        self._patience = self._flights.health.patience = patience
+        self._timeouts = self._flights.health.timeouts = timeouts
 
     def close(self) -> None:
         """Stop following; what runs on the server goes on running. There are no reports after this."""
@@ -173,7 +173,7 @@ class Lane:
             case SocketDown():
                 self._post_from = self._clock()
                 if self._hears:
-                    self._stream_from, self._hears = self._post_from + 2 * self._patience.reconnect, False
+                    self._stream_from, self._hears = self._post_from + 2 * self._timeouts.reconnect, False
                 self._flights.hear_as("")
                 self._uploads.forget()
             case ws_messages.Cached() | ws_messages.Executing() | ws_messages.Stepped() | ws_messages.Ended():
@@ -254,9 +254,9 @@ class Lane:
                 raise what
 
     def _put_off(self, posting: Posting, error: ServerError, *, passing: bool) -> None:
-        now, pauses = self._clock(), self._patience.repost
+        now, pauses = self._clock(), self._timeouts.repost
         posting.failing_since = now if posting.failing_since is None else posting.failing_since
-        over = now - posting.failing_since > self._patience.outage if passing else posting.failures >= len(pauses)
+        over = now - posting.failing_since > self._timeouts.outage if passing else posting.failures >= len(pauses)
         if over:
             del self._postings[posting.job.key]
             self._tell(Broken(posting.job.key, error))

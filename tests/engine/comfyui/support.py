@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from comfy_runner.engine.comfyui.address import parse_address
-from comfy_runner.engine.comfyui.client import ComfyHttp, Timeouts
-from comfy_runner.engine.comfyui.timeouts import STALL_SECONDS, Patience
+from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
 from comfy_runner.engine.comfyui.worker import Lane, Submission
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Refused, Report
+from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from tests.standin import HELD, State
 
 CHECKPOINT = "tiny-random-sd15.safetensors"
-QUICK = Patience(
+QUICK = Timeouts(
     connect=2.0,
     reconnect=0.05,
     queue=0.02,
@@ -27,7 +27,7 @@ QUICK = Patience(
     poll_longest=0.05,
     poll_with_socket=0.02,
 )
-UNHURRIED = Patience(queue=0.1, poll_longest=0.1)
+UNHURRIED = Timeouts(queue=0.1, poll_longest=0.1)
 """For a real server, which may well be slow."""
 
 R = TypeVar("R", bound=Report)
@@ -46,17 +46,17 @@ class Server:
         return http(self.url)
 
     @property
-    def told(self) -> Patience:
-        """Patience that looks at a job only when the websocket says so, so that every frame is handled before."""
-        return replace(self.patience, poll_with_socket=HELD)
+    def told(self) -> Timeouts:
+        """Timeouts that looks at a job only when the websocket says so, so that every frame is handled before."""
+        return replace(self.timeouts, poll_with_socket=HELD)
 
     @property
-    def patience(self) -> Patience:
+    def timeouts(self) -> Timeouts:
         return UNHURRIED if self.state is None else QUICK
 
 
 def http(url: str) -> ComfyHttp:
-    return ComfyHttp(parse_address(url), timeouts=Timeouts(connect=5.0, read=20.0))
+    return ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=20.0))
 
 
 def prefix() -> str:
@@ -178,15 +178,15 @@ def following(
     server: Server | str,
     *,
     with_socket: bool = True,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
     stall: float = STALL_SECONDS,
     total: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Rig]:
     """A lane on a server, closed at the end."""
     server = Server(server) if isinstance(server, str) else server
-    patience = patience or server.patience
-    rig = Rig(server.http, with_socket=with_socket, patience=patience, stall=stall, total=total, clock=clock)
+    timeouts = timeouts or server.timeouts
+    rig = Rig(server.http, with_socket=with_socket, timeouts=timeouts, stall=stall, total=total, clock=clock)
     try:
         yield rig
     finally:

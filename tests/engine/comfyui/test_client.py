@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from comfy_runner.engine.comfyui.address import Address, parse_address
-from comfy_runner.engine.comfyui.client import Answer, ComfyHttp, Timeouts
+from comfy_runner.engine.comfyui.client import Answer, ComfyHttp, RequestTimeouts
 from comfy_runner.engine.comfyui.verdict import Outcome
 from comfy_runner.engine.reports import Finished, Submitted
 from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, WorkflowError
@@ -297,7 +297,7 @@ def deaf_port() -> Iterator[int]:
 
 
 def test_a_server_that_never_answers_is_unreachable_in_time(deaf_port: int) -> None:
-    client = ComfyHttp(Address(f"http://127.0.0.1:{deaf_port}"), timeouts=Timeouts(connect=1.0, read=0.05))
+    client = ComfyHttp(Address(f"http://127.0.0.1:{deaf_port}"), timeouts=RequestTimeouts(connect=1.0, read=0.05))
     with pytest.raises(Unreachable, match="in time"):
         client.queue()
 
@@ -344,7 +344,7 @@ def test_a_proxy_of_the_environment_is_asked_for_other_machines(monkeypatch: pyt
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{deaf_port}")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    client = ComfyHttp(Address("http://gpu.example"), timeouts=Timeouts(connect=1.0, read=0.05))
+    client = ComfyHttp(Address("http://gpu.example"), timeouts=RequestTimeouts(connect=1.0, read=0.05))
     with pytest.raises(Unreachable, match="did not answer in time"):
         client.queue()
 

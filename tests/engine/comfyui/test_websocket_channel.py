@@ -17,9 +17,9 @@ from dataclasses import replace
 import pytest
 
 from comfy_runner.engine.comfyui.address import Address, parse_address
-from comfy_runner.engine.comfyui.timeouts import Patience
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
 from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Frame, QueueChanged, Stepped
+from comfy_runner.engine.timeouts import Timeouts
 from tests.engine.comfyui.support import QUICK, Server, plain_graph, sampler_graph
 from tests.standin import HELD, StandIn, State
 
@@ -29,9 +29,9 @@ Heard = Frame | SocketUp | SocketDown
 class Ear:
     """An event socket and what it has delivered."""
 
-    def __init__(self, address: Address, patience: Patience) -> None:
+    def __init__(self, address: Address, timeouts: Timeouts) -> None:
         self.heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-        self.socket = EventSocket(address, self.heard.put, patience=patience)
+        self.socket = EventSocket(address, self.heard.put, timeouts=timeouts)
 
     def until(self, kind: type[Heard]) -> list[Heard]:
         """Return what is heard up to the next of a kind."""
@@ -43,8 +43,8 @@ class Ear:
 
 
 @contextmanager
-def listening(url: str, *, patience: Patience = QUICK) -> Iterator[Ear]:
-    ear = Ear(parse_address(url), patience)
+def listening(url: str, *, timeouts: Timeouts = QUICK) -> Iterator[Ear]:
+    ear = Ear(parse_address(url), timeouts)
     try:
         yield ear
     finally:
@@ -131,14 +131,14 @@ def test_a_server_that_closes_every_connection_is_told_as_down(standin: StandIn,
 
 def test_a_server_that_gives_no_sign_of_life_is_given_up(standin: StandIn, state: State) -> None:
     state.socket_mode = "silent"
-    with listening(standin.url, patience=replace(QUICK, silence=0.02)) as ear:
+    with listening(standin.url, timeouts=replace(QUICK, silence=0.02)) as ear:
         down = ear.until(SocketDown)[-1]
     assert isinstance(down, SocketDown)
     assert "no sign of life" in down.reason
 
 
 def test_a_server_that_answers_pings_is_not_given_up_though_it_says_nothing(standin: StandIn, state: State) -> None:
-    with listening(standin.url, patience=replace(QUICK, silence=0.02)) as ear:
+    with listening(standin.url, timeouts=replace(QUICK, silence=0.02)) as ear:
         client_id = client_id_of(ear)
         ear.until(QueueChanged)
         with pytest.raises(queue.Empty):
@@ -219,7 +219,7 @@ def test_closing_ends_the_thread(standin: StandIn) -> None:
 def test_closing_while_a_handshake_is_not_answered_ends_the_thread() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with listening(url, patience=replace(QUICK, connect=HELD)):
+        with listening(url, timeouts=replace(QUICK, connect=HELD)):
             connection, _ = listener.accept()
             connection.recv(4096)
         connection.close()

@@ -35,14 +35,14 @@ def test_a_job_is_reported_as_submitted_under_the_id_that_we_chose(modern: Serve
 
 
 def test_progress_is_told_by_node_and_step(server: Server) -> None:
-    with following(server, patience=server.told) as rig:
+    with following(server, timeouts=server.told) as rig:
         rig.finish(sampler_graph(steps=3, seed=77))
     steps = [(report.node, report.step, report.steps) for report in rig.reports if isinstance(report, NodeProgress)]
     assert [step for step in steps if step[0] == "first"] == [("first", 0, 0), ("first", 1, 3), ("first", 2, 3), ("first", 3, 3)]
 
 
 def test_a_second_job_tells_what_comes_from_the_cache(server: Server) -> None:
-    with following(server, patience=server.told) as rig:
+    with following(server, timeouts=server.told) as rig:
         rig.finish(sampler_graph(seed=5), "one")
         second = rig.finish(sampler_graph(seed=5), "two")
         told = rig.until(CachedNodes, "two")
@@ -157,7 +157,7 @@ def test_only_the_names_differ_with_and_without_a_websocket(modern: Server) -> N
 
 
 def test_steps_of_a_node_are_told_in_order(modern: Server) -> None:
-    with following(modern, patience=modern.told) as rig:
+    with following(modern, timeouts=modern.told) as rig:
         rig.finish(sampler_graph(steps=5, seed=123))
     steps = [report.step for report in rig.reports if isinstance(report, NodeProgress) and report.node == "first"]
     assert all(before < after for before, after in pairwise(steps))

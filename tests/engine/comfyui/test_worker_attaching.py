@@ -174,7 +174,7 @@ class LateHttp(ComfyHttp):
 def test_a_post_of_the_killed_process_that_comes_late_is_found(faulty: Server, state: State) -> None:
     client = LateHttp(faulty.http.address)
     client.job = unposted()
-    rig = Rig(client, patience=QUICK)
+    rig = Rig(client, timeouts=QUICK)
     rig.attach(client.job)
     report = rig.end()
     rig.lane.close()
@@ -183,7 +183,7 @@ def test_a_post_of_the_killed_process_that_comes_late_is_found(faulty: Server, s
 
 
 def test_the_second_look_is_not_taken_at_once(faulty: Server) -> None:
-    with following(faulty, patience=replace(QUICK, queue=2 * HELD)) as rig:
+    with following(faulty, timeouts=replace(QUICK, queue=2 * HELD)) as rig:
         rig.attach(unposted())
         rig.finish(sampler_graph(), "other")
         rig.lane.cancel(["job"])
@@ -194,7 +194,7 @@ def test_the_second_look_is_not_taken_at_once(faulty: Server) -> None:
 def test_the_first_look_is_taken_at_once_however_seldom_the_queue_is_read(faulty: Server, state: State) -> None:
     gate = state.hold("save")
     job = left(faulty, plain_graph(), "old")
-    with following(faulty, patience=replace(QUICK, queue=2 * HELD)) as rig:
+    with following(faulty, timeouts=replace(QUICK, queue=2 * HELD)) as rig:
         rig.submit(plain_graph(), "new")
         rig.until(Waiting, "new")
         rig.attach(job)
@@ -244,7 +244,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(faulty: Server, state: 
     gate = state.hold("save")
     job = left(faulty, plain_graph())
     state.go_away()
-    with following(faulty, patience=replace(QUICK, outage=HELD)) as rig:
+    with following(faulty, timeouts=replace(QUICK, outage=HELD)) as rig:
         rig.attach(job)
         state.come_back()
         rig.until(Submitted)
@@ -254,7 +254,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(faulty: Server, state: 
 
 def test_a_server_that_stays_away_breaks_the_job_and_does_not_call_it_lost(faulty: Server, state: State) -> None:
     state.go_away()
-    with following(faulty, patience=replace(QUICK, outage=0.1)) as rig:
+    with following(faulty, timeouts=replace(QUICK, outage=0.1)) as rig:
         rig.attach(unposted())
         report = rig.end()
     assert isinstance(report, Broken)

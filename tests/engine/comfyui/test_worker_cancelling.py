@@ -43,7 +43,7 @@ def test_a_cancellation_that_fails_at_first_is_made_again(faulty: Server, state:
 
 def test_a_job_that_is_not_posted_yet_is_cancelled_without_a_post(faulty: Server, state: State) -> None:
     state.fail_next("/prompt", 503, times=-1)
-    with following(faulty, patience=replace(QUICK, outage=0.1)) as rig:
+    with following(faulty, timeouts=replace(QUICK, outage=0.1)) as rig:
         rig.submit(plain_graph("first"), "first")
         rig.submit(plain_graph("second"), "second")
         rig.lane.cancel(["second"])
@@ -55,7 +55,7 @@ def test_a_job_that_is_not_posted_yet_is_cancelled_without_a_post(faulty: Server
 def test_a_job_that_could_not_be_posted_so_far_is_cancelled_without_another_post(faulty: Server, state: State) -> None:
     gate = state.hold("POST /prompt")
     state.fail_next("/prompt", 503)
-    with following(faulty, patience=replace(QUICK, repost=(HELD,))) as rig:
+    with following(faulty, timeouts=replace(QUICK, repost=(HELD,))) as rig:
         rig.submit(plain_graph())
         gate.wait()
         rig.lane.cancel(["job"])
@@ -69,7 +69,7 @@ def test_a_job_whose_reply_was_lost_is_cancelled_on_the_server_too(faulty: Serve
     state.hold("save")
     state.lose_replies()
     state.fail_next("/queue", 503, method="GET")
-    with following(faulty, patience=replace(QUICK, repost=(HELD,))) as rig:
+    with following(faulty, timeouts=replace(QUICK, repost=(HELD,))) as rig:
         rig.submit(plain_graph())
         gate.wait()
         rig.lane.cancel(["job"])
@@ -82,7 +82,7 @@ def test_a_job_whose_reply_was_lost_is_cancelled_on_the_server_too(faulty: Serve
 
 def test_an_interrupt_that_takes_its_time_is_not_repeated_at_every_look(faulty: Server, state: State) -> None:
     gate = state.hold("history")
-    with following(faulty, patience=replace(QUICK, queue=HELD)) as rig:
+    with following(faulty, timeouts=replace(QUICK, queue=HELD)) as rig:
         rig.submit(plain_graph())
         gate.wait()
         rig.lane.cancel(["job"])

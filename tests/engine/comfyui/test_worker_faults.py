@@ -49,14 +49,14 @@ def test_a_websocket_that_is_cut_while_a_job_runs_costs_nothing_but_its_progress
 
 def test_frames_of_nonsense_between_the_others_change_nothing(faulty: Server, state: State) -> None:
     state.odd_frames = True
-    with following(faulty, patience=faulty.told) as rig:
+    with following(faulty, timeouts=faulty.told) as rig:
         rig.finish(sampler_graph(steps=3))
     assert [report.step for report in rig.reports if isinstance(report, NodeProgress) and report.node == "first"] == [0, 1, 2, 3]
 
 
 def test_previews_of_megabytes_change_nothing(faulty: Server, state: State) -> None:
     state.preview_bytes = 3 * 2**20
-    with following(faulty, patience=faulty.told) as rig:
+    with following(faulty, timeouts=faulty.told) as rig:
         rig.finish(sampler_graph(steps=3))
     assert [report.step for report in rig.reports if isinstance(report, NodeProgress) and report.node == "first"] == [0, 1, 2, 3]
     assert len(state.client_ids) == 1
@@ -91,7 +91,7 @@ def test_a_job_that_a_restart_wiped_is_lost(faulty: Server, state: State) -> Non
 def test_a_restart_is_noticed_by_the_websocket_that_breaks_and_not_only_at_the_next_look(faulty: Server, state: State) -> None:
     gate = state.hold("save")
     # Without a word from the websocket, the next look would come after the test has given up.
-    with following(faulty, patience=replace(faulty.told, poll_with_socket=2 * HELD)) as rig:
+    with following(faulty, timeouts=replace(faulty.told, poll_with_socket=2 * HELD)) as rig:
         rig.submit(plain_graph())
         gate.wait()
         state.restart()
@@ -127,7 +127,7 @@ def test_a_job_that_one_answer_leaves_out_is_not_lost(faulty: Server, state: Sta
 
 def test_two_short_outages_are_not_one_long_one(faulty: Server, state: State) -> None:
     gate, clock = state.hold("save"), Clock()
-    with following(faulty, patience=replace(QUICK, outage=600.0), clock=clock) as rig:
+    with following(faulty, timeouts=replace(QUICK, outage=600.0), clock=clock) as rig:
         rig.submit(plain_graph())
         gate.wait()
         for _ in range(2):
@@ -157,7 +157,7 @@ class NoticingHttp(ComfyHttp):
 def test_a_server_that_is_gone_for_a_while_and_comes_back_loses_no_job(faulty: Server, state: State) -> None:
     gate = state.hold("save")
     client = NoticingHttp(faulty.http.address)
-    rig = Rig(client, patience=replace(QUICK, outage=HELD))
+    rig = Rig(client, timeouts=replace(QUICK, outage=HELD))
     rig.submit(plain_graph())
     gate.wait()
     state.go_away()
@@ -171,7 +171,7 @@ def test_a_server_that_is_gone_for_a_while_and_comes_back_loses_no_job(faulty: S
 
 def test_a_server_that_does_not_come_back_breaks_its_jobs(faulty: Server, state: State) -> None:
     state.hold("save")
-    with following(faulty, patience=replace(QUICK, outage=0.2)) as rig:
+    with following(faulty, timeouts=replace(QUICK, outage=0.2)) as rig:
         rig.submit(plain_graph(), "running")
         rig.until(Submitted, "running")
         state.go_away()
@@ -184,7 +184,7 @@ def test_a_server_that_does_not_come_back_breaks_its_jobs(faulty: Server, state:
 
 def test_a_worker_that_takes_nothing_from_the_queue_is_stuck(faulty: Server, state: State) -> None:
     state.frozen = True
-    with following(faulty, patience=replace(QUICK, idle=0.1)) as rig:
+    with following(faulty, timeouts=replace(QUICK, idle=0.1)) as rig:
         report = rig.run(plain_graph())
     assert isinstance(report, Broken)
     assert isinstance(report.error, ServerStuck)
@@ -335,7 +335,7 @@ class SurprisingHttp(ComfyHttp):
 
 def test_a_fault_of_our_own_breaks_the_jobs_and_not_the_lane(faulty: Server, state: State) -> None:
     gate = state.hold("save")
-    rig = Rig(SurprisingHttp(faulty.http.address), patience=QUICK)
+    rig = Rig(SurprisingHttp(faulty.http.address), timeouts=QUICK)
     broken = rig.run(plain_graph(), "broken")
     gate.open()
     finished = rig.run(plain_graph(), "next")

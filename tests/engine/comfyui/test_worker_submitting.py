@@ -108,7 +108,7 @@ def test_a_login_page_in_place_of_an_answer_breaks_the_job_and_is_no_complaint_a
 ) -> None:
     for path, method in (("/prompt", "POST"), ("/queue", "GET")):
         state.fail_next(path, 200, method=method, times=-1, body="<html>please log in</html>")
-    with following(faulty, patience=replace(QUICK, outage=0.1)) as rig:
+    with following(faulty, timeouts=replace(QUICK, outage=0.1)) as rig:
         report = rig.run(plain_graph())
     assert isinstance(report, Broken)
     assert isinstance(report.error, Unreachable)

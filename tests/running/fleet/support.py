@@ -1,4 +1,4 @@
-"""What the tests of a fleet share: several stand-ins, runs on all of them with little patience, and what they left behind."""
+"""What the tests of a fleet share: several stand-ins, runs on all of them with short timeouts, and what they left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from comfy_runner import api
 from comfy_runner.config import Config
-from comfy_runner.engine.comfyui.timeouts import Patience
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.running.events import Event, RunFinished
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
@@ -18,7 +18,7 @@ from comfy_runner.store.ledger import open_ledger
 from comfy_runner.store.ledger_rows import JobRow, OpenSubmission
 from tests.standin import StandIn, State
 
-SHORT = Patience(outage=20.0, idle=0.4, queue=0.05, repost=(0.02, 0.05, 0.1), reconnect=0.2, poll_longest=0.2)
+SHORT = Timeouts(outage=20.0, idle=0.4, queue=0.05, repost=(0.02, 0.05, 0.1), reconnect=0.2, poll_longest=0.2)
 """Where the whole fleet is away, seconds are waited; for a single dead server, as `POLICY` says, less than one."""
 
 BACKOFF = Backoff(first=0.1, longest=0.4)
@@ -26,8 +26,8 @@ OUTAGE = 0.4
 
 
 def policy(**changes: Any) -> Policy:
-    """Return a policy of little patience."""
-    values: dict[str, Any] = {"patience": SHORT, "fleet_outage": OUTAGE, "backoff": BACKOFF}
+    """Return a policy of short timeouts."""
+    values: dict[str, Any] = {"timeouts": SHORT, "fleet_outage": OUTAGE, "backoff": BACKOFF}
     return Policy(**{**values, **changes})
 
 

@@ -36,7 +36,7 @@ def two() -> Iterator[list[StandIn]]:
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Yield twenty servers that take connections and never answer, to a client that has the patience of a test."""
+    """Yield twenty servers that take connections and never answer, to a client that has the time of a test."""
     monkeypatch.setattr(client, "Timeouts", partial(client.Timeouts, read=HELD))
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
@@ -249,7 +249,7 @@ def test_a_server_that_is_dead_at_the_start_takes_part_when_it_comes_up(two: lis
 
 def test_when_all_are_dead_the_error_names_each_and_the_next_run_collects_what_they_had(two: list[StandIn], tmp_path: Path) -> None:
     gates = [server.state.hold("history") for server in two]
-    with begin(two, tmp_path, *jobs(4), patience=replace(SHORT, outage=0.3)) as rendering:
+    with begin(two, tmp_path, *jobs(4), timeouts=replace(SHORT, outage=0.3)) as rendering:
         for gate in gates:
             gate.wait()
         until(rendering, lambda _event: sum(len(ours_on(server)) for server in two) == 4)
@@ -418,7 +418,7 @@ def test_a_job_that_a_server_refuses_waits_for_one_that_is_out_of_order(two: lis
 def test_where_the_server_that_is_waited_for_stays_away_the_refusal_is_told_with_it(two: list[StandIn], tmp_path: Path) -> None:
     forgetful, away = two
     away.state.go_away()
-    with begin_listed(two, tmp_path, forgetful, patience=replace(SHORT, outage=1.0)) as rendering:
+    with begin_listed(two, tmp_path, forgetful, timeouts=replace(SHORT, outage=1.0)) as rendering:
         results = rendering.results()
 
     assert {result.state for result in results} == {"pending"}
@@ -618,8 +618,8 @@ def test_once_a_server_is_added_neither_is_waited_for_as_long_as_a_single_one(tm
         for server in two:
             server.state.models = {**server.state.models, "checkpoints": names}
         gates = [server.state.hold("first_pass") for server in two]
-        patience = replace(SHORT, outage=2 * HELD)
-        with begin(two[:1], tmp_path, sweep({"checkpoint": names, "seed": [1, 2, 3]}), patience=patience) as rendering:
+        timeouts = replace(SHORT, outage=2 * HELD)
+        with begin(two[:1], tmp_path, sweep({"checkpoint": names, "seed": [1, 2, 3]}), timeouts=timeouts) as rendering:
             gates[0].wait()
             request_fleet(tmp_path, "add", two[1].url)
             gates[1].wait()

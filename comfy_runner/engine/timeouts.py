@@ -9,7 +9,7 @@ STALL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """Seconds of waiting.
 
     Attributes:
