@@ -16,7 +16,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.outage import Outage
 from comfy_runner.engine.comfyui.streamed_pictures import CLASS
 from comfy_runner.engine.comfyui.verdict import ServerFile, Verdict
-from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, JobLost, VerificationError
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar
@@ -27,7 +27,7 @@ class Finish:
     """A job that a server has ended.
 
     Attributes:
-        piece: The job, as it was posted.
+        job: The job, as it was posted.
         prompt_id: Its submission.
         verdict: What the server says of it.
         standing: Files of earlier runs that are still good, by output role.
@@ -36,7 +36,7 @@ class Finish:
             then have been cut short by what made it forget, and is not kept.
     """
 
-    piece: Piece
+    job: SubmittedJob
     prompt_id: str
     verdict: Verdict
     standing: Mapping[str, tuple[FileRecord, ...]]
@@ -75,9 +75,9 @@ def collect(
     """
     downloads: dict[str, list[Fetched]] = {}
     wrong: dict[str, list[ComfyRunnerError]] = {}
-    workflow = finish.piece.workflow
+    workflow = finish.job.workflow
     wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in finish.standing}
-    fetcher = Fetcher(http, folder.path, finish.piece, outage)
+    fetcher = Fetcher(http, folder.path, finish.job, outage)
     try:
         for role, node_id in wanted.items():
             verdict = finish.verdict
@@ -103,8 +103,8 @@ def collect(
         problem = str(wrong[role][0]) if role in wrong else ""
         files[role] = tuple(replace(item.record, problem=problem) for item in found)
     errors = [error for problems in wrong.values() for error in problems]
-    missing = [role for role in finish.piece.outputs if role not in files and role not in wrong]
-    streamed = {piece_role for piece_role, node_id in wanted.items() if workflow.nodes[node_id].class_type == CLASS}
+    missing = [role for role in finish.job.outputs if role not in files and role not in wrong]
+    streamed = {role for role, node_id in wanted.items() if workflow.nodes[node_id].class_type == CLASS}
     if lost := [role for role in missing if role in streamed and not reason]:
         # Nobody has them any more, so that the job is to be done again.
         hint = "the connection broke, or is not wanted (--no-websocket): save with SaveImage where that happens often"
@@ -129,7 +129,7 @@ def _place(folder: RunFolder, finish: Finish, downloads: Mapping[str, list[Fetch
     new = [download for found in downloads.values() for download in found]
     # A process that was killed between placing a picture and recording it has left the very same one there.
     kept |= {download.record.path for download in new if folder.has(download.record)}
-    folder.put_away(finish.piece.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
+    folder.put_away(finish.job.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
     for download in new:
         folder.place(download.temporary, download.record.path)
 
@@ -143,27 +143,27 @@ def _sidecar(
     reason: str,
     notes: tuple[str, ...],
 ) -> Sidecar:
-    piece = finish.piece
+    job = finish.job
     return Sidecar(
-        job_id=piece.job_id,
-        content_hash=piece.content_hash,
+        job_id=job.job_id,
+        content_hash=job.content_hash,
         state=state,
         reason=reason,
         files=files,
-        recipe=piece.recipe,
-        workflow=piece.workflow.to_api(),
-        template=piece.template,
+        recipe=job.recipe,
+        workflow=job.workflow.to_api(),
+        template=job.template,
         server=dict(server),
         prompt_id=finish.prompt_id,
         cached_nodes=finish.verdict.cached,
         seconds=finish.verdict.seconds,
         finished=now(),
         comfy_runner=__version__,
-        notes=(*piece.notes, *notes),
-        recipe_name=piece.recipe_name,
-        assignments=piece.assignments,
-        attempts=tuple(attempt.to_json() for attempt in piece.attempts),
+        notes=(*job.notes, *notes),
+        recipe_name=job.recipe_name,
+        assignments=job.assignments,
+        attempts=tuple(attempt.to_json() for attempt in job.attempts),
         posted_with=finish.posted_with,
         recovered=finish.recovered,
-        inputs=tuple(file.to_json() for file in piece.inputs),
+        inputs=tuple(file.to_json() for file in job.inputs),
     )

@@ -21,7 +21,7 @@ from comfy_runner.collect.verify import comes_from_a_model, verify_picture
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.outage import Outage
 from comfy_runner.engine.comfyui.verdict import ServerFile
-from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.store.media_types import PICTURES, is_written_anew, suffix_of
@@ -59,13 +59,13 @@ class Fetcher:
     Attributes:
         http: The server that has them.
         folder: The run folder.
-        piece: The job, as it was posted.
+        job: The job, as it was posted.
         outage: Waits where the server does not answer.
     """
 
     http: ComfyHttp
     folder: Path
-    piece: Piece
+    job: SubmittedJob
     outage: Outage
 
     def fetch(
@@ -79,14 +79,14 @@ class Fetcher:
             output: What it has given: a file of the server, a PNG that came over the websocket, or a text.
             number: How many the role has before it.
         """
-        planned = self.piece.outputs[role]
+        planned = self.job.outputs[role]
         if isinstance(output, str):
             return self._written(numbered(planned, number, ".txt"), output)
         suffix = suffix_of(output.filename) if isinstance(output, ServerFile) else ".png"
         path = numbered(planned, number, suffix if _SUFFIX.fullmatch(suffix) else ".png")
         if path.rpartition("/")[2] in _OURS:
             path = numbered(planned, number, ".png")
-        got, problem = self._downloaded(path, output, self.piece.sizes.get(role), node_id)
+        got, problem = self._downloaded(path, output, self.job.sizes.get(role), node_id)
         if got is None or problem is not None:
             return got, problem
         return self._in_its_format(got, suffix_of(planned))
@@ -94,7 +94,7 @@ class Fetcher:
     def _downloaded(
         self, path: str, file: ServerFile | bytes, expected: Size | None, node_id: str
     ) -> tuple[Fetched | None, ComfyRunnerError | None]:
-        may_be_flat = not comes_from_a_model(self.piece.workflow, node_id)
+        may_be_flat = not comes_from_a_model(self.job.workflow, node_id)
         got: Fetched | None = None
         problem: ComfyRunnerError | None = None
         for _attempt in range(_ATTEMPTS):
@@ -136,7 +136,7 @@ class Fetcher:
         if not is_written_anew(suffix_of(record.path), wanted, frames=record.frames, **size):
             return got, None
         try:
-            made = converted(self.folder, got.temporary, record, wanted, Encoding.of(self.piece.recipe))
+            made = converted(self.folder, got.temporary, record, wanted, Encoding.of(self.job.recipe))
         except VerificationError as error:
             return got, VerificationError(error.problems[0].what, where=record.path)
         except RunFolderError as error:

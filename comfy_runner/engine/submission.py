@@ -1,7 +1,7 @@
 """What is posted at once: one graph, usually of one job; several that share a first pass where a server keeps no cache.
 
-A parcel holds all that collecting it takes, so that a process which knows nothing of the plan can do it, after a crash: it goes
-into the ledger before it is posted. Not here: what is posted next (`coordinate`), and from what a parcel is made (`prepare`).
+A submission holds all that collecting it takes, so that a process which knows nothing of the plan can do it, after a crash: it goes
+into the ledger before it is posted. Not here: what is posted next (`coordinate`), and from what a submission is made (`prepare`).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One job of a parcel.
+class SubmittedJob:
+    """One job of a submission.
 
     Attributes:
         job_id: The job.
@@ -102,7 +102,7 @@ class Piece:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Piece:
+    def from_json(cls, data: Mapping[str, Any]) -> SubmittedJob:
         """Return what `to_json` gave.
 
         Raises:
@@ -131,39 +131,39 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Submission:
     """One submission.
 
     Attributes:
         prompt_id: Minted by us.
-        pieces: Its jobs, at least one.
+        jobs: Its jobs, at least one.
         workflow: The graph to post.
-        ids: For each piece, the id in `workflow` of each node of its own graph.
+        ids: For each job, the id in `workflow` of each node of its own graph.
     """
 
     prompt_id: str
-    pieces: tuple[Piece, ...]
+    jobs: tuple[SubmittedJob, ...]
     workflow: Workflow
     ids: tuple[Mapping[str, str], ...]
 
     @classmethod
-    def of(cls, prompt_id: str, pieces: Sequence[Piece]) -> Parcel:
-        """Return the parcel of these jobs; the same jobs always give the same graph."""
-        if len(pieces) == 1:
-            workflow = pieces[0].workflow
-            return cls(prompt_id, tuple(pieces), workflow, ({node_id: node_id for node_id in workflow.nodes},))
-        merged = merge([piece.workflow for piece in pieces])
-        return cls(prompt_id, tuple(pieces), merged.workflow, merged.ids)
+    def of(cls, prompt_id: str, jobs: Sequence[SubmittedJob]) -> Submission:
+        """Return the submission of these jobs; the same jobs always give the same graph."""
+        if len(jobs) == 1:
+            workflow = jobs[0].workflow
+            return cls(prompt_id, tuple(jobs), workflow, ({node_id: node_id for node_id in workflow.nodes},))
+        merged = merge([job.workflow for job in jobs])
+        return cls(prompt_id, tuple(jobs), merged.workflow, merged.ids)
 
     @property
     def job_ids(self) -> tuple[str, ...]:
         """Return its jobs."""
-        return tuple(piece.job_id for piece in self.pieces)
+        return tuple(job.job_id for job in self.jobs)
 
     @property
     def inputs(self) -> tuple[InputFile, ...]:
         """Return the files that its graph reads, each content once."""
-        by_name = {file.name: file for piece in self.pieces for file in piece.inputs}
+        by_name = {file.name: file for job in self.jobs for file in job.inputs}
         if not by_name:
             return ()
         read = names_in(self.workflow.to_api(), by_name)
@@ -173,28 +173,28 @@ class Parcel:
     def streamed(self) -> dict[str, int]:
         """Return the nodes of its graph whose pictures come over the websocket alone, and how many bytes one has at most."""
         found = {}
-        for piece, ids in zip(self.pieces, self.ids, strict=True):
-            for role, node_id in piece.workflow.outputs.items():
-                if piece.workflow.nodes[node_id].class_type == CLASS:
-                    size = piece.sizes.get(role)
+        for job, ids in zip(self.jobs, self.ids, strict=True):
+            for role, node_id in job.workflow.outputs.items():
+                if job.workflow.nodes[node_id].class_type == CLASS:
+                    size = job.sizes.get(role)
                     found[ids[node_id]] = MOST_BYTES if size is None else min(MOST_BYTES, size.pixels * 4 + _BESIDE_PIXELS)
         return found
 
     @property
     def about(self) -> dict[str, Any]:
         """Return what its pictures are to say of themselves."""
-        if len(self.pieces) > 1:
+        if len(self.jobs) > 1:
             return {"job_ids": list(self.job_ids)}
-        return {"job_id": self.pieces[0].job_id, "content_hash": self.pieces[0].content_hash}
+        return {"job_id": self.jobs[0].job_id, "content_hash": self.jobs[0].content_hash}
 
     def job_of(self, node_id: str) -> str:
         """Return the first job that a node of the graph belongs to; empty for none."""
         return next((job for job, ids in zip(self.job_ids, self.ids, strict=True) if node_id in ids.values()), "")
 
     def verdict_on(self, number: int, verdict: Verdict) -> Verdict:
-        """Return what a verdict on the whole says of one piece, in the node ids of its own graph.
+        """Return what a verdict on the whole says of one job, in the node ids of its own graph.
 
-        A piece of which all files are there has succeeded, whatever became of the others. One that was cut short by the failure
+        A job of which all files are there has succeeded, whatever became of the others. One that was cut short by the failure
         of another keeps that failure, with a node that is not its own: see `is_cut_short`.
         """
         own = {posted: node_id for node_id, posted in self.ids[number].items()}
@@ -204,29 +204,29 @@ class Parcel:
         verdict = replace(verdict, files=files, texts=texts, pictures=pictures)
         cached = tuple(own[node_id] for node_id in verdict.cached if node_id in own)
         failure = verdict.failure
-        if len(self.pieces) > 1 and failure is not None:
+        if len(self.jobs) > 1 and failure is not None:
             given = files.keys() | texts.keys() | pictures.keys()
-            if given >= set(self.pieces[number].workflow.outputs.values()):
+            if given >= set(self.jobs[number].workflow.outputs.values()):
                 return replace(verdict, outcome=Outcome.SUCCEEDED, cached=cached, failure=None)
             failure = replace(failure, node=own.get(failure.node, ""))
         return replace(verdict, cached=cached, failure=failure)
 
     def is_cut_short(self, verdict: Verdict) -> bool:
-        """Return whether, after `verdict_on`, a piece was ended by the failure of another one."""
-        return len(self.pieces) > 1 and verdict.failure is not None and not verdict.failure.node
+        """Return whether, after `verdict_on`, a job was ended by the failure of another one."""
+        return len(self.jobs) > 1 and verdict.failure is not None and not verdict.failure.node
 
     def to_text(self) -> str:
         """Return it for the ledger."""
-        return json.dumps([piece.to_json() for piece in self.pieces], separators=(",", ":"))
+        return json.dumps([job.to_json() for job in self.jobs], separators=(",", ":"))
 
     @classmethod
-    def from_text(cls, prompt_id: str, text: str) -> Parcel:
+    def from_text(cls, prompt_id: str, text: str) -> Submission:
         """Return what `to_text` gave.
 
         Raises:
             ValueError: It is something else; also KeyError and TypeError.
         """
-        pieces = [Piece.from_json(piece) for piece in json.loads(text)]
-        if not pieces or len({piece.job_id for piece in pieces}) < len(pieces):
-            raise ValueError("a parcel has a job, and each but once")
-        return cls.of(prompt_id, pieces)
+        jobs = [SubmittedJob.from_json(job) for job in json.loads(text)]
+        if not jobs or len({job.job_id for job in jobs}) < len(jobs):
+            raise ValueError("a submission has a job, and each but once")
+        return cls.of(prompt_id, jobs)

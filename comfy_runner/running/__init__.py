@@ -1,1 +1,1 @@
-"""Doing it: parcels posted, followed and collected, retries, what is taken back and cleaned up."""
+"""Doing it: submissions posted, followed and collected, retries, what is taken back and cleaned up."""

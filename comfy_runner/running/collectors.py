@@ -20,7 +20,7 @@ from comfy_runner.engine.comfyui.found_files import find_files
 from comfy_runner.engine.comfyui.outage import Outage
 from comfy_runner.engine.comfyui.system_info import About
 from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError, Unreachable
 from comfy_runner.graph.sizes import node_work
@@ -77,22 +77,22 @@ class Collectors:
         self._outage.hurry()
 
     def collect(self, flight: Flight, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> None:
-        """Collect the files of every job of a parcel; each is reported as `Done`.
+        """Collect the files of every job of a submission; each is reported as `Done`.
 
         Args:
-            flight: The parcel.
+            flight: The submission.
             verdict: What the server says of it.
             stopped: Why we took it back, if we did.
         """
-        for number, piece in enumerate(flight.parcel.pieces):
-            if piece.job_id in flight.waits_for:
-                self._do(self._collect, flight, piece, flight.parcel.verdict_on(number, verdict), stopped)
+        for number, job in enumerate(flight.submission.jobs):
+            if job.job_id in flight.waits_for:
+                self._do(self._collect, flight, job, flight.submission.verdict_on(number, verdict), stopped)
 
     def recover(self, flight: Flight, error: ComfyRunnerError) -> None:
-        """Look for the files of a parcel that the server has forgotten; each of its jobs is reported as `Done`."""
-        for piece in flight.parcel.pieces:
-            if piece.job_id in flight.waits_for:
-                self._do(self._recover, flight, piece, error)
+        """Look for the files of a submission that the server has forgotten; each of its jobs is reported as `Done`."""
+        for job in flight.submission.jobs:
+            if job.job_id in flight.waits_for:
+                self._do(self._recover, flight, job, error)
 
     def free_for(self, job_id: str) -> None:
         """Ask the server to free its memory before a job is tried again; reported as `Again`."""
@@ -101,31 +101,31 @@ class Collectors:
     def _do(self, work: Callable[..., None], *args: object) -> None:
         self._pool.submit(_guarded, self._report, work, *args)
 
-    def _collect(self, flight: Flight, piece: Piece, verdict: Verdict, stopped: ComfyRunnerError | None) -> None:
-        known = flight.left_out.get(piece.job_id)
+    def _collect(self, flight: Flight, job: SubmittedJob, verdict: Verdict, stopped: ComfyRunnerError | None) -> None:
+        known = flight.left_out.get(job.job_id)
         error: ComfyRunnerError | None
-        if flight.parcel.is_cut_short(verdict):
-            error = CutShort("was ended by the failure of another job of its graph", where=piece.job_id)
+        if flight.submission.is_cut_short(verdict):
+            error = CutShort("was ended by the failure of another job of its graph", where=job.job_id)
         else:
-            error = failure(piece, verdict, stopped=stopped) or left_out(piece.job_id, flight.complaints, known)
-        count = len(flight.parcel.pieces)
+            error = failure(job, verdict, stopped=stopped) or left_out(job.job_id, flight.complaints, known)
+        count = len(flight.submission.jobs)
         done = Done(
-            flight.parcel.prompt_id,
-            piece.job_id,
+            flight.submission.prompt_id,
+            job.job_id,
             verdict,
-            Collected(flight.standing[piece.job_id], ()),
+            Collected(flight.standing[job.job_id], ()),
             error,
             seconds=None if verdict.seconds is None else verdict.seconds / count,
-            work=sum(work for node, work in node_work(piece.workflow).items() if node not in verdict.cached) / count,
+            work=sum(work for node, work in node_work(job.workflow).items() if node not in verdict.cached) / count,
             server=flight.server,
         )
-        self._report(self._with_files(done, flight, piece, verdict))
+        self._report(self._with_files(done, flight, job, verdict))
 
-    def _recover(self, flight: Flight, piece: Piece, lost: ComfyRunnerError) -> None:
-        standing = flight.standing[piece.job_id]
-        done = Done(flight.parcel.prompt_id, piece.job_id, None, Collected(standing, ()), lost, server=flight.server)
-        wanted = {node_id for role, node_id in piece.workflow.outputs.items() if role not in standing}
-        files = self._find({node_id: prefix for node_id, prefix in piece.prefixes.items() if node_id in wanted})
+    def _recover(self, flight: Flight, job: SubmittedJob, lost: ComfyRunnerError) -> None:
+        standing = flight.standing[job.job_id]
+        done = Done(flight.submission.prompt_id, job.job_id, None, Collected(standing, ()), lost, server=flight.server)
+        wanted = {node_id for role, node_id in job.workflow.outputs.items() if role not in standing}
+        files = self._find({node_id: prefix for node_id, prefix in job.prefixes.items() if node_id in wanted})
         if isinstance(files, ServerError):
             # One that answers, and does not tell which files it has, is no help: the job is lost.
             self._report(replace(done, error=files) if isinstance(files, Unreachable) else done)
@@ -133,7 +133,7 @@ class Collectors:
         if wanted <= files.keys():
             done = replace(done, error=None)
         verdict = Verdict(Outcome.SUCCEEDED, files, (), None, None)
-        self._report(self._with_files(done, flight, piece, verdict, recovered=True, lost=lost))
+        self._report(self._with_files(done, flight, job, verdict, recovered=True, lost=lost))
 
     def _find(self, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]] | ServerError:
         problem: ServerError = Unreachable("does not tell which files it has", where=self._http.address.url)
@@ -150,14 +150,14 @@ class Collectors:
         self,
         done: Done,
         flight: Flight,
-        piece: Piece,
+        job: SubmittedJob,
         verdict: Verdict,
         *,
         recovered: bool = False,
         lost: ComfyRunnerError | None = None,
     ) -> Done:
-        others = tuple(job_id for job_id in flight.parcel.job_ids if job_id != piece.job_id)
-        finish = Finish(piece, flight.prompt_id, verdict, flight.standing[piece.job_id], others, recovered)
+        others = tuple(job_id for job_id in flight.submission.job_ids if job_id != job.job_id)
+        finish = Finish(job, flight.prompt_id, verdict, flight.standing[job.job_id], others, recovered)
         try:
             collected = collect(
                 self._http, self._folder, finish, server=self._server, reason=str(done.error or ""), outage=self._outage

@@ -111,7 +111,7 @@ class Ends:
             self._queue.put_back(job_id, last=last)
 
     def is_released(self, job_id: str, key: str) -> bool:
-        """Return whether a parcel was of what the job is no longer, and have the job as it is now posted."""
+        """Return whether a submission was of what the job is no longer, and have the job as it is now posted."""
         if not self._inherited.releases(job_id, key):
             return False
         leader_id = self._followers.leader_of(job_id)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
-from comfy_runner.engine.comfyui.worker import Submission
+from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.engine.reports import (
     Broken,
     CachedNodes,
@@ -30,7 +30,7 @@ from comfy_runner.engine.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import Interrupted, JobLost, ServerStuck
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running import job_end
@@ -209,7 +209,7 @@ class Coordinator:
         key, up = submission.prompt_id, [member for member in self._roster.members.values() if member.stage == "up"]
         # A server that does not take part may be one that does, under another name or port.
         member = self._roster.by_url(submission.server) or up[0]
-        flight = Flight.of(found.parcel, found.standing, server=member.name, waits_for=found.waits_for)
+        flight = Flight.of(found.submission, found.standing, server=member.name, waits_for=found.waits_for)
         flight.prompt_id = submission.server_prompt_id or key
         if member.stage == "up":
             self._holdings.begin(member, flight)
@@ -253,15 +253,15 @@ class Coordinator:
             self._ends.end(end.job_id, end.change, end.error, files=end.files)
         if not ready:
             return
-        parcel = Parcel.of(key, [found.piece for found in ready])
-        self._ledger.submit(key, server=member.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
-        left_out = {found.piece.job_id: found.left_out for found in ready if found.left_out is not None}
-        standing = {found.piece.job_id: found.standing for found in ready}
-        self._holdings.begin(member, Flight.of(parcel, standing, server=member.name, left_out=left_out))
-        pnginfo = {"comfy_runner": {"version": __version__, **parcel.about}}
-        api = parcel.workflow.to_api()
-        allow_partial, files = self._policy.allow_partial, parcel.inputs
-        member.lane.submit(Submission(key, key, api, pnginfo, allow_partial, uploads=files, streamed=parcel.streamed))
+        submission = Submission.of(key, [found.job for found in ready])
+        self._ledger.submit(key, server=member.url, parcel=submission.to_text(), job_ids=submission.job_ids)
+        left_out = {found.job.job_id: found.left_out for found in ready if found.left_out is not None}
+        standing = {found.job.job_id: found.standing for found in ready}
+        self._holdings.begin(member, Flight.of(submission, standing, server=member.name, left_out=left_out))
+        pnginfo = {"comfy_runner": {"version": __version__, **submission.about}}
+        api = submission.workflow.to_api()
+        allow_partial, files = self._policy.allow_partial, submission.inputs
+        member.lane.submit(PromptRequest(key, key, api, pnginfo, allow_partial, uploads=files, streamed=submission.streamed))
 
     # Reports
 
@@ -284,7 +284,7 @@ class Coordinator:
             case _ if message.key in self._holdings.active:
                 self._reported(message)
             case _:
-                pass  # of a parcel that was given up meanwhile
+                pass  # of a submission that was given up meanwhile
 
     def _reported(self, report: Report) -> None:
         member = self._holdings.member_of(report.key)
@@ -326,7 +326,7 @@ class Coordinator:
 
     def _finished(self, member: Member, key: str, verdict: Verdict) -> None:
         flight = self._holdings.flights[key]
-        self._counting.ran(flight.parcel.workflow, verdict)
+        self._counting.ran(flight.submission.workflow, verdict)
         if not flight.waits_for and verdict.outcome is Outcome.SUCCEEDED:
             self._holdings.take_back(self._strays.claim(key))
         broken = verdict.failure is not None and verdict.failure.gpu_is_broken

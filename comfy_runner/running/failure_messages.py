@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from comfy_runner.engine.comfyui.advice import advice
 from comfy_runner.engine.comfyui.refusal import Complaint
 from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
-from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, Problem, WorkflowError
 from comfy_runner.planning.draft import Draft
 
@@ -16,25 +16,25 @@ class CutShort(JobLost):
     """A job that another one, in the same graph, has ended by its failure."""
 
 
-def failure(piece: Piece, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> ComfyRunnerError | None:
+def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> ComfyRunnerError | None:
     """Return why a server did not finish a job; None where it did.
 
     Args:
-        piece: The job as it was posted.
+        job: The job as it was posted.
         verdict: What the server says, in the node ids of the job's own graph.
         stopped: Why we took the job back, if we did.
     """
     if verdict.outcome is Outcome.SUCCEEDED:
         return None
     if verdict.outcome is Outcome.INTERRUPTED:
-        return stopped or JobFailed("was interrupted by somebody", where=piece.job_id)
+        return stopped or JobFailed("was interrupted by somebody", where=job.job_id)
     failure = verdict.failure
     if failure is None:
-        return JobFailed("failed on the server, which gives no reason", where=piece.job_id)
-    node = piece.workflow.nodes.get(failure.node)
+        return JobFailed("failed on the server, which gives no reason", where=job.job_id)
+    node = job.workflow.nodes.get(failure.node)
     title = node.title if node else failure.class_type
     what = f'node "{failure.node}" ({title}, {failure.class_type}) failed: {failure.exception}: {failure.message}'
-    return JobFailed(what, where=piece.job_id, hint=advice(failure))
+    return JobFailed(what, where=job.job_id, hint=advice(failure))
 
 
 def left_out(job_id: str, complaints: Sequence[Complaint], known: ComfyRunnerError | None) -> ComfyRunnerError | None:

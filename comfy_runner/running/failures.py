@@ -60,7 +60,7 @@ class Trouble:
     def refused(self, member: Member, key: str, complaints: Sequence[Complaint]) -> None:
         """Have another server do what one has refused, also one that is waited for; where there is none, the job fails."""
         flight = self._holdings.drop(key)
-        if len(flight.parcel.pieces) > 1:
+        if len(flight.submission.jobs) > 1:
             # Each is asked for alone, so that what is right is rendered.
             self.alone.update(flight.waits_for)
             self.lose(flight)
@@ -70,7 +70,7 @@ class Trouble:
             self._fail_or_try_elsewhere(member, key, job_id, error, flight.standing[job_id])
 
     def broken(self, member: Member, key: str, error: ComfyRunnerError) -> None:
-        """See to a parcel of which nothing more can be learnt from its server."""
+        """See to a submission of which nothing more can be learnt from its server."""
         flight = self._holdings.flights[key]
         if isinstance(error, JobLost):
             if not (flight.waits_for or self._strays.take_up(key)):
@@ -121,7 +121,7 @@ class Trouble:
             member.lane.cancel(member.active)
 
     def _release(self, key: str, *, blamed: bool = False) -> None:
-        """Give the jobs of a parcel to others."""
+        """Give the jobs of a submission to others."""
         flight = self._holdings.flights[key]
         self._queue.landed(flight.server, key, measured=False)
         for job_id in reversed(self._strays.release(key)):
@@ -139,7 +139,7 @@ class Trouble:
         # What it was not silent for long enough to be given up goes on being followed.
         followed = [(key, self._holdings.flights[key]) for key in member.active]
         for key, flight in [(key, flight) for key, flight in followed if flight.released and not flight.waits_for]:
-            self._queue.posted(member.name, key, flight.parcel.job_ids)
+            self._queue.posted(member.name, key, flight.submission.job_ids)
             if not self._strays.take_up(key):
                 member.lane.cancel([key])
         self._seek_strays(member)
@@ -177,18 +177,18 @@ class Trouble:
 
     def set_aside(self, member: Member, flight: Flight) -> None:
         """Have others begin last of all with what a server has finished: its pictures come back with it."""
-        key = flight.parcel.prompt_id
+        key = flight.submission.prompt_id
         self._ledger.release(key)
         member.strays[key] = replace(flight, landed=False, released=True, away=set())
-        for job_id in [job_id for job_id in flight.parcel.job_ids if job_id in flight.away]:
+        for job_id in [job_id for job_id in flight.submission.job_ids if job_id in flight.away]:
             self._ends.put_back(job_id, last=True)
         if member.stage == "up":
             self._seek_strays(member)
 
     def lose(self, flight: Flight) -> None:
-        """Have the jobs of a parcel wait again that gives nothing."""
-        for job_id in [job_id for job_id in reversed(flight.parcel.job_ids) if job_id in flight.waits_for]:
-            self._ends.lose(job_id, flight.parcel.prompt_id)
+        """Have the jobs of a submission wait again that gives nothing."""
+        for job_id in [job_id for job_id in reversed(flight.submission.job_ids) if job_id in flight.waits_for]:
+            self._ends.lose(job_id, flight.submission.prompt_id)
 
     def _seek_strays(self, member: Member) -> None:
         for key, flight in member.strays.items():

@@ -1,4 +1,4 @@
-"""What servers have of us: each parcel from the moment in which it is posted, or sought, to its end.
+"""What servers have of us: each submission from the moment in which it is posted, or sought, to its end.
 
 Not here: what is done about its end (`coordinate`), and what becomes of it when its server is out of order (`trouble`).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from comfy_runner.engine.comfyui.worker import Submission
+from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.running.recovery import Inherited
 from comfy_runner.running.results import Files
 from comfy_runner.running.state import Flight
@@ -17,7 +17,7 @@ from comfy_runner.running.workers import Roster
 
 
 class Holdings:
-    """The parcels that servers have, or may have.
+    """The submissions that servers have, or may have.
 
     Args:
         roster: The servers.
@@ -25,7 +25,7 @@ class Holdings:
         inherited: What earlier processes have left.
 
     Attributes:
-        flights: The parcels, by key, until their files are collected.
+        flights: The submissions, by key, until their files are collected.
         active: The keys of those that a server is not done with.
         busy: How many jobs the collectors have been given and not reported yet.
     """
@@ -38,27 +38,27 @@ class Holdings:
 
     @property
     def prompt_ids(self) -> list[str]:
-        """Return what servers call the parcels that they have; may be asked from a signal handler."""
+        """Return what servers call the submissions that they have; may be asked from a signal handler."""
         return [flight.prompt_id for key in list(self.active) if (flight := self.flights.get(key)) is not None]
 
     def member_of(self, key: str) -> Member:
-        """Return the server of a parcel."""
+        """Return the server of a submission."""
         return self._roster.members[self.flights[key].server]
 
     def begin(self, member: Member, flight: Flight) -> None:
-        """Note that a server was given a parcel, or may have it."""
-        key = flight.parcel.prompt_id
+        """Note that a server was given a submission, or may have it."""
+        key = flight.submission.prompt_id
         self.flights[key] = flight
         self.active.add(key)
         member.active.add(key)
-        self._queue.posted(member.name, key, flight.parcel.job_ids)
+        self._queue.posted(member.name, key, flight.submission.job_ids)
 
     def seek(self, member: Member, key: str, server_prompt_id: str) -> None:
-        """Have a server asked whether it has a parcel, by the id that it chose itself, empty where it chose none."""
+        """Have a server asked whether it has a submission, by the id that it chose itself, empty where it chose none."""
         self._inherited.sought.add(key)
         self.flights[key].attached = True
-        api = self.flights[key].parcel.workflow.to_api()
-        member.lane.attach(Submission(key, key, api, server_prompt_id=server_prompt_id))
+        api = self.flights[key].submission.workflow.to_api()
+        member.lane.attach(PromptRequest(key, key, api, server_prompt_id=server_prompt_id))
 
     def take_back(self, keys: Iterable[str]) -> None:
         """Take back prompts that nobody waits for."""
@@ -66,7 +66,7 @@ class Holdings:
             self.member_of(key).lane.cancel([key])
 
     def landed(self, key: str) -> Flight:
-        """The server has nothing more to do for a parcel; its jobs will each be reported by the collectors."""
+        """The server has nothing more to do for a submission; its jobs will each be reported by the collectors."""
         flight = self.flights[key]
         flight.landed = True
         self._leave(key)
@@ -74,7 +74,7 @@ class Holdings:
         return flight
 
     def drop(self, key: str) -> Flight:
-        """Return a parcel that the server does not have any more, and forget it."""
+        """Return a submission that the server does not have any more, and forget it."""
         self._leave(key)
         return self.flights.pop(key)
 
@@ -86,7 +86,7 @@ class Holdings:
         self._queue.landed(flight.server, key, measured=False)
 
     def is_awaited(self, key: str) -> bool:
-        """Return whether the run is not over before a parcel has ended."""
+        """Return whether the run is not over before a submission has ended."""
         flight = self.flights[key]
         return bool(flight.waits_for) or self._roster.members[flight.server].stage == "up"
 

@@ -15,7 +15,7 @@ class Telling:
     """The way from a lane's reports to events.
 
     Args:
-        flights: The parcels that are on the server, by their keys; it changes meanwhile.
+        flights: The submissions that are on the server, by their keys; it changes meanwhile.
         wanted: The jobs that the caller has asked for; others are on the server, too, and not told of.
         emit: Takes events; must return at once.
     """
@@ -24,13 +24,13 @@ class Telling:
         self._flights, self._wanted, self._emit = flights, wanted, emit
 
     def submitted(self, key: str) -> None:
-        """Tell that the server has a parcel."""
+        """Tell that the server has a submission."""
         flight = self._flights[key]
         for job_id in self._told_of(flight):
             self._emit(JobSubmitted(job_id, flight.prompt_id, flight.server))
 
     def news(self, report: News) -> None:
-        """Note, and tell, how far a parcel is."""
+        """Note, and tell, how far a submission is."""
         flight = self._flights[report.key]
         match report:
             case Waiting(_, ahead):
@@ -41,13 +41,13 @@ class Telling:
             case NodeProgress(_, node_id, step, steps):
                 flight.progress.at(node_id, step, steps)
                 # A node that several jobs share is told of once.
-                job_id = flight.parcel.job_of(node_id)
+                job_id = flight.submission.job_of(node_id)
                 # Of what was given to another server, that one tells.
                 if job_id in self._wanted and flight.waits_for:
-                    title = flight.parcel.workflow.nodes[node_id].title
+                    title = flight.submission.workflow.nodes[node_id].title
                     self._emit(JobProgressed(job_id, title, step, steps, flight.progress.fraction))
             case TakenInPart(_, complaints):
                 flight.complaints = complaints
 
     def _told_of(self, flight: Flight) -> list[str]:
-        return [job_id for job_id in flight.parcel.job_ids if job_id in flight.waits_for and job_id in self._wanted]
+        return [job_id for job_id in flight.submission.job_ids if job_id in flight.waits_for and job_id in self._wanted]

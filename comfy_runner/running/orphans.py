@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.running.completion import Ends
 from comfy_runner.running.in_flight import Holdings
 from comfy_runner.running.waiting import Queue
@@ -33,7 +33,7 @@ class Strays:
     def release(self, key: str) -> list[str]:
         """Give the jobs of a prompt to others; return those that wait again, in their order. The prompt is a stray from now on."""
         flight = self._flights[key]
-        waited = [job_id for job_id in flight.parcel.job_ids if job_id in flight.waits_for]
+        waited = [job_id for job_id in flight.submission.job_ids if job_id in flight.waits_for]
         jobs = [job_id for job_id in waited if not self._ends.is_released(job_id, key)]
         if jobs:
             self._ledger.release(key)
@@ -48,7 +48,7 @@ class Strays:
     def take_up(self, key: str) -> list[str]:
         """Have the jobs of a stray done by its server after all, as far as they wait; return them."""
         flight = self._flights[key]
-        jobs = [piece.job_id for piece in flight.parcel.pieces if self._stops_waiting(piece)]
+        jobs = [job.job_id for job in flight.submission.jobs if self._stops_waiting(job)]
         self._own(key, jobs)
         return jobs
 
@@ -57,12 +57,12 @@ class Strays:
         flight = self._flights[key]
         in_vain: list[str] = []
         claimed: list[str] = []
-        for piece in flight.parcel.pieces:
-            job_id = piece.job_id
+        for job in flight.submission.jobs:
+            job_id = job.job_id
             other = next((k for k, each in self._flights.items() if k != key and job_id in each.waits_for), None)
-            if self._stops_waiting(piece) or self._is_nobodys(job_id, piece.content_hash):
+            if self._stops_waiting(job) or self._is_nobodys(job_id, job.content_hash):
                 claimed.append(job_id)
-            elif other is not None and not self._flights[other].landed and self._ends.is_still(job_id, piece.content_hash):
+            elif other is not None and not self._flights[other].landed and self._ends.is_still(job_id, job.content_hash):
                 claimed.append(job_id)
                 self._flights[other].waits_for.discard(job_id)
                 in_vain += [] if self._flights[other].waits_for else [other]
@@ -80,7 +80,7 @@ class Strays:
         left = {key: flight for key, flight in self._flights.items() if not flight.waits_for}
         for strays in (left, *(member.strays for member in members)):
             for key, flight in strays.items():
-                rows = [self._ledger.job(job_id) for job_id in flight.parcel.job_ids]
+                rows = [self._ledger.job(job_id) for job_id in flight.submission.job_ids]
                 if all(row is not None and row.state == "done" for row in rows):
                     self._ledger.forget(key)
 
@@ -89,9 +89,9 @@ class Strays:
             self._ledger.retake(key, jobs)
             self._flights[key].waits_for.update(jobs)
 
-    def _stops_waiting(self, piece: Piece) -> bool:
+    def _stops_waiting(self, job: SubmittedJob) -> bool:
         """Take a job out of the queue; return whether it waited there, and is what was posted."""
-        return self._ends.is_still(piece.job_id, piece.content_hash) and self._queue.remove(piece.job_id)
+        return self._ends.is_still(job.job_id, job.content_hash) and self._queue.remove(job.job_id)
 
     def _is_nobodys(self, job_id: str, content_hash: str) -> bool:
         """Return whether a job is pending that this run was not asked for."""

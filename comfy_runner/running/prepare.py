@@ -1,4 +1,4 @@
-"""From drafts to the parcel that is posted: the graph made anew, fitted to the server, reduced to what is still missing.
+"""From drafts to the submission that is posted: the graph made anew, fitted to the server, reduced to what is still missing.
 
 Not here: when it is posted, and what becomes of it (`coordinate`).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from comfy_runner.engine.submission import Attempt, Piece
+from comfy_runner.engine.submission import Attempt, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed
 from comfy_runner.graph.decoding import with_decoding
 from comfy_runner.graph.object_info import ObjectInfo
@@ -29,12 +29,12 @@ class Prepared:
     """A job that can be posted.
 
     Attributes:
-        piece: What is posted of it; its graph is empty where the server cannot make what is missing.
+        job: What is posted of it; its graph is empty where the server cannot make what is missing.
         standing: Files of earlier runs that are still good, by output role.
         left_out: Why the job will be partial even if all goes well; None where it will not.
     """
 
-    piece: Piece
+    job: SubmittedJob
     standing: Mapping[str, tuple[FileRecord, ...]]
     left_out: JobFailed | None
 
@@ -89,7 +89,7 @@ class Preparer:
             except InputError as error:
                 settled.append(Settled(draft.job_id, Event.FAILED, error, {}))
                 continue
-            if found.piece.workflow.nodes:
+            if found.job.workflow.nodes:
                 ready.append(found)
             else:
                 change = Event.PARTIAL if found.left_out else Event.DONE
@@ -123,7 +123,7 @@ class Preparer:
         start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", fitted.job_id[:_PREFIX_LENGTH]))
         mark = prompt_id if number == 1 else f"{prompt_id}-{number}"
         prefixes = {role: f"{start}-{mark}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
-        piece = Piece(
+        job = SubmittedJob(
             job_id=fitted.job_id,
             content_hash=fitted.content_hash,
             outputs=fitted.outputs,
@@ -137,7 +137,7 @@ class Preparer:
             attempts=tuple(attempts),
             inputs=fitted.inputs,
         )
-        return Prepared(piece, standing, _left_out(fitted, standing))
+        return Prepared(job, standing, _left_out(fitted, standing))
 
 
 def _left_out(fitted: PlannedJob, standing: Mapping[str, tuple[FileRecord, ...]]) -> JobFailed | None:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from comfy_runner.engine.submission import Parcel, Piece
+from comfy_runner.engine.submission import Submission, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
@@ -23,13 +23,13 @@ class Found:
     """A submission that is to be followed to its end.
 
     Attributes:
-        parcel: What it was.
+        submission: What it was.
         standing: For each job, files that are there already, by output role.
         waits_for: The jobs that are still to be collected.
         given_away: Those of them that another server was given since, because this one was out of order.
     """
 
-    parcel: Parcel
+    submission: Submission
     standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
     waits_for: frozenset[str]
     given_away: frozenset[str] = frozenset()
@@ -45,17 +45,17 @@ def unpack(folder: RunFolder, submission: OpenSubmission) -> Found | None:
         submission: As its ledger has it.
     """
     try:
-        parcel = Parcel.from_text(submission.prompt_id, submission.parcel)
+        posted = Submission.from_text(submission.prompt_id, submission.parcel)
     except (*UNREADABLE, sqlite3.Error, ComfyRunnerError):
         return None
-    if not set(submission.job_ids) <= set(parcel.job_ids):
+    if not set(submission.job_ids) <= set(posted.job_ids):
         return None
-    for piece in parcel.pieces:
-        folder.drop_leftovers(piece.job_id, piece.outputs.values())
-    standing = {piece.job_id: folder.standing(piece.job_id, piece.content_hash, piece.outputs) for piece in parcel.pieces}
-    waits_for = frozenset(piece.job_id for piece in parcel.pieces if not _is_collected(folder, piece))
-    others = (piece for piece in parcel.pieces if piece.job_id in waits_for.difference(submission.job_ids))
-    return Found(parcel, standing, waits_for, frozenset(piece.job_id for piece in others if _is_as_posted(folder, piece)))
+    for job in posted.jobs:
+        folder.drop_leftovers(job.job_id, job.outputs.values())
+    standing = {job.job_id: folder.standing(job.job_id, job.content_hash, job.outputs) for job in posted.jobs}
+    waits_for = frozenset(job.job_id for job in posted.jobs if not _is_collected(folder, job))
+    others = (job for job in posted.jobs if job.job_id in waits_for.difference(submission.job_ids))
+    return Found(posted, standing, waits_for, frozenset(job.job_id for job in others if _is_as_posted(folder, job)))
 
 
 def reclaim(folder: RunFolder) -> None:
@@ -68,20 +68,20 @@ def reclaim(folder: RunFolder) -> None:
     """
     for submission in folder.ledger.open_submissions():
         with contextlib.suppress(*UNREADABLE, sqlite3.Error, ComfyRunnerError):
-            pieces = Parcel.from_text(submission.prompt_id, submission.parcel).pieces
-            pending = [piece.job_id for piece in pieces if _is_as_posted(folder, piece, state="pending")]
+            jobs = Submission.from_text(submission.prompt_id, submission.parcel).jobs
+            pending = [job.job_id for job in jobs if _is_as_posted(folder, job, state="pending")]
             if pending:
                 folder.ledger.retake(submission.prompt_id, pending)
 
 
-def _is_as_posted(folder: RunFolder, piece: Piece, *, state: State | None = None) -> bool:
-    row = folder.ledger.job(piece.job_id)
-    return row is not None and row.content_hash == piece.content_hash and (state is None or row.state == state)
+def _is_as_posted(folder: RunFolder, job: SubmittedJob, *, state: State | None = None) -> bool:
+    row = folder.ledger.job(job.job_id)
+    return row is not None and row.content_hash == job.content_hash and (state is None or row.state == state)
 
 
-def _is_collected(folder: RunFolder, piece: Piece) -> bool:
-    row = folder.ledger.job(piece.job_id)
-    return row is not None and row.state == "done" and row.content_hash == piece.content_hash
+def _is_collected(folder: RunFolder, job: SubmittedJob) -> bool:
+    row = folder.ledger.job(job.job_id)
+    return row is not None and row.state == "done" and row.content_hash == job.content_hash
 
 
 class Inherited:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from comfy_runner.collect.collector import Collected
 from comfy_runner.engine.comfyui.refusal import Complaint
 from comfy_runner.engine.comfyui.verdict import Verdict
-from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.planning.draft import Draft
@@ -46,10 +46,10 @@ class Work:
 
 @dataclass(slots=True)
 class Flight:
-    """A parcel that was handed to the server.
+    """A submission that was handed to the server.
 
     Attributes:
-        parcel: What was posted.
+        submission: What was posted.
         standing: For each job, files of earlier runs that are still good, by output role.
         left_out: For each job, why it will be partial in any case.
         progress: How far it is.
@@ -63,7 +63,7 @@ class Flight:
         away: The jobs whose pictures the server has, and could not be had.
     """
 
-    parcel: Parcel
+    submission: Submission
     standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]]
     left_out: Mapping[str, ComfyRunnerError]
     progress: JobProgress
@@ -79,17 +79,23 @@ class Flight:
     @classmethod
     def of(
         cls,
-        parcel: Parcel,
+        submission: Submission,
         standing: Mapping[str, Mapping[str, tuple[FileRecord, ...]]],
         *,
         server: str,
         left_out: Mapping[str, ComfyRunnerError] | None = None,
         waits_for: Iterable[str] | None = None,
     ) -> Flight:
-        """Return a parcel of which nothing is known yet; it waits for all of its jobs, or for these."""
-        waiting = set(parcel.job_ids if waits_for is None else waits_for)
+        """Return a submission of which nothing is known yet; it waits for all of its jobs, or for these."""
+        waiting = set(submission.job_ids if waits_for is None else waits_for)
         return cls(
-            parcel, standing, left_out or {}, JobProgress(node_work(parcel.workflow)), parcel.prompt_id, waiting, server=server
+            submission,
+            standing,
+            left_out or {},
+            JobProgress(node_work(submission.workflow)),
+            submission.prompt_id,
+            waiting,
+            server=server,
         )
 
 
@@ -98,7 +104,7 @@ class Done:
     """A job's files are collected, as far as there are any.
 
     Attributes:
-        key: Its parcel.
+        key: Its submission.
         job_id: The job.
         verdict: What the server said; None where it has forgotten the prompt.
         collected: The files.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.system_info import About
-from comfy_runner.engine.comfyui.worker import Lane, Submission
+from comfy_runner.engine.comfyui.worker import Lane, PromptRequest
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, Report, Submitted
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import (
@@ -98,10 +98,10 @@ class TakeBack:
         self._active.add(key)
         found = unpack(self._folder, submission)
         if found is None:
-            self._lane.attach(Submission(key, key, {}, server_prompt_id=submission.server_prompt_id))
+            self._lane.attach(PromptRequest(key, key, {}, server_prompt_id=submission.server_prompt_id))
             return
-        self._flights[key] = Flight(found.parcel, found.standing, {}, JobProgress({}), key, set(found.waits_for))
-        self._lane.attach(Submission(key, key, found.parcel.workflow.to_api(), server_prompt_id=submission.server_prompt_id))
+        self._flights[key] = Flight(found.submission, found.standing, {}, JobProgress({}), key, set(found.waits_for))
+        self._lane.attach(PromptRequest(key, key, found.submission.workflow.to_api(), server_prompt_id=submission.server_prompt_id))
 
     def _handle(self, message: _Message) -> None:
         match message:

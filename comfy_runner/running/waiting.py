@@ -78,7 +78,7 @@ class Queue:
         self._placement.leave(name)
 
     def limit(self, name: str, places: int) -> None:
-        """Change how many parcels a server holds at a time."""
+        """Change how many submissions a server holds at a time."""
         self._placement.limit(name, places)
 
     def order(self, names: Iterable[str]) -> list[str]:
@@ -86,17 +86,17 @@ class Queue:
         return self._placement.order(names)
 
     def next(self, name: str) -> list[Draft]:
-        """Return the jobs of the parcel that a server is to be given now; none where there is none for it."""
+        """Return the jobs of the submission that a server is to be given now; none where there is none for it."""
         return [self._drafts[number] for number in self._placement.next(name, self._clock())]
 
     def posted(self, name: str, key: str, job_ids: Iterable[str]) -> None:
-        """Note that a server has a parcel; jobs that this run does not know are no matter."""
+        """Note that a server has a submission; jobs that this run does not know are no matter."""
         numbers = [self._number[job_id] for job_id in job_ids if job_id in self._number]
         if numbers:
             self._placement.posted(name, key, numbers, self._clock())
 
     def landed(self, name: str, key: str, *, measured: bool = True) -> None:
-        """Note that a server does not have a parcel any more; `measured` if its time tells how fast the server is."""
+        """Note that a server does not have a submission any more; `measured` if its time tells how fast the server is."""
         self._placement.landed(name, key, self._clock(), measured=measured)
 
     def put_back(self, job_id: str, *, last: bool = False) -> None:

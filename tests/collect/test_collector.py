@@ -20,7 +20,7 @@ from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.run_folder import RunFolder
-from tests.running.support import files_in, piece, planned, sidecar_in
+from tests.running.support import files_in, planned, sidecar_in, submitted_job
 
 _TEXT = b"not a picture"
 
@@ -72,7 +72,7 @@ def collected(
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
     folder, outage = RunFolder(out), Outage(http, Timeouts(outage=0.0))
     try:
-        return collect(http, folder, Finish(piece(job), "id", verdict, {}), server={}, reason=reason, outage=outage)
+        return collect(http, folder, Finish(submitted_job(job), "id", verdict, {}), server={}, reason=reason, outage=outage)
     finally:
         folder.close()
 

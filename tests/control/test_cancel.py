@@ -14,7 +14,7 @@ from comfy_runner.config import Config, ServerConfig
 from comfy_runner.control.cancel import Cancellation, cancel
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import RunFolderError, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
@@ -44,11 +44,11 @@ def _left(server: StandIn, folder: Path, *, place: str = "first_pass", before_po
     gate, http, key = server.state.hold(place), ComfyHttp(parse_address(server.url)), str(uuid.uuid4())
     room = Room(folder / "out", "lake")
     preparer = Preparer(room.folder, ObjectInfo(http.object_info(), source=server.url))
-    parcel = Parcel.of(key, [preparer.prepare(room.drafts[0], prompt_id=key).piece])
-    room.folder.ledger.submit(key, server=http.address.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
+    submission = Submission.of(key, [preparer.prepare(room.drafts[0], prompt_id=key).job])
+    room.folder.ledger.submit(key, server=http.address.url, parcel=submission.to_text(), job_ids=submission.job_ids)
     room.folder.close()
     if not before_post:
-        http.submit(parcel.workflow.to_api(), prompt_id=key, client_id="gone")
+        http.submit(submission.workflow.to_api(), prompt_id=key, client_id="gone")
         gate.wait()
     return gate
 

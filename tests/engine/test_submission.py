@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.engine.submission import Attempt, Parcel, Piece
+from comfy_runner.engine.submission import Attempt, Submission, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.graph.sizes import Size
-from tests.running.support import piece, plan_of, planned, sweep
+from tests.running.support import plan_of, planned, submitted_job, sweep
 
 _TEXT = st.text(max_size=20)
 _VALUES = st.recursive(
@@ -29,8 +29,8 @@ _ATTEMPTS = st.builds(
 )
 _PATHS = st.from_regex(r"[a-z0-9]{1,5}(/[a-z0-9]{1,5})?\.png", fullmatch=True)
 _JOBS = [draft.planned() for draft in plan_of(sweep({"upscale.denoise": [0.4, 0.6, 0.9]})).drafts]
-_PIECES = st.builds(
-    Piece,
+_JOBS_OF_ANY_KIND = st.builds(
+    SubmittedJob,
     job_id=st.from_regex(r"[a-z0-9]{1,9}", fullmatch=True),
     content_hash=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     outputs=st.fixed_dictionaries({"original": _PATHS, "upscaled": _PATHS}, optional={"mask": _PATHS}),
@@ -44,37 +44,37 @@ _PIECES = st.builds(
 )
 
 
-@given(pieces=st.lists(_PIECES, min_size=1, max_size=4, unique_by=lambda piece: piece.job_id))
-def test_a_parcel_comes_out_of_the_ledger_as_it_went_in(pieces: list[Piece]) -> None:
-    parcel = Parcel.of("key", pieces)
+@given(jobs=st.lists(_JOBS_OF_ANY_KIND, min_size=1, max_size=4, unique_by=lambda job: job.job_id))
+def test_a_submission_comes_out_of_the_ledger_as_it_went_in(jobs: list[SubmittedJob]) -> None:
+    submission = Submission.of("key", jobs)
 
-    assert Parcel.from_text("key", parcel.to_text()) == parcel
+    assert Submission.from_text("key", submission.to_text()) == submission
 
 
 @given(cut=st.integers(0, 3000), junk=_TEXT)
-def test_a_torn_parcel_is_an_error_of_the_known_kinds(cut: int, junk: str) -> None:
-    text = Parcel.of("key", [piece()]).to_text()
+def test_a_torn_submission_is_an_error_of_the_known_kinds(cut: int, junk: str) -> None:
+    text = Submission.of("key", [submitted_job()]).to_text()
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, ComfyRunnerError):
-        Parcel.from_text("key", text[: cut % len(text)] + junk)
+        Submission.from_text("key", text[: cut % len(text)] + junk)
 
 
 @given(value=_VALUES)
-def test_a_parcel_of_any_other_json_is_an_error_of_the_known_kinds(value: Any) -> None:
+def test_a_submission_of_any_other_json_is_an_error_of_the_known_kinds(value: Any) -> None:
     for text in (json.dumps(value), json.dumps([value]), json.dumps([{"job_id": value}])):
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, ComfyRunnerError):
-            Parcel.from_text("key", text)
+            Submission.from_text("key", text)
 
 
-def test_an_empty_parcel_is_an_error_of_the_known_kinds() -> None:
+def test_an_empty_submission_is_an_error_of_the_known_kinds() -> None:
     with pytest.raises((ValueError, KeyError, TypeError, AttributeError, ComfyRunnerError)):
-        Parcel.from_text("key", "[]")
+        Submission.from_text("key", "[]")
 
 
-def test_a_parcel_of_one_job_is_its_graph() -> None:
-    parcel = Parcel.of("key", [piece()])
+def test_a_submission_of_one_job_is_its_graph() -> None:
+    submission = Submission.of("key", [submitted_job()])
 
-    assert parcel.workflow == planned().workflow
-    assert parcel.about == {"job_id": "lake", "content_hash": planned().content_hash}
+    assert submission.workflow == planned().workflow
+    assert submission.about == {"job_id": "lake", "content_hash": planned().content_hash}
 
 
 @pytest.mark.parametrize(
@@ -89,50 +89,50 @@ def test_a_parcel_of_one_job_is_its_graph() -> None:
         {"content_hash": "../stolen"},
     ],
 )
-def test_a_parcel_that_leads_out_of_the_run_folder_or_nowhere_is_not_taken(changes: Mapping[str, Any]) -> None:
-    (made,) = json.loads(Parcel.of("key", [piece()]).to_text())
+def test_a_submission_that_leads_out_of_the_run_folder_or_nowhere_is_not_taken(changes: Mapping[str, Any]) -> None:
+    (made,) = json.loads(Submission.of("key", [submitted_job()]).to_text())
 
     with pytest.raises((ValueError, sqlite3.DatabaseError)):
-        Parcel.from_text("key", json.dumps([{**made, **changes}]))
+        Submission.from_text("key", json.dumps([{**made, **changes}]))
 
 
-def test_a_parcel_with_a_job_twice_is_not_taken() -> None:
-    (made,) = json.loads(Parcel.of("key", [piece()]).to_text())
+def test_a_submission_with_a_job_twice_is_not_taken() -> None:
+    (made,) = json.loads(Submission.of("key", [submitted_job()]).to_text())
 
     with pytest.raises(ValueError, match="but once"):
-        Parcel.from_text("key", json.dumps([made, made]))
+        Submission.from_text("key", json.dumps([made, made]))
 
 
-def _three() -> Parcel:
-    return Parcel.of("key", [piece(job) for job in _JOBS])
+def _three() -> Submission:
+    return Submission.of("key", [submitted_job(job) for job in _JOBS])
 
 
-def test_jobs_of_a_parcel_share_what_they_have_in_common_and_know_their_own_nodes() -> None:
-    parcel = _three()
+def test_jobs_of_a_submission_share_what_they_have_in_common_and_know_their_own_nodes() -> None:
+    submission = _three()
 
-    assert parcel.about == {"job_ids": ["lake-d040", "lake-d060", "lake-d090"]}
-    assert len({ids["first_pass"] for ids in parcel.ids}) == 1
-    assert len({ids["second_pass"] for ids in parcel.ids}) == 3
-    for ids, job in zip(parcel.ids, _JOBS, strict=True):
+    assert submission.about == {"job_ids": ["lake-d040", "lake-d060", "lake-d090"]}
+    assert len({ids["first_pass"] for ids in submission.ids}) == 1
+    assert len({ids["second_pass"] for ids in submission.ids}) == 3
+    for ids, job in zip(submission.ids, _JOBS, strict=True):
         assert ids.keys() == job.workflow.nodes.keys()
-        assert set(ids.values()) <= parcel.workflow.nodes.keys()
+        assert set(ids.values()) <= submission.workflow.nodes.keys()
 
 
 def test_a_verdict_on_the_whole_says_to_each_job_what_is_its_own() -> None:
-    parcel = _three()
-    nodes = [ids["second_pass"] for ids in parcel.ids]
+    submission = _three()
+    nodes = [ids["second_pass"] for ids in submission.ids]
     saves = {node_id: (ServerFile(f"{node_id}.png", "", "output"),) for node_id in nodes}
-    verdict = Verdict(Outcome.SUCCEEDED, saves, (parcel.ids[0]["first_pass"], nodes[1]), None, None)
+    verdict = Verdict(Outcome.SUCCEEDED, saves, (submission.ids[0]["first_pass"], nodes[1]), None, None)
 
-    told = [parcel.verdict_on(number, verdict) for number in range(3)]
+    told = [submission.verdict_on(number, verdict) for number in range(3)]
 
     assert [one.files["second_pass"][0].filename for one in told] == [f"{node_id}.png" for node_id in nodes]
     assert [one.cached for one in told] == [("first_pass",), ("first_pass", "second_pass"), ("first_pass",)]
 
 
 def test_a_node_is_told_of_as_the_first_job_that_has_it() -> None:
-    parcel = _three()
+    submission = _three()
 
-    assert parcel.job_of(parcel.ids[2]["first_pass"]) == "lake-d040"
-    assert parcel.job_of(parcel.ids[2]["second_pass"]) == "lake-d090"
-    assert parcel.job_of("nobody's") == ""
+    assert submission.job_of(submission.ids[2]["first_pass"]) == "lake-d040"
+    assert submission.job_of(submission.ids[2]["second_pass"]) == "lake-d090"
+    assert submission.job_of("nobody's") == ""

@@ -20,7 +20,7 @@ from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
 from tests.hostile.test_pictures import BOMBS
 from tests.hostile.values import TEXTS, seeded
-from tests.running.support import piece, planned
+from tests.running.support import planned, submitted_job
 
 _SUFFIXES = (
     "",
@@ -58,7 +58,7 @@ def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> C
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
     verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
-    finish, outage = Finish(piece(job), "id", verdict, {}), Outage(http, Timeouts(outage=0.0))
+    finish, outage = Finish(submitted_job(job), "id", verdict, {}), Outage(http, Timeouts(outage=0.0))
     return survives("server file names", lambda: collect(http, folder, finish, server={}, reason="", outage=outage))
 
 

@@ -29,7 +29,7 @@ from comfy_runner.errors import ServerError, UsageError, VerificationError
 from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, mangled, seeded
-from tests.running.support import piece
+from tests.running.support import submitted_job
 
 _OK = b"HTTP/1.1 200 OK\r\n"
 _JSON = _OK + b"Content-Type: application/json\r\n"
@@ -287,8 +287,8 @@ def test_a_websocket_that_sends_nonsense_is_given_up(name: str) -> None:
 
 def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    files = {node: (ServerFile("x.png", "", "output"),) for node in piece().workflow.outputs.values()}
-    finish = Finish(piece(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+    files = {node: (ServerFile("x.png", "", "output"),) for node in submitted_job().workflow.outputs.values()}
+    finish = Finish(submitted_job(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
         http = ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, download=60.0))
         outage = Outage(http, Timeouts(outage=0.0))

@@ -15,7 +15,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.found_files import find_files
 from comfy_runner.engine.comfyui.outage import Outage
 from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
-from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.survey import plan_rows
@@ -33,7 +33,7 @@ def http_of(server: StandIn) -> ComfyHttp:
 
 def abandoned(
     server: StandIn, out: Path, *recipes: Any, post: bool = True, together: bool = False, only: Collection[str] = ()
-) -> list[Parcel]:
+) -> list[Submission]:
     """Submit jobs as a client does that is killed right after it, and return what was posted.
 
     Args:
@@ -51,35 +51,35 @@ def abandoned(
         folder.ledger.write_plan(plan_rows(plan.drafts, {}, {}), recipes={draft.recipe_name for draft in plan.drafts})
         preparer = Preparer(folder, ObjectInfo(http.object_info(), source=server.url))
         drafts = [draft for draft in plan.drafts if not only or draft.job_id in only]
-        parcels = []
+        submissions = []
         for group in [drafts] if together else [[draft] for draft in drafts]:
             key = str(uuid.uuid4())
-            parcel = Parcel.of(key, [preparer.prepare(draft, prompt_id=key).piece for draft in group])
-            folder.ledger.submit(key, server=server.url, parcel=parcel.to_text(), job_ids=parcel.job_ids)
+            submission = Submission.of(key, [preparer.prepare(draft, prompt_id=key).job for draft in group])
+            folder.ledger.submit(key, server=server.url, parcel=submission.to_text(), job_ids=submission.job_ids)
             if post:
-                body = {"prompt": parcel.workflow.to_api(), "prompt_id": key, "client_id": "gone"}
+                body = {"prompt": submission.workflow.to_api(), "prompt_id": key, "client_id": "gone"}
                 requests.post(f"{server.url}/prompt", json=body, timeout=HELD).raise_for_status()
-            parcels.append(parcel)
-        return parcels
+            submissions.append(submission)
+        return submissions
     finally:
         folder.close()
 
 
-def ended(server: StandIn, parcels: Collection[Parcel]) -> None:
+def ended(server: StandIn, submissions: Collection[Submission]) -> None:
     """Return when the server has ended these."""
-    for parcel in parcels:
-        while not requests.get(f"{server.url}/history/{parcel.prompt_id}", timeout=HELD).json():
+    for submission in submissions:
+        while not requests.get(f"{server.url}/history/{submission.prompt_id}", timeout=HELD).json():
             pass
 
 
-def taken_in(server: StandIn, out: Path, parcel: Parcel, job_id: str) -> tuple[FileRow, ...]:
-    """Collect one job of a parcel as a client does that is killed before it writes that down; return its files."""
+def taken_in(server: StandIn, out: Path, submission: Submission, job_id: str) -> tuple[FileRow, ...]:
+    """Collect one job of a submission as a client does that is killed before it writes that down; return its files."""
     http = http_of(server)
-    piece = next(each for each in parcel.pieces if each.job_id == job_id)
-    files = find_files(http, piece.prefixes)
+    job = next(each for each in submission.jobs if each.job_id == job_id)
+    files = find_files(http, job.prefixes)
     folder = RunFolder(out)
     try:
-        finish = Finish(piece, parcel.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+        finish = Finish(job, submission.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
         found = collect(http, folder, finish, server={}, reason="", outage=Outage(http, Timeouts()))
         assert not found.errors
         return tuple(folder.rows(found.files))

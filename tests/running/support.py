@@ -13,7 +13,7 @@ from PIL import Image
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.submission import Piece
+from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
@@ -76,9 +76,9 @@ def planned(**changes: Any) -> PlannedJob:
     return draft(**changes).planned()
 
 
-def piece(
+def submitted_job(
     job: PlannedJob | None = None, *, workflow: Workflow | None = None, outputs: Mapping[str, str] | None = None, **changes: Any
-) -> Piece:
+) -> SubmittedJob:
     """Return a job as it would be posted, or the small one's; with its template's own file prefixes."""
     job = job or planned()
     values: dict[str, Any] = {
@@ -90,7 +90,7 @@ def piece(
         "recipe": {},
         "template": {},
     }
-    return Piece(**{**values, **changes})
+    return SubmittedJob(**{**values, **changes})
 
 
 def begin(server: StandIn, out: Path, *recipes: Any, **options: Any) -> Run:

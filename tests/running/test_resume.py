@@ -54,7 +54,7 @@ def _tear(out: Path) -> None:
 
 def test_a_job_that_still_runs_is_attached_to_and_not_posted_again(server: StandIn, tmp_path: Path) -> None:
     gate = server.state.hold("second_pass")
-    (parcel,) = abandoned(server, tmp_path)
+    (submission,) = abandoned(server, tmp_path)
     gate.wait()
 
     with begin(server, tmp_path) as rendering:
@@ -64,7 +64,7 @@ def test_a_job_that_still_runs_is_attached_to_and_not_posted_again(server: Stand
 
     assert states(results) == {"lake": "done"}
     assert len(posted(server)) == 1
-    assert sidecar_in(tmp_path)["prompt_id"] == parcel.prompt_id
+    assert sidecar_in(tmp_path)["prompt_id"] == submission.prompt_id
     assert _open(tmp_path) == []
 
 
@@ -115,9 +115,9 @@ def test_of_a_sweep_only_what_the_dead_client_had_not_begun_is_posted(server: St
 
 
 def test_a_job_that_was_collected_but_not_written_down_is_neither_rendered_nor_put_away(server: StandIn, tmp_path: Path) -> None:
-    (parcel,) = abandoned(server, tmp_path)
-    ended(server, [parcel])
-    taken_in(server, tmp_path, parcel, "lake")
+    (submission,) = abandoned(server, tmp_path)
+    ended(server, [submission])
+    taken_in(server, tmp_path, submission, "lake")
 
     assert states(rendered(server, tmp_path)) == {"lake": "done"}
     assert len(posted(server)) == 1
@@ -160,7 +160,7 @@ def test_a_command_that_was_killed_while_the_server_was_anywhere_goes_on(server:
 
 def test_a_job_that_was_changed_meanwhile_is_taken_back_and_rendered_as_it_is_now(server: StandIn, tmp_path: Path) -> None:
     gate = server.state.hold("first_pass")
-    (parcel,) = abandoned(server, tmp_path)
+    (submission,) = abandoned(server, tmp_path)
     gate.wait()
 
     with begin(server, tmp_path, small(seed=2)) as rendering:
@@ -170,7 +170,7 @@ def test_a_job_that_was_changed_meanwhile_is_taken_back_and_rendered_as_it_is_no
 
     assert states(results) == {"lake": "done"}
     assert sidecar_in(tmp_path)["recipe"]["seed"] == 2
-    assert server.state.memory.history[parcel.prompt_id]["status"]["status_str"] == "error"
+    assert server.state.memory.history[submission.prompt_id]["status"]["status_str"] == "error"
     assert not (tmp_path / "superseded").exists()
     assert _open(tmp_path) == []
 
@@ -179,7 +179,7 @@ def test_a_changed_job_that_waits_in_the_queue_is_taken_out_of_it(server: StandI
     gate = server.state.hold("foreign_sampler")
     server.state.add_foreign()
     gate.wait()
-    (parcel,) = abandoned(server, tmp_path)
+    (submission,) = abandoned(server, tmp_path)
 
     with begin(server, tmp_path, small(seed=2)) as rendering:
         server.state.until_asked("POST", "/prompt", 2)
@@ -187,7 +187,7 @@ def test_a_changed_job_that_waits_in_the_queue_is_taken_out_of_it(server: StandI
         results = rendering.results()
 
     assert states(results) == {"lake": "done"}
-    assert parcel.prompt_id not in {ran.prompt_id for ran in server.state.ran}
+    assert submission.prompt_id not in {ran.prompt_id for ran in server.state.ran}
 
 
 def test_what_a_changed_job_was_and_finished_meanwhile_ends_up_among_the_superseded(server: StandIn, tmp_path: Path) -> None:
@@ -282,13 +282,13 @@ def test_of_a_parcel_that_is_half_collected_the_other_half_is_collected(
 ) -> None:
     server.state.cache = "none"
     recipe = sweep({"upscale.denoise": [0.4, 0.9]})
-    (parcel,) = abandoned(server, tmp_path, recipe, together=True)
-    ended(server, [parcel])
-    first, second = parcel.job_ids
-    rows = taken_in(server, tmp_path, parcel, first)
+    (submission,) = abandoned(server, tmp_path, recipe, together=True)
+    ended(server, [submission])
+    first, second = submission.job_ids
+    rows = taken_in(server, tmp_path, submission, first)
     if written_down:
         with open_ledger(tmp_path / FILE) as ledger:
-            ledger.settle(first, Event.DONE, prompt_id=parcel.prompt_id, files=rows)
+            ledger.settle(first, Event.DONE, prompt_id=submission.prompt_id, files=rows)
     kept = (tmp_path / first / "upscaled.png").stat().st_mtime_ns
 
     results = rendered(server, tmp_path, recipe)

@@ -24,7 +24,7 @@ PASSING = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class PromptRequest:
     """A job to submit.
 
     Attributes:
@@ -104,7 +104,7 @@ class Posting:
         unwanted: Set to stop that.
     """
 
-    def __init__(self, job: Submission, at: float) -> None:
+    def __init__(self, job: PromptRequest, at: float) -> None:
         self.job = job
         self.at = at
         self.failures = 0
@@ -168,7 +168,7 @@ class Posting:
 
 
 def find_prompt(
-    http: ComfyHttp, queue: Mapping[str, Any], job: Submission, *, client_ids: Iterable[str] | None = None
+    http: ComfyHttp, queue: Mapping[str, Any], job: PromptRequest, *, client_ids: Iterable[str] | None = None
 ) -> Taken | None:
     """Look for a job that may have been posted: in the queue, as it was a moment ago, and then in the history.
 

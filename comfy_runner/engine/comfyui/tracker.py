@@ -15,7 +15,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.health import Health
 from comfy_runner.engine.comfyui.refusal import Complaint
 from comfy_runner.engine.comfyui.streamed_pictures import Streamed
-from comfy_runner.engine.comfyui.submit import Submission, Taken, find_prompt
+from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
 from comfy_runner.engine.comfyui.verdict import Outcome, Place, find_in_queue, judge
 from comfy_runner.engine.reports import (
     Broken,
@@ -48,7 +48,7 @@ class _Flight:
     since: float
     moved_at: float
     look_at: float
-    sought: Submission | None = None
+    sought: PromptRequest | None = None
     place: Place | None = None
     missing: int = 0
     cancelled_at: float | None = None
@@ -91,7 +91,7 @@ class Flights:
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
         self._witness = ""
 
-    def add(self, job: Submission, taken: Taken) -> None:
+    def add(self, job: PromptRequest, taken: Taken) -> None:
         """Follow a job that the server has taken, and tell so."""
         # A job that cannot give all its pictures is not to give some, unless it may: what was queued is taken back.
         refusal = () if job.allow_partial else taken.complaints
@@ -106,7 +106,7 @@ class Flights:
             self._tell(TakenInPart(flight.key, taken.complaints))
         self._schedule(flight)
 
-    def seek(self, job: Submission) -> None:
+    def seek(self, job: PromptRequest) -> None:
         """Follow a job that the server may have from an earlier process of ours."""
         self._started(job, job.server_prompt_id or job.prompt_id, "", ()).sought = job
 
@@ -196,7 +196,7 @@ class Flights:
             self._schedule(flight)
         return hopeless
 
-    def _started(self, job: Submission, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Flight:
+    def _started(self, job: PromptRequest, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Flight:
         now = self._clock()
         flight = self._flights[job.key] = _Flight(
             job.key, prompt_id, client_id, refusal, Streamed(job.streamed), since=now, moved_at=now, look_at=now
@@ -245,7 +245,7 @@ class Flights:
             self._take_back(flight, found)
         self._watch_for_standstill(found)
 
-    def _recognise(self, flight: _Flight, job: Submission, found: Mapping[str, Any]) -> bool:
+    def _recognise(self, flight: _Flight, job: PromptRequest, found: Mapping[str, Any]) -> bool:
         taken = find_prompt(self._http, found, job)
         if taken is None:
             self._miss(flight)

@@ -18,7 +18,7 @@ from typing import Any
 
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.submit import Impossible, Lacking, Posting, Rejected, Submission, Taken, Unsettled
+from comfy_runner.engine.comfyui.submit import Impossible, Lacking, Posting, PromptRequest, Rejected, Taken, Unsettled
 from comfy_runner.engine.comfyui.tracker import Flights
 from comfy_runner.engine.comfyui.uploads import Provided, Provision, Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
@@ -27,7 +27,7 @@ from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.input_files import renamed
 
-__all__ = ["Lane", "Submission"]
+__all__ = ["Lane", "PromptRequest"]
 
 _JOIN_SECONDS = 3.0
 _HEADER = 4096  # what a picture says of itself on the websocket
@@ -35,7 +35,7 @@ _HEADER = 4096  # what a picture says of itself on the websocket
 
 @dataclass(frozen=True, slots=True)
 class _Attach:
-    job: Submission
+    job: PromptRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class _Close:
     pass
 
 
-_Message = Submission | _Attach | _Cancel | _Uploaded | _Close | ws_messages.Frame | SocketUp | SocketDown
+_Message = PromptRequest | _Attach | _Cancel | _Uploaded | _Close | ws_messages.Frame | SocketUp | SocketDown
 
 
 class Lane:
@@ -98,13 +98,13 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=f"lane {http.address.url}", daemon=True)
         self._thread.start()
 
-    def submit(self, submission: Submission) -> None:
+    def submit(self, submission: PromptRequest) -> None:
         """Submit a job; what becomes of it is reported."""
         if self._socket is not None and submission.streamed:
             self._socket.take(max(submission.streamed.values()) + _HEADER)
         self._inbox.put(submission)
 
-    def attach(self, submission: Submission) -> None:
+    def attach(self, submission: PromptRequest) -> None:
         """Take up a job that an earlier process of ours may have posted; it is followed like one of our own, and never posted.
 
         It is looked for by its id, and where the server may have chosen another, by its file prefixes, which have to be nobody
@@ -158,7 +158,7 @@ class Lane:
 
     def _handle(self, message: Any) -> None:
         match message:
-            case Submission(key):
+            case PromptRequest(key):
                 self._postings[key] = Posting(message, self._clock())
             case _Attach(job):
                 self._flights.seek(job)

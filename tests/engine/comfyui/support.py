@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
-from comfy_runner.engine.comfyui.worker import Lane, Submission
+from comfy_runner.engine.comfyui.worker import Lane, PromptRequest
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Refused, Report
 from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from tests.standin import HELD, State
@@ -119,12 +119,12 @@ class Rig:
         self.reports: list[Report] = []
         self.lane = Lane(server_http, self._inbox.put, **options)
 
-    def submit(self, workflow: Graph, key: str = "job") -> Submission:
-        job = Submission(key, str(uuid.uuid4()), workflow)
+    def submit(self, workflow: Graph, key: str = "job") -> PromptRequest:
+        job = PromptRequest(key, str(uuid.uuid4()), workflow)
         self.lane.submit(job)
         return job
 
-    def attach(self, job: Submission) -> Submission:
+    def attach(self, job: PromptRequest) -> PromptRequest:
         self.lane.attach(job)
         return job
 

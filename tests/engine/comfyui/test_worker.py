@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from comfy_runner.engine.comfyui.verdict import Outcome, Place, find_in_queue
-from comfy_runner.engine.comfyui.worker import Submission
+from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.engine.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
 from comfy_runner.errors import WorkflowError
 from tests.engine.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
@@ -167,7 +167,7 @@ def test_a_half_runs_where_it_may_and_what_is_missing_is_told(server: Server) ->
     graph = sampler_graph()
     graph["second"]["inputs"]["denoise"] = 1.5
     with following(server) as rig:
-        rig.lane.submit(Submission("job", str(uuid.uuid4()), graph, allow_partial=True))
+        rig.lane.submit(PromptRequest("job", str(uuid.uuid4()), graph, allow_partial=True))
         told, report = rig.until(TakenInPart), rig.end()
     assert [(complaint.node, complaint.input) for complaint in told.complaints] == [("second", "denoise")]
     assert isinstance(report, Finished)

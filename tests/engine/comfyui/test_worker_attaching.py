@@ -11,14 +11,14 @@ import pytest
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.verdict import Outcome
-from comfy_runner.engine.comfyui.worker import Submission
+from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Submitted, Waiting
 from comfy_runner.errors import JobLost, Unreachable
 from tests.engine.comfyui.support import QUICK, Graph, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import EARLY_2024, HELD, V0_3_40, StandIn, State
 
 
-def left(server: Server, graph: Graph, key: str = "job", *, knows_id: bool = False) -> Submission:
+def left(server: Server, graph: Graph, key: str = "job", *, knows_id: bool = False) -> PromptRequest:
     """Post a job and forget it, as a process does that is killed; it may or may not have written down the server's id."""
     with following(server) as dead:
         job = dead.submit(graph, key)
@@ -26,8 +26,8 @@ def left(server: Server, graph: Graph, key: str = "job", *, knows_id: bool = Fal
     return replace(job, server_prompt_id=prompt_id) if knows_id else job
 
 
-def unposted(graph: Graph | None = None) -> Submission:
-    return Submission("job", str(uuid.uuid4()), graph or plain_graph())
+def unposted(graph: Graph | None = None) -> PromptRequest:
+    return PromptRequest("job", str(uuid.uuid4()), graph or plain_graph())
 
 
 @pytest.fixture(params=[EARLY_2024, V0_3_40], ids=["early 2024", "0.3.40"])
@@ -163,7 +163,7 @@ def test_a_job_is_looked_for_twice_the_queue_before_the_history(faulty: Server, 
 class LateHttp(ComfyHttp):
     """A server that gets a job between the two looks: the last that a killed process sent takes its time."""
 
-    job: Submission
+    job: PromptRequest
 
     def recent_history(self, most: int) -> dict[str, Any]:
         found = super().recent_history(most)

@@ -37,7 +37,7 @@ def two() -> Iterator[list[StandIn]]:
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Yield twenty servers that take connections and never answer, to a client that has the time of a test."""
-    monkeypatch.setattr(client, "Timeouts", partial(client.Timeouts, read=HELD))
+    monkeypatch.setattr(client, "RequestTimeouts", partial(client.RequestTimeouts, read=HELD))
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
         yield [SimpleNamespace(url=f"http://127.0.0.1:{each.getsockname()[1]}") for each in sockets]
@@ -136,7 +136,7 @@ def test_a_server_that_comes_back_goes_on_with_what_nobody_else_has_begun(two: l
 def test_a_server_that_takes_connections_and_never_answers_does_not_hold_up_the_others(
     two: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "Timeouts", partial(client.Timeouts, read=0.3))
+    monkeypatch.setattr(client, "RequestTimeouts", partial(client.RequestTimeouts, read=0.3))
     hanging, other = two
     gate = hanging.state.hold("first_pass")
     with begin(two, tmp_path, *jobs(8)) as rendering:
@@ -569,16 +569,16 @@ def test_what_is_left_on_a_server_that_stays_down_is_done_by_the_others(two: lis
 
 def test_pictures_of_what_a_job_was_are_not_taken_for_what_it_is_now(two: list[StandIn], tmp_path: Path) -> None:
     down, other = two
-    parcels = abandoned(down, tmp_path, small(seed=98))
-    ended(down, parcels)
-    asked = len(down.state.requests("GET", f"/history/{parcels[0].prompt_id}"))
+    submissions = abandoned(down, tmp_path, small(seed=98))
+    ended(down, submissions)
+    asked = len(down.state.requests("GET", f"/history/{submissions[0].prompt_id}"))
     down.state.go_away()
     gate = other.state.hold("first_pass")
     with begin(two, tmp_path, small(seed=99), *jobs(3)) as rendering:
         gate.wait()
         down.state.come_back()
         until(rendering, stage_of(down, "joined", "back"))
-        down.state.until_asked("GET", f"/history/{parcels[0].prompt_id}", asked + 2)
+        down.state.until_asked("GET", f"/history/{submissions[0].prompt_id}", asked + 2)
         gate.open()
         results = {result.job_id: result for result in rendering.results()}
 
