@@ -256,7 +256,7 @@ def test_what_is_in_flight_is_collected_also_where_all_that_is_planned_is_done(s
     assert _row(tmp_path, "hill").state == "done"
 
 
-# Parcels
+# Submissions
 
 
 def test_a_job_whose_parcel_is_torn_is_posted_again(server: StandIn, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from comfy_runner.config import Config
 from comfy_runner.control.cancel import cancel
 from comfy_runner.control.clean import clean
 from comfy_runner.control.repair import repair
-from comfy_runner.engine.submission import Parcel
+from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.run_data import read_material
 from comfy_runner.store.ledger import FILE, open_ledger
@@ -70,9 +70,9 @@ def _points_to(folder: Path, server: StandIn) -> None:
         connection.execute("UPDATE submissions SET server = ?", (server.url,))
 
 
-def _submissions(folder: Path) -> list[Parcel]:
+def _submissions(folder: Path) -> list[Submission]:
     with open_ledger(folder / FILE, readonly=True) as ledger:
-        return [Parcel.from_text(found.prompt_id, found.parcel) for found in ledger.open_submissions()]
+        return [Submission.from_text(found.prompt_id, found.parcel) for found in ledger.open_submissions()]
 
 
 # Looking
