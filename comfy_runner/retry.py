@@ -28,13 +28,13 @@ class Remedy(BaseModel):
     )
 
 
-class ServerLost(Remedy):
+class ServerLostRemedy(Remedy):
     """The server went away or forgot the job."""
 
     times: int = Field(default=3, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
 
 
-class OutOfMemory(Remedy):
+class OutOfMemoryRemedy(Remedy):
     """The server's memory did not suffice."""
 
     times: int = Field(default=1, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
@@ -44,7 +44,7 @@ class OutOfMemory(Remedy):
     )
 
 
-class FlatPicture(Remedy):
+class FlatPictureRemedy(Remedy):
     """The picture is one flat colour, as after a decoding error."""
 
     times: int = Field(default=1, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
@@ -63,14 +63,14 @@ class Retry(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    server_lost: Annotated[ServerLost, _Short] = Field(
-        default=ServerLost(), description="The server went away or forgot the job; a number is short for times."
+    server_lost: Annotated[ServerLostRemedy, _Short] = Field(
+        default=ServerLostRemedy(), description="The server went away or forgot the job; a number is short for times."
     )
-    out_of_memory: Annotated[OutOfMemory, _Short] = Field(
-        default=OutOfMemory(), description="The server's memory did not suffice; a number is short for times."
+    out_of_memory: Annotated[OutOfMemoryRemedy, _Short] = Field(
+        default=OutOfMemoryRemedy(), description="The server's memory did not suffice; a number is short for times."
     )
-    flat_picture: Annotated[FlatPicture, _Short] = Field(
-        default=FlatPicture(), description="The picture is one flat colour; a number is short for times."
+    flat_picture: Annotated[FlatPictureRemedy, _Short] = Field(
+        default=FlatPictureRemedy(), description="The picture is one flat colour; a number is short for times."
     )
 
     @classmethod

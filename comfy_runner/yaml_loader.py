@@ -59,7 +59,7 @@ _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
-Steps = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Document:
     name: str
     _root: _Node = field(repr=False)
 
-    def line(self, path: Steps) -> int:
+    def line(self, path: FieldPath) -> int:
         """Return the line (from 1) of a key or list item; of its nearest parent where there is no such thing."""
         node = self._root
         for step in path:
@@ -210,7 +210,7 @@ class _Builder:
         self.problems.append(problem)
         raise _Fatal
 
-    def _problem(self, event: Event, what: str, *, path: Steps = (), hint: str = "") -> None:
+    def _problem(self, event: Event, what: str, *, path: FieldPath = (), hint: str = "") -> None:
         where = f"{self._name}:{_line(event)}"
         self.problems.append(Problem(what, f"{where}: {dotted(path)}" if path else where, hint))
         if len(self.problems) >= _MAX_PROBLEMS:
@@ -227,7 +227,7 @@ class _Builder:
         if depth > MAX_DEPTH:
             self._fatal(event, f"must be nested at most {MAX_DEPTH} deep, aliases written out")
 
-    def _node(self, event: Event, path: Steps, depth: int) -> _Node:
+    def _node(self, event: Event, path: FieldPath, depth: int) -> _Node:
         if isinstance(event, AliasEvent):
             return self._alias(event, depth)
         self._grow(event, size=1, depth=depth)
@@ -263,7 +263,7 @@ class _Builder:
         self._grow(event, size=node.size, depth=depth + node.height - 1)
         return _Node(node.value, _line(event), node.size, node.height, node.children)
 
-    def _sequence(self, start: Event, path: Steps, depth: int) -> _Node:
+    def _sequence(self, start: Event, path: FieldPath, depth: int) -> _Node:
         items: list[_Node] = []
         event = self._next()
         while not isinstance(event, SequenceEndEvent):
@@ -271,7 +271,7 @@ class _Builder:
             event = self._next()
         return _collection([item.value for item in items], start, dict(enumerate(items)))
 
-    def _mapping(self, start: Event, path: Steps, depth: int) -> _Node:
+    def _mapping(self, start: Event, path: FieldPath, depth: int) -> _Node:
         children: dict[str, _Node] = {}
         event = self._next()
         while not isinstance(event, MappingEndEvent):
@@ -286,7 +286,7 @@ class _Builder:
             event = self._next()
         return _collection({name: child.value for name, child in children.items()}, start, children)
 
-    def _key(self, event: Event, key: _Node, path: Steps) -> str | None:
+    def _key(self, event: Event, key: _Node, path: FieldPath) -> str | None:
         if isinstance(event, ScalarEvent) and event.value == "<<" and event.style is None:
             self._problem(event, "merge keys (<<) are not supported", path=path, hint="write the values out")
             return None
@@ -296,7 +296,7 @@ class _Builder:
             return None
         return key.value
 
-    def _scalar(self, event: Event, path: Steps) -> _Node:
+    def _scalar(self, event: Event, path: FieldPath) -> _Node:
         text = _joined(getattr(event, "value", ""))
         value: Any = text
         if getattr(event, "style", None) is None:

@@ -17,7 +17,7 @@ from comfy_runner.api.reporting import draw_sheet, measure, suggest, write_repor
 from comfy_runner.api.server_info import models, nodes, servers
 from comfy_runner.graph.model_lists import Listing
 from comfy_runner.planning.summary import PlanSummary
-from comfy_runner.recipe.sources import Source
+from comfy_runner.recipe.sources import RecipeSource
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.sheet.sheet import Sheet
 from comfy_runner.report.suggestion import Limits, Suggestion
@@ -30,9 +30,9 @@ __all__ = [
     "Listing",
     "Measures",
     "PlanSummary",
+    "RecipeSource",
     "Report",
     "Sheet",
-    "Source",
     "Standing",
     "Suggestion",
     "connect",

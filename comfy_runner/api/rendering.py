@@ -19,7 +19,7 @@ from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
-from comfy_runner.recipe.sources import Source, load_all, load_source
+from comfy_runner.recipe.sources import RecipeSource, load_all, load_source
 from comfy_runner.recipe.sweep.expand import Variant, expand
 from comfy_runner.recipe.sweep.selection import select
 from comfy_runner.running.fleet_preview import preview_fleet
@@ -32,7 +32,7 @@ from comfy_runner.store.run_folder_view import FolderView
 
 
 def run(
-    recipes: Sequence[Source],
+    recipes: Sequence[RecipeSource],
     *,
     server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
     out: Path | str | None = None,
@@ -107,7 +107,7 @@ def run(
 
 
 def plan(
-    recipes: Sequence[Source],
+    recipes: Sequence[RecipeSource],
     *,
     server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
     out: Path | str | None = None,
@@ -166,7 +166,7 @@ def plan(
 
 
 def render(
-    recipe: Source,
+    recipe: RecipeSource,
     *,
     sets: Sequence[str] = (),
     sweeps: Sequence[str] = (),
@@ -198,7 +198,7 @@ def render(
 
 
 def validate(
-    recipes: Sequence[Source],
+    recipes: Sequence[RecipeSource],
     *,
     server: str | ServerConfig | None = None,
     object_info: Path | None = None,

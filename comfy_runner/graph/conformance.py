@@ -23,7 +23,7 @@ from comfy_runner.yaml_loader import got
 Locate = Callable[[str, str], str]
 """Tells where a recipe gives the value of (node id, input name): ``file:line: field``, or nothing."""
 
-Verdict = Literal["fine", "changed", "refused"]
+Acceptance = Literal["fine", "changed", "refused"]
 """What a server makes of a literal: it is taken as it is, goes by the server's own name, or is a problem."""
 
 _LISTED = 12
@@ -94,7 +94,7 @@ class ShapeCheck:
             self._checker.check_node(node_id, literals=False)
         self.bad = frozenset(self._checker.bad)
 
-    def verdict(self, node_id: str, name: str, value: Any) -> Verdict:
+    def verdict(self, node_id: str, name: str, value: Any) -> Acceptance:
         """Return what the server makes of a literal as this node's input."""
         known = self._checker.info.get(self._checker.workflow.nodes[node_id].class_type)
         wanted = known.inputs.get(name) if known and not _is_part(name, known.inputs) else None

@@ -13,7 +13,7 @@ from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.sizes import Size, stepper, work
 from comfy_runner.graph.workflow import Workflow
 
-Kind = Literal["load", "first", "second", "decode", "other"]
+StepKind = Literal["load", "first", "second", "decode", "other"]
 
 _UNKNOWN = Size(1024, 576)  # to be put in order, a sampler has to cost something
 _LARGE_LOAD, _SMALL_LOAD = 40.0, 4.0
@@ -23,7 +23,7 @@ _SAMPLERS = frozenset(("KSampler", "KSamplerAdvanced", "SamplerCustom", "Sampler
 _DIGITS = 15
 
 
-class Steps:
+class StepTable:
     """The catalogue of what the jobs of one plan have to run.
 
     A step is what one node computes. Numbers count from 0 in the order in which steps are first seen.
@@ -33,8 +33,8 @@ class Steps:
         self._number: dict[int, int] = {}
         self._column_of: array[int] = array("I")
         self._cost_of: array[float] = array("d")
-        self._columns: dict[tuple[str, int, Kind], int] = {}
-        self._kinds: list[Kind] = []
+        self._columns: dict[tuple[str, int, StepKind], int] = {}
+        self._kinds: list[StepKind] = []
         self._rows: dict[Shape, list[_Row]] = {}
 
     def of(self, filled: Filled) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ class Steps:
         """Return what a step costs, in steps of a sampler at 1024x576."""
         return self._cost_of[step]
 
-    def kind(self, step: int) -> Kind:
+    def kind(self, step: int) -> StepKind:
         """Return what a step is: a sampler with a sampler before it is a second pass."""
         return self._kinds[self._column_of[step]]
 
@@ -91,7 +91,7 @@ class Steps:
             )
         return sorted(rows, key=lambda row: row.column)
 
-    def _column(self, class_type: str, ordinal: int, kind: Kind) -> int:
+    def _column(self, class_type: str, ordinal: int, kind: StepKind) -> int:
         column = self._columns.setdefault((class_type, ordinal, kind), len(self._columns))
         if column == len(self._kinds):
             self._kinds.append(kind)
@@ -105,14 +105,14 @@ class _Row(NamedTuple):
     column: int
     node_id: str
     class_type: str
-    kind: Kind
+    kind: StepKind
     steps: int | None  # where the literal is that says how many steps it makes
 
 
-def node_kinds(graph: Workflow) -> dict[str, Kind]:
+def node_kinds(graph: Workflow) -> dict[str, StepKind]:
     """Return what each node of a graph is: a sampler with a sampler before it is a second pass."""
     after_sampler: dict[str, bool] = {}
-    found: dict[str, Kind] = {}
+    found: dict[str, StepKind] = {}
     for node_id in graph.in_order():
         node = graph.nodes[node_id]
         parents = [link.node for _, link in node.links()]

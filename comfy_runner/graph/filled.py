@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from comfy_runner.graph.signature import Place, Signed, Signer, literals_of
+from comfy_runner.graph.signature import InputKey, Signed, Signer, literals_of
 from comfy_runner.graph.sizes import MEASURES, Size, node_sizes
 from comfy_runner.graph.workflow import Workflow
 
@@ -28,7 +28,7 @@ class Shape:
         sources: As given.
     """
 
-    def __init__(self, workflow: Workflow, sources: Mapping[Place, str]) -> None:
+    def __init__(self, workflow: Workflow, sources: Mapping[InputKey, str]) -> None:
         self.sources = sources
         self.places, self._sample = literals_of(workflow)
         self._workflow = workflow
@@ -99,7 +99,7 @@ class Filled:
         return self.shape.workflow(self.literals)
 
     @property
-    def sources(self) -> Mapping[Place, str]:
+    def sources(self) -> Mapping[InputKey, str]:
         """Return the dotted recipe field by (node id, input name), for the inputs that take a recipe value as it is."""
         return self.shape.sources
 

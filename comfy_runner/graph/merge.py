@@ -15,7 +15,7 @@ from comfy_runner.graph.workflow import Node, Workflow, as_link
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedGraph:
     """One graph out of several.
 
     Attributes:
@@ -27,7 +27,7 @@ class Merged:
     ids: tuple[Mapping[str, str], ...]
 
 
-def merge(workflows: Sequence[Workflow]) -> Merged:
+def merge(workflows: Sequence[Workflow]) -> MergedGraph:
     """Return one graph that does what all of these do, with nodes of equal results made one.
 
     Outputs are never made one; their file prefixes are to differ already. A node keeps its id where that is free, else it gets
@@ -51,7 +51,7 @@ def merge(workflows: Sequence[Workflow]) -> Merged:
             mine[node_id] = found
         nodes.update((new, _rewired(node, new, mine)) for new, node in fresh.items())
         ids.append(mine)
-    return Merged(Workflow(nodes), tuple(ids))
+    return MergedGraph(Workflow(nodes), tuple(ids))
 
 
 class _Ids:

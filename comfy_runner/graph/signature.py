@@ -18,7 +18,7 @@ from comfy_runner.graph.equivalence import RULES, Rule
 from comfy_runner.graph.sizes import Size, node_sizes
 from comfy_runner.graph.workflow import Workflow, as_link
 
-Place = tuple[str, str]
+InputKey = tuple[str, str]
 """A node's id and the name of an input."""
 
 Sizes = Callable[[], Mapping[str, Size | None]]
@@ -49,7 +49,7 @@ def pixel_hash(workflow: Workflow) -> str:
     return Signer(workflow, places).sign(literals).pixels(lambda: node_sizes(workflow))
 
 
-def literals_of(workflow: Workflow) -> tuple[tuple[Place, ...], tuple[Any, ...]]:
+def literals_of(workflow: Workflow) -> tuple[tuple[InputKey, ...], tuple[Any, ...]]:
     """Return where the literals of a graph are, node by node, and what they are."""
     found = [
         ((node_id, name), value)
@@ -144,7 +144,7 @@ class Signer:
         total: What the content hash is a hash of.
     """
 
-    def __init__(self, workflow: Workflow, places: Sequence[Place], *, of: Collection[str] | None = None) -> None:
+    def __init__(self, workflow: Workflow, places: Sequence[InputKey], *, of: Collection[str] | None = None) -> None:
         outputs = workflow.outputs
         needed = workflow.ancestors(outputs.values() if of is None else of)
         order = [node_id for node_id in workflow.in_order() if node_id in needed]

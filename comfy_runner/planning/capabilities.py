@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from comfy_runner.errors import InputError, Note, Problem
-from comfy_runner.graph.conformance import ShapeCheck, Verdict
+from comfy_runner.graph.conformance import Acceptance, ShapeCheck
 from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import Draft
@@ -153,7 +153,7 @@ class _Standing:
         self._check = ShapeCheck(shape.bare, info)
         self._places: list[_Place] = []
         for index, (node_id, name) in enumerate(shape.places):
-            found: dict[Verdict, set[Hashable]] = {"fine": set(), "changed": set(), "refused": set()}
+            found: dict[Acceptance, set[Hashable]] = {"fine": set(), "changed": set(), "refused": set()}
             for token, value in _different([row[index] for row in rows]).items():
                 found[self._check.verdict(node_id, name, value)].add(token)
             if found["refused"] or found["changed"]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
-from comfy_runner.graph.cost import Steps
+from comfy_runner.graph.cost import StepTable
 from comfy_runner.input_files import InputFile
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import PlannedJob, decoded, output_paths, planned_job
@@ -90,7 +90,7 @@ class Plan:
     """
 
     drafts: tuple[Draft, ...]
-    steps: Steps
+    steps: StepTable
     notes: tuple[Note, ...]
 
 
@@ -129,7 +129,7 @@ def draft_all(
 
 class _Drafter:
     def __init__(self, variants: Sequence[Variant], templates: Sequence[Path], files: InputFiles) -> None:
-        self.steps = Steps()
+        self.steps = StepTable()
         self._files = files
         self.notes: dict[Note, None] = {}
         self._given = templates

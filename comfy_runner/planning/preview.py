@@ -28,7 +28,7 @@ from comfy_runner.store.run_folder_view import FolderView, folder_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class FolderPreview:
     """A plan held against a run folder.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outlook:
 
 
 @contextlib.contextmanager
-def outlook(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[Outlook]:
+def outlook(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[FolderPreview]:
     """Hold a plan against a run folder, whose ledger is open as long as this is entered.
 
     Args:
@@ -92,7 +92,7 @@ def outlook(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: b
         surveyed = _surveyed(plan, folder, ledger, forced=chosen if force else frozenset())
         arrangement = arrange(plan, chosen, surveyed, ledger=ledger, force=force)
         speeds = [] if folder is None or not arrangement.groups else earlier_speeds(folder, ledger)
-        yield Outlook(plan, chosen, folder, ledger, surveyed, arrangement, speeds)
+        yield FolderPreview(plan, chosen, folder, ledger, surveyed, arrangement, speeds)
 
 
 def preview(

@@ -108,7 +108,7 @@ Word = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_chec
 Name = Annotated[str, AfterValidator(_checked_name)]
 Aspect = Annotated[str, AfterValidator(_checked_aspect)]
 Pixels = Annotated[int, Field(ge=MIN_PIXELS, le=MAX_PIXELS)]
-Steps = Annotated[int, Field(ge=1, le=10000)]
+StepCount = Annotated[int, Field(ge=1, le=10000)]
 Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Denoise = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0, le=8, allow_inf_nan=False)]

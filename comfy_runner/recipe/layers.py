@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.yaml_loader import Steps, dotted, got
+from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 SWEEP = "sweep"
 """The field whose keys are dotted fields themselves."""
@@ -22,7 +22,7 @@ SWEEP = "sweep"
 _FIELD = re.compile(r"[\w.\[\]-]{1,80}")
 
 # Which fields of a mapping exclude each other: giving one of a group takes the other groups away.
-_ALTERNATIVES: Mapping[Steps, Sequence[Sequence[str]]] = {
+_ALTERNATIVES: Mapping[FieldPath, Sequence[Sequence[str]]] = {
     ("size",): (("width", "height"), ("aspect", "megapixels"), ("preset",)),
     ("upscale",): (("factor",), ("size",)),
 }
@@ -39,7 +39,7 @@ class Layer:
     """
 
     values: Mapping[str, Any]
-    place: Callable[[Steps], str]
+    place: Callable[[FieldPath], str]
     folder: Path | None = None
 
 
@@ -53,20 +53,20 @@ class Merged:
     """
 
     values: dict[str, Any] = field(default_factory=dict)
-    origins: Mapping[Steps, Layer] = field(default_factory=dict)
+    origins: Mapping[FieldPath, Layer] = field(default_factory=dict)
 
-    def origin(self, path: Steps) -> Layer:
+    def origin(self, path: FieldPath) -> Layer:
         """Return the layer that gave a field, or its nearest parent; for the recipe as a whole, the first file or mapping."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
         raise LookupError("nothing was merged")
 
-    def gave(self, path: Steps) -> bool:
+    def gave(self, path: FieldPath) -> bool:
         """Return whether a layer gave this very field."""
         return path in self.origins
 
-    def place(self, path: Steps) -> str:
+    def place(self, path: FieldPath) -> str:
         """Return the place of a field for messages."""
         return self.origin(path).place(path)
 
@@ -79,14 +79,14 @@ def merge(layers: Sequence[Layer], *, main: Layer) -> Merged:
         main: The one that stands for the recipe as a whole: the file that was asked for.
     """
     values: dict[str, Any] = {}
-    origins: dict[Steps, Layer] = {}
+    origins: dict[FieldPath, Layer] = {}
     for layer in layers:
         _put(values, layer.values, (), layer, origins)
     origins[()] = main
     return Merged(values, origins)
 
 
-def _put(under: dict[str, Any], over: Mapping[str, Any], path: Steps, layer: Layer, origins: dict[Steps, Layer]) -> None:
+def _put(under: dict[str, Any], over: Mapping[str, Any], path: FieldPath, layer: Layer, origins: dict[FieldPath, Layer]) -> None:
     """Change `under` in place; it is never a value of a layer, always a copy made here."""
     for gone in _replaced(under, over, path):
         del under[gone]
@@ -105,7 +105,7 @@ def _put(under: dict[str, Any], over: Mapping[str, Any], path: Steps, layer: Lay
             under[key] = value
 
 
-def _replaced(under: Mapping[str, Any], over: Mapping[str, Any], path: Steps) -> list[str]:
+def _replaced(under: Mapping[str, Any], over: Mapping[str, Any], path: FieldPath) -> list[str]:
     groups = _ALTERNATIVES.get(path, ())
     given = [group for group in groups if any(name in over for name in group)]
     if not given:
@@ -113,7 +113,7 @@ def _replaced(under: Mapping[str, Any], over: Mapping[str, Any], path: Steps) ->
     return [name for group in groups if group not in given for name in group if name in under]
 
 
-def alternatives(path: Steps, key: str | int) -> Sequence[str]:
+def alternatives(path: FieldPath, key: str | int) -> Sequence[str]:
     """Return the keys of the mapping at a path that giving this key takes away."""
     groups = _ALTERNATIVES.get(path)
     if groups is None or not any(key in group for group in groups):
@@ -121,7 +121,7 @@ def alternatives(path: Steps, key: str | int) -> Sequence[str]:
     return [name for group in groups if key not in group for name in group]
 
 
-def conflict(first: Steps, second: Steps) -> bool:
+def conflict(first: FieldPath, second: FieldPath) -> bool:
     """Return whether giving one field changes what the other one is: equal, one within the other, or alternatives."""
     for depth, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
@@ -129,17 +129,17 @@ def conflict(first: Steps, second: Steps) -> bool:
     return True
 
 
-def _forget(path: Steps, origins: dict[Steps, Layer]) -> None:
+def _forget(path: FieldPath, origins: dict[FieldPath, Layer]) -> None:
     for known in [known for known in origins if known[: len(path)] == path]:
         del origins[known]
 
 
-def plain_place(name: str) -> Callable[[Steps], str]:
+def plain_place(name: str) -> Callable[[FieldPath], str]:
     """Return the `Layer.place` of values without lines: ``recipe: upscale.denoise``."""
     return lambda path: f"{name}: {written(path)}" if path else name
 
 
-def written(path: Steps) -> str:
+def written(path: FieldPath) -> str:
     """Return a path as people write it; the keys of a sweep are dotted already: ``sweep.upscale.denoise[3]``."""
     if path[:1] != (SWEEP,):
         return dotted(path)

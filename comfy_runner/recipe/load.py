@@ -28,14 +28,14 @@ from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.recipe.validate import faults, output_paths
 from comfy_runner.shipped import shipped
 from comfy_runner.text_files import read, shown
-from comfy_runner.yaml_loader import Document, Steps, got, parse
+from comfy_runner.yaml_loader import Document, FieldPath, got, parse
 
 _MAX_CHAIN = 16
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RecipeFile:
     """A file that a recipe was read from.
 
     Attributes:
@@ -63,7 +63,7 @@ class LoadedRecipe:
 
     recipe: Recipe
     path: Path | None
-    sources: tuple[Source, ...]
+    sources: tuple[RecipeFile, ...]
     sets: tuple[str, ...]
     _merged: Merged = field(repr=False)
     sweeps: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ def _over(sets: Sequence[str], sweeps: Sequence[str]) -> _Over:
     return _Over(tuple(sets), tuple(sweeps), [*set_layers, *sweep_options.layers(sweeps, beside=set_layers)])
 
 
-def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources: tuple[Source, ...], stem: str) -> LoadedRecipe:
+def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources: tuple[RecipeFile, ...], stem: str) -> LoadedRecipe:
     main, *parents = layers
     # A name says what this file is; what it extends has its own.
     bases = [
@@ -187,7 +187,7 @@ def _refusal(wrong: Sequence[Problem]) -> InputError:
     return UsageError.of(wrong) if usage else RecipeError.of(wrong)
 
 
-def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[Steps, str], str]:
+def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[FieldPath, str], str]:
     """Return what finds the place of a field that a layer gives after another one swept it."""
     ranks = {id(layer): rank for rank, layer in enumerate(order)}
     given = [
@@ -196,23 +196,23 @@ def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[Steps, str], str]
         if path and path[0] != SWEEP and not isinstance(_at(merged.values, path), Mapping)
     ]
 
-    def pins(field: Steps, key: str) -> str:
+    def pins(field: FieldPath, key: str) -> str:
         after = ranks[id(merged.origin((SWEEP, key)))]
         return next((layer.place(path) for path, layer in given if ranks[id(layer)] > after and conflict(path, field)), "")
 
     return pins
 
 
-def _at(values: Mapping[str, Any], path: Steps) -> Any:
+def _at(values: Mapping[str, Any], path: FieldPath) -> Any:
     here: Any = values
     for step in path:
         here = here[step]
     return here
 
 
-def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[Source, ...], list[Layer]]:
+def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[RecipeFile, ...], list[Layer]]:
     """Read a file and all that it extends, from the top down."""
-    sources: list[Source] = []
+    sources: list[RecipeFile] = []
     layers = [first] if first else []
     following: Path | None = path
     while following is not None:
@@ -228,17 +228,17 @@ def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[Source, ...
     return tuple(sources), layers
 
 
-def _read(path: Path) -> tuple[Source, Layer]:
+def _read(path: Path) -> tuple[RecipeFile, Layer]:
     text = read(path, error=RecipeError)
     document = parse(text, name=shown(path), error=RecipeError)
     if not isinstance(document.value, dict):
         what = "is empty" if document.value is None else f"must be a mapping of fields (got {got(document.value)})"
         raise RecipeError(what, where=document.name)
-    return Source(path.resolve(), text), Layer(document.value, _place_in(document), path.absolute().parent)
+    return RecipeFile(path.resolve(), text), Layer(document.value, _place_in(document), path.absolute().parent)
 
 
-def _place_in(document: Document) -> Callable[[Steps], str]:
-    def place(path: Steps) -> str:
+def _place_in(document: Document) -> Callable[[FieldPath], str]:
+    def place(path: FieldPath) -> str:
         if not path:
             return document.name
         line = f":{document.line(path)}" if path[0] in document.value else ""
@@ -295,5 +295,5 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _steps(field: str) -> Steps:
+def _steps(field: str) -> FieldPath:
     return tuple(int(found[1]) if found[1] else found[2] for found in _STEP.finditer(field))

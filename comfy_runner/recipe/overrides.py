@@ -11,7 +11,7 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.layers import Layer
-from comfy_runner.yaml_loader import MAX_DEPTH, Steps, dotted, got, parse
+from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath, dotted, got, parse
 
 # Typed as they are, without YAML's quotes and escapes: prompts are full of colons and commas.
 _VERBATIM = ("prompt", "negative_prompt")
@@ -76,5 +76,5 @@ def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _place(path: Steps) -> str:
+def _place(path: FieldPath) -> str:
     return f"--set {dotted(path)}" if path else "--set"

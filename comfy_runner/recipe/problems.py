@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from comfy_runner.errors import Problem
 from comfy_runner.hints import nearest
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.yaml_loader import Steps, dotted, got
+from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 _WORDS: Mapping[str, str] = {
     "bool_type": "must be true or false",
@@ -71,7 +71,7 @@ _HABITS: Mapping[str, str] = {
 }
 
 
-def problems(error: ValidationError, *, place: Callable[[Steps], str], at: Steps = ()) -> list[Problem]:
+def problems(error: ValidationError, *, place: Callable[[FieldPath], str], at: FieldPath = ()) -> list[Problem]:
     """Return everything that pydantic found, in the order of the schema's fields; unknown ones come last.
 
     Args:
@@ -82,8 +82,8 @@ def problems(error: ValidationError, *, place: Callable[[Steps], str], at: Steps
     return [_problem(detail, place, at) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, place: Callable[[Steps], str], at: Steps) -> Problem:
-    path: Steps = detail["loc"]
+def _problem(detail: ErrorDetails, place: Callable[[FieldPath], str], at: FieldPath) -> Problem:
+    path: FieldPath = detail["loc"]
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "missing":
         return Problem("is missing", place(path))
@@ -108,7 +108,7 @@ def _way_out(kind: str, value: Any) -> str:
     return ""
 
 
-def meant(path: Steps) -> str:
+def meant(path: FieldPath) -> str:
     """Return a hint about an unknown key: a field of that name elsewhere, or one that is spelled alike."""
     parent, key = path[:-1], str(path[-1])
     siblings = _siblings(parent)
@@ -133,7 +133,7 @@ def meant(path: Steps) -> str:
     return f"the fields here are {', '.join(siblings)}" if siblings else ""
 
 
-def _siblings(path: Steps) -> Sequence[str]:
+def _siblings(path: FieldPath) -> Sequence[str]:
     model: type[BaseModel] | None = Recipe
     for step in path:
         if model is not None and isinstance(step, str) and step in model.model_fields:
@@ -141,7 +141,7 @@ def _siblings(path: Steps) -> Sequence[str]:
     return list(model.model_fields) if model is not None else []
 
 
-def _known(model: type[BaseModel], path: Steps) -> Iterator[Steps]:
+def _known(model: type[BaseModel], path: FieldPath) -> Iterator[FieldPath]:
     for name in model.model_fields:
         here = (*path, name)
         yield here

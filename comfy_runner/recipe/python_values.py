@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from comfy_runner.errors import Problem, RecipeError
-from comfy_runner.yaml_loader import MAX_DEPTH, MAX_NODES, Steps, dotted, got
+from comfy_runner.yaml_loader import MAX_DEPTH, MAX_NODES, FieldPath, dotted, got
 
 _LARGEST = 2**64 - 1
 _UNSENDABLE = re.compile("[\0\ud800-\udfff]")
@@ -43,7 +43,7 @@ class _Copier:
         self._name = name
         self._count = 0
 
-    def copy(self, value: Any, path: Steps) -> Any:
+    def copy(self, value: Any, path: FieldPath) -> Any:
         self._count += 1
         if self._count > MAX_NODES or len(path) >= MAX_DEPTH:
             raise RecipeError(f"must have at most {MAX_NODES} values, nested at most {MAX_DEPTH} deep", where=self._name)
@@ -56,14 +56,14 @@ class _Copier:
             self._wrong(wrong, path)
         return value
 
-    def _key(self, key: Any, path: Steps) -> str:
+    def _key(self, key: Any, path: FieldPath) -> str:
         if not isinstance(key, str):
             self._wrong(f"a key must be text (got {got(key)})", path)
         elif _UNSENDABLE.search(key):
             self._wrong("a key must not contain NUL or lone surrogates", path)
         return str(key)
 
-    def _wrong(self, what: str, path: Steps) -> None:
+    def _wrong(self, what: str, path: FieldPath) -> None:
         self.problems.append(Problem(what, f"{self._name}: {dotted(path)}" if path else self._name))
 
 

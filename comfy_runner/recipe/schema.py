@@ -24,7 +24,7 @@ QUALITY = 90
 _SIZE_WAYS = (("width", "height"), ("aspect", "megapixels"), ("preset",))
 
 
-class Size(BaseModel):
+class OriginalSize(BaseModel):
     """Size of the original in pixels: width and height, or aspect and megapixels, or a preset."""
 
     model_config = ConfigDict(
@@ -65,7 +65,7 @@ class Sampler(BaseModel):
 
     name: fields.Word = Field(default="dpmpp_2m_sde", description="KSampler's sampler_name; servers differ in theirs.")
     scheduler: fields.Word = Field(default="karras", description="KSampler's scheduler; servers differ in theirs.")
-    steps: fields.Steps = Field(default=30, description="Steps, 1 to 10000.")
+    steps: fields.StepCount = Field(default=30, description="Steps, 1 to 10000.")
     cfg: fields.Cfg = Field(default=5.0, description="Guidance, 0 to 100.")
 
 
@@ -76,7 +76,7 @@ class SecondSampler(BaseModel):
 
     name: fields.Word | None = Field(default=None, description="KSampler's sampler_name; as in the first pass if not given.")
     scheduler: fields.Word | None = Field(default=None, description="KSampler's scheduler; as in the first pass if not given.")
-    steps: fields.Steps | None = Field(default=None, description="Steps, 1 to 10000; as in the first pass if not given.")
+    steps: fields.StepCount | None = Field(default=None, description="Steps, 1 to 10000; as in the first pass if not given.")
     cfg: fields.Cfg | None = Field(default=None, description="Guidance, 0 to 100; as in the first pass if not given.")
 
 
@@ -179,7 +179,7 @@ class Recipe(BaseModel):
     prompt: fields.Text | None = Field(default=None, description="What the picture shows.")
     negative_prompt: fields.Text = Field(default="", description="What it does not show.")
     seed: fields.Seed = Field(default="random", description="A number from 0 to 2^53-1, or random: drawn once per run.")
-    size: Size = Field(default=Size(width=1024, height=576), description="Size of the original.")
+    size: OriginalSize = Field(default=OriginalSize(width=1024, height=576), description="Size of the original.")
     sampler: Sampler = Field(default=Sampler(), description="The first pass.")
     upscale: Upscale = Field(default=Upscale(), description="The second pass.")
     vae_decode: Literal["auto", "full", "tiled"] = Field(

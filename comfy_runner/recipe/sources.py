@@ -16,13 +16,13 @@ from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.yaml_loader import got
 
-Source = str | Path | Mapping[str, Any]
+RecipeSource = str | Path | Mapping[str, Any]
 """A recipe: the path of a file or sidecar, a glob, the name of a shipped recipe, or a mapping with a recipe's fields."""
 
 _LARGEST_JSON = 256 * 1024 * 1024
 
 
-def load_all(sources: Sequence[Source], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> list[LoadedRecipe]:
+def load_all(sources: Sequence[RecipeSource], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> list[LoadedRecipe]:
     """Load recipes, each with the same overrides.
 
     Args:
@@ -49,7 +49,7 @@ def load_all(sources: Sequence[Source], *, sets: Sequence[str] = (), sweeps: Seq
     return loaded
 
 
-def load_source(source: Source, *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
+def load_source(source: RecipeSource, *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
     """Load one recipe, which is no glob.
 
     Raises:
@@ -74,7 +74,7 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"is not JSON: {error}", where=shown(path)) from error
 
 
-def _each(sources: Sequence[Source]) -> Iterator[Source]:
+def _each(sources: Sequence[RecipeSource]) -> Iterator[RecipeSource]:
     for source in sources:
         if isinstance(source, str) and glob.has_magic(source) and not is_file(Path(source)):
             found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - that of Path knows no absolute patterns

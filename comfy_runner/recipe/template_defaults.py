@@ -19,7 +19,7 @@ from comfy_runner.recipe.layers import alternatives
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe, Sampler, SecondSampler, Upscale
 from comfy_runner.recipe.sizes import Finding
-from comfy_runner.yaml_loader import Steps, dotted
+from comfy_runner.yaml_loader import FieldPath, dotted
 
 _FIELDS = Recipe.model_fields.keys() - {"name", "extends", "template", "output", "params", "sweep", "retry"}
 # A template may decide some of their fields, and a recipe others.
@@ -91,7 +91,7 @@ def default_problems(defaults: Mapping[str, Any]) -> list[Problem]:
     return wrong
 
 
-def _filled(model: Any, base: Any, defaults: Mapping[str, Any], path: Steps) -> Any:
+def _filled(model: Any, base: Any, defaults: Mapping[str, Any], path: FieldPath) -> Any:
     """Return a model with the values of another one for what it does not give; fields that exclude each other go together."""
     update: dict[str, Any] = {}
     for name, value in defaults.items():

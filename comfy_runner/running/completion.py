@@ -13,7 +13,7 @@ from comfy_runner.planning.draft import Draft
 from comfy_runner.retry import Retry
 from comfy_runner.running import job_end
 from comfy_runner.running.collectors import Sharers
-from comfy_runner.running.events import Event, JobResult, JobRetried, State
+from comfy_runner.running.events import Event, JobResult, JobRetried
 from comfy_runner.running.followers import Followers
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.recovery import Inherited
@@ -23,6 +23,7 @@ from comfy_runner.running.state import Done, Shared, Work
 from comfy_runner.running.waiting import Queue
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import State
 
 
 class Ends:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from comfy_runner.errors import ComfyRunnerError, Note
-
-State = Literal["pending", "submitted", "done", "partial", "failed", "cancelled"]
+from comfy_runner.store.states import State
 
 
 @dataclass(frozen=True, slots=True)

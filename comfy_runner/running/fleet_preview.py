@@ -19,7 +19,7 @@ from comfy_runner.planning.capabilities import unfit
 from comfy_runner.planning.decode_memory import largest_decode
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import speed_of
-from comfy_runner.planning.preview import Outlook, outlook
+from comfy_runner.planning.preview import FolderPreview, outlook
 from comfy_runner.planning.summary import PlanSummary, ServerShare
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
 from comfy_runner.running.probe import Answered, Door, Examiner, hold_against
@@ -210,7 +210,7 @@ def _checked(rendered: Sequence[Draft], asked: Sequence[Door]) -> Iterator[Note]
     yield from changes
 
 
-def _submitted(seen: Outlook, present: Sequence[_Present]) -> Mapping[str, str]:
+def _submitted(seen: FolderPreview, present: Sequence[_Present]) -> Mapping[str, str]:
     """Return on which server jobs are already, by id: its name, or the URL of one that is not asked now."""
     if seen.ledger is None or not seen.arrangement.awaited:
         return {}

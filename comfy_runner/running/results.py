@@ -10,11 +10,12 @@ from pathlib import Path
 
 from comfy_runner.clock import now
 from comfy_runner.errors import ComfyRunnerError
-from comfy_runner.running.events import Event, JobFinished, JobResult, State
+from comfy_runner.running.events import Event, JobFinished, JobResult
 from comfy_runner.running.state import Done
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import State
 
 Files = Mapping[str, tuple[FileRecord, ...]]
 

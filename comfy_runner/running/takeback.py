@@ -23,7 +23,6 @@ from comfy_runner.errors import (
     ServerStuck,
 )
 from comfy_runner.running.collectors import Collectors
-from comfy_runner.running.events import State
 from comfy_runner.running.progress import JobProgress
 from comfy_runner.running.recovery import unpack
 from comfy_runner.running.results import Files, Outcomes
@@ -31,6 +30,7 @@ from comfy_runner.running.state import Again, Crashed, Done, Flight, Shared
 from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import State
 
 _Message = Report | Done | Shared | Again | Crashed
 

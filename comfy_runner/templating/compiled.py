@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_runner.errors import InputError, WorkflowError
 from comfy_runner.graph.filled import Filled, Shape
-from comfy_runner.graph.signature import Place
+from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link, parse_workflow
 from comfy_runner.templating import leaves
 from comfy_runner.templating.environment import environment
@@ -158,7 +158,7 @@ class Renderer:
         placed = _placed(data)
         data = without_tags(data, self._path)
         found = leaves.take_apart(values).values
-        picked: dict[Place, int] = {}
+        picked: dict[InputKey, int] = {}
         for (node_id, name), mark in placed.items():
             if mark.level == HOLE:
                 data[node_id]["inputs"][name] = found[mark.leaf]
@@ -178,7 +178,7 @@ class Renderer:
         shape = self._shape(workflow, told)
         return _rendering(shape, workflow, picked, len(found))
 
-    def _shape(self, workflow: Workflow, sources: Mapping[Place, str]) -> Shape:
+    def _shape(self, workflow: Workflow, sources: Mapping[InputKey, str]) -> Shape:
         """Return the shape of a graph, the same one for all graphs of that shape."""
         nodes = [
             [node_id, node.class_type, [[name, as_link(value)] for name, value in node.inputs.items()], node.meta]
@@ -196,9 +196,9 @@ def _tokens(known: _Form, found: Sequence[Any]) -> tuple[Any, ...]:
     return tuple([leaves.token(found[index]) for index in known.needed])
 
 
-def _placed(data: Any) -> dict[Place, Mark]:
+def _placed(data: Any) -> dict[InputKey, Mark]:
     """Return the marks that are a node's input."""
-    placed: dict[Place, Mark] = {}
+    placed: dict[InputKey, Mark] = {}
     for node_id, node in data.items() if isinstance(data, dict) else ():
         inputs = node.get("inputs") if isinstance(node, dict) else None
         for name, value in inputs.items() if isinstance(inputs, dict) else ():
@@ -207,7 +207,7 @@ def _placed(data: Any) -> dict[Place, Mark]:
     return placed
 
 
-def _rendering(shape: Shape, workflow: Workflow, picked: Mapping[Place, int], leaf_count: int) -> _Rendering:
+def _rendering(shape: Shape, workflow: Workflow, picked: Mapping[InputKey, int], leaf_count: int) -> _Rendering:
     picks: list[int] = []
     constants: list[Any] = []
     for node_id, name in shape.places:

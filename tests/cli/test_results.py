@@ -7,7 +7,8 @@ import pytest
 from comfy_runner import errors
 from comfy_runner.cli.run import exit_code, summary
 from comfy_runner.errors import ComfyRunnerError
-from comfy_runner.running.events import JobResult, State
+from comfy_runner.running.events import JobResult
+from comfy_runner.store.states import State
 
 
 def _result(state: State, error: type[ComfyRunnerError] | None = None, *, was_done: bool = False) -> JobResult:

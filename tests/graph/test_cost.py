@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.graph.cost import Steps
+from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.signature import literals_of
 from comfy_runner.shipped import shipped
@@ -28,7 +28,7 @@ def of_graph(**nodes: Any) -> Filled:
     return Filled(Shape(workflow, {}), literals_of(workflow)[1])
 
 
-def by_kind(steps: Steps, found: tuple[int, ...]) -> dict[str, list[float]]:
+def by_kind(steps: StepTable, found: tuple[int, ...]) -> dict[str, list[float]]:
     costs: dict[str, list[float]] = {}
     for step in found:
         costs.setdefault(steps.kind(step), []).append(steps.cost(step))
@@ -36,7 +36,7 @@ def by_kind(steps: Steps, found: tuple[int, ...]) -> dict[str, list[float]]:
 
 
 def test_every_node_but_those_that_save_is_a_step() -> None:
-    steps = Steps()
+    steps = StepTable()
     found = steps.of(filled())
 
     assert len(found) == len(steps) == 9
@@ -44,14 +44,14 @@ def test_every_node_but_those_that_save_is_a_step() -> None:
 
 
 def test_the_same_job_has_the_same_steps_whichever_renderer_made_it() -> None:
-    steps = Steps()
+    steps = StepTable()
 
     assert steps.of(filled()) == steps.of(filled())
     assert len(steps) == 9
 
 
 def test_another_denoise_shares_all_but_the_second_pass_and_its_decoding() -> None:
-    steps, renderer = Steps(), Renderer(find_template("latent_upscale", FOLDERS), FOLDERS)
+    steps, renderer = StepTable(), Renderer(find_template("latent_upscale", FOLDERS), FOLDERS)
     one, other = (steps.of(filled(renderer, upscale={"factor": 2, "denoise": denoise, "seed": 1})) for denoise in (0.5, 0.6))
 
     assert [steps.kind(step) for step in one if step not in other] == ["second", "decode"]
@@ -59,14 +59,14 @@ def test_another_denoise_shares_all_but_the_second_pass_and_its_decoding() -> No
 
 
 def test_another_checkpoint_shares_only_the_empty_latent() -> None:
-    steps = Steps()
+    steps = StepTable()
     one, other = steps.of(filled(checkpoint="a")), steps.of(filled(checkpoint="b"))
 
     assert len(set(one) & set(other)) == 1
 
 
 def test_steps_are_ordered_by_column() -> None:
-    steps = Steps()
+    steps = StepTable()
     steps.of(of_graph(up=node("LatentUpscale"), save=node("SaveImage", filename_prefix="", images=["up", 0])))
     found = steps.of(filled())
 
@@ -74,7 +74,7 @@ def test_steps_are_ordered_by_column() -> None:
 
 
 def test_jobs_of_different_graphs_meet_in_the_columns_of_their_classes() -> None:
-    steps = Steps()
+    steps = StepTable()
     one = steps.of(filled())
     two = steps.of(filled(loras=["a.safetensors"], checkpoint="other"))
 
@@ -82,7 +82,7 @@ def test_jobs_of_different_graphs_meet_in_the_columns_of_their_classes() -> None
 
 
 def test_costs_are_sampler_steps_at_1024x576() -> None:
-    steps = Steps()
+    steps = StepTable()
     costs = by_kind(steps, steps.of(filled()))
 
     assert costs["first"] == [pytest.approx(30, rel=0.02)]
@@ -103,14 +103,14 @@ def test_costs_are_sampler_steps_at_1024x576() -> None:
     ],
 )
 def test_a_load_costs_by_what_is_loaded(class_type: str, kind: str, cost: float) -> None:
-    steps = Steps()
+    steps = StepTable()
     (step,) = steps.of(of_graph(load=node(class_type, name="x"), save=node("X", filename_prefix="", of=["load", 0])))
 
     assert (steps.kind(step), steps.cost(step)) == (kind, cost)
 
 
 def test_a_sampler_that_gets_its_sigmas_from_a_scheduler_makes_that_schedulers_steps() -> None:
-    steps = Steps()
+    steps = StepTable()
     found = steps.of(
         of_graph(
             empty=node("EmptyLatentImage", width=1024, height=576, batch_size=1),
@@ -124,7 +124,7 @@ def test_a_sampler_that_gets_its_sigmas_from_a_scheduler_makes_that_schedulers_s
 
 
 def test_equal_nodes_of_one_graph_count_once() -> None:
-    steps = Steps()
+    steps = StepTable()
     found = steps.of(
         of_graph(
             one=node("EmptyImage", width=64, height=64),
@@ -138,14 +138,14 @@ def test_equal_nodes_of_one_graph_count_once() -> None:
 
 
 def test_what_no_output_needs_is_no_step() -> None:
-    steps = Steps()
+    steps = StepTable()
     save = node("SaveImage", filename_prefix="", images=["one", 0])
 
     assert len(steps.of(of_graph(one=node("EmptyImage"), idle=node("VAELoader", name="x"), save=save))) == 1
 
 
 def test_a_node_that_saves_and_is_used_is_a_step(tmp_path: Path) -> None:
-    steps = Steps()
+    steps = StepTable()
     first = node("SaveAndPass", filename_prefix=str(tmp_path), value=1)
 
     assert len(steps.of(of_graph(first=first, save=node("SaveImage", filename_prefix="", images=["first", 0])))) == 1

@@ -20,7 +20,7 @@ from PIL import Image
 
 from comfy_runner.engine.comfyui.ws_messages import Ended, Executing
 from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
-from comfy_runner.graph.merge import Merged, merge
+from comfy_runner.graph.merge import MergedGraph, merge
 from comfy_runner.graph.signature import signatures
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from tests.graph.support import graph, node, shipped_graph, values
@@ -40,7 +40,7 @@ def variant(denoise: float, **fields: Any) -> Workflow:
 
 
 @pytest.fixture(scope="module")
-def merged() -> Merged:
+def merged() -> MergedGraph:
     return merge([variant(denoise) for denoise in DENOISE])
 
 
@@ -51,12 +51,12 @@ def classes(workflow: Workflow) -> Counter[str]:
 # --- what becomes of the nodes
 
 
-def test_what_the_graphs_have_in_common_is_there_once(merged: Merged) -> None:
+def test_what_the_graphs_have_in_common_is_there_once(merged: MergedGraph) -> None:
     found = classes(merged.workflow)
     assert (found["CheckpointLoaderSimple"], found["KSampler"], found["VAEDecode"]) == (1, 1 + 3, 1 + 3)
 
 
-def test_every_output_stays_one_of_its_own(merged: Merged) -> None:
+def test_every_output_stays_one_of_its_own(merged: MergedGraph) -> None:
     prefixes = {known.inputs["filename_prefix"] for known in merged.workflow.nodes.values() if known.is_output}
     assert prefixes == {f"merge/{role}-{denoise}" for role in ("original", "upscaled") for denoise in DENOISE}
 
@@ -82,7 +82,7 @@ def test_equal_nodes_within_one_graph_become_one() -> None:
     assert dict(found.workflow.nodes["both"].inputs) == {"image1": ["one", 0], "image2": ["one", 0]}
 
 
-def test_nodes_get_numbers_where_their_ids_are_taken(merged: Merged) -> None:
+def test_nodes_get_numbers_where_their_ids_are_taken(merged: MergedGraph) -> None:
     second = [ids["second_pass"] for ids in merged.ids]
     assert second == ["second_pass", "second_pass_2", "second_pass_3"]
     assert {ids["first_pass"] for ids in merged.ids} == {"first_pass"}
@@ -108,7 +108,7 @@ def test_each_output_has_its_own_role_and_none_is_lost() -> None:
     assert parse_workflow(found.workflow.to_api()).outputs == {"show": "show", "show_2": "show_2"}
 
 
-def test_titles_are_kept(merged: Merged) -> None:
+def test_titles_are_kept(merged: MergedGraph) -> None:
     assert merged.workflow.nodes["second_pass_3"].title == variant(0.4).nodes["second_pass"].title
 
 
@@ -194,7 +194,7 @@ def picture(client: Client, output: dict[str, Any]) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def test_a_server_without_a_cache_makes_the_same_pictures_with_one_first_pass(client: Client, merged: Merged) -> None:
+def test_a_server_without_a_cache_makes_the_same_pictures_with_one_first_pass(client: Client, merged: MergedGraph) -> None:
     alone = [variant(denoise) for denoise in DENOISE]
     single = [posted(client, workflow) for workflow in alone]
 

@@ -12,7 +12,7 @@ from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.sizes import Size
 from comfy_runner.planning.fitting import fit_all
 from comfy_runner.planning.job_graph import PlannedJob, fit
-from comfy_runner.recipe.sources import Source
+from comfy_runner.recipe.sources import RecipeSource
 from tests.recipe.support import written
 from tests.running.support import draft, plan_of, planned, small
 from tests.standin.nodes import object_info
@@ -33,7 +33,7 @@ def _template(colour: str = "1") -> str:
     return f"{{{nodes}\n}}\n"
 
 
-def _planned(recipe: Source, *templates: Path) -> PlannedJob:
+def _planned(recipe: RecipeSource, *templates: Path) -> PlannedJob:
     (found,) = plan_of(recipe, templates=templates).drafts
     return found.planned()
 

@@ -21,7 +21,7 @@ from comfy_runner.planning.draft import Draft, Plan, draft_all
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.planning.survey import plan_rows
 from comfy_runner.recipe.load import from_mapping
-from comfy_runner.recipe.sources import Source, load_source
+from comfy_runner.recipe.sources import RecipeSource, load_source
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.retry import Retry
 from comfy_runner.running.coordinator import Coordinator
@@ -59,7 +59,7 @@ def sweep(axes: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     return small(sweep=axes, **changes)
 
 
-def plan_of(*recipes: Source, templates: Sequence[Path] = ()) -> Plan:
+def plan_of(*recipes: RecipeSource, templates: Sequence[Path] = ()) -> Plan:
     """Return the plan of recipes, or of the small one, without a server."""
     loaded = [load_source(recipe) for recipe in recipes or [small()]]
     return draft_all([variant for recipe in loaded for variant in expand(recipe)], templates=templates, seed_of=lambda _variant: 0)

@@ -14,7 +14,7 @@ from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Interrupted, JobFailed, ServerError, ServerStuck
-from comfy_runner.graph.cost import Steps
+from comfy_runner.graph.cost import StepTable
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import (
     Event,
@@ -311,7 +311,7 @@ class _BrokenView(ComfyHttp):
 def test_a_fault_in_the_coordinators_thread_reaches_the_caller_and_frees_the_folder(server: StandIn, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     doors = [Door("server", _http(server))]
-    coordinator = partial(_Broken, folder, Work([], Steps()), doors=doors, examiner=Examiner([]), enlist=no_more)
+    coordinator = partial(_Broken, folder, Work([], StepTable()), doors=doors, examiner=Examiner([]), enlist=no_more)
     rendering = Run(folder, RunStarted(tmp_path, "", (), 0, ()), coordinator)
 
     with pytest.raises(ZeroDivisionError, match="broken"):

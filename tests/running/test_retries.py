@@ -9,7 +9,7 @@ import pytest
 
 from comfy_runner.config import Config
 from comfy_runner.errors import FlatPicture, JobFailed
-from comfy_runner.retry import OutOfMemory, Retry
+from comfy_runner.retry import OutOfMemoryRemedy, Retry
 from comfy_runner.running.events import JobRetried
 from comfy_runner.store.ledger import FILE, open_ledger
 from tests.running.support import begin, posted, rendered, sidecar_in, small, states, sweep
@@ -77,9 +77,9 @@ def test_it_is_tried_as_often_as_declared_and_no_more(server: StandIn, tmp_path:
     ("recipe", "config", "expected"),
     [
         ({}, None, 2),
-        ({}, Retry(out_of_memory=OutOfMemory(times=3)), 4),
-        ({"retry": {"out_of_memory": 2}}, Retry(out_of_memory=OutOfMemory(times=0)), 3),
-        ({"retry": {"flat_picture": 0}}, Retry(out_of_memory=OutOfMemory(times=0)), 1),
+        ({}, Retry(out_of_memory=OutOfMemoryRemedy(times=3)), 4),
+        ({"retry": {"out_of_memory": 2}}, Retry(out_of_memory=OutOfMemoryRemedy(times=0)), 3),
+        ({"retry": {"flat_picture": 0}}, Retry(out_of_memory=OutOfMemoryRemedy(times=0)), 1),
     ],
 )
 def test_the_recipe_goes_before_the_config_file_and_that_before_the_defaults(
@@ -94,7 +94,7 @@ def test_the_recipe_goes_before_the_config_file_and_that_before_the_defaults(
 
 def test_the_policy_of_the_caller_goes_before_the_config_file(server: StandIn, tmp_path: Path) -> None:
     server.state.troubles.append(Trouble("out of memory", node="second_pass", until_free=False))
-    never, often = (Retry(out_of_memory=OutOfMemory(times=times)) for times in (0, 5))
+    never, often = (Retry(out_of_memory=OutOfMemoryRemedy(times=times)) for times in (0, 5))
 
     rendered(server, tmp_path, retry=never, config=Config(retry=often))
 

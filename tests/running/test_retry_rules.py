@@ -21,8 +21,7 @@ from comfy_runner.errors import (
     VerificationError,
     WorkflowError,
 )
-from comfy_runner.retry import FlatPicture as FlatRemedy
-from comfy_runner.retry import OutOfMemory, Retry, ServerLost
+from comfy_runner.retry import FlatPictureRemedy, OutOfMemoryRemedy, Retry, ServerLostRemedy
 from comfy_runner.running.retries import decodes_tiled, mishap, next_attempt
 
 _REASONS = ("server_lost", "out_of_memory", "flat_picture")
@@ -84,9 +83,9 @@ class Tries(RuleBasedStateMachine):
         lost, memory, flat = times
         self.times = dict(zip(_REASONS, times, strict=True))
         self.retry = Retry(
-            server_lost=ServerLost(times=lost),
-            out_of_memory=OutOfMemory(times=memory, free=free, vae_decode="tiled" if tiled else None),
-            flat_picture=FlatRemedy(times=flat, free=not free),
+            server_lost=ServerLostRemedy(times=lost),
+            out_of_memory=OutOfMemoryRemedy(times=memory, free=free, vae_decode="tiled" if tiled else None),
+            flat_picture=FlatPictureRemedy(times=flat, free=not free),
         )
         self.was_tiled = False
 

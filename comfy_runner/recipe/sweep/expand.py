@@ -27,7 +27,7 @@ from comfy_runner.recipe.sweep.fields import canonical
 from comfy_runner.recipe.sweep.patch import patched
 from comfy_runner.recipe.template_defaults import Route
 from comfy_runner.recipe.validate import faults
-from comfy_runner.yaml_loader import Steps
+from comfy_runner.yaml_loader import FieldPath
 
 _TRIED = 1000
 _SHOWN = 20
@@ -138,7 +138,7 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
     return variants
 
 
-def _place(sweep: Sweep, path: Steps) -> str:
+def _place(sweep: Sweep, path: FieldPath) -> str:
     """Return the place of a field; of what is swept in it, where nobody gave the field as a whole."""
     merged = sweep.merged
     inner = next((target.path for target in sweep.targets if target.path[: len(path)] == path), path)
@@ -184,7 +184,7 @@ def _in_product(sweep: Sweep, key: Mapping[str, Any], own: Mapping[str, Any]) ->
     return not _is_excluded(sweep, [marks[row] for marks, row in zip(sweep.marks, rows, strict=True) if row is not None])
 
 
-def _value(recipe: Recipe, path: Steps) -> Any:
+def _value(recipe: Recipe, path: FieldPath) -> Any:
     here: Any = recipe
     for step in path:
         if isinstance(here, Mapping):

@@ -20,7 +20,7 @@ from comfy_runner.errors import Problem
 from comfy_runner.recipe.fields import BareLora
 from comfy_runner.recipe.problems import meant, model_of, problems
 from comfy_runner.recipe.schema import Lora, Recipe
-from comfy_runner.yaml_loader import MAX_DEPTH, Steps
+from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath
 
 VERBATIM = ("prompt", "negative_prompt")
 """Fields whose values are taken as they are typed, without YAML's quotes and escapes: they are full of colons and commas."""
@@ -57,7 +57,7 @@ class Target:
     """
 
     field: str
-    path: Steps
+    path: FieldPath
     model: type[BaseModel] | None = None
     adapter: TypeAdapter[Any] | None = None
 
@@ -66,7 +66,7 @@ class Target:
         """Whether a number can be its value."""
         return any(not self.check(number, lambda _: "")[1] for number in (1, 0.5, 64))
 
-    def check(self, value: Any, place: Callable[[Steps], str]) -> tuple[Any, list[Problem]]:
+    def check(self, value: Any, place: Callable[[FieldPath], str]) -> tuple[Any, list[Problem]]:
         """Return a value as the recipe would hold it, and what is wrong with it.
 
         Args:
@@ -84,7 +84,7 @@ class Target:
         return canonical(checked, value), []
 
     def _mapping(
-        self, model: type[BaseModel], value: Mapping[str, Any], place: Callable[[Steps], str]
+        self, model: type[BaseModel], value: Mapping[str, Any], place: Callable[[FieldPath], str]
     ) -> tuple[Any, list[Problem]]:
         checked, found = {}, []
         for key, inner in value.items():
@@ -112,7 +112,7 @@ def canonical(checked: Any, value: Any) -> Any:
     return [canonical(item, item) for item in checked] if isinstance(checked, tuple) else value
 
 
-def _below(place: Callable[[Steps], str], key: str) -> Callable[[Steps], str]:
+def _below(place: Callable[[FieldPath], str], key: str) -> Callable[[FieldPath], str]:
     return lambda path: place((key, *path))
 
 
@@ -153,7 +153,7 @@ def _lora(name: str, steps: list[str], loras: Any) -> Target:
     count = len(loras) if isinstance(loras, list | tuple) else 0
     if not steps[1].isdecimal() or int(steps[1]) >= count:
         raise NoSuchField(f"the recipe has no such LoRA, only {count}", "sweep loras, or give the recipe the LoRAs first")
-    path: Steps = ("loras", int(steps[1]))
+    path: FieldPath = ("loras", int(steps[1]))
     if len(steps) == 2:
         return Target(name, path, adapter=_bare_lora())
     if len(steps) > 3 or steps[2] not in Lora.model_fields:
@@ -161,7 +161,7 @@ def _lora(name: str, steps: list[str], loras: Any) -> Target:
     return _field_of(Lora, steps[2], name, (*path, steps[2]))
 
 
-def _free(steps: list[str], base: Mapping[str, Any]) -> Steps:
+def _free(steps: list[str], base: Mapping[str, Any]) -> FieldPath:
     path: list[str | int] = []
     here: Any = base
     for step in steps:
@@ -177,7 +177,7 @@ def _free(steps: list[str], base: Mapping[str, Any]) -> Steps:
 
 
 @cache
-def _field_of(model: type[BaseModel], key: str, field: str, path: Steps) -> Target:
+def _field_of(model: type[BaseModel], key: str, field: str, path: FieldPath) -> Target:
     inner = model_of(model, key) if key != "loras" else None
     return Target(field, path, inner, _adapter(model, key))
 

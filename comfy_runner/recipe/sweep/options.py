@@ -15,7 +15,7 @@ from typing import Any
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.layers import SWEEP, Layer, conflict
 from comfy_runner.recipe.sweep.fields import VERBATIM, NoSuchField, resolve
-from comfy_runner.yaml_loader import Steps, dotted, got, parse
+from comfy_runner.yaml_loader import FieldPath, dotted, got, parse
 
 OPTION = "--sweep"
 """How places of these axes start."""
@@ -35,7 +35,7 @@ def layers(sweeps: Sequence[str], *, beside: Sequence[Layer]) -> list[Layer]:
     Raises:
         UsageError: One is malformed, or a field is given twice; all of them are named.
     """
-    found: dict[Steps, Layer] = {}
+    found: dict[FieldPath, Layer] = {}
     problems: list[Problem] = []
     for text in sweeps:
         try:
@@ -57,7 +57,7 @@ def layers(sweeps: Sequence[str], *, beside: Sequence[Layer]) -> list[Layer]:
     return list(found.values())
 
 
-def _layer(text: str) -> tuple[Steps, Layer]:
+def _layer(text: str) -> tuple[FieldPath, Layer]:
     field, equals, values = text.partition("=")
     field = field.strip()
     if not equals or not field:
@@ -69,7 +69,7 @@ def _layer(text: str) -> tuple[Steps, Layer]:
     except NoSuchField as fault:
         raise UsageError(fault.what, where=place, hint=fault.hint) from None
 
-    def where(path: Steps) -> str:
+    def where(path: FieldPath) -> str:
         inner = dotted(path[2:])
         return f"{place}{'.' if inner and not inner.startswith('[') else ''}{inner}"
 
@@ -117,7 +117,7 @@ def _yaml(text: str, place: str) -> Any:
         raise UsageError.of(Problem(problem.what, place, problem.hint) for problem in error.problems) from None
 
 
-def _leaves(values: Any, path: Steps = ()) -> list[Steps]:
+def _leaves(values: Any, path: FieldPath = ()) -> list[FieldPath]:
     if isinstance(values, dict) and values:
         return [leaf for key, inner in values.items() for leaf in _leaves(inner, (*path, key))]
     return [path] if path else []

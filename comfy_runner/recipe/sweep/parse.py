@@ -23,7 +23,7 @@ from comfy_runner.recipe.sweep import tables
 from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, UNSET, Axis, Sweep, marks, sameness
 from comfy_runner.recipe.sweep.fields import NoSuchField, Target, resolve
 from comfy_runner.recipe.sweep.values import Place, Values, below, file_of, in_file, written_values
-from comfy_runner.yaml_loader import Steps, got
+from comfy_runner.yaml_loader import FieldPath, got
 
 _SHOWN_PROBLEMS = 20
 
@@ -34,7 +34,7 @@ class _Findings:
     notes: list[Note] = field(default_factory=list)
 
 
-def parse_sweep(merged: Merged, *, pins: Callable[[Steps, str], str]) -> tuple[Sweep | None, list[Problem], list[Note]]:
+def parse_sweep(merged: Merged, *, pins: Callable[[FieldPath, str], str]) -> tuple[Sweep | None, list[Problem], list[Note]]:
     """Return the sweep of a recipe, everything that is wrong with it, and what the user should know of it.
 
     Args:
@@ -51,14 +51,14 @@ def parse_sweep(merged: Merged, *, pins: Callable[[Steps, str], str]) -> tuple[S
 
 
 class _Parser:
-    def __init__(self, merged: Merged, pins: Callable[[Steps, str], str]) -> None:
+    def __init__(self, merged: Merged, pins: Callable[[FieldPath, str], str]) -> None:
         self.found = _Findings()
         self._merged = merged
         self._base = merged.values
         self._pins = pins
         self._pinned: set[str] = set()
         self._taken: dict[Target, str] = {}
-        self._origins: dict[Steps, Layer] = {}
+        self._origins: dict[FieldPath, Layer] = {}
         self._fields: set[str] = set()
         self._too_many = False
 
@@ -123,7 +123,7 @@ class _Parser:
             )
             return
         for index, group in enumerate(groups):
-            inside: Steps = () if group is spec else (index,)
+            inside: FieldPath = () if group is spec else (index,)
             yield from self._group(group, below(place, *inside), folder)
 
     def _group(self, group: Any, place: Place, folder: Path) -> Iterator[Axis]:

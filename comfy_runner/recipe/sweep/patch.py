@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from comfy_runner.recipe.layers import alternatives
-from comfy_runner.yaml_loader import Steps
+from comfy_runner.yaml_loader import FieldPath
 
 
-def patched(values: Mapping[str, Any], changes: Iterable[tuple[Steps, Any]]) -> dict[str, Any]:
+def patched(values: Mapping[str, Any], changes: Iterable[tuple[FieldPath, Any]]) -> dict[str, Any]:
     """Return values with some changed; those given stay as they are, and share what did not change.
 
     Mappings merge, all else replaces, and alternatives (``upscale.size`` and ``upscale.factor``) replace each other. An item of
@@ -23,13 +23,13 @@ def patched(values: Mapping[str, Any], changes: Iterable[tuple[Steps, Any]]) -> 
         changes: Paths, of which none lies within another, and their values.
     """
     result = dict(values)
-    copies: dict[Steps, Any] = {(): result}
+    copies: dict[FieldPath, Any] = {(): result}
     for path, value in changes:
         _put(copies, path, value)
     return result
 
 
-def _put(copies: dict[Steps, Any], path: Steps, value: Any) -> None:
+def _put(copies: dict[FieldPath, Any], path: FieldPath, value: Any) -> None:
     at, key = path[:-1], path[-1]
     here = copies.get(at)
     if here is None:
@@ -43,7 +43,7 @@ def _put(copies: dict[Steps, Any], path: Steps, value: Any) -> None:
     here[key] = value
 
 
-def _opened(copies: dict[Steps, Any], path: Steps) -> Any:
+def _opened(copies: dict[FieldPath, Any], path: FieldPath) -> Any:
     """Return the container at a path, as a copy that may be changed; what is no container becomes an empty mapping."""
     known = copies.get(path)
     if known is not None:
@@ -63,7 +63,7 @@ def _opened(copies: dict[Steps, Any], path: Steps) -> Any:
     return copy
 
 
-def _drop_alternatives(here: Any, at: Steps, key: str | int) -> None:
+def _drop_alternatives(here: Any, at: FieldPath, key: str | int) -> None:
     if isinstance(here, dict):
         for other in alternatives(at, key):
             here.pop(other, None)

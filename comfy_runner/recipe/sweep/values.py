@@ -13,9 +13,9 @@ from typing import Any
 from comfy_runner.errors import RecipeError
 from comfy_runner.hints import nearest
 from comfy_runner.recipe.sweep import ranges, tables
-from comfy_runner.yaml_loader import Steps, dotted, got
+from comfy_runner.yaml_loader import FieldPath, dotted, got
 
-Place = Callable[[Steps], str]
+Place = Callable[[FieldPath], str]
 
 _FORMS = (("from", "to", "step"), ("start", "count", "step"), ("file", "column"))
 _EXAMPLES = "write a list, {from: 0.5, to: 0.7, step: 0.05}, {start: 1, count: 8} or {file: values.txt}"
@@ -65,7 +65,7 @@ def below(place: Place, *steps: str | int) -> Place:
 def in_file(listed: tables.Listed, field: str) -> Values:
     """Return values from a file, each with its line there."""
 
-    def place(path: Steps) -> str:
+    def place(path: FieldPath) -> str:
         if not path or not isinstance(path[0], int):
             return f"{listed.name}: {field}"
         return f"{listed.name}:{listed.lines[path[0]]}: {field}{dotted(path[1:])}"
