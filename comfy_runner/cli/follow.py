@@ -10,9 +10,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from comfy_runner.cli.formatting import counted
 from comfy_runner.cli.live_servers import Lanes, out_of_order, reason, shortened, worked_on
 from comfy_runner.cli.output import clean, say, tell, worded
-from comfy_runner.cli.plan_text import counted
 from comfy_runner.running.events import (
     Event,
     JobFinished,

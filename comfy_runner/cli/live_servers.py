@@ -12,9 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from comfy_runner.cli.formatting import counted
 from comfy_runner.cli.output import clean
 from comfy_runner.cli.plan_fleet import short_names
-from comfy_runner.cli.plan_text import counted
 from comfy_runner.running.events import (
     Event,
     JobFinished,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.formatting import counted, duration, table_lines
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
 from comfy_runner.cli.output import put, put_json, say, tell
 from comfy_runner.cli.plan_fleet import fleet_lines, short_names
-from comfy_runner.cli.plan_text import counted, duration, table_lines
 from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def plan(
         show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
     except ComfyRunnerError as error:
         if as_json:
-            from comfy_runner.cli.event_records import error_record
+            from comfy_runner.cli.event_json import error_record
 
             put_json(json.dumps(error_record(error)))
         raise
@@ -83,7 +83,7 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
     if not quiet:
         tell(summary.notes)
     if as_json:
-        from comfy_runner.cli.plan_records import plan_record
+        from comfy_runner.cli.plan_json import plan_record
 
         put_json(json.dumps(plan_record(summary)))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from comfy_runner.cli.plan_text import counted, duration, table_lines
+from comfy_runner.cli.formatting import counted, duration, table_lines
 
 if TYPE_CHECKING:
     from comfy_runner.planning.summary import PlanSummary, ServerShare

@@ -113,7 +113,7 @@ def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | 
 
 def describe(found: Suggestion, *, width: int) -> list[str]:
     """Return a suggestion as people read it: the table, the curve, the sentence, how sure it is."""
-    from comfy_runner.cli.curve import curve
+    from comfy_runner.cli.suggestion_curve import curve
 
     lines = [*_table(found), "", *curve(found, width=width), ""]
     return [clean(line) for line in (*lines, sentence(found), *_sureness(found), *_apart(found.apart))]

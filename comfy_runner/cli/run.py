@@ -109,7 +109,7 @@ def run(
         results = rendering.results()
     except ComfyRunnerError as error:
         if as_json:
-            from comfy_runner.cli.event_records import error_record
+            from comfy_runner.cli.event_json import error_record
 
             put_json(json.dumps(error_record(error)))
         raise
@@ -162,7 +162,7 @@ def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[
         if not as_json:
             yield follow
             return
-        from comfy_runner.cli.event_records import records
+        from comfy_runner.cli.event_json import records
 
         def record_and_follow(event: Event) -> None:
             for record in records(event):

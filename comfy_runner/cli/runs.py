@@ -80,7 +80,7 @@ def errors_as_json(as_json: bool) -> Iterator[None]:
         yield
     except ComfyRunnerError as error:
         if as_json:
-            from comfy_runner.cli.event_records import error_record
+            from comfy_runner.cli.event_json import error_record
 
             put_json(json.dumps(error_record(error)))
         raise

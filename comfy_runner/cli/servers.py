@@ -190,6 +190,6 @@ def _record(standing: Standing) -> dict[str, Any]:
 
 
 def _error(error: ComfyRunnerError) -> dict[str, Any]:
-    from comfy_runner.cli.event_records import error_record
+    from comfy_runner.cli.event_json import error_record
 
     return {key: value for key, value in error_record(error).items() if key in ("code", "exit_code", "problems")}
