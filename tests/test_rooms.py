@@ -17,7 +17,7 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 # The rooms by level; a room knows only those of lower levels, and itself. Rooms of the level of `recipe` do not know each other.
 _LEVELS = [
     {"_version", "errors"},
-    {"hints", "clock", "atomic_files", "input_files", "picture_files", "text_files", "yaml_loader", "shipped", "retry"},
+    {"hints", "clock", "atomic_files", "input_files", "picture_files", "text_files", "yaml_loader", "shipped", "retry", "wording"},
     {"config", "recipe", "graph"},
     {"store", "scheduling", "templating"},
     {"engine"},

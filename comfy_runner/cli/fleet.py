@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from comfy_runner.cli.options import run_argument
 from comfy_runner.cli.output import say
-from comfy_runner.cli.runs import run_argument
 
 if TYPE_CHECKING:
     from comfy_runner.store.control_files import Action

@@ -10,7 +10,6 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from comfy_runner.cli.formatting import counted
 from comfy_runner.cli.live_servers import Lanes, out_of_order, reason, shortened, worked_on
 from comfy_runner.cli.output import clean, say, tell, worded
 from comfy_runner.running.events import (
@@ -26,6 +25,7 @@ from comfy_runner.running.events import (
     ServerChanged,
     Spent,
 )
+from comfy_runner.wording import counted
 
 Follow = Callable[[Event], None]
 
@@ -178,12 +178,10 @@ class _LiveView:
 
 
 def _opening(event: RunStarted) -> str:
-    count = len(event.jobs)
-    jobs = f"{count} {'job' if count == 1 else 'jobs'}"
     done = f", {event.done} done already" if event.done else ""
     servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
     named = _listed(servers) if len(servers) <= _MOST_NAMED else f"{len(servers)} servers"
-    return f"{jobs}{done}{f' on {named}' if named else ''}, run folder {event.folder}"
+    return f"{counted(len(event.jobs), 'job')}{done}{f' on {named}' if named else ''}, run folder {event.folder}"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -250,21 +248,3 @@ def _closing(result: JobResult) -> str:
     took = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
     cached = f", {len(result.cached_nodes)} nodes from the cache" if result.cached_nodes else ""
     return f"{result.job_id}: {result.state}{took}{cached}"
-
-
-@contextmanager
-def counter(doing: str, *, worth: int) -> Iterator[Callable[[int, int], None]]:
-    """Yield what is told how many of how many things are done: a bar on a terminal, a sentence at the beginning elsewhere.
-
-    Args:
-        doing: What is done, such as ``measuring``.
-        worth: How many things there must be for anything to be said.
-    """
-    console = Console(stderr=True, markup=False, highlight=False)
-    if not sys.stderr.isatty() or console.is_dumb_terminal:
-        yield lambda done, total: say(f"{doing} {total} pictures") if done == 1 and total >= worth else None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(doing, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total >= worth)

@@ -1,16 +1,52 @@
-"""How the parts of a plan are put for people: tables that fit the terminal, counts, durations."""
+"""Text laid out for a terminal: tables, and sentences in lines as wide as the terminal."""
 
 from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
-from comfy_runner.cli.output import clean
+from comfy_runner.cli.output import clean, one_line
+
+LONGEST = 2000
+"""The most characters of somebody else's words that are shown."""
 
 
-def table_lines(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table as lines that are no wider than the terminal.
+def line_width() -> int:
+    """Return how many characters a line may have: as many as the terminal is wide, but at least 40."""
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def prose(text: str, indent: int) -> Iterator[str]:
+    """Yield somebody's sentences in lines; how they are broken into lines in the text does not matter.
+
+    Args:
+        text: The sentences.
+        indent: How many blanks each line begins with.
+    """
+    if words := " ".join(text.split()):
+        yield from wrapped(" " * indent + one_line(words, longest=LONGEST), indent)
+
+
+def wrapped(text: str, indent: int) -> list[str]:
+    """Return a text in lines; names and addresses are not cut in two.
+
+    Args:
+        text: The text, on one line.
+        indent: How many blanks each line but the first begins with.
+    """
+    return textwrap.wrap(text, line_width(), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines, every column as wide as its widest cell; no line is broken."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def folded_table(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table as lines that are no wider than the terminal; long cells are folded.
 
     Args:
         columns: The heading of each column, and whether it holds numbers: these stand at the right, and are never folded.
@@ -28,18 +64,3 @@ def table_lines(columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str
     width = shutil.get_terminal_size().columns
     Console(file=out, width=width, color_system=None, markup=False, emoji=False, highlight=False).print(table)
     return [line.rstrip() for line in out.getvalue().splitlines()]
-
-
-def counted(number: int, what: str, plural: str = "s") -> str:
-    """Return such as ``1 job`` or ``2 jobs``."""
-    return f"{number} {what}{'' if number == 1 else plural}"
-
-
-def duration(seconds: float) -> str:
-    """Return such as ``40 s``, ``41 min`` or ``2 h 5 min``."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{max(1, round(seconds))} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"

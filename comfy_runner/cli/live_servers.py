@@ -12,7 +12,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from comfy_runner.cli.formatting import counted
 from comfy_runner.cli.output import clean
 from comfy_runner.cli.plan_fleet import short_names
 from comfy_runner.running.events import (
@@ -25,6 +24,7 @@ from comfy_runner.running.events import (
     RunStarted,
     ServerChanged,
 )
+from comfy_runner.wording import counted
 
 _OTHER_LINES = 4  # the bar of all jobs, the line for what does not fit, the one that is printed above, the cursor's
 _WIDEST_DOING = 32

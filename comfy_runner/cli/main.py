@@ -22,28 +22,28 @@ from comfy_runner._version import __version__
 from comfy_runner.cli.output import Unheard, clean, complain, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
-# name: (module, one sentence); the sentences stand here so that the list of commands needs no imports
+# Each command is a function in the module of its name; the sentences stand here so that the list of commands needs no imports.
 _COMMANDS = {
-    "run": ("comfy_runner.cli.run", "Render recipes on ComfyUI servers and collect the pictures."),
-    "plan": ("comfy_runner.cli.plan", "Show what a run would do, and what it would cost."),
-    "render": ("comfy_runner.cli.recipes", "Print a recipe's workflow graph in API format."),
-    "validate": ("comfy_runner.cli.recipes", "Check recipes, also against a server's nodes and models."),
-    "init": ("comfy_runner.cli.recipes", "Write a commented recipe to start from."),
-    "templates": ("comfy_runner.cli.templates", "List the templates that recipes can name, or describe one."),
-    "schema": ("comfy_runner.cli.recipes", "Print the JSON Schema of recipes, for editors."),
-    "status": ("comfy_runner.cli.runs", "Tell how the jobs of a run folder stand."),
-    "runs": ("comfy_runner.cli.runs", "List run folders."),
-    "report": ("comfy_runner.cli.report", "Write a page to compare a run's pictures, and their metrics."),
-    "sheet": ("comfy_runner.cli.report", "Draw a run's pictures as one labelled grid."),
-    "suggest": ("comfy_runner.cli.report", "Name the denoise value with the most detail that keeps the picture."),
-    "fleet": ("comfy_runner.cli.fleet", "Add servers to a live run, or drain them."),
-    "cancel": ("comfy_runner.cli.tidy", "End a run, and take back what it has left on servers."),
-    "clean": ("comfy_runner.cli.tidy", "Remove what nobody needs any more of a run folder."),
-    "repair": ("comfy_runner.cli.tidy", "Make a run folder's ledger anew from its sidecars."),
-    "servers": ("comfy_runner.cli.servers", "Show how servers stand: versions, queues, models, latency."),
-    "models": ("comfy_runner.cli.models", "List a server's models, samplers and schedulers."),
-    "nodes": ("comfy_runner.cli.nodes", "List a server's node classes, or describe one."),
-    "local": ("comfy_runner.cli.local", "Manage a ComfyUI on this machine."),
+    "run": "Render recipes on ComfyUI servers and collect the pictures.",
+    "plan": "Show what a run would do, and what it would cost.",
+    "render": "Print a recipe's workflow graph in API format.",
+    "validate": "Check recipes, also against a server's nodes and models.",
+    "init": "Write a commented recipe to start from.",
+    "templates": "List the templates that recipes can name, or describe one.",
+    "schema": "Print the JSON Schema of recipes, for editors.",
+    "status": "Tell how the jobs of a run folder stand.",
+    "runs": "List run folders.",
+    "report": "Write a page to compare a run's pictures, and their metrics.",
+    "sheet": "Draw a run's pictures as one labelled grid.",
+    "suggest": "Name the denoise value with the most detail that keeps the picture.",
+    "fleet": "Add servers to a live run, or drain them.",
+    "cancel": "End a run, and take back what it has left on servers.",
+    "clean": "Remove what nobody needs any more of a run folder.",
+    "repair": "Make a run folder's ledger anew from its sidecars.",
+    "servers": "Show how servers stand: versions, queues, models, latency.",
+    "models": "List a server's models, samplers and schedulers.",
+    "nodes": "List a server's node classes, or describe one.",
+    "local": "Manage a ComfyUI on this machine.",
 }
 
 # Before click 8.2 there is none: the help is printed, and that is all.
@@ -57,12 +57,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(importlib.import_module(f"comfy_runner.cli.{cmd_name}"), cmd_name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
-            formatter.write_dl([(name, sentence) for name, (_, sentence) in _COMMANDS.items()])
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.formatting import line_width
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
-from comfy_runner.cli.output import one_line, put, put_json, say
-from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.output import errors_as_json, one_line, put, put_json, say
 
 if TYPE_CHECKING:
     from comfy_runner.graph.model_lists import Listing
@@ -57,13 +56,13 @@ def models(
 
 def overview(found: Sequence[Listing]) -> Iterator[str]:
     """Yield a line for each kind: how many there are, and the first ones as far as the line takes them."""
-    columns = max(40, shutil.get_terminal_size().columns)
+    width = line_width()
     kinds = [one_line(listing.kind, longest=_LONGEST_KIND) for listing in found]
     widest = max(map(len, kinds), default=0)
     counts = max((len(str(len(listing.names))) for listing in found), default=0)
     for kind, listing in zip(kinds, found, strict=True):
         start = f"{kind.ljust(widest)}  {len(listing.names):{counts}}  "
-        yield (start + _first(listing.names, columns - len(start))).rstrip()
+        yield (start + _first(listing.names, width - len(start))).rstrip()
 
 
 def models_record(found: Sequence[Listing]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.columns import prose, wrapped
+from comfy_runner.cli.formatting import prose, wrapped
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
-from comfy_runner.cli.output import one_line, put, put_json, say
-from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.output import errors_as_json, one_line, put, put_json, say
+from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
     from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo
@@ -149,7 +149,7 @@ def _options(options: Sequence[Any]) -> str:
     most = _MOST_OPTIONS if len(options) > _MOST_OPTIONS + 1 else len(options)
     shown = ", ".join(_value(option, quoted=False) for option in options[:most])
     more = f" … and {len(options) - most} more" if most < len(options) else ""
-    return f"{len(options)} option{'' if len(options) == 1 else 's'}{': ' if options else ''}{shown}{more}"
+    return f"{counted(len(options), 'option')}{': ' if options else ''}{shown}{more}"
 
 
 def _number(value: float) -> str:

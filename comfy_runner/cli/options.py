@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,9 +12,15 @@ from comfy_runner.cli.output import say
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
+    from comfy_runner.report.suggestion import Limits
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _SERVER = "A URL, a name from the config file, or local"
+
+
+def run_argument(command: _Command) -> _Command:
+    """Add RUN, the run folder that a command is about."""
+    return click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))(command)
 
 
 def recipe_options(command: _Command) -> _Command:
@@ -89,6 +95,57 @@ def servers_option(command: _Command) -> _Command:
     command = certificate_options(command)
     text = f"{_SERVER}, which starts one here; repeatable."
     return click.option("--server", "servers", multiple=True, metavar="URL", help=text)(command)
+
+
+def credentials_options(command: _Command) -> _Command:
+    """Add ``--server`` as the commands on run folders take it, which know the URLs of servers but not their credentials."""
+    command = click.option("--insecure", is_flag=True, help="Do not check the certificates of these servers.")(command)
+    command = click.option(
+        "--cacert",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="The certificate that signs theirs.",
+    )(command)
+    return click.option(
+        "--server",
+        "servers",
+        multiple=True,
+        metavar="URL",
+        help="A server that needs credentials: its URL, a name from the config file, or local; repeatable.",
+    )(command)
+
+
+def limit_options(command: _Command) -> _Command:
+    """Add the axis and the limits of a suggestion; each limit is named as a field of `Limits`."""
+    command = click.option(
+        "--max-colour-shift",
+        "colour_shift",
+        type=click.FloatRange(0),
+        metavar="DISTANCE",
+        help="The most that the mean colour may move (4; 2.3 is just visible).",
+    )(command)
+    command = click.option(
+        "--max-local-drift",
+        "local_drift",
+        type=click.FloatRange(0, 2),
+        metavar="DRIFT",
+        help="The most that any region may drift (0.65).",
+    )(command)
+    command = click.option(
+        "--max-drift",
+        "drift",
+        type=click.FloatRange(0, 2),
+        metavar="DRIFT",
+        help="The most that a picture may drift from its original (0.3).",
+    )(command)
+    return click.option("--axis", metavar="FIELD", help="The swept field to choose a value of (upscale.denoise).")(command)
+
+
+def limits_of(given: Mapping[str, float | None]) -> Limits:
+    """Return the limits that `limit_options` has taken; those that were not given are the usual ones."""
+    from comfy_runner import api
+
+    return api.Limits(**{name: value for name, value in given.items() if value is not None})
 
 
 def chosen_server(config: Config, *, server: str | None, cacert: Path | None, insecure: bool) -> ServerConfig:

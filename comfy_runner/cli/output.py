@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -115,6 +115,19 @@ def put_json(text: str) -> None:
     if not text.isprintable():
         text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
     put(text)
+
+
+@contextlib.contextmanager
+def errors_as_json(as_json: bool) -> Iterator[None]:
+    """Print an error that ends a command as a JSON object, too, where JSON is wanted; it is raised all the same."""
+    try:
+        yield
+    except ComfyRunnerError as error:
+        if as_json:
+            from comfy_runner.cli.event_json import error_record
+
+            put_json(json.dumps(error_record(error)))
+        raise
 
 
 class Unheard:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.formatting import counted, duration, table_lines
+from comfy_runner.cli.formatting import folded_table
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
-from comfy_runner.cli.output import put, put_json, say, tell
+from comfy_runner.cli.output import errors_as_json, put, put_json, say, tell
 from comfy_runner.cli.plan_fleet import fleet_lines, short_names
-from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.wording import GIB, counted, duration
 
 if TYPE_CHECKING:
     from comfy_runner.planning.decode_memory import DecodeMemory
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 40
 _MOST_KINDS = 5
-_GIB = 1 << 30
 
 _STATES: tuple[tuple[RowState, str], ...] = (
     ("to render", "to render"),
@@ -59,16 +58,10 @@ def plan(
     from comfy_runner import api
     from comfy_runner.config import load_config
 
-    try:
+    with errors_as_json(as_json):
         config = load_config()
         chosen = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure) if servers else None
         show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
-    except ComfyRunnerError as error:
-        if as_json:
-            from comfy_runner.cli.event_json import error_record
-
-            put_json(json.dumps(error_record(error)))
-        raise
 
 
 def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = False, quiet: bool = False) -> None:
@@ -119,7 +112,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
         *([("server", False, lambda row: servers.get(row.server, ""))] if any(servers) else []),
         ("state", False, lambda row: _state(row, positions)),
     ]
-    return table_lines(
+    return folded_table(
         [(name, is_number) for name, is_number, _ in columns], ([cell(row) for _, _, cell in columns] for row in rows)
     )
 
@@ -185,8 +178,8 @@ def _same(groups: Sequence[Duplicates]) -> Iterator[str]:
 def _memory(memory: DecodeMemory, *, several: bool) -> str:
     tiles = " in tiles" if memory.tiled else ""
     who = "the server with the least" if several else "the server"
-    has = f", {who} has {memory.vram_total / _GIB:.1f} GiB" if memory.vram_total else ""
-    return f"decoding {memory.picture}{tiles} takes about {memory.bytes_needed / _GIB:.1f} GiB of GPU memory{has}"
+    has = f", {who} has {memory.vram_total / GIB:.1f} GiB" if memory.vram_total else ""
+    return f"decoding {memory.picture}{tiles} takes about {memory.bytes_needed / GIB:.1f} GiB of GPU memory{has}"
 
 
 def _time(time: Estimate) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from comfy_runner.cli.formatting import counted, duration, table_lines
+from comfy_runner.cli.formatting import folded_table
+from comfy_runner.wording import counted, duration
 
 if TYPE_CHECKING:
     from comfy_runner.planning.summary import PlanSummary, ServerShare
@@ -26,7 +27,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 def fleet_lines(summary: PlanSummary) -> Iterator[str]:
     """Yield what each server would do, and what that means together."""
     columns = [("server", False), *((name, True) for name in _NUMBERS)]
-    yield from table_lines(columns, (_cells(share) for share in summary.fleet))
+    yield from folded_table(columns, (_cells(share) for share in summary.fleet))
     yield ""
     yield _together(summary)
     for share in summary.fleet:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
-from comfy_runner.cli.output import complain, put_json, put_path, say, tell
+from comfy_runner.cli.output import complain, errors_as_json, put_json, put_path, say, tell
 from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
 
@@ -90,7 +90,7 @@ def run(
     policy = Policy(
         websocket=not no_websocket, stall=stall_timeout, total=timeout, allow_partial=allow_partial, fail_fast=fail_fast
     )
-    try:
+    with errors_as_json(as_json):
         config = load_config()
         if dry_run:
             from comfy_runner.cli.plan import show
@@ -107,12 +107,6 @@ def run(
                 for event in rendering:
                     follow(event)
         results = rendering.results()
-    except ComfyRunnerError as error:
-        if as_json:
-            from comfy_runner.cli.event_json import error_record
-
-            put_json(json.dumps(error_record(error)))
-        raise
     unwritable = None if as_json else _list(results)
     code = _finish(results, quiet=quiet)
     if unwritable is not None:
@@ -132,7 +126,8 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
             tell([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
         return 0
     from comfy_runner import api
-    from comfy_runner.cli.report import measuring, sentence
+    from comfy_runner.cli.progress_bar import measuring
+    from comfy_runner.cli.suggestion_text import sentence
     from comfy_runner.report.page.page import PAGE
     from comfy_runner.report.writer import is_current
     from comfy_runner.text_files import shown

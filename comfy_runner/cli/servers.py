@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.formatting import wrapped
 from comfy_runner.cli.options import certificate_options, chosen_servers, with_certificates
-from comfy_runner.cli.output import one_line, put, put_json
-from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.output import errors_as_json, one_line, put, put_json
 from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
+from comfy_runner.wording import GIB, counted
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 VERSION = 1
 _MOST_NAMED = 6
 _LABEL = 11
-_GIB = 1 << 30
 _MOST_BYTES = 1 << 70  # more is no memory, and may be more than a float can be
 _UNKNOWN = "unknown"
 
@@ -133,7 +131,7 @@ def _device(device: Device) -> str:
 
 
 def _gib(count: int) -> str:
-    return f"{min(count, _MOST_BYTES) / _GIB:.1f}"
+    return f"{min(count, _MOST_BYTES) / GIB:.1f}"
 
 
 def _queued(queued: Queued) -> str:
@@ -146,22 +144,13 @@ def _seconds(seconds: float) -> str:
 
 
 def _row(label: str, text: str) -> list[str]:
-    width = max(40, shutil.get_terminal_size().columns)
-    start = f"  {label}".ljust(_LABEL)
-    # Names and addresses are not to be cut in two.
-    return textwrap.wrap(
-        start + one_line(text),
-        width,
-        subsequent_indent=" " * _LABEL,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(f"  {label}".ljust(_LABEL) + one_line(text), _LABEL)
 
 
 def _models(what: str, names: Sequence[str], *, everything: bool) -> Iterator[str]:
     if not names:
         return
-    yield from _row("models", f"{len(names)} {what}{'' if len(names) == 1 else 's'}")
+    yield from _row("models", counted(len(names), what))
     shown = names if everything else names[:_MOST_NAMED]
     for name in shown:
         yield " " * _LABEL + f"  {one_line(name)}"

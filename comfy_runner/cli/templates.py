@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.columns import LONGEST, columns, prose, wrapped
+from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option, templates_option
-from comfy_runner.cli.output import one_line, put, put_json, say, tell
-from comfy_runner.cli.runs import errors_as_json
+from comfy_runner.cli.output import errors_as_json, one_line, put, put_json, say, tell
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def templates(
 
 def overview(found: Sequence[Listed]) -> Iterator[str]:
     """Yield a line for each template: its name, where it is, its first sentence as far as the line takes it."""
-    line = columns()
+    width = line_width()
     rows = [
         (
             one_line(listed.name, longest=_LONGEST_VALUE),
@@ -98,7 +97,7 @@ def overview(found: Sequence[Listed]) -> Iterator[str]:
     names, places = (max((len(row[index]) for row in rows), default=0) for index in (0, 1))
     for name, place, sentence in rows:
         start = f"{name.ljust(names)}  {place.ljust(places)}  "
-        yield (start + _shortened(one_line(sentence, longest=LONGEST), max(20, line - len(start)))).rstrip()
+        yield (start + _shortened(one_line(sentence, longest=LONGEST), max(20, width - len(start)))).rstrip()
 
 
 def described(found: Description, source: str | None = None, lacking: Sequence[Problem] = ()) -> Iterator[str]:

@@ -22,6 +22,7 @@ from comfy_runner.store.run_folder import RunFolder, folder_errors
 from comfy_runner.store.states import State
 from comfy_runner.store.status import require_run
 from comfy_runner.text_files import shown
+from comfy_runner.wording import counted
 
 WAIT_SECONDS = 30.0
 """How long a live run may take to end, and a server to let go of a prompt."""
@@ -79,7 +80,7 @@ def cancel(
         urls = list(dict.fromkeys(submission.server for submission in submissions))
         for url, http in recorded_clients(urls, servers, config or load_config(), say=tell).items():
             ours = [submission for submission in submissions if submission.server == url]
-            tell(f"{_count(len(ours), 'prompt')} of this run may be on {url}")
+            tell(f"{counted(len(ours), 'prompt')} of this run may be on {url}")
             try:
                 about = About.of(http)
             except ServerError as error:
@@ -127,10 +128,6 @@ def _is_same(found: Holder | None, live: Holder) -> bool:
 
 def _name(live: Holder) -> str:
     return str(live) or "another comfy-runner"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _nobody(_: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from comfy_runner.cli.run import _report
-from comfy_runner.cli.suggestion_curve import curve
+from comfy_runner.cli.suggestion_text import curve
 from comfy_runner.report.measure_run import measure_all
 from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggest import suggest

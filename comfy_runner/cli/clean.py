@@ -1,0 +1,84 @@
+"""``comfy-runner clean``: removes what nobody needs any more of a run folder, or shows what that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from comfy_runner.cli.options import chosen_server, credentials_options, run_argument
+from comfy_runner.cli.output import put, say, tell
+from comfy_runner.errors import Note
+from comfy_runner.wording import counted, named, size
+
+if TYPE_CHECKING:
+    from comfy_runner.control.clean import Cleaning
+    from comfy_runner.control.garbage import Heap
+
+_KINDS = {
+    "superseded": "replaced pictures and their sidecars",
+    "leftovers": "half files of clients that were killed",
+    "removed": "pictures and sidecars of jobs removed from the recipe",
+    "damaged": "ledgers that a repair has moved aside",
+}
+_OPTIONS = {"removed": "--removed", "damaged": "--damaged"}
+
+
+@click.command()
+@run_argument
+@click.option("--yes", is_flag=True, help="Remove it; otherwise it is only shown.")
+@click.option("--removed", is_flag=True, help="Also pictures of jobs that their recipes no longer have.")
+@click.option("--damaged", is_flag=True, help="Also ledgers that a repair has moved aside.")
+@click.option("--server-files", is_flag=True, help="Also what was left on servers, as far as that is possible.")
+@credentials_options
+def clean(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecure: bool, **given: bool) -> None:
+    """Show what nobody needs any more in the run folder RUN, and remove it with --yes.
+
+    That is replaced pictures, and half files of clients that were killed. What is done stays done.
+    """
+    from comfy_runner.config import load_config
+    from comfy_runner.control.clean import clean as tidy
+
+    config = load_config()
+    chosen = [chosen_server(config, server=server, cacert=cacert, insecure=insecure) for server in servers]
+    found = tidy(folder, servers=chosen, config=config, say=say, **given)
+    tell(Note(f"{problem}; what belongs to its job stays") for problem in found.problems)
+    for line in describe(found, server_files=given["server_files"]):
+        put(line)
+    tell(found.notes)
+    if not found.removed:
+        say(
+            "nothing was removed; --yes removes it"
+            if _has_something(found, given["server_files"])
+            else "there is nothing to remove"
+        )
+
+
+def describe(found: Cleaning, *, server_files: bool) -> list[str]:
+    """Return what was or would be removed, and what stays, a line each."""
+    done = "removed" if found.removed else "would remove"
+    lines = [f"{done} {_heap(heap)}" for heap in found.heaps]
+    lines += [f"kept {_heap(heap)} (with {_OPTIONS[heap.kind]})" for heap in found.kept]
+    option = "" if server_files else " (with --server-files)"
+    verb = done if server_files else "kept"
+    for there in found.abroad:
+        if there.local:
+            count = found.removed_abroad if found.removed and server_files else len(there.local)
+            lines.append(f"{verb} in the local ComfyUI's folder: {counted(count, 'file')}, {size(there.local_bytes)}{option}")
+        if there.prompts:
+            lines.append(f"{verb} in the history of {there.url}: {len(there.prompts)} of our prompts{option}")
+        if there.files:
+            where = named([f"output/{folder}" for folder in there.folders])
+            lines.append(
+                f"on {there.url}: {counted(len(there.files), 'file')} stay under {where}; ComfyUI has no way to delete them"
+            )
+    return lines
+
+
+def _has_something(found: Cleaning, server_files: bool) -> bool:
+    return bool(found.heaps) or (server_files and any(there.local or there.prompts for there in found.abroad))
+
+
+def _heap(heap: Heap) -> str:
+    return f"{_KINDS[heap.kind]}: {counted(len(heap.paths), 'file')}, {size(heap.size_bytes)}"
