@@ -11,8 +11,8 @@ from comfy_runner.api.server_info import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
+from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.draft import draft_all
-from comfy_runner.planning.fitting import fit_all
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.preview import preview
 from comfy_runner.planning.summary import PlanSummary
@@ -229,7 +229,7 @@ def validate(
     drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_stand_in_seeds(variants))
     notes = dict.fromkeys(drafted.notes)
     if object_info is not None or server is not None:
-        notes |= dict.fromkeys(fit_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
+        notes |= dict.fromkeys(check_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
     return tuple(notes)
 
 

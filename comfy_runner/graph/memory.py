@@ -1,22 +1,44 @@
 """How much of a GPU's memory decoding will take, by ComfyUI's own estimate, and a warning where that will not suffice.
 
-Not here: deciding anything by it (see `decoding`), and the memory of models and sampling, which ComfyUI shares out itself.
+Does not decide anything by it (`decoding` does), and knows nothing of the memory of models and sampling, which ComfyUI shares out
+itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import TILE_SIZE, decode_sizes
-from comfy_runner.graph.sizes import Size
+from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.sizes import CELL, Size
 from comfy_runner.graph.workflow import Workflow
 
 GIB: Final = 1 << 30
-_CELL: Final = 8
 _BYTES_PER_CELL: Final = 2178 * 64  # for each byte of a value; AutoencoderKL in comfy/sd.py, the VAE of SD1.5, SDXL and Flux
 _USABLE: Final = 0.85  # the rest is taken by the driver, the VAE's weights and what others show on the screen
 _SHAPES: Final = ((1.0, 1.0), (0.5, 2.0), (2.0, 0.5))  # tiled decoding averages three passes with tiles of these shapes
+
+_DECODERS: Final = {"VAEDecode": False, "VAEDecodeTiled": True}  # by whether they decode in tiles
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeMemory:
+    """What decoding a picture takes of a GPU's memory.
+
+    Attributes:
+        picture: Its size in pixels.
+        tiled: Whether it is decoded in tiles.
+        bytes_needed: ComfyUI's own estimate, for 16 bits a value.
+        vram_total: What the server has, in bytes; None where it has no GPU, does not say, or is not asked.
+    """
+
+    picture: Size
+    tiled: bool
+    bytes_needed: int
+    vram_total: int | None
 
 
 def decode_bytes(size: Size, *, tiled: bool = False, bytes_per_value: int = 2) -> int:
@@ -30,12 +52,33 @@ def decode_bytes(size: Size, *, tiled: bool = False, bytes_per_value: int = 2) -
         tiled: Whether it is decoded in tiles, as by `decoding.tile`.
         bytes_per_value: 2 for a VAE in 16 bits, 4 where the GPU knows no bfloat16 (those before Nvidia's Ampere).
     """
-    width, height = size.width // _CELL, size.height // _CELL
+    width, height = size.width // CELL, size.height // CELL
     cells = width * height
     if tiled:
-        edge = TILE_SIZE // _CELL
+        edge = TILE_SIZE // CELL
         cells = max(min(width, int(edge * wide)) * min(height, int(edge * high)) for wide, high in _SHAPES)
     return _BYTES_PER_CELL * cells * bytes_per_value
+
+
+def largest_decode(graphs: Iterable[Filled], *, vram_total: int | None) -> tuple[DecodeMemory | None, tuple[Note, ...]]:
+    """Return what takes most memory to decode, None where no size is known; and a warning where a server has not enough.
+
+    Args:
+        graphs: Those of the jobs.
+        vram_total: The server's memory in bytes; None where it is not known.
+    """
+    largest: dict[bool, tuple[Size, Filled]] = {}
+    for graph in _one_of_each_size(graphs):
+        shape = graph.shape
+        sizes = shape.sizes(graph.literals)
+        for node_id in shape.cells:
+            tiled = _DECODERS.get(shape.bare.nodes[node_id].class_type)
+            size = sizes[node_id]
+            if tiled is not None and size is not None and (tiled not in largest or size.pixels > largest[tiled][0].pixels):
+                largest[tiled] = (size, graph)
+    found = [DecodeMemory(size, tiled, decode_bytes(size, tiled=tiled), vram_total) for tiled, (size, _) in largest.items()]
+    notes = memory_notes(largest[False][1].workflow, vram_total) if False in largest else ()
+    return max(found, key=lambda memory: memory.bytes_needed, default=None), notes
 
 
 def memory_notes(workflow: Workflow, vram_total: int | None) -> tuple[Note, ...]:
@@ -77,3 +120,12 @@ def vram_total(stats: Any) -> int | None:
         return None
     total = device.get("vram_total")
     return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else None
+
+
+def _one_of_each_size(graphs: Iterable[Filled]) -> Iterable[Filled]:
+    # Graphs of one shape and one size share the mapping. It is kept, so that no other one comes to have its identity.
+    found = {}
+    for graph in graphs:
+        sizes = graph.shape.sizes(graph.literals)
+        found[id(sizes)] = (sizes, graph)
+    return [graph for _, graph in found.values()]

@@ -2,27 +2,31 @@
 
 Jobs have very few shapes, and what a server makes of a literal depends on no other literal of the job: each shape is held against
 the server once, and so is each value of each input. Whole graphs are checked only for the words of a problem or a note, once for
-all jobs of which the server says the very same. Not here: what becomes of a job that one server cannot do.
+all jobs of which the server says the very same. Before the first job is posted, every job has to be possible on one server.
+
+Does not decide what becomes of a job that one server cannot do (`scheduling.eligibility`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from comfy_runner.errors import InputError, Note, Problem
+from comfy_runner.errors import InputError, Note, Problem, WorkflowError
 from comfy_runner.graph.conformance import Acceptance, ShapeCheck
 from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import fit
 
-_Reach = Literal["whole", "part", "nothing"]
+_MOST_PROBLEMS = 50
+
+_Extent = Literal["whole", "part", "nothing"]
 
 
-def fitness(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = False) -> Fitness:
+def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = False) -> Capabilities:
     """Hold jobs against a server.
 
     Args:
@@ -30,15 +34,15 @@ def fitness(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = 
         info: What the server says of its nodes.
         allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
     """
-    by_shape: dict[Shape, list[tuple[Any, ...]]] = {}
+    literals: dict[Shape, list[tuple[Any, ...]]] = {}
     for draft in drafts:
-        by_shape.setdefault(draft.filled.shape, []).append(draft.filled.literals)
-    standings = {shape: _Standing(shape, rows, info) for shape, rows in by_shape.items()}
-    return Fitness(drafts, info, standings, allow_partial=allow_partial)
+        literals.setdefault(draft.filled.shape, []).append(draft.filled.literals)
+    by_shape = {shape: _ShapeCapabilities(shape, rows, info) for shape, rows in literals.items()}
+    return Capabilities(drafts, info, by_shape, allow_partial=allow_partial)
 
 
-def unfit(drafts: Sequence[Draft], mine: Fitness, others: Sequence[Fitness]) -> frozenset[str]:
-    """Return the ids of jobs that are nothing for a server: it cannot do them, or only in part and another one can do them whole.
+def unsuitable_jobs(drafts: Sequence[Draft], mine: Capabilities, others: Sequence[Capabilities]) -> frozenset[str]:
+    """Return the ids of jobs that a server is not to do: it cannot, or only in part where another one can do them whole.
 
     Args:
         drafts: The jobs.
@@ -54,43 +58,88 @@ def unfit(drafts: Sequence[Draft], mine: Fitness, others: Sequence[Fitness]) -> 
     )
 
 
-class Fitness:
-    """What one server can do of a plan's jobs; made by `fitness`, and to be asked about the jobs that it was made for.
+def check_all(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = False) -> tuple[Note, ...]:
+    """Return what a server changes of these jobs, or raise one error with the problems of all.
+
+    Args:
+        drafts: The jobs.
+        info: What the server says of its nodes.
+        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
+
+    Raises:
+        WorkflowError: The server would refuse one, or run it otherwise.
+    """
+    found = capabilities_of(drafts, info, allow_partial=allow_partial)
+    refuse_impossible(drafts, {info.source: found})
+    return found.notes
+
+
+def refuse_impossible(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> None:
+    """Raise one error with the problems of all jobs that no server can do.
+
+    Args:
+        drafts: The jobs.
+        by_server: What each server can do, by address; at least one.
+
+    Raises:
+        WorkflowError: There is such a job.
+    """
+    problems: dict[Problem, None] = {}
+    for draft in _impossible(drafts, by_server):
+        problems |= dict.fromkeys(_problems(draft, by_server))
+        if len(problems) > _MOST_PROBLEMS:
+            break
+    if problems:
+        raise WorkflowError.of(problems)
+
+
+def impossible_jobs(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> dict[str, tuple[Problem, ...]]:
+    """Return the jobs that no server can do, by id, each with the problems of all servers.
+
+    Args:
+        drafts: The jobs.
+        by_server: What each server can do, by address; at least one.
+    """
+    return {draft.job_id: _problems(draft, by_server) for draft in _impossible(drafts, by_server)}
+
+
+class Capabilities:
+    """What one server can do of a plan's jobs; made by `capabilities_of`, and to be asked about the jobs that it was made for.
 
     Attributes:
         everything: Whether the server can do all of them, whole.
     """
 
     def __init__(
-        self, drafts: Sequence[Draft], info: ObjectInfo, standings: Mapping[Shape, _Standing], *, allow_partial: bool
+        self, drafts: Sequence[Draft], info: ObjectInfo, by_shape: Mapping[Shape, _ShapeCapabilities], *, allow_partial: bool
     ) -> None:
-        self.everything = all(standing.is_whole for standing in standings.values())
+        self.everything = all(shape.is_whole for shape in by_shape.values())
         self._drafts = drafts
         self._info = info
-        self._standings = standings
+        self._by_shape = by_shape
         self._allow_partial = allow_partial
         self._problems: dict[Hashable, tuple[Problem, ...]] = {}
 
     def can_whole(self, draft: Draft) -> bool:
         """Return whether the server can do a job with all its outputs."""
-        return self._standing(draft).reach(draft.filled.literals) == "whole"
+        return self._of_shape(draft).extent(draft.filled.literals) == "whole"
 
     def can(self, draft: Draft) -> bool:
         """Return whether the server can do a job, or part of it where that is allowed."""
-        reach = self._standing(draft).reach(draft.filled.literals)
-        return reach == "whole" or (reach == "part" and self._allow_partial)
+        extent = self._of_shape(draft).extent(draft.filled.literals)
+        return extent == "whole" or (extent == "part" and self._allow_partial)
 
     def problems(self, draft: Draft) -> tuple[Problem, ...]:
         """Return why the server cannot do a job; empty where it can."""
         if self.can(draft):
             return ()
-        kind = self._kind(draft)
-        if kind not in self._problems:
+        answer = self._same_answer(draft)
+        if answer not in self._problems:
             try:
                 fit(draft.planned(), self._info, allow_partial=self._allow_partial)
             except InputError as error:
-                self._problems[kind] = error.problems
-        return self._problems[kind]
+                self._problems[answer] = error.problems
+        return self._problems[answer]
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
@@ -98,30 +147,30 @@ class Fitness:
         found: dict[Note, None] = {}
         known: set[Hashable] = set()
         for draft in self._drafts:
-            if self.can(draft) and (kind := self._kind(draft)) not in known:
-                known.add(kind)
+            if self.can(draft) and (answer := self._same_answer(draft)) not in known:
+                known.add(answer)
                 planned = draft.planned()
                 fitted = fit(planned, self._info, allow_partial=self._allow_partial)
                 found |= dict.fromkeys(fitted.notes[len(planned.notes) :])
         return tuple(found)
 
-    def seen_from(self, info: ObjectInfo) -> Fitness:
+    def of_equal_server(self, info: ObjectInfo) -> Capabilities:
         """Return what another server can do that says the very same of its nodes (`ObjectInfo.fingerprint`)."""
-        return Fitness(self._drafts, info, self._standings, allow_partial=self._allow_partial)
+        return Capabilities(self._drafts, info, self._by_shape, allow_partial=self._allow_partial)
 
-    def _standing(self, draft: Draft) -> _Standing:
-        return self._standings[draft.filled.shape]
+    def _of_shape(self, draft: Draft) -> _ShapeCapabilities:
+        return self._by_shape[draft.filled.shape]
 
-    def _kind(self, draft: Draft) -> Hashable:
+    def _same_answer(self, draft: Draft) -> Hashable:
         """Return what is the same for jobs of which the server says the same, at the same places of their recipe."""
         shape, variant = draft.filled.shape, draft.variant
         # Which fields a point gives decides which of them is to blame, as with the factor or the size of an upscale.
         given = tuple(map(_form, variant.point))
-        return shape, self._standings[shape].told(draft.filled.literals), id(variant.loaded), given
+        return shape, self._by_shape[shape].remarks(draft.filled.literals), id(variant.loaded), given
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _RestrictedInput:
     """An input with a literal that the server does not take as it is.
 
     Attributes:
@@ -137,8 +186,8 @@ class _Place:
     changed: Set[Hashable]
 
 
-class _Standing:
-    """How the jobs of one shape stand with a server.
+class _ShapeCapabilities:
+    """What one server can do of the jobs of one shape.
 
     Args:
         shape: The shape.
@@ -151,33 +200,33 @@ class _Standing:
 
     def __init__(self, shape: Shape, rows: Sequence[tuple[Any, ...]], info: ObjectInfo) -> None:
         self._check = ShapeCheck(shape.bare, info)
-        self._places: list[_Place] = []
+        self._restricted: list[_RestrictedInput] = []
         for index, (node_id, name) in enumerate(shape.places):
             found: dict[Acceptance, set[Hashable]] = {"fine": set(), "changed": set(), "refused": set()}
             for token, value in _different([row[index] for row in rows]).items():
                 found[self._check.verdict(node_id, name, value)].add(token)
             if found["refused"] or found["changed"]:
-                self._places.append(_Place(index, node_id, found["refused"], found["changed"]))
-        self._refusing = [place for place in self._places if place.refused]
-        self._reaches: dict[frozenset[str], _Reach] = {}
-        self._best = self._reach(self._check.bad)
+                self._restricted.append(_RestrictedInput(index, node_id, found["refused"], found["changed"]))
+        self._refusing = [each for each in self._restricted if each.refused]
+        self._extents: dict[frozenset[str], _Extent] = {}
+        self._best = self._extent(self._check.bad)
         self.is_whole = self._best == "whole" and not self._refusing
 
-    def reach(self, literals: Sequence[Any]) -> _Reach:
+    def extent(self, literals: Sequence[Any]) -> _Extent:
         """Return how much the server can do of the job with these literals."""
-        bad = [place.node_id for place in self._refusing if _token(literals[place.index]) in place.refused]
-        return self._reach(self._check.bad.union(bad)) if bad else self._best
+        bad = [each.node_id for each in self._refusing if _token(literals[each.index]) in each.refused]
+        return self._extent(self._check.bad.union(bad)) if bad else self._best
 
-    def told(self, literals: Sequence[Any]) -> tuple[Hashable, ...]:
+    def remarks(self, literals: Sequence[Any]) -> tuple[Hashable, ...]:
         """Return the literals that the server has something to say of."""
-        tokens = [(place, _token(literals[place.index])) for place in self._places]
-        return tuple([(place.index, token) for place, token in tokens if token in place.refused or token in place.changed])
+        tokens = [(each, _token(literals[each.index])) for each in self._restricted]
+        return tuple([(each.index, token) for each, token in tokens if token in each.refused or token in each.changed])
 
-    def _reach(self, bad: frozenset[str]) -> _Reach:
-        if bad not in self._reaches:
+    def _extent(self, bad: frozenset[str]) -> _Extent:
+        if bad not in self._extents:
             has_output = self._check.has_output_without(bad)
-            self._reaches[bad] = "nothing" if not has_output else "part" if bad else "whole"
-        return self._reaches[bad]
+            self._extents[bad] = "nothing" if not has_output else "part" if bad else "whole"
+        return self._extents[bad]
 
 
 def _different(values: Sequence[Any]) -> dict[Hashable, Any]:
@@ -194,3 +243,15 @@ def _token(value: Any) -> Hashable:
 
 def _form(value: Any) -> object:
     return tuple((key, _form(item)) for key, item in value.items()) if isinstance(value, Mapping) else type(value)
+
+
+def _impossible(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> Iterator[Draft]:
+    servers = list(by_server.values())
+    if not any(server.everything for server in servers):
+        for draft in drafts:
+            if not any(server.can(draft) for server in servers):
+                yield draft
+
+
+def _problems(draft: Draft, by_server: Mapping[str, Capabilities]) -> tuple[Problem, ...]:
+    return tuple(dict.fromkeys(problem for server in by_server.values() for problem in server.problems(draft)))

@@ -1,6 +1,7 @@
-"""A plan looked at before any work: held against the run folder and a server as `begin` does, but nothing is changed.
+"""A plan looked at before any work: held against the run folder and a server as a run does at its start, but nothing is changed.
 
-The run folder is neither made nor locked; somebody else may be rendering into it. Not here: several servers (`runs.fleet_preview`).
+The run folder is neither made nor locked; somebody else may be rendering into it. `running.fleet_preview` does this for several
+servers.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from pathlib import Path
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.system_info import About, CacheMode
 from comfy_runner.errors import Note
-from comfy_runner.graph.memory import vram_total
+from comfy_runner.graph.memory import DecodeMemory, largest_decode, vram_total
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.arrange import Arrangement, arrange
-from comfy_runner.planning.decode_memory import DecodeMemory, largest_decode
+from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.draft import Plan
 from comfy_runner.planning.estimate import Estimate, WithoutLoads, earlier_speeds, fitting_speed
-from comfy_runner.planning.fitting import fit_all
 from comfy_runner.planning.summary import PlanSummary, needed, summarise
 from comfy_runner.planning.survey import Survey, survey
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
@@ -50,7 +50,14 @@ class FolderPreview:
     speeds: Sequence[Sequence[Speed]]
 
     def summary(self, *, server: str, cache: CacheMode, memory: DecodeMemory | None, notes: tuple[Note, ...]) -> PlanSummary:
-        """Return the plan as one server would do it; all arguments are as in `PlanSummary`."""
+        """Return the plan as one server would do it.
+
+        Args:
+            server: The server's URL; empty for none.
+            cache: How it caches.
+            memory: What decoding the largest picture takes; None where no size is known.
+            notes: What the user should know.
+        """
         return summarise(
             self.plan,
             self.chosen,
@@ -73,7 +80,7 @@ class FolderPreview:
 
 
 @contextlib.contextmanager
-def outlook(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[FolderPreview]:
+def preview_folder(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[FolderPreview]:
     """Hold a plan against a run folder, whose ledger is open as long as this is entered.
 
     Args:
@@ -107,11 +114,11 @@ def preview(
     """Look at a plan for one server, or for none.
 
     Args:
-        plan: As for `outlook`.
-        chosen: As for `outlook`.
-        folder: As for `outlook`.
+        plan: All jobs of its recipes.
+        chosen: The ids of those that are to be done.
+        folder: The run folder, which need not be there; None where none is looked at.
         connect: Gives a client for the server; None for no server.
-        force: As for `outlook`.
+        force: Whether jobs that are done are rendered again.
         allow_partial: Whether outputs that the server would refuse are left out.
 
     Raises:
@@ -119,16 +126,16 @@ def preview(
         ServerError: The server cannot be asked.
         RunFolderError: What is in the folder cannot be read.
     """
-    with outlook(plan, chosen, folder, force=force) as seen:
+    with preview_folder(plan, chosen, folder, force=force) as seen:
         http = connect() if connect else None
         stats = http.system_stats() if http else {}
         about = About.from_stats(http.address.url if http else "", stats)
         rendered = seen.arrangement.rendered
-        memory, warnings = largest_decode(rendered, vram_total=vram_total(stats))
+        memory, warnings = largest_decode([draft.filled for draft in rendered], vram_total=vram_total(stats))
         notes = dict.fromkeys([*plan.notes, *warnings])
         if http is not None:
             info = ObjectInfo(http.object_info(), source=http.address.url)
-            notes |= dict.fromkeys(fit_all(rendered, info, allow_partial=allow_partial))
+            notes |= dict.fromkeys(check_all(rendered, info, allow_partial=allow_partial))
         cache = about.cache if http else "unknown"
         return seen.summary(server=about.url, cache=cache, memory=memory, notes=tuple(notes))
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from comfy_runner.engine.comfyui.system_info import CacheMode
 from comfy_runner.errors import Note
+from comfy_runner.graph.memory import DecodeMemory
 from comfy_runner.graph.schedules import SecondPass, second_passes
 from comfy_runner.planning.arrange import Arrangement
-from comfy_runner.planning.decode_memory import DecodeMemory
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.duplicates import Duplicates, duplicates
 from comfy_runner.planning.estimate import Estimate

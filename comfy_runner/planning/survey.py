@@ -1,6 +1,6 @@
 """What a run folder already has of a plan, and why the rest is to be made, or made again.
 
-Not here: making it.
+Only looks: nothing is rendered or written here.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def survey(drafts: Sequence[Draft], folder: FolderView, ledger: Ledger | None, *
             continue
         if draft.job_id in forced:
             folder.sidecar(draft.job_id)  # a damaged one has to show before anything is rendered, not after
-        standing = _standing(draft, found, folder, ledger)
-        if not isinstance(standing, str) and draft.job_id not in forced:
+        reusable = _reusable_files(draft, found, folder, ledger)
+        if not isinstance(reusable, str) and draft.job_id not in forced:
             done.add(draft.job_id)
-            if standing:
-                found_files[draft.job_id] = standing
-        elif found is not None and standing != "":
-            again[draft.job_id] = standing if isinstance(standing, str) else "is to be made again"
+            if reusable:
+                found_files[draft.job_id] = reusable
+        elif found is not None and reusable != "":
+            again[draft.job_id] = reusable if isinstance(reusable, str) else "is to be made again"
     return Survey(frozenset(done), frozenset(submitted), again, found_files)
 
 
@@ -95,7 +95,7 @@ def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mappin
         )
 
 
-def _standing(
+def _reusable_files(
     draft: Draft, known: Known | None, folder: FolderView, ledger: Ledger | None
 ) -> str | Mapping[str, tuple[FileRecord, ...]]:
     """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
@@ -112,11 +112,11 @@ def _standing(
     if sidecar.content_hash != draft.content_hash:
         return _changes(sidecar, draft)
     planned = draft.planned()
-    standing = folder.standing(draft.job_id, draft.content_hash, planned.outputs)
-    missing = [role for role in planned.outputs if role not in standing]
+    reusable = folder.standing(draft.job_id, draft.content_hash, planned.outputs)
+    missing = [role for role in planned.outputs if role not in reusable]
     if any(not is_of_kind(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
         return f"output.format is {draft.variant.loaded.recipe.output.format} now"
-    return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else standing
+    return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else reusable
 
 
 def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: FolderView) -> bool:

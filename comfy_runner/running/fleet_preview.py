@@ -13,13 +13,12 @@ from pathlib import Path
 
 from comfy_runner.engine.comfyui.system_info import CacheMode
 from comfy_runner.errors import Note
-from comfy_runner.graph.memory import vram_total
+from comfy_runner.graph.memory import largest_decode, vram_total
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
-from comfy_runner.planning.capabilities import unfit
-from comfy_runner.planning.decode_memory import largest_decode
+from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import speed_of
-from comfy_runner.planning.preview import FolderPreview, outlook
+from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
 from comfy_runner.running.probe import Answered, Door, Examiner, hold_against
@@ -42,11 +41,11 @@ def preview_fleet(
     """Look at a plan for several servers.
 
     Args:
-        plan: As for `outlook`.
-        chosen: As for `outlook`.
-        folder: As for `outlook`.
+        plan: All jobs of its recipes.
+        chosen: The ids of those that are to be done.
+        folder: The run folder, which need not be there; None where none is looked at.
         connect: Gives the servers, which are not asked anything yet.
-        force: As for `outlook`.
+        force: Whether jobs that are done are rendered again.
         allow_partial: Whether outputs that a server would refuse are left out where no other one takes them.
 
     Raises:
@@ -54,7 +53,7 @@ def preview_fleet(
         ServerError: No server can be asked.
         RunFolderError: What is in the folder cannot be read.
     """
-    with outlook(plan, chosen, folder, force=force) as seen:
+    with preview_folder(plan, chosen, folder, force=force) as seen:
         rendered = seen.arrangement.rendered
         present, asked = _asked(connect(), Examiner(rendered, allow_partial=allow_partial), seen.speeds)
         notes = dict.fromkeys(plan.notes)
@@ -63,11 +62,11 @@ def preview_fleet(
         found = forecast(backlog, [each.entrant(drafts, present) for each in present])
         pairs = list(zip(present, found.shares, strict=True))
         for each, share in pairs:
-            _, warnings = largest_decode([drafts[number] for number in share.jobs], vram_total=each.vram)
+            _, warnings = largest_decode([drafts[number].filled for number in share.jobs], vram_total=each.vram)
             notes |= dict.fromkeys(replace(note, where=each.door.name) for note in warnings)
         smallest = min((each.vram for each in present if each.vram is not None), default=None)
         alone = next((each for each in present if each.cache != "none"), present[0])
-        memory, _ = largest_decode(rendered, vram_total=smallest)
+        memory, _ = largest_decode([draft.filled for draft in rendered], vram_total=smallest)
         summary = seen.summary(server=alone.door.url, cache=alone.cache, memory=memory, notes=tuple(notes))
         usual = statistics.median([each.pace for each in present if each.pace] or [1.0])
         # As a policy reckons with them, and as a plan does.
@@ -137,7 +136,9 @@ class _Present:
 
     def entrant(self, drafts: Sequence[Draft], present: Sequence[_Present]) -> Entrant:
         """Return it as the forecast is to know it."""
-        nothing = unfit(drafts, self.answer.fitness, [other.answer.fitness for other in present if other is not self])
+        nothing = unsuitable_jobs(
+            drafts, self.answer.capabilities, [other.answer.capabilities for other in present if other is not self]
+        )
         return Entrant(
             self.door.url,
             places=self.door.in_flight or IN_FLIGHT,

@@ -13,9 +13,8 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.system_info import About
 from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.planning.capabilities import Fitness, fitness
+from comfy_runner.planning.capabilities import Capabilities, capabilities_of, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
-from comfy_runner.planning.fitting import impossible, refuse_impossible
 
 _TURN_SECONDS = 0.5  # a wait without an end cannot be interrupted from the keyboard on Windows
 
@@ -27,12 +26,12 @@ class Answered:
     Attributes:
         about: Its versions, and how it caches.
         info: Its nodes and models.
-        fitness: What it can do of the run's jobs.
+        capabilities: What it can do of the run's jobs.
     """
 
     about: About
     info: ObjectInfo
-    fitness: Fitness
+    capabilities: Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +73,13 @@ def hold_against(rendered: Sequence[Draft], doors: Sequence[Door]) -> tuple[int,
     Raises:
         InputError: None can do a job, and there is no other server that might.
     """
-    known = {door.url: door.answer.fitness for door in doors if door.answer}
+    known = {door.url: door.answer.capabilities for door in doors if door.answer}
     count = 0
     if len(known) == len(doors):
         refuse_impossible(rendered, known)
     else:
-        count = len(impossible(rendered, known))
-    return count, tuple(note for fitness in known.values() for note in fitness.notes)
+        count = len(impossible_jobs(rendered, known))
+    return count, tuple(note for capabilities in known.values() for note in capabilities.notes)
 
 
 class Examiner:
@@ -93,7 +92,7 @@ class Examiner:
 
     def __init__(self, drafts: Sequence[Draft], *, allow_partial: bool = False) -> None:
         self._drafts, self._allow_partial = drafts, allow_partial
-        self._known: dict[str, Fitness] = {}
+        self._known: dict[str, Capabilities] = {}
         self._lock = threading.Lock()
 
     def ask(self, http: ComfyHttp) -> Answered:
@@ -103,7 +102,7 @@ class Examiner:
             ServerError: It does not answer, or not as a ComfyUI does.
         """
         about = About.of(http)
-        return Answered(about, *self._fitness(ObjectInfo(http.object_info(), source=http.address.url)))
+        return Answered(about, *self._capabilities(ObjectInfo(http.object_info(), source=http.address.url)))
 
     def ask_again(self, http: ComfyHttp) -> Answered:
         """Return what a server says of itself that was out of order.
@@ -163,11 +162,11 @@ class Examiner:
             raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
         return found
 
-    def _fitness(self, info: ObjectInfo) -> tuple[ObjectInfo, Fitness]:
+    def _capabilities(self, info: ObjectInfo) -> tuple[ObjectInfo, Capabilities]:
         # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.
         with self._lock:
             known = self._known.get(info.fingerprint)
-            found = known.seen_from(info) if known else fitness(self._drafts, info, allow_partial=self._allow_partial)
+            found = known.of_equal_server(info) if known else capabilities_of(self._drafts, info, allow_partial=self._allow_partial)
             self._known.setdefault(info.fingerprint, found)
             return info, found
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from comfy_runner.errors import ComfyRunnerError, ServerError
-from comfy_runner.planning.capabilities import unfit
+from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.running.events import Event, ServerChanged
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Answered, Door, Examiner
@@ -198,12 +198,12 @@ class Roster:
         answer = member.door.answer
         if answer is None:
             raise ValueError(f"{member.name} has not answered")
-        others = [other.door.answer.fitness for other in self.members.values() if other is not member and other.door.answer]
+        others = [other.door.answer.capabilities for other in self.members.values() if other is not member and other.door.answer]
         self._queue.join(
             member.name,
             places=member.places,
             most=member.most,
-            unable=unfit(self._queue.drafts, answer.fitness, others),
+            unable=unsuitable_jobs(self._queue.drafts, answer.capabilities, others),
             speed=member.door.speed,
         )
 

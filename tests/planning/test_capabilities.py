@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from comfy_runner.errors import Problem, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.planning.capabilities import Fitness, fitness
+from comfy_runner.planning.capabilities import Capabilities, capabilities_of, check_all, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
-from comfy_runner.planning.fitting import fit_all, impossible, refuse_impossible
 from comfy_runner.planning.job_graph import PlannedJob, fit
 from tests.recipe.support import written
 from tests.running.support import plan_of, sweep
@@ -106,7 +105,7 @@ def _refusal(draft: Draft, info: ObjectInfo, *, allow_partial: bool = False) -> 
     return ()
 
 
-def _is_exact(found: Fitness, drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool) -> None:
+def _is_exact(found: Capabilities, drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool) -> None:
     """Make sure that each job is known to fit or not exactly as a check of its graph says."""
     refusals = [_refusal(draft, info, allow_partial=allow_partial) for draft in drafts]
     whole = [not _refusal(draft, info) for draft in drafts]
@@ -125,12 +124,12 @@ def test_it_is_known_of_every_job_what_a_check_of_its_graph_would_say(
     folder: Path, sweeps: list[dict[str, Any]], infos: tuple[ObjectInfo, ObjectInfo], allow_partial: bool
 ) -> None:
     drafts = _drafts(folder, sweeps)
-    found = {info.source: fitness(drafts, info, allow_partial=allow_partial) for info in infos}
+    found = {info.source: capabilities_of(drafts, info, allow_partial=allow_partial) for info in infos}
     for info in infos:
         _is_exact(found[info.source], drafts, info, allow_partial=allow_partial)
     refusals = {draft.job_id: [_refusal(draft, info, allow_partial=allow_partial) for info in infos] for draft in drafts}
     wanted = {job_id: tuple(dict.fromkeys(itertools.chain(*refusal))) for job_id, refusal in refusals.items() if all(refusal)}
-    assert impossible(drafts, found) == wanted
+    assert impossible_jobs(drafts, found) == wanted
     assert _told(lambda: refuse_impossible(drafts, found)) == list(dict.fromkeys(itertools.chain.from_iterable(wanted.values())))
 
 
@@ -150,7 +149,7 @@ def test_values_that_are_equal_and_not_the_same_are_told_apart(folder: Path, typ
     drafts = _drafts(folder, [{"params.value": _VALUES, "checkpoint": ["x"], "params.extra": [""]}])
     info = ObjectInfo(nodes, source="http://server")
 
-    _is_exact(fitness(drafts, info), drafts, info, allow_partial=False)
+    _is_exact(capabilities_of(drafts, info), drafts, info, allow_partial=False)
 
 
 # The shipped template
@@ -210,7 +209,7 @@ def _checkpoints(*names: str, source: str = "http://server") -> ObjectInfo:
 @pytest.mark.parametrize("allow_partial", [False, True])
 def test_of_a_sweep_a_server_can_do_what_its_models_and_ranges_allow(info: ObjectInfo, possible: int, allow_partial: bool) -> None:
     drafts = plan_of(sweep(_AXES)).drafts
-    found = fitness(drafts, info, allow_partial=allow_partial)
+    found = capabilities_of(drafts, info, allow_partial=allow_partial)
 
     assert sum(map(found.can_whole, drafts)) == possible
     _is_exact(found, drafts, info, allow_partial=allow_partial)
@@ -220,7 +219,7 @@ def test_a_job_may_be_possible_in_part_only() -> None:
     drafts = plan_of(sweep({"upscale.denoise": [0.3, 0.5]}, upscale={"method": "bislerp"})).drafts
     info = _info(LatentUpscale=_with("upscale_method", ["area"], {}))
 
-    partly, wholly = fitness(drafts, info, allow_partial=True), fitness(drafts, info)
+    partly, wholly = capabilities_of(drafts, info, allow_partial=True), capabilities_of(drafts, info)
 
     assert [partly.can(draft) for draft in drafts] == [True, True]
     assert [partly.can_whole(draft) for draft in drafts] == [False, False]
@@ -243,7 +242,7 @@ def test_a_mistake_is_located_at_the_field_that_the_very_job_gives_it_by() -> No
     ]
     drafts = plan_of(sweep({"include": points})).drafts
     info = _info(LatentUpscale=_bounds("width", max=100), KSampler=_bounds("seed", max=0))
-    found = fitness(drafts, info)
+    found = capabilities_of(drafts, info)
 
     _is_exact(found, drafts, info, allow_partial=False)
     assert {problem.where for draft in drafts for problem in found.problems(draft)} >= {
@@ -259,17 +258,17 @@ def test_a_mistake_is_told_at_its_place_in_each_recipe(tmp_path: Path) -> None:
     drafts = plan_of(written(tmp_path, "one.yaml", text), written(tmp_path, "two.yaml", f"\n\n{text}")).drafts
     info = _info()
 
-    _is_exact(fitness(drafts, info), drafts, info, allow_partial=False)
-    told = _told(lambda: fit_all(drafts, info))
+    _is_exact(capabilities_of(drafts, info), drafts, info, allow_partial=False)
+    told = _told(lambda: check_all(drafts, info))
     assert [problem.where.rsplit("/", 1)[-1] for problem in told] == ["one.yaml:1: checkpoint", "two.yaml:3: checkpoint"]
 
 
 def test_only_a_server_that_can_do_all_jobs_whole_can_do_everything() -> None:
     drafts = plan_of(sweep(_AXES)).drafts
 
-    assert fitness(drafts, _info()).everything
-    assert not fitness(drafts, _checkpoints(_CHECKPOINTS[0])).everything
-    assert fitness((), _without("KSampler")).everything
+    assert capabilities_of(drafts, _info()).everything
+    assert not capabilities_of(drafts, _checkpoints(_CHECKPOINTS[0])).everything
+    assert capabilities_of((), _without("KSampler")).everything
 
 
 # What another server can do that says the same
@@ -280,7 +279,7 @@ def test_what_is_known_of_one_server_is_told_of_another_in_that_one_s_words() ->
     infos = [_checkpoints("base.safetensors", source=source) for source in ("http://a", "http://b")]
     assert infos[0].fingerprint == infos[1].fingerprint
 
-    found = fitness(drafts, infos[0]).seen_from(infos[1])
+    found = capabilities_of(drafts, infos[0]).of_equal_server(infos[1])
 
     _is_exact(found, drafts, infos[1], allow_partial=False)
     assert "http://b" in found.notes[0].what
@@ -289,15 +288,15 @@ def test_what_is_known_of_one_server_is_told_of_another_in_that_one_s_words() ->
 # Jobs that no server can do
 
 
-def _fleet(drafts: Sequence[Draft], *infos: ObjectInfo) -> dict[str, Fitness]:
-    return {info.source: fitness(drafts, info) for info in infos}
+def _fleet(drafts: Sequence[Draft], *infos: ObjectInfo) -> dict[str, Capabilities]:
+    return {info.source: capabilities_of(drafts, info) for info in infos}
 
 
 def test_servers_that_can_do_all_jobs_between_them_leave_none_impossible() -> None:
     drafts = plan_of(sweep(_AXES)).drafts
     fleet = _fleet(drafts, *(_checkpoints(name, source=name) for name in _CHECKPOINTS))
 
-    assert impossible(drafts, fleet) == {}
+    assert impossible_jobs(drafts, fleet) == {}
     refuse_impossible(drafts, fleet)
 
 
@@ -306,7 +305,7 @@ def test_a_job_that_no_server_can_do_is_told_with_the_reason_of_each() -> None:
     euler = _info(source="http://b", KSampler=_with("sampler_name", ["euler"], {}))
     fleet = _fleet(drafts, _checkpoints(_CHECKPOINTS[0], source="http://a"), euler)
 
-    found = impossible(drafts, fleet)
+    found = impossible_jobs(drafts, fleet)
 
     assert len(found) == 4
     assert all("base" in job_id and "euler" not in job_id for job_id in found)
@@ -321,14 +320,14 @@ def test_a_job_that_no_server_can_do_is_told_with_the_reason_of_each() -> None:
 def test_one_server_that_can_do_everything_is_enough() -> None:
     drafts = plan_of(sweep(_AXES)).drafts
 
-    assert impossible(drafts, _fleet(drafts, _without("KSampler", source="http://a"), _info(source="http://b"))) == {}
+    assert impossible_jobs(drafts, _fleet(drafts, _without("KSampler", source="http://a"), _info(source="http://b"))) == {}
 
 
 def test_with_one_server_the_error_is_that_of_a_check_of_all_jobs() -> None:
     drafts = plan_of(sweep(_AXES)).drafts
     info = _checkpoints("another.safetensors")
 
-    told = _told(lambda: fit_all(drafts, info))
+    told = _told(lambda: check_all(drafts, info))
 
     assert told == list(dict.fromkeys(itertools.chain.from_iterable(_refusal(draft, info) for draft in drafts)))
     assert told == _told(lambda: refuse_impossible(drafts, _fleet(drafts, info)))
@@ -338,7 +337,7 @@ def test_with_one_server_the_error_is_that_of_a_check_of_all_jobs() -> None:
 def test_no_more_than_some_fifty_problems_are_told() -> None:
     drafts = plan_of(sweep({"seed": list(range(1000))})).drafts
 
-    assert len(_told(lambda: fit_all(drafts, _info(KSampler=_bounds("seed", max=-1))))) == 52
+    assert len(_told(lambda: check_all(drafts, _info(KSampler=_bounds("seed", max=-1))))) == 52
 
 
 def test_graphs_are_made_for_the_words_alone() -> None:
@@ -351,7 +350,7 @@ def test_graphs_are_made_for_the_words_alone() -> None:
 
     plain = plan_of(sweep({"seed": list(range(500)), "checkpoint": ["x", "y", *_CHECKPOINTS]})).drafts
     drafts = [Watched(*(getattr(draft, field.name) for field in fields(draft))) for draft in plain]
-    found = fitness(drafts, _info())
+    found = capabilities_of(drafts, _info())
 
     assert sum(map(found.can, drafts)) == 1000
     assert made == []

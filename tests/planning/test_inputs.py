@@ -20,8 +20,8 @@ from comfy_runner.errors import InputError, RecipeError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.input_files import is_upload_name
 from comfy_runner.planning import inputs
+from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.draft import Draft, draft_all
-from comfy_runner.planning.fitting import fit_all
 from comfy_runner.recipe.sources import load_source
 from comfy_runner.recipe.sweep.expand import expand
 from tests.standin.nodes import object_info
@@ -264,7 +264,7 @@ def test_a_file_of_any_kind_is_taken_and_held_against_a_server_whatever_that_lis
     for name in ("LoadImage", "LoadAudio", "LoadVideo", "LoadImageMask"):
         path = recipe(tmp_path, "{image: a.png, sound: x.latent}")
         (tmp_path / "templates" / "copy.json.j2").write_text(TEMPLATE.replace("LoadImage", name), encoding="utf-8")
-        fit_all(drafts(path), ObjectInfo(data, source="server"))
+        check_all(drafts(path), ObjectInfo(data, source="server"))
 
 
 def test_render_and_validate_need_the_file_and_no_server(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from comfy_runner import validate
 from comfy_runner.errors import ComfyRunnerError, Problem, RecipeError, TemplateError, UsageError, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.sizes import Size
-from comfy_runner.planning.fitting import fit_all
+from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.job_graph import PlannedJob, fit
 from comfy_runner.recipe.sources import RecipeSource
 from tests.recipe.support import written
@@ -297,7 +298,7 @@ def test_an_input_that_no_recipe_gives_has_no_place() -> None:
 def test_the_mistakes_of_all_jobs_are_told_at_once_and_each_once() -> None:
     jobs = [draft(name="a", checkpoint="x"), draft(name="b", checkpoint="x"), draft(name="c", checkpoint="y")]
 
-    problems = _problems(lambda: fit_all(jobs, _INFO), WorkflowError)
+    problems = _problems(lambda: check_all(jobs, _INFO), WorkflowError)
 
     assert [problem.what.split(" ", 1)[0] for problem in problems] == ['"x"', '"y"']
 
@@ -307,3 +308,22 @@ def test_rendering_is_the_same_for_a_mapping_and_a_file(tmp_path: Path) -> None:
     file = written(tmp_path, "x.yaml", json.dumps(recipe))
 
     assert _planned(file).workflow == _planned(recipe).workflow
+
+
+# Held against what a server says of its nodes
+
+
+_NODE: dict[str, Any] = {"input": {"required": {"value": ["*", {}]}}, "output": [], "output_node": True, "python_module": "nodes"}
+
+
+def test_an_input_may_be_a_json_object_or_a_list(tmp_path: Path) -> None:
+    graph = '{"save": {"class_type": "Show", "inputs": {"value": {{ params.value }}}, "_meta": {"role": "original"}}}'
+    (tmp_path / "object.json.j2").write_text(graph, encoding="utf-8")
+    (tmp_path / "object_info.json").write_text(json.dumps({"Show": _NODE}), encoding="utf-8")
+    sweep = {"params.value": [{"a": 1}, {"a": 2}, {"__value__": [1, 2]}]}
+
+    validate(
+        [{"name": "lake", "template": "object", "sweep": sweep}],
+        templates=[tmp_path],
+        object_info=tmp_path / "object_info.json",
+    )

@@ -12,8 +12,9 @@ import pytest
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.errors import RunFolderError
-from comfy_runner.planning.decode_memory import largest_decode
-from comfy_runner.planning.draft import Plan, draft_all
+from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.memory import largest_decode
+from comfy_runner.planning.draft import Draft, Plan, draft_all
 from comfy_runner.planning.estimate import WithoutLoads, earlier_speeds, fitting_speed
 from comfy_runner.planning.passes import Passes
 from comfy_runner.planning.summary import PlanSummary, Row
@@ -151,10 +152,14 @@ def test_several_recipes_need_no_folder_to_be_planned() -> None:
 # Memory
 
 
+def _graphs(drafts: Sequence[Draft]) -> list[Filled]:
+    return [draft.filled for draft in drafts]
+
+
 def test_the_largest_picture_is_held_against_the_memory_of_the_server() -> None:
     drafts = [*_drafted(size={"width": 1024, "height": 576}).drafts, *_drafted(name="b").drafts]
 
-    memory, notes = largest_decode(drafts, vram_total=8 * _GIB)
+    memory, notes = largest_decode(_graphs(drafts), vram_total=8 * _GIB)
 
     assert memory is not None
     assert (str(memory.picture), memory.tiled, memory.vram_total) == ("2048x1152", False, 8 * _GIB)
@@ -163,14 +168,16 @@ def test_the_largest_picture_is_held_against_the_memory_of_the_server() -> None:
 
 
 def test_memory_that_suffices_is_no_warning() -> None:
-    memory, notes = largest_decode(_drafted().drafts, vram_total=8 * _GIB)
+    memory, notes = largest_decode(_graphs(_drafted().drafts), vram_total=8 * _GIB)
 
     assert memory is not None
     assert notes == ()
 
 
 def test_what_is_decoded_in_tiles_needs_the_memory_of_a_tile() -> None:
-    memory, notes = largest_decode(_drafted(size={"width": 2048, "height": 1152}, vae_decode="tiled").drafts, vram_total=8 * _GIB)
+    memory, notes = largest_decode(
+        _graphs(_drafted(size={"width": 2048, "height": 1152}, vae_decode="tiled").drafts), vram_total=8 * _GIB
+    )
 
     assert memory is not None
     assert (str(memory.picture), memory.tiled) == ("4096x2304", True)
