@@ -1,4 +1,4 @@
-"""What all tests share: a real ComfyUI, set up once in the cache folder and started once per test session.
+"""What all tests share: their markers; and a real ComfyUI, set up once in the cache folder and started once per test session.
 
 The first session on a machine downloads the engine, which takes a minute or more; see `local_engine`.
 """
@@ -18,6 +18,7 @@ from hypothesis import settings
 from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, setup, start, stop
 from tests.early_2024 import early_2024
 from tests.standin import StandIn
+from tests.themes import themes
 
 # A loaded machine is no fault of the program's.
 settings.register_profile("unhurried", deadline=None)
@@ -30,6 +31,27 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 say = logging.getLogger("tests.engine.local").info
 
+_running = pytest.StashKey[pytest.Item]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each test the markers that its folder and its fixtures call for, before `-m` chooses."""
+    for item in items:
+        for theme in themes(item.path.relative_to(config.rootpath), getattr(item, "fixturenames", ())):
+            item.add_marker(theme)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.config.stash[_running] = item
+
+
+def _hold_to_its_marker(config: pytest.Config, theme: str) -> None:
+    """Fail a test that asks for a fixture while it runs, where its marker does not say so: `-m` would have chosen wrongly."""
+    item = config.stash[_running]
+    assert item.get_closest_marker(theme), f"{item.nodeid} has to be marked: @pytest.mark.{theme}"
+
 
 @pytest.fixture
 def server() -> Iterator[StandIn]:
@@ -39,8 +61,9 @@ def server() -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="session")
-def local_options() -> LocalOptions:
+def local_options(request: pytest.FixtureRequest) -> LocalOptions:
     """Options of this session's own instance; the engine is shared by all sessions on this machine."""
+    _hold_to_its_marker(request.config, "real")
     return LocalOptions(instance=f"test-{os.getpid()}")
 
 

@@ -29,13 +29,17 @@ def faulty(standin: StandIn) -> Server:
     return Server(standin.url, standin.state)
 
 
-@pytest.fixture(params=["standin", "real 0.3.75", "real early 2024"])
+_REAL = pytest.param("real 0.3.75", marks=pytest.mark.real)
+_EARLY_2024 = pytest.param("real early 2024", marks=pytest.mark.real)
+
+
+@pytest.fixture(params=["standin", _REAL, _EARLY_2024])
 def server(request: pytest.FixtureRequest) -> Server:
     """A stand-in and then real servers, new and old: what is true of one has to be true of the others."""
     return _server(request)
 
 
-@pytest.fixture(params=["standin", "real 0.3.75"])
+@pytest.fixture(params=["standin", _REAL])
 def modern(request: pytest.FixtureRequest) -> Server:
     """The same without early 2024, for tests in which our own prompt id, or what newer servers tell, matters."""
     return _server(request)

@@ -25,7 +25,7 @@ def imitated(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield Server(server.url, server.state)
 
 
-@pytest.fixture(params=[*EVERY, "real early 2024"])
+@pytest.fixture(params=[*EVERY, pytest.param("real early 2024", marks=pytest.mark.real)])
 def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     if request.param in EVERY:
         with StandIn(State(generation=EVERY[request.param])) as server:

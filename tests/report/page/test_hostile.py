@@ -20,6 +20,8 @@ from tests.report.page.conftest import Opener
 from tests.report.page.pages import measures, paint, suggest, wait_for_pictures
 from tests.report.support import make_run
 
+pytestmark = pytest.mark.hostile
+
 _HOSTILE = [
     "<script>alert(1)</script>",
     "</script><img src=x onerror=alert(2)>",

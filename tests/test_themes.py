@@ -1,0 +1,46 @@
+"""Tests are chosen by their markers: by folder, by what they ask for, by what they say of themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path, PurePath
+
+import pytest
+
+from tests.themes import themes
+
+_ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "fixtures", "expected"),
+    [
+        ("tests/graph/test_sizes.py", ["tmp_path"], set()),
+        ("tests/graph/test_merge.py", ["tmp_path", "local_options"], {"real"}),
+        ("tests/real/test_render.py", [], {"real"}),
+        ("tests/report/page/test_page.py", ["open_page", "browser"], {"browser"}),
+        ("tests/kill/test_kills.py", [], {"kill"}),
+        ("tests/hostile/test_wire.py", ["comfyui_server"], {"hostile", "real"}),
+        ("tests/report/real.py", [], set()),
+    ],
+)
+def test_a_test_is_marked_by_its_folders_and_its_fixtures(path: str, fixtures: list[str], expected: set[str]) -> None:
+    assert themes(PurePath(path), fixtures) == expected
+
+
+def _collected(*args: str) -> set[str]:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *args]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    return {line for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_markers_choose_by_folder_fixture_and_parameter() -> None:
+    files = ("tests/real/test_catalogue.py", "tests/engine/comfyui/test_client.py", "tests/engine/local/test_installation.py")
+
+    everything, quick, real = _collected(*files), _collected("-m", "not real", *files), _collected("-m", "real", *files)
+
+    assert quick | real == everything
+    assert {name for name in everything if name.startswith(files[0]) or "[real " in name} < real
+    assert "tests/engine/local/test_installation.py::test_a_second_setup_finds_everything_and_does_nothing" in real
+    assert {name.partition("::")[0] for name in quick} == set(files[1:])
