@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Literal, NamedTuple
 
 from comfy_runner.graph.filled import Filled, Shape
+from comfy_runner.graph.schedules import SAMPLERS
 from comfy_runner.graph.sizes import Size, stepper, work
 from comfy_runner.graph.workflow import Workflow
 
@@ -18,7 +19,6 @@ StepKind = Literal["load", "first", "second", "decode", "other"]
 _UNKNOWN = Size(1024, 576)  # to be put in order, a sampler has to cost something
 _LARGE_LOAD, _SMALL_LOAD = 40.0, 4.0
 _LARGE_MODELS = ("checkpoint", "unet", "diffusion")
-_SAMPLERS = frozenset(("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"))
 # Of a hash, in hex: two of a million results are taken for one another once in 10^6 plans, which is no worse than unordered.
 _DIGITS = 15
 
@@ -117,7 +117,7 @@ def node_kinds(graph: Workflow) -> dict[str, StepKind]:
         node = graph.nodes[node_id]
         parents = [link.node for _, link in node.links()]
         after = any(after_sampler[parent] for parent in parents)
-        samples = node.class_type in _SAMPLERS
+        samples = node.class_type in SAMPLERS
         after_sampler[node_id] = after or samples
         if samples:
             found[node_id] = "second" if after else "first"

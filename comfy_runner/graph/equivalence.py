@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from comfy_runner.graph.schedules import FULL_DENOISE
 from comfy_runner.graph.sizes import CELL, Size
 
-_FULL = 0.9999  # above it, KSampler takes all of its schedule (comfy/samplers.py, KSampler.set_steps)
 _LEAST = 1e-4
 _MOST_STEPS = 1 << 20
 
@@ -68,7 +68,7 @@ def _method(cell: int) -> Callable[[Mapping[str, Any], Size | None, Size | None]
 _BY = ("upscale_method", "scale_by")
 _TO = ("upscale_method", "width", "height", "crop")
 RULES: Mapping[str, Rule] = {
-    "KSampler": Rule("denoise", ("steps", "denoise"), "", _denoise(_FULL, cuts_all=False)),
+    "KSampler": Rule("denoise", ("steps", "denoise"), "", _denoise(FULL_DENOISE, cuts_all=False)),
     # BasicScheduler compares with 1 (comfy_extras/nodes_custom_sampler.py).
     "BasicScheduler": Rule("denoise", ("steps", "denoise"), "", _denoise(1 - 2**-53, cuts_all=True)),
     "LatentUpscale": Rule("upscale_method", _TO, "samples", _method(CELL)),

@@ -22,6 +22,12 @@ from comfy_runner.graph.workflow import Node, Workflow
 SAMPLERS: Final = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"})
 """ComfyUI's own node classes that sample."""
 
+K_SAMPLERS: Final = ("KSampler", "KSamplerAdvanced")
+"""Those that take sampler, scheduler and steps themselves."""
+
+FULL_DENOISE: Final = 0.9999
+"""Above it, KSampler takes all of its schedule (``comfy/samplers.py``, ``KSampler.set_steps``)."""
+
 _TIMESTEPS: Final = 1000
 _BETA_START, _BETA_END = 0.00085, 0.012
 _ALPHA: Final = 0.6  # of the distribution behind the scheduler "beta", whose two parameters are equal
@@ -29,7 +35,6 @@ _MOST_STEPS: Final = 10_000  # that a KSampler takes
 _LONGEST: Final = 10_000  # a schedule that is worth computing; a longer one is nobody's, and would cost time
 # KSampler.DISCARD_PENULTIMATE_SIGMA_SAMPLERS: they ask for a step more, and leave out the last sigma before 0.
 _DISCARDING: Final = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
-_FULL: Final = 0.9999  # any denoise above it is 1
 # Nodes that give a model another schedule, or that are seldom used for SD1.5 and SDXL.
 _OTHER_SCHEDULES: Final = ("ModelSampling", "UNETLoader", "EmptySD3LatentImage")
 
@@ -72,7 +77,7 @@ def schedule_steps(*, steps: int, denoise: float) -> int | None:
     """
     if not (1 <= steps <= _MOST_STEPS and denoise > 0):
         return None
-    length = steps if denoise > _FULL else steps / denoise
+    length = steps if denoise > FULL_DENOISE else steps / denoise
     return int(length) if math.isfinite(length) else None
 
 
@@ -92,7 +97,7 @@ def start_sigma(scheduler: str, *, steps: int, denoise: float, sampler: str = ""
     length = schedule_steps(steps=steps, denoise=denoise)
     if length is None:
         return None
-    kept = None if denoise > _FULL else steps + 1
+    kept = None if denoise > FULL_DENOISE else steps + 1
     return _sigma(scheduler, length, kept=kept, skipped=0, discarding=sampler in _DISCARDING)
 
 
@@ -103,7 +108,7 @@ def second_passes(workflow: Workflow) -> list[SecondPass]:
     """
     found = []
     for node_id, node in workflow.nodes.items():
-        if node.class_type not in ("KSampler", "KSamplerAdvanced"):
+        if node.class_type not in K_SAMPLERS:
             continue
         classes = [workflow.nodes[other].class_type for other in workflow.ancestors([node_id]) - {node_id}]
         if SAMPLERS.isdisjoint(classes):

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from comfy_runner.graph.schedules import SAMPLERS
 from comfy_runner.graph.workflow import Node, Workflow, as_link
 
 CELL = 8
-"""The pixels of a latent's cell, along an edge."""
+"""Pixels per latent cell, each way (SD1.5, SDXL)."""
+
+MIN_UPSCALED = 64
+"""ComfyUI's LatentUpscale makes no side shorter than this, in pixels."""
 
 _LARGEST = 1 << 20  # no server makes such an edge, or takes so many steps; up to it, arithmetic is exact
 _DECODE_STEPS = 0.7
@@ -22,10 +26,7 @@ MEASURES = frozenset(("width", "height", "scale_by"))
 """The inputs whose literals decide sizes."""
 
 _PASSED_ON = {
-    "KSampler": "latent_image",
-    "KSamplerAdvanced": "latent_image",
-    "SamplerCustom": "latent_image",
-    "SamplerCustomAdvanced": "latent_image",
+    **dict.fromkeys(SAMPLERS, "latent_image"),
     "VAEDecode": "samples",
     "VAEDecodeTiled": "samples",
     "SaveImage": "images",
@@ -122,7 +123,7 @@ def _size(node: Node, found: Mapping[str, Size | None]) -> Size | None:
     if node.class_type == "LatentUpscale":
         size = _literal(node)
         # 0 asks the server to keep the aspect; a template that does so gets no size here
-        return Size(_floor(max(64, size.width)), _floor(max(64, size.height))) if size else None
+        return Size(_floor(max(MIN_UPSCALED, size.width)), _floor(max(MIN_UPSCALED, size.height))) if size else None
     if node.class_type == "LatentUpscaleBy":
         return _scaled(of("samples"), node.inputs.get("scale_by"), cell=CELL)
     if node.class_type == "VAEEncode":

@@ -17,7 +17,7 @@ from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import PlannedJob, decoded, output_paths, planned_job
 from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.sweep.expand import Variant
-from comfy_runner.recipe.template_defaults import Route
+from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.retry import Retry
 from comfy_runner.templating.compiled import Filled, Renderer
 from comfy_runner.templating.lookup import Template
@@ -47,7 +47,7 @@ class Draft:
     variant: Variant
     seed: int | None
     template: Template
-    route: Route
+    route: TemplateDefaults
     filled: Filled
     content_hash: str
     pixel_hash: str
@@ -133,7 +133,7 @@ class _Drafter:
         self._files = files
         self.notes: dict[Note, None] = {}
         self._given = templates
-        self._templates: dict[tuple[int, str], tuple[Template, Route, Renderer]] = {}
+        self._templates: dict[tuple[int, str], tuple[Template, TemplateDefaults, Renderer]] = {}
         self._renderers: dict[tuple[Path, ...], Renderer] = {}
         self._known_good: set[int] = set()
         self._params: dict[int, frozenset[str]] = {}
@@ -166,7 +166,7 @@ class _Drafter:
             self._params[key] = frozenset(name for template in templates for name in template.params or ())
         return self._params[key]
 
-    def _template(self, variant: Variant) -> tuple[Template, Route, Renderer]:
+    def _template(self, variant: Variant) -> tuple[Template, TemplateDefaults, Renderer]:
         key = (id(variant.loaded), variant.template)
         if key not in self._templates:
             alone = variant.alone

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from comfy_runner.engine.comfyui.system_info import CacheMode
 from comfy_runner.errors import Note
 from comfy_runner.graph.memory import DecodeMemory
-from comfy_runner.graph.schedules import SecondPass, second_passes
+from comfy_runner.graph.schedules import K_SAMPLERS, SecondPass, second_passes
 from comfy_runner.planning.arrange import Arrangement
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.duplicates import Duplicates, duplicates
@@ -26,7 +26,6 @@ from comfy_runner.templating.compiled import Shape
 RowState = Literal["submitted", "to render", "shares", "done"]
 """``submitted``: on a server already; ``shares``: gets the pictures of another job, which would be the very same."""
 
-_SAMPLERS = ("KSampler", "KSamplerAdvanced")
 _SETTINGS = frozenset(("steps", "denoise", "scheduler", "sampler_name", "start_at_step", "end_at_step"))
 
 
@@ -261,5 +260,5 @@ class _SecondPasses:
 def _sampler_settings(shape: Shape) -> list[int]:
     nodes = shape.bare.nodes
     return [
-        index for index, (node_id, name) in enumerate(shape.places) if name in _SETTINGS and nodes[node_id].class_type in _SAMPLERS
+        index for index, (node_id, name) in enumerate(shape.places) if name in _SETTINGS and nodes[node_id].class_type in K_SAMPLERS
     ]

@@ -1,6 +1,6 @@
 """What a recipe field may be, for people: its type, range, choices and sentence, read from the recipe's JSON schema.
 
-Not here: which of them a template uses (`plans.described`), and how values are checked (`schema`).
+`schema` checks the values; `templating.describe` says which fields a template uses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WHOLE = frozenset(("size", "upscale.size", "loras"))
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FieldDoc:
     """What the schema says of a field.
 
     Attributes:
@@ -52,7 +52,7 @@ class Facts:
 
 
 @cache
-def all_facts() -> Mapping[str, Facts]:
+def field_docs() -> Mapping[str, FieldDoc]:
     """Return what there is to say of the fields that a template can see, dotted, in the order of the schema.
 
     Fields that are only complete together, such as a size, are one.
@@ -61,18 +61,18 @@ def all_facts() -> Mapping[str, Facts]:
     return dict(_walk(schema["properties"], schema["$defs"], ""))
 
 
-def behind(value: str) -> frozenset[str]:
+def deciding_fields(value: str) -> frozenset[str]:
     """Return the recipe fields that decide a value that a template uses.
 
     Args:
         value: The value, dotted, as in `Template.uses`; ``upscale`` means all that is in it.
     """
-    known = (*all_facts(), *_BEHIND)
+    known = (*field_docs(), *_BEHIND)
     meant = {name for name in known if name == value or name.startswith(f"{value}.") or value.startswith(f"{name}.")}
     return frozenset(field for name in meant for field in _BEHIND.get(name, (name,)))
 
 
-def _walk(properties: Mapping[str, Any], definitions: Mapping[str, Any], above: str) -> Iterator[tuple[str, Facts]]:
+def _walk(properties: Mapping[str, Any], definitions: Mapping[str, Any], above: str) -> Iterator[tuple[str, FieldDoc]]:
     for name, prop in properties.items():
         field = above + name
         if field in _NOT_SEEN:
@@ -82,15 +82,15 @@ def _walk(properties: Mapping[str, Any], definitions: Mapping[str, Any], above: 
         if inner is not None and field not in _WHOLE:
             yield from _walk(inner["properties"], definitions, f"{field}.")
             continue
-        yield field, _facts([inner] if inner is not None else options, prop.get("description", ""))
+        yield field, _field_doc([inner] if inner is not None else options, prop.get("description", ""))
 
 
-def _facts(options: list[Mapping[str, Any]], description: str) -> Facts:
+def _field_doc(options: list[Mapping[str, Any]], description: str) -> FieldDoc:
     main = options[0]
     words = tuple(main.get("enum", ()))
     kind = main.get("type", "string")
     further = [str(word) for option in options[1:] for word in option.get("enum", ())]
-    return Facts(
+    return FieldDoc(
         type=" or ".join((_TYPES.get(kind, kind), *further)),
         minimum=main.get("minimum", main.get("exclusiveMinimum")),
         maximum=main.get("maximum"),

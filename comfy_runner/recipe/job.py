@@ -14,11 +14,11 @@ from typing import Any
 from comfy_runner.errors import Note, RecipeError, UsageError
 from comfy_runner.recipe import names
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.recipe.lint import traps
+from comfy_runner.recipe.lint import lint
 from comfy_runner.recipe.load import LoadedRecipe
-from comfy_runner.recipe.picture_sizes import Pictures, pictures
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import Route
+from comfy_runner.recipe.sizes import PictureSizes, picture_sizes
+from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.recipe.validate import output_paths
 from comfy_runner.yaml_loader import got
 
@@ -78,7 +78,7 @@ def draw_seed() -> int:
     return secrets.randbelow(MAX_SEED + 1)
 
 
-def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", route: Route | None = None) -> Job:
+def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", route: TemplateDefaults | None = None) -> Job:
     """Return the job of a recipe, whose sweep does not count here (see `variants`).
 
     Args:
@@ -90,13 +90,13 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
     Raises:
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
-    route = route or Route()
+    route = route or TemplateDefaults()
     recipe = route.over(loaded.recipe)
     if recipe is not loaded.recipe:
         loaded = replace(loaded, recipe=recipe)
     drawn = _seed(loaded, seed)
     job_id = job_id or names.slug(recipe.name)
-    sized = pictures(recipe)
+    sized = picture_sizes(recipe)
     return Job(
         job_id=job_id,
         recipe=loaded,
@@ -122,7 +122,7 @@ def _seed(loaded: LoadedRecipe, seed: int | None) -> int:
     return seed
 
 
-def _values(recipe: Recipe, sized: Pictures, *, job_id: str, seed: int) -> dict[str, Any]:
+def _values(recipe: Recipe, sized: PictureSizes, *, job_id: str, seed: int) -> dict[str, Any]:
     given = {"checkpoint": recipe.checkpoint, "prompt": recipe.prompt}
     return {
         **{name: value for name, value in given.items() if value is not None},
@@ -148,7 +148,7 @@ def _values(recipe: Recipe, sized: Pictures, *, job_id: str, seed: int) -> dict[
     }
 
 
-def _second_pass(recipe: Recipe, sized: Pictures, *, seed: int) -> dict[str, Any]:
+def _second_pass(recipe: Recipe, sized: PictureSizes, *, seed: int) -> dict[str, Any]:
     upscale = recipe.upscale
     sampler = {**recipe.sampler.model_dump(), **upscale.sampler.model_dump(exclude_none=True)}
     if upscale.steps_mode == "scaled":
@@ -166,10 +166,10 @@ def _second_pass(recipe: Recipe, sized: Pictures, *, seed: int) -> dict[str, Any
     }
 
 
-def _notes(loaded: LoadedRecipe, sized: Pictures, route: Route) -> tuple[Note, ...]:
+def _notes(loaded: LoadedRecipe, sized: PictureSizes, route: TemplateDefaults) -> tuple[Note, ...]:
     found = [
-        *sized.findings,
+        *sized.remarks,
         *route.unusual(loaded.recipe),
-        *traps(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual),
+        *lint(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual),
     ]
-    return tuple(Note(finding.what, loaded.where(finding.field), finding.level) for finding in found if finding.level != "fault")
+    return tuple(Note(each.what, loaded.where(each.field), each.level) for each in found if each.level != "fault")

@@ -1,8 +1,7 @@
 """What a recipe may do but probably should not: known traps, as warnings.
 
-Pure functions. Sources: community experience with latent upscaling and the sizes that model families were trained on.
-
-Not here: what is adjusted (`sizes`), what is refused (`schema`), and what is unusual for one template (`route`).
+Sources: community experience with latent upscaling and the sizes that model families were trained on. What is adjusted is in
+`sizes`, what is refused in `schema` and `validate`, and what is unusual for one template in `template_defaults`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from comfy_runner.recipe.picture_sizes import Pictures
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.sizes import Finding
+from comfy_runner.recipe.sizes import PictureSizes, Remark
 
 LARGEST_JUMP = 2.0
 """Largest factor that one pass usually survives without doubled subjects."""
@@ -28,26 +26,24 @@ _STAND_IN = re.compile(r"tiny", re.IGNORECASE)
 _NATIVE_AREA = (0.5, 1.7)
 
 
-def traps(recipe: Recipe, pictures: Pictures, *, knows_factors: bool = False) -> Iterator[Finding]:
+def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False) -> Iterator[Remark]:
     """Yield a warning for each known trap that a recipe walks into.
 
     Args:
         recipe: The recipe.
-        pictures: Its sizes.
+        sizes: Its picture sizes.
         knows_factors: Whether its template says itself which factors are usual.
     """
-    original, upscaled = pictures.original, pictures.upscaled
+    original, upscaled = sizes.original, sizes.upscaled
     field = "upscale.size" if recipe.upscale.size else "upscale.factor"
-    if pictures.factor > LARGEST_JUMP and not knows_factors:
-        what = (
-            f"more than {LARGEST_JUMP:g} times at once tends to double subjects and needs much memory (got {pictures.factor:.3g})"
-        )
-        yield Finding("warning", what, field)
+    if sizes.factor > LARGEST_JUMP and not knows_factors:
+        what = f"more than {LARGEST_JUMP:g} times at once tends to double subjects and needs much memory (got {sizes.factor:.3g})"
+        yield Remark("warning", what, field)
     if upscaled.width * upscaled.height < original.width * original.height:
         what = (
             f"the second pass is smaller ({upscaled.width}x{upscaled.height}) than the first ({original.width}x{original.height})"
         )
-        yield Finding("warning", what, field)
+        yield Remark("warning", what, field)
     yield from _foreign_size(recipe.checkpoint or "", original.width, original.height)
 
 
@@ -59,7 +55,7 @@ def family(checkpoint: str) -> tuple[str, int] | None:
     return next(((name, side) for name, side, signs in _FAMILIES if signs.search(checkpoint)), None)
 
 
-def _foreign_size(checkpoint: str, width: int, height: int) -> Iterator[Finding]:
+def _foreign_size(checkpoint: str, width: int, height: int) -> Iterator[Remark]:
     known = family(checkpoint)
     if known is None:
         return
@@ -68,7 +64,7 @@ def _foreign_size(checkpoint: str, width: int, height: int) -> Iterator[Finding]
     share = width * height / side**2
     if share < least:
         what = f"{width}x{height} is {share:.2g} times the {side}x{side} that {name} was trained on: pictures tend to be poor"
-        yield Finding("warning", what, "size")
+        yield Remark("warning", what, "size")
     elif share > most:
         what = f"{width}x{height} is {share:.2g} times the {side}x{side} that {name} was trained on: subjects tend to double"
-        yield Finding("warning", what, "size")
+        yield Remark("warning", what, "size")

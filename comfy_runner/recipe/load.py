@@ -25,7 +25,7 @@ from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import options as sweep_options
 from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
-from comfy_runner.recipe.validate import faults, output_paths
+from comfy_runner.recipe.validate import output_paths, validate
 from comfy_runner.shipped import shipped
 from comfy_runner.text_files import read, shown
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
@@ -175,7 +175,7 @@ def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources:
         raise _refusal([*problems(error, place=merged.place), *wrong]) from None
     loaded = LoadedRecipe(recipe, path, sources, over.sets, merged, over.sweeps, sweep, tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
-    wrong += faults(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
+    wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
     if wrong:
         raise _refusal(wrong)
     return loaded

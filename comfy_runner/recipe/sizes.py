@@ -1,76 +1,32 @@
-"""Picture sizes: presets, the lattice of 8 pixels, exact aspects, and what an upscale factor makes of a size.
+"""A recipe's two picture sizes in pixels: the lattice of 8 pixels, exact aspects, and what an upscale factor makes of a size.
 
-Pure arithmetic. ComfyUI floors sizes to whole latent cells of 8 pixels without a word; here it is done first, and said.
-Everything that was adjusted comes back as a `Finding`, which `jobs` turns into a note with its place.
-
-Not here: which fields a recipe gives (`schema`), and what is unwise rather than adjusted (`traps`).
+Arithmetic on values. ComfyUI floors sizes to whole latent cells of 8 pixels without a word; here it is done first, and said.
+Everything that was adjusted comes back as a `Remark`, which `job` turns into a note with its place. `lint` warns of what is unwise
+rather than adjusted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
-CELL = 8
-"""Pixels per latent cell, each way (SD1.5, SDXL)."""
+from comfy_runner.graph.sizes import CELL, MIN_UPSCALED
+from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS, PRESETS
+from comfy_runner.recipe.schema import Recipe
 
-MIN_UPSCALED = 64
-"""ComfyUI's LatentUpscale makes no side shorter than this, in pixels."""
-
-# The training sizes of SDXL, from the list in its paper, and the portraits of the common ones.
-_SDXL_BUCKETS = (
-    "640x1536 704x1344 704x1408 768x1280 768x1344 832x1152 832x1216 896x1088 896x1152 960x1024 960x1088 1024x960 "
-    "1024x1024 1088x896 1088x960 1152x832 1152x896 1216x832 1280x768 1344x704 1344x768 1408x704 1472x704 1536x640 "
-    "1600x640 1664x576 1728x576"
-)
-
-
-def _pair(text: str) -> tuple[int, int]:
-    width, height = text.split("x")
-    return int(width), int(height)
-
-
-PRESETS: Mapping[str, tuple[int, int]] = {
-    **{
-        name: _pair(size)
-        for name, size in {
-            "16:9-exact": "1024x576",
-            "9:16-exact": "576x1024",
-            "4:3-exact": "1024x768",
-            "3:4-exact": "768x1024",
-            "3:2-exact": "1152x768",
-            "2:3-exact": "768x1152",
-            "16:9-sdxl": "1344x768",
-            "9:16-sdxl": "768x1344",
-            "4:3-sdxl": "1152x896",
-            "3:4-sdxl": "896x1152",
-            "3:2-sdxl": "1216x832",
-            "2:3-sdxl": "832x1216",
-            "21:9-sdxl": "1536x640",
-            "9:21-sdxl": "640x1536",
-            "sdxl-square": "1024x1024",
-            "sdxl-landscape": "1216x832",
-            "sdxl-portrait": "832x1216",
-            "sd15-square": "512x512",
-            "sd15-landscape": "768x512",
-            "sd15-portrait": "512x768",
-        }.items()
-    },
-    **{name: _pair(name) for name in _SDXL_BUCKETS.split()},
-}
-"""Sizes by name, as (width, height) in pixels. ``exact`` has exactly that aspect; ``sdxl`` is the nearest size that SDXL
-was trained on."""
+DEFAULT_FACTOR = 2.0
+"""How much larger the upscaled picture is, each way, if the recipe says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about a size that the user should know.
+class Remark:
+    """Something about a field that the user should know.
 
     Attributes:
-        level: ``changed`` for an adjustment, ``warning`` for a trap, ``fault`` for a size that cannot be.
+        level: ``changed`` for an adjustment, ``warning`` for a trap, ``fault`` for a value that cannot be.
         what: The sentence, in the style of `comfy_runner.errors.Note.what`.
         field: The recipe field that it is about.
     """
@@ -86,7 +42,62 @@ class Sized:
 
     width: int
     height: int
-    findings: tuple[Finding, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSizes:
+    """The sizes of a job's pictures.
+
+    Attributes:
+        original: Size of the first pass.
+        upscaled: Size of the second pass.
+        factor: Upscaled by original, each way; the geometric mean where the aspect differs.
+        remarks: All that is to be said about the sizes.
+    """
+
+    original: Sized
+    upscaled: Sized
+    factor: float
+    remarks: tuple[Remark, ...]
+
+
+def picture_sizes(recipe: Recipe) -> PictureSizes:
+    """Return the sizes of a recipe's pictures; sizes that cannot be are among the remarks as ``fault``."""
+    size, target = recipe.size, recipe.upscale.size
+    sides = None if target is None else (target.width, target.height)
+    return _picture_sizes(size.width, size.height, size.aspect, size.megapixels, size.preset, recipe.upscale.factor, sides)
+
+
+# The jobs of a sweep mostly have the same sizes.
+@lru_cache(maxsize=1000)
+def _picture_sizes(
+    width: int | None,
+    height: int | None,
+    aspect: str | None,
+    megapixels: float | None,
+    preset: str | None,
+    factor: float | None,
+    target: tuple[int, int] | None,
+) -> PictureSizes:
+    if preset is not None:
+        original = Sized(*PRESETS[preset])
+    elif aspect is not None and megapixels is not None:
+        original = of_aspect(aspect, megapixels=megapixels)
+    elif width is not None and height is not None:
+        original = snap(width, height, field="size")
+    else:
+        raise ValueError("the schema lets no size pass that is given in none of the three ways")
+    if target is None:
+        factor = DEFAULT_FACTOR if factor is None else factor
+        upscaled = scaled(original.width, original.height, factor=factor)
+        more = out_of_range(upscaled, least=MIN_PIXELS, most=MAX_PIXELS, field="upscale.factor")
+    else:
+        upscaled = snap(*target, field="upscale.size", least=MIN_UPSCALED)
+        factor = math.sqrt(upscaled.width * upscaled.height / (original.width * original.height))
+        more = stretched(original, upscaled)
+    beyond = out_of_range(original, least=MIN_PIXELS, most=MAX_PIXELS, field="size")
+    return PictureSizes(original, upscaled, factor, (*original.remarks, *beyond, *upscaled.remarks, *more))
 
 
 def snap(width: int, height: int, *, field: str, least: int = CELL) -> Sized:
@@ -98,17 +109,17 @@ def snap(width: int, height: int, *, field: str, least: int = CELL) -> Sized:
         field: What the sides are called, as in ``size``.
         least: The shortest side possible, in pixels.
     """
-    sides, findings = [], []
+    sides, remarks = [], []
     for name, side in (("width", width), ("height", height)):
         floored = side // CELL * CELL
         if floored != side:
             what = f"{name} {side} becomes {max(floored, least)} (ComfyUI floors to multiples of {CELL})"
-            findings.append(Finding("changed", what, f"{field}.{name}"))
+            remarks.append(Remark("changed", what, f"{field}.{name}"))
         elif floored < least:
             what = f"{name} {side} becomes {least} (ComfyUI upscales to no less)"
-            findings.append(Finding("changed", what, f"{field}.{name}"))
+            remarks.append(Remark("changed", what, f"{field}.{name}"))
         sides.append(max(floored, least))
-    return Sized(sides[0], sides[1], tuple(findings))
+    return Sized(sides[0], sides[1], tuple(remarks))
 
 
 def of_aspect(aspect: str, *, megapixels: float) -> Sized:
@@ -131,7 +142,7 @@ def of_aspect(aspect: str, *, megapixels: float) -> Sized:
     if abs(off) <= 0.05:
         return Sized(width, height)
     what = f"{megapixels:g} megapixels becomes {_area(width, height)} ({width}x{height} is the nearest size with exactly {aspect})"
-    return Sized(width, height, (Finding("changed", what, "size.megapixels"),))
+    return Sized(width, height, (Remark("changed", what, "size.megapixels"),))
 
 
 def _near_aspect(across: Fraction, wanted: float, *, aspect: str) -> Sized:
@@ -141,7 +152,7 @@ def _near_aspect(across: Fraction, wanted: float, *, aspect: str) -> Sized:
     width, height = min(sizes, key=lambda size: abs(_drift(size, across)) + abs(size[0] * size[1] / wanted - 1) / 10)
     drift = _drift((width, height), across)
     what = f"no size near {wanted / 1e6:g} megapixels has exactly {aspect}; it becomes {width}x{height} ({_percent(drift)} off)"
-    return Sized(width, height, (Finding("changed", what, "size.aspect"),) if drift else ())
+    return Sized(width, height, (Remark("changed", what, "size.aspect"),) if drift else ())
 
 
 def scaled(width: int, height: int, *, factor: float) -> Sized:
@@ -155,7 +166,7 @@ def scaled(width: int, height: int, *, factor: float) -> Sized:
     drift = _drift((across, down), Fraction(width, height))
     if min(across, down) == MIN_UPSCALED and min(width, height) * factor < MIN_UPSCALED:
         what = f"factor {factor:g} makes {across}x{down} (ComfyUI upscales to no less than {MIN_UPSCALED} pixels)"
-        return Sized(across, down, (Finding("changed", what, "upscale.factor"),))
+        return Sized(across, down, (Remark("changed", what, "upscale.factor"),))
     if not drift:
         return Sized(across, down)
     common = math.gcd(width // CELL, height // CELL)
@@ -163,10 +174,10 @@ def scaled(width: int, height: int, *, factor: float) -> Sized:
     above = Fraction(math.floor(factor * common) + 1, common)
     exact = " and ".join(f"{float(near):.6g}" for near in (below, above) if 0 < near <= 8)
     what = f"the aspect drifts by {_percent(drift)} at factor {factor:g} ({across}x{down}); exact nearby: {exact}"
-    return Sized(across, down, (Finding("changed", what, "upscale.factor"),))
+    return Sized(across, down, (Remark("changed", what, "upscale.factor"),))
 
 
-def stretched(original: Sized, upscaled: Sized) -> tuple[Finding, ...]:
+def stretched(original: Sized, upscaled: Sized) -> tuple[Remark, ...]:
     """Return the warning that an upscaled size stretches the picture, if it does."""
     drift = _drift((upscaled.width, upscaled.height), Fraction(original.width, original.height))
     if not drift:
@@ -175,15 +186,15 @@ def stretched(original: Sized, upscaled: Sized) -> tuple[Finding, ...]:
         f"{upscaled.width}x{upscaled.height} has another aspect than {original.width}x{original.height}: "
         f"the picture is stretched by {_percent(drift)}"
     )
-    return (Finding("warning", what, "upscale.size"),)
+    return (Remark("warning", what, "upscale.size"),)
 
 
-def out_of_range(size: Sized, *, least: int, most: int, field: str) -> tuple[Finding, ...]:
+def out_of_range(size: Sized, *, least: int, most: int, field: str) -> tuple[Remark, ...]:
     """Return the fault that a side is shorter or longer than possible, in pixels, if one is."""
     if least <= min(size.width, size.height) and max(size.width, size.height) <= most:
         return ()
     what = f"makes {size.width}x{size.height}, and sides must be from {least} to {most} pixels"
-    return (Finding("fault", what, field),)
+    return (Remark("fault", what, field),)
 
 
 def _drift(size: tuple[int, int], across: Fraction) -> float:

@@ -1,6 +1,6 @@
 """What a template makes of a recipe: fields that have another default with it than with others, and what is usual for them.
 
-Not here: where a template says so (the workflow room), and what is wrong with every template (`traps`).
+`templating.recipe_template` reads them from a template's header; `lint` warns of what is unwise with every template.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from comfy_runner.errors import Problem
 from comfy_runner.hints import did_you_mean
-from comfy_runner.recipe.field_docs import all_facts
+from comfy_runner.recipe.field_docs import field_docs
 from comfy_runner.recipe.layers import alternatives
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe, Sampler, SecondSampler, Upscale
-from comfy_runner.recipe.sizes import Finding
+from comfy_runner.recipe.sizes import Remark
 from comfy_runner.yaml_loader import FieldPath, dotted
 
 _FIELDS = Recipe.model_fields.keys() - {"name", "extends", "template", "output", "params", "sweep", "retry"}
@@ -27,7 +27,7 @@ _PARTWISE = (Sampler, Upscale, SecondSampler)
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class UsualRange:
     """The usual values of a field.
 
     Attributes:
@@ -44,8 +44,8 @@ class Usual:
 
 
 @dataclass(frozen=True)
-class Route:
-    """The way that a template takes, as far as it concerns recipes.
+class TemplateDefaults:
+    """What a template makes of a recipe.
 
     Attributes:
         defaults: Values of fields that a recipe does not give, as mappings within each other, as in a recipe.
@@ -53,34 +53,34 @@ class Route:
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    usual: Mapping[str, Usual] = field(default_factory=dict)
+    usual: Mapping[str, UsualRange] = field(default_factory=dict)
 
     @cached_property
     def _base(self) -> Recipe:
         return Recipe.model_validate(self.defaults)
 
     def over(self, recipe: Recipe) -> Recipe:
-        """Return a recipe with this route's defaults for the fields that it does not give."""
+        """Return a recipe with the template's defaults for the fields that it does not give."""
         if not self.defaults:
             return recipe
         return cast(Recipe, _filled(recipe, self._base, self.defaults, ()))
 
-    def unusual(self, recipe: Recipe) -> Iterator[Finding]:
+    def unusual(self, recipe: Recipe) -> Iterator[Remark]:
         """Yield a warning for each field whose value is not usual."""
         for name, usual in self.usual.items():
             value = value_of(recipe, name)
             if not isinstance(value, (int, float)):
                 continue
             if value < usual.least and usual.below:
-                yield Finding("warning", f"below {usual.least:g} {usual.below} (got {value:g})", name)
+                yield Remark("warning", f"below {usual.least:g} {usual.below} (got {value:g})", name)
             elif value > usual.most and usual.above:
-                yield Finding("warning", f"above {usual.most:g} {usual.above} (got {value:g})", name)
+                yield Remark("warning", f"above {usual.most:g} {usual.above} (got {value:g})", name)
 
 
 def default_problems(defaults: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the defaults of a route; each problem's ``where`` is the dotted field."""
+    """Return what is wrong with a template's defaults; each problem's ``where`` is the dotted field."""
     wrong = [
-        Problem("is not for a template to decide", name, did_you_mean(name, all_facts()))
+        Problem("is not for a template to decide", name, did_you_mean(name, field_docs()))
         for name in defaults
         if name not in _FIELDS
     ]

@@ -1,6 +1,6 @@
 """What can be wrong with a recipe whose fields are all right by themselves: sizes that cannot be, outputs that clash.
 
-Not here: the fields (`schema`).
+`schema` checks each field alone, `lint` warns of what is possible but unwise.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 from comfy_runner.errors import Problem
 from comfy_runner.recipe import names
-from comfy_runner.recipe.picture_sizes import pictures
 from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.sizes import picture_sizes
 from comfy_runner.yaml_loader import got
 
 
@@ -22,7 +22,7 @@ def output_paths(recipe: Recipe, *, job_id: str, seed: int) -> dict[str, str]:
     }
 
 
-def faults(recipe: Recipe, *, outputs: Mapping[str, str], where: Callable[[str], str]) -> list[Problem]:
+def validate(recipe: Recipe, *, outputs: Mapping[str, str], where: Callable[[str], str]) -> list[Problem]:
     """Return everything that is wrong.
 
     Args:
@@ -30,7 +30,7 @@ def faults(recipe: Recipe, *, outputs: Mapping[str, str], where: Callable[[str],
         outputs: That job's output paths, by role.
         where: Returns the place of a field for messages.
     """
-    found = [Problem(finding.what, where(finding.field)) for finding in pictures(recipe).findings if finding.level == "fault"]
+    found = [Problem(each.what, where(each.field)) for each in picture_sizes(recipe).remarks if each.level == "fault"]
     for role, path in outputs.items():
         if wrong := names.role_fault(role):
             found.append(Problem(f"{wrong} (got {got(role)})", where(f"output.{role}")))

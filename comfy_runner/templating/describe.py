@@ -17,9 +17,9 @@ from comfy_runner.graph.conformance import check
 from comfy_runner.graph.model_lists import model_kind
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import Workflow
-from comfy_runner.recipe.field_docs import all_facts, behind
+from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import Route, Usual
+from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.example import Example, example
 from comfy_runner.templating.lookup import SUFFIX, Template, find_template, template_names
@@ -37,7 +37,7 @@ class Setting:
 
     Attributes:
         name: The field, dotted.
-        type: integer, number, text, …, as in `Param` and `Facts`.
+        type: integer, number, text, …, as in `Param` and `FieldDoc`.
         required: Whether a recipe has to give it.
         default: What it is otherwise; None for nothing.
         minimum: The smallest value, for numbers; None for no bound.
@@ -56,7 +56,7 @@ class Setting:
     maximum: float | None
     excludes_minimum: bool
     choices: tuple[Any, ...]
-    usual: Usual | None
+    usual: UsualRange | None
     description: str
 
 
@@ -261,11 +261,11 @@ def _param(param: Param) -> Setting:
     )
 
 
-def _fields(template: Template, route: Route) -> Iterator[Setting]:
+def _fields(template: Template, route: TemplateDefaults) -> Iterator[Setting]:
     said = template.header.fields
-    used = {field for value in (*template.uses, *said) for field in behind(value)}
+    used = {field for value in (*template.uses, *said) for field in deciding_fields(value)}
     values = route.over(Recipe()).model_dump(mode="json")
-    for name, facts in all_facts().items():
+    for name, facts in field_docs().items():
         if name not in used:
             continue
         own = said.get(name)

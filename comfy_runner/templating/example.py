@@ -15,7 +15,7 @@ from comfy_runner.errors import InputError, TemplateError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping
-from comfy_runner.recipe.template_defaults import Route
+from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.params import Param, given_params
@@ -40,7 +40,7 @@ class Example:
     stand_ins: frozenset[str]
 
 
-def example(template: Template, route: Route, folders: Sequence[Path]) -> Example:
+def example(template: Template, route: TemplateDefaults, folders: Sequence[Path]) -> Example:
     """Render a template.
 
     Args:

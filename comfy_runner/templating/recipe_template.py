@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import Note, Problem, RecipeError, TemplateError
-from comfy_runner.recipe.field_docs import all_facts, behind
+from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import Route, Usual, default_problems, value_of
+from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems, value_of
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.lookup import ANYTHING, SUFFIX, Template, find_template
 from comfy_runner.templating.params import given_params
@@ -78,16 +78,16 @@ def unused(loaded: LoadedRecipe, template: Template) -> list[Note]:
     """Return a note for each field that a recipe gives, otherwise than it is by default, and its template does nothing with."""
     if ANYTHING in template.uses:
         return []
-    used = frozenset[str]().union(*map(behind, template.uses))
+    used = frozenset[str]().union(*map(deciding_fields, template.uses))
     what = f"the template {template.name} does not use it"
     return [
         Note(what, loaded.where(name), "warning")
-        for name in all_facts()
+        for name in field_docs()
         if name not in used and loaded.gives(name) and value_of(loaded.recipe, name) != value_of(_DEFAULT, name)
     ]
 
 
-def route_of(template: Template) -> Route:
+def route_of(template: Template) -> TemplateDefaults:
     """Return what a template makes of recipes.
 
     Raises:
@@ -115,8 +115,8 @@ def route_of(template: Template) -> Route:
             for problem in wrong
         )
     usual = {
-        field.name: Usual(field.least, field.most, field.below, field.above)
+        field.name: UsualRange(field.least, field.most, field.below, field.above)
         for field in header.fields.values()
         if field.least is not None and field.most is not None
     }
-    return Route(defaults, usual)
+    return TemplateDefaults(defaults, usual)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfy_runner.recipe.sizes import CELL, MIN_UPSCALED, PRESETS, Sized, of_aspect, scaled, snap, stretched
+from comfy_runner.graph.sizes import CELL, MIN_UPSCALED
+from comfy_runner.recipe.fields import PRESETS
+from comfy_runner.recipe.sizes import Sized, of_aspect, scaled, snap, stretched
 
 
 def size(found: Sized) -> tuple[int, int]:
@@ -14,7 +16,7 @@ def size(found: Sized) -> tuple[int, int]:
 
 
 def said(found: Sized) -> list[str]:
-    return [finding.what for finding in found.findings]
+    return [finding.what for finding in found.remarks]
 
 
 def test_a_size_on_the_lattice_stays_and_nothing_is_said() -> None:
@@ -28,13 +30,13 @@ def test_a_size_off_the_lattice_is_floored_and_each_side_is_said() -> None:
         "width 1023 becomes 1016 (ComfyUI floors to multiples of 8)",
         "height 577 becomes 576 (ComfyUI floors to multiples of 8)",
     ]
-    assert [finding.field for finding in found.findings] == ["size.width", "size.height"]
+    assert [finding.field for finding in found.remarks] == ["size.width", "size.height"]
 
 
 def test_an_upscaled_size_below_the_least_is_raised_and_said() -> None:
     found = snap(48, 63, field="upscale.size", least=MIN_UPSCALED)
     assert size(found) == (64, 64)
-    assert len(found.findings) == 2
+    assert len(found.remarks) == 2
 
 
 @pytest.mark.parametrize(

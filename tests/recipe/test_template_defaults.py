@@ -10,16 +10,16 @@ from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep.expand import expand
-from comfy_runner.recipe.template_defaults import Route, Usual, default_problems
+from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems
 
-PIXEL = Route(
+PIXEL = TemplateDefaults(
     defaults={
         "checkpoint": "flux.safetensors",
         "size": {"width": 512, "height": 512},
         "sampler": {"name": "euler", "cfg": 1.0},
         "upscale": {"denoise": 0.3, "method": "lanczos", "factor": 1.5, "sampler": {"steps": 7}},
     },
-    usual={"upscale.denoise": Usual(0.15, 0.4, below="little is painted", above="it becomes another picture")},
+    usual={"upscale.denoise": UsualRange(0.15, 0.4, below="little is painted", above="it becomes another picture")},
 )
 
 
@@ -63,7 +63,7 @@ def test_a_default_gives_way_to_what_excludes_it() -> None:
 
 def test_a_route_without_defaults_changes_nothing() -> None:
     recipe = Recipe.model_validate({})
-    assert Route().over(recipe) is recipe
+    assert TemplateDefaults().over(recipe) is recipe
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_a_value_that_is_not_usual_is_a_warning(denoise: float, words: list[str]
 
 
 def test_nobody_is_warned_where_nothing_happens() -> None:
-    route = Route(usual={"upscale.denoise": Usual(0.5, 0.75, below="it stays blurred")})
+    route = TemplateDefaults(usual={"upscale.denoise": UsualRange(0.5, 0.75, below="it stays blurred")})
     assert not list(route.unusual(Recipe.model_validate({"upscale": {"denoise": 0.9}})))
-    assert not list(Route(usual={"clip_skip": Usual(1, 2, below="x")}).unusual(Recipe.model_validate({})))
+    assert not list(TemplateDefaults(usual={"clip_skip": UsualRange(1, 2, below="x")}).unusual(Recipe.model_validate({})))
 
 
 def test_a_job_sees_the_routes_defaults_and_warns_of_what_is_not_usual() -> None:

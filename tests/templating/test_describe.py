@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import Problem, TemplateError
-from comfy_runner.recipe.field_docs import all_facts, behind
+from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import Usual
+from comfy_runner.recipe.template_defaults import UsualRange
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.describe import Description, Setting, describe, first_sentence, list_templates, missing
 from comfy_runner.templating.example import stand_in
@@ -60,8 +60,8 @@ def test_a_field_has_the_templates_default_its_sentence_and_what_is_usual() -> N
         1,
         True,
     )
-    assert denoise.usual == Usual(0.4, 0.85, "less is painted than the ControlNet would hold together")
-    assert denoise.description == all_facts()["upscale.denoise"].description
+    assert denoise.usual == UsualRange(0.4, 0.85, "less is painted than the ControlNet would hold together")
+    assert denoise.description == field_docs()["upscale.denoise"].description
     assert (method.default, method.usual) == ("lanczos", None)
     assert method.description.startswith("How pixels are enlarged")
 
@@ -87,14 +87,16 @@ def test_only_fields_that_a_template_uses_are_there(tmp_path: Path) -> None:
 
 
 def test_what_is_used_as_a_whole_means_all_its_fields() -> None:
-    assert behind("sampler") == {"sampler.name", "sampler.scheduler", "sampler.steps", "sampler.cfg"}
-    assert {name for name in all_facts() if name.startswith(("upscale.", "sampler.", "size", "seed"))} == behind("upscale")
-    assert behind("loras.0.name") == {"loras"}
-    assert behind("job_id") == behind("params.x") == frozenset()
+    assert deciding_fields("sampler") == {"sampler.name", "sampler.scheduler", "sampler.steps", "sampler.cfg"}
+    assert {name for name in field_docs() if name.startswith(("upscale.", "sampler.", "size", "seed"))} == deciding_fields(
+        "upscale"
+    )
+    assert deciding_fields("loras.0.name") == {"loras"}
+    assert deciding_fields("job_id") == deciding_fields("params.x") == frozenset()
 
 
 def test_every_field_that_is_told_of_is_one_of_recipes() -> None:
-    for name in all_facts():
+    for name in field_docs():
         here: Any = Recipe()
         for step in name.split("."):
             here = getattr(here, step)

@@ -25,8 +25,8 @@ from comfy_runner.recipe.sweep import ids
 from comfy_runner.recipe.sweep.axes import UNSET, Sweep, sameness
 from comfy_runner.recipe.sweep.fields import canonical
 from comfy_runner.recipe.sweep.patch import patched
-from comfy_runner.recipe.template_defaults import Route
-from comfy_runner.recipe.validate import faults
+from comfy_runner.recipe.template_defaults import TemplateDefaults
+from comfy_runner.recipe.validate import validate
 from comfy_runner.yaml_loader import FieldPath
 
 _TRIED = 1000
@@ -90,7 +90,7 @@ class Variant:
         """
         return self.loaded if self.loaded.sweep is None else self.loaded.variant(self.recipe)
 
-    def job(self, *, seed: int | None = None, route: Route | None = None) -> Job:
+    def job(self, *, seed: int | None = None, route: TemplateDefaults | None = None) -> Job:
         """Return the job.
 
         Args:
@@ -105,7 +105,7 @@ class Variant:
             return job(self.loaded, seed=seed, route=route)
         loaded = self.alone
         found = job(loaded, seed=seed, job_id=self.job_id, route=route)
-        wrong = faults(loaded.recipe, outputs=found.outputs, where=loaded.where)
+        wrong = validate(loaded.recipe, outputs=found.outputs, where=loaded.where)
         if wrong:
             raise self._refused(wrong)
         return found
