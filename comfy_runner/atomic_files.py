@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _LONGEST_STEM = 50
+_LEFTOVER = re.compile(rf"\..{{0,{_LONGEST_STEM}}}\.[0-9a-f]{{16}}\.part", re.DOTALL)
 
 
 def open_beside(path: Path) -> tuple[BinaryIO, Path]:
@@ -30,6 +31,11 @@ def leftovers(path: Path) -> Iterator[Path]:
     """Yield what `open_beside` made for this path, and a process that was killed could not take away."""
     ours = re.compile(rf"\.{re.escape(path.stem[:_LONGEST_STEM])}\.[0-9a-f]{{16}}\.part")
     yield from (found for found in path.parent.iterdir() if ours.fullmatch(found.name))
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a file's name is one that `open_beside` gives, for whatever path."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 def sync_folder(path: Path) -> None:

@@ -27,8 +27,7 @@ from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.registry import connect, connect_all, enlist, refuse_bad_addresses
 from comfy_runner.running.start import begin
-from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.run_folder_view import FolderView
+from comfy_runner.store.run_folder import FolderView, RunFolder
 
 
 def run(

@@ -1,7 +1,7 @@
 """From a server's verdict to verified files in their places and a sidecar beside them.
 
-Outputs go to temporary files beside their targets, are verified (`fetching`), and only then renamed, so that a picture is whole or
-not there.
+Outputs are spooled on this disk, verified (`download`), and only then put to their keys, so that a picture is whole or not there.
+The sidecar goes last, and makes the job done.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from comfy_runner.engine.comfyui.streamed_pictures import CLASS
 from comfy_runner.engine.comfyui.verdict import ServerFile, Verdict
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, JobLost, VerificationError
-from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 
 
@@ -58,26 +58,26 @@ class Collected:
 
 
 def collect(
-    http: ComfyHttp, folder: RunFolder, finish: Finish, *, server: Mapping[str, str], reason: str, outage: Outage
+    http: ComfyHttp, files: JobFiles, finish: Finish, *, server: Mapping[str, str], reason: str, outage: Outage
 ) -> Collected:
-    """Download, verify and place a job's files, and write its sidecar.
+    """Download, verify and store a job's files, and write its sidecar.
 
     Args:
         http: The server that has them.
-        folder: Where they go.
+        files: Where they go, and what the job has already.
         finish: The job.
         server: URL and versions, for the sidecar.
         reason: Why the server did not finish the job; empty where it did.
         outage: Waits where the server does not answer.
 
     Raises:
-        RunFolderError: The folder cannot be written. Nothing that was in place is lost.
+        RunFolderError: The store cannot be written. Nothing that was in place is lost.
     """
     downloads: dict[str, list[Fetched]] = {}
     wrong: dict[str, list[ComfyRunnerError]] = {}
     workflow = finish.job.workflow
     wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in finish.standing}
-    fetcher = Fetcher(http, folder.path, finish.job, outage)
+    fetcher = Fetcher(http, files.store, finish.job, outage)
     try:
         for role, node_id in wanted.items():
             verdict = finish.verdict
@@ -86,24 +86,24 @@ def collect(
             for number, output in enumerate(outputs):
                 got, error = fetcher.fetch(role, node_id, output, number)
                 if got is not None and error is not None and finish.recovered:
-                    got.temporary.unlink()
+                    got.spooled.unlink()
                     got = None
                 if got is not None:
                     downloads.setdefault(role, []).append(got)
                 if error is not None:
                     wrong.setdefault(role, []).append(error)
         if downloads:
-            _place(folder, finish, downloads)
+            _put(files, finish, downloads)
     finally:
         for download in (download for found in downloads.values() for download in found):
-            download.temporary.unlink(missing_ok=True)
-    files = dict(finish.standing)
+            download.spooled.unlink(missing_ok=True)
+    collected = dict(finish.standing)
     for role, found in downloads.items():
         # One bad picture spoils its role: what a role consists of is made together.
         problem = str(wrong[role][0]) if role in wrong else ""
-        files[role] = tuple(replace(item.record, problem=problem) for item in found)
+        collected[role] = tuple(replace(item.record, problem=problem) for item in found)
     errors = [error for problems in wrong.values() for error in problems]
-    missing = [role for role in finish.job.outputs if role not in files and role not in wrong]
+    missing = [role for role in finish.job.outputs if role not in collected and role not in wrong]
     streamed = {role for role, node_id in wanted.items() if workflow.nodes[node_id].class_type == CLASS}
     if lost := [role for role in missing if role in streamed and not reason]:
         # Nobody has them any more, so that the job is to be done again.
@@ -115,23 +115,23 @@ def collect(
     if missing and not reason:
         hint = "run the same command again; if it stays so, look at the server's log"
         errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=http.address.url, hint=hint))
-    if files:
+    if collected:
         complete = not reason and not errors
         why = reason or "; ".join(str(error) for error in errors)
         notes = tuple(note for found in downloads.values() for item in found for note in item.notes)
         state = "done" if complete else "partial"
-        folder.write_sidecar(_sidecar(finish, files, server=server, state=state, reason=why, notes=notes))
-    return Collected(files, tuple(errors))
+        files.write_sidecar(_sidecar(finish, collected, server=server, state=state, reason=why, notes=notes))
+    return Collected(collected, tuple(errors))
 
 
-def _place(folder: RunFolder, finish: Finish, downloads: Mapping[str, list[Fetched]]) -> None:
+def _put(files: JobFiles, finish: Finish, downloads: Mapping[str, list[Fetched]]) -> None:
     kept = {record.path for records in finish.standing.values() for record in records}
     new = [download for found in downloads.values() for download in found]
-    # A process that was killed between placing a picture and recording it has left the very same one there.
-    kept |= {download.record.path for download in new if folder.has(download.record)}
-    folder.put_away(finish.job.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
+    # A process that was killed between putting a picture and recording it has left the very same one there.
+    kept |= {download.record.path for download in new if files.has(download.record)}
+    files.archive(finish.job.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
     for download in new:
-        folder.place(download.temporary, download.record.path)
+        files.store.put(download.spooled, download.record.path, sha256=download.record.sha256)
 
 
 def _sidecar(

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from comfy_runner._version import __version__
-from comfy_runner.atomic_files import open_beside
 from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
 from comfy_runner.planning.draft import Draft
-from comfy_runner.store.run_folder import RunFolder, folder_errors
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
 
 
 def share(
-    folder: RunFolder, draft: Draft, leader_id: str, *, leader_hash: str, partial: bool = False
+    files: JobFiles, draft: Draft, leader_id: str, *, leader_hash: str, partial: bool = False
 ) -> Mapping[str, tuple[FileRecord, ...]] | None:
     """Give a job the pictures of another one, and write its sidecar.
 
     Args:
-        folder: The run folder of both.
+        files: Those of both.
         draft: The job.
         leader_id: The one that has pictures.
         leader_hash: What that is.
@@ -33,35 +30,35 @@ def share(
         Its files by output role; None where the other job does not have them, whole and as they were recorded.
 
     Raises:
-        RunFolderError: The folder cannot be written.
+        RunFolderError: The store cannot be written.
     """
-    leader, planned = _sidecar(folder, leader_id), draft.planned()
+    leader, planned = _sidecar(files, leader_id), draft.planned()
     if leader is None or leader.content_hash != leader_hash or (leader.state != "done" and not partial):
         return None
     good = {role for role, records in leader.files.items() if not any(record.problem for record in records)}
-    files = {
+    shared = {
         role: tuple(replace(record, path=_path(path, leader.files[role][0].path, record.path)) for record in leader.files[role])
         for role, path in planned.outputs.items()
         if role in good
     }
-    complete = files.keys() == planned.outputs.keys()
-    if not files or not (complete or partial):
+    complete = shared.keys() == planned.outputs.keys()
+    if not shared or not (complete or partial):
         return None
-    folder.drop_leftovers(draft.job_id, planned.outputs.values())
-    originals = {record.path: other for role in files for record, other in zip(files[role], leader.files[role], strict=True)}
-    if not all(folder.has(other) for other in originals.values()):
+    files.remove_leftovers(draft.job_id, planned.outputs.values())
+    originals = {record.path: other for role in shared for record, other in zip(shared[role], leader.files[role], strict=True)}
+    if not all(files.has(other) for other in originals.values()):
         return None
-    there = {record.path for records in files.values() for record in records if folder.has(record)}
-    folder.put_away(draft.job_id, [path for path in originals if path not in there], keep=there)
+    there = {record.path for records in shared.values() for record in records if files.has(record)}
+    files.archive(draft.job_id, [path for path in originals if path not in there], keep=there)
     for path in (path for path in originals if path not in there):
-        folder.place(_twin(folder.path / originals[path].path, folder.path / path), path)
-    folder.write_sidecar(
+        files.store.copy(originals[path].path, path)
+    files.write_sidecar(
         Sidecar(
             job_id=draft.job_id,
             content_hash=draft.content_hash,
             state="done" if complete else "partial",
             reason="" if complete else leader.reason,
-            files=files,
+            files=shared,
             recipe=repeatable(planned.job, planned.template.path, planned.inputs),
             workflow=planned.workflow.to_api(),
             template={"name": planned.template.name, "sha256": planned.template.sha256},
@@ -78,7 +75,7 @@ def share(
             inputs=tuple(file.to_json() for file in planned.inputs),
         )
     )
-    return files
+    return shared
 
 
 def _path(planned: str, first: str, path: str) -> str:
@@ -88,24 +85,8 @@ def _path(planned: str, first: str, path: str) -> str:
     return str(target.with_name(target.stem + stem + PurePosixPath(path).suffix))
 
 
-def _twin(source: Path, target: Path) -> Path:
-    """Return a file beside the target with the source's content; no link, for who changes one picture means that one."""
-    with folder_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file, temporary = open_beside(target)
-        try:
-            with file, source.open("rb") as original:
-                shutil.copyfileobj(original, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            temporary.unlink()
-            raise
-        return temporary
-
-
-def _sidecar(folder: RunFolder, job_id: str) -> Sidecar | None:
+def _sidecar(files: JobFiles, job_id: str) -> Sidecar | None:
     try:
-        return folder.sidecar(job_id)
+        return files.sidecar(job_id)
     except RunFolderError:
         return None  # a damaged one: nothing can be shared, and the job is rendered

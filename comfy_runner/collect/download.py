@@ -1,21 +1,20 @@
 """One output of a job brought to this disk: downloaded, or written where it is a text; verified; in the format of the recipe.
 
-It lies in a temporary file beside its target then. What a server calls it is recorded and never used as a path. Not here: what
-becomes of a job's outputs together, and placing them (`collect`).
+It is a spooled file then, which the store can take. What a server calls it is recorded and never used as a path. Does not decide
+what becomes of a job's outputs together, and does not put them to their keys (`collector`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from comfy_runner.atomic_files import open_beside
 from comfy_runner.collect.reencode import Encoding, convert
 from comfy_runner.collect.verify import comes_from_a_model, verify_picture
 from comfy_runner.engine.comfyui.client import ComfyHttp
@@ -24,9 +23,10 @@ from comfy_runner.engine.comfyui.verdict import ServerFile
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
 from comfy_runner.graph.sizes import Size
+from comfy_runner.store.interface import Artifact, ArtifactStore
+from comfy_runner.store.local import folder_errors, write_spool
 from comfy_runner.store.media_types import PICTURES, is_written_anew, suffix_of
-from comfy_runner.store.run_folder import folder_errors
-from comfy_runner.store.run_folder_view import REPORT
+from comfy_runner.store.run_folder import REPORT
 from comfy_runner.store.sidecar import FileRecord, sha256_of
 
 _ATTEMPTS = 3
@@ -39,15 +39,15 @@ _OURS = ("job.json", "run.json", *REPORT)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file that can be placed.
+    """A file that a store can take.
 
     Attributes:
-        temporary: Where it lies.
+        spooled: Where it lies, on this disk.
         record: What it is to be.
         notes: What the user should know of it.
     """
 
-    temporary: Path
+    spooled: Path
     record: FileRecord
     notes: tuple[str, ...] = ()
 
@@ -58,13 +58,13 @@ class Fetcher:
 
     Attributes:
         http: The server that has them.
-        folder: The run folder.
+        store: Where they go later.
         job: The job, as it was posted.
         outage: Waits where the server does not answer.
     """
 
     http: ComfyHttp
-    folder: Path
+    store: ArtifactStore
     job: SubmittedJob
     outage: Outage
 
@@ -99,7 +99,7 @@ class Fetcher:
         problem: ComfyRunnerError | None = None
         for _attempt in range(_ATTEMPTS):
             if got is not None:
-                got.temporary.unlink()
+                got.spooled.unlink()
             got, problem = None, None
             try:
                 got = self._download(path, file, most=_most_bytes(expected))
@@ -116,16 +116,16 @@ class Fetcher:
 
     def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> Fetched:
         if isinstance(file, bytes):
-            return write(self.folder, path, contextlib.nullcontext([file]), most=most)
+            return write(self.store, path, contextlib.nullcontext([file]), most=most)
         viewed = self.http.view(file.filename, subfolder=file.subfolder, kind=file.kind)
-        got = write(self.folder, path, viewed, most=most)
+        got = write(self.store, path, viewed, most=most)
         return replace(got, record=replace(got.record, server_name=f"{file.subfolder}/{file.filename}".lstrip("/")))
 
     def _written(self, path: str, text: str) -> tuple[Fetched | None, ComfyRunnerError | None]:
         # JSON lets a server say half an emoji, which is no text.
         data = text.encode("utf-8", "backslashreplace")
         try:
-            return write(self.folder, path, contextlib.nullcontext([data]), most=_LONGEST_TEXT), None
+            return write(self.store, path, contextlib.nullcontext([data]), most=_LONGEST_TEXT), None
         except (VerificationError, RunFolderError) as error:
             return None, error
 
@@ -136,102 +136,79 @@ class Fetcher:
         if not is_written_anew(suffix_of(record.path), wanted, frames=record.frames, **size):
             return got, None
         try:
-            made = converted(self.folder, got.temporary, record, wanted, Encoding.of(self.job.recipe))
+            made = converted(self.store, got.spooled, record, wanted, Encoding.of(self.job.recipe))
         except VerificationError as error:
             return got, VerificationError(error.problems[0].what, where=record.path)
         except RunFolderError as error:
-            got.temporary.unlink()
+            got.spooled.unlink()
             return None, error
-        got.temporary.unlink()
+        got.spooled.unlink()
         return made, None
 
 
-def converted(folder: Path, source: Path, record: FileRecord, suffix: str, encoding: Encoding) -> Fetched:
-    """Return a picture written anew, in a temporary file.
+def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord, suffix: str, encoding: Encoding) -> Fetched:
+    """Return a picture written anew, as a spooled file.
 
     Args:
-        folder: The run folder.
-        source: Where the picture lies.
+        store: Where it goes later.
+        source: The picture.
         record: What it is.
         suffix: The new format.
         encoding: How it is written.
 
     Raises:
         VerificationError: It cannot be written so.
-        RunFolderError: The folder cannot be written.
+        RunFolderError: The disk does not take it.
     """
-    path = str(PurePosixPath(record.path).with_suffix(suffix))
-    target = folder / path
+    key = str(PurePosixPath(record.path).with_suffix(suffix))
     left_out: tuple[str, ...] = ()
 
-    def fill(temporary: Path) -> None:
+    def fill(file: BinaryIO) -> None:
         nonlocal left_out
-        with temporary.open("r+b") as file:
-            left_out = convert(source, file, suffix, encoding)
-            file.flush()
-            os.fsync(file.fileno())
+        left_out = convert(source, file, suffix, encoding)
 
-    temporary = _filled(target, fill)
+    spooled = write_spool(store, key, fill)
     try:
         expected = Size(record.width, record.height) if record.width and record.height else None
-        verify_picture(temporary, expected=expected, may_be_flat=True)
-        with folder_errors(target):
-            new = replace(record, path=path, sha256=sha256_of(temporary), size_bytes=temporary.stat().st_size)
+        verify_picture(spooled, expected=expected, may_be_flat=True)
+        with folder_errors(store.location(key)):
+            new = replace(record, path=key, sha256=sha256_of(spooled), size_bytes=spooled.stat().st_size)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        spooled.unlink(missing_ok=True)
         raise
-    notes = (f"{path} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
-    return Fetched(temporary, new, notes)
+    notes = (f"{key} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
+    return Fetched(spooled, new, notes)
 
 
-def write(folder: Path, path: str, source: AbstractContextManager[Iterable[bytes]], *, most: int) -> Fetched:
-    """Write a file beside its target.
+def write(store: ArtifactStore, key: str, source: AbstractContextManager[Iterable[bytes]], *, most: int) -> Fetched:
+    """Write a spooled file.
 
     Args:
-        folder: The run folder.
-        path: The target, relative to it.
+        store: Where it goes later.
+        key: Its key there.
         source: Gives what is written.
         most: How many bytes it may have.
 
     Raises:
         VerificationError: It has more.
-        RunFolderError: The folder cannot be written.
+        RunFolderError: The disk does not take it.
         ServerError: What gives it failed.
     """
-    target = folder / path
     digest, length = hashlib.sha256(), 0
 
-    def fill(temporary: Path) -> None:
+    def fill(file: BinaryIO) -> None:
         nonlocal length
         # The server's errors are not `OSError`s.
-        with temporary.open("r+b") as out, source as chunks:
+        with source as chunks:
             for chunk in chunks:
                 digest.update(chunk)
                 length += len(chunk)
                 if length > most:
-                    raise VerificationError(f"is larger than what was planned can be, {most // _MIB} MiB", where=path)
-                out.write(chunk)
-            out.flush()
-            os.fsync(out.fileno())
+                    raise VerificationError(f"is larger than what was planned can be, {most // _MIB} MiB", where=key)
+                file.write(chunk)
 
-    temporary = _filled(target, fill)
-    return Fetched(temporary, FileRecord(path, digest.hexdigest(), length, None, None, ""))
-
-
-def _filled(target: Path, fill: Callable[[Path], None]) -> Path:
-    with folder_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file, temporary = open_beside(target)
-        file.close()
-    try:
-        # What the disk does not take may show as late as when the file is closed.
-        with folder_errors(target):
-            fill(temporary)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    return temporary
+    spooled = write_spool(store, key, fill)
+    return Fetched(spooled, FileRecord(key, digest.hexdigest(), length, None, None, ""))
 
 
 def numbered(planned: str, number: int, suffix: str) -> str:
@@ -245,7 +222,7 @@ def _verified(got: Fetched, *, expected: Size | None, may_be_flat: bool) -> File
         if not got.record.size_bytes:
             raise VerificationError("is empty", where=got.record.path)
         return got.record
-    found = verify_picture(got.temporary, expected=expected, may_be_flat=may_be_flat)
+    found = verify_picture(got.spooled, expected=expected, may_be_flat=may_be_flat)
     return replace(got.record, width=found.size.width, height=found.size.height, frames=found.frames)
 
 

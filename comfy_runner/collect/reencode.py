@@ -2,7 +2,7 @@
 
 What ComfyUI and we write into a PNG's text chunks goes into EXIF, as ComfyUI does it itself for WebP (``SaveAnimatedWEBP`` in its
 ``comfy_extras/nodes_images.py``): ``prompt:{…}`` in tag 0x0110, ``workflow:{…}`` in 0x010F, further ones in descending tags.
-Not here: which pictures are written anew (`folder.kind`), and where they go (`collect`).
+Does not decide which pictures are written anew (`store.media_types`), nor where they go (`download`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from PIL import Image
 from comfy_runner.errors import VerificationError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.recipe.schema import QUALITY
+from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
 _PROMPT, _FIRST_OTHER, _LAST_OTHER = 0x0110, 0x010F, 0x010B  # below it there are tags that take no text
@@ -46,7 +47,7 @@ class Encoding:
         return cls(quality if type(quality) is int and 1 <= quality <= 100 else QUALITY, given.get("lossless") is True)
 
 
-def convert(source: Path, target: BinaryIO, suffix: str, encoding: Encoding) -> tuple[str, ...]:
+def convert(source: Path | Artifact, target: BinaryIO, suffix: str, encoding: Encoding) -> tuple[str, ...]:
     """Write a picture anew.
 
     Transparent parts of a JPEG become white; 16 bits a channel become 8.
@@ -64,7 +65,7 @@ def convert(source: Path, target: BinaryIO, suffix: str, encoding: Encoding) -> 
         VerificationError: The picture cannot be read, or written in this format.
         OSError: The disk does not take it.
     """
-    where = shown(source)
+    where = shown(source) if isinstance(source, Path) else str(source)
     try:
         with source.open("rb") as file:
             with without_warnings():

@@ -60,44 +60,44 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
         return
     # As they lie there, in whatever format.
     lie = {role: path.rpartition(".")[0] + suffix_of(sidecar.files[role][0].path) for role, path in planned.outputs.items()}
-    standing = folder.standing(draft.job_id, draft.content_hash, lie)
+    reusable = folder.reusable_files(draft.job_id, draft.content_hash, lie)
     changing = [
-        record for role, path in planned.outputs.items() for record in standing.get(role, ()) if not is_of_kind(record, path)
+        record for role, path in planned.outputs.items() for record in reusable.get(role, ()) if not is_of_kind(record, path)
     ]
-    if standing.keys() < planned.outputs.keys() or not changing or any(was_written_anew(record) for record in changing):
+    if reusable.keys() < planned.outputs.keys() or not changing or any(was_written_anew(record) for record in changing):
         return
     recipe = repeatable(planned.job, planned.template.path)
     made: dict[str, Fetched] = {}
     try:
         for record in changing:
             suffix = draft.variant.loaded.recipe.output.suffix
-            made[record.path] = converted(folder.path, folder.path / record.path, record, suffix, Encoding.of(recipe))
-        _replace(folder, sidecar, planned, standing, made, recipe)
+            made[record.path] = converted(folder.store, folder.artifact(record), record, suffix, Encoding.of(recipe))
+        _replace(folder, sidecar, planned, reusable, made, recipe)
     except VerificationError:
         return  # a server can make it again
     finally:
         for new in made.values():
-            new.temporary.unlink(missing_ok=True)
+            new.spooled.unlink(missing_ok=True)
 
 
 def _replace(
     folder: RunFolder,
     sidecar: Sidecar,
     planned: PlannedJob,
-    standing: Mapping[str, tuple[FileRecord, ...]],
+    reusable: Mapping[str, tuple[FileRecord, ...]],
     made: Mapping[str, Fetched],
     recipe: Mapping[str, object],
 ) -> None:
     """Put new pictures in the place of old ones, so that at any instant the sidecar tells of whole ones."""
     job_id = sidecar.job_id
     files = {
-        role: tuple(made[record.path].record if record.path in made else record for record in standing[role])
+        role: tuple(made[record.path].record if record.path in made else record for record in reusable[role])
         for role in planned.outputs
     }
     old = [record.path for records in sidecar.files.values() for record in records]
-    folder.put_away(job_id, [new.record.path for new in made.values()], keep=old)
+    folder.archive(job_id, [new.record.path for new in made.values()], keep=old)
     for new in made.values():
-        folder.place(new.temporary, new.record.path)
+        folder.store.put(new.spooled, new.record.path, sha256=new.record.sha256)
     notes = (*sidecar.notes, *(note for new in made.values() for note in new.notes))
     folder.write_sidecar(replace(sidecar, files=files, recipe=recipe, notes=notes))
-    folder.put_away(job_id, list(made), keep=[record.path for records in files.values() for record in records])
+    folder.archive(job_id, list(made), keep=[record.path for records in files.values() for record in records])

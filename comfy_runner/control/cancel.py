@@ -17,8 +17,9 @@ from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
 from comfy_runner.running.takeback import TakeBack
 from comfy_runner.store.control_files import forget, request_cancel
+from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import Holder, holder
-from comfy_runner.store.run_folder import RunFolder, folder_errors
+from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import State
 from comfy_runner.store.status import require_run
 from comfy_runner.text_files import shown

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.store.control_files import Action, answer_to, request_fleet, take_back
+from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import holder
-from comfy_runner.store.run_folder import folder_errors
 from comfy_runner.store.status import require_run
 from comfy_runner.text_files import shown
 

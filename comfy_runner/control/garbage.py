@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from comfy_runner.errors import ComfyRunnerError, Problem, RunFolderError
+from comfy_runner.atomic_files import is_leftover
+from comfy_runner.errors import Problem, RunFolderError
+from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.ledger import FILE
 from comfy_runner.store.ledger_rows import End, JobRow
+from comfy_runner.store.local import is_plain_inside
 from comfy_runner.store.lock import HOLDER, LOCK
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.run_folder_view import SUPERSEDED
-from comfy_runner.store.sidecar import Sidecar, read_sidecar
+from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.states import ENDED, Event
 from comfy_runner.text_files import shown
 
 Kind = Literal["superseded", "leftovers", "removed", "damaged"]
 
-_LEFTOVER = re.compile(r"\..{0,50}\.[0-9a-f]{16}\.part", re.DOTALL)
 _DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
 _INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
 _ENDS = {"done": Event.DONE, "partial": Event.PARTIAL, "failed": Event.FAILED, "cancelled": Event.CANCELLED}
@@ -75,7 +75,11 @@ def find_rubbish(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> R
     removed = list(dict.fromkeys(_recorded(folder, gone, sidecars)))
     found: list[tuple[Kind, Iterable[str], Collection[str]]] = [
         ("superseded", _below(root, SUPERSEDED), {*kept_files, *map(_key, removed)}),
-        ("leftovers", filter(_is_leftover, _below(root, "", skip=SUPERSEDED)), {*kept_files, *map(_key, removed)}),
+        (
+            "leftovers",
+            (path for path in _below(root, "", skip=SUPERSEDED) if is_leftover(path.rpartition("/")[2])),
+            {*kept_files, *map(_key, removed)},
+        ),
         ("removed", removed, kept_files),
         ("damaged", sorted(name for name in os.listdir(root) if _DAMAGED.fullmatch(name)), kept_files),  # noqa: PTH208 - names
     ]
@@ -119,26 +123,15 @@ def all_sidecars(folder: RunFolder) -> tuple[dict[str, Sidecar | None], list[Pro
     """Return every sidecar by its job, None for one that cannot be read, and why those cannot."""
     found: dict[str, Sidecar | None] = {}
     problems: list[Problem] = []
-    for path in sorted(folder.path.glob("*/job.json")):
-        job_id = path.parent.name
+    for job_id in dict.fromkeys([*folder.job_ids(), *(row.job_id for row in folder.ledger.jobs())]):
         try:
-            found[job_id] = read_sidecar(path)
-        except ComfyRunnerError as error:
+            sidecar = folder.sidecar(job_id)
+            if sidecar is not None:
+                found[job_id] = sidecar
+        except RunFolderError as error:
             problems += error.problems
             found[job_id] = None
-        except OSError as error:
-            problems.append(Problem(f"cannot be read ({(error.strerror or str(error)).lower()})", shown(path)))
-            found[job_id] = None
     return found, problems
-
-
-def is_plain_inside(root: Path, path: Path) -> bool:
-    """Return whether a path leads to a plain file inside a folder, past no symbolic link."""
-    try:
-        inside = path.parent.relative_to(root)
-        return path.parent.resolve() == root.resolve() / inside and stat.S_ISREG(path.lstat().st_mode)
-    except (OSError, ValueError):
-        return False
 
 
 def _by_removal(
@@ -155,10 +148,6 @@ def _by_removal(
         else:
             kept[row.job_id] = row
     return gone, kept
-
-
-def _is_leftover(path: str) -> bool:
-    return _LEFTOVER.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _recorded(folder: RunFolder, job_ids: Iterable[str], sidecars: Mapping[str, Sidecar | None]) -> Iterator[str]:

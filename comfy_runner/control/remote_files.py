@@ -6,21 +6,19 @@ once they are surely ours and collected. Not here: the run folder itself (`rubbi
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from comfy_runner.config import Config
-from comfy_runner.control.garbage import is_plain_inside
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.errors import ComfyRunnerError, LocalError, Note, RunFolderError, ServerError
+from comfy_runner.errors import LocalError, Note, RunFolderError, ServerError
 from comfy_runner.running.registry import local_options
+from comfy_runner.store.local import is_plain_inside
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.run_folder_view import SUPERSEDED
-from comfy_runner.store.sidecar import FileRecord, Sidecar, read_sidecar, sha256_of
+from comfy_runner.store.sidecar import FileRecord, Sidecar, sha256_of
 from comfy_runner.text_files import shown
 
 _OURS = "comfy_runner"
@@ -78,7 +76,7 @@ def find_abroad(folder: RunFolder, sidecars: Iterable[Sidecar | None], config: C
     local = _Local.of(config)
     found: dict[str, Abroad] = {}
     done = ((sidecar, True) for sidecar in sidecars if sidecar is not None and sidecar.state == "done")
-    replaced = ((sidecar, False) for sidecar in _superseded(folder.path))
+    replaced = ((sidecar, False) for sidecar in folder.superseded())
     for sidecar, is_current in (*done, *replaced):
         url = _text(sidecar.server.get("url") if isinstance(sidecar.server, Mapping) else "")
         there = found.setdefault(url, Abroad(url))
@@ -155,17 +153,6 @@ class _Local:
         """Return where a file of this name and size lies; None where there is none."""
         path = self.output / name
         return path if is_plain_inside(self.output, path) and path.lstat().st_size == size_bytes else None
-
-
-def _superseded(folder: Path) -> Iterator[Sidecar]:
-    """Yield the sidecars of replaced pictures, as far as they can be read."""
-    for path in folder.glob(f"{SUPERSEDED}/*/*/job.json"):
-        sidecar = None
-        if is_plain_inside(folder, path):
-            with contextlib.suppress(ComfyRunnerError, OSError):
-                sidecar = read_sidecar(path)
-        if sidecar is not None:
-            yield sidecar
 
 
 def _text(value: object) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.ledger_rebuild import Rebuilt, lacks_ledger, rebuild
+from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import LOCK, FolderLock
-from comfy_runner.store.run_folder import folder_errors
+from comfy_runner.store.run_folder import FolderView
 from comfy_runner.text_files import shown
 
 
@@ -37,7 +38,7 @@ def repair(path: Path | str) -> Rebuilt:
             hint = f"continue the run, or end it with `comfy-runner cancel {shown(folder)}`"
             raise RunFolderError(what, where=shown(folder / FILE), hint=hint)
         with folder_errors(folder):
-            return rebuild(folder)
+            return rebuild(folder, FolderView(folder))
     finally:
         lock.close()
 

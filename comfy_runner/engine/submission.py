@@ -17,8 +17,8 @@ from comfy_runner.graph.merge import merge
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.input_files import InputFile, names_in
+from comfy_runner.store.interface import is_key
 from comfy_runner.store.ledger_rows import job_id_of
-from comfy_runner.store.paths import is_inside
 from comfy_runner.store.sidecar import HASH
 
 _BESIDE_PIXELS = 1024 * 1024
@@ -110,7 +110,7 @@ class SubmittedJob:
         """
         outputs, workflow = dict(data["outputs"]), parse_workflow(data["workflow"])
         # Whoever can write the ledger names a server, too: what comes from there goes nowhere but into the folder.
-        if not all(map(is_inside, outputs.values())) or not workflow.outputs.keys() <= outputs.keys():
+        if not all(map(is_key, outputs.values())) or not workflow.outputs.keys() <= outputs.keys():
             raise ValueError("an output goes nowhere, or out of the run folder")
         if not HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")

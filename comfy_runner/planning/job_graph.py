@@ -21,7 +21,8 @@ from comfy_runner.input_files import InputFile
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.store.run_folder_view import REPORT, REPORT_FILES, SUPERSEDED
+from comfy_runner.store.job_files import SUPERSEDED
+from comfy_runner.store.run_folder import REPORT, REPORT_FILES
 from comfy_runner.templating.compiled import Filled, Shape
 from comfy_runner.templating.lookup import Template
 

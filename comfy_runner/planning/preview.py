@@ -24,7 +24,8 @@ from comfy_runner.planning.summary import PlanSummary, needed, summarise
 from comfy_runner.planning.survey import Survey, survey
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
 from comfy_runner.store.ledger_rows import Speed
-from comfy_runner.store.run_folder_view import FolderView, folder_errors
+from comfy_runner.store.local import folder_errors
+from comfy_runner.store.run_folder import FolderView
 
 
 @dataclass(frozen=True, slots=True)

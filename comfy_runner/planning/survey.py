@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.planning.draft import Draft
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, Known, PlanRow
 from comfy_runner.store.media_types import PICTURES, is_of_kind, suffix_of
-from comfy_runner.store.run_folder_view import FolderView
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
 
 _MOST_CHANGES = 3
@@ -43,7 +43,7 @@ class Survey:
         return {**self.again, **dict.fromkeys(self.found, "its pictures were found")}
 
 
-def survey(drafts: Sequence[Draft], folder: FolderView, ledger: Ledger | None, *, forced: Collection[str] = ()) -> Survey:
+def survey(drafts: Sequence[Draft], folder: JobFiles, ledger: Ledger | None, *, forced: Collection[str] = ()) -> Survey:
     """Look at what a run folder has.
 
     Args:
@@ -96,7 +96,7 @@ def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mappin
 
 
 def _reusable_files(
-    draft: Draft, known: Known | None, folder: FolderView, ledger: Ledger | None
+    draft: Draft, known: Known | None, folder: JobFiles, ledger: Ledger | None
 ) -> str | Mapping[str, tuple[FileRecord, ...]]:
     """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
     if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
@@ -112,14 +112,14 @@ def _reusable_files(
     if sidecar.content_hash != draft.content_hash:
         return _changes(sidecar, draft)
     planned = draft.planned()
-    reusable = folder.standing(draft.job_id, draft.content_hash, planned.outputs)
+    reusable = folder.reusable_files(draft.job_id, draft.content_hash, planned.outputs)
     missing = [role for role in planned.outputs if role not in reusable]
     if any(not is_of_kind(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
         return f"output.format is {draft.variant.loaded.recipe.output.format} now"
     return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else reusable
 
 
-def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: FolderView) -> bool:
+def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: JobFiles) -> bool:
     """Return whether files lie where the recipe wants them, and are of the kind that it wants."""
     output = draft.variant.loaded.recipe.output
     own = {} if output.roles else {role: f"{draft.job_id}/{role}." for role in draft.filled.shape.outputs}

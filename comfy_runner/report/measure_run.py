@@ -25,7 +25,8 @@ from comfy_runner.report.near_copies import Fingerprint, Likeness, find_likeness
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
 from comfy_runner.store.ledger_rows import FileRow
-from comfy_runner.store.run_folder_view import REPORT_FILES, FolderView, folder_errors
+from comfy_runner.store.local import folder_errors
+from comfy_runner.store.run_folder import REPORT_FILES, FolderView
 from comfy_runner.store.sidecar import UNREADABLE, sha256_of
 
 if TYPE_CHECKING:

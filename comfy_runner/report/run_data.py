@@ -14,7 +14,7 @@ from typing import Any
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger_rows import FileRow, JobRow
 from comfy_runner.store.media_types import PICTURES, suffix_of
-from comfy_runner.store.run_folder_view import FolderView
+from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.status import Job, status
 

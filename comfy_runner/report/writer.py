@@ -23,7 +23,8 @@ from comfy_runner.report.page.page import PAGE, write_page
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, read_material
 from comfy_runner.report.suggest import suggest, usual_axis
 from comfy_runner.report.suggestion import Limits, Suggestion
-from comfy_runner.store.run_folder_view import REPORT_FILES, folder_errors
+from comfy_runner.store.local import folder_errors
+from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ class Preparer:
         fitted = fit(planned, self._info, allow_partial=self._allow_partial)
         # A retry completes what the first attempt has given; only that is not to be forced again.
         again = self._force and not attempts
-        standing = {} if again else self._folder.standing(fitted.job_id, fitted.content_hash, fitted.outputs)
+        standing = {} if again else self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs)
         workflow = fitted.workflow
         wanted = [node_id for role, node_id in workflow.outputs.items() if role not in standing]
         if standing:

@@ -51,8 +51,8 @@ def unpack(folder: RunFolder, submission: OpenSubmission) -> Found | None:
     if not set(submission.job_ids) <= set(posted.job_ids):
         return None
     for job in posted.jobs:
-        folder.drop_leftovers(job.job_id, job.outputs.values())
-    standing = {job.job_id: folder.standing(job.job_id, job.content_hash, job.outputs) for job in posted.jobs}
+        folder.remove_leftovers(job.job_id, job.outputs.values())
+    standing = {job.job_id: folder.reusable_files(job.job_id, job.content_hash, job.outputs) for job in posted.jobs}
     waits_for = frozenset(job.job_id for job in posted.jobs if not _is_collected(folder, job))
     others = (job for job in posted.jobs if job.job_id in waits_for.difference(submission.job_ids))
     return Found(posted, standing, waits_for, frozenset(job.job_id for job in others if _is_as_posted(folder, job)))

@@ -15,9 +15,11 @@ from pathlib import Path
 from comfy_runner.errors import Problem, RunFolderError
 from comfy_runner.recipe.names import slug
 from comfy_runner.store.database import Damaged
+from comfy_runner.store.interface import ArtifactStore
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
 from comfy_runner.store.ledger_rows import End, FileRow, PlanRow, file_row, job_id_of, storable
-from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar, read_sidecar
+from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar
 from comfy_runner.store.states import Event
 from comfy_runner.text_files import shown
 
@@ -54,27 +56,29 @@ def lacks_ledger(folder: Path) -> bool:
     return False
 
 
-def open_or_rebuild(folder: Path) -> Ledger:
+def open_or_rebuild(folder: Path, files: JobFiles) -> Ledger:
     """Open a run folder's ledger, made from the sidecars where an older comfy_runner has left it without one.
 
     Args:
         folder: The run folder; the caller holds its lock.
+        files: The files of its jobs.
 
     Raises:
         RunFolderError: The ledger is damaged or written by a newer version, or the folder cannot be written.
     """
     if lacks_ledger(folder):
-        rebuild(folder)
+        rebuild(folder, files)
     return open_ledger(folder / FILE)
 
 
-def rebuild(folder: Path) -> Rebuilt:
+def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
     """Make a run folder's ledger anew from its sidecars.
 
     It may be killed at any instant: then the old ledger is in place, or there is none and `open_or_rebuild` makes it.
 
     Args:
         folder: The run folder; the caller holds its lock.
+        files: The files of its jobs.
 
     Raises:
         RunFolderError: The folder cannot be written.
@@ -85,7 +89,7 @@ def rebuild(folder: Path) -> Rebuilt:
     try:
         _remove(new)
         with open_ledger(new) as ledger:
-            found = list(_found(folder, problems))
+            found = list(_found(files, problems))
             ledger.write_plan((row for row, _ in found), recipes=())
             ledger.settle_all(end for _, end in found)
         aside = _move_aside(path)
@@ -119,25 +123,24 @@ def _move_aside(path: Path) -> Path | None:
     return moved
 
 
-def _found(folder: Path, problems: list[Problem]) -> Iterator[tuple[PlanRow, End]]:
+def _found(files: JobFiles, problems: list[Problem]) -> Iterator[tuple[PlanRow, End]]:
     """Yield what each sidecar says of its job."""
-    for path in sorted(folder.glob(_SIDECARS)):
+    for job_id in files.job_ids():
         try:
-            sidecar = read_sidecar(path)
+            sidecar = files.sidecar(job_id)
             if sidecar is not None:
-                row = _row(sidecar, path)
-                yield row, _end(folder, sidecar, problems)
+                row = _row(sidecar, job_id)
+                yield row, _end(files, sidecar, problems)
         except RunFolderError as error:
             problems += error.problems
         except (*UNREADABLE, Damaged) as error:
-            problems.append(Problem(f"is damaged: {error}", shown(path), "move it away to have the job rendered again"))
-        except OSError as error:
-            problems.append(Problem(f"cannot be read ({(error.strerror or str(error)).lower()})", shown(path)))
+            where = files.store.location(files.sidecar_key(job_id))
+            problems.append(Problem(f"is damaged: {error}", where, "move it away to have the job rendered again"))
 
 
-def _row(sidecar: Sidecar, path: Path) -> PlanRow:
+def _row(sidecar: Sidecar, job_id: str) -> PlanRow:
     """Return what a sidecar tells of its job; it is not in a plan as long as no recipe is."""
-    if sidecar.job_id != path.parent.name:
+    if sidecar.job_id != job_id:
         raise ValueError("it is another job's than its folder")
     return PlanRow(
         job_id=_encodable(job_id_of(sidecar.job_id)),
@@ -150,38 +153,35 @@ def _row(sidecar: Sidecar, path: Path) -> PlanRow:
     )
 
 
-def _end(folder: Path, sidecar: Sidecar, problems: list[Problem]) -> End:
-    files, gone = [], []
+def _end(files: JobFiles, sidecar: Sidecar, problems: list[Problem]) -> End:
+    rows, gone = [], []
     for role, records in sidecar.files.items():
         for number, record in enumerate(records):
-            row = _file(folder, role, number, record)
+            row = _file(files.store, role, number, record)
             if row is None:
-                gone.append(Problem("is gone or was changed", shown(folder / record.path), "the job is rendered again"))
+                gone.append(Problem("is gone or was changed", files.store.location(record.path), "the job is rendered again"))
             else:
-                files.append(row)
+                rows.append(row)
     problems += gone
     complete = sidecar.state == "done" and not gone
     seconds = sidecar.seconds
     return End(
         job_id=sidecar.job_id,
-        event=Event.DONE if complete else Event.PARTIAL if files else Event.FAILED,
-        files=tuple(files),
+        event=Event.DONE if complete else Event.PARTIAL if rows else Event.FAILED,
+        files=tuple(rows),
         error="" if complete else str(gone[0]) if gone else str(sidecar.reason),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         finished=storable(str(sidecar.finished)) or None,
     )
 
 
-def _file(folder: Path, role: str, number: int, record: FileRecord) -> FileRow | None:
-    """Return what the ledger is to know of a picture; None where it does not lie there with its recorded size."""
-    try:
-        found = (folder / record.path).stat()
-    except OSError:
-        return None
-    if found.st_size != record.size_bytes:
+def _file(store: ArtifactStore, role: str, number: int, record: FileRecord) -> FileRow | None:
+    """Return what the ledger is to know of a picture; None where it is not there with its recorded size."""
+    found = store.stat(record.path)
+    if found is None or found.size_bytes != record.size_bytes:
         return None
     return file_row(
-        (_encodable(role), number, _encodable(record.path), found.st_size, found.st_mtime_ns, _encodable(record.sha256))
+        (_encodable(role), number, _encodable(record.path), found.size_bytes, found.modified_ns, _encodable(record.sha256))
     )
 
 

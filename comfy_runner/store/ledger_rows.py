@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from comfy_runner.store.database import Damaged
-from comfy_runner.store.paths import is_inside
+from comfy_runner.store.interface import is_key
 from comfy_runner.store.states import STATES, Event, State
 
 _JOB_ID = re.compile(r"[^/\\:\0]*[^/\\:\0. ]")  # Windows drops dots and blanks at the end
@@ -278,7 +278,7 @@ def job_id_of(value: object) -> str:
 
 def _inside(value: object) -> str:
     path = _text(value)
-    if not is_inside(path):
+    if not is_key(path):
         raise Damaged("not a path in the run folder")
     return path
 

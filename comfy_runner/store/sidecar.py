@@ -18,8 +18,7 @@ from comfy_runner.input_files import InputFile
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.names import slug
 from comfy_runner.shipped import shipped
-from comfy_runner.store.paths import is_inside
-from comfy_runner.text_files import shown
+from comfy_runner.store.interface import is_key
 
 FORMAT = 2
 """Of the sidecar and of ``run.json``. Version 1 had no sweeps, retries and shared pictures."""
@@ -37,7 +36,7 @@ class FileRecord:
     """One collected file.
 
     Attributes:
-        path: Relative to the run folder, with ``/``.
+        path: Its key in the store: a path relative to the run folder, with ``/``.
         sha256: Of its bytes, hex.
         size_bytes: Its length.
         width: In pixels; None where it is not a picture.
@@ -116,27 +115,29 @@ class Sidecar:
         return text.encode("utf-8", "backslashreplace")
 
 
-def read_sidecar(path: Path) -> Sidecar | None:
-    """Return the sidecar in this file, or None where there is no such file.
+def parse_sidecar(content: bytes, *, where: str) -> Sidecar:
+    """Return the sidecar that a file holds.
+
+    Args:
+        content: Of the file.
+        where: What messages call it.
 
     Raises:
-        RunFolderError: The file is damaged, or written by a newer version.
+        RunFolderError: It is damaged, or written by a newer version.
     """
     try:
-        data = json.loads(path.read_bytes())
-        refuse_newer(data.pop("format"), shown(path))
+        data = json.loads(content)
+        refuse_newer(data.pop("format"), where)
         files = {role: tuple(FileRecord(**record) for record in records) for role, records in data.pop("files").items()}
-        if not all(records and all(is_inside(record.path) for record in records) for records in files.values()):
+        if not all(records and all(is_key(record.path) for record in records) for records in files.values()):
             raise ValueError("a role has no file, or a path leads out of the run folder")
         if not HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")
         data |= {name: tuple(data.get(name, ())) for name in _LISTS}
         return Sidecar(files=files, **data)
-    except FileNotFoundError:
-        return None
     except UNREADABLE as error:
         hint = "move it away to have the job rendered again; its pictures stay"
-        raise RunFolderError("is damaged", where=shown(path), hint=hint) from error
+        raise RunFolderError("is damaged", where=where, hint=hint) from error
 
 
 def refuse_newer(number: int, where: str) -> None:

@@ -15,8 +15,8 @@ from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger
 from comfy_runner.store.ledger_rows import FileRow, JobRow, OpenSubmission
+from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import Holder, holder
-from comfy_runner.store.run_folder import folder_errors
 from comfy_runner.store.states import State
 from comfy_runner.text_files import shown
 

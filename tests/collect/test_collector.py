@@ -100,7 +100,7 @@ def test_one_bad_picture_of_several_makes_its_whole_role_to_be_made_again(tmp_pa
     assert _paths(found) == {"original": ["lake/original.png"]}
     assert sidecar_in(tmp_path)["state"] == "partial"
     folder = RunFolder(tmp_path)
-    assert folder.standing(job.job_id, job.content_hash, job.outputs) == {}
+    assert folder.reusable_files(job.job_id, job.content_hash, job.outputs) == {}
     folder.close()
 
 

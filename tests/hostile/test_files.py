@@ -14,7 +14,7 @@ from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.errors import ComfyRunnerError, ConfigError, RunFolderError
 from comfy_runner.recipe.load import load
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.sidecar import Sidecar, read_sidecar
+from comfy_runner.store.sidecar import Sidecar
 from tests.hostile.tally import survives
 from tests.hostile.values import SCALARS, TEXTS, deep, mangled, seeded, spoiled
 from tests.running.support import HASH, planned, record, sidecar
@@ -71,17 +71,17 @@ def test_a_spoiled_sidecar_is_read_or_refused_and_never_leads_outside(tmp_path: 
     outside.write_bytes(b"keep me")
     job = planned()
     folder = RunFolder(tmp_path / "run")
-    path = folder.sidecar_path("lake")
+    path = folder.path / "lake" / "job.json"
     path.parent.mkdir()
     sound = {**_sidecar_text(), "content_hash": job.content_hash}
     for seed in range(first, first + 100):
         with seeded(seed) as dice:
             text = json.dumps(spoiled(dice, sound, _SIDECAR_KEYS)).encode()
             path.write_bytes(text if seed % 4 else mangled(dice, text))
-            found = survives("sidecars", partial(read_sidecar, path))
+            found = survives("sidecars", partial(folder.sidecar, "lake"))
             assert isinstance(found, (Sidecar, RunFolderError))
-            survives("sidecars", partial(folder.standing, job.job_id, job.content_hash, job.outputs))
-            survives("sidecars", partial(folder.put_away, "lake", ["lake/original.png"]))
+            survives("sidecars", partial(folder.reusable_files, job.job_id, job.content_hash, job.outputs))
+            survives("sidecars", partial(folder.archive, "lake", ["lake/original.png"]))
             survives("sidecars", partial(load, path))
     folder.close()
     assert outside.read_bytes() == b"keep me"
@@ -97,10 +97,10 @@ def test_a_sidecar_that_names_a_file_elsewhere_moves_nothing(tmp_path: Path, nam
     folder = RunFolder(tmp_path / "run")
     data = _sidecar_text()
     data["files"]["original"][0]["path"] = name
-    path = folder.sidecar_path("lake")
+    path = folder.path / "lake" / "job.json"
     path.parent.mkdir()
     path.write_text(json.dumps(data), encoding="utf-8")
-    survives("sidecars", lambda: folder.put_away("lake", ["lake/x.png"]))
+    survives("sidecars", lambda: folder.archive("lake", ["lake/x.png"]))
     folder.close()
     assert outside.read_bytes() == b"keep me"
 
@@ -108,10 +108,10 @@ def test_a_sidecar_that_names_a_file_elsewhere_moves_nothing(tmp_path: Path, nam
 @pytest.mark.parametrize("value", ["../../x", "/x", "0" * 63, HASH + "/..", "\0" * 64, 3, None, [HASH]])
 def test_a_content_hash_that_is_none_names_no_folder(tmp_path: Path, value: Any) -> None:
     folder = RunFolder(tmp_path / "run")
-    path = folder.sidecar_path("lake")
+    path = folder.path / "lake" / "job.json"
     path.parent.mkdir()
     path.write_text(json.dumps({**_sidecar_text(), "content_hash": value}), encoding="utf-8")
-    found = survives("sidecars", lambda: folder.put_away("lake", ["lake/x.png"]))
+    found = survives("sidecars", lambda: folder.archive("lake", ["lake/x.png"]))
     folder.close()
     assert isinstance(found, RunFolderError)
     assert {entry.name for entry in tmp_path.iterdir()} == {"run"}
@@ -136,7 +136,7 @@ def test_a_record_of_another_shape_is_refused(tmp_path: Path, text: str) -> None
     folder = RunFolder(tmp_path / "run")
     (folder.path / "run.json").write_text(text, encoding="utf-8")
     (folder.path / "lake").mkdir()
-    folder.sidecar_path("lake").write_text(text, encoding="utf-8")
+    (folder.path / "lake" / "job.json").write_text(text, encoding="utf-8")
     found = survives("run.json", lambda: folder.seed("lake"))
     other = survives("sidecars", lambda: folder.sidecar("lake"))
     folder.close()

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.sidecar import read_sidecar, sha256_of
+from comfy_runner.store.sidecar import parse_sidecar, sha256_of
 from tests.kill.instrument.sitecustomize import POINTS
 from tests.standin import CacheMode, StandIn, State
 
@@ -220,8 +220,7 @@ class Scenario:
             yield f"{len(sidecars)} sidecars of {self.jobs} jobs"
         known = set(sidecars)
         for path in sidecars:
-            sidecar = read_sidecar(path)
-            assert sidecar is not None
+            sidecar = parse_sidecar(path.read_bytes(), where=path.name)
             if sidecar.state != "done" or sorted(sidecar.files) != ["original", "upscaled"]:
                 yield f"{path.parent.name} is {sidecar.state} with {sorted(sidecar.files)}: {sidecar.reason}"
             for record in (record for records in sidecar.files.values() for record in records):

@@ -15,7 +15,7 @@ from PIL import Image
 from comfy_runner.report.measure_run import measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.run_data import read_material
-from comfy_runner.store.run_folder_view import REPORT_FILES
+from comfy_runner.store.run_folder import REPORT_FILES
 from tests.report.support import make_run, photo
 
 AXES: Mapping[str, Any] = {"seed": [1, 2], "upscale.denoise": [0.4, 0.5]}

@@ -11,6 +11,7 @@ import pytest
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, PlanRow, open_ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger, open_or_rebuild, rebuild
+from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.states import Event
 
 _HASH = "0123456789abcdef" * 4
@@ -63,7 +64,7 @@ def test_done_and_partial_jobs_are_in_the_new_ledger_with_their_files(folder: Pa
     _fill(folder, "b", {"original": b"two"}, state="partial", reason="upscaled is missing")
     before = _content(folder)
 
-    made = rebuild(folder)
+    made = rebuild(folder, FolderView(folder))
 
     assert _content(folder) == before
     assert (made.ledger, made.jobs, made.aside, made.problems) == (folder / FILE, 2, None, ())
@@ -87,7 +88,7 @@ def test_done_and_partial_jobs_are_in_the_new_ledger_with_their_files(folder: Pa
 def test_what_a_sidecar_says_of_sweep_and_sharing_is_kept(folder: Path) -> None:
     _fill(folder, "a", {"original": b"one"}, assignments={"upscale.denoise": 0.55, "seed": 2**64 - 1}, shares="b")
 
-    rebuild(folder)
+    rebuild(folder, FolderView(folder))
 
     with open_ledger(folder / FILE) as ledger:
         found = ledger.job("a")
@@ -100,7 +101,7 @@ def test_an_old_ledger_is_moved_aside_with_its_journal_and_never_deleted(folder:
         (folder / FILE).write_bytes(_OLD + str(number).encode())
         (folder / f"{FILE}-journal").write_bytes(b"journal" + str(number).encode())
 
-        made = rebuild(folder)
+        made = rebuild(folder, FolderView(folder))
 
         assert made.aside == folder / f"{FILE}.damaged-{number}"
     for number in (1, 2):
@@ -113,7 +114,7 @@ def test_a_journal_without_its_ledger_does_not_get_into_the_new_one(folder: Path
     _fill(folder, "a", {"original": b"one"})
     (folder / f"{FILE}-journal").write_bytes(b"journal")
 
-    rebuild(folder)
+    rebuild(folder, FolderView(folder))
 
     assert (folder / f"{FILE}.damaged-1-journal").read_bytes() == b"journal"
     with open_ledger(folder / FILE) as ledger:
@@ -125,7 +126,7 @@ def test_what_an_earlier_repair_that_was_killed_has_left_is_no_hindrance(folder:
     (folder / f".{FILE}.new").write_bytes(b"half of a ledger")
     (folder / f".{FILE}.new-journal").write_bytes(b"half of a journal")
 
-    rebuild(folder)
+    rebuild(folder, FolderView(folder))
 
     with open_ledger(folder / FILE) as ledger:
         assert ledger.counts()["done"] == 1
@@ -155,7 +156,7 @@ def test_a_damaged_sidecar_is_told_of_and_the_others_are_read(folder: Path, chan
     _change(path, **changes)
     before = _content(folder)
 
-    made = rebuild(folder)
+    made = rebuild(folder, FolderView(folder))
 
     (problem,) = made.problems
     assert problem.where.endswith("run/a/job.json")
@@ -174,7 +175,7 @@ def test_a_sidecar_whose_file_leads_elsewhere_is_told_of_and_gives_no_row(folder
     data["files"]["original"][0]["path"] = path
     _change(written, files=data["files"])
 
-    made = rebuild(folder)
+    made = rebuild(folder, FolderView(folder))
 
     assert made.problems
     with open_ledger(folder / FILE) as ledger:
@@ -185,7 +186,7 @@ def test_a_sidecar_whose_file_leads_elsewhere_is_told_of_and_gives_no_row(folder
 def test_a_sidecar_of_a_newer_version_is_told_of(folder: Path) -> None:
     _change(_fill(folder, "a", {"original": b"one"}), format=999)
 
-    (problem,) = rebuild(folder).problems
+    (problem,) = rebuild(folder, FolderView(folder)).problems
 
     assert "was written by a newer comfy_runner" in problem.what
 
@@ -193,7 +194,7 @@ def test_a_sidecar_of_a_newer_version_is_told_of(folder: Path) -> None:
 def test_a_sidecar_that_is_a_folder_is_told_of(folder: Path) -> None:
     (folder / "a" / "job.json").mkdir(parents=True)
 
-    assert len(rebuild(folder).problems) == 1
+    assert len(rebuild(folder, FolderView(folder)).problems) == 1
 
 
 def test_a_job_that_lacks_some_pictures_is_partial_and_one_that_lacks_all_has_failed(folder: Path) -> None:
@@ -202,7 +203,7 @@ def test_a_job_that_lacks_some_pictures_is_partial_and_one_that_lacks_all_has_fa
     (folder / "a" / "upscaled.png").unlink()
     (folder / "b" / "original.png").write_bytes(b"longer than it was")
 
-    made = rebuild(folder)
+    made = rebuild(folder, FolderView(folder))
 
     assert [problem.what for problem in made.problems] == ["is gone or was changed"] * 2
     with open_ledger(folder / FILE) as ledger:
@@ -217,14 +218,14 @@ def test_superseded_sidecars_are_not_jobs(folder: Path) -> None:
     shelf.mkdir(parents=True)
     (shelf / "job.json").write_bytes((folder / "a" / "job.json").read_bytes())
 
-    made = rebuild(folder)
+    made = rebuild(folder, FolderView(folder))
 
     assert (made.jobs, made.problems) == (1, ())
 
 
 def test_a_plan_goes_on_from_a_rebuilt_ledger(folder: Path) -> None:
     _fill(folder, "a", {"original": b"one"})
-    rebuild(folder)
+    rebuild(folder, FolderView(folder))
     row = PlanRow(
         job_id="a", position=0, recipe="my-lake", content_hash=_HASH, pixel_hash="p", shares="", assignments={}, requeue=""
     )
@@ -244,7 +245,7 @@ def test_a_folder_with_sidecars_and_no_ledger_gets_one(folder: Path) -> None:
     _fill(folder, "a", {"original": b"one"})
     assert lacks_ledger(folder)
 
-    with open_or_rebuild(folder) as ledger:
+    with open_or_rebuild(folder, FolderView(folder)) as ledger:
         assert ledger.counts()["done"] == 1
 
     assert not lacks_ledger(folder)
@@ -254,26 +255,26 @@ def test_a_ledger_cut_off_to_nothing_is_made_anew(folder: Path) -> None:
     _fill(folder, "a", {"original": b"one"})
     (folder / FILE).touch()
 
-    with open_or_rebuild(folder) as ledger:
+    with open_or_rebuild(folder, FolderView(folder)) as ledger:
         assert ledger.counts()["done"] == 1
 
 
 def test_a_new_folder_gets_an_empty_ledger(folder: Path) -> None:
     assert not lacks_ledger(folder)
 
-    with open_or_rebuild(folder) as ledger:
+    with open_or_rebuild(folder, FolderView(folder)) as ledger:
         assert ledger.known() == {}
 
 
 def test_a_ledger_that_is_there_is_opened_as_it_is(folder: Path) -> None:
     _fill(folder, "a", {"original": b"one"})
-    with open_or_rebuild(folder) as ledger:
+    with open_or_rebuild(folder, FolderView(folder)) as ledger:
         ledger.write_plan(
             [PlanRow(job_id="b", position=0, recipe="r", content_hash="c", pixel_hash="", shares="", assignments={})], recipes=["r"]
         )
         ledger.settle("b", Event.FAILED)
 
-    with open_or_rebuild(folder) as ledger:
+    with open_or_rebuild(folder, FolderView(folder)) as ledger:
         assert ledger.counts()["failed"] == 1
 
 
@@ -282,11 +283,11 @@ def test_a_damaged_ledger_is_not_made_anew_without_being_asked_to(folder: Path) 
     (folder / FILE).write_bytes(_OLD)
 
     with pytest.raises(RunFolderError, match="is damaged"):
-        open_or_rebuild(folder)
+        open_or_rebuild(folder, FolderView(folder))
 
     assert (folder / FILE).read_bytes() == _OLD
 
 
 def test_a_folder_that_is_not_there_is_an_error(folder: Path) -> None:
     with pytest.raises(RunFolderError):
-        rebuild(folder / "missing")
+        rebuild(folder / "missing", FolderView(folder / "missing"))

@@ -26,7 +26,7 @@ from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.run_data import read_material
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.run_folder_view import FolderView
+from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.status import list_runs, status
 from tests.running.support import files_in, posted_jobs, rendered, states
 from tests.standin import HELD, StandIn

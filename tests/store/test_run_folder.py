@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from comfy_runner.errors import RunFolderError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.store.run_folder import RunFolder, folder_errors
+from comfy_runner.store.local import folder_errors, write_spool
+from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FORMAT, FileRecord
 from tests.running.support import HASH, files_in, fill, planned, record, sidecar
 
@@ -34,7 +36,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _standing(folder: RunFolder, job: PlannedJob) -> dict[str, tuple[FileRecord, ...]]:
-    return folder.standing(job.job_id, job.content_hash, job.outputs)
+    return folder.reusable_files(job.job_id, job.content_hash, job.outputs)
 
 
 # The lock
@@ -189,7 +191,7 @@ def test_a_job_without_a_sidecar_has_none(folder: RunFolder) -> None:
 )
 def test_a_damaged_sidecar_is_an_error_and_is_left_as_it_is(folder: RunFolder, change: dict[str, object]) -> None:
     fill(folder, "lake", {"original": b"1"})
-    path = folder.sidecar_path("lake")
+    path = folder.path / "lake" / "job.json"
     content = json.dumps({**json.loads(path.read_bytes()), **change})
     path.write_text(content, encoding="utf-8")
 
@@ -203,7 +205,7 @@ def test_a_damaged_sidecar_is_an_error_and_is_left_as_it_is(folder: RunFolder, c
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
 def test_a_sidecar_that_is_no_json_object_is_damaged(folder: RunFolder, content: bytes) -> None:
     (folder.path / "lake").mkdir()
-    folder.sidecar_path("lake").write_bytes(content)
+    (folder.path / "lake" / "job.json").write_bytes(content)
 
     with pytest.raises(RunFolderError, match="is damaged"):
         folder.sidecar("lake")
@@ -211,7 +213,7 @@ def test_a_sidecar_that_is_no_json_object_is_damaged(folder: RunFolder, content:
 
 def test_a_sidecar_of_a_newer_format_is_refused(folder: RunFolder) -> None:
     (folder.path / "lake").mkdir()
-    folder.sidecar_path("lake").write_text(f'{{"format": {FORMAT + 1}, "what": "ever"}}', encoding="utf-8")
+    (folder.path / "lake" / "job.json").write_text(f'{{"format": {FORMAT + 1}, "what": "ever"}}', encoding="utf-8")
 
     with pytest.raises(RunFolderError, match="written by a newer comfy_runner") as caught:
         folder.sidecar("lake")
@@ -317,7 +319,7 @@ def test_old_files_and_their_sidecar_are_put_away_with_their_content(folder: Run
     fill(folder, "lake", {"original": b"1", "upscaled": b"2"})
     before = _files(folder.path)
 
-    folder.put_away("lake", ["lake/original.png", "lake/upscaled.png"])
+    folder.archive("lake", ["lake/original.png", "lake/upscaled.png"])
 
     shelf = f"superseded/lake/{HASH[:8]}"
     assert _files(folder.path) == {
@@ -331,7 +333,7 @@ def test_putting_away_the_same_content_again_overwrites_nothing(folder: RunFolde
     contents = [b"first", b"second", b"third"]
     for data in contents:
         fill(folder, "lake", {"original": data})
-        folder.put_away("lake", ["lake/original.png"])
+        folder.archive("lake", ["lake/original.png"])
 
     kept = _files(folder.path)
     shelves = [HASH[:8], f"{HASH[:8]}-2", f"{HASH[:8]}-3"]
@@ -343,7 +345,7 @@ def test_a_file_that_nobody_recorded_is_put_away_too(folder: RunFolder) -> None:
     (folder.path / "lake").mkdir()
     (folder.path / "lake" / "original.png").write_bytes(b"mine")
 
-    folder.put_away("lake", ["lake/original.png"])
+    folder.archive("lake", ["lake/original.png"])
 
     assert _files(folder.path) == {"superseded/lake/unknown/lake/original.png": b"mine"}
 
@@ -351,7 +353,7 @@ def test_a_file_that_nobody_recorded_is_put_away_too(folder: RunFolder) -> None:
 def test_what_was_recorded_and_is_made_no_more_is_put_away_too(folder: RunFolder) -> None:
     fill(folder, "lake", {"original": b"1", "mask": b"2"})
 
-    folder.put_away("lake", ["lake/original.png"])
+    folder.archive("lake", ["lake/original.png"])
 
     assert _files(folder.path)[f"superseded/lake/{HASH[:8]}/lake/mask.png"] == b"2"
 
@@ -359,7 +361,7 @@ def test_what_was_recorded_and_is_made_no_more_is_put_away_too(folder: RunFolder
 def test_files_that_are_kept_stay_with_their_sidecar(folder: RunFolder) -> None:
     fill(folder, "lake", {"original": b"1", "upscaled": b"bad"})
 
-    folder.put_away("lake", ["lake/upscaled.png"], keep={"lake/original.png"})
+    folder.archive("lake", ["lake/upscaled.png"], keep={"lake/original.png"})
 
     kept = _files(folder.path)
     assert kept["lake/original.png"] == b"1"
@@ -368,15 +370,14 @@ def test_files_that_are_kept_stay_with_their_sidecar(folder: RunFolder) -> None:
 
 
 def test_where_nothing_is_in_the_way_nothing_is_put_away(folder: RunFolder) -> None:
-    folder.put_away("lake", ["lake/original.png"])
+    folder.archive("lake", ["lake/original.png"])
 
     assert _files(folder.path) == {}
 
 
 def test_a_placed_file_is_in_its_place_and_no_longer_where_it_was(folder: RunFolder) -> None:
-    temporary = folder.path / "download.part"
-    temporary.write_bytes(b"1")
+    spooled = write_spool(folder.store, "deep/er/original.png", lambda file: file.write(b"1"))
 
-    folder.place(temporary, "deep/er/original.png")
+    folder.store.put(spooled, "deep/er/original.png", sha256=hashlib.sha256(b"1").hexdigest())
 
     assert _files(folder.path) == {"deep/er/original.png": b"1"}

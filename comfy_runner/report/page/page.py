@@ -31,7 +31,8 @@ from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
 from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label
 from comfy_runner.report.suggest import faults
 from comfy_runner.report.suggestion import Limits, Suggestion
-from comfy_runner.store.run_folder_view import FolderView, folder_errors
+from comfy_runner.store.local import folder_errors
+from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
 
 PAGE = "report.html"

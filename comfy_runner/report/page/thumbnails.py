@@ -22,7 +22,7 @@ from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.store.ledger_rows import FileRow
-from comfy_runner.store.run_folder_view import REPORT_FILES
+from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.store.sidecar import HASH
 
 LONG_SIDE = 320

@@ -1,6 +1,6 @@
 """Kills its own process at a named point of comfy_runner; a Python with this folder in PYTHONPATH imports it before all else.
 
-``KILL_AT=rename.before:3`` kills when that point is passed for the third time, and ``KILL_TOLD=FILE`` has the point written to a
+``KILL_AT=put.before:3`` kills when that point is passed for the third time, and ``KILL_TOLD=FILE`` has the point written to a
 file first. The program itself knows nothing of it: a point is a function that is wrapped when its module is imported.
 Without ``KILL_AT`` nothing is changed. Not here: which points are chosen, and kills from outside.
 """
@@ -53,8 +53,8 @@ SEAMS = (
     Seam("ledger.commit", "comfy_runner.store.ledger", "Ledger", "_commit", _AROUND),
     Seam("post", "comfy_runner.engine.comfyui.client", "ComfyHttp", "submit", _AROUND),
     Seam("download", "comfy_runner.engine.comfyui.client", "ComfyHttp", "view", ("within",)),
-    Seam("rename", "comfy_runner.store.run_folder", "RunFolder", "place", _AROUND),
-    Seam("sidecar", "comfy_runner.store.run_folder", "RunFolder", "write_sidecar", _AROUND),
+    Seam("put", "comfy_runner.store.local", "LocalStore", "put", _AROUND),
+    Seam("sidecar", "comfy_runner.store.job_files", "JobFiles", "write_sidecar", _AROUND),
 )
 POINTS = tuple(point for seam in SEAMS for point in seam.points())
 """The names of all points."""

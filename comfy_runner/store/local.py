@@ -1,0 +1,209 @@
+"""Artifacts as files of a local folder, and what an operating system refuses told as errors of the run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from comfy_runner.atomic_files import is_leftover, leftovers, open_beside, sync_folder
+from comfy_runner.errors import RunFolderError
+from comfy_runner.store.interface import ArtifactStore, Stat, is_key
+from comfy_runner.text_files import shown
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
+    errno.EFBIG: ("the file is larger than this disk or account may have", "choose another folder with --out"),
+    errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
+    errno.EACCES: ("no permission", "choose another folder with --out"),
+    errno.EPERM: ("no permission", "choose another folder with --out"),
+    errno.ENOENT: ("is gone: it was moved or deleted while it was used", "run the same command again"),
+    errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --out"),
+    errno.EEXIST: ("a file is where a folder should be", "choose another folder with --out"),
+}
+
+_CHUNK = 1024 * 1024
+
+
+@contextmanager
+def folder_errors(path: Path | str) -> Iterator[None]:
+    """Turn an `OSError` about a run folder into a `RunFolderError` that names the file.
+
+    Args:
+        path: What is named where the error itself names no file: a path, or what messages call an artifact.
+    """
+    try:
+        yield
+    except OSError as error:
+        what, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), ""))
+        place = error.filename or path
+        where = place if isinstance(place, str) and not error.filename else shown(Path(os.fsdecode(place)))
+        raise RunFolderError(what, where=where, hint=hint) from error
+
+
+class LocalStore:
+    """An `ArtifactStore` in a local folder: a key is a path below it.
+
+    Files are spooled beside their places, hidden, so that putting one is a rename. Symbolic links are read, but neither listed nor
+    removed.
+
+    Args:
+        root: The folder, which need not be there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def spool(self, key: str) -> tuple[BinaryIO, Path]:
+        """See `ArtifactStore.spool`."""
+        target = self._path(key)
+        with folder_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return open_beside(target)
+
+    def put(self, spooled: Path, key: str, *, sha256: str) -> Stat:
+        """See `ArtifactStore.put`."""
+        target = self._path(key)
+        with folder_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            spooled.replace(target)
+            sync_folder(target.parent)
+            return replace(_stat(target), sha256=sha256)
+
+    def open(self, key: str) -> BinaryIO:
+        """See `ArtifactStore.open`."""
+        return self._path(key).open("rb")
+
+    def stat(self, key: str) -> Stat | None:
+        """See `ArtifactStore.stat`."""
+        try:
+            return _stat(self._path(key))
+        except OSError:
+            return None
+
+    def copy(self, key: str, to: str) -> Stat:
+        """See `ArtifactStore.copy`. It makes no link: whoever changes one file by hand means that one."""
+        digest = hashlib.sha256()
+
+        def fill(file: BinaryIO) -> None:
+            while chunk := original.read(_CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+
+        with folder_errors(self._path(key)), self.open(key) as original:
+            spooled = write_spool(self, to, fill)
+        return self.put(spooled, to, sha256=digest.hexdigest())
+
+    def archive(self, key: str, to: str) -> bool:
+        """See `ArtifactStore.archive`. Where a folder has the name, it is moved as a whole."""
+        source, target = self._path(key), self._path(to)
+        with folder_errors(source):
+            if not source.exists():
+                return False
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            return True
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """See `ArtifactStore.list`."""
+        start = prefix.rpartition("/")[0]
+        top = self._path(start) if start else self._root
+        if not _is_past_no_link(self._root, top):
+            return
+        for folder, folders, files in os.walk(top):
+            folders.sort()
+            inside = Path(folder).relative_to(self._root)
+            for key in ((inside / name).as_posix() for name in sorted(files) if not is_leftover(name)):
+                if key.startswith(prefix) and not (self._root / key).is_symlink():
+                    yield key
+
+    def remove(self, key: str) -> None:
+        """See `ArtifactStore.remove`. Folders that are empty then are removed as well."""
+        path = self._path(key)
+        with folder_errors(path):
+            if not is_plain_inside(self._root, path):
+                return
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            while (path := path.parent) != self._root:
+                path.rmdir()
+
+    def remove_spooled(self, key: str) -> None:
+        """See `ArtifactStore.remove_spooled`."""
+        with contextlib.suppress(OSError):
+            for leftover in leftovers(self._path(key)):
+                leftover.unlink()
+
+    def url(self, key: str) -> str:
+        """See `ArtifactStore.url`. It is relative to the folder, whatever is in the key."""
+        return "/".join(quote(segment, safe="") for segment in key.split("/"))
+
+    def location(self, key: str) -> str:
+        """See `ArtifactStore.location`."""
+        return shown(self._root / key)
+
+    def _path(self, key: str) -> Path:
+        if not is_key(key):
+            raise RunFolderError(f"must be a relative path inside of it (got {key!r})", where=shown(self._root))
+        return self._root / key
+
+
+def write_spool(store: ArtifactStore, key: str, fill: Callable[[BinaryIO], object]) -> Path:
+    """Write a local file that `ArtifactStore.put` can take; nothing is left of it where that fails.
+
+    Args:
+        store: Where it goes later.
+        key: Its key there.
+        fill: Writes its content.
+
+    Returns:
+        The file, which survives a power cut.
+
+    Raises:
+        RunFolderError: The disk does not take it.
+    """
+    where = store.location(key)
+    with folder_errors(where):
+        file, spooled = store.spool(key)
+    try:
+        # What the disk does not take may show as late as when the file is closed.
+        with folder_errors(where), file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            spooled.unlink()
+        raise
+    return spooled
+
+
+def is_plain_inside(root: Path, path: Path) -> bool:
+    """Return whether a path leads to a plain file inside a folder, past no symbolic link."""
+    try:
+        return _is_past_no_link(root, path.parent) and stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_past_no_link(root: Path, folder: Path) -> bool:
+    try:
+        return folder.resolve() == root.resolve() / folder.relative_to(root)
+    except (OSError, ValueError):
+        return False
+
+
+def _stat(path: Path) -> Stat:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return Stat(found.st_size, modified_ns=found.st_mtime_ns)
