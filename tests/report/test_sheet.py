@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import Axis, Entry, Material, read_material
-from comfy_runner.report.sheet import lettering
 from comfy_runner.report.sheet.grid import Grid, arrange
 from comfy_runner.report.sheet.layout import MOST_PIXELS, MOST_SIDE, Place, best, paged, places, scaled, shape
-from comfy_runner.report.sheet.lettering import Lettering, fitted
+from comfy_runner.report.sheet.lettering import fitted, font, legible, length, lines
 from comfy_runner.report.sheet.sheet import Sheet, draw_sheet
 from tests.report.support import make_run
 
@@ -419,7 +419,7 @@ def test_cells_shrink_so_that_a_sheet_is_not_too_large(tmp_path: Path, cell: int
     material = _seeds(tmp_path, 100)
     grid = _grid(material)
 
-    scale, pages = best(grid, cell, (1.0, 1.0), Lettering(), numbers="", remarks=False)
+    scale, pages = best(grid, cell, (1.0, 1.0), numbers="", remarks=False)
 
     assert len(pages) == 1
     assert pages[0].width <= MOST_SIDE
@@ -428,7 +428,7 @@ def test_cells_shrink_so_that_a_sheet_is_not_too_large(tmp_path: Path, cell: int
 
 
 def test_a_sheet_of_a_single_huge_cell_is_not_too_large(tmp_path: Path) -> None:
-    _, pages = best(_grid(_seeds(tmp_path, 1)), 30_000, (1.0, 1.0), Lettering(), numbers="", remarks=False)
+    _, pages = best(_grid(_seeds(tmp_path, 1)), 30_000, (1.0, 1.0), numbers="", remarks=False)
 
     assert max(pages[0].width, pages[0].height) <= MOST_SIDE
     assert pages[0].width * pages[0].height <= MOST_PIXELS
@@ -442,7 +442,7 @@ def test_what_is_still_too_large_goes_on_pages_that_show_every_job_once(
     entries = tuple(_entry(cfg=cfg, seed=seed) for cfg in range(40) for seed in range(1000))
     grid = _grid(Material(tmp_path, entries, axes), rows, columns)
 
-    scale, pages = best(grid, 384, (1.0, 0.5625), Lettering(), numbers="", remarks=False)
+    scale, pages = best(grid, 384, (1.0, 0.5625), numbers="", remarks=False)
 
     assert scale.cell == 96
     assert len(pages) > 1
@@ -481,7 +481,7 @@ def test_nothing_on_a_page_lies_over_anything_else(tmp_path: Path, sizes: list[t
     axes = (Axis("a", (1, 2)), Axis("b", (1, 2)), Axis("c", (1, 2)))
     entries = tuple(_entry(a=a, b=b, c=c) for a in (1, 2) for b in (1, 2) for c in (1, 2))
     grid = _grid(Material(tmp_path, entries, axes), "b", "c")
-    scale = scaled(grid, cell, shape(sizes), Lettering(), numbers="detail 0.50 · drift 0.20", remarks=True)
+    scale = scaled(grid, cell, shape(sizes), numbers="detail 0.50 · drift 0.20", remarks=True)
 
     page = paged(grid, scale)[0]
 
@@ -500,7 +500,7 @@ def _overlap(one: Place, other: Place) -> bool:
 def test_text_grows_with_the_cells(tmp_path: Path) -> None:
     grid = _grid(_seeds(tmp_path, 2))
 
-    sizes = [scaled(grid, cell, (1, 1), Lettering(), numbers="", remarks=False).text for cell in (96, 384, 1000)]
+    sizes = [scaled(grid, cell, (1, 1), numbers="", remarks=False).text for cell in (96, 384, 1000)]
 
     assert sizes == [12, 19, 50]
 
@@ -575,17 +575,14 @@ _HOSTILE = [
 
 
 @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
-@pytest.mark.parametrize("fonts", [lettering.SYSTEM_FONTS, ()])
-def test_any_text_is_drawn_within_its_place_with_characters_that_the_font_has(text: str, fonts: tuple[str, ...]) -> None:
-    letters = Lettering([text], fonts=fonts)
+def test_any_text_is_drawn_within_its_place_with_characters_that_the_font_has(text: str) -> None:
+    drawn = legible(text)
 
-    legible = letters.legible(text)
-
-    assert all(char.isprintable() and (char == " " or letters.legible(char) == char) for char in legible)
+    assert all(char.isprintable() and (char == " " or legible(char) == char) for char in drawn)
     for width in (40, 150):
-        lines = letters.lines(text, 14, width=width, most=3)
-        assert len(lines) <= 3
-        assert all(letters.length(line, 14) <= width for line in lines)
+        wrapped = lines(text, 14, width=width, most=3)
+        assert len(wrapped) <= 3
+        assert all(length(line, 14) <= width for line in wrapped)
 
 
 @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
@@ -599,10 +596,9 @@ def test_a_sheet_with_any_label_and_error_is_drawn(tmp_path: Path, text: str) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "legible"),
+    ("text", "written"),
     [
-        ("été", "ete"),
-        ("0.3 → 0.5", "0.3 -> 0.5"),
+        ("\uff46\uff55\uff4c\uff4c", "full"),
         ("湖", "\\u6e56"),
         ("a\u202eb", "a\\u202eb"),
         ("a\tb\nc", "a b c"),
@@ -610,19 +606,22 @@ def test_a_sheet_with_any_label_and_error_is_drawn(tmp_path: Path, text: str) ->
         ("🎨", "\\U0001f3a8"),
     ],
 )
-def test_what_the_font_lacks_is_still_told(text: str, legible: str) -> None:
-    assert Lettering([text], fonts=()).legible(text) == legible
+def test_what_the_font_lacks_is_still_told(text: str, written: str) -> None:
+    assert legible(text) == written
 
 
-def test_a_font_that_has_more_of_the_characters_is_taken() -> None:
-    if Lettering(["é"]).legible("é") != "é":
-        pytest.skip("this system has none of the fonts that are looked for")
+@pytest.mark.parametrize("text", ["un été", "œuvre à 0,5 · drift ≤ 0.3", "0.3 → 0.5", "Ωμέγα", "озеро", "שלום", "größer ± …"])
+def test_the_font_has_the_letters_of_many_languages_and_common_signs(text: str) -> None:
+    assert legible(text) == text
+    assert len({bytes(font(20).getmask(char)) for char in text if char != " "}) == len(set(text) - {" "}), "each looks its own"
 
-    assert Lettering(["un été"]).font(20).getname() != Lettering(["summer"]).font(20).getname()
 
+def test_the_font_lies_beside_its_licence_in_the_package() -> None:
+    folder = resources.files("comfy_runner.report.sheet")
 
-def test_fonts_that_are_not_there_are_passed_over() -> None:
-    assert Lettering(["é"], fonts=("no such font.ttf",)).legible("é") == "e"
+    assert font(20).getname() == ("DejaVu Sans", "Book")
+    assert folder.joinpath("DejaVuSans.ttf").is_file()
+    assert "Bitstream Vera Fonts Copyright" in folder.joinpath("DejaVuSans.LICENSE.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -646,9 +645,6 @@ def test_text_is_wrapped_and_else_shortened_in_its_middle(text: str, width: int,
 def test_numbers_that_do_not_fit_on_one_line_below_a_cell_are_not_torn_apart(tmp_path: Path) -> None:
     grid = _grid(_seeds(tmp_path, 2))
 
-    lines = [
-        scaled(grid, cell, (1.0, 1.0), Lettering(), numbers="detail 0.50 · drift 0.20 ....", remarks=False).caption
-        for cell in (96, 384)
-    ]
+    lines = [scaled(grid, cell, (1.0, 1.0), numbers="detail 0.50 · drift 0.20 ....", remarks=False).caption for cell in (96, 384)]
 
     assert lines == [2, 1]

@@ -1,4 +1,4 @@
-"""Which picture stands where in a labelled grid: bands of rows, rows of cells, each with its words. No pixels here."""
+"""Which picture stands where in a labelled grid: bands of rows, rows of cells, each with its labels."""
 
 from __future__ import annotations
 
@@ -102,63 +102,58 @@ def arrange(material: Material, *, rows: str | None, columns: str | None, conten
     """
     across, down, rest = _axes(material, rows, columns)
     headings = [(short_name(material, across), label(value)) for value in across.values] if across else [("", _output(material))]
+    placed = _placed(material, across, down, rest)
+    has_originals = any(entry.pictures.get(ORIGINAL) for entry in material.entries)
+    differ = has_originals and any(_differ(map(_original, row.values()), content) for row in placed.values())
+    # These fields come after the original, so differences are the servers', and too small to be worth a line.
+    above = differ and not (across is not None and _is_after_original(across))
+    notes = []
+    if above:
+        notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
+    elif differ:
+        notes.append(Note("each row shows one original, although those of its jobs are not the same to the last pixel"))
+    bands: dict[tuple[int, ...], tuple[str, list[Row]]] = {}
+    for (band, _, again), row in sorted(placed.items(), key=lambda item: item[0]):
+        slots = tuple(row.get(column) for column in range(len(headings)))
+        entry = next(iter(row.values())).entry
+        labels = [*(_text(material, axis, entry) for axis in down), *([f"picture {again + 1}"] if again else [])]
+        originals = tuple(slot and _original(slot) for slot in slots)
+        line = Row(
+            labels=tuple(labels),
+            original=_first(originals) if has_originals and not above else None,
+            originals=originals if above else (),
+            cells=slots,
+        )
+        bands.setdefault(band, (" · ".join(_text(material, axis, entry) for axis in rest), []))[1].append(line)
+    same = all(map(_is_after_original, down))
+    found = tuple(_band(heading, lines, None if same else content) for heading, lines in bands.values())
+    return Grid(tuple(headings), has_originals and not above, found, tuple(notes))
+
+
+def _placed(
+    material: Material, across: Axis | None, down: list[Axis], rest: list[Axis]
+) -> dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]]:
+    """Return the pictures by column, of each row: its band, its place there, and how many rows before it are for the same place."""
     orders = {axis.field: {key(value): at for at, value in enumerate(axis.values)} for axis in material.axes}
 
-    def place(entry: Entry, axes: Iterable[Axis]) -> tuple[int, ...]:
+    def place(entry: Entry, axes: list[Axis]) -> tuple[int, ...]:
         return tuple(orders[axis.field][key(entry.values.get(axis.field))] for axis in axes)
 
     placed: dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]] = {}
     for entry in material.entries:
-        column = next(iter(place(entry, [across] if across else [])), 0)
+        column = place(entry, [across])[0] if across else 0
         where = place(entry, rest), place(entry, down)
         for number in range(max(1, len(entry.pictures.get(UPSCALED, ())))):
             again = 0
             while column in placed.setdefault((*where, again), {}):
                 again += 1
             placed[(*where, again)][column] = Slot(entry, UPSCALED, number)
-    has_originals = any(entry.pictures.get(ORIGINAL) for entry in material.entries)
-    differ = has_originals and any(_differ(map(_original, row.values()), content) for row in placed.values())
-    # These fields come after the original, so differences are the servers', and too small to be worth a line.
-    later = across is not None and across.field.startswith("upscale.")
-    in_lines = differ and not later
-    below = all(axis.field.startswith("upscale.") for axis in down)
-    bands: dict[tuple[int, ...], list[Row]] = {}
-    for (band, _, again), row in sorted(placed.items(), key=lambda item: item[0]):
-        slots = [row.get(column) for column in range(len(headings))]
-        labels = [_text(material, axis, next(iter(row.values())).entry) for axis in down]
-        originals = tuple(slot and _original(slot) for slot in slots)
-        line = Row(
-            labels=(*labels, f"picture {again + 1}") if again else tuple(labels),
-            original=_first(originals) if has_originals and not in_lines else None,
-            originals=originals if in_lines else (),
-            cells=tuple(slots),
-        )
-        bands.setdefault(band, []).append(line)
-    of_band = dict.fromkeys(bands, "")
-    for entry in material.entries:
-        of_band[place(entry, rest)] = " · ".join(_text(material, axis, entry) for axis in rest)
-    notes = []
-    if in_lines:
-        notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
-    elif differ:
-        notes.append(Note("each row shows one original, although those of its jobs are not the same to the last pixel"))
-    return Grid(
-        tuple(headings),
-        has_originals and not in_lines,
-        tuple(_band(of_band[band], found, content if not below else None) for band, found in bands.items()),
-        tuple(notes),
-    )
+    return placed
 
 
-def texts(grid: Grid) -> Iterable[str]:
-    """Yield all words that a grid is labelled with, and those of jobs that have failed."""
-    for field, value in grid.headings:
-        yield from (field, value)
-    for band in grid.bands:
-        yield band.heading
-        for row in band.rows:
-            yield from row.labels
-            yield from (slot.entry.error for slot in row.cells if slot and slot.entry.error)
+def _is_after_original(axis: Axis) -> bool:
+    """Return whether an axis can change upscaled pictures only."""
+    return axis.field.startswith("upscale.")
 
 
 def _axes(material: Material, rows: str | None, columns: str | None) -> tuple[Axis | None, list[Axis], list[Axis]]:

@@ -1,16 +1,14 @@
-"""How large a sheet and all its parts are, and what goes on which page: the arithmetic. All lengths are pixels.
-
-Not here: pictures.
-"""
+"""How large a sheet and all its parts are, and what goes on which page: arithmetic only. All lengths are pixels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from comfy_runner.report.sheet.grid import Band, Grid, Row, Slot
-from comfy_runner.report.sheet.lettering import Lettering
+from comfy_runner.report.sheet.lettering import legible, length, lines
 
 MOST_SIDE = 16_384
 """Longest side of a page: what viewers, browsers and graphics cards take."""
@@ -104,13 +102,13 @@ class Page:
     """What one file shows.
 
     Attributes:
-        columns: The columns: the first, and the one after the last.
+        columns: Which of the grid's columns.
         bands: The rows.
         width: Of the picture.
         height: Of the picture.
     """
 
-    columns: tuple[int, int]
+    columns: slice
     bands: tuple[Band, ...]
     width: int
     height: int
@@ -146,14 +144,13 @@ def shape(sizes: list[tuple[int, int]]) -> tuple[float, float]:
     return max(width for width, _ in longer), max(height for _, height in longer)
 
 
-def scaled(grid: Grid, cell: int, box: tuple[float, float], lettering: Lettering, *, numbers: str, remarks: bool) -> Scale:
+def scaled(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, remarks: bool) -> Scale:
     """Return the lengths of a sheet.
 
     Args:
         grid: The sheet.
         cell: The longer side of the largest picture.
         box: Of `shape`.
-        lettering: The font.
         numbers: The longest line of numbers below a cell; empty where there is none.
         remarks: Whether there is a line of words below some cell.
     """
@@ -164,9 +161,9 @@ def scaled(grid: Grid, cell: int, box: tuple[float, float], lettering: Lettering
         labels |= {"original", "upscaled"}
     room = max(3 * leading(small), round(cell * 0.9))
     # Measuring is slow, and the longest text is about the widest.
-    widest = max((lettering.length(lettering.legible(label), text) for label in sorted(labels, key=len)[-50:]), default=0)
-    heights = [_heading_height(heading, width, text, small, lettering) for heading in grid.headings]
-    once = lettering.length(numbers, small) <= width
+    widest = max((length(legible(label), text) for label in sorted(labels, key=len)[-50:]), default=0)
+    values = max([1, *(len(lines(value, text, width=width, most=_HEADING_LINES)) for _, value in grid.headings)])
+    fields = leading(small) if any(field for field, _ in grid.headings) else 0
     return Scale(
         cell=cell,
         width=width,
@@ -176,8 +173,8 @@ def scaled(grid: Grid, cell: int, box: tuple[float, float], lettering: Lettering
         gap=gap,
         margin=2 * gap,
         gutter=min(room, math.ceil(widest)) + 2 * gap if labels else 0,
-        caption=(0 if not numbers else 1 if once else 2) + remarks,
-        heading=max(heights) + gap,
+        caption=(0 if not numbers else 1 if length(numbers, small) <= width else 2) + remarks,
+        heading=fields + values * leading(text) + gap,
     )
 
 
@@ -193,35 +190,34 @@ def paged(grid: Grid, scale: Scale) -> list[Page]:
     each = math.ceil(len(grid.headings) / parts)
     pages = []
     for start in range(0, len(grid.headings), each):
-        columns = (start, min(start + each, len(grid.headings)))
-        width = before + (columns[1] - columns[0]) * scale.step - scale.gap
+        columns = slice(start, start + each)
+        width = before + len(grid.headings[columns]) * scale.step - scale.gap
         tallest = min(MOST_SIDE, MOST_PIXELS // width)
         pages += [Page(columns, bands, width, height) for bands, height in _stacks(grid, scale, tallest, columns)]
     return pages
 
 
-def best(
-    grid: Grid, cell: int, box: tuple[float, float], lettering: Lettering, *, numbers: str, remarks: bool
-) -> tuple[Scale, list[Page]]:
+def best(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, remarks: bool) -> tuple[Scale, list[Page]]:
     """Return the largest scale, up to the cell that is wanted, at which one page is enough; else pages of the smallest cells."""
     while True:
-        scale = scaled(grid, cell, box, lettering, numbers=numbers, remarks=remarks)
+        scale = scaled(grid, cell, box, numbers=numbers, remarks=remarks)
         pages = paged(grid, scale)
-        if cell <= LEAST_CELL or (len(pages) == 1 and _allowed(pages[0])):
+        width, height = pages[0].width, pages[0].height
+        fits = len(pages) == 1 and max(width, height) <= MOST_SIDE and width * height <= MOST_PIXELS
+        if cell <= LEAST_CELL or fits:
             return scale, pages
         cell = max(LEAST_CELL, int(cell * _SHRINK))
 
 
 def places(grid: Grid, scale: Scale, page: Page) -> Iterator[Place]:
     """Yield everything that a page shows but its title, from the top."""
-    start, end = page.columns
     inner = page.width - 2 * scale.margin
     top = scale.margin + scale.title
     left = scale.margin + scale.gutter
     if grid.has_original:
         yield Place("heading", Box(left, top, scale.width, scale.heading), ("", "original"))
         left += scale.step
-    for at, heading in enumerate(grid.headings[start:end]):
+    for at, heading in enumerate(grid.headings[page.columns]):
         yield Place("heading", Box(left + at * scale.step, top, scale.width, scale.heading), heading)
     top += scale.heading
     for band in page.bands:
@@ -229,7 +225,7 @@ def places(grid: Grid, scale: Scale, page: Page) -> Iterator[Place]:
             yield Place("band", Box(scale.margin, top, inner, scale.heading_of_band), (band.heading,))
             top += scale.heading_of_band
         if band.originals:
-            yield from _line(scale, ("original",), band.originals[start:end], top)
+            yield from _line(scale, ("original",), band.originals[page.columns], top)
             top += scale.originals
         for number, row in enumerate(band.rows):
             if scale.gutter and (number or band.originals):
@@ -239,10 +235,9 @@ def places(grid: Grid, scale: Scale, page: Page) -> Iterator[Place]:
 
 
 def _row(grid: Grid, scale: Scale, page: Page, row: Row, top: int) -> Iterator[Place]:
-    start, end = page.columns
-    cells, labels = row.cells[start:end], row.labels
+    cells, labels = row.cells[page.columns], row.labels
     if row.originals:
-        yield from _line(scale, (*labels, "original"), row.originals[start:end], top)
+        yield from _line(scale, (*labels, "original"), row.originals[page.columns], top)
         top += scale.height + scale.gap
         labels = ("upscaled",)
     yield from _line(scale, labels, (row.original, *cells) if grid.has_original else cells, top)
@@ -256,40 +251,24 @@ def _line(scale: Scale, labels: tuple[str, ...], slots: tuple[Slot | None, ...],
         yield Place("cell", Box(left + at * scale.step, top, scale.width, scale.height), slot=slot)
 
 
-def _stacks(grid: Grid, scale: Scale, tallest: int, columns: tuple[int, int]) -> Iterator[tuple[tuple[Band, ...], int]]:
+def _stacks(grid: Grid, scale: Scale, tallest: int, columns: slice) -> Iterator[tuple[tuple[Band, ...], int]]:
     """Yield the rows of each page with its height; rows that have nothing in these columns are left out of the page."""
     empty = 2 * scale.margin + scale.title + scale.heading - scale.gap
-    whole = columns == (0, len(grid.headings))
-    stack: list[tuple[Band, list[Row]]] = []
+    stack: list[tuple[Band, Row]] = []
     height = empty
-    for band in grid.bands:
-        fresh = True
-        for row in band.rows:
-            if not whole and not any(row.cells[columns[0] : columns[1]]):
-                continue
-            if stack and height + scale.row(row) + (scale.band(band) if fresh else 0) > tallest:
-                yield _cut(stack), height
-                stack, height, fresh = [], empty, True
-            if fresh:
-                # A band that goes on has its heading and its originals again.
-                stack.append((band, []))
-                height += scale.band(band)
-                fresh = False
-            stack[-1][1].append(row)
-            height += scale.row(row)
+    rows = [(band, row) for band in grid.bands for row in band.rows if any(row.cells[columns])]
+    for band, row in rows:
+        more = scale.row(row) + (scale.band(band) if not stack or stack[-1][0] is not band else 0)
+        if stack and height + more > tallest:
+            yield _cut(stack), height
+            # A band that goes on has its heading and its originals again.
+            stack, height, more = [], empty, scale.row(row) + scale.band(band)
+        stack.append((band, row))
+        height += more
     if stack:
         yield _cut(stack), height
 
 
-def _cut(stack: list[tuple[Band, list[Row]]]) -> tuple[Band, ...]:
-    return tuple(replace(band, rows=tuple(rows)) for band, rows in stack)
-
-
-def _allowed(page: Page) -> bool:
-    return max(page.width, page.height) <= MOST_SIDE and page.width * page.height <= MOST_PIXELS
-
-
-def _heading_height(heading: tuple[str, str], width: int, text: int, small: int, lettering: Lettering) -> int:
-    field, value = heading
-    lines = len(lettering.lines(value, text, width=width, most=_HEADING_LINES))
-    return (leading(small) if field else 0) + max(1, lines) * leading(text)
+def _cut(stack: list[tuple[Band, Row]]) -> tuple[Band, ...]:
+    grouped = (list(pairs) for _, pairs in groupby(stack, key=lambda pair: id(pair[0])))
+    return tuple(replace(pairs[0][0], rows=tuple(row for _, row in pairs)) for pairs in grouped)

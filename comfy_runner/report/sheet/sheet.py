@@ -1,7 +1,4 @@
-"""The labelled grid of a run's pictures, as people know it from X/Y plots: one PNG, or several where one would be too large.
-
-Not here: which picture stands where (`grid`), how large everything is (`layout`), how it is drawn (`pen`).
-"""
+"""The labelled grid of a run's pictures, as people know it from X/Y plots: one PNG, or several where one would be too large."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material
-from comfy_runner.report.sheet.drawing import Pen, Reader, Words
-from comfy_runner.report.sheet.grid import arrange, texts
+from comfy_runner.report.sheet.drawing import Pen, Reader, captions
+from comfy_runner.report.sheet.grid import arrange
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
-from comfy_runner.report.sheet.lettering import Lettering
 from comfy_runner.text_files import shown
+from comfy_runner.wording import counted
 
 _SAMPLE = 500
 _COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent
@@ -86,33 +83,34 @@ def draw_sheet(
         raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
     _check_target(material, target)
     grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.folder / file.path))
-    words = Words(grid, measured or {})
-    title = _title(material)
-    lettering = Lettering([title, *texts(grid)])
-    scale, pages = best(grid, cell, shape(_sizes(material)), lettering, numbers=words.longest(), remarks=words.has_remarks())
-    paths = [target if number == 1 else target.with_stem(f"{target.stem}-{number}") for number in range(1, len(pages) + 1)]
+    below = captions(grid, measured or {})
+    numbers = max((caption.numbers for caption in below.values()), key=len, default="")
+    remarks = any(caption.remark for caption in below.values())
+    scale, pages = best(grid, cell, shape(_sizes(material)), numbers=numbers, remarks=remarks)
+    paths = [target, *(target.with_stem(f"{target.stem}-{number}") for number in range(2, len(pages) + 1))]
     for path in paths[1:]:
         _check_target(material, path)
-    pen = Pen(material, scale, lettering, words, reader)
+    drawn: set[tuple[str, int]] = set()
     for number, (page, path) in enumerate(zip(pages, paths, strict=True), start=1):
         of = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
-        _save(pen.draw(grid, page, title + of), path)
-    drawn = {name for name, _ in pen.seen}
+        pen = Pen(page, scale, folder=material.folder, captions=below, reader=reader)
+        _save(pen.draw(grid, _title(material) + of), path)
+        drawn |= pen.drawn
+    names = {name for name, _ in drawn}
     return Sheet(
         path=target,
         width=pages[0].width,
         height=pages[0].height,
         paths=tuple(paths),
-        shown=len(pen.seen),
-        left_out=tuple(dict.fromkeys(entry.job_id for entry in material.entries if entry.name not in drawn)),
+        shown=len(drawn),
+        left_out=tuple(dict.fromkeys(entry.job_id for entry in material.entries if entry.name not in names)),
         notes=(*grid.notes, *_size_notes(cell, scale, paths), *_stale(target, len(paths))),
     )
 
 
 def _title(material: Material) -> str:
     recipes = list(dict.fromkeys(entry.recipe for entry in material.entries))
-    jobs = len(material.states)
-    return f"{', '.join(recipes[:5])}{', ...' if len(recipes) > 5 else ''} · {jobs} {'job' if jobs == 1 else 'jobs'}"
+    return f"{', '.join(recipes[:5])}{', ...' if len(recipes) > 5 else ''} · {counted(len(material.states), 'job')}"
 
 
 def _sizes(material: Material) -> list[tuple[int, int]]:
@@ -137,12 +135,9 @@ def _content(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            start = file.read(8)
-            if start != b"\x89PNG\r\n\x1a\n":
-                digest.update(start)
-                while block := file.read(1 << 20):
-                    digest.update(block)
-                return digest.hexdigest()
+            if file.read(8) != b"\x89PNG\r\n\x1a\n":
+                file.seek(0)
+                return hashlib.file_digest(file, "sha256").hexdigest()
             while len(head := file.read(8)) == 8:
                 length = int.from_bytes(head[:4], "big")
                 if head[4:] in (b"IHDR", b"PLTE", b"IDAT"):
@@ -161,22 +156,13 @@ def _check_target(material: Material, target: Path) -> None:
         raise UsageError("must end in .png", where=shown(target), hint="a sheet is a PNG")
     if target.is_dir():
         raise UsageError("is a folder", where=shown(target), hint=f"name a file in it, such as {shown(target / 'sheet.png')}")
-    place, there, root = target.resolve(), _identity(target), material.folder.resolve()
+    place, root, exists = target.resolve(), material.folder.resolve(), target.exists()
     for entry in material.entries:
-        for file in (file for files in entry.pictures.values() for file in files):
-            path = root / file.path
-            if path == place or (there and _identity(path) == there):
+        for path in (root / file.path for files in entry.pictures.values() for file in files):
+            # Of a file that is there, links and other spellings of its name are found, too.
+            if path == place or (exists and path.exists() and path.samefile(target)):
                 what = f"is a picture of the run, of {entry.job_id}"
                 raise UsageError(what, where=shown(target), hint="write the sheet to another file")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what names of the same file have in common, also where letter case does not count; None where it is not there."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _save(image: Image.Image, path: Path) -> None:
