@@ -1,6 +1,6 @@
 """comfy_runner: render YAML recipes on ComfyUI servers, and collect the original and the upscaled pictures.
 
-The names below are all that is public; they are imported when they are first used.
+The names in `__all__` are all that is public; they are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -12,141 +12,92 @@ from comfy_runner._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from comfy_runner.api import (
-        Limits,
-        Listing,
-        Measures,
-        PlanSummary,
-        Report,
-        Sheet,
-        Standing,
-        Suggestion,
-        draw_sheet,
-        measure,
-        models,
-        plan,
-        render,
-        run,
-        servers,
-        suggest,
-        validate,
-        write_report,
+        Limits as Limits,
+        Listing as Listing,
+        Measures as Measures,
+        PlanSummary as PlanSummary,
+        Report as Report,
+        Sheet as Sheet,
+        Standing as Standing,
+        Suggestion as Suggestion,
+        draw_sheet as draw_sheet,
+        measure as measure,
+        models as models,
+        plan as plan,
+        render as render,
+        run as run,
+        servers as servers,
+        suggest as suggest,
+        validate as validate,
+        write_report as write_report,
     )
     from comfy_runner.errors import (
-        ComfyRunnerError,
-        ConfigError,
-        FlatPicture,
-        InputError,
-        Interrupted,
-        JobFailed,
-        JobLost,
-        LocalError,
-        Note,
-        Problem,
-        RecipeError,
-        RunFolderError,
-        ServerError,
-        ServerRefused,
-        ServerStuck,
-        TemplateError,
-        Unreachable,
-        UsageError,
-        VerificationError,
-        WorkflowError,
+        ComfyRunnerError as ComfyRunnerError,
+        ConfigError as ConfigError,
+        FlatPicture as FlatPicture,
+        InputError as InputError,
+        Interrupted as Interrupted,
+        JobFailed as JobFailed,
+        JobLost as JobLost,
+        LocalError as LocalError,
+        Note as Note,
+        Problem as Problem,
+        RecipeError as RecipeError,
+        RunFolderError as RunFolderError,
+        ServerError as ServerError,
+        ServerRefused as ServerRefused,
+        ServerStuck as ServerStuck,
+        TemplateError as TemplateError,
+        Unreachable as Unreachable,
+        UsageError as UsageError,
+        VerificationError as VerificationError,
+        WorkflowError as WorkflowError,
     )
-    from comfy_runner.retry import Retry
+    from comfy_runner.retry import Retry as Retry
     from comfy_runner.running.events import (
-        Event,
-        JobFinished,
-        JobProgressed,
-        JobResult,
-        JobRetried,
-        JobSubmitted,
-        JobWaiting,
-        RunFinished,
-        RunStarted,
-        ServerChanged,
-        Spent,
+        Event as Event,
+        JobFinished as JobFinished,
+        JobProgressed as JobProgressed,
+        JobResult as JobResult,
+        JobRetried as JobRetried,
+        JobSubmitted as JobSubmitted,
+        JobWaiting as JobWaiting,
+        RunFinished as RunFinished,
+        RunStarted as RunStarted,
+        ServerChanged as ServerChanged,
+        Spent as Spent,
     )
-    from comfy_runner.running.handle import Run
-    from comfy_runner.running.policy import Policy
+    from comfy_runner.running.handle import Run as Run
+    from comfy_runner.running.policy import Policy as Policy
 
-__all__ = [
-    "ComfyRunnerError",
-    "ConfigError",
-    "Event",
-    "FlatPicture",
-    "InputError",
-    "Interrupted",
-    "JobFailed",
-    "JobFinished",
-    "JobLost",
-    "JobProgressed",
-    "JobResult",
-    "JobRetried",
-    "JobSubmitted",
-    "JobWaiting",
-    "Limits",
-    "Listing",
-    "LocalError",
-    "Measures",
-    "Note",
-    "PlanSummary",
-    "Policy",
-    "Problem",
-    "RecipeError",
-    "Report",
-    "Retry",
-    "Run",
-    "RunFinished",
-    "RunFolderError",
-    "RunStarted",
-    "ServerChanged",
-    "ServerError",
-    "ServerRefused",
-    "ServerStuck",
-    "Sheet",
-    "Spent",
-    "Standing",
-    "Suggestion",
-    "TemplateError",
-    "Unreachable",
-    "UsageError",
-    "VerificationError",
-    "WorkflowError",
-    "draw_sheet",
-    "measure",
-    "models",
-    "plan",
-    "render",
-    "run",
-    "servers",
-    "suggest",
-    "validate",
-    "write_report",
-]
-
-_API = (
-    *("Limits", "Listing", "Measures", "PlanSummary", "Report", "Sheet", "Standing", "Suggestion"),
-    *("draw_sheet", "measure", "models", "plan", "render", "run", "servers", "suggest", "validate", "write_report"),
-)
-_EVENTS = (
-    *("Event", "JobFinished", "JobProgressed", "JobResult", "JobRetried", "JobSubmitted", "JobWaiting"),
-    *("RunFinished", "RunStarted", "ServerChanged", "Spent"),
-)
-_ROOMS = {
-    **dict.fromkeys(_API, "api"),
-    **dict.fromkeys(_EVENTS, "running.events"),
-    "Policy": "running.policy",
-    "Retry": "retry",
-    "Run": "running.handle",
+# The modules below this one, and the public names of each; the block above says the same to type checkers.
+_NAMES = {
+    "api": (
+        "Limits Listing Measures PlanSummary Report Sheet Standing Suggestion draw_sheet measure models plan render run "
+        "servers suggest validate write_report"
+    ),
+    "errors": (
+        "ComfyRunnerError ConfigError FlatPicture InputError Interrupted JobFailed JobLost LocalError Note Problem "
+        "RecipeError RunFolderError ServerError ServerRefused ServerStuck TemplateError Unreachable UsageError "
+        "VerificationError WorkflowError"
+    ),
+    "retry": "Retry",
+    "running.events": (
+        "Event JobFinished JobProgressed JobResult JobRetried JobSubmitted JobWaiting RunFinished RunStarted ServerChanged Spent"
+    ),
+    "running.handle": "Run",
+    "running.policy": "Policy",
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'comfy_runner' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"comfy_runner.{_ROOMS.get(name, 'errors')}"), name)
+    return getattr(importlib.import_module(f"comfy_runner.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return [*__all__, "__version__"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +95,17 @@ _ERRORS = {
 def test_the_public_names_are_these() -> None:
     assert sorted(comfy_runner.__all__) == _NAMES
     assert dir(comfy_runner) == sorted([*_NAMES, "__version__"])
+
+
+def test_type_checkers_are_told_of_the_same_names_in_the_same_modules() -> None:
+    tree = ast.parse(Path(comfy_runner.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    told = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+
+    assert {alias.name: alias.asname for node in told for alias in node.names} == {name: name for name in _NAMES}
+    for node in told:
+        module = importlib.import_module(node.module or "")
+        assert all(getattr(comfy_runner, alias.name) is getattr(module, alias.name) for alias in node.names)
 
 
 def test_every_public_name_can_be_imported_alone() -> None:

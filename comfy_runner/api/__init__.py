@@ -1,4 +1,4 @@
-"""The facade: recipes in, events and results out. It wires the rooms together and knows nothing of terminals.
+"""The Python interface: recipes in, events and results out. It joins the stages, and knows nothing of terminals.
 
 ::
 
@@ -12,8 +12,9 @@
 
 from __future__ import annotations
 
-from comfy_runner.api.rendering import plan, render, run, validate
+from comfy_runner.api.planning import plan, render, validate
 from comfy_runner.api.reporting import draw_sheet, measure, suggest, write_report
+from comfy_runner.api.running import run
 from comfy_runner.api.server_info import models, nodes, servers
 from comfy_runner.graph.model_lists import Listing
 from comfy_runner.planning.summary import PlanSummary

@@ -1,4 +1,4 @@
-"""Run folders looked at: reports, suggestions, sheets, and two pictures measured."""
+"""What is made of finished pictures: reports, suggestions, contact sheets, measurements."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def write_report(
     Without the extra ``comfy-runner[report]`` nothing is measured, and there is only the page.
 
     Args:
-        run_folder: The run folder.
-        axis: The axis of the suggestion; None for denoise, or else the only one that is no seed.
-        limits: What a picture may have at most to be suggested; None for the usual.
+        run_folder: The folder of a run, which may be in use.
+        axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or else the only one that is no seed.
+        limits: The highest values that a picture may have to be suggested; None for the usual ones.
         metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
-        progress: Told how many of how many pairs of pictures have been measured.
+        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
 
     Raises:
         UsageError: There is no such axis, or a metric of your own cannot be used.
@@ -53,11 +53,11 @@ def suggest(
     """Return which value of an axis gives the most real detail while the composition is kept, with the whole trade-off.
 
     Args:
-        run_folder: As for `write_report`.
-        axis: As for `write_report`.
-        limits: As for `write_report`.
-        metrics: As for `write_report`.
-        progress: As for `write_report`.
+        run_folder: The folder of a run, which may be in use.
+        axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or else the only one that is no seed.
+        limits: The highest values that a picture may have to be suggested; None for the usual ones.
+        metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
+        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
 
     Raises:
         UsageError: There is no such axis, or none to choose from, or measuring is not possible.
@@ -78,12 +78,12 @@ def draw_sheet(
     """Draw the pictures of a run as one labelled grid, a PNG.
 
     Args:
-        run_folder: As for `write_report`.
+        run_folder: The folder of a run, which may be in use.
         rows: The axis of the rows; None for all that are not the columns'.
         columns: The axis of the columns; None for denoise, or else the last.
         cell: The longer side of the largest picture in the sheet, in pixels.
         target: The file; None for ``sheet.png`` in the run folder.
-        progress: As for `write_report`.
+        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
 
     Raises:
         UsageError: There is no such axis, or the target is no place for a sheet.
@@ -99,7 +99,7 @@ def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str,
     Args:
         original: The picture of the first pass.
         upscaled: The picture of the second pass, of the same aspect.
-        metrics: As for `write_report`, but None for none.
+        metrics: Metrics of your own, by name; None for none.
 
     Raises:
         UsageError: Measuring is not possible.

@@ -25,8 +25,8 @@ def servers(
     ``local`` is neither set up nor started.
 
     Args:
-        given: URLs, names from the config file, ``local``, or all about servers; None for all that the settings name.
-        config: As for `run`.
+        given: URLs, names from the config file, ``local``, or `ServerConfig`; None for all servers that the settings name.
+        config: Settings; None for those of the user's config file.
 
     Raises:
         ConfigError: The settings cannot be read.
@@ -52,10 +52,11 @@ def models(
 
     Args:
         kind: The only kind that is wanted, such as ``loras``; None for all.
-        server: A URL, a name from the config file, or ``local``, which is started when needed; None for that of the settings.
-        object_info: A saved answer of ``/object_info`` to look into instead.
-        config: As for `run`.
-        say: As for `run`.
+        server: A URL, a name from the config file, ``local``, which is started when needed, or a `ServerConfig`; None for the first
+            server that the settings name.
+        object_info: A file with a saved answer of ``/object_info`` to look into instead; None for none.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
 
     Raises:
         UsageError: The server lists nothing of that kind.
@@ -72,7 +73,19 @@ def nodes(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> ObjectInfo:
-    """Return what a server says of its node classes; all as for `models`."""
+    """Return what a server says of its node classes.
+
+    Args:
+        server: A URL, a name from the config file, ``local``, which is started when needed, or a `ServerConfig`; None for the first
+            server that the settings name.
+        object_info: A file with a saved answer of ``/object_info`` to look into instead; None for none.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+
+    Raises:
+        UsageError: The saved answer cannot be read, or `server` is no address.
+        ServerError: The server cannot be asked.
+    """
     return _asked(server, object_info, config or load_config(), say)[0]
 
 

@@ -1,0 +1,186 @@
+"""What a run would do, without rendering anything: `plan`, `render` (a job's graph) and `validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from comfy_runner.api.server_info import nodes
+from comfy_runner.config import Config, ServerConfig, load_config
+from comfy_runner.errors import Note, UsageError
+from comfy_runner.graph.workflow import Workflow
+from comfy_runner.planning.capabilities import check_all
+from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.preview import preview
+from comfy_runner.planning.summary import PlanSummary
+from comfy_runner.recipe.fields import MAX_SEED
+from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.names import slug
+from comfy_runner.recipe.sources import RecipeSource, load_all, load_source
+from comfy_runner.recipe.sweep.expand import Variant, expand
+from comfy_runner.recipe.sweep.selection import select
+from comfy_runner.running.fleet_preview import preview_fleet
+from comfy_runner.running.registry import connect, connect_all
+from comfy_runner.store.run_folder import FolderView
+
+
+def plan(
+    recipes: Sequence[RecipeSource],
+    *,
+    server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
+    out: Path | str | None = None,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    force: bool = False,
+    allow_partial: bool = False,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> PlanSummary:
+    """Tell what `run` would do: the jobs, their order, what is done already, what it costs. Nothing is rendered or written.
+
+    The run folder is neither made nor locked. Several recipes without `out` are planned without one.
+
+    Args:
+        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping
+            with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it matches.
+        server: The server whose nodes, models and memory the jobs are checked against: a URL, a name from the config file,
+            ``local`` or a `ServerConfig`. With several, the plan also says which server would render what, and when it would be
+            done. None for no server.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
+        sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
+        sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
+        only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
+        skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
+        templates: Folders that are searched for templates first.
+        force: Whether jobs that are done are rendered again.
+        allow_partial: Whether outputs of a job that the server, or each of several, would refuse are left out of it.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+
+    Raises:
+        InputError: A recipe, a template, a workflow or an argument is wrong, or no server can do a job.
+        ServerError: The server, or each of several, cannot be asked.
+        RunFolderError: The run folder cannot be read.
+    """
+    settings = config or load_config()
+    asked = settings.find_servers(server) if server or server == "" else ()
+    loaded = load_all(recipes, sets=sets, sweeps=sweeps)
+    path = run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
+    variants = [variant for recipe in loaded for variant in expand(recipe)]
+    chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
+    drawn = FolderView(path).seeds() if path and any(variant.needs_seed for variant in variants) else {}
+    stand_in = stand_in_seeds(variants)
+    drafted = draft_all(
+        variants,
+        templates=(*templates, *settings.templates),
+        seed_of=lambda variant: drawn.get(recipe_name(variant), stand_in(variant)),
+    )
+    if len(asked) > 1:
+        clients = partial(connect_all, asked, settings, say=say)
+        return preview_fleet(drafted, chosen, path, connect=clients, force=force, allow_partial=allow_partial)
+    client = partial(connect, asked[0], settings, say=say) if asked else None
+    return preview(drafted, chosen, path, connect=client, force=force, allow_partial=allow_partial)
+
+
+def render(
+    recipe: RecipeSource,
+    *,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    only: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    config: Config | None = None,
+) -> Workflow:
+    """Return the workflow of a job, without any server; a seed that is yet to be drawn is 0.
+
+    Args:
+        recipe: The path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping with a recipe's
+            fields.
+        sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
+        sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
+        only: Patterns such as ``*-s42``, which choose exactly one job of a sweep; empty where there is no sweep.
+        templates: Folders that are searched for templates first.
+        config: Settings; None for those of the user's config file.
+
+    Raises:
+        InputError: The recipe or its template is wrong, or there are several jobs.
+    """
+    variants = expand(load_source(recipe, sets=sets, sweeps=sweeps))
+    chosen = select([variant.job_id for variant in variants], only=only, skip=())
+    if len(chosen) > 1:
+        what = f"the recipe has {len(chosen)} jobs, of which one can be printed"
+        raise UsageError(what, hint=f"choose it: --only {chosen[0]}")
+    variant = next(variant for variant in variants if variant.job_id in chosen)
+    folders = (*templates, *(config or load_config()).templates)
+    return draft_all([variant], templates=folders, seed_of=lambda _variant: 0).drafts[0].planned().workflow
+
+
+def validate(
+    recipes: Sequence[RecipeSource],
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[Note, ...]:
+    """Check recipes as `run` does, and return what the user should know; nothing is rendered.
+
+    Args:
+        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping
+            with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it matches.
+        server: The server whose nodes and models the jobs are checked against: a URL, a name from the config file, ``local`` or
+            a `ServerConfig`; None for no server.
+        object_info: A file with a saved answer of ``/object_info`` that is checked against instead; None for none.
+        sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
+        sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
+        templates: Folders that are searched for templates first.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+
+    Raises:
+        InputError: Something is wrong.
+        ServerError: The server cannot be asked.
+    """
+    settings = config or load_config()
+    variants = [variant for recipe in load_all(recipes, sets=sets, sweeps=sweeps) for variant in expand(recipe)]
+    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=stand_in_seeds(variants))
+    notes = dict.fromkeys(drafted.notes)
+    if object_info is not None or server is not None:
+        notes |= dict.fromkeys(check_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
+    return tuple(notes)
+
+
+def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
+    """Return the run folder of recipes.
+
+    Args:
+        recipes: At least one.
+        out: The one that was asked for; None for ``runs/<recipe name>``.
+
+    Raises:
+        UsageError: Several recipes are given, and no folder.
+    """
+    if out is not None:
+        return Path(out)
+    if len(recipes) > 1:
+        raise UsageError("several recipes share one run folder, which has to be named", hint="give --out DIR")
+    return Path("runs") / slug(recipes[0].recipe.name)
+
+
+def recipe_name(variant: Variant) -> str:
+    """Return the name that a variant's seed is drawn for: that of its recipe."""
+    return slug(variant.loaded.recipe.name)
+
+
+def stand_in_seeds(variants: Sequence[Variant]) -> Callable[[Variant], int]:
+    """Return what gives each recipe a seed in place of one that is yet to be drawn."""
+    names = dict.fromkeys(map(recipe_name, variants))
+    seeds = {name: MAX_SEED - number for number, name in enumerate(names)}
+    return lambda variant: seeds[recipe_name(variant)]
