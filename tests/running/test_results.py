@@ -19,7 +19,6 @@ from comfy_runner.errors import (
     RunFolderError,
     ServerError,
     Unreachable,
-    UsageError,
     VerificationError,
     WorkflowError,
 )
@@ -536,42 +535,3 @@ def test_a_damaged_sidecar_keeps_nobody_from_seeing_that_a_job_is_done(server: S
     (again,) = rendered(server, tmp_path)
 
     assert (again.state, again.was_done) == ("done", True)
-
-
-# Mistakes of the caller
-
-
-def test_a_run_needs_a_recipe(server: StandIn, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no recipe is given"):
-        api.run([], server=server.url, out=tmp_path, config=Config())
-    with pytest.raises(UsageError, match="no recipe is given"):
-        api.validate([], config=Config())
-
-
-def test_several_recipes_need_a_named_folder(server: StandIn) -> None:
-    with pytest.raises(UsageError, match="share one run folder") as caught:
-        api.run([small(), small(name="b")], server=server.url, config=Config())
-
-    assert caught.value.problems[0].hint == "give --out DIR"
-
-
-@pytest.mark.parametrize("number", [0, -1])
-def test_a_server_has_to_hold_at_least_one_job(server: StandIn, tmp_path: Path, number: int) -> None:
-    with pytest.raises(UsageError, match="in_flight"):
-        rendered(server, tmp_path, in_flight=number)
-
-
-@pytest.mark.parametrize("address", ["", "ftp://x", "http://", "http://x:99999", "http://u:pa55@x y"])
-def test_a_wrong_address_is_a_mistake_even_where_nothing_is_to_be_rendered(server: StandIn, tmp_path: Path, address: str) -> None:
-    rendered(server, tmp_path)
-
-    with pytest.raises(UsageError) as caught:
-        api.run([small()], server=address, out=tmp_path, config=Config())
-    assert "pa55" not in str(caught.value)
-
-
-def test_a_mistake_in_a_recipe_leaves_not_even_an_empty_folder(server: StandIn, tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        rendered(server, tmp_path / "run", small(), small())
-
-    assert not (tmp_path / "run").exists()
