@@ -1,1 +1,1 @@
-"""The command line: the only room that prints or exits."""
+"""The command line: one module per command, named as the command; the only part that prints or exits."""

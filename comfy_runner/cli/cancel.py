@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from comfy_runner.cli.options import chosen_server, credentials_options, run_argument
-from comfy_runner.cli.output import complain, put, say
+from comfy_runner.cli.output import print_error, print_line, say
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
 from comfy_runner.wording import named
 
@@ -34,9 +34,9 @@ def cancel(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insec
     for job_id, state in found.ended.items():
         states.setdefault(state, []).append(job_id)
     for name, jobs in states.items():
-        put(f"{len(jobs)} {name}: {named(jobs)}")
+        print_line(f"{len(jobs)} {name}: {named(jobs)}")
     for error in found.errors:
-        complain(error)
+        print_error(error)
     if not found.asked and not found.ended and not found.errors:
         say("nobody works on it, and servers have nothing of it")
     return _exit_code(found.errors)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from comfy_runner.cli.options import chosen_server, credentials_options, run_argument
-from comfy_runner.cli.output import put, say, tell
+from comfy_runner.cli.output import print_line, print_notes, say
 from comfy_runner.errors import Note
 from comfy_runner.wording import counted, named, size
 
@@ -43,10 +43,10 @@ def clean(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecu
     config = load_config()
     chosen = [chosen_server(config, server=server, cacert=cacert, insecure=insecure) for server in servers]
     found = tidy(folder, servers=chosen, config=config, say=say, **given)
-    tell(Note(f"{problem}; what belongs to its job stays") for problem in found.problems)
+    print_notes(Note(f"{problem}; what belongs to its job stays") for problem in found.problems)
     for line in describe(found, server_files=given["server_files"]):
-        put(line)
-    tell(found.notes)
+        print_line(line)
+    print_notes(found.notes)
     if not found.removed:
         say(
             "nothing was removed; --yes removes it"

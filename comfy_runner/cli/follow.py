@@ -10,8 +10,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from comfy_runner.cli.live_servers import Lanes, out_of_order, reason, shortened, worked_on
-from comfy_runner.cli.output import clean, say, tell, worded
+from comfy_runner.cli.live_servers import ServerLines, out_of_order, reason, shortened, worked_on
+from comfy_runner.cli.output import clean, note_text, print_notes, say
 from comfy_runner.running.events import (
     Event,
     JobFinished,
@@ -58,7 +58,7 @@ class _PlainLines:
     def follow(self, event: Event) -> None:
         match event:
             case RunStarted():
-                tell(event.notes)
+                print_notes(event.notes)
                 say(_opening(event))
                 self._servers.update(dict.fromkeys(event.servers))
             case ServerChanged():
@@ -86,8 +86,8 @@ class _PlainLines:
 class _Bars(Progress):
     """The bars of a run; where it has several servers, a line for each of them in place of a bar for each job."""
 
-    def __init__(self, lanes: Lanes, console: Console) -> None:
-        self._lanes = lanes
+    def __init__(self, server_lines: ServerLines, console: Console) -> None:
+        self._server_lines = server_lines
         self.whole: TaskID | None = None
         super().__init__(
             TextColumn("{task.description}", markup=False),
@@ -102,9 +102,9 @@ class _Bars(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield what is shown now."""
-        if len(self._lanes.names) > 1:
+        if len(self._server_lines.names) > 1:
             yield self.make_tasks_table([task for task in self.tasks if task.id == self.whole])
-            yield self._lanes
+            yield self._server_lines
         else:
             yield from super().get_renderables()
 
@@ -113,9 +113,9 @@ class _LiveView:
     """A bar for the run and one for each job that is on the server, or a line for each of several servers; lines go above them."""
 
     def __init__(self, console: Console) -> None:
-        self._lanes = Lanes()
+        self._server_lines = ServerLines()
         self._changes = _Changes()
-        self._progress = _Bars(self._lanes, console)
+        self._progress = _Bars(self._server_lines, console)
         self._bars: dict[str, TaskID] = {}
         self._finished = self._jobs = 0
 
@@ -127,10 +127,10 @@ class _LiveView:
         self._progress.stop()
 
     def follow(self, event: Event) -> None:
-        self._lanes.follow(event)
+        self._server_lines.follow(event)
         match event:
             case RunStarted():
-                self._print(*(worded(note) for note in event.notes), clean(_opening(event)))
+                self._print(*(note_text(note) for note in event.notes), clean(_opening(event)))
                 if len(event.jobs) > 1:
                     self._finished, self._jobs = event.done, len(event.jobs)
                     doing = f"{event.done} of {len(event.jobs)}"
@@ -157,7 +157,7 @@ class _LiveView:
                     self._progress.update(self._progress.whole, doing=f"{self._finished} of {self._jobs}")
                 self._print(clean(_closing(result)))
             case RunFinished():
-                self._print(*map(clean, spent_lines(event.spent, self._lanes.names)))
+                self._print(*map(clean, spent_lines(event.spent, self._server_lines.names)))
 
     def _short(self, job_id: str) -> str:
         return shortened(job_id, max(16, self._progress.console.width * 2 // 5))

@@ -1,4 +1,4 @@
-"""The live view of a run on several servers: a line for each of them. Not here: the lines that go above it (`console`)."""
+"""The live view of a run on several servers: a line for each of them. The lines that go above it are in `follow`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Job:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _Server:
     """A server: its jobs in the order in which it took them, the one that it was last heard of, and why it is left alone."""
 
     name: str
@@ -66,7 +66,7 @@ class _Lane:
         return f"{self.done} done{', draining' if self.stage == 'draining' else ''}"
 
 
-class Lanes:
+class ServerLines:
     """What each server of a run is at; it can be printed while another thread follows the run.
 
     Args:
@@ -75,14 +75,14 @@ class Lanes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lanes: dict[str, _Lane] = {}
-        self._places: dict[str, _Lane] = {}
+        self._servers: dict[str, _Server] = {}
+        self._server_of: dict[str, _Server] = {}
         self._lock = Lock()
 
     @property
     def names(self) -> list[str]:
         """Return the names of all servers that have ever taken part."""
-        return list(self._lanes)
+        return list(self._servers)
 
     def follow(self, event: Event) -> None:
         """Take an event of the run."""
@@ -90,71 +90,71 @@ class Lanes:
             match event:
                 case RunStarted():
                     for name in event.servers:
-                        self._lane(name)
+                        self._server(name)
                 case ServerChanged():
                     self._changed(event)
-                case JobSubmitted(job_id, _, server):
+                case JobSubmitted(job_id, _, name):
                     self._remove(job_id)
-                    lane = self._places[job_id] = self._lane(server)
-                    lane.jobs[job_id] = _Job()
-                case JobWaiting(job_id, ahead) if job_id in self._places:
-                    self._places[job_id].jobs[job_id].doing = f"waits behind {ahead}"
-                case JobProgressed(job_id, node, step, steps, fraction) if job_id in self._places:
-                    lane = self._places[job_id]
-                    lane.running, lane.jobs[job_id] = job_id, _Job(worked_on(node, step, steps), fraction)
+                    server = self._server_of[job_id] = self._server(name)
+                    server.jobs[job_id] = _Job()
+                case JobWaiting(job_id, ahead) if job_id in self._server_of:
+                    self._server_of[job_id].jobs[job_id].doing = f"waits behind {ahead}"
+                case JobProgressed(job_id, node, step, steps, fraction) if job_id in self._server_of:
+                    server = self._server_of[job_id]
+                    server.running, server.jobs[job_id] = job_id, _Job(worked_on(node, step, steps), fraction)
                 case JobRetried(job_id):
                     self._remove(job_id)
                 case JobFinished(result):
                     self._remove(result.job_id)
                     if result.server and result.state == "done":
-                        self._lane(result.server).done += 1
+                        self._server(result.server).done += 1
 
-    def _lane(self, name: str) -> _Lane:
-        return self._lanes.setdefault(name, _Lane(name))
+    def _server(self, name: str) -> _Server:
+        return self._servers.setdefault(name, _Server(name))
 
     def _changed(self, event: ServerChanged) -> None:
-        lane = self._lane(event.server)
-        lane.stage = event.stage if event.stage in ("out", "draining") else "up"
+        server = self._server(event.server)
+        server.stage = event.stage if event.stage in ("out", "draining") else "up"
         if event.stage == "out":
-            lane.reason, lane.until = reason(event), self._clock() + event.seconds
-            for job_id in list(lane.jobs):  # others do them
+            server.reason, server.until = reason(event), self._clock() + event.seconds
+            for job_id in list(server.jobs):  # others do them
                 self._remove(job_id)
 
     def _remove(self, job_id: str) -> None:
-        lane = self._places.pop(job_id, None)
-        if lane is not None:
-            del lane.jobs[job_id]
+        server = self._server_of.pop(job_id, None)
+        if server is not None:
+            del server.jobs[job_id]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         with self._lock:
             # A server that is drained goes when it has nothing more to do.
-            lanes = [lane for lane in self._lanes.values() if lane.jobs or lane.stage != "draining"]
+            servers = [server for server in self._servers.values() if server.jobs or server.stage != "draining"]
             room = max(1, console.height - _OTHER_LINES)
-            shown, hidden = lanes[:room], lanes[room:]
-            names = short_names([clean(lane.name) for lane in shown])
+            shown, hidden = servers[:room], servers[room:]
+            names = short_names([clean(server.name) for server in shown])
             name_width = max(map(len, names.values()), default=0)
-            count_width = max((len(lane.count) for lane in shown), default=0)
+            count_width = max((len(server.count) for server in shown), default=0)
             width = max(1, options.max_width - name_width - count_width - 2)
             lines: list[Table | Text] = []
-            for lane in shown:
+            for server in shown:
                 line = _grid(name_width, width, count_width)
-                line.add_row(_cell(names[clean(lane.name)]), self._middle(lane, width), _cell(lane.count))
+                line.add_row(_cell(names[clean(server.name)]), self._middle(server, width), _cell(server.count))
                 lines.append(line)
             if hidden:
-                running = sum(bool(lane.jobs) for lane in hidden)
+                running = sum(bool(server.jobs) for server in hidden)
                 lines.append(_cell(f"and {counted(len(hidden), 'more server')}: {running} running"))
         yield from lines
 
-    def _middle(self, lane: _Lane, width: int) -> Table | Text:
-        mark = lane.mark(self._clock())
+    def _middle(self, server: _Server, width: int) -> Table | Text:
+        mark = server.mark(self._clock())
         if mark:
             return _cell(mark)
         # Of fixed widths, so that nothing jumps when the next job has a longer name.
         rest = max(4, width - _PERCENT - 3)
         job_width, doing_width = rest * 2 // 5, min(rest * 2 // 5, _WIDEST_DOING)
         bar_width = max(1, rest - job_width - doing_width)
-        job_id = lane.current
-        job = lane.jobs[job_id]
+        job_id = server.current
+        job = server.jobs[job_id]
         grid = _grid(job_width, bar_width, _PERCENT, doing_width)
         bar = ProgressBar(total=1.0, completed=job.fraction, width=bar_width)
         grid.add_row(_cell(shortened(clean(job_id), job_width)), bar, _cell(f"{job.fraction:>4.0%}"), _cell(job.doing))

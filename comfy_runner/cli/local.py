@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.output import put, say
+from comfy_runner.cli.output import print_line, say
 
 if TYPE_CHECKING:
     from comfy_runner.engine.local import LocalOptions, LocalStatus
@@ -63,7 +63,7 @@ def start(**given: Any) -> None:
     from comfy_runner.engine import local as managed
 
     server = managed.start(_options(**given), say=say)
-    put(server.url)
+    print_line(server.url)
 
 
 @local.command()
@@ -80,7 +80,7 @@ def status() -> None:
     from comfy_runner.engine import local as managed
 
     for line in describe(managed.status(_options())):
-        put(line)
+        print_line(line)
 
 
 @local.command()
@@ -89,7 +89,7 @@ def logs(lines: int) -> None:
     """Print the end of ComfyUI's log, or of the setup's if that failed."""
     from comfy_runner.engine import local as managed
 
-    put(managed.logs(_options(), lines=lines))
+    print_line(managed.logs(_options(), lines=lines))
 
 
 def describe(found: LocalStatus) -> list[str]:

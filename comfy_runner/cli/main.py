@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 
 from comfy_runner._version import __version__
-from comfy_runner.cli.output import Unheard, clean, complain, say, unwritable
+from comfy_runner.cli.output import DroppingStream, clean, print_error, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
 # Each command is a function in the module of its name; the sentences stand here so that the list of commands needs no imports.
@@ -85,7 +85,7 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; no traceback ever reaches a user."""
     _prepare_streams()
-    with contextlib.redirect_stderr(Unheard(sys.stderr)), _signals_as_ctrl_c():
+    with contextlib.redirect_stderr(DroppingStream(sys.stderr)), _signals_as_ctrl_c():
         code = _exit_code(args)
     sys.exit(code)
 
@@ -128,22 +128,22 @@ def _exit_code(args: Sequence[str] | None) -> int:
         return UsageError.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        complain(UsageError(error.format_message()))
+        print_error(UsageError(error.format_message()))
         if context:
             say(context.get_usage())
         return UsageError.exit_code
     except ComfyRunnerError as error:
-        complain(error)
+        print_error(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        complain(Interrupted("interrupted"))
+        print_error(Interrupted("interrupted"))
         return Interrupted.exit_code
     except Exception as error:
         # Help and version are printed by click. All that is written anywhere else has its own error.
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            complain(unwritable(error))
+            print_error(unwritable(error))
             return UsageError.exit_code
         hint = "this is a fault of comfy-runner; please report it with the command and the recipe"
-        complain(ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint))
+        print_error(ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint))
         return ComfyRunnerError.exit_code
     return result if isinstance(result, int) else 0

@@ -11,7 +11,7 @@ import click
 
 from comfy_runner.cli.formatting import line_width
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
-from comfy_runner.cli.output import errors_as_json, one_line, put, put_json, say
+from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, say
 
 if TYPE_CHECKING:
     from comfy_runner.graph.model_lists import Listing
@@ -44,12 +44,12 @@ def models(
         chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
         found = api.models(kind, server=chosen, object_info=object_info, config=config, say=say)
     if as_json:
-        put_json(json.dumps(models_record(found)))
+        print_json(json.dumps(models_record(found)))
     elif kind is None:
         for line in overview(found):
-            put(line)
+            print_line(line)
     elif names := found[0].names:
-        put("\n".join(one_line(name, longest=0) for name in names))
+        print_line("\n".join(one_line(name, longest=0) for name in names))
     else:
         say(f"there are no {found[0].kind}")
 

@@ -12,7 +12,7 @@ import click
 
 from comfy_runner.cli.formatting import prose, wrapped
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
-from comfy_runner.cli.output import errors_as_json, one_line, put, put_json, say
+from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, say
 from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def nodes(
         info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
         found = _matching(info, search) if class_type is None else [_only(info, class_type)]
     if as_json:
-        put_json(json.dumps({"v": _VERSION, "nodes": [node_record(node) for node in found]}))
+        print_json(json.dumps({"v": _VERSION, "nodes": [node_record(node) for node in found]}))
     elif class_type is not None:
         for line in describe(found[0]):
-            put(line)
+            print_line(line)
     elif found:
-        put("\n".join(one_line(node.name, longest=0) for node in found))
+        print_line("\n".join(one_line(node.name, longest=0) for node in found))
     else:
         say(f"no node class fits {search}")
 

@@ -70,7 +70,7 @@ def out_option(command: _Command) -> _Command:
 
 
 def server_option(command: _Command) -> _Command:
-    """Add ``--server`` and what opens its doors."""
+    """Add ``--server`` with ``--cacert`` and ``--insecure``."""
     command = certificate_options(command)
     return click.option("--server", metavar="URL", help=f"{_SERVER}, which starts one here.")(command)
 
@@ -91,7 +91,7 @@ def refuse_both(server: str | None, object_info: Path | None) -> None:
 
 
 def servers_option(command: _Command) -> _Command:
-    """Add ``--server`` as it may be given several times, and what opens their doors."""
+    """Add ``--server``, which may be given several times, with ``--cacert`` and ``--insecure``."""
     command = certificate_options(command)
     text = f"{_SERVER}, which starts one here; repeatable."
     return click.option("--server", "servers", multiple=True, metavar="URL", help=text)(command)
@@ -165,7 +165,7 @@ def chosen_servers(
 
 
 def certificate_options(command: _Command) -> _Command:
-    """Add what opens the doors of servers."""
+    """Add ``--cacert`` and ``--insecure``."""
     command = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(command)
     return click.option(
         "--cacert",

@@ -30,29 +30,29 @@ def one_line(text: str, *, longest: int = 200) -> str:
     """Return a server's words as a part of a line: no break of theirs makes a line that looks like ours.
 
     Args:
-        text: The words, which `put` cleans of other unprintable characters.
+        text: The words, which `print_line` cleans of other unprintable characters.
         longest: What is longer than so many characters is shortened; 0 for no limit.
     """
     short = text if not longest or len(text) <= longest else text[:longest] + "..."
     return short.replace("\n", _REPLACEMENT)
 
 
-def complain(error: ComfyRunnerError) -> None:
+def print_error(error: ComfyRunnerError) -> None:
     """Print every problem of an error with its hint; a hint that serves several is printed once, after the last."""
     for number, problem in enumerate(error.problems):
-        _talk(_label("error: ", "red") + clean(str(problem)))
+        _print_stderr(_label("error: ", "red") + clean(str(problem)))
         following = error.problems[number + 1].hint if number + 1 < len(error.problems) else ""
         if problem.hint and problem.hint != following:
-            _talk(_label("hint: ", "cyan") + clean(problem.hint))
+            _print_stderr(_label("hint: ", "cyan") + clean(problem.hint))
 
 
-def tell(notes: Iterable[Note]) -> None:
+def print_notes(notes: Iterable[Note]) -> None:
     """Print notes."""
     for note in notes:
-        _talk(worded(note))
+        _print_stderr(note_text(note))
 
 
-def worded(note: Note) -> str:
+def note_text(note: Note) -> str:
     """Return a note as it is printed."""
     label = _label("warning: ", "yellow") if note.level == "warning" else "note: "
     return label + clean(str(note))
@@ -60,25 +60,25 @@ def worded(note: Note) -> str:
 
 def say(sentence: str) -> None:
     """Print a sentence about what goes on."""
-    _talk(clean(sentence))
+    _print_stderr(clean(sentence))
 
 
-def put(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line of data on stdout. Whoever reads it may leave early, as `head` does.
 
     Raises:
         UsageError: It cannot be written for any other reason, such as a full disk.
     """
-    _put(clean(line))
+    _print_stdout(clean(line))
 
 
-def put_path(path: Path) -> None:
+def print_path(path: Path) -> None:
     """Print a path on stdout as the system writes it, which need not be UTF-8, so that other programs find the file.
 
     Raises:
         UsageError: It cannot be written.
     """
-    _put(b"".join(os.fsencode(char if _is_raw_byte(char) else clean(char)) for char in str(path)))
+    _print_stdout(b"".join(os.fsencode(char if _is_raw_byte(char) else clean(char)) for char in str(path)))
 
 
 def unwritable(error: OSError) -> UsageError:
@@ -86,7 +86,7 @@ def unwritable(error: OSError) -> UsageError:
     return UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout")
 
 
-def _put(line: str | bytes) -> None:
+def _print_stdout(line: str | bytes) -> None:
     try:
         click.echo(line)
     except OSError as error:
@@ -106,7 +106,7 @@ def _is_raw_byte(char: str) -> bool:
     return "\udc80" <= char <= "\udcff"
 
 
-def put_json(text: str) -> None:
+def print_json(text: str) -> None:
     """Print a JSON text on stdout; characters that could steer a terminal are escaped, which changes nothing of what it says.
 
     Raises:
@@ -114,7 +114,7 @@ def put_json(text: str) -> None:
     """
     if not text.isprintable():
         text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
-    put(text)
+    print_line(text)
 
 
 @contextlib.contextmanager
@@ -126,11 +126,11 @@ def errors_as_json(as_json: bool) -> Iterator[None]:
         if as_json:
             from comfy_runner.cli.event_json import error_record
 
-            put_json(json.dumps(error_record(error)))
+            print_json(json.dumps(error_record(error)))
         raise
 
 
-class Unheard:
+class DroppingStream:
     """A stream that nobody may listen to any more, such as a closed terminal: what cannot be written is dropped.
 
     Args:
@@ -155,7 +155,7 @@ class Unheard:
         return getattr(self._stream, name)
 
 
-def _talk(line: str) -> None:
+def _print_stderr(line: str) -> None:
     # Nobody listens any more: that is no reason to stop working.
     with contextlib.suppress(OSError):
         click.echo(line, err=True)

@@ -11,7 +11,7 @@ import click
 
 from comfy_runner.cli.formatting import folded_table
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
-from comfy_runner.cli.output import errors_as_json, put, put_json, say, tell
+from comfy_runner.cli.output import errors_as_json, print_json, print_line, print_notes, say
 from comfy_runner.cli.plan_fleet import fleet_lines, short_names
 from comfy_runner.wording import GIB, counted, duration
 
@@ -74,24 +74,24 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
         quiet: Whether the notes are left out.
     """
     if not quiet:
-        tell(summary.notes)
+        print_notes(summary.notes)
     if as_json:
         from comfy_runner.cli.plan_json import plan_record
 
-        put_json(json.dumps(plan_record(summary)))
+        print_json(json.dumps(plan_record(summary)))
         return
     rows = summary.jobs if everything else summary.jobs[:_MOST_ROWS]
     for line in _table(rows):
-        put(line)
+        print_line(line)
     if len(rows) < len(summary.jobs):
-        put(f"and {len(summary.jobs) - len(rows)} more (--all shows them)")
-    put("")
+        print_line(f"and {len(summary.jobs) - len(rows)} more (--all shows them)")
+    print_line("")
     for line in _totals(summary):
-        put(line)
+        print_line(line)
     if summary.fleet and summary.count("to render"):
-        put("")
+        print_line("")
         for line in fleet_lines(summary):
-            put(line)
+            print_line(line)
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

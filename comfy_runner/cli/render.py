@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from comfy_runner.cli.options import only_option, recipe_options
-from comfy_runner.cli.output import put_json
+from comfy_runner.cli.output import print_json
 
 
 @click.command()
@@ -21,4 +21,4 @@ def render(recipe: str, sets: tuple[str, ...], sweeps: tuple[str, ...], only: tu
     """
     from comfy_runner import api
 
-    put_json(api.render(recipe, sets=sets, sweeps=sweeps, only=only, templates=templates).to_json())
+    print_json(api.render(recipe, sets=sets, sweeps=sweeps, only=only, templates=templates).to_json())

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from comfy_runner.cli.options import run_argument
-from comfy_runner.cli.output import put, say, tell
+from comfy_runner.cli.output import print_line, print_notes, say
 from comfy_runner.errors import Note
 from comfy_runner.wording import counted
 
@@ -23,6 +23,6 @@ def repair(folder: Path) -> None:
     from comfy_runner.text_files import shown
 
     found = mend(folder)
-    tell(Note(str(problem)) for problem in found.problems)
-    put(f"{shown(found.ledger)}: {counted(found.jobs, 'job')}")
+    print_notes(Note(str(problem)) for problem in found.problems)
+    print_line(f"{shown(found.ledger)}: {counted(found.jobs, 'job')}")
     say(f"the old ledger is {shown(found.aside)}" if found.aside else "there was no ledger before")

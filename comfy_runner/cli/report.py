@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from comfy_runner.cli.options import limit_options, limits_of, run_argument
-from comfy_runner.cli.output import put_path, say, tell
+from comfy_runner.cli.output import print_notes, print_path, say
 from comfy_runner.cli.progress_bar import measuring
 from comfy_runner.cli.suggestion_text import sentence
 from comfy_runner.errors import Note
@@ -25,9 +25,9 @@ def report(folder: Path, *, axis: str | None, **limits: float | None) -> None:
 
     with measuring() as progress:
         found = api.write_report(folder, axis=axis, limits=limits_of(limits), progress=progress)
-    tell(Note(note) for note in found.notes)
+    print_notes(Note(note) for note in found.notes)
     for path in (found.page, found.metrics, found.table):
         if path is not None:
-            put_path(path)
+            print_path(path)
     if found.suggestion is not None:
         say(sentence(found.suggestion))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
-from comfy_runner.cli.output import complain, errors_as_json, put_json, put_path, say, tell
+from comfy_runner.cli.output import errors_as_json, print_error, print_json, print_notes, print_path, say
 from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
 
@@ -110,7 +110,7 @@ def run(
     unwritable = None if as_json else _list(results)
     code = _finish(results, quiet=quiet)
     if unwritable is not None:
-        complain(unwritable)
+        print_error(unwritable)
     code = code or (unwritable.exit_code if unwritable else 0)
     unwritten = _report(rendering.folder, results, code, quiet=quiet) if report else 0
     return code or unwritten
@@ -123,7 +123,7 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
         return 0
     if len(results) > _MOST_REPORTED:
         if not quiet:
-            tell([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
+            print_notes([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
         return 0
     from comfy_runner import api
     from comfy_runner.cli.progress_bar import measuring
@@ -137,11 +137,11 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
             with measuring(quiet=quiet) as progress:
                 found = api.write_report(folder, progress=progress)
             if not quiet:
-                tell(Note(note) for note in found.notes)
+                print_notes(Note(note) for note in found.notes)
                 if found.suggestion is not None:
                     say(sentence(found.suggestion))
     except ComfyRunnerError as error:
-        complain(error)
+        print_error(error)
         # With a metric of the user's own that cannot be used, the run has gone well all the same.
         return error.exit_code if isinstance(error, RunFolderError) else 0
     if not quiet:
@@ -161,7 +161,7 @@ def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[
 
         def record_and_follow(event: Event) -> None:
             for record in records(event):
-                put_json(json.dumps(record))
+                print_json(json.dumps(record))
             follow(event)
 
         yield record_and_follow
@@ -171,7 +171,7 @@ def _list(results: Sequence[JobResult]) -> UsageError | None:
     """Print the pictures' paths, or return why that is not possible: how the jobs ended has to be told all the same."""
     try:
         for path in (path for result in results for paths in result.files.values() for path in paths):
-            put_path(path)
+            print_path(path)
     except UsageError as error:
         return error
     return None
@@ -180,7 +180,7 @@ def _list(results: Sequence[JobResult]) -> UsageError | None:
 def _finish(results: Sequence[JobResult], *, quiet: bool) -> int:
     failures = {id(result.error): result.error for result in results if result.error is not None}
     for error in failures.values():
-        complain(error)
+        print_error(error)
     if not quiet:
         say(summary(results))
     return exit_code(results)
@@ -208,7 +208,7 @@ def _interruptible() -> Iterator[list[Run]]:
     """The first Ctrl-C, or SIGTERM, or SIGHUP, cancels the run in the list in good order; the second leaves at once.
 
     While the list is empty, nothing has begun, and the command just ends. A terminal that is closed sends SIGHUP, and its shell
-    sends another: that is nobody who is in a hurry.
+    sends another, which does not mean that anybody wants it to leave at once.
     """
     begun: list[Run] = []
     presses = 0

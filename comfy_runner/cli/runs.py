@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import aligned
-from comfy_runner.cli.output import errors_as_json, put, put_json, say
+from comfy_runner.cli.output import errors_as_json, print_json, print_line, say
 from comfy_runner.cli.status import VERSION, holder_name, holder_record, state_counts
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def runs(folder: Path, *, as_json: bool) -> None:
     with errors_as_json(as_json):
         found = list_runs(folder)
     if as_json:
-        put_json(json.dumps({"v": VERSION, "runs": [_summary_record(summary) for summary in found]}))
+        print_json(json.dumps({"v": VERSION, "runs": [_summary_record(summary) for summary in found]}))
         return
     for line in aligned([_summary_row(summary, folder) for summary in found]):
-        put(line)
+        print_line(line)
     if not found:
         say(f"there are no run folders below {folder}")
 

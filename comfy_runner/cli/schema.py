@@ -6,7 +6,7 @@ import json
 
 import click
 
-from comfy_runner.cli.output import put_json
+from comfy_runner.cli.output import print_json
 
 
 @click.command()
@@ -14,4 +14,4 @@ def schema() -> None:
     """Print the JSON Schema of recipes, for completion and checks in editors."""
     from comfy_runner.recipe.schema import json_schema
 
-    put_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -12,7 +12,7 @@ import click
 
 from comfy_runner.cli.formatting import wrapped
 from comfy_runner.cli.options import certificate_options, chosen_servers, with_certificates
-from comfy_runner.cli.output import errors_as_json, one_line, put, put_json
+from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line
 from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
 from comfy_runner.wording import GIB, counted
 
@@ -52,11 +52,11 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
         config = load_config()
         found = ask_all(_chosen(config, servers, cacert=cacert, insecure=insecure), config)
     if as_json:
-        put_json(json.dumps(servers_record(found)))
+        print_json(json.dumps(servers_record(found)))
     else:
         for line in describe(found, everything=everything):
-            put(line)
-    return ServerError.exit_code if any(standing.error for standing in found) else 0
+            print_line(line)
+    return ServerError.exit_code if any(server.error for server in found) else 0
 
 
 def _chosen(config: Config, named: Sequence[str], *, cacert: Path | None, insecure: bool) -> tuple[ServerConfig, ...]:
@@ -77,46 +77,46 @@ def describe(found: Sequence[Standing], *, everything: bool = False) -> Iterator
         found: The servers.
         everything: Whether all models are named.
     """
-    for number, standing in enumerate(found):
+    for number, server in enumerate(found):
         if number:
             yield ""
-        yield "  ".join(one_line(part) for part in (standing.name, standing.url) if part)
-        for label, text in _rows(standing):
+        yield "  ".join(one_line(part) for part in (server.name, server.url) if part)
+        for label, text in _rows(server):
             yield from _row(label, text)
-        yield from _models("checkpoint", standing.checkpoints, everything=everything)
-        yield from _models("diffusion model", standing.diffusion_models, everything=everything)
+        yield from _models("checkpoint", server.checkpoints, everything=everything)
+        yield from _models("diffusion model", server.diffusion_models, everything=everything)
 
 
 def servers_record(found: Sequence[Standing]) -> dict[str, Any]:
     """Return how servers stand as a JSON object."""
-    return {"v": VERSION, "servers": [_record(standing) for standing in found]}
+    return {"v": VERSION, "servers": [_record(server) for server in found]}
 
 
-def _rows(standing: Standing) -> Iterator[tuple[str, str]]:
-    about = standing.about
-    yield "state", _state(standing)
-    if standing.error is not None and standing.error.problems[0].hint:
-        yield "hint", standing.error.problems[0].hint
+def _rows(server: Standing) -> Iterator[tuple[str, str]]:
+    about = server.about
+    yield "state", _state(server)
+    if server.error is not None and server.error.problems[0].hint:
+        yield "hint", server.error.problems[0].hint
     if about is not None:
         yield "version", _version(about)
         for device in about.devices:
             yield "device", _device(device)
         yield "cache", about.cache
-    if standing.ours is not None and standing.others is not None:
-        yield "queue", f"ours: {_queued(standing.ours)}; others: {_queued(standing.others)}"
+    if server.ours is not None and server.others is not None:
+        yield "queue", f"ours: {_queued(server.ours)}; others: {_queued(server.others)}"
 
 
-def _state(standing: Standing) -> str:
-    answers = "reachable" + (f", answers in {_seconds(standing.latency_seconds)}" if standing.latency_seconds is not None else "")
-    if standing.error is None:
+def _state(server: Standing) -> str:
+    answers = "reachable" + (f", answers in {_seconds(server.latency_seconds)}" if server.latency_seconds is not None else "")
+    if server.error is None:
         return answers
-    problem = standing.error.problems[0]
-    if isinstance(standing.error, LocalError):
+    problem = server.error.problems[0]
+    if isinstance(server.error, LocalError):
         return problem.what
     # The address is told already; which of its routes it is about is not.
-    route = problem.where.removeprefix(standing.url)
+    route = problem.where.removeprefix(server.url)
     what = f"{problem.what} ({route})" if route.startswith("/") and route != problem.where else problem.what
-    return f"{answers}, but {what}" if standing.about is not None else f"unreachable: {what}"
+    return f"{answers}, but {what}" if server.about is not None else f"unreachable: {what}"
 
 
 def _version(about: About) -> str:
@@ -158,23 +158,23 @@ def _models(what: str, names: Sequence[str], *, everything: bool) -> Iterator[st
         yield " " * _LABEL + f"  and {len(names) - len(shown)} more (--all shows them)"
 
 
-def _record(standing: Standing) -> dict[str, Any]:
-    about = standing.about
+def _record(server: Standing) -> dict[str, Any]:
+    about = server.about
     return {
-        "name": standing.name,
-        "url": standing.url,
+        "name": server.name,
+        "url": server.url,
         "reachable": about is not None,
-        "error": None if standing.error is None else _error(standing.error),
+        "error": None if server.error is None else _error(server.error),
         "comfyui": about.comfyui if about else None,
         "python": about.python if about else None,
         "pytorch": about.pytorch if about else None,
         "devices": [asdict(device) for device in about.devices] if about else [],
         "cache": about.cache if about else None,
-        "latency_seconds": None if standing.latency_seconds is None else round(standing.latency_seconds, 6),
-        "ours": None if standing.ours is None else asdict(standing.ours),
-        "others": None if standing.others is None else asdict(standing.others),
-        "checkpoints": list(standing.checkpoints),
-        "diffusion_models": list(standing.diffusion_models),
+        "latency_seconds": None if server.latency_seconds is None else round(server.latency_seconds, 6),
+        "ours": None if server.ours is None else asdict(server.ours),
+        "others": None if server.others is None else asdict(server.others),
+        "checkpoints": list(server.checkpoints),
+        "diffusion_models": list(server.diffusion_models),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from comfy_runner.cli.options import run_argument
-from comfy_runner.cli.output import put_path, tell
+from comfy_runner.cli.output import print_notes, print_path
 from comfy_runner.cli.progress_bar import measuring
 from comfy_runner.errors import Note
 from comfy_runner.wording import named
@@ -28,8 +28,8 @@ def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
 
     with measuring() as progress:
         found = api.draw_sheet(folder, target=target, progress=progress, **given)
-    tell(found.notes)
+    print_notes(found.notes)
     if found.left_out:
-        tell([Note(f"{len(found.left_out)} jobs have no upscaled picture: {named(found.left_out)}")])
+        print_notes([Note(f"{len(found.left_out)} jobs have no upscaled picture: {named(found.left_out)}")])
     for path in found.paths:
-        put_path(path)
+        print_path(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.options import run_argument
-from comfy_runner.cli.output import errors_as_json, put, put_json, say
+from comfy_runner.cli.output import errors_as_json, print_json, print_line, say
 from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
     with errors_as_json(as_json):
         found = look(folder, states=_UNFINISHED if failed or not as_json else None)
     if as_json:
-        put_json(json.dumps(status_record(found)))
+        print_json(json.dumps(status_record(found)))
         return
     for line in () if failed else describe(found):
-        put(line)
+        print_line(line)
     for job in found.jobs:
-        put(_unfinished(job.row))
+        print_line(_unfinished(job.row))
     if failed and not found.jobs:
         say("no job has failed")
 

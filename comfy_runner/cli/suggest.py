@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from comfy_runner.cli.options import limit_options, limits_of, run_argument
-from comfy_runner.cli.output import errors_as_json, put, put_json
+from comfy_runner.cli.output import errors_as_json, print_json, print_line
 from comfy_runner.cli.progress_bar import measuring
 from comfy_runner.cli.suggestion_text import describe
 
@@ -30,7 +30,7 @@ def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | 
     if as_json:
         from comfy_runner.report.export import suggestion_json
 
-        put_json(json.dumps(suggestion_json(found)))
+        print_json(json.dumps(suggestion_json(found)))
         return
     for line in describe(found, width=shutil.get_terminal_size().columns):
-        put(line)
+        print_line(line)

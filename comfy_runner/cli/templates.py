@@ -12,7 +12,7 @@ import click
 
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
 from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option, templates_option
-from comfy_runner.cli.output import errors_as_json, one_line, put, put_json, say, tell
+from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, print_notes, say
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def templates(
             return
         found = describe(named_template(name, folders, beside=Path()), folders)
         if only_graph:
-            put(_graph(found))
+            print_line(_graph(found))
             return
         source: str | None = None
         lacking: Sequence[Problem] = ()
@@ -77,10 +77,10 @@ def templates(
             info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
             source, lacking = info.source, missing(found, info)
     if as_json:
-        put_json(json.dumps({"v": _VERSION, "template": description_record(found, source, lacking)}))
+        print_json(json.dumps({"v": _VERSION, "template": description_record(found, source, lacking)}))
         return
     for line in described(found, source, lacking):
-        put(line)
+        print_line(line)
 
 
 def overview(found: Sequence[Listed]) -> Iterator[str]:
@@ -167,11 +167,11 @@ def description_record(found: Description, source: str | None = None, lacking: S
 
 def _list(found: Sequence[Listed], *, as_json: bool) -> None:
     if as_json:
-        put_json(json.dumps({"v": _VERSION, "templates": [_listed_record(listed) for listed in found]}))
+        print_json(json.dumps({"v": _VERSION, "templates": [_listed_record(listed) for listed in found]}))
     else:
         for line in overview(found):
-            put(line)
-    tell(Note(problem.what, problem.where) for listed in found if listed.error for problem in listed.error.problems)
+            print_line(line)
+    print_notes(Note(problem.what, problem.where) for listed in found if listed.error for problem in listed.error.problems)
 
 
 def _listed_record(listed: Listed) -> dict[str, Any]:

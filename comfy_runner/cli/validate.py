@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from comfy_runner.cli.options import chosen_server, object_info_option, recipe_options, refuse_both, server_option
-from comfy_runner.cli.output import say, tell
+from comfy_runner.cli.output import print_notes, say
 
 
 @click.command()
@@ -34,6 +34,6 @@ def validate(
     refuse_both(server, object_info)
     config = load_config()
     chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
-    tell(api.validate(recipes, server=chosen, object_info=object_info, config=config, say=say, **given))
+    print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=config, say=say, **given))
     against = " for that server" if server is not None or object_info is not None else ""
     say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")

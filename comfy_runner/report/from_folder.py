@@ -1,4 +1,4 @@
-"""From a run folder to what is asked of it: a suggestion, a contact sheet. The page and its files are made by `writing`."""
+"""From a run folder to what is asked of it: a suggestion, a contact sheet. The page and its files are made by `writer`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Measuring all pictures of a run, on all cores, each content once: what was measured before is kept in a file beside them.
 
-Not here: the numbers themselves (`metrics`), for which the extra ``comfy-runner[report]`` is needed.
+The numbers themselves come from `metrics`, for which the extra ``comfy-runner[report]`` is needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is measured of an upscaled picture and its original: the numbers, their units, what they veto.
 
-Not here: how they are measured (`metrics`), and which picture is best (`suggest`).
+How they are measured is in `metrics`, and which picture is best in `suggest`.
 """
 
 from __future__ import annotations

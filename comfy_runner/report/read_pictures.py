@@ -1,7 +1,4 @@
-"""A picture file read safely: PNG, JPEG or WebP in, 8 bit RGB out, or one clear error.
-
-Not here: whether it is what was planned (`runs.pictures`), and what is measured of it (`metrics`).
-"""
+"""A picture file read safely: PNG, JPEG or WebP in, 8 bit RGB out, or one clear error."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The values that a suggestion is told in: limits, one point per value of the axis, and which of them is named, if any.
 
-Not here: how it is found (`suggest`).
+How it is found is in `suggest`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from comfy_runner.cli.live_servers import Lanes
+from comfy_runner.cli.live_servers import ServerLines
 from comfy_runner.errors import Unreachable
 from comfy_runner.running.events import (
     Event,
@@ -25,19 +25,19 @@ _AWAY = Unreachable("connection refused", where="http://one:8188")
 
 
 class _View:
-    """Lanes, and a clock that stands still unless it is moved."""
+    """ServerLines, and a clock that stands still unless it is moved."""
 
     def __init__(self, *servers: str) -> None:
         self.now = 0.0
-        self.lanes = Lanes(lambda: self.now)
-        self.lanes.follow(RunStarted(Path("x"), "", (), 0, (), servers))
+        self.lines = ServerLines(lambda: self.now)
+        self.lines.follow(RunStarted(Path("x"), "", (), 0, (), servers))
 
     def after(self, *events: Event, width: int = 80, height: int = 24) -> list[str]:
         """Return the lines after these events, the columns parted by single spaces."""
         for event in events:
-            self.lanes.follow(event)
+            self.lines.follow(event)
         out = io.StringIO()
-        Console(file=out, width=width, height=height, color_system=None, legacy_windows=False).print(self.lanes)
+        Console(file=out, width=width, height=height, color_system=None, legacy_windows=False).print(self.lines)
         lines = out.getvalue().splitlines()
         assert all(len(line) <= width for line in lines)
         return [" ".join(line.split()) for line in lines]
@@ -125,7 +125,7 @@ def test_a_server_that_joins_gets_a_line_and_one_that_is_drained_loses_it_when_i
     assert joined == ["one a 0% submitted 0 done", "two idle 0 done"]
     assert draining == ["one a 0% submitted 0 done, draining", "two idle 0 done"]
     assert drained == ["two idle 0 done"]
-    assert view.lanes.names == ["one", "two"]
+    assert view.lines.names == ["one", "two"]
 
 
 def test_news_of_a_job_that_no_server_has_is_no_mistake() -> None:

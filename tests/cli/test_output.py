@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.cli.output import clean, complain, put, put_json, say, tell, worded
+from comfy_runner.cli.output import clean, note_text, print_error, print_json, print_line, print_notes, say
 from comfy_runner.errors import Note, Problem, RecipeError
 
 
@@ -31,13 +31,13 @@ def test_cleaned_text_is_printable_and_as_long_as_before(text: str) -> None:
 
 
 def test_an_error_is_its_place_and_reason_and_then_the_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(RecipeError("is wrong", where="x.yaml:3: seed", hint="give a number"))
+    print_error(RecipeError("is wrong", where="x.yaml:3: seed", hint="give a number"))
 
     assert capsys.readouterr() == ("", "error: x.yaml:3: seed: is wrong\nhint: give a number\n")
 
 
 def test_a_hint_that_serves_several_problems_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(
+    print_error(
         RecipeError.of([Problem("one", "", "same"), Problem("two", "", "same"), Problem("three", "", "other"), Problem("four")])
     )
 
@@ -45,17 +45,17 @@ def test_a_hint_that_serves_several_problems_is_printed_once(capsys: pytest.Capt
 
 
 def test_notes_are_warnings_or_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    tell([Note("is blurred", "x.yaml:1: upscale.denoise"), Note("becomes 1016", level="changed")])
+    print_notes([Note("is blurred", "x.yaml:1: upscale.denoise"), Note("becomes 1016", level="changed")])
 
     assert capsys.readouterr().err == "warning: x.yaml:1: upscale.denoise: is blurred\nnote: becomes 1016\n"
 
 
 def test_nothing_that_is_said_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b]0;pwned\x07\x9b2J"
-    complain(RecipeError(evil, where=evil, hint=evil))
-    tell([Note(evil, evil)])
+    print_error(RecipeError(evil, where=evil, hint=evil))
+    print_notes([Note(evil, evil)])
     say(evil)
-    put(evil)
+    print_line(evil)
 
     found = capsys.readouterr()
     assert not {"\x1b", "\x07", "\x9b"} & set(found.out + found.err)
@@ -63,10 +63,10 @@ def test_nothing_that_is_said_steers_a_terminal(capsys: pytest.CaptureFixture[st
 
 
 def test_json_that_could_steer_a_terminal_is_escaped_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    put_json('{"a": "\x9b31m\u202e🌲"}')
+    print_json('{"a": "\x9b31m\u202e🌲"}')
 
     assert capsys.readouterr().out == '{"a": "\\u009b31m\\u202e🌲"}\n'
 
 
 def test_a_note_is_worded_as_it_is_printed() -> None:
-    assert worded(Note("x", level="changed")) == "note: x"
+    assert note_text(Note("x", level="changed")) == "note: x"

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.cli.output import clean, complain, put, put_json, say, tell, worded
+from comfy_runner.cli.output import clean, note_text, print_error, print_json, print_line, print_notes, say
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
 from tests.hostile.tally import harmless, survives
 from tests.hostile.values import TEXTS, many, seeded
@@ -30,11 +30,11 @@ def test_errors_and_notes_are_printed_without_control_characters() -> None:
 
             @click.command()
             def command(what: str = what, where: str = where, hint: str = hint, more: str = more) -> None:
-                complain(ComfyRunnerError.of([Problem(what, where, hint), Problem(more)]))
-                tell([Note(what, where)])
+                print_error(ComfyRunnerError.of([Problem(what, where, hint), Problem(more)]))
+                print_notes([Note(what, where)])
                 say(what)
-                put(where)
-                put_json(hint)
+                print_line(where)
+                print_json(hint)
 
             result = survives("messages", lambda: CliRunner().invoke(command, catch_exceptions=False, color=False))
             assert not isinstance(result, ComfyRunnerError)
@@ -43,4 +43,4 @@ def test_errors_and_notes_are_printed_without_control_characters() -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_nasty_note_is_one_harmless_text(text: str) -> None:
-    assert harmless(str(survives("messages", lambda: click.unstyle(worded(Note(text, text))))))
+    assert harmless(str(survives("messages", lambda: click.unstyle(note_text(Note(text, text))))))

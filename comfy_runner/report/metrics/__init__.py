@@ -1,6 +1,6 @@
 """What an upscaled picture is measured by: how far it drifted, how much real detail it has, and what spoils it.
 
-Not here: what the numbers mean together (`suggest`). Each module has one idea, works on arrays alone, and keeps no state, so that
+What the numbers mean together is decided in `suggest`. Each module has one idea, works on arrays alone, and keeps no state, so that
 many threads can measure at once. docs/metrics.md tells it in words.
 """
 

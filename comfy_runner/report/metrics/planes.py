@@ -1,7 +1,4 @@
-"""A pair of pictures as the planes that all metrics look at: luma, resampled, split at the original's Nyquist frequency.
-
-Not here: what is measured of them.
-"""
+"""A pair of pictures as the planes that all metrics look at: luma, resampled, split at the original's Nyquist frequency."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The page of a run: one HTML file beside the pictures, which opens without a server and never asks a network for anything.
 
-Here: which facts go into it. How they are shown is in `assets`. Not here: what is measured (`metrics`) or suggested (`suggest`).
+Which facts go into it is decided here; how they are shown is in `assets`. What is measured (`metrics`) and suggested (`suggest`)
+is given.
 """
 
 from __future__ import annotations

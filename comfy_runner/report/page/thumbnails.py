@@ -1,6 +1,6 @@
 """Small pictures for a page of many, made once, and what is coarsely known of each picture: its size, where it is bright and busy.
 
-Not here: the page (`page`), and anything measured that a suggestion rests on.
+No suggestion rests on what is known so.
 """
 
 from __future__ import annotations
