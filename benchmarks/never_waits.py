@@ -36,7 +36,7 @@ _seeds = itertools.count(int(time.time()) % 1_000_000 * 1000, _JOBS)
 def main() -> None:
     """Print the medians and their ratio."""
     server = sys.argv[1] if len(sys.argv) > 1 else "local"
-    url = connect(server, load_config(), say=print).address.url
+    url = connect(server, load_config(), say=print).url
     _by_hand(url, next(_seeds), 2)
     by_hand, ours = [], []
     for _ in range(_ROUNDS):

@@ -29,7 +29,7 @@ _colours = itertools.count(int(time.time()) % 1_000_000)
 def main() -> None:
     """Print the medians."""
     server = sys.argv[1] if len(sys.argv) > 1 else "local"
-    url = connect(server, load_config(), say=print).address.url
+    url = connect(server, load_config(), say=print).url
     _bare_loop(url, 5)
     bare, alone, ahead = [], [], []
     for _ in range(_ROUNDS):

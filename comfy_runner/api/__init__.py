@@ -16,6 +16,8 @@ from comfy_runner.api.planning import plan, render, validate
 from comfy_runner.api.reporting import draw_sheet, measure, suggest, write_report
 from comfy_runner.api.running import run
 from comfy_runner.api.server_info import models, nodes, servers
+from comfy_runner.engine.registry import connect, local_options
+from comfy_runner.engine.server_status import Standing
 from comfy_runner.graph.model_lists import Listing
 from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.sources import RecipeSource
@@ -23,8 +25,6 @@ from comfy_runner.report.measures import Measures
 from comfy_runner.report.sheet.sheet import Sheet
 from comfy_runner.report.suggestion import Limits, Suggestion
 from comfy_runner.report.writer import Report
-from comfy_runner.running.registry import connect, local_options
-from comfy_runner.running.server_status import Standing
 
 __all__ = [
     "Limits",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from comfy_runner.api.server_info import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
+from comfy_runner.engine.registry import connect, connect_all
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.capabilities import check_all
@@ -21,7 +22,6 @@ from comfy_runner.recipe.sources import RecipeSource, load_all, load_source
 from comfy_runner.recipe.sweep.expand import Variant, expand
 from comfy_runner.recipe.sweep.selection import select
 from comfy_runner.running.fleet_preview import preview_fleet
-from comfy_runner.running.registry import connect, connect_all
 from comfy_runner.store.run_folder import FolderView
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from comfy_runner.api.planning import recipe_name, run_folder, stand_in_seeds
 from comfy_runner.config import Config, ServerConfig, load_config
+from comfy_runner.engine.registry import connect_all, enlist, refuse_bad_addresses
 from comfy_runner.errors import UsageError
 from comfy_runner.planning.draft import draft_all
 from comfy_runner.planning.inputs import InputFiles
@@ -16,7 +17,6 @@ from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.recipe.sweep.selection import select
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.registry import connect_all, enlist, refuse_bad_addresses
 from comfy_runner.running.start import begin
 from comfy_runner.store.run_folder import RunFolder
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
-from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.interface import Engine
 from comfy_runner.engine.model_lists import stock, stock_of
+from comfy_runner.engine.registry import connect, refuse_bad_addresses
+from comfy_runner.engine.server_status import Standing, ask_all
 from comfy_runner.graph.model_lists import Listing
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.recipe.sources import read_json
-from comfy_runner.running.registry import connect, refuse_bad_addresses
-from comfy_runner.running.server_status import Standing, ask_all
 from comfy_runner.text_files import shown
 
 
@@ -62,8 +62,8 @@ def models(
         UsageError: The server lists nothing of that kind.
         ServerError: The server cannot be asked.
     """
-    info, http = _asked(server, object_info, config or load_config(), say)
-    return stock(info, http, say=say or (lambda _sentence: None)) if kind is None else (stock_of(kind, info, http),)
+    info, engine = _asked(server, object_info, config or load_config(), say)
+    return stock(info, engine, say=say or (lambda _sentence: None)) if kind is None else (stock_of(kind, info, engine),)
 
 
 def nodes(
@@ -91,9 +91,9 @@ def nodes(
 
 def _asked(
     server: str | ServerConfig | None, object_info: Path | None, config: Config, say: Callable[[str], None] | None
-) -> tuple[ObjectInfo, ComfyHttp | None]:
+) -> tuple[ObjectInfo, Engine | None]:
     """Return what is known of nodes, and the server that says it; None for a saved answer."""
     if object_info is not None:
         return ObjectInfo(read_json(object_info), source=shown(object_info)), None
-    http = connect(server, config, say=say)
-    return ObjectInfo(http.object_info(), source=http.address.url), http
+    engine = connect(server, config, say=say)
+    return engine.object_info(), engine

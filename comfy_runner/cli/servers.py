@@ -18,8 +18,8 @@ from comfy_runner.wording import GIB, counted
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
-    from comfy_runner.engine.comfyui.system_info import About, Device
-    from comfy_runner.running.server_status import Queued, Standing
+    from comfy_runner.engine.info import Device, EngineInfo, Queued
+    from comfy_runner.engine.server_status import Standing
 
 VERSION = 1
 _MOST_NAMED = 6
@@ -46,7 +46,7 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
     neither set up nor started. The exit code is 3 where one does not answer.
     """
     from comfy_runner.config import load_config
-    from comfy_runner.running.server_status import ask_all
+    from comfy_runner.engine.server_status import ask_all
 
     with errors_as_json(as_json):
         config = load_config()
@@ -60,7 +60,7 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
 
 
 def _chosen(config: Config, named: Sequence[str], *, cacert: Path | None, insecure: bool) -> tuple[ServerConfig, ...]:
-    from comfy_runner.running.registry import refuse_bad_addresses
+    from comfy_runner.engine.registry import refuse_bad_addresses
 
     if not named:
         return with_certificates(config.known_servers(), cacert=cacert, insecure=insecure)
@@ -119,7 +119,7 @@ def _state(server: Standing) -> str:
     return f"{answers}, but {what}" if server.about is not None else f"unreachable: {what}"
 
 
-def _version(about: About) -> str:
+def _version(about: EngineInfo) -> str:
     python = about.python.partition(" ")[0]  # what it was built with follows
     comfyui = "ComfyUI of an unknown version" if about.comfyui == _UNKNOWN else f"ComfyUI {about.comfyui}"
     others = [f"{what} {version}" for what, version in (("Python", python), ("PyTorch", about.pytorch)) if version != _UNKNOWN]

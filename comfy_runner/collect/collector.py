@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from comfy_runner._version import __version__
 from comfy_runner.clock import now
 from comfy_runner.collect.download import Fetched, Fetcher
-from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.streamed_pictures import CLASS
-from comfy_runner.engine.comfyui.verdict import ServerFile, Verdict
-from comfy_runner.engine.submission import SubmittedJob
-from comfy_runner.errors import ComfyRunnerError, JobLost, VerificationError
+from comfy_runner.engine.interface import FileSource, JobToCollect
+from comfy_runner.engine.reports import Collected
+from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
+from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.errors import ComfyRunnerError, JobLost, ServerError, Unreachable, VerificationError
+from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 
@@ -44,8 +44,11 @@ class Finish:
     recovered: bool = False
 
 
+_ATTEMPTS = 3
+
+
 @dataclass(frozen=True, slots=True)
-class Collected:
+class CollectedFiles:
     """What became of a job's files.
 
     Attributes:
@@ -57,18 +60,103 @@ class Collected:
     errors: tuple[ComfyRunnerError, ...]
 
 
-def collect(
-    http: ComfyHttp, files: JobFiles, finish: Finish, *, server: Mapping[str, str], reason: str, outage: Outage
+def collect_job(
+    source: FileSource,
+    files: JobFiles,
+    submission: Submission,
+    verdict: Verdict | None,
+    job: JobToCollect,
+    *,
+    prompt_id: str,
+    server: Mapping[str, str],
 ) -> Collected:
+    """Bring the files of one job of an ended submission into the store.
+
+    Args:
+        source: Has the files.
+        files: Where they go, and what the job has already.
+        submission: The submission.
+        verdict: What the engine said of it; None where it has forgotten it, and files are looked for by their names.
+        job: Which of its jobs.
+        prompt_id: What the engine calls the submission.
+        server: URL and versions of the engine, for the sidecar.
+    """
+    number = submission.job_ids.index(job.job_id)
+    posted = submission.jobs[number]
+    others = tuple(job_id for job_id in submission.job_ids if job_id != job.job_id)
+    if verdict is None:
+        return _recovered(source, files, submission, posted, job, prompt_id=prompt_id, server=server, others=others)
+    verdict = submission.verdict_on(number, verdict)
+    finish = Finish(posted, prompt_id, verdict, job.reusable, others)
+    count = len(submission.jobs)
+    done = Collected(
+        submission.prompt_id,
+        job.job_id,
+        verdict,
+        job.reusable,
+        (),
+        job.error,
+        seconds=None if verdict.seconds is None else verdict.seconds / count,
+        work=sum(work for node, work in node_work(posted.workflow).items() if node not in verdict.cached) / count,
+    )
+    try:
+        found = collect(source, files, finish, server=server, reason=str(job.error or ""))
+    except ComfyRunnerError as unwritable:
+        return replace(done, error=unwritable)
+    return replace(done, files=found.files, errors=found.errors)
+
+
+def _recovered(
+    source: FileSource,
+    files: JobFiles,
+    submission: Submission,
+    posted: SubmittedJob,
+    job: JobToCollect,
+    *,
+    prompt_id: str,
+    server: Mapping[str, str],
+    others: tuple[str, ...],
+) -> Collected:
+    """Collect what an engine still has of a job although it has forgotten its submission."""
+    done = Collected(submission.prompt_id, job.job_id, None, job.reusable, (), job.error)
+    wanted = {node_id for role, node_id in posted.workflow.outputs.items() if role not in job.reusable}
+    found_files = _find(source, {node_id: prefix for node_id, prefix in posted.prefixes.items() if node_id in wanted})
+    if isinstance(found_files, ServerError):
+        # One that answers, and does not tell which files it has, is no help: the job is lost.
+        return replace(done, error=found_files) if isinstance(found_files, Unreachable) else done
+    error = None if wanted <= found_files.keys() else job.error
+    finish = Finish(
+        posted, prompt_id, Verdict(Outcome.SUCCEEDED, found_files, (), None, None), job.reusable, others, recovered=True
+    )
+    try:
+        found = collect(source, files, finish, server=server, reason=str(error or ""))
+    except ComfyRunnerError as unwritable:
+        return replace(done, error=unwritable)
+    # A file that was cut short is as good as none: the job is lost after all.
+    return replace(done, files=found.files, errors=found.errors, error=job.error if found.errors else error)
+
+
+def _find(source: FileSource, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]] | ServerError:
+    problem: ServerError = Unreachable("does not tell which files it has", where=source.url)
+    for _attempt in range(_ATTEMPTS):
+        try:
+            return source.find_files(prefixes)
+        except ServerError as error:
+            problem = error
+            if not isinstance(error, Unreachable) or not source.wait_until_reachable():
+                break
+    return problem
+
+
+def collect(source: FileSource, files: JobFiles, finish: Finish, *, server: Mapping[str, str], reason: str) -> CollectedFiles:
     """Download, verify and store a job's files, and write its sidecar.
 
     Args:
-        http: The server that has them.
+        source: Has the files, and waits where the engine does not answer.
         files: Where they go, and what the job has already.
         finish: The job.
         server: URL and versions, for the sidecar.
         reason: Why the server did not finish the job; empty where it did.
-        outage: Waits where the server does not answer.
 
     Raises:
         RunFolderError: The store cannot be written. Nothing that was in place is lost.
@@ -77,7 +165,7 @@ def collect(
     wrong: dict[str, list[ComfyRunnerError]] = {}
     workflow = finish.job.workflow
     wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in finish.standing}
-    fetcher = Fetcher(http, files.store, finish.job, outage)
+    fetcher = Fetcher(source, files.store, finish.job)
     try:
         for role, node_id in wanted.items():
             verdict = finish.verdict
@@ -104,24 +192,22 @@ def collect(
         collected[role] = tuple(replace(item.record, problem=problem) for item in found)
     errors = [error for problems in wrong.values() for error in problems]
     missing = [role for role in finish.job.outputs if role not in collected and role not in wrong]
-    streamed = {role for role, node_id in wanted.items() if workflow.nodes[node_id].class_type == CLASS}
+    streamed = {role for role, node_id in wanted.items() if workflow.nodes[node_id].class_type == STREAMED}
     if lost := [role for role in missing if role in streamed and not reason]:
         # Nobody has them any more, so that the job is to be done again.
         hint = "the connection broke, or is not wanted (--no-websocket): save with SaveImage where that happens often"
-        errors.append(
-            JobLost(f"nothing, or not all, came over the websocket for {', '.join(lost)}", where=http.address.url, hint=hint)
-        )
+        errors.append(JobLost(f"nothing, or not all, came over the websocket for {', '.join(lost)}", where=source.url, hint=hint))
     missing = [role for role in missing if role not in streamed]
     if missing and not reason:
         hint = "run the same command again; if it stays so, look at the server's log"
-        errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=http.address.url, hint=hint))
+        errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=source.url, hint=hint))
     if collected:
         complete = not reason and not errors
         why = reason or "; ".join(str(error) for error in errors)
         notes = tuple(note for found in downloads.values() for item in found for note in item.notes)
         state = "done" if complete else "partial"
         files.write_sidecar(_sidecar(finish, collected, server=server, state=state, reason=why, notes=notes))
-    return Collected(collected, tuple(errors))
+    return CollectedFiles(collected, tuple(errors))
 
 
 def _put(files: JobFiles, finish: Finish, downloads: Mapping[str, list[Fetched]]) -> None:

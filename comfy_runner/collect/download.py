@@ -17,10 +17,9 @@ from typing import BinaryIO
 
 from comfy_runner.collect.reencode import Encoding, convert
 from comfy_runner.collect.verify import comes_from_a_model, verify_picture
-from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.verdict import ServerFile
+from comfy_runner.engine.interface import FileSource
 from comfy_runner.engine.submission import SubmittedJob
+from comfy_runner.engine.verdict import ServerFile
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.store.interface import Artifact, ArtifactStore
@@ -57,16 +56,14 @@ class Fetcher:
     """Brings the outputs of one job here.
 
     Attributes:
-        http: The server that has them.
+        source: Has them, and waits where the engine does not answer.
         store: Where they go later.
         job: The job, as it was posted.
-        outage: Waits where the server does not answer.
     """
 
-    http: ComfyHttp
+    source: FileSource
     store: ArtifactStore
     job: SubmittedJob
-    outage: Outage
 
     def fetch(
         self, role: str, node_id: str, output: ServerFile | bytes | str, number: int
@@ -110,15 +107,14 @@ class Fetcher:
             except (ServerError, RunFolderError) as error:
                 problem = error
                 # Otherwise nothing is gained by asking again; what else was collected is kept.
-                if not isinstance(error, Unreachable) or not self.outage.is_over():
+                if not isinstance(error, Unreachable) or not self.source.wait_until_reachable():
                     break
         return got, problem
 
     def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> Fetched:
         if isinstance(file, bytes):
             return write(self.store, path, contextlib.nullcontext([file]), most=most)
-        viewed = self.http.view(file.filename, subfolder=file.subfolder, kind=file.kind)
-        got = write(self.store, path, viewed, most=most)
+        got = write(self.store, path, self.source.open_file(file), most=most)
         return replace(got, record=replace(got.record, server_name=f"{file.subfolder}/{file.filename}".lstrip("/")))
 
     def _written(self, path: str, text: str) -> tuple[Fetched | None, ComfyRunnerError | None]:

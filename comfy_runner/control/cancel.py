@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
-from comfy_runner.control.recorded_servers import recorded_clients
-from comfy_runner.engine.comfyui.system_info import About
+from comfy_runner.control.recorded_servers import recorded_engines
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
 from comfy_runner.running.takeback import TakeBack
@@ -79,15 +78,15 @@ def cancel(
     try:
         submissions = folder.ledger.open_submissions()
         urls = list(dict.fromkeys(submission.server for submission in submissions))
-        for url, http in recorded_clients(urls, servers, config or load_config(), say=tell).items():
+        for url, engine in recorded_engines(urls, servers, config or load_config(), say=tell).items():
             ours = [submission for submission in submissions if submission.server == url]
             tell(f"{counted(len(ours), 'prompt')} of this run may be on {url}")
             try:
-                about = About.of(http)
+                engine.info()
             except ServerError as error:
                 errors.append(error)
                 continue
-            back = TakeBack(folder, http, about, seconds=seconds, timeouts=timeouts)
+            back = TakeBack(folder, engine, seconds=seconds, timeouts=timeouts)
             back.run(ours)
             ended |= back.ended
             errors += back.errors

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.control.garbage import Heap, Kind, all_sidecars, find_rubbish, remove
-from comfy_runner.control.recorded_servers import recorded_clients
+from comfy_runner.control.recorded_servers import recorded_engines
 from comfy_runner.control.remote_files import Abroad, find_abroad, forget_prompts, remove_local
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
 from comfy_runner.store.run_folder import RunFolder
@@ -100,8 +100,8 @@ def _clean_abroad(
     for there in abroad:
         if there.prompts:
             try:
-                clients = recorded_clients([there.url], servers, config, say=say)
-                note = forget_prompts(there, clients[there.url])
+                engines = recorded_engines([there.url], servers, config, say=say)
+                note = forget_prompts(there, engines[there.url])
             except ComfyRunnerError as error:
                 note = Note(f"its history stays as it is: {error.problems[0].what}", there.url)
             notes += [note] if note else []

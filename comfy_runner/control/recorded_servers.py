@@ -1,4 +1,4 @@
-"""Clients for servers that a run folder names by the URL that it recorded.
+"""Engines of servers that a run folder names by the URL that it recorded.
 
 A run folder may come from anywhere. So credentials go only to servers that the user names: on the command line, in the config file,
 as the default server. Others are asked without any.
@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 
-from comfy_runner.config import Config, ServerConfig
-from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.config import LOCAL, Config, ServerConfig
+from comfy_runner.engine.interface import Engine
+from comfy_runner.engine.registry import connect
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, UsageError
-from comfy_runner.running.registry import LOCAL, connect
 
 
-def recorded_clients(
+def recorded_engines(
     urls: Collection[str],
     named: Sequence[str | ServerConfig],
     config: Config,
     *,
     say: Callable[[str], None] | None = None,
-) -> dict[str, ComfyHttp]:
-    """Return a client for each URL; no server is asked anything yet.
+) -> dict[str, Engine]:
+    """Return an engine for each URL; no server is asked anything yet.
 
     Args:
         urls: As `Address.url` gives them.
@@ -38,19 +38,19 @@ def recorded_clients(
     if not urls:
         return {}
     given = [connect(server, config, say=say) for server in named]
-    known = [client for server in config.known_servers() for client in _client(server, config)]
-    doors = {client.address.url: client for client in reversed([*given, *known])}
-    return {url: doors.get(url) or _without_credentials(url, config) for url in urls}
+    known = [engine for server in config.known_servers() for engine in _engine(server, config)]
+    found = {engine.url: engine for engine in reversed([*given, *known])}
+    return {url: found.get(url) or _without_credentials(url, config) for url in urls}
 
 
-def _client(server: ServerConfig, config: Config) -> list[ComfyHttp]:
+def _engine(server: ServerConfig, config: Config) -> list[Engine]:
     # A mistake in the config file about a server that is not wanted here keeps nobody from anything.
     with contextlib.suppress(ComfyRunnerError):
         return [] if server.url == LOCAL else [connect(server, config)]
     return []
 
 
-def _without_credentials(url: str, config: Config) -> ComfyHttp:
+def _without_credentials(url: str, config: Config) -> Engine:
     try:
         # Not even `local`, which would start one.
         if "://" not in url:

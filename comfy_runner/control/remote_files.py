@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from comfy_runner.config import Config
-from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.interface import Engine
+from comfy_runner.engine.registry import local_options
 from comfy_runner.errors import LocalError, Note, RunFolderError, ServerError
-from comfy_runner.running.registry import local_options
 from comfy_runner.store.local import is_plain_inside
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar, sha256_of
@@ -116,12 +116,12 @@ def remove_local(folder: RunFolder, there: Abroad) -> int:
     return count
 
 
-def forget_prompts(there: Abroad, http: ComfyHttp) -> Note | None:
+def forget_prompts(there: Abroad, engine: Engine) -> Note | None:
     """Take our prompts out of a server's history; return a note where it cannot be reached."""
     prompts = list(there.prompts)
     try:
         for start in range(0, len(prompts), _MOST_AT_ONCE):
-            http.forget(prompts[start : start + _MOST_AT_ONCE])
+            engine.forget(prompts[start : start + _MOST_AT_ONCE])
     except ServerError as error:
         return Note(f"its history stays as it is: {error.problems[0].what}", there.url)
     return None

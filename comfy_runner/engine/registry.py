@@ -1,40 +1,96 @@
-"""From what the user says of a server to a client for it; ``local`` is set up and started when it is needed."""
+"""From what the user says of a server to an engine, by the scheme of its address.
+
+``http``, ``https`` and no scheme at all are a ComfyUI by its URL; ``local`` is one that is set up and started here when it is
+needed. Installed packages announce further schemes as entry points of the group ``comfy_runner.engines``: a package says
+``[project.entry-points."comfy_runner.engines"]`` and ``ray = "my_package:connect"``, where `connect` is a `Connect`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final, Protocol
 
 from comfy_runner.config import LOCAL, Config, ServerConfig
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.errors import UsageError
-from comfy_runner.running.probe import Door
+from comfy_runner.engine.comfyui.engine import ComfyUIEngine
+from comfy_runner.engine.interface import Engine, NamedEngine
+from comfy_runner.engine.timeouts import RequestTimeouts
+from comfy_runner.errors import LocalError, UsageError
 
 if TYPE_CHECKING:
     from comfy_runner.engine.local import LocalOptions
 
-__all__ = ["LOCAL", "connect", "connect_all", "enlist", "local_options", "refuse_bad_addresses"]
+GROUP: Final = "comfy_runner.engines"
 
 Given = str | ServerConfig | Sequence[str | ServerConfig] | None
 """Servers as a caller gives them: one, several, or None for those of the settings."""
 
 
-def connect(server: str | ServerConfig | None, config: Config, *, say: Callable[[str], None] | None = None) -> ComfyHttp:
-    """Return a client for a server, which is not asked anything yet; ``local`` is set up and started when needed.
+class Connect(Protocol):
+    """Makes engines of one scheme."""
+
+    def __call__(self, server: ServerConfig, *, requests: RequestTimeouts | None = None) -> Engine:
+        """Return the engine of this address, of which nothing is asked yet.
+
+        Args:
+            server: The address, and what opens its doors.
+            requests: How long a single question may take; None for the usual.
+
+        Raises:
+            UsageError: It is no address.
+        """
+        ...
+
+
+def connect(
+    server: str | ServerConfig | None,
+    config: Config,
+    *,
+    say: Callable[[str], None] | None = None,
+    start: bool = True,
+    requests: RequestTimeouts | None = None,
+) -> Engine:
+    """Return the engine of a server, which is not asked anything yet.
+
+    Args:
+        server: A URL, a name from the settings, ``local``, or all about a server; None for that of the settings.
+        config: Settings.
+        say: Takes sentences about slow preparations.
+        start: Whether ``local`` is set up and started where it does not run.
+        requests: How long a single question may take; None for the usual.
 
     Raises:
         UsageError: The address or its certificate is wrong.
-        LocalError: The local ComfyUI cannot be set up or started.
+        LocalError: The local ComfyUI cannot be set up or started, or does not run and is not to be started.
     """
     found = config.find_server(server)
     if found.url == LOCAL:
-        return ComfyHttp(parse_address(_local_url(config, say or (lambda _sentence: None))))
-    return ComfyHttp(_address(found))
+        url = _started(config, say or (lambda _sentence: None)) if start else _running(config)
+        return ComfyUIEngine(ComfyHttp(parse_address(url), timeouts=requests))
+    scheme = found.url.strip().partition("://")[0].lower() if "://" in found.url else "http"
+    return _connector(scheme)(found, requests=requests)
 
 
-def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | None = None) -> list[Door]:
-    """Return the servers of a run, which are not asked anything yet; ``local`` is set up and started when needed.
+def _connector(scheme: str) -> Connect:
+    for entry in entry_points(group=GROUP, name=scheme) if scheme not in ("http", "https") else ():
+        try:
+            made: Connect = entry.load()
+        except Exception as error:  # whatever a foreign package raises
+            what = f"cannot be imported ({type(error).__name__}: {error})"
+            hint = f"uninstall or repair the package that announces it in {GROUP}"
+            raise UsageError(what, where=f"engine {entry.name} ({entry.value})", hint=hint) from error
+        return made
+    return _comfyui
+
+
+def _comfyui(server: ServerConfig, *, requests: RequestTimeouts | None = None) -> Engine:
+    return ComfyUIEngine(ComfyHttp(_address(server), timeouts=requests))
+
+
+def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | None = None) -> list[NamedEngine]:
+    """Return the engines of a run, which are not asked anything yet; ``local`` is set up and started when needed.
 
     Args:
         servers: The servers; None for those of the settings.
@@ -45,15 +101,15 @@ def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | 
         UsageError: An address or a certificate is wrong, or two of them are the same server.
         LocalError: The local ComfyUI cannot be set up or started.
     """
-    doors = [_door(server, connect(server, config, say=say)) for server in config.find_servers(servers)]
-    known = [name for door in doors for name in dict.fromkeys((door.name, door.url))]
+    found = [_named(server, connect(server, config, say=say)) for server in config.find_servers(servers)]
+    known = [name for each in found for name in dict.fromkeys((each.name, each.engine.url))]
     twice = next((name for number, name in enumerate(known) if name in known[:number]), None)
     if twice is not None:
         raise UsageError(f"a server is given twice (got {twice})", hint="give each server once")
-    return doors
+    return found
 
 
-def enlist(server: str, config: Config, given: Given) -> Door:
+def enlist(server: str, config: Config, given: Given) -> NamedEngine:
     """Return a server that is to be added to a live run, or drained, by what somebody who can write into its folder calls it.
 
     So credentials go only to servers that the settings, or the run's own command line, name.
@@ -66,7 +122,7 @@ def enlist(server: str, config: Config, given: Given) -> Door:
     known = [*config.known_servers(), *config.find_servers(given)]
     asked = config.servers[server] if server in config.servers else ServerConfig(url=server)
     found = next((each for each in known if server == each.name or (each.url != LOCAL and each.place == asked.place)), asked)
-    return _door(found, ComfyHttp(_address(found)))
+    return _named(found, connect(found, config, start=False))
 
 
 def refuse_bad_addresses(servers: Given, config: Config) -> None:
@@ -77,11 +133,11 @@ def refuse_bad_addresses(servers: Given, config: Config) -> None:
     """
     for found in config.find_servers(servers):
         if found.url != LOCAL:
-            _address(found)
+            connect(found, config)
 
 
-def _door(server: ServerConfig, http: ComfyHttp) -> Door:
-    return Door(server.name or http.address.url, http, server.in_flight)
+def _named(server: ServerConfig, engine: Engine) -> NamedEngine:
+    return NamedEngine(server.name or engine.url, engine, server.in_flight)
 
 
 def local_options(config: Config) -> LocalOptions:
@@ -110,7 +166,16 @@ def _address(server: ServerConfig) -> Address:
     )
 
 
-def _local_url(config: Config, say: Callable[[str], None]) -> str:
+def _started(config: Config, say: Callable[[str], None]) -> str:
     from comfy_runner.engine.local import start
 
     return start(local_options(config), say=say).url
+
+
+def _running(config: Config) -> str:
+    from comfy_runner.engine.local import status
+
+    found = status(local_options(config))
+    if found.url is None:
+        raise LocalError("not running", where=LOCAL, hint="comfy-runner local start starts it, and so does a run that needs it")
+    return found.url

@@ -1,29 +1,24 @@
 """How servers stand: each is asked what it is, what waits in its queue, which models it has and how quickly it answers.
 
 All are asked at the same time, and none is waited for longer than some seconds. Nothing is changed: the managed local ComfyUI is
-neither set up nor started. Not here: whether a job fits a server (`plans`).
+neither set up nor started. Whether a job fits a server is told by `planning.capabilities`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from comfy_runner.config import LOCAL, Config, ServerConfig
-from comfy_runner.engine.comfyui.address import Address, parse_address
-from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
-from comfy_runner.engine.comfyui.submit import file_prefixes
-from comfy_runner.engine.comfyui.system_info import About
-from comfy_runner.errors import ComfyRunnerError, LocalError, Unreachable, WorkflowError
+from comfy_runner.engine.info import EngineInfo, Queued
+from comfy_runner.engine.registry import connect
+from comfy_runner.engine.timeouts import RequestTimeouts
+from comfy_runner.errors import ComfyRunnerError, Unreachable, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.running.registry import connect, local_options
-
-OUR_PREFIX = "comfy_runner/"
-"""How the file prefixes of all our prompts start."""
 
 LIMIT = 10.0
 """Seconds after which a server is shown as it is known by then."""
@@ -35,19 +30,6 @@ _SLOW = 1.0
 # The loader and its input that list the models of a folder.
 _CHECKPOINTS = ("CheckpointLoaderSimple", "ckpt_name")
 _DIFFUSION_MODELS = ("UNETLoader", "unet_name")
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """Prompts in a queue.
-
-    Attributes:
-        running: How many run.
-        pending: How many wait.
-    """
-
-    running: int = 0
-    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +50,7 @@ class Standing:
 
     url: str
     name: str = ""
-    about: About | None = None
+    about: EngineInfo | None = None
     error: ComfyRunnerError | None = None
     latency_seconds: float | None = None
     ours: Queued | None = None
@@ -103,16 +85,16 @@ def ask_all(
     return tuple(one.standing for one in asked)
 
 
-def queued(queue: Mapping[str, Any]) -> tuple[Queued, Queued]:
-    """Return how many prompts of ours, and of others, an answer of ``/queue`` has."""
-    running, pending = ([_is_ours(item) for item in _items(queue.get(key))] for key in ("queue_running", "queue_pending"))
-    return Queued(running.count(True), pending.count(True)), Queued(running.count(False), pending.count(False))
+def model_names(ask: Callable[[str], ObjectInfo], loader: str, input_name: str) -> tuple[str, ...]:
+    """Return the models that an input of a loader can have, by what an engine says of it; none where it does not say.
 
-
-def model_names(answer: Any, loader: str, input_name: str) -> tuple[str, ...]:
-    """Return the models that an input of a loader can have, by an answer of ``/object_info``; none where it does not say."""
+    Args:
+        ask: Asks the engine about a node class.
+        loader: The class.
+        input_name: The input.
+    """
     try:
-        node = ObjectInfo(answer, source="").get(loader)
+        node = ask(loader).get(loader)
     except WorkflowError:  # the server has no such class
         return ()
     found = node.inputs.get(input_name) if node else None
@@ -142,35 +124,17 @@ class _Asked:
             self.fault = fault
 
     def _ask(self) -> None:
-        http = ComfyHttp(self._address(), timeouts=self._timeouts)
-        self._know(url=http.address.url)
-        self._know(about=About.of(http))
-        self._know(latency_seconds=_latency(http.system_stats))
-        ours, others = queued(http.queue())
-        self._know(ours=ours, others=others)
-        self._know(checkpoints=model_names(http.class_info(_CHECKPOINTS[0]), *_CHECKPOINTS))
-        self._know(diffusion_models=model_names(http.class_info(_DIFFUSION_MODELS[0]), *_DIFFUSION_MODELS), error=None)
+        engine = connect(self._server, self._config, start=False, requests=self._timeouts)
+        self._know(url=engine.url)
+        self._know(about=engine.info())
+        self._know(latency_seconds=_latency(engine.info))
+        queue = engine.queue()
+        self._know(ours=queue.ours, others=queue.others)
+        self._know(checkpoints=model_names(engine.object_info, *_CHECKPOINTS))
+        self._know(diffusion_models=model_names(engine.object_info, *_DIFFUSION_MODELS), error=None)
 
     def _know(self, **facts: Any) -> None:
         self.standing = replace(self.standing, **facts)
-
-    def _address(self) -> Address:
-        if self._server.url != LOCAL:
-            return connect(self._server, self._config).address
-        from comfy_runner.engine.local import status  # only where somebody has one
-
-        found = status(local_options(self._config))
-        if found.url is None:
-            raise LocalError("not running", where=LOCAL, hint="comfy-runner local start starts it, and so does a run that needs it")
-        return parse_address(found.url)
-
-
-def _items(items: Any) -> list[list[Any]]:
-    return [item for item in items if isinstance(item, list)] if isinstance(items, list) else []
-
-
-def _is_ours(item: list[Any]) -> bool:
-    return len(item) > 2 and any(prefix.startswith(OUR_PREFIX) for prefix in file_prefixes(item[2]))
 
 
 def _latency(ask: Callable[[], object]) -> float:

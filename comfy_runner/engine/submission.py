@@ -1,7 +1,7 @@
 """What is posted at once: one graph, usually of one job; several that share a first pass where a server keeps no cache.
 
 A submission holds all that collecting it takes, so that a process which knows nothing of the plan can do it, after a crash: it goes
-into the ledger before it is posted. Not here: what is posted next (`coordinate`), and from what a submission is made (`prepare`).
+into the ledger before it is posted. How it is made of drafts is told in `running.prepare`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from comfy_runner.engine.comfyui.streamed_pictures import CLASS, MOST_BYTES
-from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.graph.merge import merge
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, parse_workflow
@@ -20,6 +19,12 @@ from comfy_runner.input_files import InputFile, names_in
 from comfy_runner.store.interface import is_key
 from comfy_runner.store.ledger_rows import job_id_of
 from comfy_runner.store.sidecar import HASH
+
+STREAMED = "SaveImageWebsocket"
+"""The class of the nodes whose pictures come over the websocket alone: they are in no history and no file."""
+
+MOST_STREAMED_BYTES = 256 * 1024 * 1024
+"""Longest such picture whose size in pixels was not planned, about 64 million pixels."""
 
 _BESIDE_PIXELS = 1024 * 1024
 
@@ -136,7 +141,7 @@ class Submission:
 
     Attributes:
         prompt_id: Minted by us.
-        jobs: Its jobs, at least one.
+        jobs: Its jobs; none where only its id is known.
         workflow: The graph to post.
         ids: For each job, the id in `workflow` of each node of its own graph.
     """
@@ -154,6 +159,11 @@ class Submission:
             return cls(prompt_id, tuple(jobs), workflow, ({node_id: node_id for node_id in workflow.nodes},))
         merged = merge([job.workflow for job in jobs])
         return cls(prompt_id, tuple(jobs), merged.workflow, merged.ids)
+
+    @classmethod
+    def unknown(cls, prompt_id: str) -> Submission:
+        """Return a submission of which only the id is known."""
+        return cls(prompt_id, (), Workflow({}), ())
 
     @property
     def job_ids(self) -> tuple[str, ...]:
@@ -175,9 +185,11 @@ class Submission:
         found = {}
         for job, ids in zip(self.jobs, self.ids, strict=True):
             for role, node_id in job.workflow.outputs.items():
-                if job.workflow.nodes[node_id].class_type == CLASS:
+                if job.workflow.nodes[node_id].class_type == STREAMED:
                     size = job.sizes.get(role)
-                    found[ids[node_id]] = MOST_BYTES if size is None else min(MOST_BYTES, size.pixels * 4 + _BESIDE_PIXELS)
+                    found[ids[node_id]] = (
+                        MOST_STREAMED_BYTES if size is None else min(MOST_STREAMED_BYTES, size.pixels * 4 + _BESIDE_PIXELS)
+                    )
         return found
 
     @property

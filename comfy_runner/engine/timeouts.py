@@ -8,6 +8,23 @@ STALL_SECONDS = 3600.0
 """For how long a running job may show no progress, unless a user says otherwise."""
 
 
+@dataclass(frozen=True, slots=True)
+class RequestTimeouts:
+    """Seconds that one question to a server may take.
+
+    Attributes:
+        connect: Until there is a connection.
+        read: Until the next bytes of an answer.
+        answer: Until the whole answer.
+        download: Until a whole file.
+    """
+
+    connect: float = 5.0
+    read: float = 30.0
+    answer: float = 300.0
+    download: float = 3600.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Seconds of waiting.

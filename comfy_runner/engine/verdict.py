@@ -1,20 +1,25 @@
-"""What became of a prompt, told from ``/queue`` and ``/history/{id}`` alone. Pure functions of what a server said.
-
-Ask for the queue first and for the history second: in the other order a prompt that has just ended is in neither.
-"""
+"""How a submission ended on its engine, as plain values; what an engine said is read elsewhere (`comfyui.history`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-_MESSAGE_LENGTH = 600
-_MOST_TEXTS = 4096  # as many as ComfyUI's largest batch
+# (what the exception's type or text contains, the way out); the first that fits is given
+_HINTS = (
+    ("outofmemory", "the GPU's memory did not suffice: a smaller upscale.factor, or start ComfyUI with --lowvram"),
+    ("mat1 and mat2", "the models are of different families, such as SD1.5 and SDXL: check checkpoint, vae and loras"),
+    ("headertoolarge", "the model file is damaged or not complete: download it again"),
+    ("incomplete metadata", "the model file is damaged or not complete: download it again"),
+    ("invalid header", "the model file is damaged or not complete: download it again"),
+    ("errno 28", "the server's disk is full"),
+    ("no space left", "the server's disk is full"),
+    ("cuda error", "the server's GPU is in a bad state: restart ComfyUI"),
+    ("acceleratorerror", "the server's GPU is in a bad state: restart ComfyUI"),
+)
 # As PyTorch calls what a kernel that failed leaves behind, for NVIDIA and for AMD.
 _BROKEN_GPU = ("AcceleratorError", "CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "HIP error")
-_LONGEST = 1000 * 86400 * 366  # milliseconds; more than this is no time that a prompt took
 
 
 class Outcome(Enum):
@@ -56,6 +61,12 @@ class Failure:
         return "OutOfMemory" in self.exception
 
     @property
+    def hint(self) -> str:
+        """Return the way out of a well-known failure; empty for others."""
+        text = f"{self.exception} {self.message}".casefold()
+        return next((hint for sign, hint in _HINTS if sign in text), "")
+
+    @property
     def gpu_is_broken(self) -> bool:
         """Return whether the GPU is in a state that mostly lasts until ComfyUI is restarted, whatever it is given to do."""
         said = f"{self.exception}: {self.message}"
@@ -85,124 +96,3 @@ class Verdict:
     seconds: float | None
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pictures: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a prompt stands in a queue.
-
-    Attributes:
-        running: Whether it runs.
-        ahead: How many prompts, of anybody, come before it.
-    """
-
-    running: bool
-    ahead: int
-
-
-def find_in_queue(queue: Mapping[str, Any], prompt_id: str) -> Place | None:
-    """Return a prompt's place in the answer of ``/queue``, or None where it is not in it."""
-    running = list(_items(queue, "queue_running"))
-    if any(item[1] == prompt_id for item in running):
-        return Place(running=True, ahead=0)
-    # The server sends its heap as it lies in memory: only the number tells the order.
-    pending = sorted(_items(queue, "queue_pending"), key=lambda item: (item[0], str(item[1])))
-    for ahead, item in enumerate(pending):
-        if item[1] == prompt_id:
-            return Place(running=False, ahead=len(running) + ahead)
-    return None
-
-
-def judge(entry: Mapping[str, Any]) -> Verdict:
-    """Return the verdict that a history entry contains."""
-    status = entry.get("status")
-    status = status if isinstance(status, dict) else {}
-    messages = dict(_messages(status))
-    # `status_str` says "error" for an interruption too, and can be that of an older prompt; the message that was sent last
-    # tells. Servers of early 2024 send none on success.
-    last = next((kind for kind, _ in reversed(list(_messages(status))) if kind in _ENDS), "")
-    outcome = _ENDS.get(last, Outcome.FAILED if status.get("status_str") == "error" else Outcome.SUCCEEDED)
-    return Verdict(
-        outcome=outcome,
-        files=_files(entry.get("outputs")),
-        cached=_cached(messages.get("execution_cached", {}).get("nodes")),
-        failure=_failure(messages.get("execution_error", {})) if outcome is Outcome.FAILED else None,
-        seconds=_seconds(messages, last),
-        texts=_texts(entry.get("outputs")),
-    )
-
-
-_ENDS = {
-    "execution_success": Outcome.SUCCEEDED,
-    "execution_error": Outcome.FAILED,
-    "execution_interrupted": Outcome.INTERRUPTED,
-}
-
-
-def _cached(nodes: Any) -> tuple[str, ...]:
-    return tuple(str(node) for node in nodes) if isinstance(nodes, list) else ()
-
-
-def _items(queue: Mapping[str, Any], key: str) -> Iterator[list[Any]]:
-    items = queue.get(key)
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, list) and len(item) > 1 and isinstance(item[0], (int, float)):
-            yield item
-
-
-def _messages(status: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    messages = status.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, list) and len(message) == 2 and isinstance(message[1], dict):
-            yield str(message[0]), message[1]
-
-
-def _files(outputs: Any) -> dict[str, tuple[ServerFile, ...]]:
-    found = {}
-    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
-        files = [item for items in _lists(output).values() for item in items if _is_file(item)]
-        if files:
-            found[node_id] = tuple(
-                ServerFile(item["filename"], str(item.get("subfolder") or ""), str(item.get("type") or "output")) for item in files
-            )
-    return found
-
-
-def _texts(outputs: Any) -> dict[str, tuple[str, ...]]:
-    found = {}
-    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
-        lists = _lists(output)
-        has_files = any(_is_file(item) for items in lists.values() for item in items)
-        # Beside files, only what is called so is meant to be read; others are file names, seeds and the like.
-        named = [items for key, items in lists.items() if key == "text" or (not has_files and "text" not in lists)]
-        texts = [item for items in named for item in items if isinstance(item, str)]
-        if texts:
-            found[node_id] = tuple(texts[:_MOST_TEXTS])
-    return found
-
-
-def _lists(output: Any) -> dict[str, list[Any]]:
-    """Return what a node has given, by name; a text alone is a list of one."""
-    items = output.items() if isinstance(output, dict) else ()
-    return {key: [value] if isinstance(value, str) else value for key, value in items if isinstance(value, list | str)}
-
-
-def _is_file(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("filename"), str) and bool(item["filename"])
-
-
-def _failure(error: Mapping[str, Any]) -> Failure:
-    message = " ".join(str(error.get("exception_message") or "the server gave no reason").split())
-    return Failure(
-        node=str(error.get("node_id") or ""),
-        class_type=str(error.get("node_type") or ""),
-        exception=str(error.get("exception_type") or ""),
-        message=message if len(message) <= _MESSAGE_LENGTH else message[:_MESSAGE_LENGTH] + " …",
-    )
-
-
-def _seconds(messages: Mapping[str, Mapping[str, Any]], last: str) -> float | None:
-    start, end = messages.get("execution_start", {}).get("timestamp"), messages.get(last, {}).get("timestamp")
-    if not isinstance(start, int) or not isinstance(end, int):
-        return None
-    return (end - start) / 1000 if 0 <= end - start < _LONGEST else None

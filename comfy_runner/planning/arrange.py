@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from comfy_runner.engine.comfyui.system_info import CacheMode
+from comfy_runner.engine.info import CacheMode
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.order import groups, order, split
 from comfy_runner.planning.survey import Survey

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.system_info import About, CacheMode
+from comfy_runner.engine.info import CacheMode
+from comfy_runner.engine.interface import Engine
 from comfy_runner.errors import Note
-from comfy_runner.graph.memory import DecodeMemory, largest_decode, vram_total
-from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.memory import DecodeMemory, largest_decode
 from comfy_runner.planning.arrange import Arrangement, arrange
 from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.draft import Plan
@@ -108,7 +107,7 @@ def preview(
     chosen: frozenset[str],
     folder: Path | None,
     *,
-    connect: Callable[[], ComfyHttp] | None,
+    connect: Callable[[], Engine] | None,
     force: bool = False,
     allow_partial: bool = False,
 ) -> PlanSummary:
@@ -118,7 +117,7 @@ def preview(
         plan: All jobs of its recipes.
         chosen: The ids of those that are to be done.
         folder: The run folder, which need not be there; None where none is looked at.
-        connect: Gives a client for the server; None for no server.
+        connect: Gives the server; None for no server.
         force: Whether jobs that are done are rendered again.
         allow_partial: Whether outputs that the server would refuse are left out.
 
@@ -128,17 +127,15 @@ def preview(
         RunFolderError: What is in the folder cannot be read.
     """
     with preview_folder(plan, chosen, folder, force=force) as seen:
-        http = connect() if connect else None
-        stats = http.system_stats() if http else {}
-        about = About.from_stats(http.address.url if http else "", stats)
+        engine = connect() if connect else None
+        info = engine.info() if engine else None
         rendered = seen.arrangement.rendered
-        memory, warnings = largest_decode([draft.filled for draft in rendered], vram_total=vram_total(stats))
+        memory, warnings = largest_decode([draft.filled for draft in rendered], vram_total=info.vram_total if info else None)
         notes = dict.fromkeys([*plan.notes, *warnings])
-        if http is not None:
-            info = ObjectInfo(http.object_info(), source=http.address.url)
-            notes |= dict.fromkeys(check_all(rendered, info, allow_partial=allow_partial))
-        cache = about.cache if http else "unknown"
-        return seen.summary(server=about.url, cache=cache, memory=memory, notes=tuple(notes))
+        if engine is not None:
+            notes |= dict.fromkeys(check_all(rendered, engine.object_info(), allow_partial=allow_partial))
+        cache = info.cache if info else "unknown"
+        return seen.summary(server=info.url if info else "", cache=cache, memory=memory, notes=tuple(notes))
 
 
 def _ledger(folder: Path | None) -> Ledger | None:

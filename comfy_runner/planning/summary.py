@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from comfy_runner.engine.comfyui.system_info import CacheMode
+from comfy_runner.engine.info import CacheMode
 from comfy_runner.errors import Note
 from comfy_runner.graph.memory import DecodeMemory
 from comfy_runner.graph.schedules import K_SAMPLERS, SecondPass, second_passes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Attempt
 from comfy_runner.errors import ComfyRunnerError, Interrupted, ServerError
 from comfy_runner.planning.draft import Draft
@@ -19,7 +20,7 @@ from comfy_runner.running.policy import Policy
 from comfy_runner.running.recovery import Inherited
 from comfy_runner.running.results import Files, Outcomes
 from comfy_runner.running.retries import mishap, next_attempt
-from comfy_runner.running.state import Done, Shared, Work
+from comfy_runner.running.state import Shared, Work
 from comfy_runner.running.waiting import Queue
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Event as Change
@@ -149,7 +150,7 @@ class Ends:
             self._emit(JobRetried(job_id, attempt.reason, what))
         return attempt
 
-    def tries_again(self, done: Done) -> Attempt | None:
+    def tries_again(self, done: Collected) -> Attempt | None:
         """Record that a job is tried again after what went wrong; return how, or None where it is not."""
         errors = job_end.errors_of(done)
         reason = mishap(done.verdict, errors)
@@ -169,7 +170,8 @@ class Ends:
         *,
         files: Files,
         key: str | None = None,
-        done: Done | None = None,
+        done: Collected | None = None,
+        server: str = "",
     ) -> None:
         """Record how a job has ended, and see to the jobs that share its pictures."""
         if change is Change.LOST:
@@ -179,7 +181,7 @@ class Ends:
             for follower in self._followers.of(job_id):
                 self._outcomes.tell(follower.job_id, state, self.stopped or error, files={})
             return
-        self._outcomes.record(job_id, change, error, files=files, prompt_id=key, done=done)
+        self._outcomes.record(job_id, change, error, files=files, prompt_id=key, done=done, server=server)
         self.share(job_id)
 
     def share(self, leader_id: str) -> None:

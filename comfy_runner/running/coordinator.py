@@ -15,40 +15,43 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 
-from comfy_runner._version import __version__
-from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
-from comfy_runner.engine.comfyui.worker import PromptRequest
+from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.reports import (
     Broken,
     CachedNodes,
     Cancelled,
+    Collected,
+    Crashed,
     Finished,
+    Freed,
     NodeProgress,
     Refused,
     Report,
+    SubmissionReport,
     Submitted,
     TakenInPart,
     Waiting,
 )
 from comfy_runner.engine.submission import Submission
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import Interrupted, JobLost, ServerStuck
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running import job_end
 from comfy_runner.running.collectors import Sharers
 from comfy_runner.running.completion import Ends
 from comfy_runner.running.events import Event, JobResult, Spent
-from comfy_runner.running.failure_messages import CutShort
+from comfy_runner.running.failure_messages import CutShort, jobs_to_collect
 from comfy_runner.running.failures import Trouble
 from comfy_runner.running.in_flight import Holdings
 from comfy_runner.running.notify import Telling
 from comfy_runner.running.orphans import Strays
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Door, Examiner
+from comfy_runner.running.probe import Candidate, Examiner
 from comfy_runner.running.recovery import Inherited
-from comfy_runner.running.state import Again, Cancel, Crashed, Done, Examined, Flight, Shared, Work
+from comfy_runner.running.state import Cancel, Examined, Flight, Shared, Work
 from comfy_runner.running.stats import Counting
 from comfy_runner.running.waiting import Queue
-from comfy_runner.running.worker import Member
+from comfy_runner.running.worker import Worker
 from comfy_runner.running.workers import Roster
 from comfy_runner.store.control_files import fleet_requests, wants_cancel
 from comfy_runner.store.ledger_rows import OpenSubmission
@@ -59,7 +62,7 @@ _CANCEL_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 _BROKEN_GPUS = 2  # jobs running that have failed of it: one may have been the job's fault
 
-_Message = Report | Done | Shared | Again | Crashed | Cancel | Examined
+_Message = Report | Shared | Cancel | Examined
 
 
 class Coordinator:
@@ -68,7 +71,7 @@ class Coordinator:
     Args:
         folder: The run folder, locked by the caller.
         work: What to do.
-        doors: The servers.
+        candidates: The servers.
         examiner: Asks servers what they are and can do.
         enlist: Gives a server that is to be added to the run, by what the user calls it; raises a `ComfyRunnerError`.
         emit: Takes events; must return at once.
@@ -81,9 +84,9 @@ class Coordinator:
         folder: RunFolder,
         work: Work,
         *,
-        doors: Sequence[Door],
+        candidates: Sequence[Candidate],
         examiner: Examiner,
-        enlist: Callable[[str], Door],
+        enlist: Callable[[str], NamedEngine],
         emit: Callable[[Event], None],
         policy: Policy | None = None,
         force: bool = False,
@@ -107,7 +110,7 @@ class Coordinator:
         self._counting = Counting([draft for group in work.groups for draft in group], work.costs)
         self._stack = contextlib.ExitStack()
         self._roster = Roster(
-            doors,
+            candidates,
             member=self._member,
             queue=self._queue,
             examiner=examiner,
@@ -169,10 +172,8 @@ class Coordinator:
         self._ends.tell_the_rest(self._holdings.standing_of)
         return self._ends.results
 
-    def _member(self, door: Door) -> Member:
-        member = Member(door, self._folder, self._policy, self._inbox.put, force=self._force)
-        self._stack.enter_context(member.collectors)
-        return member
+    def _member(self, candidate: Candidate) -> Worker:
+        return Worker(candidate, self._folder, self._policy, self._inbox.put, force=self._force)
 
     def _goes_on(self) -> bool:
         if self._holdings.busy or self._ends.sharing or any(map(self._holdings.is_awaited, self._holdings.active)):
@@ -239,7 +240,7 @@ class Coordinator:
             else:
                 del hungry[0]
 
-    def _submit(self, member: Member, drafts: Sequence[Draft]) -> None:
+    def _submit(self, member: Worker, drafts: Sequence[Draft]) -> None:
         key = str(uuid.uuid4())
         if len(drafts) > 1 and drafts[0].job_id in self._trouble.alone:
             for draft in reversed(drafts[1:]):
@@ -258,35 +259,32 @@ class Coordinator:
         left_out = {found.job.job_id: found.left_out for found in ready if found.left_out is not None}
         standing = {found.job.job_id: found.standing for found in ready}
         self._holdings.begin(member, Flight.of(submission, standing, server=member.name, left_out=left_out))
-        pnginfo = {"comfy_runner": {"version": __version__, **submission.about}}
-        api = submission.workflow.to_api()
-        allow_partial, files = self._policy.allow_partial, submission.inputs
-        member.lane.submit(PromptRequest(key, key, api, pnginfo, allow_partial, uploads=files, streamed=submission.streamed))
+        member.engine.submit(submission)
 
     # Reports
 
     def _handle(self, message: _Message) -> None:
         match message:
-            case Done():
+            case Collected():
                 self._holdings.busy -= 1
                 self._collected(message)
             case Shared():
                 self._ends.was_shared(message)
-            case Again(job_id):
+            case Freed(job_id):
                 self._holdings.busy -= 1
                 self._ends.put_back(job_id)
             case Examined():
                 self._trouble.examined(message)
-            case Crashed(error):
-                raise error
+            case Crashed():
+                raise message.error
             case Cancel():
                 self._cancel()
-            case _ if message.key in self._holdings.active:
-                self._reported(message)
             case _:
-                pass  # of a submission that was given up meanwhile
+                # Of a submission that was given up meanwhile, nobody wants to hear.
+                if message.key in self._holdings.active:
+                    self._reported(message)
 
-    def _reported(self, report: Report) -> None:
+    def _reported(self, report: SubmissionReport) -> None:
         member = self._holdings.member_of(report.key)
         match report:
             case Submitted(key, prompt_id):
@@ -308,12 +306,12 @@ class Coordinator:
             self._deadline = time.monotonic() + _CANCEL_SECONDS
             self._sharers.hurry()
             for member in self._roster.members.values():
-                member.collectors.hurry()
+                member.engine.stop_waiting()
                 # What the server does not know may have left its files there: that shows first.
                 if known := member.active - self._inherited.sought:
-                    member.lane.cancel(known)
+                    member.engine.cancel(known)
 
-    def _submitted(self, member: Member, key: str, prompt_id: str) -> None:
+    def _submitted(self, member: Worker, key: str, prompt_id: str) -> None:
         flight = self._holdings.flights[key]
         if prompt_id != key:
             flight.prompt_id = prompt_id
@@ -321,10 +319,10 @@ class Coordinator:
         if key in self._inherited.sought:
             unwanted = self._inherited.is_unwanted(key) or (not flight.waits_for and not self._strays.take_up(key))
             if unwanted or self._ends.interrupted:
-                member.lane.cancel([key])
+                member.engine.cancel([key])
         self._telling.submitted(key)
 
-    def _finished(self, member: Member, key: str, verdict: Verdict) -> None:
+    def _finished(self, member: Worker, key: str, verdict: Verdict) -> None:
         flight = self._holdings.flights[key]
         self._counting.ran(flight.submission.workflow, verdict)
         if not flight.waits_for and verdict.outcome is Outcome.SUCCEEDED:
@@ -335,7 +333,9 @@ class Coordinator:
             # By us, when its server was out of order.
             self._trouble.lose(self._holdings.drop(key))
         elif flight.waits_for:
-            member.collectors.collect(self._holdings.landed(key), verdict, stopped=self._ends.stopped)
+            self._holdings.landed(key)
+            wanted = jobs_to_collect(flight, verdict, stopped=self._ends.stopped)
+            member.engine.collect(flight.submission, verdict, wanted, prompt_id=flight.prompt_id)
         else:
             self._strays.forget(key)
         if not broken:
@@ -358,7 +358,7 @@ class Coordinator:
 
     # What has landed
 
-    def _collected(self, done: Done) -> None:
+    def _collected(self, done: Collected) -> None:
         flight = self._holdings.flights[done.key]
         member = self._roster.members[flight.server]
         member.recovering -= done.verdict is None
@@ -370,7 +370,7 @@ class Coordinator:
             if flight.away:
                 self._trouble.set_aside(member, flight)
 
-    def _ended(self, member: Member, flight: Flight, done: Done) -> None:
+    def _ended(self, member: Worker, flight: Flight, done: Collected) -> None:
         away = job_end.outage(done)
         if away is not None:
             self._trouble.kept_away(member, flight, done, away)
@@ -384,9 +384,9 @@ class Coordinator:
                 change = job_end.change(done)
                 if change is Change.DONE:
                     self._counting.finished(done.job_id, member.name)
-                self._ends.end(done.job_id, change, error, key=done.key, files=done.collected.files, done=done)
+                self._ends.end(done.job_id, change, error, key=done.key, files=done.files, done=done, server=member.name)
             elif attempt.freed:
                 self._holdings.busy += 1
-                member.collectors.free_for(done.job_id)
+                member.engine.free(done.job_id)
             else:
                 self._ends.put_back(done.job_id)

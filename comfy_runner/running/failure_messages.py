@@ -4,16 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from comfy_runner.engine.comfyui.advice import advice
-from comfy_runner.engine.comfyui.refusal import Complaint
-from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
+from comfy_runner.engine.interface import JobToCollect
+from comfy_runner.engine.reports import Complaint
 from comfy_runner.engine.submission import SubmittedJob
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, Problem, WorkflowError
 from comfy_runner.planning.draft import Draft
+from comfy_runner.running.state import Flight
 
 
 class CutShort(JobLost):
     """A job that another one, in the same graph, has ended by its failure."""
+
+
+def jobs_to_collect(flight: Flight, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> list[JobToCollect]:
+    """Return the jobs of an ended submission whose files are wanted, each with why the engine did not finish it.
+
+    Args:
+        flight: The submission.
+        verdict: What the engine says of it.
+        stopped: Why we took it back, if we did.
+    """
+    found = []
+    for number, job in enumerate(flight.submission.jobs):
+        if job.job_id in flight.waits_for:
+            told = flight.submission.verdict_on(number, verdict)
+            error: ComfyRunnerError | None
+            if flight.submission.is_cut_short(told):
+                error = CutShort("was ended by the failure of another job of its graph", where=job.job_id)
+            else:
+                known = flight.left_out.get(job.job_id)
+                error = failure(job, told, stopped=stopped) or left_out(job.job_id, flight.complaints, known)
+            found.append(JobToCollect(job.job_id, flight.standing[job.job_id], error))
+    return found
+
+
+def jobs_to_recover(flight: Flight, lost: ComfyRunnerError) -> list[JobToCollect]:
+    """Return the jobs of a submission that the engine has forgotten, whose files may still be there.
+
+    Args:
+        flight: The submission.
+        lost: Why nothing else is known of it.
+    """
+    waiting = [job_id for job_id in flight.submission.job_ids if job_id in flight.waits_for]
+    return [JobToCollect(job_id, flight.standing[job_id], lost) for job_id in waiting]
 
 
 def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> ComfyRunnerError | None:
@@ -34,7 +68,7 @@ def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | 
     node = job.workflow.nodes.get(failure.node)
     title = node.title if node else failure.class_type
     what = f'node "{failure.node}" ({title}, {failure.class_type}) failed: {failure.exception}: {failure.message}'
-    return JobFailed(what, where=job.job_id, hint=advice(failure))
+    return JobFailed(what, where=job.job_id, hint=failure.hint)
 
 
 def left_out(job_id: str, complaints: Sequence[Complaint], known: ComfyRunnerError | None) -> ComfyRunnerError | None:

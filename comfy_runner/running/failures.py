@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from comfy_runner.engine.comfyui.refusal import Complaint
+from comfy_runner.engine.reports import Collected, Complaint
 from comfy_runner.errors import ComfyRunnerError, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running.completion import Ends
-from comfy_runner.running.failure_messages import refusal
+from comfy_runner.running.failure_messages import jobs_to_recover, refusal
 from comfy_runner.running.in_flight import Holdings
 from comfy_runner.running.orphans import Strays
 from comfy_runner.running.results import Files
-from comfy_runner.running.state import Done, Examined, Flight
+from comfy_runner.running.state import Examined, Flight
 from comfy_runner.running.waiting import Queue
-from comfy_runner.running.worker import Member
+from comfy_runner.running.worker import Worker
 from comfy_runner.running.workers import Roster
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.states import Event as Change
@@ -57,7 +57,7 @@ class Trouble:
         self._holdings, self._strays, self._ends = holdings, strays, ends
         self.alone: set[str] = set()
 
-    def refused(self, member: Member, key: str, complaints: Sequence[Complaint]) -> None:
+    def refused(self, member: Worker, key: str, complaints: Sequence[Complaint]) -> None:
         """Have another server do what one has refused, also one that is waited for; where there is none, the job fails."""
         flight = self._holdings.drop(key)
         if len(flight.submission.jobs) > 1:
@@ -69,7 +69,7 @@ class Trouble:
             error = refusal(self._drafts.get(job_id), job_id, complaints, member.url)
             self._fail_or_try_elsewhere(member, key, job_id, error, flight.standing[job_id])
 
-    def broken(self, member: Member, key: str, error: ComfyRunnerError) -> None:
+    def broken(self, member: Worker, key: str, error: ComfyRunnerError) -> None:
         """See to a submission of which nothing more can be learnt from its server."""
         flight = self._holdings.flights[key]
         if isinstance(error, JobLost):
@@ -77,7 +77,8 @@ class Trouble:
                 self._strays.forget(key)
                 return
             member.recovering += len(flight.waits_for)
-            member.collectors.recover(self._holdings.landed(key), error)
+            flight = self._holdings.landed(key)
+            member.engine.collect(flight.submission, None, jobs_to_recover(flight, error), prompt_id=flight.prompt_id)
         elif isinstance(error, ServerError) and not self._roster.is_single:
             self._broken_in_fleet(member, key, error)
         else:
@@ -93,7 +94,7 @@ class Trouble:
             elif not self._ends.is_released(job_id, key):
                 self._ends.end(job_id, Change.FAILED, error, key=key, files=flight.standing[job_id])
 
-    def _broken_in_fleet(self, member: Member, key: str, error: ServerError) -> None:
+    def _broken_in_fleet(self, member: Worker, key: str, error: ServerError) -> None:
         if isinstance(error, ServerRefused) and error.status < 500 and error.status not in _CLOSED_DOORS:
             flight = self._holdings.drop(key)
             for job_id in flight.waits_for:
@@ -107,7 +108,7 @@ class Trouble:
             member.active.discard(key)
             self._strays.keep(member, key)
 
-    def out(self, member: Member, error: ComfyRunnerError) -> None:
+    def out(self, member: Worker, error: ComfyRunnerError) -> None:
         """Leave a server alone, and give its jobs to others; where there are none, the run ends."""
         if self._roster.is_single:
             self._ends.stopped = self._ends.stopped or error
@@ -118,7 +119,7 @@ class Trouble:
             ran = self._holdings.flights[key].progress.begun or not isinstance(error, ServerStuck)
             self._release(key, blamed=number == 0 and ran)
         if not isinstance(error, Unreachable):
-            member.lane.cancel(member.active)
+            member.engine.cancel(member.active)
 
     def _release(self, key: str, *, blamed: bool = False) -> None:
         """Give the jobs of a submission to others."""
@@ -141,10 +142,10 @@ class Trouble:
         for key, flight in [(key, flight) for key, flight in followed if flight.released and not flight.waits_for]:
             self._queue.posted(member.name, key, flight.submission.job_ids)
             if not self._strays.take_up(key):
-                member.lane.cancel([key])
+                member.engine.cancel([key])
         self._seek_strays(member)
 
-    def try_elsewhere(self, member: Member, job_id: str, error: ComfyRunnerError) -> bool:
+    def try_elsewhere(self, member: Worker, job_id: str, error: ComfyRunnerError) -> bool:
         """Have another server do what this one does not take, if there is one; return whether there is."""
         if job_id not in self._drafts or self._roster.is_single or not self._others_can(member, job_id):
             return False
@@ -152,7 +153,7 @@ class Trouble:
         self._ends.put_back(job_id)
         return True
 
-    def _fail_or_try_elsewhere(self, member: Member, key: str, job_id: str, error: ComfyRunnerError, files: Files) -> None:
+    def _fail_or_try_elsewhere(self, member: Worker, key: str, job_id: str, error: ComfyRunnerError, files: Files) -> None:
         if self._ends.stopped is None and job_id in self._drafts and not self._roster.is_single:
             if self._others_can(member, job_id):
                 self._ends.refuse(job_id, error)
@@ -161,21 +162,21 @@ class Trouble:
             error = self._ends.refuse(job_id, error)
         self._ends.end(job_id, Change.FAILED, error, key=key, files=files)
 
-    def _others_can(self, member: Member, job_id: str) -> bool:
+    def _others_can(self, member: Worker, job_id: str) -> bool:
         """Return whether anybody else may do what a server does not take, also one that is waited for."""
         return self._queue.refuse(job_id, member.name, self._roster.absent)
 
-    def kept_away(self, member: Member, flight: Flight, done: Done, away: ComfyRunnerError) -> None:
+    def kept_away(self, member: Worker, flight: Flight, done: Collected, away: ComfyRunnerError) -> None:
         """The pictures may be there, and cannot be had or kept; what cannot be kept must not be rendered."""
         if self._roster.is_single or not isinstance(away, ServerError):
             self._ends.stopped = self._ends.stopped or away
-            self._ends.tell_of_outage(done.job_id, away, done.collected.files)
+            self._ends.tell_of_outage(done.job_id, away, done.files)
             return
         if member.stage == "up":
             self.out(member, away)
         flight.away.add(done.job_id)
 
-    def set_aside(self, member: Member, flight: Flight) -> None:
+    def set_aside(self, member: Worker, flight: Flight) -> None:
         """Have others begin last of all with what a server has finished: its pictures come back with it."""
         key = flight.submission.prompt_id
         self._ledger.release(key)
@@ -190,7 +191,7 @@ class Trouble:
         for job_id in [job_id for job_id in reversed(flight.submission.job_ids) if job_id in flight.waits_for]:
             self._ends.lose(job_id, flight.submission.prompt_id)
 
-    def _seek_strays(self, member: Member) -> None:
+    def _seek_strays(self, member: Worker) -> None:
         for key, flight in member.strays.items():
             self._holdings.begin(member, flight)
             # Nobody else begins with them before it is known whether they are there.

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from comfy_runner.engine.comfyui.system_info import CacheMode
+from comfy_runner.engine.info import CacheMode
+from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
-from comfy_runner.graph.memory import largest_decode, vram_total
+from comfy_runner.graph.memory import largest_decode
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
 from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.planning.draft import Draft, Plan
@@ -21,8 +22,7 @@ from comfy_runner.planning.estimate import speed_of
 from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
-from comfy_runner.running.probe import Answered, Door, Examiner, hold_against
-from comfy_runner.running.server_status import queued
+from comfy_runner.running.probe import Answered, Candidate, Examiner, hold_against
 from comfy_runner.running.waiting import backlog_of
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.scheduling.forecast import Entrant, Share, forecast
@@ -34,7 +34,7 @@ def preview_fleet(
     chosen: frozenset[str],
     folder: Path | None,
     *,
-    connect: Callable[[], Sequence[Door]],
+    connect: Callable[[], Sequence[NamedEngine]],
     force: bool = False,
     allow_partial: bool = False,
 ) -> PlanSummary:
@@ -55,7 +55,9 @@ def preview_fleet(
     """
     with preview_folder(plan, chosen, folder, force=force) as seen:
         rendered = seen.arrangement.rendered
-        present, asked = _asked(connect(), Examiner(rendered, allow_partial=allow_partial), seen.speeds)
+        present, asked = _asked(
+            [Candidate.of(each) for each in connect()], Examiner(rendered, allow_partial=allow_partial), seen.speeds
+        )
         notes = dict.fromkeys(plan.notes)
         notes |= dict.fromkeys(_checked(rendered, asked))
         drafts, backlog = backlog_of(seen.arrangement.groups, plan.steps)
@@ -63,11 +65,11 @@ def preview_fleet(
         pairs = list(zip(present, found.shares, strict=True))
         for each, share in pairs:
             _, warnings = largest_decode([drafts[number].filled for number in share.jobs], vram_total=each.vram)
-            notes |= dict.fromkeys(replace(note, where=each.door.name) for note in warnings)
+            notes |= dict.fromkeys(replace(note, where=each.candidate.name) for note in warnings)
         smallest = min((each.vram for each in present if each.vram is not None), default=None)
         alone = next((each for each in present if each.cache != "none"), present[0])
         memory, _ = largest_decode([draft.filled for draft in rendered], vram_total=smallest)
-        summary = seen.summary(server=alone.door.url, cache=alone.cache, memory=memory, notes=tuple(notes))
+        summary = seen.summary(server=alone.candidate.url, cache=alone.cache, memory=memory, notes=tuple(notes))
         usual = statistics.median([each.pace for each in present if each.pace] or [1.0])
         # As a policy reckons with them, and as a plan does.
         placed, counted = (_cost_of_load(drafts, costs) for costs in (backlog.costs, plan.steps))
@@ -83,46 +85,28 @@ def preview_fleet(
 
 
 @dataclass(frozen=True, slots=True)
-class _Glance:
-    """What else a server says of itself.
-
-    Attributes:
-        queued: How many prompts it has, whoever's.
-        vram: The memory of its GPU in bytes; None where it has none, or does not say.
-    """
-
-    queued: int
-    vram: int | None
-
-    @classmethod
-    def at(cls, door: Door) -> _Glance:
-        waiting = queued(door.http.queue())
-        return cls(sum(some.running + some.pending for some in waiting), vram_total(door.http.system_stats()))
-
-
-@dataclass(frozen=True, slots=True)
 class _Present:
     """A server that answers.
 
     Attributes:
-        door: The server.
+        candidate: The server.
         answer: What it says of itself.
-        glance: What it says else.
+        queued: How many prompts it has, whoever's.
         speed: How fast it was with earlier jobs; None where nothing is known.
     """
 
-    door: Door
+    candidate: Candidate
     answer: Answered
-    glance: _Glance
+    queued: int
     speed: Speed | None
 
     @property
     def vram(self) -> int | None:
-        return self.glance.vram
+        return self.answer.info.vram_total
 
     @property
     def cache(self) -> CacheMode:
-        return self.answer.about.cache
+        return self.answer.info.cache
 
     @property
     def pace(self) -> float | None:
@@ -132,7 +116,7 @@ class _Present:
     @property
     def begins(self) -> float:
         """Return in how many seconds it would begin: after what it has, if that takes as long as earlier jobs did on average."""
-        return self.glance.queued * self.speed.seconds / self.speed.jobs if self.speed else 0.0
+        return self.queued * self.speed.seconds / self.speed.jobs if self.speed else 0.0
 
     def entrant(self, drafts: Sequence[Draft], present: Sequence[_Present]) -> Entrant:
         """Return it as the forecast is to know it."""
@@ -140,8 +124,8 @@ class _Present:
             drafts, self.answer.capabilities, [other.answer.capabilities for other in present if other is not self]
         )
         return Entrant(
-            self.door.url,
-            places=self.door.in_flight or IN_FLIGHT,
+            self.candidate.url,
+            places=self.candidate.in_flight or IN_FLIGHT,
             most=MOST_IN_A_GRAPH if self.cache == "none" else 1,
             unable=frozenset(number for number, draft in enumerate(drafts) if draft.job_id in nothing),
             speed=self.pace,
@@ -151,9 +135,9 @@ class _Present:
     def share(self, share: Share, drafts: Sequence[Draft]) -> ServerShare:
         """Return what it would do, by the costs of the forecast."""
         return ServerShare(
-            name=self.door.name,
-            url=self.door.url,
-            comfyui=self.answer.about.comfyui,
+            name=self.candidate.name,
+            url=self.candidate.url,
+            comfyui=self.answer.info.comfyui,
             cache=self.cache,
             jobs=tuple(drafts[number].job_id for number in share.jobs),
             loads=share.loads,
@@ -161,7 +145,7 @@ class _Present:
             second=share.second,
             work=share.work,
             seconds=share.seconds,
-            queued=self.glance.queued,
+            queued=self.queued,
         )
 
 
@@ -176,35 +160,41 @@ def _without(seconds: float | None, loading: float) -> float | None:
 
 
 def _asked(
-    doors: Sequence[Door], examiner: Examiner, speeds: Sequence[Sequence[Speed]]
-) -> tuple[Sequence[_Present], Sequence[Door]]:
+    candidates: Sequence[Candidate], examiner: Examiner, speeds: Sequence[Sequence[Speed]]
+) -> tuple[Sequence[_Present], Sequence[Candidate]]:
     """Return the servers that answer, at least one, and all that were asked.
 
     Raises:
         ServerError: None does.
     """
-    glances: dict[str, _Glance] = {}
+    queued: dict[str, int] = {}
 
-    def glance(door: Door) -> None:
-        glances[door.url] = _Glance.at(door)
+    def look_at_queue(candidate: Candidate) -> None:
+        queue = candidate.engine.queue()
+        queued[candidate.url] = queue.running + queue.pending
 
-    asked = examiner.ask_all(doors, glance, late=lambda _door: LATECOMER_SECONDS)
+    asked = examiner.ask_all(candidates, look_at_queue, late=lambda _candidate: LATECOMER_SECONDS)
     present = [
-        _Present(door, door.answer, glances[door.url], speed_of(speeds, door.url)) for door in asked if door.answer is not None
+        _Present(candidate, candidate.answer, queued[candidate.url], speed_of(speeds, candidate.url))
+        for candidate in asked
+        if candidate.answer is not None
     ]
     return present, asked
 
 
-def _checked(rendered: Sequence[Draft], asked: Sequence[Door]) -> Iterator[Note]:
+def _checked(rendered: Sequence[Draft], asked: Sequence[Candidate]) -> Iterator[Note]:
     """Yield what the servers change of the jobs, and what is known of servers that do not answer.
 
     Raises:
         InputError: There is a job that no server can do.
     """
     count, changes = hold_against(rendered, asked)
-    for door in asked:
-        if door.answer is None:
-            yield Note(f"does not answer, and is planned without: {door.error.problems[0].what if door.error else ''}", door.name)
+    for candidate in asked:
+        if candidate.answer is None:
+            yield Note(
+                f"does not answer, and is planned without: {candidate.error.problems[0].what if candidate.error else ''}",
+                candidate.name,
+            )
     if count:
         jobs = "1 job is" if count == 1 else f"{count} jobs are"
         yield Note(f"{jobs} planned for nobody, since none of the servers that answer can do that; a run waits for the others")
@@ -215,7 +205,7 @@ def _submitted(seen: FolderPreview, present: Sequence[_Present]) -> Mapping[str,
     """Return on which server jobs are already, by id: its name, or the URL of one that is not asked now."""
     if seen.ledger is None or not seen.arrangement.awaited:
         return {}
-    names = {each.door.url: each.door.name for each in present}
+    names = {each.candidate.url: each.candidate.name for each in present}
     awaited = {draft.job_id for draft in seen.arrangement.awaited}
     waiting = [(found.server, job_id) for found in seen.ledger.open_submissions() for job_id in found.job_ids]
     return {job_id: names.get(url, url) for url, job_id in waiting if job_id in awaited}

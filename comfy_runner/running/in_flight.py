@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.running.recovery import Inherited
 from comfy_runner.running.results import Files
 from comfy_runner.running.state import Flight
 from comfy_runner.running.waiting import Queue
-from comfy_runner.running.worker import Member
+from comfy_runner.running.worker import Worker
 from comfy_runner.running.workers import Roster
 
 
@@ -41,11 +40,11 @@ class Holdings:
         """Return what servers call the submissions that they have; may be asked from a signal handler."""
         return [flight.prompt_id for key in list(self.active) if (flight := self.flights.get(key)) is not None]
 
-    def member_of(self, key: str) -> Member:
+    def member_of(self, key: str) -> Worker:
         """Return the server of a submission."""
         return self._roster.members[self.flights[key].server]
 
-    def begin(self, member: Member, flight: Flight) -> None:
+    def begin(self, member: Worker, flight: Flight) -> None:
         """Note that a server was given a submission, or may have it."""
         key = flight.submission.prompt_id
         self.flights[key] = flight
@@ -53,17 +52,16 @@ class Holdings:
         member.active.add(key)
         self._queue.posted(member.name, key, flight.submission.job_ids)
 
-    def seek(self, member: Member, key: str, server_prompt_id: str) -> None:
+    def seek(self, member: Worker, key: str, server_prompt_id: str) -> None:
         """Have a server asked whether it has a submission, by the id that it chose itself, empty where it chose none."""
         self._inherited.sought.add(key)
         self.flights[key].attached = True
-        api = self.flights[key].submission.workflow.to_api()
-        member.lane.attach(PromptRequest(key, key, api, server_prompt_id=server_prompt_id))
+        member.engine.attach(self.flights[key].submission, server_prompt_id=server_prompt_id)
 
     def take_back(self, keys: Iterable[str]) -> None:
         """Take back prompts that nobody waits for."""
         for key in keys:
-            self.member_of(key).lane.cancel([key])
+            self.member_of(key).engine.cancel([key])
 
     def landed(self, key: str) -> Flight:
         """The server has nothing more to do for a submission; its jobs will each be reported by the collectors."""

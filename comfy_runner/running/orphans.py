@@ -12,7 +12,7 @@ from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.running.completion import Ends
 from comfy_runner.running.in_flight import Holdings
 from comfy_runner.running.waiting import Queue
-from comfy_runner.running.worker import Member
+from comfy_runner.running.worker import Worker
 from comfy_runner.store.run_folder import RunFolder
 
 
@@ -41,7 +41,7 @@ class Strays:
         flight.released = True
         return jobs
 
-    def keep(self, member: Member, key: str) -> None:
+    def keep(self, member: Worker, key: str) -> None:
         """Remember a prompt of which nothing can be learnt before the server answers again."""
         member.strays[key] = self._flights.pop(key)
 
@@ -75,7 +75,7 @@ class Strays:
             self._holdings.drop(key)
         self._ledger.forget(key)
 
-    def forget_done(self, members: Iterable[Member]) -> None:
+    def forget_done(self, members: Iterable[Worker]) -> None:
         """Close the strays of servers that did not come back, where nothing of them is missing."""
         left = {key: flight for key, flight in self._flights.items() if not flight.waits_for}
         for strays in (left, *(member.strays for member in members)):

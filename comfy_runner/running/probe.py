@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.system_info import About
+from comfy_runner.engine.info import EngineInfo
+from comfy_runner.engine.interface import Engine, NamedEngine
 from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.capabilities import Capabilities, capabilities_of, impossible_jobs, refuse_impossible
@@ -24,23 +24,23 @@ class Answered:
     """What a server has said of itself.
 
     Attributes:
-        about: Its versions, and how it caches.
-        info: Its nodes and models.
+        info: Its versions, and how it caches.
+        nodes: Its nodes and models.
         capabilities: What it can do of the run's jobs.
     """
 
-    about: About
-    info: ObjectInfo
+    info: EngineInfo
+    nodes: ObjectInfo
     capabilities: Capabilities
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Candidate:
     """A server that is to take part.
 
     Attributes:
         name: What the user calls it: a name from the config file, or its URL.
-        http: The way to it.
+        engine: The way to it.
         in_flight: How many graphs it holds at a time; None for the run's own number.
         answer: What it has said of itself; None where it has not answered.
         error: Why it has not; None where it has.
@@ -48,7 +48,7 @@ class Door:
     """
 
     name: str
-    http: ComfyHttp
+    engine: Engine
     in_flight: int | None = None
     answer: Answered | None = None
     error: ComfyRunnerError | None = None
@@ -57,15 +57,20 @@ class Door:
     @property
     def url(self) -> str:
         """Return its URL."""
-        return self.http.address.url
+        return self.engine.url
+
+    @classmethod
+    def of(cls, named: NamedEngine) -> Candidate:
+        """Return a server that has not been asked yet."""
+        return cls(named.name, named.engine, named.in_flight)
 
 
-def hold_against(rendered: Sequence[Draft], doors: Sequence[Door]) -> tuple[int, tuple[Note, ...]]:
+def hold_against(rendered: Sequence[Draft], candidates: Sequence[Candidate]) -> tuple[int, tuple[Note, ...]]:
     """Hold jobs against the servers that answer.
 
     Args:
         rendered: The jobs that are to be rendered.
-        doors: The servers, at least one of which answers.
+        candidates: The servers, at least one of which answers.
 
     Returns:
         How many of the jobs none of them can do, and what they change of the others.
@@ -73,9 +78,9 @@ def hold_against(rendered: Sequence[Draft], doors: Sequence[Door]) -> tuple[int,
     Raises:
         InputError: None can do a job, and there is no other server that might.
     """
-    known = {door.url: door.answer.capabilities for door in doors if door.answer}
+    known = {candidate.url: candidate.answer.capabilities for candidate in candidates if candidate.answer}
     count = 0
-    if len(known) == len(doors):
+    if len(known) == len(candidates):
         refuse_impossible(rendered, known)
     else:
         count = len(impossible_jobs(rendered, known))
@@ -95,31 +100,33 @@ class Examiner:
         self._known: dict[str, Capabilities] = {}
         self._lock = threading.Lock()
 
-    def ask(self, http: ComfyHttp) -> Answered:
+    def ask(self, engine: Engine) -> Answered:
         """Return what a server says of itself.
 
         Raises:
             ServerError: It does not answer, or not as a ComfyUI does.
         """
-        about = About.of(http)
-        return Answered(about, *self._capabilities(ObjectInfo(http.object_info(), source=http.address.url)))
+        info = engine.info()
+        return Answered(info, *self._capabilities(engine.object_info()))
 
-    def ask_again(self, http: ComfyHttp) -> Answered:
+    def ask_again(self, engine: Engine) -> Answered:
         """Return what a server says of itself that was out of order.
 
         Raises:
             ServerError: It still is.
         """
-        queue = http.queue()
-        if queue.get("queue_pending") and not queue.get("queue_running"):
-            raise ServerStuck("still accepts prompts and runs none", where=http.address.url, hint="restart ComfyUI")
-        return self.ask(http)
+        queue = engine.queue()
+        if queue.pending and not queue.running:
+            raise ServerStuck("still accepts prompts and runs none", where=engine.url, hint="restart ComfyUI")
+        return self.ask(engine)
 
-    def ask_all(self, doors: Sequence[Door], before: Callable[[Door], None], *, late: Callable[[Door], float]) -> list[Door]:
+    def ask_all(
+        self, candidates: Sequence[Candidate], before: Callable[[Candidate], None], *, late: Callable[[Candidate], float]
+    ) -> list[Candidate]:
         """Return servers with what they say of themselves, or why they do not, all asked at the same time.
 
         Args:
-            doors: The servers.
+            candidates: The servers.
             before: Called for each before it is asked, on a thread of its own.
             late: Tells how many seconds one is waited for after the last answer of another one; before the first, as long as
                 it takes.
@@ -127,23 +134,23 @@ class Examiner:
         Raises:
             ServerError: None of them answers; with the reasons of all.
         """
-        answers: queue.SimpleQueue[tuple[int, Door | BaseException]] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[tuple[int, Candidate | BaseException]] = queue.SimpleQueue()
 
-        def ask(number: int, door: Door) -> None:
+        def ask(number: int, candidate: Candidate) -> None:
             try:
-                before(door)
-                answers.put((number, replace(door, answer=self.ask(door.http))))
+                before(candidate)
+                answers.put((number, replace(candidate, answer=self.ask(candidate.engine))))
             except ComfyRunnerError as error:
-                answers.put((number, replace(door, error=error)))
+                answers.put((number, replace(candidate, error=error)))
             except BaseException as crash:  # a fault of ours, for the caller's thread
                 answers.put((number, crash))
 
         # Each on a thread of its own: those that hang hold up nobody, nor the end of the program.
-        for number, door in enumerate(doors):
-            threading.Thread(target=ask, args=(number, door), name=f"ask {door.url}", daemon=True).start()
-        known: dict[int, Door] = {}
+        for number, candidate in enumerate(candidates):
+            threading.Thread(target=ask, args=(number, candidate), name=f"ask {candidate.url}", daemon=True).start()
+        known: dict[int, Candidate] = {}
         last = math.inf
-        while missing := [door for number, door in enumerate(doors) if number not in known]:
+        while missing := [candidate for number, candidate in enumerate(candidates) if number not in known]:
             left = last + max(map(late, missing)) - time.monotonic()
             try:
                 number, answer = answers.get(timeout=max(0.0, min(left, _TURN_SECONDS)))
@@ -156,9 +163,9 @@ class Examiner:
             known[number] = answer
             if answer.answer is not None:
                 last = time.monotonic()
-        found = [known.get(number) or _silent(door) for number, door in enumerate(doors)]
-        if not any(door.answer for door in found):
-            errors = [door.error for door in found if door.error is not None]
+        found = [known.get(number) or _silent(candidate) for number, candidate in enumerate(candidates)]
+        if not any(candidate.answer for candidate in found):
+            errors = [candidate.error for candidate in found if candidate.error is not None]
             raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
         return found
 
@@ -171,5 +178,5 @@ class Examiner:
             return info, found
 
 
-def _silent(door: Door) -> Door:
-    return replace(door, error=Unreachable("did not answer in time", where=door.url))
+def _silent(candidate: Candidate) -> Candidate:
+    return replace(candidate, error=Unreachable("did not answer in time", where=candidate.url))

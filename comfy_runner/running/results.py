@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from comfy_runner.clock import now
+from comfy_runner.engine.reports import Collected
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running.events import Event, JobFinished, JobResult
-from comfy_runner.running.state import Done
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import Event as Change
@@ -50,7 +50,8 @@ class Outcomes:
         *,
         files: Files | None = None,
         prompt_id: str | None = None,
-        done: Done | None = None,
+        done: Collected | None = None,
+        server: str = "",
     ) -> State:
         """Record that a job has ended, and return how; with pictures it has not failed but is partial.
 
@@ -61,6 +62,7 @@ class Outcomes:
             files: All of its files that are in place.
             prompt_id: The submission that this settles.
             done: What was collected of it.
+            server: The name of the server that did it; empty for none.
         """
         files = files or {}
         if files and change in (Change.FAILED, Change.CANCELLED):
@@ -78,7 +80,7 @@ class Outcomes:
         )
         cached = done.verdict.cached if done and done.verdict else ()
         state = _STATES[change]
-        self.tell(job_id, state, error, files=files, seconds=seconds, cached=cached, server=done.server if done else "")
+        self.tell(job_id, state, error, files=files, seconds=seconds, cached=cached, server=server)
         return state
 
     def tell(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
 from comfy_runner.engine.submission import Attempt
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, FlatPicture, JobLost, ServerRefused
 from comfy_runner.retry import Remedy, Retry
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from comfy_runner.collect.reformat import reformat
-from comfy_runner.engine.comfyui.outage import Outage
+from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
 from comfy_runner.planning.arrange import arrange
 from comfy_runner.planning.draft import Draft, Plan
@@ -17,7 +17,7 @@ from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Door, Examiner, hold_against
+from comfy_runner.running.probe import Candidate, Examiner, hold_against
 from comfy_runner.running.recovery import reclaim
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import forget
@@ -31,8 +31,8 @@ def begin(
     chosen: frozenset[str],
     folder: RunFolder,
     *,
-    connect: Callable[[], Sequence[Door]],
-    enlist: Callable[[str], Door],
+    connect: Callable[[], Sequence[NamedEngine]],
+    enlist: Callable[[str], NamedEngine],
     force: bool,
     policy: Policy,
 ) -> Run:
@@ -60,14 +60,14 @@ def begin(
     todo = [draft for draft in plan.drafts if draft.job_id in chosen and draft.job_id not in surveyed.done]
     folder.require_space(sum(draft.space_needed for draft in todo))
     waiting = folder.ledger.open_submissions()
-    doors = list(connect()) if todo or waiting else []
+    candidates = list(map(Candidate.of, connect())) if todo or waiting else []
     arrangement = arrange(plan, chosen, surveyed, ledger=folder.ledger, force=force)
     shared = [draft for drafts in arrangement.shared.values() for draft in drafts]
     examiner = Examiner([*arrangement.rendered, *arrangement.awaited, *shared], allow_partial=policy.allow_partial)
     notes = dict.fromkeys(plan.notes)
-    if doors:
-        doors = _asked(doors, examiner, waiting, policy)
-        notes |= dict.fromkeys(_checked(doors, arrangement.rendered))
+    if candidates:
+        candidates = _asked(candidates, examiner, waiting, policy)
+        notes |= dict.fromkeys(_checked(candidates, arrangement.rendered))
     forget(folder.path)
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
@@ -75,68 +75,75 @@ def begin(
         End(job_id=job_id, event=Event.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
     )
     coordinator = None
-    if doors:
+    if candidates:
         # Only now: jobs that have changed do not wait for their submissions any more.
         waiting = folder.ledger.open_submissions()
-        notes |= dict.fromkeys(_elsewhere(waiting, doors))
+        notes |= dict.fromkeys(_elsewhere(waiting, candidates))
         work = Work(arrangement.groups, plan.steps, arrangement.shared, arrangement.awaited, waiting)
         speeds = earlier_speeds(folder.path, folder.ledger)
-        doors = [replace(door, speed=found.pace if (found := speed_of(speeds, door.url)) else None) for door in doors]
-        coordinator = partial(Coordinator, folder, work, doors=doors, examiner=examiner, enlist=enlist, policy=policy, force=force)
+        candidates = [
+            replace(candidate, speed=found.pace if (found := speed_of(speeds, candidate.url)) else None) for candidate in candidates
+        ]
+        coordinator = partial(
+            Coordinator, folder, work, candidates=candidates, examiner=examiner, enlist=enlist, policy=policy, force=force
+        )
     for job_id in jobs:
         if job_id in surveyed.again:
             notes[Note(f"is rendered again: {surveyed.again[job_id]}", job_id, "changed")] = None
-    used = doors if todo else []
+    used = candidates if todo else []
     started = RunStarted(
         folder.path,
         used[0].url if used else "",
         jobs,
         len(jobs) - len(todo),
         tuple(notes),
-        tuple(door.name for door in used),
+        tuple(candidate.name for candidate in used),
     )
     return Run(folder, started, coordinator)
 
 
-def _asked(doors: Sequence[Door], examiner: Examiner, waiting: Sequence[OpenSubmission], policy: Policy) -> list[Door]:
+def _asked(
+    candidates: Sequence[Candidate], examiner: Examiner, waiting: Sequence[OpenSubmission], policy: Policy
+) -> list[Candidate]:
     """Return servers with what they say of themselves; at least one has to say something.
 
     Raises:
         ServerError: None does.
     """
-    timeouts = policy.timeouts_with(len(doors))
+    timeouts = policy.timeouts_with(len(candidates))
     urls = {submission.server for submission in waiting}
 
-    def before(door: Door) -> None:
+    def before(candidate: Candidate) -> None:
         # It may be just being restarted; what it has of ours is worth waiting for.
-        if waiting and (len(doors) == 1 or door.url in urls):
-            Outage(door.http, timeouts).is_over()
+        if waiting and (len(candidates) == 1 or candidate.url in urls):
+            candidate.engine.set_timeouts(timeouts)
+            candidate.engine.wait_until_reachable()
 
-    def late(door: Door) -> float:
-        return policy.latecomers + (timeouts.outage if door.url in urls else 0.0)
+    def late(candidate: Candidate) -> float:
+        return policy.latecomers + (timeouts.outage if candidate.url in urls else 0.0)
 
-    return examiner.ask_all(doors, before, late=late)
+    return examiner.ask_all(candidates, before, late=late)
 
 
-def _checked(doors: Sequence[Door], rendered: Sequence[Draft]) -> Iterator[Note]:
+def _checked(candidates: Sequence[Candidate], rendered: Sequence[Draft]) -> Iterator[Note]:
     """Yield what the servers change of the jobs; of those that do not answer the roster tells.
 
     Raises:
         InputError: There is a job that no server can do.
     """
-    count, changes = hold_against(rendered, doors)
+    count, changes = hold_against(rendered, candidates)
     if count:
         yield Note(f"none of the servers that answer can do {count} of the jobs: what can be done there waits for the others")
     yield from changes
 
 
-def _elsewhere(waiting: Sequence[OpenSubmission], doors: Sequence[Door]) -> Iterator[Note]:
+def _elsewhere(waiting: Sequence[OpenSubmission], candidates: Sequence[Candidate]) -> Iterator[Note]:
     """Yield what the user should know of submissions to servers that are not asked."""
-    asked = next(door.url for door in doors if door.answer)
-    for server in sorted({submission.server for submission in waiting} - {door.url for door in doors}):
+    asked = next(candidate.url for candidate in candidates if candidate.answer)
+    for server in sorted({submission.server for submission in waiting} - {candidate.url for candidate in candidates}):
         count = sum(len(submission.job_ids) for submission in waiting if submission.server == server)
         what = (
             f"{count} jobs were submitted to {server}, which is not asked now; "
-            f"what {asked} has no pictures of is posted {'there ' if len(doors) == 1 else ''}again"
+            f"what {asked} has no pictures of is posted {'there ' if len(candidates) == 1 else ''}again"
         )
         yield Note(what, "ledger")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from comfy_runner.collect.collector import Collected
-from comfy_runner.engine.comfyui.refusal import Complaint
-from comfy_runner.engine.comfyui.verdict import Verdict
+from comfy_runner.engine.reports import Complaint
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.graph.sizes import node_work
@@ -100,31 +98,6 @@ class Flight:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """A job's files are collected, as far as there are any.
-
-    Attributes:
-        key: Its submission.
-        job_id: The job.
-        verdict: What the server said; None where it has forgotten the prompt.
-        collected: The files.
-        error: Why the server did not finish it; None where it did.
-        seconds: How long the server worked on it; None where it does not say.
-        work: How much of that work was done, in weighted steps.
-        server: The name of the server in the fleet.
-    """
-
-    key: str
-    job_id: str
-    verdict: Verdict | None
-    collected: Collected
-    error: ComfyRunnerError | None
-    seconds: float | None = None
-    work: float = 0.0
-    server: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Shared:
     """A job has got another one's pictures.
 
@@ -139,20 +112,6 @@ class Shared:
     leader_id: str
     files: Mapping[str, tuple[FileRecord, ...]] | None
     error: ComfyRunnerError | None
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """A job can be posted again: the server has been asked to free its memory."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """A thread failed of a fault of ours."""
-
-    error: BaseException
 
 
 class Cancel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.graph.cost import node_kinds
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.draft import Draft

@@ -8,10 +8,9 @@ from __future__ import annotations
 import queue
 from collections.abc import Sequence
 
-from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.system_info import About
-from comfy_runner.engine.comfyui.worker import Lane, PromptRequest
-from comfy_runner.engine.reports import Broken, Cancelled, Finished, Report, Submitted
+from comfy_runner.engine.interface import Engine, EngineOptions
+from comfy_runner.engine.reports import Broken, Cancelled, Collected, Crashed, Finished, Report, Submitted
+from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import (
     ComfyRunnerError,
@@ -22,17 +21,15 @@ from comfy_runner.errors import (
     ServerRefused,
     ServerStuck,
 )
-from comfy_runner.running.collectors import Collectors
+from comfy_runner.running.failure_messages import jobs_to_collect, jobs_to_recover
 from comfy_runner.running.progress import JobProgress
 from comfy_runner.running.recovery import unpack
 from comfy_runner.running.results import Files, Outcomes
-from comfy_runner.running.state import Again, Crashed, Done, Flight, Shared
+from comfy_runner.running.state import Flight
 from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Event as Change
 from comfy_runner.store.states import State
-
-_Message = Report | Done | Shared | Again | Crashed
 
 
 class TakeBack:
@@ -40,8 +37,7 @@ class TakeBack:
 
     Args:
         folder: The run folder, locked by the caller.
-        http: The server.
-        about: Its versions, for sidecars.
+        engine: The server.
         seconds: How long to wait for a server that does not let go of anything.
         timeouts: All other waiting.
 
@@ -50,13 +46,10 @@ class TakeBack:
         errors: Why others are not.
     """
 
-    def __init__(
-        self, folder: RunFolder, http: ComfyHttp, about: About, *, seconds: float, timeouts: Timeouts | None = None
-    ) -> None:
-        self._folder, self._ledger, self._http = folder, folder.ledger, http
+    def __init__(self, folder: RunFolder, engine: Engine, *, seconds: float, timeouts: Timeouts | None = None) -> None:
+        self._folder, self._ledger, self._engine = folder, folder.ledger, engine
         self._seconds, self._timeouts = seconds, timeouts
-        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._collectors = Collectors(folder, http, timeouts or Timeouts(), self._inbox.put, about=about)
+        self._inbox: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._outcomes = Outcomes(folder, (), lambda _event: None)
         self._stopped = Interrupted("cancelled", hint="run the same command again to go on")
         self._waiting: dict[str, frozenset[str]] = {}  # the jobs that wait for each submission
@@ -75,22 +68,21 @@ class TakeBack:
             RunFolderError: The ledger cannot be written.
         """
         # Without a websocket: the server would tell of our progress the process that is gone.
-        self._lane = Lane(self._http, self._inbox.put, with_socket=False, timeouts=self._timeouts)
-        with self._collectors:
-            try:
-                for submission in submissions:
-                    self._attach(submission)
-                while self._active or self._busy:
-                    self._take_back()
-                    try:
-                        self._handle(self._inbox.get(timeout=self._seconds))
-                    except queue.Empty:
-                        # Files that are on their way are waited for, however long they take.
-                        if not self._busy:
-                            self.errors.append(self._kept())
-                            return
-            finally:
-                self._lane.close()
+        self._engine.open(self._inbox.put, self._folder, EngineOptions(websocket=False, timeouts=self._timeouts or Timeouts()))
+        try:
+            for submission in submissions:
+                self._attach(submission)
+            while self._active or self._busy:
+                self._take_back()
+                try:
+                    self._handle(self._inbox.get(timeout=self._seconds))
+                except queue.Empty:
+                    # Files that are on their way are waited for, however long they take.
+                    if not self._busy:
+                        self.errors.append(self._kept())
+                        return
+        finally:
+            self._engine.close()
 
     def _attach(self, submission: OpenSubmission) -> None:
         key = submission.prompt_id
@@ -98,23 +90,24 @@ class TakeBack:
         self._active.add(key)
         found = unpack(self._folder, submission)
         if found is None:
-            self._lane.attach(PromptRequest(key, key, {}, server_prompt_id=submission.server_prompt_id))
+            self._engine.attach(Submission.unknown(key), server_prompt_id=submission.server_prompt_id)
             return
         self._flights[key] = Flight(found.submission, found.standing, {}, JobProgress({}), key, set(found.waits_for))
-        self._lane.attach(PromptRequest(key, key, found.submission.workflow.to_api(), server_prompt_id=submission.server_prompt_id))
+        self._engine.attach(found.submission, server_prompt_id=submission.server_prompt_id)
 
-    def _handle(self, message: _Message) -> None:
+    def _handle(self, message: Report) -> None:
         match message:
             case Submitted(key, prompt_id):
                 self._seen(key, prompt_id)
             case Finished(key, verdict):
                 flight = self._landed(key)
                 if flight is not None:
-                    self._collectors.collect(flight, verdict, stopped=self._stopped)
+                    wanted = jobs_to_collect(flight, verdict, stopped=self._stopped)
+                    self._engine.collect(flight.submission, verdict, wanted, prompt_id=flight.prompt_id)
             case Broken(key, JobLost() as error):
                 flight = self._landed(key)
                 if flight is not None:
-                    self._collectors.recover(flight, error)
+                    self._engine.collect(flight.submission, None, jobs_to_recover(flight, error), prompt_id=flight.prompt_id)
             case Broken(key, error):
                 # It may well be there, and run.
                 self._active.discard(key)
@@ -122,11 +115,11 @@ class TakeBack:
             case Cancelled(key):
                 self._active.discard(key)
                 self._give_up(key)
-            case Done():
+            case Collected():
                 self._busy -= 1
                 self._collected(message)
-            case Crashed(error):
-                raise error
+            case Crashed():
+                raise message.error
             case _:
                 pass  # how far it is, which nobody follows
 
@@ -135,7 +128,7 @@ class TakeBack:
         # it has: of what it does not know, the files may still be there.
         found = self._found & self._active
         if found and found == self._active:
-            self._lane.cancel(found)
+            self._engine.cancel(found)
             self._found.clear()
 
     def _seen(self, key: str, prompt_id: str) -> None:
@@ -163,17 +156,15 @@ class TakeBack:
             self._settle(key, job_id, Change.CANCELLED, self._stopped, files=flight.standing[job_id] if flight else {})
         self._close(key)
 
-    def _collected(self, done: Done) -> None:
+    def _collected(self, done: Collected) -> None:
         flight = self._flights[done.key]
-        errors = [error for error in (done.error, *done.collected.errors) if error is not None]
+        errors = [error for error in (done.error, *done.errors) if error is not None]
         kept_out = next((error for error in errors if _may_come_yet(error)), None)
         if kept_out is not None:
             self._unfinished.add(done.key)
             self.errors.append(kept_out)
         elif done.job_id in self._waiting[done.key]:
-            self._settle(
-                done.key, done.job_id, _change(done, errors), next(iter(errors), None), files=done.collected.files, done=done
-            )
+            self._settle(done.key, done.job_id, _change(done, errors), next(iter(errors), None), files=done.files, done=done)
         flight.waits_for.discard(done.job_id)
         if not flight.waits_for:
             self._close(done.key)
@@ -186,7 +177,7 @@ class TakeBack:
         error: ComfyRunnerError | None,
         *,
         files: Files,
-        done: Done | None = None,
+        done: Collected | None = None,
     ) -> None:
         if isinstance(error, JobLost):
             error = self._stopped
@@ -200,7 +191,7 @@ class TakeBack:
     def _kept(self) -> ComfyRunnerError:
         what = f"does not let go of {len(self._active)} of our prompts (waited {self._seconds:g} s)"
         hint = "it may be loading a model, which cannot be interrupted: run the same command again"
-        return ServerStuck(what, where=self._http.address.url, hint=hint)
+        return ServerStuck(what, where=self._engine.url, hint=hint)
 
 
 def _may_come_yet(error: ComfyRunnerError) -> bool:
@@ -210,7 +201,7 @@ def _may_come_yet(error: ComfyRunnerError) -> bool:
     return isinstance(error, ServerError | RunFolderError)
 
 
-def _change(done: Done, errors: Sequence[ComfyRunnerError]) -> Change:
+def _change(done: Collected, errors: Sequence[ComfyRunnerError]) -> Change:
     if not errors:
         return Change.DONE
     # What the server knows nothing of is as much gone from it as what was interrupted.

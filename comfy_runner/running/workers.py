@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from comfy_runner.engine.interface import NamedEngine
+from comfy_runner.engine.reports import Crashed
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.running.events import Event, ServerChanged
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Answered, Door, Examiner
-from comfy_runner.running.state import Crashed, Examined
+from comfy_runner.running.probe import Answered, Candidate, Examiner
+from comfy_runner.running.state import Examined
 from comfy_runner.running.waiting import Queue
-from comfy_runner.running.worker import Member
+from comfy_runner.running.worker import Worker
 from comfy_runner.store.control_files import FleetRequest, answer
 
 
@@ -25,7 +27,7 @@ class Roster:
     """The servers of one run.
 
     Args:
-        doors: The servers that it begins with, at least one.
+        candidates: The servers that it begins with, at least one.
         member: Makes what holds one of them.
         queue: The jobs that wait.
         examiner: Asks servers.
@@ -36,9 +38,9 @@ class Roster:
 
     def __init__(
         self,
-        doors: Sequence[Door],
+        candidates: Sequence[Candidate],
         *,
-        member: Callable[[Door], Member],
+        member: Callable[[Candidate], Worker],
         queue: Queue,
         examiner: Examiner,
         report: Callable[[Examined | Crashed], None],
@@ -47,7 +49,7 @@ class Roster:
     ) -> None:
         self._make, self._queue, self._examiner = member, queue, examiner
         self._report, self._emit, self._policy = report, emit, policy
-        self.members = {door.name: member(door) for door in doors}
+        self.members = {candidate.name: member(candidate) for candidate in candidates}
         self._asked: set[str] = set()
         self._stuck_since: float | None = None
         self._set_timeouts()
@@ -61,7 +63,7 @@ class Roster:
                 self._rest(each, each.reason)
 
     def close(self) -> None:
-        """Close all lanes; servers that do not answer are not waited for one after the other."""
+        """Close all engines; those that do not answer are not waited for one after the other."""
         for thread in [member.closing() for member in self.members.values()]:
             thread.join()
 
@@ -80,11 +82,11 @@ class Roster:
         """Return the names of the servers that get no work and are asked again."""
         return [name for name, member in self.members.items() if member.stage == "out"]
 
-    def by_url(self, url: str) -> Member | None:
+    def by_url(self, url: str) -> Worker | None:
         """Return the server with this URL; None where none has it."""
         return next((member for member in self.members.values() if member.url == url), None)
 
-    def out(self, member: Member, error: ComfyRunnerError) -> None:
+    def out(self, member: Worker, error: ComfyRunnerError) -> None:
         """Leave a server alone for a while; `Examined` reports when it answers again."""
         if member.stage == "draining":
             member.reason = error
@@ -93,7 +95,7 @@ class Roster:
         self._queue.leave(member.name)
         self._rest(member, error)
 
-    def examined(self, found: Examined) -> Member | None:
+    def examined(self, found: Examined) -> Worker | None:
         """Take what a server said when it was asked again; return it where it gets work now."""
         self._asked.discard(found.server)
         member = self.members[found.server]
@@ -105,39 +107,39 @@ class Roster:
             return None
         return self._back(member, found.answer)
 
-    def proved(self, member: Member) -> None:
+    def proved(self, member: Worker) -> None:
         """Note that a server has done a job."""
         member.gpu_failures = 0
         if member.quarantine.on_probation and member.stage == "up":
             member.quarantine.proved()
             self._queue.limit(member.name, member.places)
 
-    def change(self, request: FleetRequest, enlist: Callable[[str], Door]) -> None:
+    def change(self, request: FleetRequest, enlist: Callable[[str], NamedEngine]) -> None:
         """Add or drain a server as another process asks, and tell it what came of that."""
         try:
-            door = enlist(request.server)
+            candidate = Candidate.of(enlist(request.server))
         except ComfyRunnerError as error:
             answer(request, str(error))
             return
-        member = self.members.get(door.name) or self.by_url(door.url)
+        member = self.members.get(candidate.name) or self.by_url(candidate.url)
         if request.action == "add":
-            self.add(door)
+            self.add(candidate)
         elif member is not None:
             self.drain(member)
         answer(request, "" if member or request.action == "add" else f"{request.server} takes no part in this run")
 
-    def add(self, door: Door) -> None:
+    def add(self, candidate: Candidate) -> None:
         """Let a server take part as soon as it answers; one that was drained takes part again."""
-        known = self.members.get(door.name) or self.by_url(door.url)
+        known = self.members.get(candidate.name) or self.by_url(candidate.url)
         if known is None:
-            known = self.members[door.name] = self._make(door)
+            known = self.members[candidate.name] = self._make(candidate)
             self._set_timeouts()
         if known.stage != "up":
             known.stage = "out"
             known.quarantine.until = time.monotonic()
         self._stuck_since = None
 
-    def drain(self, member: Member) -> None:
+    def drain(self, member: Worker) -> None:
         """Give a server nothing more; what it has is finished."""
         if member.stage != "draining":
             if member.stage == "up":
@@ -175,11 +177,11 @@ class Roster:
     def _set_timeouts(self) -> None:
         timeouts = self._policy.timeouts_with(len(self.members))
         for member in self.members.values():
-            member.bear(timeouts)
+            member.engine.set_timeouts(timeouts)
 
-    def _examine(self, member: Member) -> None:
+    def _examine(self, member: Worker) -> None:
         try:
-            found = Examined(member.name, self._examiner.ask_again(member.door.http), None)
+            found = Examined(member.name, self._examiner.ask_again(member.candidate.engine), None)
         except ComfyRunnerError as error:
             found = Examined(member.name, None, error)
         except BaseException as crash:  # a fault of ours; the coordinator takes it to the caller
@@ -187,27 +189,29 @@ class Roster:
             return
         self._report(found)
 
-    def _back(self, member: Member, answer: Answered) -> Member:
+    def _back(self, member: Worker, answer: Answered) -> Worker:
         is_new = not member.quarantine.on_probation
         member.answered(answer)
         self._join(member)
         self._emit(ServerChanged(member.name, member.url, "joined" if is_new else "back"))
         return member
 
-    def _join(self, member: Member) -> None:
-        answer = member.door.answer
+    def _join(self, member: Worker) -> None:
+        answer = member.candidate.answer
         if answer is None:
             raise ValueError(f"{member.name} has not answered")
-        others = [other.door.answer.capabilities for other in self.members.values() if other is not member and other.door.answer]
+        others = [
+            other.candidate.answer.capabilities for other in self.members.values() if other is not member and other.candidate.answer
+        ]
         self._queue.join(
             member.name,
             places=member.places,
             most=member.most,
             unable=unsuitable_jobs(self._queue.drafts, answer.capabilities, others),
-            speed=member.door.speed,
+            speed=member.candidate.speed,
         )
 
-    def _rest(self, member: Member, error: ComfyRunnerError | None) -> None:
+    def _rest(self, member: Worker, error: ComfyRunnerError | None) -> None:
         pause = member.quarantine.failed(time.monotonic())
         if not self.is_single:
             self._emit(ServerChanged(member.name, member.url, "out", error, pause))

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.cli.servers import VERSION, describe, servers_record
-from comfy_runner.engine.comfyui.system_info import About
+from comfy_runner.engine.comfyui.system_info import info_from_stats
+from comfy_runner.engine.info import Queued
+from comfy_runner.engine.server_status import Standing
 from comfy_runner.errors import Unreachable
-from comfy_runner.running.server_status import Queued, Standing
 from tests.cli.support import Typed
 from tests.engine.comfyui.support import http, plain_graph
 from tests.hostile.values import TEXTS
@@ -187,9 +188,7 @@ def test_of_many_models_the_first_are_shown_and_the_rest_counted(cli: Cli) -> No
 def test_no_line_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     words = "a card of many words " * 5
-    about = About.from_stats(
-        "http://x", {"system": {"comfyui_version": words}, "devices": [{"name": words, "vram_total": 1 << 34}]}
-    )
+    about = info_from_stats("http://x", {"system": {"comfyui_version": words}, "devices": [{"name": words, "vram_total": 1 << 34}]})
     standing = Standing("http://x", about=about, error=Unreachable(words.strip(), where="http://x/queue", hint=words))
 
     lines = list(describe([standing]))
@@ -214,7 +213,7 @@ def test_hostile_names_neither_steer_the_terminal_nor_look_like_lines_of_ours(cl
 def test_whatever_a_server_says_of_itself_is_shown_in_a_few_lines(text: str) -> None:
     system = {"comfyui_version": text, "python_version": text, "pytorch_version": text}
     devices = [{"name": text, "vram_total": 10**4200, "vram_free": 10**400}]
-    about = About.from_stats("http://x", {"system": system, "devices": devices})
+    about = info_from_stats("http://x", {"system": system, "devices": devices})
 
     lines = list(describe([Standing("http://x", text[:50], about, ours=Queued(10**20), others=Queued())]))
 

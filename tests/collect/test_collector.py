@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfy_runner.collect.collector import Collected, Finish, collect
+from comfy_runner.collect.collector import CollectedFiles, Finish, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.run_folder import RunFolder
@@ -66,18 +66,18 @@ def collected(
     job: PlannedJob | None = None,
     reason: str = "",
     texts: Mapping[str, tuple[str, ...]] | None = None,
-) -> Collected:
+) -> CollectedFiles:
     """Collect what a server has of a job, or of the small one."""
     job = job or planned()
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
-    folder, outage = RunFolder(out), Outage(http, Timeouts(outage=0.0))
+    folder, source = RunFolder(out), ServerFiles(http, Timeouts(outage=0.0))
     try:
-        return collect(http, folder, Finish(submitted_job(job), "id", verdict, {}), server={}, reason=reason, outage=outage)
+        return collect(source, folder, Finish(submitted_job(job), "id", verdict, {}), server={}, reason=reason)
     finally:
         folder.close()
 
 
-def _paths(found: Collected) -> dict[str, list[str]]:
+def _paths(found: CollectedFiles) -> dict[str, list[str]]:
     return {role: [record.path for record in records] for role, records in found.files.items()}
 
 

@@ -11,11 +11,14 @@ import pytest
 
 from comfy_runner import servers
 from comfy_runner.config import Config, LocalConfig, ServerConfig
-from comfy_runner.engine.comfyui.client import RequestTimeouts
+from comfy_runner.engine.comfyui.engine import queue_status
+from comfy_runner.engine.info import Queued, QueueStatus
 from comfy_runner.engine.local import start, stop
+from comfy_runner.engine.registry import local_options
+from comfy_runner.engine.server_status import Standing, ask_all, model_names
+from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import LocalError, ServerRefused, Unreachable, UsageError
-from comfy_runner.running.registry import local_options
-from comfy_runner.running.server_status import Queued, Standing, ask_all, model_names, queued
+from comfy_runner.graph.object_info import ObjectInfo
 from tests.engine.comfyui.support import http, plain_graph
 from tests.engine.local.fakes import another_program, make_checkout
 from tests.standin import EARLY_2024, StandIn, State
@@ -86,8 +89,8 @@ def test_ours_are_told_from_others_by_their_file_prefixes(server: StandIn) -> No
 def test_what_is_no_prompt_in_a_queue_is_not_ours() -> None:
     ours = [1, "a", {"9": {"inputs": {"filename_prefix": "comfy_runner/x"}}}, {}, []]
 
-    assert queued({"queue_running": [ours, [], 5], "queue_pending": {}}) == (Queued(running=1), Queued(running=1))
-    assert queued({}) == (Queued(), Queued())
+    assert queue_status({"queue_running": [ours, [], 5], "queue_pending": {}}) == QueueStatus(Queued(running=1), Queued(running=1))
+    assert queue_status({}) == QueueStatus()
 
 
 def test_one_that_is_dead_and_one_that_hangs_keep_nobody_from_answering(server: StandIn) -> None:
@@ -161,7 +164,7 @@ def test_a_program_that_answers_everything_with_the_same_is_read_as_far_as_it_ma
     ],
 )
 def test_a_loader_that_lists_nothing_has_no_models(answer: Any) -> None:
-    assert model_names(answer, "Loader", "ckpt_name") == ()
+    assert model_names(lambda _loader: ObjectInfo(answer, source=""), "Loader", "ckpt_name") == ()
 
 
 def test_the_token_of_a_server_goes_to_it_and_is_in_no_standing(server: StandIn) -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.engine.submission import Attempt, Submission, SubmittedJob
+from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.graph.sizes import Size
 from tests.running.support import plan_of, planned, submitted_job, sweep

@@ -11,16 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfy_runner.engine.comfyui.engine import queue_status
+from comfy_runner.engine.comfyui.history import Place, find_in_queue, judge
 from comfy_runner.engine.comfyui.refusal import complaints
 from comfy_runner.engine.comfyui.submit import file_prefixes, find_by_prefixes
-from comfy_runner.engine.comfyui.verdict import Place, Verdict, find_in_queue, judge
 from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, QueueChanged, Stepped, parse_frame
+from comfy_runner.engine.info import QueueStatus
+from comfy_runner.engine.server_status import model_names
+from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
 from comfy_runner.graph.conformance import Checked, check
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.signature import content_hash
 from comfy_runner.running.progress import JobProgress
-from comfy_runner.running.server_status import model_names, queued
 from tests.graph.support import RECORDED, shipped_graph
 from tests.hostile.tally import survives
 from tests.hostile.values import SCALARS, TEXTS, deep, many, seeded, spoiled, tree
@@ -91,9 +94,9 @@ def test_a_spoiled_queue_is_searched_for_file_prefixes() -> None:
 
 def test_a_spoiled_queue_is_counted() -> None:
     for queue in _spoiled(_queues, _queue_keys, "counts", 500):
-        found = survives("queues", partial(queued, queue if isinstance(queue, dict) else {}))
-        assert isinstance(found, tuple)
-        assert all(counts.running >= 0 and counts.pending >= 0 for counts in found)
+        found = survives("queues", partial(queue_status, queue if isinstance(queue, dict) else {}))
+        assert isinstance(found, QueueStatus)
+        assert all(counts.running >= 0 and counts.pending >= 0 for counts in (found.ours, found.others))
 
 
 _history_keys = ["status", "messages", "outputs", "images", "filename", "subfolder", "type", "node_id", "timestamp"]
@@ -170,10 +173,15 @@ def test_a_spoiled_object_info_fits_the_workflow_or_refuses_it(name: str) -> Non
                 assert isinstance(fitted, WorkflowError)
 
 
+def _told(answer: Any, _loader: str) -> ObjectInfo:
+    return ObjectInfo(answer, source="")
+
+
 def test_a_spoiled_loader_lists_models_or_none() -> None:
     sound = {"CheckpointLoaderSimple": _NODES["CheckpointLoaderSimple"]}
     for answer in _spoiled([sound], [*_info_keys, "ckpt_name"], "loaders", 500):
-        names = survives("object_info", partial(model_names, answer, "CheckpointLoaderSimple", "ckpt_name"))
+        told = partial(_told, answer)
+        names = survives("object_info", partial(model_names, told, "CheckpointLoaderSimple", "ckpt_name"))
         assert isinstance(names, tuple)
         assert all(isinstance(name, str) for name in names)
 

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.collect.collector import Collected, Finish, collect
+from comfy_runner.collect.collector import CollectedFiles, Finish, collect
 from comfy_runner.engine.comfyui.address import parse_address
-from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
-from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
-from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.timeouts import RequestTimeouts, Timeouts
+from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ServerError, UsageError, VerificationError
 from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
@@ -291,10 +291,10 @@ def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tm
     finish = Finish(submitted_job(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
         http = ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, download=60.0))
-        outage = Outage(http, Timeouts(outage=0.0))
-        found = survives("servers", lambda: collect(http, folder, finish, server={}, reason="", outage=outage))
+        source = ServerFiles(http, Timeouts(outage=0.0))
+        found = survives("servers", lambda: collect(source, folder, finish, server={}, reason=""))
     folder.close()
-    assert isinstance(found, Collected)
+    assert isinstance(found, CollectedFiles)
     assert found.files == {}
     assert all(isinstance(error, VerificationError) and "MiB" in str(error) for error in found.errors)
     assert {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".lock", "ledger.sqlite"}

@@ -12,11 +12,10 @@ import requests
 from comfy_runner.collect.collector import Finish, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.found_files import find_files
-from comfy_runner.engine.comfyui.outage import Outage
-from comfy_runner.engine.comfyui.verdict import Outcome, Verdict
+from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.survey import plan_rows
 from comfy_runner.running.prepare import Preparer
@@ -76,11 +75,12 @@ def taken_in(server: StandIn, out: Path, submission: Submission, job_id: str) ->
     """Collect one job of a submission as a client does that is killed before it writes that down; return its files."""
     http = http_of(server)
     job = next(each for each in submission.jobs if each.job_id == job_id)
-    files = find_files(http, job.prefixes)
+    source = ServerFiles(http, Timeouts())
+    files = source.find_files(job.prefixes)
     folder = RunFolder(out)
     try:
         finish = Finish(job, submission.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
-        found = collect(http, folder, finish, server={}, reason="", outage=Outage(http, Timeouts()))
+        found = collect(source, folder, finish, server={}, reason="")
         assert not found.errors
         return tuple(folder.rows(found.files))
     finally:

@@ -13,6 +13,8 @@ from PIL import Image
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.engine import ComfyUIEngine
+from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Note, UsageError
@@ -28,7 +30,7 @@ from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import Event, JobResult, RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Door, Examiner
+from comfy_runner.running.probe import Candidate, Examiner
 from comfy_runner.running.state import Work
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar
@@ -192,7 +194,7 @@ def fill(folder: RunFolder, job_id: str, contents: Mapping[str, bytes], **change
     return made
 
 
-def no_more(_name: str) -> Door:
+def no_more(_name: str) -> NamedEngine:
     """Add no server to a run."""
     raise UsageError("there are no others")
 
@@ -210,11 +212,11 @@ class Room:
 
     def coordinator(self, http: ComfyHttp, *, in_flight: int = 2) -> Coordinator:
         """Return a coordinator of these jobs."""
-        examiner = Examiner(self.drafts)
+        examiner, engine = Examiner(self.drafts), ComfyUIEngine(http)
         return Coordinator(
             self.folder,
             Work([(draft,) for draft in self.drafts], self.costs),
-            doors=[Door("server", http, answer=examiner.ask(http))],
+            candidates=[Candidate("server", engine, answer=examiner.ask(engine))],
             examiner=examiner,
             enlist=no_more,
             emit=self.events.append,

@@ -12,6 +12,7 @@ import pytest
 
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Interrupted, JobFailed, ServerError, ServerStuck
 from comfy_runner.graph.cost import StepTable
@@ -28,7 +29,7 @@ from comfy_runner.running.events import (
     Spent,
 )
 from comfy_runner.running.handle import Run
-from comfy_runner.running.probe import Door, Examiner
+from comfy_runner.running.probe import Candidate, Examiner
 from comfy_runner.running.state import Work
 from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import Room, begin, no_more, posted_jobs, rendered, sidecar_in, small
@@ -310,8 +311,8 @@ class _BrokenView(ComfyHttp):
 
 def test_a_fault_in_the_coordinators_thread_reaches_the_caller_and_frees_the_folder(server: StandIn, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    doors = [Door("server", _http(server))]
-    coordinator = partial(_Broken, folder, Work([], StepTable()), doors=doors, examiner=Examiner([]), enlist=no_more)
+    doors = [Candidate("server", ComfyUIEngine(_http(server)))]
+    coordinator = partial(_Broken, folder, Work([], StepTable()), candidates=doors, examiner=Examiner([]), enlist=no_more)
     rendering = Run(folder, RunStarted(tmp_path, "", (), 0, ()), coordinator)
 
     with pytest.raises(ZeroDivisionError, match="broken"):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from comfy_runner.engine.comfyui.verdict import Failure, Outcome, Verdict
 from comfy_runner.engine.submission import Attempt
+from comfy_runner.engine.verdict import Failure, Outcome, Verdict
 from comfy_runner.errors import (
     ComfyRunnerError,
     FlatPicture,

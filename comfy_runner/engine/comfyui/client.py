@@ -11,7 +11,6 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -22,21 +21,12 @@ from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.deadline import WatchedAdapter, at_most
 from comfy_runner.engine.comfyui.http_errors import translated
 from comfy_runner.engine.comfyui.responses import LOGIN_HINT, Answer, read, status_hint, strings
+from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
-__all__ = ["Answer", "ComfyHttp", "RequestTimeouts", "UploadForm"]
+__all__ = ["Answer", "ComfyHttp", "UploadForm"]
 
 _CHUNK = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RequestTimeouts:
-    """Seconds to wait: for a connection, for the next bytes of an answer, for a whole answer, and for a whole file."""
-
-    connect: float = 5.0
-    read: float = 30.0
-    answer: float = 300.0
-    download: float = 3600.0
 
 
 class UploadForm(Protocol):

@@ -6,33 +6,11 @@ The useful part is ``node_errors``; the ``error`` beside it is often empty (Comf
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from comfy_runner.engine.reports import Complaint
+
 _LENGTH = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """One thing that a server does not like about a workflow.
-
-    Attributes:
-        node: The node's id; empty where the whole graph is meant.
-        class_type: The node's class, likewise.
-        input: The input's name, likewise.
-        what: The server's reason.
-    """
-
-    node: str
-    class_type: str
-    input: str
-    what: str
-
-    def __str__(self) -> str:
-        """Return one line that names the node, the input and the reason."""
-        place = f'node "{self.node}" ({self.class_type})' if self.node else ""
-        place += f", input {self.input}" if self.input else ""
-        return f"{place}: {self.what}" if place else self.what
 
 
 def complaints(body: Any) -> list[Complaint]:

@@ -1,6 +1,6 @@
-"""Waiting for a server that does not answer, in a thread that can do nothing else; until it does, or until nobody wants to wait.
+"""The files that one ComfyUI has of ours: read, or found by their names, and waited for where the server does not answer.
 
-Not here: lanes, which have other things to do meanwhile (`flights`).
+Asked from threads that can do nothing else meanwhile; the thread that follows prompts waits in its own way (`tracker`).
 """
 
 from __future__ import annotations
@@ -8,16 +8,21 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.verdict import ServerFile
 from comfy_runner.errors import ServerError
 
-_PAUSES = (0.1, 0.2, 0.5, 1.0)
+_PAUSES = (0.1, 0.2, 0.5, 1.0)  # seconds between two questions whether the server answers; the last one is repeated
+_MOST = 4096
+"""Pictures that one batch can hold in ComfyUI; whoever claims to have more claims to have anything."""
 
 
-class Outage:
-    """What several threads share that ask one server.
+class ServerFiles:
+    """The files of one server, shared by the threads that collect from it.
 
     Args:
         http: The server.
@@ -29,25 +34,60 @@ class Outage:
 
     def __init__(self, http: ComfyHttp, timeouts: Timeouts) -> None:
         self._http, self.timeouts = http, timeouts
-        self._hurry = threading.Event()
+        self._unwanted = threading.Event()
 
     @property
-    def hurried(self) -> bool:
-        """Return whether nobody wants to wait any longer."""
-        return self._hurry.is_set()
+    def url(self) -> str:
+        """Return the address of the server, without credentials."""
+        return self._http.address.url
 
-    def hurry(self) -> None:
-        """Wait no longer, now and in future."""
-        self._hurry.set()
+    def open_file(self, file: ServerFile) -> AbstractContextManager[Iterator[bytes]]:
+        """Return the content of a file, in chunks.
 
-    def is_over(self) -> bool:
-        """Wait until the server answers; return whether it does."""
+        Raises:
+            ServerRefused: The server has no such file, or does not give it.
+            Unreachable: It does not answer, or not to the end of the file.
+        """
+        return self._http.view(file.filename, subfolder=file.subfolder, kind=file.kind)
+
+    def find_files(self, prefixes: Mapping[str, str]) -> dict[str, tuple[ServerFile, ...]]:
+        """Return the PNG files that the server has under file prefixes that nobody else uses: a restart wipes no files.
+
+        ComfyUI's SaveImage numbers the files of a prefix from 1: ``<prefix>_00001_.png``. Nothing is downloaded, and whether a
+        file is whole is not known: the server may have died while it wrote it.
+
+        Args:
+            prefixes: The file prefix by the id of the node that saves under it, with ``/`` after a folder.
+
+        Returns:
+            The files by node id, as a history entry would have named them; only nodes that have any.
+
+        Raises:
+            ServerError: The server cannot be asked.
+        """
+        found = {node_id: tuple(self._files(prefix)) for node_id, prefix in prefixes.items()}
+        return {node_id: files for node_id, files in found.items() if files}
+
+    def _files(self, prefix: str) -> Iterator[ServerFile]:
+        subfolder, _, stem = prefix.rpartition("/")
+        for number in range(1, _MOST + 1):
+            name = f"{stem}_{number:05}_.png"
+            if not self._http.exists(name, subfolder=subfolder, kind="output"):
+                return
+            yield ServerFile(name, subfolder, "output")
+
+    def stop_waiting(self) -> None:
+        """Wait for the server no longer, now and in future."""
+        self._unwanted.set()
+
+    def wait_until_reachable(self) -> bool:
+        """Wait until the server answers, for `Timeouts.outage` seconds at most; return whether it does."""
         end = time.monotonic() + self.timeouts.outage
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             try:
                 self._http.system_stats()
             except ServerError:
-                if time.monotonic() + pause > end or self._hurry.wait(pause):
+                if time.monotonic() + pause > end or self._unwanted.wait(pause):
                     break
             else:
                 return True

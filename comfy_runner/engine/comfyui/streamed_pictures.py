@@ -8,12 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-CLASS = "SaveImageWebsocket"
-"""The class of the nodes that send pictures."""
-
-MOST_BYTES = 256 * 1024 * 1024
-"""Longest picture whose size in pixels was not planned, about 64 million pixels."""
-
 _MOST_TOGETHER = 1024 * 1024 * 1024  # of one prompt
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.refusal import Complaint, complaints
+from comfy_runner.engine.comfyui.refusal import complaints
+from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, Unreachable
 from comfy_runner.input_files import InputFile
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, get_args
 
-from comfy_runner.engine.comfyui.client import ComfyHttp
-
-CacheMode = Literal["none", "lru", "ram", "classic", "unknown"]
-"""What a server keeps of earlier prompts: nothing; some node results; all that fits into memory; those of the last prompt."""
+from comfy_runner.engine.info import CacheMode, Device, EngineInfo
+from comfy_runner.graph.memory import vram_total
 
 _LENGTH = 200
 _UNKNOWN = "unknown"
@@ -20,74 +17,25 @@ _LAST_CLASSIC = (0, 19, 999)
 _FIRST_RAM = (0, 24, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device that a server computes on.
+def info_from_stats(url: str, stats: Mapping[str, Any]) -> EngineInfo:
+    """Return what an answer of ``/system_stats`` says, whatever it is.
 
-    Attributes:
-        name: As the server names it.
-        vram_total: Its memory in bytes; 0 where the server does not say.
-        vram_free: What of it was free, in bytes, likewise.
+    Args:
+        url: The server's address, without credentials.
+        stats: The parsed answer.
     """
-
-    name: str
-    vram_total: int
-    vram_free: int
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a server is.
-
-    Attributes:
-        url: Its address, without credentials.
-        comfyui: Its version; ``unknown`` where it does not say, as with the next two.
-        python: The version of its Python.
-        pytorch: The version of its PyTorch.
-        devices: What it computes on.
-        cache: What it keeps of earlier prompts.
-    """
-
-    url: str
-    comfyui: str
-    python: str
-    pytorch: str
-    devices: tuple[Device, ...]
-    cache: CacheMode
-
-    @classmethod
-    def of(cls, http: ComfyHttp) -> Self:
-        """Ask a server.
-
-        Raises:
-            ServerError: It cannot be asked.
-        """
-        return cls.from_stats(http.address.url, http.system_stats())
-
-    @classmethod
-    def from_stats(cls, url: str, stats: Mapping[str, Any]) -> Self:
-        """Return what an answer of ``/system_stats`` says, whatever it is."""
-        system = stats.get("system")
-        system = system if isinstance(system, dict) else {}
-        devices = stats.get("devices")
-        return cls(
-            url=url,
-            comfyui=_text(system.get("comfyui_version")),
-            python=_text(system.get("python_version")),
-            pytorch=_text(system.get("pytorch_version")),
-            devices=tuple(_device(item) for item in devices if isinstance(item, dict)) if isinstance(devices, list) else (),
-            cache=_cache(system.get("argv"), _text(system.get("comfyui_version"))),
-        )
-
-    def as_record(self) -> dict[str, str]:
-        """Return what a sidecar says of the server: nothing of its command line, which may hold paths and secrets."""
-        return {
-            "url": self.url,
-            "comfyui": self.comfyui,
-            "python": self.python,
-            "pytorch": self.pytorch,
-            "devices": ", ".join(device.name for device in self.devices),
-        }
+    system = stats.get("system")
+    system = system if isinstance(system, dict) else {}
+    devices = stats.get("devices")
+    return EngineInfo(
+        url=url,
+        comfyui=_text(system.get("comfyui_version")),
+        python=_text(system.get("python_version")),
+        pytorch=_text(system.get("pytorch_version")),
+        devices=tuple(_device(item) for item in devices if isinstance(item, dict)) if isinstance(devices, list) else (),
+        cache=_cache(system.get("argv"), _text(system.get("comfyui_version"))),
+        vram_total=vram_total(stats),
+    )
 
 
 def _device(item: Mapping[str, Any]) -> Device:

@@ -13,14 +13,14 @@ from typing import Any
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.health import Health
-from comfy_runner.engine.comfyui.refusal import Complaint
+from comfy_runner.engine.comfyui.history import Place, find_in_queue, judge
 from comfy_runner.engine.comfyui.streamed_pictures import Streamed
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
-from comfy_runner.engine.comfyui.verdict import Outcome, Place, find_in_queue, judge
 from comfy_runner.engine.reports import (
     Broken,
     CachedNodes,
     Cancelled,
+    Complaint,
     Finished,
     NodeProgress,
     Refused,
@@ -30,6 +30,7 @@ from comfy_runner.engine.reports import (
     Waiting,
 )
 from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
 
 
@@ -90,6 +91,10 @@ class Flights:
         self.health = Health(timeouts)
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
         self._witness = ""
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Wait only so long from now on."""
+        self._timeouts = self.health.timeouts = timeouts
 
     def add(self, job: PromptRequest, taken: Taken) -> None:
         """Follow a job that the server has taken, and tell so."""

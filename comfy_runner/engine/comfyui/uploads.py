@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.deadline import is_overdue
-from comfy_runner.engine.comfyui.refusal import Complaint
 from comfy_runner.engine.comfyui.submit import PASSING, Impossible, Rejected, Unsettled
+from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ComfyRunnerError, JobFailed, ServerRefused, Unreachable
 from comfy_runner.input_files import FOLDER, InputFile
 from comfy_runner.text_files import shown

@@ -117,9 +117,10 @@ class Lane:
         """Take jobs back: out of the queue, or interrupted by id; nobody else's prompt is touched."""
         self._inbox.put(_Cancel(frozenset(keys)))
 
-    def bear(self, timeouts: Timeouts) -> None:
-        """Bear outages and standstills only so long from now on."""
-        self._timeouts = self._flights.health.timeouts = timeouts
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Wait only so long from now on."""
+        self._timeouts = timeouts
+        self._flights.set_timeouts(timeouts)
 
     def close(self) -> None:
         """Stop following; what runs on the server goes on running. There are no reports after this."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from comfy_runner.engine.comfyui.address import parse_address
-from comfy_runner.engine.comfyui.client import ComfyHttp, RequestTimeouts
+from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.worker import Lane, PromptRequest
-from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Refused, Report
-from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
+from comfy_runner.engine.reports import Broken, Cancelled, Crashed, Finished, NodeProgress, Refused, Report
+from comfy_runner.engine.timeouts import STALL_SECONDS, RequestTimeouts, Timeouts
 from tests.standin import HELD, State
 
 CHECKPOINT = "tiny-random-sd15.safetensors"
@@ -131,7 +131,7 @@ class Rig:
     def until(self, kind: type[R], key: str = "job") -> R:
         """Return the first report of a kind about a job, seen before or still to come."""
         for report in self._all():
-            if isinstance(report, kind) and report.key == key:
+            if isinstance(report, kind) and not isinstance(report, Crashed) and report.key == key:
                 return report
         raise AssertionError(f"no {kind.__name__} of {key}, but {self.reports}")
 

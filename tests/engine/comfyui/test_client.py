@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from comfy_runner.engine.comfyui.address import Address, parse_address
-from comfy_runner.engine.comfyui.client import Answer, ComfyHttp, RequestTimeouts
-from comfy_runner.engine.comfyui.verdict import Outcome
+from comfy_runner.engine.comfyui.client import Answer, ComfyHttp
 from comfy_runner.engine.reports import Finished, Submitted
+from comfy_runner.engine.timeouts import RequestTimeouts
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, WorkflowError
 from tests.engine.comfyui.support import Server, following, http, plain_graph, prefix
 from tests.standin import StandIn, State, ViewFault

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from comfy_runner.engine.comfyui.verdict import Outcome
 from comfy_runner.engine.local import LocalServer
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, Refused, Submitted
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobLost, ServerRefused
 from tests.engine.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_38, Generation, StandIn, State

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.refusal import Complaint, complaints
+from comfy_runner.engine.comfyui.refusal import complaints
+from comfy_runner.engine.reports import Complaint
 
 
 def test_a_complaint_names_the_node_the_input_and_the_reason() -> None:

@@ -9,8 +9,8 @@ import uuid
 
 import pytest
 
-from comfy_runner.engine.comfyui.verdict import Outcome
 from comfy_runner.engine.reports import Broken, Finished, Refused, Submitted, Waiting
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
 from tests.engine.comfyui.support import Server, following, names, plain_graph, sampler_graph

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.system_info import About, CacheMode, Device
+from comfy_runner.engine.comfyui.engine import ComfyUIEngine
+from comfy_runner.engine.comfyui.system_info import info_from_stats
+from comfy_runner.engine.info import CacheMode, Device, EngineInfo
 from tests.engine.comfyui.support import Server
 from tests.standin import V0_38, StandIn, State
 
@@ -22,18 +24,18 @@ DEVICES: list[Any] = [
 ]
 
 
-def about(*, argv: Any = None, version: Any = "0.3.75") -> About:
-    return About.from_stats("http://gpu", {"system": {"argv": argv, "comfyui_version": version}})
+def about(*, argv: Any = None, version: Any = "0.3.75") -> EngineInfo:
+    return info_from_stats("http://gpu", {"system": {"argv": argv, "comfyui_version": version}})
 
 
 def test_versions_devices_and_memory_are_told() -> None:
-    found = About.from_stats("http://gpu:8188", {"system": SYSTEM, "devices": DEVICES})
+    found = info_from_stats("http://gpu:8188", {"system": SYSTEM, "devices": DEVICES})
     devices = (Device("cuda:0 GPU", 24_000_000_000, 20_000_000_000), Device("cuda:1 GPU", 8_000_000_000, 1))
-    assert found == About("http://gpu:8188", "0.3.75", "3.12.3", "2.9.1+cu128", devices, "classic")
+    assert found == EngineInfo("http://gpu:8188", "0.3.75", "3.12.3", "2.9.1+cu128", devices, "classic", 24_000_000_000)
 
 
 def test_a_sidecar_says_versions_and_devices_and_nothing_of_the_command_line() -> None:
-    found = About.from_stats("http://gpu:8188", {"system": SYSTEM, "devices": DEVICES})
+    found = info_from_stats("http://gpu:8188", {"system": SYSTEM, "devices": DEVICES})
     assert found.as_record() == {
         "url": "http://gpu:8188",
         "comfyui": "0.3.75",
@@ -88,7 +90,7 @@ def test_without_a_word_there_the_default_of_the_version_counts(version: Any, mo
 
 
 def test_what_a_server_does_not_say_is_unknown() -> None:
-    record = About.from_stats("http://gpu", {"system": {}}).as_record()
+    record = info_from_stats("http://gpu", {"system": {}}).as_record()
     assert record == {"url": "http://gpu", "comfyui": "unknown", "python": "unknown", "pytorch": "unknown", "devices": ""}
 
 
@@ -104,13 +106,13 @@ _JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["system", "devices"]), _JSON))
 def test_no_answer_is_an_error(stats: dict[str, Any]) -> None:
-    found = About.from_stats("http://gpu", stats)
+    found = info_from_stats("http://gpu", stats)
     assert all(device.vram_total >= 0 for device in found.devices)
     assert all(len(text) < 10_000 for text in (found.comfyui, found.python, found.pytorch))
 
 
 def test_a_server_tells_what_it_is(server: Server) -> None:
-    found = About.of(server.http)
+    found = ComfyUIEngine(server.http).info()
     assert found.url == server.url
     assert found.python != "unknown"
     assert found.devices
@@ -118,9 +120,9 @@ def test_a_server_tells_what_it_is(server: Server) -> None:
 
 
 def test_a_server_of_today_keeps_the_last_prompt(modern: Server) -> None:
-    assert About.of(modern.http).cache == "classic"
+    assert ComfyUIEngine(modern.http).info().cache == "classic"
 
 
 def test_a_newer_server_keeps_what_fits() -> None:
     with StandIn(State(generation=V0_38)) as standin:
-        assert About.of(Server(standin.url).http).cache == "ram"
+        assert ComfyUIEngine(Server(standin.url).http).info().cache == "ram"

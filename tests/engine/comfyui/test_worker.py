@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from comfy_runner.engine.comfyui.verdict import Outcome, Place, find_in_queue
+from comfy_runner.engine.comfyui.history import Place, find_in_queue
 from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.engine.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import WorkflowError
 from tests.engine.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
 

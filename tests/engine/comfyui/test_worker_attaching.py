@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.verdict import Outcome
 from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Submitted, Waiting
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobLost, Unreachable
 from tests.engine.comfyui.support import QUICK, Graph, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import EARLY_2024, HELD, V0_3_40, StandIn, State

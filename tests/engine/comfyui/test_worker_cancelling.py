@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from comfy_runner.engine.comfyui.verdict import Outcome
 from comfy_runner.engine.reports import Cancelled, Finished, Waiting
+from comfy_runner.engine.verdict import Outcome
 from tests.engine.comfyui.support import QUICK, Server, following, plain_graph, sampler_graph
 from tests.standin import HELD, State
 

@@ -13,8 +13,8 @@ import pytest
 
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.verdict import Outcome
 from comfy_runner.engine.reports import Broken, Finished, NodeProgress, Refused, Submitted, Waiting
+from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobFailed, JobLost, ServerStuck, Unreachable
 from tests.engine.comfyui.support import QUICK, Clock, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import HELD, NodeFault, State

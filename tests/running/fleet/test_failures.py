@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.engine.comfyui import client
+from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import InputError, Interrupted, ServerError
 from comfy_runner.retry import Retry
 from comfy_runner.running.events import Event, JobFinished, JobResult, RunStarted, ServerChanged
@@ -37,7 +38,7 @@ def two() -> Iterator[list[StandIn]]:
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Yield twenty servers that take connections and never answer, to a client that has the time of a test."""
-    monkeypatch.setattr(client, "RequestTimeouts", partial(client.RequestTimeouts, read=HELD))
+    monkeypatch.setattr(client, "RequestTimeouts", partial(RequestTimeouts, read=HELD))
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
         yield [SimpleNamespace(url=f"http://127.0.0.1:{each.getsockname()[1]}") for each in sockets]
@@ -136,7 +137,7 @@ def test_a_server_that_comes_back_goes_on_with_what_nobody_else_has_begun(two: l
 def test_a_server_that_takes_connections_and_never_answers_does_not_hold_up_the_others(
     two: list[StandIn], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "RequestTimeouts", partial(client.RequestTimeouts, read=0.3))
+    monkeypatch.setattr(client, "RequestTimeouts", partial(RequestTimeouts, read=0.3))
     hanging, other = two
     gate = hanging.state.hold("first_pass")
     with begin(two, tmp_path, *jobs(8)) as rendering:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.verdict import Outcome, Place, ServerFile, find_in_queue, judge
+from comfy_runner.engine.comfyui.history import Place, find_in_queue, judge
+from comfy_runner.engine.verdict import Outcome, ServerFile
 
 START: list[Any] = ["execution_start", {"prompt_id": "p", "timestamp": 1_000}]
 CACHED: list[Any] = ["execution_cached", {"prompt_id": "p", "nodes": ["a", "b"], "timestamp": 1_001}]

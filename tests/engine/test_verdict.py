@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy_runner.engine.comfyui.advice import advice
-from comfy_runner.engine.comfyui.verdict import Failure
+from comfy_runner.engine.verdict import Failure
 
 
 @pytest.mark.parametrize(
@@ -19,8 +18,8 @@ from comfy_runner.engine.comfyui.verdict import Failure
     ],
 )
 def test_a_well_known_failure_has_a_way_out(exception: str, message: str, word: str) -> None:
-    assert word in advice(Failure("n", "KSampler", exception, message))
+    assert word in Failure("n", "KSampler", exception, message).hint
 
 
 def test_an_unknown_failure_has_none() -> None:
-    assert advice(Failure("n", "KSampler", "ValueError", "seven is not a colour")) == ""
+    assert Failure("n", "KSampler", "ValueError", "seven is not a colour").hint == ""

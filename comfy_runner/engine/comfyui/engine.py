@@ -1,0 +1,210 @@
+"""A ComfyUI server as an engine: its routes, a thread that follows prompts, and a few that collect their files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from comfy_runner._version import __version__
+from comfy_runner.collect.collector import collect_job
+from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.server_files import ServerFiles
+from comfy_runner.engine.comfyui.submit import PromptRequest, file_prefixes
+from comfy_runner.engine.comfyui.system_info import info_from_stats
+from comfy_runner.engine.comfyui.worker import Lane
+from comfy_runner.engine.info import EngineInfo, Queued, QueueStatus
+from comfy_runner.engine.interface import EngineOptions, JobToCollect
+from comfy_runner.engine.reports import Crashed, Freed, Report
+from comfy_runner.engine.submission import Submission
+from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.verdict import Verdict
+from comfy_runner.errors import ServerError
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.store.job_files import JobFiles
+
+OUR_PREFIX = "comfy_runner/"
+"""How the file prefixes of all our prompts start."""
+
+_COLLECTING_THREADS = 4
+
+
+class ComfyUIEngine:
+    """One ComfyUI server; see `Engine` for what its methods do.
+
+    Args:
+        http: Its routes.
+    """
+
+    def __init__(self, http: ComfyHttp) -> None:
+        self._http = http
+        self._files = ServerFiles(http, Timeouts())
+        self._record: Mapping[str, str] = {"url": self.url}
+        self._run: _Run | None = None
+
+    @property
+    def url(self) -> str:
+        """Return its address, without credentials."""
+        return self._http.address.url
+
+    def info(self) -> EngineInfo:
+        """Return what the server is; sidecars name what it said last, for after a restart it may be another version."""
+        found = info_from_stats(self.url, self._http.system_stats())
+        self._record = found.as_record()
+        return found
+
+    def object_info(self, class_type: str | None = None) -> ObjectInfo:
+        """Return what it says of its node classes, or of one."""
+        said = self._http.object_info() if class_type is None else self._http.class_info(class_type)
+        return ObjectInfo(said, source=self.url)
+
+    def model_folders(self) -> list[str]:
+        """Return the names of its folders of models."""
+        return self._http.model_folders()
+
+    def models_in(self, folder: str) -> list[str]:
+        """Return the names of the models in such a folder."""
+        return self._http.models_in(folder)
+
+    def queue(self) -> QueueStatus:
+        """Return how many prompts it has."""
+        return queue_status(self._http.queue())
+
+    def forget(self, prompt_ids: Sequence[str]) -> None:
+        """Take ended prompts out of its history."""
+        self._http.forget(list(prompt_ids))
+
+    def wait_until_reachable(self) -> bool:
+        """Wait until it answers, for `Timeouts.outage` seconds at most; return whether it does."""
+        return self._files.wait_until_reachable()
+
+    def open(self, report: Callable[[Report], None], files: JobFiles, options: EngineOptions) -> None:
+        """Begin to take the submissions of a run."""
+        self._files.timeouts = options.timeouts
+        self._run = _Run(self._http, report, files, options)
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        """Wait only so long from now on."""
+        self._files.timeouts = timeouts
+        if self._run is not None:
+            self._run.set_timeouts(timeouts)
+
+    def stop_waiting(self) -> None:
+        """Collect without waiting for a server that does not answer."""
+        self._files.stop_waiting()
+
+    def submit(self, submission: Submission) -> None:
+        """Post a submission once the server has its input files, and follow it."""
+        self._opened.follower.submit(
+            PromptRequest(
+                submission.prompt_id,
+                submission.prompt_id,
+                submission.workflow.to_api(),
+                pnginfo={"comfy_runner": {"version": __version__, **submission.about}},
+                allow_partial=self._opened.options.allow_partial,
+                uploads=submission.inputs,
+                streamed=submission.streamed,
+            )
+        )
+
+    def attach(self, submission: Submission, *, server_prompt_id: str = "") -> None:
+        """Follow a submission that an earlier process may have posted."""
+        key = submission.prompt_id
+        self._opened.follower.attach(PromptRequest(key, key, submission.workflow.to_api(), server_prompt_id=server_prompt_id))
+
+    def cancel(self, keys: Collection[str]) -> None:
+        """Take prompts out of the queue, or interrupt them by their ids."""
+        self._opened.follower.cancel(keys)
+
+    def collect(
+        self, submission: Submission, verdict: Verdict | None, jobs: Sequence[JobToCollect], *, prompt_id: str = ""
+    ) -> None:
+        """Bring the files of an ended submission into the store of the run, verified."""
+        run = self._opened
+        for job in jobs:
+            run.do(self._collect, run, submission, verdict, job, prompt_id or submission.prompt_id)
+
+    def _collect(self, run: _Run, submission: Submission, verdict: Verdict | None, job: JobToCollect, prompt_id: str) -> None:
+        run.report(collect_job(self._files, run.files, submission, verdict, job, prompt_id=prompt_id, server=self._record))
+
+    def free(self, key: str) -> None:
+        """Have the server unload its models and drop its cache, after the prompt that runs."""
+        self._opened.do(self._free, key)
+
+    def _free(self, key: str) -> None:
+        # Otherwise the job is tried without; whether the server is still there shows when the job is posted.
+        with contextlib.suppress(ServerError):
+            self._http.free()
+        self._opened.report(Freed(key))
+
+    def close(self) -> None:
+        """Stop following; what runs there goes on running."""
+        if self._run is not None:
+            self._run.close()
+
+    @property
+    def _opened(self) -> _Run:
+        if self._run is None:
+            raise ValueError(f"{self.url} was not opened")
+        return self._run
+
+
+class _Run:
+    """What a server does for one run: the thread that follows prompts, which begins when it is needed, and those that collect."""
+
+    def __init__(self, http: ComfyHttp, report: Callable[[Report], None], files: JobFiles, options: EngineOptions) -> None:
+        self._http, self.report, self.files, self.options = http, report, files, options
+        self._timeouts = options.timeouts
+        self._follower: Lane | None = None
+        self._pool = ThreadPoolExecutor(_COLLECTING_THREADS, thread_name_prefix="collect")
+
+    @property
+    def follower(self) -> Lane:
+        if self._follower is None:
+            options = self.options
+            self._follower = Lane(
+                self._http,
+                self.report,
+                with_socket=options.websocket,
+                stall=options.stall,
+                total=options.total,
+                timeouts=self._timeouts,
+            )
+        return self._follower
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        if self._follower is not None:
+            self._follower.set_timeouts(timeouts)
+
+    def do(self, work: Callable[..., None], *args: object) -> None:
+        self._pool.submit(self._guarded, work, *args)
+
+    def _guarded(self, work: Callable[..., None], *args: object) -> None:
+        try:
+            work(*args)
+        except BaseException as error:  # it has to reach the thread that waits for the report
+            self.report(Crashed(error))
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def queue_status(queue: Mapping[str, Any]) -> QueueStatus:
+    """Return how many prompts of ours, and of others, an answer of ``/queue`` has."""
+    running, pending = ([_is_ours(item) for item in _items(queue.get(key))] for key in ("queue_running", "queue_pending"))
+    return QueueStatus(
+        Queued(running.count(True), pending.count(True)),
+        Queued(running.count(False), pending.count(False)),
+    )
+
+
+def _items(items: Any) -> Iterable[list[Any]]:
+    return [item for item in items if isinstance(item, list)] if isinstance(items, list) else []
+
+
+def _is_ours(item: list[Any]) -> bool:
+    return len(item) > 2 and any(prefix.startswith(OUR_PREFIX) for prefix in file_prefixes(item[2]))
