@@ -1,10 +1,8 @@
-"""Reading the files that people write, with limits, and naming them in messages.
-
-Not here: what is in them.
-"""
+"""Reading the files that people write, with limits, and naming them in messages."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from comfy_runner.errors import InputError
@@ -13,6 +11,7 @@ MAX_BYTES = 1 << 20
 """Largest file that a person writes, in bytes."""
 
 _LONGEST_SHOWN = 300
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def decode(data: bytes, *, name: str, error: type[InputError] = InputError, most: int = MAX_BYTES) -> str:
@@ -53,6 +52,19 @@ def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BY
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
         raise error(f"cannot be read ({reason.lower()})", where=name) from None
     return decode(data, name=name, error=error, most=most)
+
+
+def control_character(text: str) -> tuple[str, int, int] | None:
+    """Return what is wrong with a text that has a control character (but a tab or an end of a line) or a surrogate.
+
+    Returns:
+        The sentence, and line and column of the first one, from 1; None where there is none.
+    """
+    bad = _FORBIDDEN.search(text)
+    if not bad:
+        return None
+    line, column = text.count("\n", 0, bad.start()) + 1, bad.start() - text.rfind("\n", 0, bad.start())
+    return f"must not contain control characters (got U+{ord(bad[0]):04X})", line, column
 
 
 def is_file(path: Path) -> bool:

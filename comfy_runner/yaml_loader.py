@@ -36,7 +36,7 @@ from yaml.events import (
 )
 
 from comfy_runner.errors import InputError, Problem
-from comfy_runner.text_files import MAX_BYTES
+from comfy_runner.text_files import MAX_BYTES, control_character
 
 MAX_NODES = 10_000
 """Most values in one document, counted after aliases are written out."""
@@ -47,7 +47,6 @@ MAX_DEPTH = 50
 _MAX_DIGITS = 100
 _MAX_PROBLEMS = 50
 
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -186,11 +185,8 @@ class _Builder:
     def _check_text(self, text: str) -> None:
         if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
             self._stop(Problem(f"must be at most {MAX_BYTES} bytes", self._name))
-        bad = _FORBIDDEN.search(text)
-        if bad:
-            line = text.count("\n", 0, bad.start()) + 1
-            column = bad.start() - text.rfind("\n", 0, bad.start())
-            what = f"must not contain control characters (got U+{ord(bad[0]):04X})"
+        if bad := control_character(text):
+            what, line, column = bad
             self._stop(Problem(what, f"{self._name}:{line}:{column}"))
 
     def _guarded(self, text: str) -> Iterator[Event]:

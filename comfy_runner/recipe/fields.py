@@ -17,6 +17,9 @@ from pydantic_core import PydanticCustomError
 from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe import names
 
+VERBATIM = ("prompt", "negative_prompt")
+"""Fields whose values are taken as they are typed, without YAML's quotes and escapes: they are full of colons and commas."""
+
 MAX_SEED = 2**53 - 1
 """Largest seed; larger ones would be rounded by everything that reads JSON numbers as doubles, ComfyUI's page too."""
 

@@ -1,15 +1,14 @@
 """Recipes on top of each other: `extends` and overrides merge, and every value remembers who gave it.
 
 Mappings merge deeply; lists and scalars replace. Fields that exclude each other (``upscale.size`` and ``upscale.factor``,
-the three ways to give ``size``) replace each other too. An axis of a sweep is replaced as a whole.
-
-Not here: reading the files (`load`) and whether the values are right (`schema`).
+the three ways to give ``size``) replace each other too. An axis of a sweep is replaced as a whole. `schema` checks whether the
+result is right.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,15 @@ SWEEP = "sweep"
 _FIELD = re.compile(r"[\w.\[\]-]{1,80}")
 
 # Which fields of a mapping exclude each other: giving one of a group takes the other groups away.
-_ALTERNATIVES: Mapping[FieldPath, Sequence[Sequence[str]]] = {
-    ("size",): (("width", "height"), ("aspect", "megapixels"), ("preset",)),
-    ("upscale",): (("factor",), ("size",)),
+_GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
+    "size": (("width", "height"), ("aspect", "megapixels"), ("preset",)),
+    "upscale": (("factor",), ("size",)),
+}
+_ALTERNATIVES: Mapping[FieldPath, Sequence[str]] = {
+    (field, name): [other for others in groups if others is not group for other in others]
+    for field, groups in _GROUPS.items()
+    for group in groups
+    for name in group
 }
 
 
@@ -86,52 +91,94 @@ def merge(layers: Sequence[Layer], *, main: Layer) -> Merged:
     return Merged(values, origins)
 
 
-def _put(under: dict[str, Any], over: Mapping[str, Any], path: FieldPath, layer: Layer, origins: dict[FieldPath, Layer]) -> None:
-    """Change `under` in place; it is never a value of a layer, always a copy made here."""
-    for gone in _replaced(under, over, path):
-        del under[gone]
-        _forget((*path, gone), origins)
+def patched(values: Mapping[str, Any], changes: Iterable[tuple[FieldPath, Any]]) -> dict[str, Any]:
+    """Return values with some put over them as a layer would be; those given stay as they are, and share what did not change.
+
+    An item of a list is replaced as a whole.
+
+    Args:
+        values: Plain Python.
+        changes: Paths, of which none lies within another, and their values.
+    """
+    result = dict(values)
+    for path, value in changes:
+        under: Any = result
+        for depth in range(1, len(path)):
+            under = _opened(under, path[:depth])
+        if isinstance(value, Mapping):
+            _put(under, {path[-1]: value}, path[:-1])
+        else:
+            _drop_alternatives(under, path)
+            under[path[-1]] = value
+    return result
+
+
+def _put(
+    under: Any,
+    over: Mapping[Any, Any],
+    path: FieldPath,
+    layer: Layer | None = None,
+    origins: dict[FieldPath, Layer] | None = None,
+) -> None:
+    """Change `under` in place, a mapping or a list; it is never a value of a layer, always a copy made here."""
+    if isinstance(under, dict):
+        replaced = {other for key in over for other in alternatives((*path, key))}.difference(over)
+        for gone in replaced.intersection(under):
+            del under[gone]
+            _forget((*path, gone), origins)
     for key, value in over.items():
         here = (*path, key)
-        if isinstance(value, Mapping) and path != (SWEEP,):
-            if not isinstance(under.get(key), dict):
-                _forget(here, origins)
-                under[key] = {}
+        merges = isinstance(under, dict) and isinstance(value, Mapping) and path != (SWEEP,)
+        old = under.get(key) if merges else None
+        if not isinstance(old, Mapping):
+            _forget(here, origins)
+        if origins is not None and layer is not None:
             origins[here] = layer
+        if merges:
+            under[key] = dict(old) if isinstance(old, Mapping) else {}
             _put(under[key], value, here, layer, origins)
         else:
-            _forget(here, origins)
-            origins[here] = layer
             under[key] = value
 
 
-def _replaced(under: Mapping[str, Any], over: Mapping[str, Any], path: FieldPath) -> list[str]:
-    groups = _ALTERNATIVES.get(path, ())
-    given = [group for group in groups if any(name in over for name in group)]
-    if not given:
-        return []
-    return [name for group in groups if group not in given for name in group if name in under]
+def _opened(outer: Any, path: FieldPath) -> Any:
+    """Return the container at a path, made a copy that may be changed; what is no container becomes an empty mapping."""
+    _drop_alternatives(outer, path)
+    key = path[-1]
+    old = outer.get(key) if isinstance(outer, dict) else outer[key]
+    copy: Any
+    if isinstance(old, Mapping):
+        copy = dict(old)
+    elif isinstance(old, list | tuple):
+        copy = list(old)
+    else:
+        copy = {"name": old} if path[:-1] == ("loras",) and isinstance(old, str) else {}
+    outer[key] = copy
+    return copy
 
 
-def alternatives(path: FieldPath, key: str | int) -> Sequence[str]:
-    """Return the keys of the mapping at a path that giving this key takes away."""
-    groups = _ALTERNATIVES.get(path)
-    if groups is None or not any(key in group for group in groups):
-        return ()
-    return [name for group in groups if key not in group for name in group]
+def _drop_alternatives(outer: Any, path: FieldPath) -> None:
+    for other in alternatives(path):
+        outer.pop(other, None)
+
+
+def alternatives(path: FieldPath) -> Sequence[str]:
+    """Return the fields beside the one at a path that giving it takes away."""
+    return _ALTERNATIVES.get(path, ())
 
 
 def conflict(first: FieldPath, second: FieldPath) -> bool:
     """Return whether giving one field changes what the other one is: equal, one within the other, or alternatives."""
     for depth, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
-            return other in alternatives(first[:depth], one)
+            return other in alternatives((*first[:depth], one))
     return True
 
 
-def _forget(path: FieldPath, origins: dict[FieldPath, Layer]) -> None:
-    for known in [known for known in origins if known[: len(path)] == path]:
-        del origins[known]
+def _forget(path: FieldPath, origins: dict[FieldPath, Layer] | None) -> None:
+    if origins:
+        for known in [known for known in origins if known[: len(path)] == path]:
+            del origins[known]
 
 
 def plain_place(name: str) -> Callable[[FieldPath], str]:

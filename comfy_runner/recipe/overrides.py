@@ -1,7 +1,4 @@
-"""Overrides: ``--set upscale.denoise=0.6`` as a layer over a recipe.
-
-Not here: whether the field exists and the value fits (`schema`, after merging).
-"""
+"""Overrides: ``--set upscale.denoise=0.6`` as a layer over a recipe. `schema` checks field and value after merging."""
 
 from __future__ import annotations
 
@@ -9,12 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
+from comfy_runner.errors import InputError, Problem, UsageError
+from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.layers import Layer
 from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath, dotted, got, parse
 
-# Typed as they are, without YAML's quotes and escapes: prompts are full of colons and commas.
-_VERBATIM = ("prompt", "negative_prompt")
 _KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
@@ -57,17 +53,28 @@ def _layer(text: str) -> Layer:
 def _value(key: str, text: str) -> Any:
     if not text:
         return ""
-    place = f"--set {key}"
     try:
-        value = parse(text, name=place, error=RecipeError).value
-    except RecipeError as error:
-        value = error
-    if key in _VERBATIM:
+        value = yaml_value(text, place=f"--set {key}")
+    except UsageError:
+        if key not in VERBATIM:
+            raise
+        value = None
+    if key in VERBATIM:
         return value if text.strip()[:1] in ("'", '"') and isinstance(value, str) else text
-    if isinstance(value, RecipeError):
-        # Lines and columns of a one-line value help nobody.
-        raise UsageError.of(Problem(problem.what, place, problem.hint) for problem in value.problems)
     return value
+
+
+def yaml_value(text: str, *, place: str) -> Any:
+    """Return a value of the command line, in YAML.
+
+    Raises:
+        UsageError: It is no YAML.
+    """
+    try:
+        return parse(text, name=place).value
+    except InputError as error:
+        # Lines and columns of a one-line value help nobody.
+        raise UsageError.of(Problem(problem.what, place, problem.hint) for problem in error.problems) from None
 
 
 def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _filled(model: Any, base: Any, defaults: Mapping[str, Any], path: FieldPath)
         here, there = getattr(model, name), getattr(base, name)
         if isinstance(here, _PARTWISE) and isinstance(value, Mapping):
             update[name] = _filled(here, there, value, (*path, name))
-        elif model.model_fields_set.isdisjoint((name, *alternatives(path, name))):
+        elif model.model_fields_set.isdisjoint((name, *alternatives((*path, name)))):
             update[name] = there
     return model.model_copy(update=update)
 

@@ -1,12 +1,12 @@
 """A sweep: axes with all their values, what is left out and what is added.
 
-Not here: how it is written (`sweep_parser`), and multiplying it out (`variants`).
+`parse` reads it from a recipe, `expand` multiplies it out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,13 +49,15 @@ class Axis:
 
     Attributes:
         targets: The fields.
-        rows: One value for each field, by row; no two rows are equal.
-        keys: The number of each row by the `sameness` of its values.
+        rows: One value for each field, by row, under the `sameness` of its values, so that no two rows are equal.
     """
 
     targets: tuple[Target, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    keys: Mapping[tuple[Any, ...], int]
+    rows: Mapping[tuple[Any, ...], tuple[Any, ...]]
+
+
+Condition = Mapping[str, frozenset[Any]]
+"""The `sameness` of values by field: it holds for a point that has one of them in each of these fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,7 @@ class Sweep:
 
     Attributes:
         axes: In the order of the recipe.
-        marks: For each axis, for each row: a bit for each exclusion that the row does not prevent. A point is left out where
-            the rows that make it have a bit in common.
-        exclusions: How many there are.
+        exclusions: Points for which one of these holds are left out; their fields are those of the axes.
         includes: Points that are added, as values by field.
         targets: All fields, those of the axes first.
         merged: The recipe's values without the sweep, and where they and the swept ones come from.
@@ -74,39 +74,38 @@ class Sweep:
     """
 
     axes: tuple[Axis, ...]
-    marks: tuple[tuple[int, ...], ...]
-    exclusions: int
+    exclusions: tuple[Condition, ...]
     includes: tuple[Mapping[str, Any], ...]
     targets: tuple[Target, ...]
     merged: Merged = field(repr=False)
     only_includes: bool = False
 
 
-def marks(axes: Sequence[Axis], exclusions: Sequence[Mapping[str, frozenset[Any]]]) -> tuple[tuple[int, ...], ...]:
-    """Return `Sweep.marks`.
+class Matcher:
+    """Finds the conditions that hold for a point without trying them all: each is looked up by its field with fewest values.
 
     Args:
-        axes: The axes.
-        exclusions: For each, the fields that it names with the `sameness` of the values that match.
+        conditions: The conditions. One that says nothing of these fields is never found.
+        fields: The fields of the points that are asked about; conditions on others do not count.
     """
-    return tuple(_marks(axis, exclusions) for axis in axes)
 
+    def __init__(self, conditions: Sequence[Condition], fields: Sequence[str]) -> None:
+        at = {name: index for index, name in enumerate(fields)}
+        self._by_value: dict[int, dict[Any, list[tuple[int, dict[int, frozenset[Any]]]]]] = {}
+        for number, condition in enumerate(conditions):
+            known = {at[name]: values for name, values in condition.items() if name in at}
+            if known:
+                index = min(known, key=lambda index: len(known[index]))
+                for value in known[index]:
+                    self._by_value.setdefault(index, {}).setdefault(value, []).append((number, known))
 
-def _marks(axis: Axis, exclusions: Sequence[Mapping[str, frozenset[Any]]]) -> tuple[int, ...]:
-    columns = []
-    for target in axis.targets:
-        indifferent = 0
-        by_value: dict[Any, int] = {}
-        for number, matches in enumerate(exclusions):
-            if target.field not in matches:
-                indifferent |= 1 << number
-            for key in matches.get(target.field, ()):
-                by_value[key] = by_value.get(key, 0) | 1 << number
-        columns.append((indifferent, by_value))
-    found = []
-    for row in axis.keys:
-        mark = -1
-        for key, (indifferent, by_value) in zip(row, columns, strict=True):
-            mark &= indifferent | by_value.get(key, 0)
-        found.append(mark)
-    return tuple(found)
+    def holding(self, point: Sequence[Any]) -> Iterator[int]:
+        """Yield the number of each condition that holds for a point, given by the `sameness` of its values."""
+        for index, by_value in self._by_value.items():
+            for number, condition in by_value.get(point[index], ()):
+                if all(point[other] in values for other, values in condition.items()):
+                    yield number
+
+    def holds(self, point: Sequence[Any]) -> bool:
+        """Return whether any condition holds for a point."""
+        return next(self.holding(point), None) is not None

@@ -1,13 +1,11 @@
 """A recipe's jobs: one for each point of its sweep, light until they are asked for more.
 
-Not here: what the axes are (`sweep`), and in which order jobs run (`plans.order`).
+`parse` reads the axes; `planning.order` decides in which order jobs run.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +15,13 @@ from pydantic import BaseModel, ValidationError
 from comfy_runner.errors import InputError, Problem, RecipeError
 from comfy_runner.recipe import names
 from comfy_runner.recipe.job import Job, job
-from comfy_runner.recipe.layers import conflict
+from comfy_runner.recipe.layers import conflict, patched
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import ids
-from comfy_runner.recipe.sweep.axes import UNSET, Sweep, sameness
+from comfy_runner.recipe.sweep.axes import UNSET, Matcher, Sweep, sameness
 from comfy_runner.recipe.sweep.fields import canonical
-from comfy_runner.recipe.sweep.patch import patched
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.recipe.validate import validate
 from comfy_runner.yaml_loader import FieldPath
@@ -145,43 +142,43 @@ def _place(sweep: Sweep, path: FieldPath) -> str:
     return merged.place(path if merged.gave(path) else inner)
 
 
-def _product(sweep: Sweep, fields: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+def _product(sweep: Sweep, fields: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     if sweep.only_includes:
         return
     left = (UNSET,) * (len(fields) - sum(len(axis.targets) for axis in sweep.axes))
-    points = itertools.product(*(axis.rows for axis in sweep.axes))
-    all_marks = itertools.product(*sweep.marks)
-    for rows, marks in zip(points, all_marks, strict=True):
-        if not _is_excluded(sweep, marks):
+    points = itertools.product(*(axis.rows.values() for axis in sweep.axes))
+    if not sweep.exclusions:
+        yield from ((*itertools.chain.from_iterable(rows), *left) for rows in points)
+        return
+    exclusions = Matcher(sweep.exclusions, fields)
+    for rows, keys in zip(points, itertools.product(*(axis.rows for axis in sweep.axes)), strict=True):
+        if not exclusions.holds(tuple(itertools.chain.from_iterable(keys))):
             yield (*itertools.chain.from_iterable(rows), *left)
 
 
-def _is_excluded(sweep: Sweep, marks: Sequence[int]) -> bool:
-    return bool(sweep.exclusions and marks and functools.reduce(operator.and_, marks))
-
-
-def _included(sweep: Sweep, fields: tuple[str, ...], recipe: Recipe) -> Iterator[tuple[Any, ...]]:
+def _included(sweep: Sweep, fields: Sequence[str], recipe: Recipe) -> Iterator[tuple[Any, ...]]:
     """Yield the added points that are not there yet; a field that one does not give counts as the recipe's own value."""
     paths = {target.field: target.path for target in sweep.targets}
     own = {field: sameness(_value(recipe, path)) for field, path in paths.items()}
+    exclusions = Matcher(sweep.exclusions, fields)
     seen = set()
     for point in sweep.includes:
         given = {field: sameness(value) for field, value in point.items()}
         free = {field for field in fields if not any(conflict(paths[field], paths[other]) for other in given)}
         key = tuple(given.get(field, own[field] if field in free else UNSET) for field in fields)
-        if key not in seen and not _in_product(sweep, dict(zip(fields, key, strict=True)), own):
+        if key not in seen and not (_in_product(sweep, dict(zip(fields, key, strict=True)), own) and not exclusions.holds(key)):
             yield tuple(point.get(field, UNSET) for field in fields)
         seen.add(key)
 
 
 def _in_product(sweep: Sweep, key: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    if sweep.only_includes:
-        return False
+    """Return whether a point is among those that the axes make, whatever is left out of them."""
     swept = {target.field for axis in sweep.axes for target in axis.targets}
-    rows = [axis.keys.get(tuple(key[target.field] for target in axis.targets)) for axis in sweep.axes]
-    if None in rows or any(value not in (own[field], UNSET) for field, value in key.items() if field not in swept):
-        return False
-    return not _is_excluded(sweep, [marks[row] for marks, row in zip(sweep.marks, rows, strict=True) if row is not None])
+    return (
+        not sweep.only_includes
+        and all(tuple(key[target.field] for target in axis.targets) in axis.rows for axis in sweep.axes)
+        and all(value in (own[field], UNSET) for field, value in key.items() if field not in swept)
+    )
 
 
 def _value(recipe: Recipe, path: FieldPath) -> Any:

@@ -3,7 +3,7 @@
 The values are ``FROM:TO:STEP`` (``FROM:TO`` for whole numbers), ``a,b,c``, ``@FILE``, or YAML: a list in brackets, or one of the
 mappings that a recipe may have.
 
-Not here: whether the field exists and takes the values (`sweep`).
+`parse` checks whether the field takes the values.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
+from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.layers import SWEEP, Layer, conflict
-from comfy_runner.recipe.sweep.fields import VERBATIM, NoSuchField, resolve
-from comfy_runner.yaml_loader import FieldPath, dotted, got, parse
+from comfy_runner.recipe.overrides import yaml_value
+from comfy_runner.recipe.sweep.fields import resolve
+from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 OPTION = "--sweep"
 """How places of these axes start."""
@@ -65,9 +67,9 @@ def _layer(text: str) -> tuple[FieldPath, Layer]:
     place = f"{OPTION} {field}"
     try:
         # Without the recipe's values it is not known how many items its lists have, which is checked later.
-        target = resolve(field, {"loras": [None] * 100} if field.startswith("loras") else {})
-    except NoSuchField as fault:
-        raise UsageError(fault.what, where=place, hint=fault.hint) from None
+        target = resolve(field, {"loras": [None] * 100} if field.startswith("loras") else {}, where=place)
+    except RecipeError as error:
+        raise UsageError.of(error.problems) from None
 
     def where(path: FieldPath) -> str:
         inner = dotted(path[2:])
@@ -83,38 +85,30 @@ def _values(field: str, text: str, place: str, *, numbers: bool) -> Any:
     if text.startswith("@"):
         return _of_file(text[1:])
     if text[0] == "[":
-        return _yaml(text, place)
+        return yaml_value(text, place=place)
     if text[0] == "{":
-        mappings = _yaml(f"[{text}]", place)
+        mappings = yaml_value(f"[{text}]", place=place)
         return mappings if len(mappings) > 1 else mappings[0]
     found = _RANGE.fullmatch(text) if numbers else None
     if found:
-        ends = {"from": _yaml(found[1], place), "to": _yaml(found[2], place)}
-        return {**ends, "step": _yaml(found[3], place)} if found[3] else ends
+        ends = {"from": yaml_value(found[1], place=place), "to": yaml_value(found[2], place=place)}
+        return {**ends, "step": yaml_value(found[3], place=place)} if found[3] else ends
     if field in VERBATIM:
         if "," in text and text[0] not in "'\"":
             hint = f"""write '{OPTION} {field}=["a, b", "c"]', or {OPTION} {field}=@prompts.txt"""
             raise UsageError("needs brackets, since a prompt may have commas in it", where=place, hint=hint)
-        return _yaml(f"[{text}]", place) if text[0] in "'\"" else [text]
+        return yaml_value(f"[{text}]", place=place) if text[0] in "'\"" else [text]
     if text[0] in "'\"":
-        return _yaml(f"[{text}]", place)
+        return yaml_value(f"[{text}]", place=place)
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
         raise UsageError("has an empty value between its commas", where=place, hint=_HINT)
-    return [_yaml(part, place) for part in parts]
+    return [yaml_value(part, place=place) for part in parts]
 
 
 def _of_file(text: str) -> dict[str, str]:
     name, separator, column = text.rpartition("#")
     return {"file": name, "column": column} if separator and name.lower().endswith(".csv") else {"file": text}
-
-
-def _yaml(text: str, place: str) -> Any:
-    try:
-        return parse(text, name=place, error=RecipeError).value
-    except RecipeError as error:
-        # Lines and columns of a one-line value help nobody.
-        raise UsageError.of(Problem(problem.what, place, problem.hint) for problem in error.problems) from None
 
 
 def _leaves(values: Any, path: FieldPath = ()) -> list[FieldPath]:

@@ -1,37 +1,27 @@
 """Reading a recipe's sweep: its axes with all their values checked, what is left out and what is added.
 
 An axis is one field, or several that move together (``zip``). Each value is checked alone; what only a combination shows is for
-`variants`.
-
-Not here: how values are written (`values`), and reading the recipe (`load`).
+`expand`. How values are written is for `values`.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import itertools
 import math
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict
-from comfy_runner.recipe.sweep import tables
-from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, UNSET, Axis, Sweep, marks, sameness
-from comfy_runner.recipe.sweep.fields import NoSuchField, Target, resolve
-from comfy_runner.recipe.sweep.values import Place, Values, below, file_of, in_file, written_values
+from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, UNSET, Axis, Condition, Matcher, Sweep, sameness
+from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
+from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
 from comfy_runner.yaml_loader import FieldPath, got
 
 _SHOWN_PROBLEMS = 20
-
-
-@dataclass(slots=True)
-class _Findings:
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
 
 
 def parse_sweep(merged: Merged, *, pins: Callable[[FieldPath, str], str]) -> tuple[Sweep | None, list[Problem], list[Note]]:
@@ -44,54 +34,63 @@ def parse_sweep(merged: Merged, *, pins: Callable[[FieldPath, str], str]) -> tup
     raw = merged.values.get(SWEEP)
     if not isinstance(raw, Mapping) or not raw:
         return None, [], []
-    parser = _Parser(merged, pins)
-    sweep = parser.sweep(raw)
-    found = parser.found
-    return (None if found.problems else sweep), found.problems, found.notes
+    parser, sweep = _Parser(merged, pins), None
+    with contextlib.suppress(_TooManyFields):
+        sweep = parser.sweep(raw)
+    return (None if parser.problems else sweep), parser.problems, parser.notes
+
+
+class _TooManyFields(Exception):
+    """Not even their names are looked at one by one; that is among the parser's problems."""
 
 
 class _Parser:
     def __init__(self, merged: Merged, pins: Callable[[FieldPath, str], str]) -> None:
-        self.found = _Findings()
+        self.problems: list[Problem] = []
+        self.notes: list[Note] = []
         self._merged = merged
-        self._base = merged.values
         self._pins = pins
         self._pinned: set[str] = set()
         self._taken: dict[Target, str] = {}
         self._origins: dict[FieldPath, Layer] = {}
         self._fields: set[str] = set()
-        self._too_many = False
 
     def sweep(self, raw: Mapping[str, Any]) -> Sweep:
         """Return the sweep; where something is wrong with it, it is only part of one."""
         axes: list[Axis] = []
         for key, spec in raw.items():
             if key not in ("exclude", "include"):
-                axes.extend(self._zip(spec) if key == "zip" else self._axis(key, spec))
-        exclusions = list(self._exclusions(raw.get("exclude"), axes))
-        row_marks = marks(axes, [matches for matches, _ in exclusions])
-        self._note_idle(row_marks, [where for _, where in exclusions])
-        includes = self._includes(raw.get("include"))
-        points = math.prod(len(axis.rows) for axis in axes)
-        if points + len(includes) > MOST_POINTS:
-            self._wrong(f"makes {points + len(includes)} jobs, and at most {MOST_POINTS} are possible", self._place(SWEEP))
-        swept = [target for axis in axes for target in axis.targets]
-        known = {target.field for target in swept}
-        more = {target.field: target for point in includes for target in point if target.field not in known}
-        only = bool(includes) and not axes and not self._pinned
+                with self._collecting():
+                    axes.extend(self._zip(spec) if key == "zip" else self._axis(key, spec))
+        swept = {target.field: target for axis in axes for target in axis.targets}
+        exclusions = list(self._exclusions(raw.get("exclude"), swept))
+        self._note_idle(exclusions, axes)
+        includes = list(self._includes(raw.get("include")))
+        points = math.prod(len(axis.rows) for axis in axes) + len(includes)
+        if points > MOST_POINTS:
+            what = f"makes {points} jobs, and at most {MOST_POINTS} are possible"
+            self.problems.append(Problem(what, self._merged.place((SWEEP,))))
+        more = {target.field: target for point in includes for target in point}
         return Sweep(
             axes=tuple(axes),
-            marks=row_marks,
-            exclusions=len(exclusions),
+            exclusions=tuple(condition for condition, _ in exclusions),
             includes=tuple({target.field: value for target, value in point.items()} for point in includes),
-            targets=(*swept, *more.values()),
+            targets=tuple({**swept, **more}.values()),
             merged=self._with_places(),
-            only_includes=only,
+            only_includes=bool(includes) and not axes and not self._pinned,
         )
+
+    @contextlib.contextmanager
+    def _collecting(self) -> Iterator[None]:
+        """Collect the problems of what is raised here, and go on behind it."""
+        try:
+            yield
+        except InputError as error:
+            self.problems.extend(error.problems)
 
     def _with_places(self) -> Merged:
         """Return the recipe's values without the sweep; swept fields come from where the sweep gives them."""
-        values = {key: value for key, value in self._base.items() if key != SWEEP}
+        values = {key: value for key, value in self._merged.values.items() if key != SWEEP}
         depths = {len(path) for path in self._origins}
         kept = {
             path: layer
@@ -104,68 +103,38 @@ class _Parser:
 
     def _axis(self, key: str, spec: Any) -> Iterator[Axis]:
         place, folder = self._at(key)
-        target = self._target(key, place, key=key)
-        if target is None or self._is_pinned(target, key):
-            return
-        try:
+        target = self._swept(key, place, key=key)
+        if not self._is_pinned(target, key):
             values = written_values(spec, target.field, place=place, folder=folder)
-        except InputError as error:
-            self.found.problems.extend(error.problems)
-            return
-        yield self._rows([target], [self._checked(target, values)], place=place)
+            yield self._distinct([target], [self._checked(target, values)], place=place)
 
     def _zip(self, spec: Any) -> Iterator[Axis]:
         place, folder = self._at("zip")
         groups = [spec] if isinstance(spec, Mapping) else spec
         if not isinstance(groups, list):
-            self._wrong(
-                f"must be a list of groups (got {got(spec)})", place(()), "write for example zip: [{seed: [1, 2], prompt: [a, b]}]"
-            )
-            return
+            hint = "write for example zip: [{seed: [1, 2], prompt: [a, b]}]"
+            raise RecipeError(f"must be a list of groups (got {got(spec)})", where=place(()), hint=hint)
         for index, group in enumerate(groups):
-            inside: FieldPath = () if group is spec else (index,)
-            yield from self._group(group, below(place, *inside), folder)
+            with self._collecting():
+                yield from self._group(group, place if group is spec else below(place, index), folder)
 
-    def _group(self, group: Any, place: Place, folder: Path) -> Iterator[Axis]:
+    def _group(self, group: Any, place: PlaceOf, folder: Path) -> Iterator[Axis]:
         if not isinstance(group, Mapping) or not group:
-            self._wrong(f"must be a mapping of fields that move together (got {got(group)})", place(()))
-            return
-        targets, columns = [], []
-        for name, values, where in self._columns(group, place, folder):
-            target = self._target(name, where, key="zip")
-            if target is None or values is None:
-                continue
-            targets.append(target)
-            columns.append(self._checked(target, values))
-        lengths = {target.field: len(column) for target, column in zip(targets, columns, strict=True)}
-        if len(set(lengths.values())) > 1:
-            counts = ", ".join(f"{count} of {name}" for name, count in lengths.items())
-            self._wrong(f"fields that move together need equally many values (got {counts})", place(()))
-            return
-        free = [index for index, target in enumerate(targets) if not self._is_pinned(target, "zip")]
+            raise RecipeError(f"must be a mapping of fields that move together (got {got(group)})", where=place(()))
+        table = table_columns(group, place=place, folder=folder) if list(group) == ["file"] else {}
+        columns: dict[Target, list[Any]] = {}
+        for name, spec in (table or group).items():
+            with self._collecting():
+                where = table[name].place if table else below(place, name)
+                target = self._swept(name, where, key="zip")
+                values = table[name] if table else written_values(spec, name, place=where, folder=folder)
+                columns[target] = self._checked(target, values)
+        if len({len(column) for column in columns.values()}) > 1:
+            counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
+            raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
+        free = [target for target in columns if not self._is_pinned(target, "zip")]
         if free:
-            yield self._rows([targets[index] for index in free], [columns[index] for index in free], place=place)
-
-    def _columns(self, group: Mapping[str, Any], place: Place, folder: Path) -> Iterator[tuple[str, Values | None, Place]]:
-        try:
-            if list(group) == ["file"]:
-                path = file_of(group, place=place, folder=folder)
-                for name, listed in tables.columns(path, where=place(("file",))).items():
-                    values = in_file(listed, name)
-                    if not listed.values:
-                        raise RecipeError("has no values", where=listed.name)
-                    yield name, values, values.place
-                return
-        except InputError as error:
-            self.found.problems.extend(error.problems)
-            return
-        for name, spec in group.items():
-            where = below(place, name)
-            try:
-                yield name, written_values(spec, name, place=where, folder=folder), where
-            except InputError as error:
-                self.found.problems.extend(error.problems)
-                yield name, None, where
+            yield self._distinct(free, [columns[target] for target in free], place=place)
 
     def _checked(self, target: Target, values: Values) -> list[Any]:
         checked, problems = [], []
@@ -173,108 +142,97 @@ class _Parser:
             sound, wrong = target.check(value, below(values.place, index))
             checked.append(sound)
             problems += wrong
-        shown = problems[:_SHOWN_PROBLEMS]
-        if len(problems) > len(shown):
-            shown.append(Problem(f"and {len(problems) - len(shown)} more values are wrong", values.place(())))
-        self.found.problems.extend(shown)
+        self.problems.extend(problems[:_SHOWN_PROBLEMS])
+        if len(problems) > _SHOWN_PROBLEMS:
+            self.problems.append(Problem(f"and {len(problems) - _SHOWN_PROBLEMS} more values are wrong", values.place(())))
         return checked
 
-    def _rows(self, targets: Sequence[Target], columns: Sequence[list[Any]], *, place: Place) -> Axis:
+    def _distinct(self, targets: Sequence[Target], columns: Sequence[list[Any]], *, place: PlaceOf) -> Axis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        again: list[tuple[Any, ...]] = []
-        for row in zip(*columns, strict=True):
-            key = tuple(map(sameness, row))
-            if key in rows:
-                again.append(row)
-            else:
-                rows[key] = row
+        again = [row for row in zip(*columns, strict=True) if rows.setdefault(tuple(map(sameness, row)), row) is not row]
         if again:
-            example = ", ".join(map(got, again[0]))
-            what = (
-                f"{len(again)} values are given twice and count once"
-                if len(again) > 1
-                else "a value is given twice and counts once"
-            )
-            self.found.notes.append(Note(f"{what} (got {example})", place(()), "changed"))
-        return Axis(tuple(targets), tuple(rows.values()), {key: number for number, key in enumerate(rows)})
+            one = "a value is given twice and counts once"
+            what = one if len(again) == 1 else f"{len(again)} values are given twice and count once"
+            self.notes.append(Note(f"{what} (got {', '.join(map(got, again[0]))})", place(()), "changed"))
+        return Axis(tuple(targets), rows)
 
     # points
 
-    def _exclusions(self, spec: Any, axes: Sequence[Axis]) -> Iterator[tuple[Mapping[str, frozenset[Any]], str]]:
-        swept = {target.field: target for axis in axes for target in axis.targets}
+    def _exclusions(self, spec: Any, swept: Mapping[str, Target]) -> Iterator[tuple[Condition, str]]:
         for point, place in self._points("exclude", spec):
-            matches: dict[str, frozenset[Any]] = {}
-            whole = True
+            condition: dict[str, frozenset[Any]] = {}
+            possible = True
             for name, given in point.items():
-                where = below(place, name)
-                target = self._resolved(name, where)
-                if target is None:
-                    continue
-                if target.field in self._pinned:
-                    whole = whole and self._pinned_to(target, given)
-                    continue
-                if target.field not in swept:
-                    self._wrong("is not swept", where(()), did_you_mean(name, swept))
-                    continue
-                values = given if isinstance(given, list) else [given]
-                at = where if isinstance(given, list) else _without_index(where)
-                matches[target.field] = frozenset(map(sameness, self._checked(target, Values(values, at))))
-            if whole and matches:
-                yield matches, place(())
+                with self._collecting():
+                    where = below(place, name)
+                    target = self._resolved(name, where)
+                    values = given if isinstance(given, list) else [given]
+                    if target.field in self._pinned:
+                        possible = possible and self._pinned_value(target) in values
+                    elif target.field not in swept:
+                        raise RecipeError("is not swept", where=where(()), hint=did_you_mean(name, swept))
+                    else:
+                        found = Values(values, where if isinstance(given, list) else _without_index(where))
+                        condition[target.field] = frozenset(map(sameness, self._checked(target, found)))
+            if possible and condition:
+                yield condition, place(())
 
-    def _note_idle(self, row_marks: Sequence[Sequence[int]], places: Sequence[str]) -> None:
-        """Say which exclusions no point matches: those that no row of some axis lets through."""
-        possible = [functools.reduce(operator.or_, axis, 0) for axis in row_marks]
-        for number, place in enumerate(places):
-            if not all(axis >> number & 1 for axis in possible):
-                self.found.notes.append(Note("matches no point of the sweep", place))
+    def _note_idle(self, exclusions: Sequence[tuple[Condition, str]], axes: Sequence[Axis]) -> None:
+        """Say which exclusions hold for no point: those that no row of some axis fulfils."""
+        idle: set[int] = set()
+        for axis in axes:
+            fields = [target.field for target in axis.targets]
+            matcher = Matcher([condition for condition, _ in exclusions], fields)
+            concerned = {number for number, (condition, _) in enumerate(exclusions) if not condition.keys().isdisjoint(fields)}
+            idle |= concerned.difference(itertools.chain.from_iterable(map(matcher.holding, axis.rows)))
+        self.notes.extend(Note("matches no point of the sweep", exclusions[number][1]) for number in sorted(idle))
 
-    def _includes(self, spec: Any) -> list[dict[Target, Any]]:
-        points = []
+    def _includes(self, spec: Any) -> Iterator[dict[Target, Any]]:
         for given, place in self._points("include", spec):
             point: dict[Target, Any] = {}
             for name, value in given.items():
-                where = below(place, name)
-                target = self._resolved(name, where)
-                if target is None or self._is_pinned(target, "include"):
-                    continue
-                other = next((known for known in point if conflict(known.path, target.path)), None)
-                if other is not None:
-                    self._wrong(f"cannot be given beside {other.field}", where(()))
-                    continue
-                self._comes_from(target, where(()), "include")
-                (point[target],) = self._checked(target, Values([value], _without_index(where)))
+                with self._collecting():
+                    where = below(place, name)
+                    target = self._resolved(name, where)
+                    if self._is_pinned(target, "include"):
+                        continue
+                    other = next((known for known in point if conflict(known.path, target.path)), None)
+                    if other is not None:
+                        raise RecipeError(f"cannot be given beside {other.field}", where=where(()))
+                    self._comes_from(target, where(()), "include")
+                    (point[target],) = self._checked(target, Values([value], _without_index(where)))
             if point:
-                points.append(point)
-        return points
+                yield point
 
-    def _points(self, key: str, spec: Any) -> Iterator[tuple[Mapping[str, Any], Place]]:
+    def _points(self, key: str, spec: Any) -> Iterator[tuple[Mapping[str, Any], PlaceOf]]:
         if spec is None:
             return
         place, _ = self._at(key)
         if not isinstance(spec, list):
-            self._wrong(f"must be a list of mappings (got {got(spec)})", place(()), f"write for example {key}: [{{seed: 1}}]")
+            what, hint = f"must be a list of mappings (got {got(spec)})", f"write for example {key}: [{{seed: 1}}]"
+            self.problems.append(Problem(what, place(()), hint))
             return
         for index, point in enumerate(spec):
             if not isinstance(point, Mapping) or not point:
-                self._wrong(f"must be a mapping of fields to values (got {got(point)})", place((index,)))
+                what = f"must be a mapping of fields to values (got {got(point)})"
+                self.problems.append(Problem(what, place((index,))))
             else:
                 yield point, below(place, index)
 
     # fields
 
-    def _target(self, name: str, place: Place, *, key: str) -> Target | None:
-        """Return a field that an axis takes for itself."""
+    def _swept(self, name: str, place: PlaceOf, *, key: str) -> Target:
+        """Return a field that an axis takes for itself.
+
+        Raises:
+            RecipeError: There is no such field, or another axis has it.
+        """
         target = self._resolved(name, place)
-        if target is None:
-            return None
         for other, where in self._taken.items():
+            if other.path == target.path:
+                raise RecipeError(f"is swept twice (first at {where})", where=place(()))
             if conflict(other.path, target.path):
-                if other.path == target.path:
-                    self._wrong(f"is swept twice (first at {where})", place(()))
-                else:
-                    self._wrong(f"cannot be swept beside {other.field}", place(()))
-                return None
+                raise RecipeError(f"cannot be swept beside {other.field}", where=place(()))
         self._taken[target] = place(())
         self._comes_from(target, place(()), key)
         return target
@@ -283,46 +241,31 @@ class _Parser:
         folder = self._merged.origin((SWEEP, key)).folder
         self._origins.setdefault(target.path, Layer({}, lambda _: place, folder))
 
-    def _resolved(self, name: str, place: Place) -> Target | None:
-        try:
-            target = resolve(name, self._base)
-        except NoSuchField as fault:
-            self._wrong(fault.what, place(()), fault.hint)
-            return None
+    def _resolved(self, name: str, place: PlaceOf) -> Target:
+        target = resolve(name, self._merged.values, where=place(()))
         self._fields.add(target.field)
-        if len(self._fields) <= MOST_FIELDS:
-            return target
-        if not self._too_many:
-            self._wrong(f"is one field more than the {MOST_FIELDS} that can be swept", place(()))
-        self._too_many = True
-        return None
+        if len(self._fields) > MOST_FIELDS:
+            self.problems.append(Problem(f"is one field more than the {MOST_FIELDS} that can be swept", place(())))
+            raise _TooManyFields
+        return target
 
     def _is_pinned(self, target: Target, key: str) -> bool:
         pin = self._pins(target.path, key)
-        if not pin:
-            return False
-        if target.field not in self._pinned:
+        if pin and target.field not in self._pinned:
             self._pinned.add(target.field)
-            self.found.notes.append(Note(f"takes the place of the sweep over {target.field}", pin, "changed"))
-        return True
+            self.notes.append(Note(f"takes the place of the sweep over {target.field}", pin, "changed"))
+        return bool(pin)
 
-    def _pinned_to(self, target: Target, given: Any) -> bool:
-        here: Any = self._base
+    def _pinned_value(self, target: Target) -> Any:
+        here: Any = self._merged.values
         for step in target.path:
             here = here.get(step, UNSET) if isinstance(here, Mapping) else UNSET
-        checked, _ = target.check(here, lambda _: "")
-        return checked in (given if isinstance(given, list) else [given])
+        return target.check(here, lambda _: "")[0]
 
-    def _at(self, key: str) -> tuple[Place, Path]:
+    def _at(self, key: str) -> tuple[PlaceOf, Path]:
         layer = self._merged.origin((SWEEP, key))
         return below(layer.place, SWEEP, key), layer.folder or Path()
 
-    def _place(self, *path: str) -> str:
-        return self._merged.place(path)
 
-    def _wrong(self, what: str, where: str, hint: str = "") -> None:
-        self.found.problems.append(Problem(what, where, hint))
-
-
-def _without_index(place: Place) -> Place:
+def _without_index(place: PlaceOf) -> PlaceOf:
     return lambda path: place(path[1:])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.recipe.sweep.ranges import MOST_VALUES, counted, from_to
+from comfy_runner.recipe.sweep.values import MOST_VALUES, count_from, from_to
 
 
 def test_both_ends_are_included_and_exact() -> None:
@@ -52,16 +52,16 @@ def test_numbers_that_do_not_end_or_lead_nowhere_are_refused(ends: tuple[float, 
 
 
 def test_numbers_can_be_counted() -> None:
-    assert counted(7, 3) == [7, 8, 9]
-    assert counted(0.1, 3, 0.1) == [0.1, 0.2, 0.3]
-    assert counted(5, 3, -2) == [5, 3, 1]
-    assert counted(5, 1, 0) == [5]
+    assert count_from(7, 3) == [7, 8, 9]
+    assert count_from(0.1, 3, 0.1) == [0.1, 0.2, 0.3]
+    assert count_from(5, 3, -2) == [5, 3, 1]
+    assert count_from(5, 1, 0) == [5]
 
 
 @pytest.mark.parametrize(("count", "step"), [(0, 1), (-1, 1), (MOST_VALUES + 1, 1), (2, 0)])
 def test_a_count_that_cannot_be_is_refused(count: int, step: int) -> None:
     with pytest.raises(ValueError, match="must"):
-        counted(1, count, step)
+        count_from(1, count, step)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 500), st.integers(1, 10**4), st.integers(0, 6))
