@@ -18,7 +18,19 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 # second level.
 _LEVELS = [
     {"_version", "errors"},
-    {"hints", "clock", "atomic_files", "input_files", "picture_files", "text_files", "yaml_loader", "shipped", "retry", "wording"},
+    {
+        "hints",
+        "clock",
+        "atomic_files",
+        "input_files",
+        "picture_files",
+        "text_files",
+        "plugins",
+        "yaml_loader",
+        "shipped",
+        "retry",
+        "wording",
+    },
     {"config", "graph"},
     {"recipe"},
     {"store", "scheduling", "templating"},

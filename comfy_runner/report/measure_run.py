@@ -9,7 +9,7 @@ import importlib.util
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,10 +24,12 @@ from comfy_runner.report.measures import NUMBERS, Measured, Measures, Veto
 from comfy_runner.report.near_copies import Fingerprint, Likeness, find_likeness, fingerprint
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
+from comfy_runner.store.interface import Artifact, ArtifactStore, checksum
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors
-from comfy_runner.store.run_folder import REPORT_FILES, FolderView
-from comfy_runner.store.sidecar import UNREADABLE, sha256_of
+from comfy_runner.store.run_folder import REPORT_FILES
+from comfy_runner.store.sidecar import UNREADABLE
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
@@ -102,14 +104,14 @@ def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> st
     """Return what a measurement depends on, as a text; empty where there is nothing to measure."""
     from comfy_runner.report.metrics import VERSION
 
-    hashes = [_hash(material.folder, row) for row in entry.pair()]
+    hashes = [_hash(material.store, row) for row in entry.pair()]
     return "" if not hashes else " ".join([str(VERSION), *hashes, *sorted(custom)]) if all(hashes) else ""
 
 
-def _hash(folder: Path, row: FileRow) -> str:
+def _hash(store: ArtifactStore, row: FileRow) -> str:
     """Return a file's SHA-256, which the ledger knows unless somebody has changed the file since; empty if it is gone."""
     try:
-        return row.sha256 if FolderView(folder).is_untouched(row) else sha256_of(folder / row.path)
+        return row.sha256 if JobFiles(store).is_untouched(row) else checksum(store, row.path)
     except OSError:
         return ""
 
@@ -119,7 +121,9 @@ def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with ThreadPoolExecutor(cores, thread_name_prefix="measure") as pool:
-        futures = {name: pool.submit(_measure, material.folder, entry.pair(), custom) for name, entry in todo.items()}
+        futures = {
+            name: pool.submit(_measure, [material.artifact(row) for row in entry.pair()], custom) for name, entry in todo.items()
+        }
         try:
             for name, future in futures.items():
                 yield name, future.result()
@@ -128,10 +132,10 @@ def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str
                 future.cancel()
 
 
-def _measure(folder: Path, pair: tuple[FileRow, ...], custom: Mapping[str, Metric]) -> _Found:
+def _measure(pair: Sequence[Artifact], custom: Mapping[str, Metric]) -> _Found:
     from comfy_runner.report.metrics import measure
 
-    original, upscaled = (folder / row.path for row in pair)
+    original, upscaled = pair
     failed: list[str] = []
     try:
         measures = measure(original, upscaled, custom={name: _guarded(name, metric, failed) for name, metric in custom.items()})
@@ -164,33 +168,33 @@ def _told(material: Material, found: Mapping[str, _Found]) -> dict[str, Measured
         measured[entry.name] = (
             Measured(measures=one.measures, problem=one.problem, same_as=like.same_as, close_to=like.close_to)
             if one is not None
-            else Measured(measures=None, problem=_missing(material.folder, entry))
+            else Measured(measures=None, problem=_missing(material.store, entry))
         )
     return measured
 
 
-def _missing(folder: Path, entry: Entry) -> str:
+def _missing(store: ArtifactStore, entry: Entry) -> str:
     for role in (ORIGINAL, UPSCALED):
         row = entry.picture(role)
         if row is None:
             return f"has no {entry.output if role == UPSCALED else role} picture"
-        if not (folder / row.path).exists():
+        if store.stat(row.path) is None:
             return f"its {entry.output if role == UPSCALED else role} picture is gone"
     return "its pictures cannot be read"
 
 
 def _likeness(material: Material, prints: Mapping[str, Fingerprint]) -> dict[str, Likeness]:
     groups: dict[str, list[str]] = {}
-    paths: dict[str, str] = {}
+    pictures: dict[str, Artifact] = {}
     for entry in material.entries:
         if entry.name in prints:
             original, upscaled = entry.pair()
             groups.setdefault(original.sha256, []).append(entry.name)
-            paths[entry.name] = upscaled.path
+            pictures[entry.name] = material.artifact(upscaled)
 
     @lru_cache(maxsize=_READ_AT_ONCE)
     def read(job_id: str) -> Image.Image:
-        return read_rgb(material.folder / paths[job_id])
+        return read_rgb(pictures[job_id])
 
     return find_likeness(prints, list(groups.values()), read)
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from comfy_runner.errors import VerificationError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
 MOST_PIXELS = 64 * 1024 * 1024
@@ -17,8 +18,8 @@ _BEHIND = (128, 128, 128)
 """The neutral grey that is seen through transparent parts: neither black nor white, which a model's failure looks like."""
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """Return the picture in a file as RGB with 8 bits a channel.
+def read_rgb(source: Path | Artifact) -> Image.Image:
+    """Return the picture in a file, or in a store, as RGB with 8 bits a channel.
 
     Grey becomes RGB, a palette its colours, 16 bits are scaled to 8, and what is transparent lies over a neutral grey. Of an
     animation it is the first frame. Colour profiles and turns that EXIF asks for are not applied: both pictures of a job would
@@ -27,9 +28,9 @@ def read_rgb(path: Path) -> Image.Image:
     Raises:
         VerificationError: It is no whole PNG, JPEG or WebP, or has more than `MOST_PIXELS`.
     """
-    where = shown(path)
+    where = shown(source) if isinstance(source, Path) else str(source)
     try:
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             # They come with the header; pixels give none.
             with without_warnings():
                 image = opened(file)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.store.interface import Artifact, ArtifactStore
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow, JobRow
 from comfy_runner.store.media_types import PICTURES, suffix_of
 from comfy_runner.store.run_folder import FolderView
@@ -102,11 +104,17 @@ class Material:
         entries: The jobs in the order of the plan, without those that their recipes no longer have; see `OUTPUT` for those that
             have several entries.
         axes: The fields in which they differ, in the order in which the sweeps name them; none where nothing was swept.
+        store: Where their pictures are.
     """
 
     folder: Path
     entries: tuple[Entry, ...]
     axes: tuple[Axis, ...]
+    store: ArtifactStore
+
+    def artifact(self, row: FileRow) -> Artifact:
+        """Return a picture, to be read."""
+        return Artifact(self.store, row.path)
 
     @property
     def states(self) -> dict[str, str]:
@@ -114,15 +122,19 @@ class Material:
         return {entry.job_id: entry.state for entry in self.entries}
 
 
-def read_material(folder: Path) -> Material:
+def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
     """Read a run folder; it may be in use.
+
+    Args:
+        folder: The run folder.
+        store: Where its pictures and sidecars are; None for the folder itself.
 
     Raises:
         RunFolderError: It is no run folder, or its ledger cannot be read.
     """
     jobs = [job for job in status(folder).jobs if not job.row.removed]
     fields = list(dict.fromkeys(name for job in jobs for name in job.row.assignments))
-    view = FolderView(folder)
+    view = FolderView(folder, store)
     pictures = [_by_role(job.files) for job in jobs]
     outputs = _outputs(jobs, pictures, view)
     values = [dict(_values(job.row, fields, view)) for job in jobs]
@@ -146,7 +158,7 @@ def read_material(folder: Path) -> Material:
         for job, place, found, roles in zip(jobs, values, pictures, outputs, strict=True)
         for role in roles
     )
-    return Material(folder, entries, (*axes, compared) if compared else axes)
+    return Material(folder, entries, (*axes, compared) if compared else axes, view.store)
 
 
 def is_number(value: object) -> bool:
@@ -176,10 +188,10 @@ def _axis(field: str, values: Iterable[Any]) -> Axis | None:
     return Axis(field, tuple(sorted(found) if all(map(is_number, found)) else found))
 
 
-def _values(row: JobRow, fields: Iterable[str], view: FolderView) -> Iterator[tuple[str, Any]]:
+def _values(row: JobRow, fields: Iterable[str], files: JobFiles) -> Iterator[tuple[str, Any]]:
     yield RECIPE, row.recipe
     missing = [name for name in fields if name not in row.assignments]
-    sidecar = _sidecar(view, row.job_id) if missing else None
+    sidecar = _sidecar(files, row.job_id) if missing else None
     recipe = sidecar.recipe if sidecar else None
     for name in fields:
         yield name, row.assignments[name] if name in row.assignments else _found(recipe, name)
@@ -206,7 +218,7 @@ def _by_role(files: Iterable[FileRow]) -> dict[str, tuple[FileRow, ...]]:
     return found
 
 
-def _outputs(jobs: Sequence[Job], pictures: Sequence[_Pictures], view: FolderView) -> list[tuple[str, ...]]:
+def _outputs(jobs: Sequence[Job], pictures: Sequence[_Pictures], files: JobFiles) -> list[tuple[str, ...]]:
     """Return, for each job, which roles are held against its original, in the order of its graph: ``upscaled``, or all others.
 
     A job that has none, because it failed or waits, keeps a place for each that other jobs of its recipe have.
@@ -214,7 +226,7 @@ def _outputs(jobs: Sequence[Job], pictures: Sequence[_Pictures], view: FolderVie
     several: dict[str, dict[str, None]] = {}
     for job, found in sorted(zip(jobs, pictures, strict=True), key=lambda each: len(each[1]), reverse=True):
         if ORIGINAL in found and UPSCALED not in found and len(found) > 1:
-            sidecar = _sidecar(view, job.row.job_id)
+            sidecar = _sidecar(files, job.row.job_id)
             if sidecar is None or not _is_promised(UPSCALED, sidecar.workflow):
                 # The ledger has the roles by name; the sidecar as they stand in the graph.
                 roles = dict.fromkeys((*(sidecar.files if sidecar else ()), *found))
@@ -244,9 +256,9 @@ def _pair_of(found: _Pictures, output: str) -> _Pictures:
     return {role: found[its] for role, its in roles.items() if its in found}
 
 
-def _sidecar(view: FolderView, job_id: str) -> Sidecar | None:
+def _sidecar(files: JobFiles, job_id: str) -> Sidecar | None:
     """Return a job's sidecar; None where it has none that can be read, for its pictures can be looked at all the same."""
     try:
-        return view.sidecar(job_id)
+        return files.sidecar(job_id)
     except RunFolderError:
         return None

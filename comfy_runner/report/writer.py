@@ -23,6 +23,7 @@ from comfy_runner.report.page.page import PAGE, write_page
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, read_material
 from comfy_runner.report.suggest import suggest, usual_axis
 from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.text_files import shown
@@ -62,6 +63,7 @@ class Report:
 def write_report(
     folder: Path,
     *,
+    store: ArtifactStore | None = None,
     axis: str | None = None,
     limits: Limits | None = None,
     custom: Mapping[str, Metric] | None = None,
@@ -71,6 +73,7 @@ def write_report(
 
     Args:
         folder: The run folder.
+        store: Where its pictures are; None for the folder itself.
         axis: The axis of the suggestion; None for denoise, or else the only one that is no seed.
         limits: What a picture may have at most to be suggested; None for the usual.
         custom: Metrics of the user's own, by name; None for those that installed packages announce.
@@ -80,7 +83,7 @@ def write_report(
         UsageError: There is no such axis.
         RunFolderError: It is no run folder, cannot be read or cannot be written.
     """
-    material = read_material(folder)
+    material = read_material(folder, store)
     limits = limits or Limits()
     named = find_axis(material, axis, "--axis") if axis is not None else None
     _refuse_pictures(material)

@@ -18,8 +18,9 @@ from comfy_runner.recipe.job import draw_seed
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rebuild import open_or_rebuild
-from comfy_runner.store.local import LocalStore, folder_errors
+from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import FolderLock
+from comfy_runner.store.registry import open_store
 from comfy_runner.store.sidecar import FORMAT, UNREADABLE, refuse_newer
 from comfy_runner.text_files import shown
 
@@ -41,7 +42,7 @@ class FolderView(JobFiles):
     """
 
     def __init__(self, path: Path, store: ArtifactStore | None = None) -> None:
-        super().__init__(store or LocalStore(path))
+        super().__init__(store or open_store(path))
         self.path = path
 
     def job_ids(self) -> Iterator[str]:

@@ -9,10 +9,11 @@ import pytest
 from comfy_runner.errors import UsageError
 from comfy_runner.report.axes import find_axis, main_axis, short_name
 from comfy_runner.report.run_data import Axis, Material
+from comfy_runner.store.local import LocalStore
 
 
 def _material(*fields: str) -> Material:
-    return Material(Path("run"), (), tuple(Axis(field, (1, 2)) for field in fields))
+    return Material(Path("run"), (), tuple(Axis(field, (1, 2)) for field in fields), LocalStore(Path("run")))
 
 
 def _field(material: Material, name: str) -> str:

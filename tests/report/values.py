@@ -8,6 +8,7 @@ from typing import Any
 
 from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.run_data import Axis, Entry, Material
+from comfy_runner.store.local import LocalStore
 from tests.report.support import job_id_of, points
 
 DENOISE = "upscale.denoise"
@@ -45,7 +46,7 @@ def material(axes: Mapping[str, Sequence[Any]], folder: Path = Path("runs/lake")
         )
         for values in points(axes)
     ]
-    return Material(folder, tuple(entries), tuple(Axis(field, tuple(values)) for field, values in axes.items()))
+    return Material(folder, tuple(entries), tuple(Axis(field, tuple(values)) for field, values in axes.items()), LocalStore(folder))
 
 
 def measured(run: Material, found: Mapping[tuple[Any, ...], Measures | None]) -> dict[str, Measured]:

@@ -28,6 +28,7 @@ from comfy_runner.report.metrics.patches import cut
 from comfy_runner.report.metrics.planes import above_half, split
 from comfy_runner.report.metrics.seams import highest_seam
 from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
 VERSION = 1
@@ -37,7 +38,7 @@ Metric = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
 """A metric of the user's own: original, plain upscale, upscaled picture, RGB of 0 to 1; shapes (h, w, 3), (H, W, 3), (H, W, 3)."""
 
 
-def measure(original: Path, upscaled: Path, *, custom: Mapping[str, Metric] | None = None) -> Measures:
+def measure(original: Path | Artifact, upscaled: Path | Artifact, *, custom: Mapping[str, Metric] | None = None) -> Measures:
     """Measure the picture in one file against its original in another.
 
     Args:
@@ -50,9 +51,10 @@ def measure(original: Path, upscaled: Path, *, custom: Mapping[str, Metric] | No
     """
     small, large = (np.asarray(read_rgb(path)) for path in (original, upscaled))
     problem = _misfit(small, large)
+    where = shown(upscaled) if isinstance(upscaled, Path) else str(upscaled)
     if problem:
-        raise VerificationError(problem, where=shown(upscaled))
-    return measure_pictures(small, large, extra=_extra(small, large, custom or {}, where=shown(upscaled)))
+        raise VerificationError(problem, where=where)
+    return measure_pictures(small, large, extra=_extra(small, large, custom or {}, where=where))
 
 
 def measure_pictures(

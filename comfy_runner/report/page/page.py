@@ -18,7 +18,6 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import jinja2
 
@@ -32,8 +31,8 @@ from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
 from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label
 from comfy_runner.report.suggest import faults
 from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.local import folder_errors
-from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
 
 PAGE = "report.html"
@@ -103,7 +102,7 @@ def write_page(
     path = material.folder / PAGE
     with folder_errors(path):
         rows = [row for entry in material.entries for pictures in entry.pictures.values() for row in pictures]
-        thumbnails = make_thumbnails(material.folder, rows)
+        thumbnails = make_thumbnails(material.folder, rows, material.store)
         write_atomically(path, _page(material, measured, suggestion, thumbnails, notes).encode())
     return path
 
@@ -197,8 +196,7 @@ def _data(
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
         "faults": _FAULTS,
         "jobs": [
-            _job(entry, measured.get(entry.name), limits, metrics, places, thumbnails, material.folder)
-            for entry in material.entries
+            _job(entry, measured.get(entry.name), limits, metrics, places, thumbnails, material) for entry in material.entries
         ],
         "suggestion": asdict(suggestion) if suggestion else None,
         "notes": list(notes),
@@ -221,7 +219,7 @@ def _job(
     metrics: Sequence[str],
     places: Mapping[str, Mapping[str, int]],
     thumbnails: Mapping[str, Thumbnail],
-    folder: Path,
+    material: Material,
 ) -> dict[str, object]:
     measures = measured.measures if measured else None
     return {
@@ -231,7 +229,8 @@ def _job(
         "state": entry.state,
         "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
         "pictures": {
-            role: [_picture(row.path, thumbnails[row.path]) for row in pictures] for role, pictures in entry.pictures.items()
+            role: [_picture(material, row.path, thumbnails[row.path]) for row in pictures]
+            for role, pictures in entry.pictures.items()
         },
         "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
         "faults": faults(measures, limits) if measures else (),
@@ -242,24 +241,20 @@ def _job(
         "seconds": entry.seconds,
         "finished": entry.finished,
         "error": entry.error,
-        "again": f"comfy-runner run {shlex.quote(str(folder / entry.job_id / 'job.json'))} --out again",
+        "again": f"comfy-runner run {shlex.quote(str(material.folder / entry.job_id / 'job.json'))} --out again",
     }
 
 
-def _picture(path: str, thumbnail: Thumbnail) -> dict[str, object]:
+def _picture(material: Material, key: str, thumbnail: Thumbnail) -> dict[str, object]:
     return {
-        "url": url(path),
-        "name": path,
-        "thumb": url(thumbnail.path),
+        "url": material.store.url(key),
+        "name": key,
+        # Thumbnails lie in the run folder, as the page does, wherever the pictures are.
+        "thumb": thumbnail.path,
         "width": thumbnail.width,
         "height": thumbnail.height,
         "problem": thumbnail.problem,
     }
-
-
-def url(path: str) -> str:
-    """Return the relative URL of a path in the run folder, whatever is in its names."""
-    return "/".join(quote(segment, safe="") for segment in path.split("/"))
 
 
 def _rounded(value: float | None) -> float | None:
@@ -268,9 +263,9 @@ def _rounded(value: float | None) -> float | None:
 
 def _details(material: Material, thumbnails: Mapping[str, Thumbnail]) -> Iterator[dict[str, object]]:
     """Yield, for each entry, what is looked at only when it is opened."""
-    view = FolderView(material.folder)
+    files = JobFiles(material.store)
     for job_id, entries in groupby(material.entries, key=lambda entry: entry.job_id):
-        told = _of_sidecar(view, job_id)
+        told = _of_sidecar(files, job_id)
         yield from ({"signatures": _signatures(entry, thumbnails), **told} for entry in entries)
 
 
@@ -283,8 +278,8 @@ def _signatures(entry: Entry, thumbnails: Mapping[str, Thumbnail]) -> dict[str, 
     }
 
 
-def _of_sidecar(view: FolderView, job_id: str) -> dict[str, object]:
-    sidecar, problem = _sidecar(view, job_id)
+def _of_sidecar(files: JobFiles, job_id: str) -> dict[str, object]:
+    sidecar, problem = _sidecar(files, job_id)
     if sidecar is None:
         return {"problem": problem}
     recipe = sidecar.recipe if isinstance(sidecar.recipe, Mapping) else {}
@@ -303,10 +298,10 @@ def _of_sidecar(view: FolderView, job_id: str) -> dict[str, object]:
     }
 
 
-def _sidecar(view: FolderView, job_id: str) -> tuple[Sidecar | None, str]:
+def _sidecar(files: JobFiles, job_id: str) -> tuple[Sidecar | None, str]:
     """Return a job's sidecar, and why there is none."""
     try:
-        found = view.sidecar(job_id)
+        found = files.sidecar(job_id)
     except RunFolderError as error:
         return None, str(error)
     return found, "" if found else "there is no job.json"

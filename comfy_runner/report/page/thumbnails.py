@@ -21,6 +21,7 @@ from PIL import Image, ImageChops, ImageFilter
 from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.store.sidecar import HASH
@@ -62,14 +63,15 @@ class Thumbnail:
     problem: str = ""
 
 
-def make_thumbnails(folder: Path, files: Iterable[FileRow]) -> dict[str, Thumbnail]:
-    """Make the thumbnails of pictures in a run folder, and take away those of pictures that are gone.
+def make_thumbnails(folder: Path, files: Iterable[FileRow], store: ArtifactStore) -> dict[str, Thumbnail]:
+    """Make the thumbnails of a run's pictures in its folder, and take away those of pictures that are gone.
 
     Those that are there already are kept.
 
     Args:
         folder: The run folder.
         files: Its pictures.
+        store: Where these are.
 
     Returns:
         For each picture, by its path in the run folder, what became of it.
@@ -80,7 +82,7 @@ def make_thumbnails(folder: Path, files: Iterable[FileRow]) -> dict[str, Thumbna
     names = {row.path: f"{REPORT_FILES}/{_stem(row.sha256)}.webp" for row in files}
     first = {name: path for path, name in reversed(names.items())}  # the very same pixels may lie in several places
     with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        made = dict(zip(first, pool.map(lambda name: _thumbnail(folder, first[name], name), first), strict=True))
+        made = dict(zip(first, pool.map(lambda name: _thumbnail(folder, Artifact(store, first[name]), name), first), strict=True))
     _sweep(folder / REPORT_FILES, {name.rpartition("/")[2] for name, thumbnail in made.items() if thumbnail.path})
     return {path: made[name] for path, name in names.items()}
 
@@ -90,14 +92,14 @@ def _stem(sha256: str) -> str:
     return (sha256 if HASH.fullmatch(sha256) else hashlib.sha256(sha256.encode()).hexdigest())[:32]
 
 
-def _thumbnail(folder: Path, path: str, name: str) -> Thumbnail:
-    if not (folder / path).is_file():
+def _thumbnail(folder: Path, source: Artifact, name: str) -> Thumbnail:
+    if source.store.stat(source.key) is None:
         return Thumbnail(problem="the file is gone")
     known = _known(folder, name)
     if known is not None:
         return known
     try:
-        picture = read_rgb(folder / path)
+        picture = read_rgb(source)
     except VerificationError as error:
         return Thumbnail(problem=error.problems[0].what)
     columns, rows, signature = _signature(picture.convert("L"))

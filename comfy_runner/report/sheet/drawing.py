@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
@@ -15,8 +14,9 @@ from comfy_runner.report.run_data import UPSCALED
 from comfy_runner.report.sheet.grid import Grid, Slot
 from comfy_runner.report.sheet.layout import Box, Page, Place, Scale, leading, places
 from comfy_runner.report.sheet.lettering import font, length, lines
+from comfy_runner.store.interface import Artifact, ArtifactStore
 
-Reader = Callable[[Path], Image.Image]
+Reader = Callable[[Artifact], Image.Image]
 """Reads a picture as RGB; raises a `ComfyRunnerError` where it is broken."""
 
 _Colour = tuple[int, int, int]
@@ -72,17 +72,17 @@ class Pen:
     Args:
         page: The page.
         scale: The lengths of the sheet.
-        folder: The run folder.
+        store: Where the pictures are.
         captions: What is written below pictures.
         reader: Reads the pictures.
     """
 
     def __init__(
-        self, page: Page, scale: Scale, *, folder: Path, captions: Mapping[tuple[str, int], Caption], reader: Reader
+        self, page: Page, scale: Scale, *, store: ArtifactStore, captions: Mapping[tuple[str, int], Caption], reader: Reader
     ) -> None:
         self._page = page
         self._scale = scale
-        self._folder = folder
+        self._store = store
         self._captions = captions
         self._reader = reader
         self._canvas = Image.new("RGB", (page.width, page.height), _BACKGROUND)
@@ -194,7 +194,7 @@ class Pen:
         if slot.file is None:
             return _why_missing(slot)
         try:
-            picture = self._reader(self._folder / slot.file.path)
+            picture = self._reader(Artifact(self._store, slot.file.path))
         except ComfyRunnerError as error:
             # Without its place: a sheet is shown to others, and says nothing of the folders here.
             return f"broken picture: {error.problems[0].what}"

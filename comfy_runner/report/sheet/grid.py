@@ -165,7 +165,7 @@ def _axes(material: Material, rows: str | None, columns: str | None) -> tuple[Ax
             raise UsageError(f"must be another axis than the rows' (got {columns})", where="--columns")
     else:
         free = tuple(axis for axis in material.axes if axis != down)
-        across = main_axis(Material(material.folder, (), free))
+        across = main_axis(replace(material, axes=free))
     others = [axis for axis in material.axes if axis not in (across, down)]
     return (across, [down], others) if down else (across, others, [])
 

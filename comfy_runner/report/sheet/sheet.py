@@ -19,6 +19,7 @@ from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material
 from comfy_runner.report.sheet.drawing import Pen, Reader, captions
 from comfy_runner.report.sheet.grid import arrange
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
+from comfy_runner.store.interface import Artifact, checksum
 from comfy_runner.text_files import shown
 from comfy_runner.wording import counted
 
@@ -82,7 +83,7 @@ def draw_sheet(
     if not material.entries:
         raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
     _check_target(material, target)
-    grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.folder / file.path))
+    grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.artifact(file)))
     below = captions(grid, measured or {})
     numbers = max((caption.numbers for caption in below.values()), key=len, default="")
     remarks = any(caption.remark for caption in below.values())
@@ -93,7 +94,7 @@ def draw_sheet(
     drawn: set[tuple[str, int]] = set()
     for number, (page, path) in enumerate(zip(pages, paths, strict=True), start=1):
         of = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
-        pen = Pen(page, scale, folder=material.folder, captions=below, reader=reader)
+        pen = Pen(page, scale, store=material.store, captions=below, reader=reader)
         _save(pen.draw(grid, _title(material) + of), path)
         drawn |= pen.drawn
     names = {name for name, _ in drawn}
@@ -120,24 +121,23 @@ def _sizes(material: Material) -> list[tuple[int, int]]:
     for file in files[:: max(1, len(files) // _SAMPLE)]:
         # What cannot be read here is told of when it is to be drawn.
         try:
-            with without_warnings(), (material.folder / file.path).open("rb") as data, opened(data) as image:
+            with without_warnings(), material.artifact(file).open() as data, opened(data) as image:
                 found.append(image.size)
         except BROKEN:
             continue
     return found
 
 
-def _content(path: Path) -> str:
+def _content(picture: Artifact) -> str:
     """Return a hash of what a picture shows, without what else is written in its file.
 
     ComfyUI writes the workflow into a PNG, so that files of the same pixels differ. Its compressed pixels do not.
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with picture.open() as file:
             if file.read(8) != b"\x89PNG\r\n\x1a\n":
-                file.seek(0)
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                return checksum(picture.store, picture.key)
             while len(head := file.read(8)) == 8:
                 length = int.from_bytes(head[:4], "big")
                 if head[4:] in (b"IHDR", b"PLTE", b"IDAT"):

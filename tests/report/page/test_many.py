@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from comfy_runner.report.page.page import write_page
 from comfy_runner.report.run_data import Axis, Entry, Material
 from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.local import LocalStore
 from comfy_runner.store.sidecar import FileRecord, Sidecar, sha256_of
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import measures, suggest
@@ -27,7 +28,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made without a ledger, which would wait for the disk after every job."""
     folder = tmp_path_factory.mktemp("many") / "run"
     entries = tuple(_entry(folder, values) for values in points(_AXES))
-    material = Material(folder, entries, tuple(Axis(field, tuple(values)) for field, values in _AXES.items()))
+    material = Material(folder, entries, tuple(Axis(field, tuple(values)) for field, values in _AXES.items()), LocalStore(folder))
     measured = {entry.job_id: measures() for entry in entries}
     return write_page(material, measured, suggest(_AXES["upscale.denoise"], 0.5))
 

@@ -15,8 +15,9 @@ import pytest
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.page import page as page_module
-from comfy_runner.report.page.page import for_html, packed, url, write_page
+from comfy_runner.report.page.page import for_html, packed, write_page
 from comfy_runner.report.run_data import read_material
+from comfy_runner.store.local import LocalStore
 from tests.report.page.pages import measures, paint
 from tests.report.support import make_run
 
@@ -68,7 +69,7 @@ def test_what_is_packed_is_the_same_bytes_each_time() -> None:
     ],
 )
 def test_every_part_of_a_path_is_encoded(path: str, expected: str) -> None:
-    assert url(path) == expected
+    assert LocalStore(Path()).url(path) == expected
 
 
 def test_the_policy_allows_the_scripts_and_the_style_of_the_page_and_no_others(sweep: Path) -> None:

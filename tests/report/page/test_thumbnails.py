@@ -11,6 +11,7 @@ from PIL import Image
 
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
 from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.local import LocalStore
 from comfy_runner.store.sidecar import sha256_of
 
 
@@ -36,7 +37,7 @@ def _cells(made: Thumbnail) -> Sequence[Sequence[Sequence[int]]]:
 def test_a_thumbnail_is_small_and_knows_its_picture(tmp_path: Path) -> None:
     row = _row(tmp_path, "job/upscaled.png", Image.linear_gradient("L").resize((1024, 576)))
 
-    made = make_thumbnails(tmp_path, [row])["job/upscaled.png"]
+    made = make_thumbnails(tmp_path, [row], LocalStore(tmp_path))["job/upscaled.png"]
 
     assert made.path == f"report_files/{row.sha256[:32]}.webp"
     assert (made.width, made.height, made.columns, made.rows) == (1024, 576, 16, 9)
@@ -47,10 +48,10 @@ def test_a_thumbnail_is_small_and_knows_its_picture(tmp_path: Path) -> None:
 
 def test_thumbnails_are_made_once_and_remember_what_they_were_made_from(tmp_path: Path) -> None:
     rows = [_row(tmp_path, f"{number}.png", _noise(40 + number, 20)) for number in range(3)]
-    first = make_thumbnails(tmp_path, rows)
+    first = make_thumbnails(tmp_path, rows, LocalStore(tmp_path))
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "report_files").iterdir()}
 
-    again = make_thumbnails(tmp_path, rows)
+    again = make_thumbnails(tmp_path, rows, LocalStore(tmp_path))
 
     assert again == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "report_files").iterdir()} == times
@@ -58,11 +59,11 @@ def test_thumbnails_are_made_once_and_remember_what_they_were_made_from(tmp_path
 
 def test_a_thumbnail_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
     row = _row(tmp_path, "a.png", _noise(64, 36))
-    made = make_thumbnails(tmp_path, [row])["a.png"]
+    made = make_thumbnails(tmp_path, [row], LocalStore(tmp_path))["a.png"]
     for damage in (b"", b"RIFF", (tmp_path / made.path).read_bytes()[:60], Path(tmp_path / "a.png").read_bytes()):
         (tmp_path / made.path).write_bytes(damage)
 
-        assert make_thumbnails(tmp_path, [row])["a.png"] == made
+        assert make_thumbnails(tmp_path, [row], LocalStore(tmp_path))["a.png"] == made
 
         with Image.open(tmp_path / made.path) as small:
             small.load()
@@ -70,13 +71,13 @@ def test_a_thumbnail_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
 
 def test_thumbnails_of_pictures_that_are_gone_are_taken_away_and_nothing_else_is(tmp_path: Path) -> None:
     rows = [_row(tmp_path, f"{number}.png", _noise(40 + number, 20)) for number in range(2)]
-    make_thumbnails(tmp_path, rows)
+    make_thumbnails(tmp_path, rows, LocalStore(tmp_path))
     theirs = tmp_path / "report_files" / "notes.webp"
     theirs.write_bytes(b"mine")
     half = tmp_path / "report_files" / f".{'0' * 32}.{'1' * 16}.part"
     half.write_bytes(b"")
 
-    make_thumbnails(tmp_path, rows[:1])
+    make_thumbnails(tmp_path, rows[:1], LocalStore(tmp_path))
 
     assert sorted(path.name for path in theirs.parent.iterdir()) == sorted([f"{rows[0].sha256[:32]}.webp", "notes.webp"])
 
@@ -84,7 +85,7 @@ def test_thumbnails_of_pictures_that_are_gone_are_taken_away_and_nothing_else_is
 def test_equal_pictures_share_a_thumbnail(tmp_path: Path) -> None:
     rows = [_row(tmp_path, f"{number}.png", _noise(40, 20)) for number in range(3)]
 
-    made = make_thumbnails(tmp_path, rows)
+    made = make_thumbnails(tmp_path, rows, LocalStore(tmp_path))
 
     assert len(made) == 3
     assert len({each.path for each in made.values()}) == len(list((tmp_path / "report_files").iterdir())) == 1
@@ -98,7 +99,7 @@ def test_a_picture_that_cannot_be_read_gives_a_reason_and_no_thumbnail(tmp_path:
     ]
     (tmp_path / "gone.png").unlink()
 
-    made = make_thumbnails(tmp_path, rows)
+    made = make_thumbnails(tmp_path, rows, LocalStore(tmp_path))
 
     assert made["text.png"].problem.startswith("is not a whole picture")
     assert made["gone.png"].problem == "the file is gone"
@@ -110,7 +111,7 @@ def test_a_hash_that_is_none_names_no_path(tmp_path: Path) -> None:
     row = _row(tmp_path, "a.png", _noise(8, 8))
     strange = FileRow(row.role, row.number, row.path, row.size_bytes, row.mtime_ns, "../../evil")
 
-    made = make_thumbnails(tmp_path, [strange])["a.png"]
+    made = make_thumbnails(tmp_path, [strange], LocalStore(tmp_path))["a.png"]
 
     assert Path(made.path).parent == Path("report_files")
     assert (tmp_path / made.path).is_file()
@@ -123,7 +124,7 @@ def test_extreme_shapes_have_a_thumbnail(tmp_path: Path) -> None:
         _row(tmp_path, "tall.png", _noise(3, 900)),
     ]
 
-    made = make_thumbnails(tmp_path, rows)
+    made = make_thumbnails(tmp_path, rows, LocalStore(tmp_path))
 
     assert [(each.columns, each.rows) for each in made.values()] == [(16, 16), (16, 1), (1, 16)]
 
@@ -133,7 +134,7 @@ def test_a_signature_tells_where_a_picture_is_bright_and_where_it_is_busy(tmp_pa
     picture.paste(200, (320, 0, 640, 360))
     picture.paste(_noise(80, 80).convert("L"), (40, 240))
 
-    cells = _cells(make_thumbnails(tmp_path, [_row(tmp_path, "a.png", picture)])["a.png"])
+    cells = _cells(make_thumbnails(tmp_path, [_row(tmp_path, "a.png", picture)], LocalStore(tmp_path))["a.png"])
 
     assert cells[1][2] == [40, 0]
     assert cells[1][13] == [200, 0]
@@ -144,7 +145,7 @@ def test_the_same_picture_at_twice_the_size_has_nearly_the_same_signature(tmp_pa
     small = _noise(64, 36).resize((512, 288), Image.Resampling.BICUBIC)
     large = small.resize((1024, 576), Image.Resampling.BICUBIC)
 
-    made = make_thumbnails(tmp_path, [_row(tmp_path, "s.png", small), _row(tmp_path, "l.png", large)])
+    made = make_thumbnails(tmp_path, [_row(tmp_path, "s.png", small), _row(tmp_path, "l.png", large)], LocalStore(tmp_path))
 
     one, other = (np.array(_cells(made[name])) for name in ("s.png", "l.png"))
     assert np.abs(one - other).max() < 12

@@ -23,6 +23,8 @@ from comfy_runner.report.sheet.grid import Grid, arrange
 from comfy_runner.report.sheet.layout import MOST_PIXELS, MOST_SIDE, Place, best, paged, places, scaled, shape
 from comfy_runner.report.sheet.lettering import fitted, font, legible, length, lines
 from comfy_runner.report.sheet.sheet import Sheet, draw_sheet
+from comfy_runner.store.interface import Artifact
+from comfy_runner.store.local import LocalStore
 from tests.report.support import make_run
 
 _DENOISE = "upscale.denoise"
@@ -85,7 +87,8 @@ def _entry(**values: Any) -> Entry:
 
 def _seeds(folder: Path, count: int) -> Material:
     """Return a run of which nothing is rendered yet, for the sizes of sheets."""
-    return Material(folder, tuple(_entry(seed=seed) for seed in range(count)), (Axis("seed", tuple(range(count))),))
+    entries = tuple(_entry(seed=seed) for seed in range(count))
+    return Material(folder, entries, (Axis("seed", tuple(range(count))),), LocalStore(folder))
 
 
 def _measures(detail: float, drift: float, **others: Any) -> Measured:
@@ -256,7 +259,7 @@ def test_originals_of_the_same_pixels_are_the_same_whatever_else_their_files_say
 
 def test_jobs_that_differ_in_nothing_that_is_known_all_have_a_cell(tmp_path: Path) -> None:
     entries = (*(_entry(seed=seed) for seed in (1, 2)), replace(_entry(seed=1), job_id="twin"))
-    material = Material(tmp_path, entries, (Axis("seed", (1, 2)),))
+    material = Material(tmp_path, entries, (Axis("seed", (1, 2)),), LocalStore(tmp_path))
 
     rows = _grid(material).bands[0].rows
 
@@ -319,7 +322,7 @@ def test_a_run_of_which_nothing_is_rendered_yet_can_be_drawn(tmp_path: Path) -> 
 
 def test_a_run_without_jobs_cannot_be_drawn(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="has no jobs"):
-        draw_sheet(Material(tmp_path, (), ()), target=tmp_path / "sheet.png")
+        draw_sheet(Material(tmp_path, (), (), LocalStore(tmp_path)), target=tmp_path / "sheet.png")
 
 
 @pytest.mark.parametrize(("rows", "columns", "where"), [("seeed", None, "--rows"), (None, "denoize", "--columns")])
@@ -377,7 +380,7 @@ def test_a_target_that_cannot_be_a_png_is_refused(tmp_path: Path, name: str) -> 
 
 
 def test_a_failure_leaves_the_earlier_sheet_and_no_rubbish(tmp_path: Path) -> None:
-    def reader(_: Path) -> Image.Image:
+    def reader(_: Artifact) -> Image.Image:
         raise KeyboardInterrupt
 
     target = tmp_path / "sheets" / "sheet.png"
@@ -440,7 +443,7 @@ def test_what_is_still_too_large_goes_on_pages_that_show_every_job_once(
 ) -> None:
     axes = (Axis("cfg", tuple(range(40))), Axis("seed", tuple(range(1000))))
     entries = tuple(_entry(cfg=cfg, seed=seed) for cfg in range(40) for seed in range(1000))
-    grid = _grid(Material(tmp_path, entries, axes), rows, columns)
+    grid = _grid(Material(tmp_path, entries, axes, LocalStore(tmp_path)), rows, columns)
 
     scale, pages = best(grid, 384, (1.0, 0.5625), numbers="", remarks=False)
 
@@ -480,7 +483,7 @@ def test_a_page_left_from_an_earlier_sheet_is_told_of(tmp_path: Path) -> None:
 def test_nothing_on_a_page_lies_over_anything_else(tmp_path: Path, sizes: list[tuple[int, int]], cell: int) -> None:
     axes = (Axis("a", (1, 2)), Axis("b", (1, 2)), Axis("c", (1, 2)))
     entries = tuple(_entry(a=a, b=b, c=c) for a in (1, 2) for b in (1, 2) for c in (1, 2))
-    grid = _grid(Material(tmp_path, entries, axes), "b", "c")
+    grid = _grid(Material(tmp_path, entries, axes, LocalStore(tmp_path)), "b", "c")
     scale = scaled(grid, cell, shape(sizes), numbers="detail 0.50 · drift 0.20", remarks=True)
 
     page = paged(grid, scale)[0]
@@ -513,7 +516,7 @@ def test_only_few_whole_pictures_are_in_memory_at_a_time(tmp_path: Path) -> None
         with lock:
             alive.discard(number)
 
-    def reader(path: Path) -> Image.Image:
+    def reader(path: Artifact) -> Image.Image:
         nonlocal most
         image = read_rgb(path)
         with lock:
@@ -588,7 +591,7 @@ def test_any_text_is_drawn_within_its_place_with_characters_that_the_font_has(te
 @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
 def test_a_sheet_with_any_label_and_error_is_drawn(tmp_path: Path, text: str) -> None:
     entries = tuple(replace(_entry(prompt=prompt), state="failed", error=text) for prompt in (text, "a lake"))
-    material = Material(tmp_path, entries, (Axis("prompt", (text, "a lake")), Axis("seed", (1, 2))))
+    material = Material(tmp_path, entries, (Axis("prompt", (text, "a lake")), Axis("seed", (1, 2))), LocalStore(tmp_path))
 
     for columns in ("prompt", "seed"):
         material = replace(material, entries=tuple(replace(entry, values={**entry.values, "seed": 1}) for entry in entries))

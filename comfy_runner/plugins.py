@@ -1,0 +1,42 @@
+"""What other installed packages add to comfy_runner: metrics, stores and checks, announced as entry points.
+
+A package says, for instance, ``[project.entry-points."comfy_runner.metrics"]`` and ``lpips = "my_package:lpips"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from importlib.metadata import entry_points
+from typing import Any
+
+from comfy_runner.errors import UsageError
+
+
+def plugins(group: str, what: str, *, taken: Collection[str] = (), only: str | None = None) -> dict[str, Callable[..., Any]]:
+    """Return what is announced in a group, by name.
+
+    Args:
+        group: The group of entry points, such as ``comfy_runner.metrics``.
+        what: What messages call one of them, such as ``metric``.
+        taken: Names of our own that none may have.
+        only: The one that is wanted; None for all. Others are not even imported.
+
+    Raises:
+        UsageError: One cannot be imported, is not callable, or has a name of ours.
+    """
+    found: dict[str, Callable[..., Any]] = {}
+    for entry in entry_points(group=group):
+        if only is not None and entry.name != only:
+            continue
+        where = f"{what} {entry.name} ({entry.value})"
+        hint = f"uninstall or repair the package that announces it in {group}"
+        if entry.name in taken:
+            raise UsageError(f"is called as one of the built-in {what}s", where=where, hint=hint)
+        try:
+            loaded = entry.load()
+        except Exception as error:  # whatever a foreign package raises
+            raise UsageError(f"cannot be imported ({type(error).__name__}: {error})", where=where, hint=hint) from error
+        if not callable(loaded):
+            raise UsageError("is not a function", where=where, hint=hint)
+        found[entry.name] = loaded
+    return found
