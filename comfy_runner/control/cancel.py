@@ -12,9 +12,15 @@ from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.control.recorded_servers import recorded_engines
+from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.timeouts import Timeouts
-from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
-from comfy_runner.running.takeback import TakeBack
+from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, UsageError
+from comfy_runner.graph.cost import StepTable
+from comfy_runner.running.coordinator import Coordinator
+from comfy_runner.running.messages import Cancel
+from comfy_runner.running.policy import Policy
+from comfy_runner.running.probe import Candidate, Examiner
+from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import forget, request_cancel
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import Holder, holder
@@ -86,13 +92,28 @@ def cancel(
             except ServerError as error:
                 errors.append(error)
                 continue
-            back = TakeBack(folder, engine, seconds=seconds, timeouts=timeouts)
-            back.run(ours)
-            ended |= back.ended
-            errors += back.errors
+            # A run that has nothing to do but to take these back. Without a websocket: the server would tell of our progress the
+            # process that is gone.
+            coordinator = Coordinator(
+                folder,
+                Work((), StepTable(), open=ours),
+                candidates=[Candidate(url, engine)],
+                examiner=Examiner(()),
+                enlist=_no_more,
+                emit=lambda _event: None,
+                policy=Policy(websocket=False, timeouts=timeouts or Timeouts()),
+                take_back=Cancel("cancelled", seconds),
+            )
+            coordinator.run()
+            ended |= coordinator.ended
+            errors += coordinator.kept
     finally:
         folder.close()
     return Cancellation(asked, ended, tuple(errors))
+
+
+def _no_more(server: str) -> NamedEngine:
+    raise UsageError("nothing is rendered here", where=server)
 
 
 def _end_live_run(path: Path, say: Callable[[str], None], seconds: float) -> Holder | None:

@@ -10,44 +10,34 @@ from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, Problem, WorkflowError
 from comfy_runner.planning.draft import Draft
-from comfy_runner.running.state import Flight
+from comfy_runner.running.state import Tracked
 
 
 class CutShort(JobLost):
     """A job that another one, in the same graph, has ended by its failure."""
 
 
-def jobs_to_collect(flight: Flight, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> list[JobToCollect]:
+def jobs_to_collect(tracked: Tracked, verdict: Verdict | None, *, error: ComfyRunnerError | None) -> tuple[JobToCollect, ...]:
     """Return the jobs of an ended submission whose files are wanted, each with why the engine did not finish it.
 
     Args:
-        flight: The submission.
-        verdict: What the engine says of it.
-        stopped: Why we took it back, if we did.
+        tracked: The submission.
+        verdict: What the engine says of it; None where it has forgotten it.
+        error: Why we took it back, if we did; where there is no verdict, why there is none.
     """
     found = []
-    for number, job in enumerate(flight.submission.jobs):
-        if job.job_id in flight.waits_for:
-            told = flight.submission.verdict_on(number, verdict)
-            error: ComfyRunnerError | None
-            if flight.submission.is_cut_short(told):
-                error = CutShort("was ended by the failure of another job of its graph", where=job.job_id)
-            else:
-                known = flight.left_out.get(job.job_id)
-                error = failure(job, told, stopped=stopped) or left_out(job.job_id, flight.complaints, known)
-            found.append(JobToCollect(job.job_id, flight.standing[job.job_id], error))
-    return found
+    for number, job in enumerate(tracked.submission.jobs):
+        if job.job_id in tracked.waits_for:
+            why = error if verdict is None else _why(tracked, job, tracked.submission.verdict_on(number, verdict), error)
+            found.append(JobToCollect(job.job_id, tracked.reusable[job.job_id], why))
+    return tuple(found)
 
 
-def jobs_to_recover(flight: Flight, lost: ComfyRunnerError) -> list[JobToCollect]:
-    """Return the jobs of a submission that the engine has forgotten, whose files may still be there.
-
-    Args:
-        flight: The submission.
-        lost: Why nothing else is known of it.
-    """
-    waiting = [job_id for job_id in flight.submission.job_ids if job_id in flight.waits_for]
-    return [JobToCollect(job_id, flight.standing[job_id], lost) for job_id in waiting]
+def _why(tracked: Tracked, job: SubmittedJob, verdict: Verdict, stopped: ComfyRunnerError | None) -> ComfyRunnerError | None:
+    if tracked.submission.is_cut_short(verdict):
+        return CutShort("was ended by the failure of another job of its graph", where=job.job_id)
+    known = tracked.left_out.get(job.job_id)
+    return failure(job, verdict, stopped=stopped) or left_out(job.job_id, tracked.complaints, known)
 
 
 def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | None) -> ComfyRunnerError | None:

@@ -25,17 +25,17 @@ _PREFIX_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Ready:
     """A job that can be posted.
 
     Attributes:
         job: What is posted of it; its graph is empty where the server cannot make what is missing.
-        standing: Files of earlier runs that are still good, by output role.
+        reusable: Files of earlier runs that are still good, by output role.
         left_out: Why the job will be partial even if all goes well; None where it will not.
     """
 
     job: SubmittedJob
-    standing: Mapping[str, tuple[FileRecord, ...]]
+    reusable: Mapping[str, tuple[FileRecord, ...]]
     left_out: JobFailed | None
 
 
@@ -72,7 +72,7 @@ class Preparer:
 
     def pack(
         self, drafts: Iterable[Draft], prompt_id: str, attempts: Mapping[str, Sequence[Attempt]]
-    ) -> tuple[list[Prepared], list[Settled]]:
+    ) -> tuple[list[Ready], list[Settled]]:
         """Return what is to be posted of jobs that go as one graph, and those that need not be posted.
 
         Args:
@@ -80,7 +80,7 @@ class Preparer:
             prompt_id: Their submission.
             attempts: What was tried before, by job.
         """
-        ready: list[Prepared] = []
+        ready: list[Ready] = []
         settled: list[Settled] = []
         for number, draft in enumerate(drafts, 1):
             tried = attempts.get(draft.job_id, ())
@@ -93,10 +93,10 @@ class Preparer:
                 ready.append(found)
             else:
                 change = Event.PARTIAL if found.left_out else Event.DONE
-                settled.append(Settled(draft.job_id, change, found.left_out, found.standing))
+                settled.append(Settled(draft.job_id, change, found.left_out, found.reusable))
         return ready, settled
 
-    def prepare(self, draft: Draft, *, prompt_id: str, number: int = 1, attempts: Sequence[Attempt] = ()) -> Prepared:
+    def prepare(self, draft: Draft, *, prompt_id: str, number: int = 1, attempts: Sequence[Attempt] = ()) -> Ready:
         """Return what is to be posted of a job.
 
         Args:
@@ -114,10 +114,10 @@ class Preparer:
         fitted = fit(planned, self._info, allow_partial=self._allow_partial)
         # A retry completes what the first attempt has given; only that is not to be forced again.
         again = self._force and not attempts
-        standing = {} if again else self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs)
+        reusable = {} if again else self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs)
         workflow = fitted.workflow
-        wanted = [node_id for role, node_id in workflow.outputs.items() if role not in standing]
-        if standing:
+        wanted = [node_id for role, node_id in workflow.outputs.items() if role not in reusable]
+        if reusable:
             workflow = workflow.keep(workflow.ancestors(wanted))
         # A prefix of its own makes the server save a new file, however much of the rest it has in its cache.
         start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", fitted.job_id[:_PREFIX_LENGTH]))
@@ -137,10 +137,10 @@ class Preparer:
             attempts=tuple(attempts),
             inputs=fitted.inputs,
         )
-        return Prepared(job, standing, _left_out(fitted, standing))
+        return Ready(job, reusable, _left_out(fitted, reusable))
 
 
-def _left_out(fitted: PlannedJob, standing: Mapping[str, tuple[FileRecord, ...]]) -> JobFailed | None:
-    roles = [role for role in fitted.outputs if role not in fitted.workflow.outputs and role not in standing]
+def _left_out(fitted: PlannedJob, reusable: Mapping[str, tuple[FileRecord, ...]]) -> JobFailed | None:
+    roles = [role for role in fitted.outputs if role not in fitted.workflow.outputs and role not in reusable]
     reasons = [f"the server would refuse {role}" for role in roles]
     return JobFailed(f"left out: {'; '.join(reasons)}", where=fitted.job_id) if reasons else None

@@ -13,7 +13,7 @@ from comfy_runner.errors import ComfyRunnerError, FlatPicture, JobLost, ServerRe
 from comfy_runner.retry import Remedy, Retry
 
 
-def mishap(verdict: Verdict | None, errors: Sequence[ComfyRunnerError]) -> str:
+def failure_kind(verdict: Verdict | None, errors: Sequence[ComfyRunnerError]) -> str:
     """Return the kind of what went wrong, a field of `Retry`; empty for what is never tried again, or where nothing did.
 
     Args:

@@ -18,7 +18,7 @@ from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Candidate, Examiner, hold_against
-from comfy_runner.running.recovery import reclaim
+from comfy_runner.running.recovery import retake_given_away
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import forget
 from comfy_runner.store.ledger_rows import End, OpenSubmission
@@ -52,7 +52,7 @@ def begin(
         ServerError: No server can be used.
         RunFolderError: The folder cannot be used.
     """
-    reclaim(folder)
+    retake_given_away(folder)
     if not force:
         reformat(folder, [draft for draft in plan.drafts if draft.job_id in chosen])
     surveyed = survey(plan.drafts, folder, folder.ledger, forced=chosen if force else ())

@@ -14,7 +14,7 @@ from comfy_runner.running.events import Spent
 from comfy_runner.scheduling.backlog import Costs
 
 
-class Counting:
+class Stats:
     """The loads and first passes of one run.
 
     Args:

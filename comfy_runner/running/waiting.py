@@ -1,13 +1,9 @@
-"""The jobs that wait, as drafts: the bridge from a run to the fleet's placement, which knows numbers only.
-
-Not here: who gets which job (`fleet.placement`), and what happens to it then (`coordinate`).
-"""
+"""The jobs that wait, as drafts: the bridge from a run to `scheduling`, which knows numbers only and decides who gets which."""
 
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.estimate import WithBoundedLoads
@@ -31,27 +27,19 @@ def backlog_of(groups: Sequence[Sequence[Draft]], costs: Costs, *, others: Itera
     return drafts, Backlog(numbered, steps, WithBoundedLoads.of(costs, steps), waiting=len(groups))
 
 
-class Queue:
+class WaitingJobs:
     """The jobs of a run that nobody has begun, and the servers that they are for.
 
     Args:
         groups: The jobs that wait, in groups, in order.
         others: Jobs that do not wait now, but may have to: they are on a server, or are to get the pictures of another one.
         costs: What the results of their nodes cost.
-        clock: Monotonic seconds.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[Sequence[Draft]],
-        others: Iterable[Draft],
-        costs: Costs,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, groups: Sequence[Sequence[Draft]], others: Iterable[Draft], costs: Costs) -> None:
         self._drafts, backlog = backlog_of(groups, costs, others=others)
         self._number = {draft.job_id: number for number, draft in enumerate(self._drafts)}
-        self._placement, self._clock = Placement(backlog), clock
+        self._placement = Placement(backlog)
 
     @property
     def drafts(self) -> Sequence[Draft]:
@@ -85,19 +73,19 @@ class Queue:
         """Return servers in the order in which they are to be given work."""
         return self._placement.order(names)
 
-    def next(self, name: str) -> list[Draft]:
+    def next(self, name: str, now: float) -> list[Draft]:
         """Return the jobs of the submission that a server is to be given now; none where there is none for it."""
-        return [self._drafts[number] for number in self._placement.next(name, self._clock())]
+        return [self._drafts[number] for number in self._placement.next(name, now)]
 
-    def posted(self, name: str, key: str, job_ids: Iterable[str]) -> None:
+    def posted(self, name: str, key: str, job_ids: Iterable[str], now: float) -> None:
         """Note that a server has a submission; jobs that this run does not know are no matter."""
         numbers = [self._number[job_id] for job_id in job_ids if job_id in self._number]
         if numbers:
-            self._placement.posted(name, key, numbers, self._clock())
+            self._placement.posted(name, key, numbers, now)
 
-    def landed(self, name: str, key: str, *, measured: bool = True) -> None:
+    def landed(self, name: str, key: str, now: float, *, measured: bool) -> None:
         """Note that a server does not have a submission any more; `measured` if its time tells how fast the server is."""
-        self._placement.landed(name, key, self._clock(), measured=measured)
+        self._placement.landed(name, key, now, measured=measured)
 
     def put_back(self, job_id: str, *, last: bool = False) -> None:
         """Have a job wait again, before all others or after them; one that this run does not know is no matter."""

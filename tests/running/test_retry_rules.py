@@ -22,7 +22,7 @@ from comfy_runner.errors import (
     WorkflowError,
 )
 from comfy_runner.retry import FlatPictureRemedy, OutOfMemoryRemedy, Retry, ServerLostRemedy
-from comfy_runner.running.retries import decodes_tiled, mishap, next_attempt
+from comfy_runner.running.retries import decodes_tiled, failure_kind, next_attempt
 
 _REASONS = ("server_lost", "out_of_memory", "flat_picture")
 
@@ -60,7 +60,7 @@ _FINE = Verdict(Outcome.SUCCEEDED, {}, (), None, None)
 def test_only_what_may_pass_is_a_reason_to_try_again(
     verdict: Verdict | None, errors: Sequence[ComfyRunnerError], expected: str
 ) -> None:
-    assert mishap(verdict, errors) == expected
+    assert failure_kind(verdict, errors) == expected
 
 
 def test_without_a_reason_nothing_is_tried_again() -> None:
@@ -101,7 +101,7 @@ class Tries(RuleBasedStateMachine):
 
     @rule(verdict=st.sampled_from([_WRONG, _INTERRUPTED, _FINE]), error=st.sampled_from([JobFailed, WorkflowError, RunFolderError]))
     def go_wrong_for_good(self, verdict: Verdict, error: type[ComfyRunnerError]) -> None:
-        reason = mishap(verdict, [error("no")])
+        reason = failure_kind(verdict, [error("no")])
         assert next_attempt(self.retry, self.attempts, reason=reason, what="no") is None
 
     @invariant()

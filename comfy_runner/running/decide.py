@@ -1,0 +1,336 @@
+"""What happens next in a run: pure decisions, one message at a time.
+
+`decide` takes the state of a run, something that has happened, and the moment, and returns what is to be done, in order. It asks
+nobody and waits for nobody, so that whole runs can be driven through it without servers, folders or threads. HTTP is the truth:
+what engines report here they have read from it, and whatever is about to be done is in the ledger before it is done.
+"""
+
+from __future__ import annotations
+
+from comfy_runner.engine.reports import (
+    Broken,
+    CachedNodes,
+    Cancelled,
+    Collected,
+    Finished,
+    Freed,
+    NodeProgress,
+    Refused,
+    SubmissionReport,
+    Submitted,
+    TakenInPart,
+    Waiting,
+)
+from comfy_runner.engine.submission import Submission
+from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, RunFolderError, ServerError, ServerRefused, ServerStuck
+from comfy_runner.running.actions import Accept, Action, CancelOn, Emit, Free, Hurry, Record, Submit
+from comfy_runner.running.decide_completion import (
+    Actions,
+    change_of,
+    end,
+    errors_of,
+    forget,
+    is_let_go,
+    lose,
+    put_back,
+    share_what_is_there,
+    shared,
+    tell_the_rest,
+    tries_again,
+    unreachable,
+)
+from comfy_runner.running.decide_failures import (
+    broken,
+    collect,
+    drop,
+    examined,
+    give_up_unread,
+    gpu_broke,
+    kept_away,
+    leave,
+    lose_all,
+    refused,
+    set_aside,
+    settled,
+)
+from comfy_runner.running.decide_recovery import claim, forget_done, take_back_jobs, take_up
+from comfy_runner.running.decide_workers import change_fleet, fill, goes_on, look_again, only_ask_all, open_all, proved
+from comfy_runner.running.events import JobProgressed, JobSubmitted, JobWaiting
+from comfy_runner.running.failure_messages import CutShort
+from comfy_runner.running.messages import (
+    Begin,
+    Cancel,
+    Examined,
+    Finish,
+    FleetChange,
+    Message,
+    Prepared,
+    Shared,
+    Tick,
+)
+from comfy_runner.running.state import RunState, Tracked, Worker
+from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import after
+
+__all__ = ["decide", "goes_on"]
+
+
+def decide(state: RunState, message: Message, now: float) -> list[Action]:
+    """Take what has happened, and return what is to be done about it.
+
+    Args:
+        state: What the run knows; it is changed.
+        message: What has happened.
+        now: When, monotonic seconds.
+    """
+    state.now = now
+    if not isinstance(message, Prepared):
+        state.passed_over.clear()
+    return list(_decide(state, message))
+
+
+def _decide(state: RunState, message: Message) -> Actions:
+    match message:
+        case Begin(left, cancel):
+            if cancel is not None:
+                _stop(state, cancel)
+                only_ask_all(state)
+            else:
+                yield from open_all(state)
+            for each in left:
+                yield from take_up(state, each)
+            yield from share_what_is_there(state)
+        case Finish():
+            yield from _finish(state)
+            return
+        case Cancel():
+            yield from _cancel(state, message)
+        case Prepared():
+            yield from _prepared(state, message)
+        case Collected():
+            yield from _collected(state, message)
+        case Freed(job_id):
+            state.freeing -= 1
+            put_back(state, job_id)
+        case Shared():
+            yield from shared(state, message)
+        case Examined():
+            yield from examined(state, message)
+        case FleetChange():
+            yield from change_fleet(state, message)
+        case Tick():
+            pass
+        case _:
+            tracked = state.submissions.get(message.key)
+            # Otherwise it was given up meanwhile.
+            if tracked is not None and tracked.is_active:
+                yield from _reported(state, tracked, message)
+    yield from look_again(state)
+    yield from fill(state)
+
+
+# Submitting
+
+
+def _prepared(state: RunState, message: Prepared) -> Actions:
+    """Record jobs as submitted, and have them posted; see to those that need not be."""
+    state.is_preparing = False
+    worker = state.workers[message.worker]
+    for found in message.settled:
+        yield from settled(state, worker, found)
+    if not message.ready:
+        return
+    submission = Submission.of(message.key, [found.job for found in message.ready])
+    left_out = {found.job.job_id: found.left_out for found in message.ready if found.left_out is not None}
+    reusable = {found.job.job_id: found.reusable for found in message.ready}
+    state.submissions[message.key] = Tracked.of(submission, worker.name, "posted", reusable=reusable, left_out=left_out)
+    state.waiting.posted(worker.name, message.key, submission.job_ids, state.now)
+    for job in map(state.jobs.__getitem__, submission.job_ids):
+        job.state, job.submission = after(job.state, Change.SUBMITTED), message.key
+    yield Record(submission, worker.url)
+    yield Submit(worker.name, submission)
+
+
+# What workers report
+
+
+def _reported(state: RunState, tracked: Tracked, report: SubmissionReport) -> Actions:
+    worker = state.workers[tracked.worker]
+    match report:
+        case Submitted(_, prompt_id):
+            yield from _submitted(state, tracked, prompt_id)
+        case Finished(_, verdict):
+            yield from _finished(state, worker, tracked, verdict)
+        case Refused(_, complaints):
+            yield from refused(state, tracked, complaints)
+        case Cancelled():
+            yield from _cancelled(state, tracked)
+        case Broken(_, error):
+            yield from broken(state, tracked, error)
+        case Waiting() | CachedNodes() | NodeProgress() | TakenInPart():
+            yield from _progressed(state, tracked, report)
+            return
+    if state.is_interrupted:
+        yield from _take_back(state, worker)
+
+
+def _submitted(state: RunState, tracked: Tracked, prompt_id: str) -> Actions:
+    """Its worker has it."""
+    if prompt_id != tracked.key:
+        tracked.prompt_id = prompt_id
+        yield Accept(tracked.key, prompt_id)
+    if tracked.stage == "sought":
+        tracked.stage = "posted"
+        wanted = not tracked.is_outdated and (tracked.waits_for or (yield from take_back_jobs(state, tracked)))
+        if not wanted and not state.is_interrupted:
+            yield CancelOn(tracked.worker, (tracked.key,))
+    for job_id in _told_of(state, tracked):
+        yield Emit(JobSubmitted(job_id, tracked.prompt_id, tracked.worker))
+
+
+def _progressed(state: RunState, tracked: Tracked, report: Waiting | CachedNodes | NodeProgress | TakenInPart) -> Actions:
+    match report:
+        case Waiting(_, ahead):
+            for job_id in _told_of(state, tracked):
+                yield Emit(JobWaiting(job_id, ahead))
+        case CachedNodes(_, nodes):
+            tracked.progress.cached(nodes)
+        case NodeProgress(_, node_id, step, steps):
+            tracked.progress.at(node_id, step, steps)
+            # A node that several jobs share is told of once.
+            job_id = tracked.submission.job_of(node_id)
+            # Of what was given to another worker, that one tells.
+            if job_id and state.jobs[job_id].draft is not None and tracked.waits_for:
+                title = tracked.submission.workflow.nodes[node_id].title
+                yield Emit(JobProgressed(job_id, title, step, steps, tracked.progress.fraction))
+        case TakenInPart(_, complaints):
+            tracked.complaints = complaints
+
+
+def _told_of(state: RunState, tracked: Tracked) -> list[str]:
+    return [job.job_id for job in tracked.jobs if state.jobs[job.job_id].draft is not None]
+
+
+def _finished(state: RunState, worker: Worker, tracked: Tracked, verdict: Verdict) -> Actions:
+    """Collect what a worker has finished, and count on it more, or less."""
+    succeeded = verdict.outcome is Outcome.SUCCEEDED
+    state.stats.ran(tracked.submission.workflow, verdict)
+    if not tracked.waits_for and succeeded:
+        yield from claim(state, tracked)
+    leave(state, tracked, measured=succeeded and not tracked.is_attached)
+    if not tracked.submission.jobs:
+        yield from give_up_unread(state, tracked)
+    elif not tracked.waits_for:
+        drop(state, tracked)
+        yield from forget(state, tracked)
+    elif tracked.is_released and verdict.outcome is Outcome.INTERRUPTED and state.stopped is None:
+        # By us, when its worker was out of order.
+        drop(state, tracked)
+        yield from lose_all(state, tracked)
+    else:
+        yield from collect(tracked, verdict, state.stopped)
+    if verdict.failure is not None and verdict.failure.gpu_is_broken:
+        yield from gpu_broke(state, worker, tracked)
+    else:
+        proved(state, worker)
+
+
+def _cancelled(state: RunState, tracked: Tracked) -> Actions:
+    """It is gone from its worker because we asked for that."""
+    if not tracked.submission.jobs:
+        yield from give_up_unread(state, tracked)
+        return
+    drop(state, tracked)
+    if not tracked.waits_for:
+        yield from forget(state, tracked)
+    for job_id in tracked.job_ids:
+        if not (yield from is_let_go(state, tracked, job_id)):
+            files = tracked.reusable.get(job_id, {})
+            yield from end(state, job_id, Change.CANCELLED, state.stopped, key=tracked.key, files=files)
+
+
+# What was collected
+
+
+def _collected(state: RunState, done: Collected) -> Actions:
+    tracked = state.submissions[done.key]
+    tracked.waits_for.discard(done.job_id)
+    if not (yield from is_let_go(state, tracked, done.job_id)):
+        yield from _ended(state, tracked, done)
+    if not tracked.waits_for:
+        if tracked.unreachable:
+            yield from set_aside(state, tracked)
+        else:
+            del state.submissions[done.key]
+
+
+def _ended(state: RunState, tracked: Tracked, done: Collected) -> Actions:
+    away = unreachable(done) or (_may_come_yet(done) if state.is_interrupted else None)
+    if away is not None:
+        yield from kept_away(state, tracked, done, away)
+    elif state.stopped is None and isinstance(done.error, JobLost if tracked.is_released else CutShort):
+        # That its worker was out of order has been counted when it was.
+        yield from lose(state, done.job_id, done.key)
+    else:
+        attempt = (yield from tries_again(state, done)) if state.stopped is None else None
+        if attempt is None:
+            change = change_of(done)
+            if change is Change.DONE:
+                state.stats.finished(done.job_id, tracked.worker)
+            error = next(iter(errors_of(done)), None)
+            yield from end(state, done.job_id, change, error, key=done.key, files=done.files, done=done)
+        elif attempt.freed:
+            state.freeing += 1
+            yield Free(tracked.worker, done.job_id)
+        else:
+            put_back(state, done.job_id)
+
+
+def _may_come_yet(done: Collected) -> ComfyRunnerError | None:
+    """Return why a picture was not had that may be had at the next attempt; None where that is not so."""
+    found = (error for error in errors_of(done) if not isinstance(error, JobLost | ServerRefused))
+    return next((error for error in found if isinstance(error, ServerError | RunFolderError)), None)
+
+
+# The user
+
+
+def _cancel(state: RunState, message: Cancel) -> Actions:
+    """Begin nothing more, and take everything back."""
+    if state.is_interrupted:
+        return
+    _stop(state, message)
+    yield Hurry()
+    for worker in state.workers.values():
+        yield from _take_back(state, worker)
+
+
+def _stop(state: RunState, cancel: Cancel) -> None:
+    state.stopped = Interrupted(cancel.what, hint="run the same command again to go on")
+    state.deadline = state.now + cancel.seconds
+
+
+def _take_back(state: RunState, worker: Worker) -> Actions:
+    """Take back what a worker has: all at once, or it would begin what waits when what runs is interrupted.
+
+    Not before it is known what it has: what it does not know may have left its files there.
+    """
+    held = list(state.held_by(worker.name))
+    keys = tuple(tracked.key for tracked in held if not tracked.is_cancelled)
+    if keys and not any(tracked.stage == "sought" for tracked in held):
+        for tracked in held:
+            tracked.is_cancelled = True
+        yield CancelOn(worker.name, keys)
+
+
+def _finish(state: RunState) -> Actions:
+    """Tell of what is left."""
+    if state.is_interrupted:
+        for worker in state.workers.values():
+            if count := sum(1 for _ in state.held_by(worker.name)):
+                what = f"does not let go of {count} of our prompts"
+                hint = "it may be loading a model, which cannot be interrupted: run the same command again"
+                state.kept.append(ServerStuck(what, where=worker.url, hint=hint))
+    yield from forget_done(state)
+    yield from tell_the_rest(state)
