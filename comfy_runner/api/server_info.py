@@ -19,9 +19,9 @@ from comfy_runner.text_files import shown
 def servers(
     given: str | ServerConfig | Sequence[str | ServerConfig] | None = None, *, config: Config | None = None
 ) -> tuple[Standing, ...]:
-    """Tell how servers stand: whether they answer and how quickly, what they are, their queues, their checkpoints.
+    """Return the state of servers: whether they answer and how quickly, their versions, queues and checkpoints.
 
-    All are asked at the same time, for ten seconds at most. A server that cannot be asked has its error in its standing, and
+    All are asked at the same time, for ten seconds at most. A server that cannot be asked has its error in its `Standing`, and
     ``local`` is neither set up nor started.
 
     Args:

@@ -1,4 +1,4 @@
-"""``comfy-runner clean``: removes what nobody needs any more of a run folder, or shows what that is."""
+"""``comfy-runner clean``: removes files of a run folder that nobody needs any more, or shows which those are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "superseded": "replaced pictures and their sidecars",
-    "leftovers": "half files of clients that were killed",
+    "leftovers": "half-written files of clients that were killed",
     "removed": "pictures and sidecars of jobs removed from the recipe",
     "damaged": "ledgers that a repair has moved aside",
 }
@@ -27,15 +27,15 @@ _OPTIONS = {"removed": "--removed", "damaged": "--damaged"}
 
 @click.command()
 @run_argument
-@click.option("--yes", is_flag=True, help="Remove it; otherwise it is only shown.")
+@click.option("--yes", is_flag=True, help="Remove them; otherwise they are only shown.")
 @click.option("--removed", is_flag=True, help="Also pictures of jobs that their recipes no longer have.")
 @click.option("--damaged", is_flag=True, help="Also ledgers that a repair has moved aside.")
 @click.option("--server-files", is_flag=True, help="Also what was left on servers, as far as that is possible.")
 @credentials_options
 def clean(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecure: bool, **given: bool) -> None:
-    """Show what nobody needs any more in the run folder RUN, and remove it with --yes.
+    """Show which files of the run folder RUN nobody needs any more, and remove them with --yes.
 
-    That is replaced pictures, and half files of clients that were killed. What is done stays done.
+    These are replaced pictures, and half-written files of clients that were killed. What is done stays done.
     """
     from comfy_runner.config import load_config
     from comfy_runner.control.clean import clean as tidy

@@ -51,12 +51,12 @@ def templates_option(command: _Command) -> _Command:
 
 def only_option(command: _Command) -> _Command:
     """Add ``--only``."""
-    return click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id fits, such as '*-s42'.")(command)
+    return click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id matches, such as '*-s42'.")(command)
 
 
 def choice_options(command: _Command) -> _Command:
     """Add what chooses among jobs."""
-    return only_option(click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id fits.")(command))
+    return only_option(click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")(command))
 
 
 def out_option(command: _Command) -> _Command:

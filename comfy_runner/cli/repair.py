@@ -1,4 +1,4 @@
-"""``comfy-runner repair``: makes a run folder's ledger anew from the sidecars of its pictures."""
+"""``comfy-runner repair``: rebuilds a run folder's ledger from the sidecars of its pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from comfy_runner.wording import counted
 @click.command()
 @run_argument
 def repair(folder: Path) -> None:
-    """Make the ledger of the run folder RUN anew from the sidecars of its pictures.
+    """Rebuild the ledger of the run folder RUN from the sidecars of its pictures.
 
     The old ledger is moved aside. Pictures and sidecars are only read.
     """

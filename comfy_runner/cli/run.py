@@ -40,15 +40,17 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 @click.option("--dry-run", is_flag=True, help="Print what `plan` prints, and render nothing.")
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
 @click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")
-@click.option("--fail-fast/--keep-going", help="Begin no more jobs once one has failed, or go on (default).")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="At most per job, with all waiting.")
+@click.option("--fail-fast/--keep-going", help="Begin no more jobs once one has failed, or carry on (default).")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="The most that a job may take, waiting included."
+)
 @click.option(
     "--stall-timeout",
     type=click.FloatRange(0, min_open=True),
     default=STALL_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="At most without any progress of a running job.",
+    help="The most that a running job may go without progress.",
 )
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
 @click.option(

@@ -1,4 +1,4 @@
-"""``comfy-runner servers``: how servers stand, a block each, or as JSON (docs/servers.md)."""
+"""``comfy-runner servers``: the state of servers, a block each, or as JSON (docs/servers.md)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UNKNOWN = "unknown"
 @click.option("--all", "everything", is_flag=True, help=f"Show all models, not {_MOST_NAMED} at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/servers.md).")
 def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, everything: bool, as_json: bool) -> int:
-    """Show how servers stand: version, devices, queue, cache, models, latency.
+    """Show the state of servers: version, devices, queue, cache, models, latency.
 
     Without --server, all servers of the config file are asked, or the default one. That takes ten seconds at most, and local is
     neither set up nor started. The exit code is 3 where one does not answer.
@@ -71,7 +71,7 @@ def _chosen(config: Config, named: Sequence[str], *, cacert: Path | None, insecu
 
 
 def describe(found: Sequence[Standing], *, everything: bool = False) -> Iterator[str]:
-    """Yield how servers stand: a block of lines each, with empty lines between them.
+    """Yield the state of servers: a block of lines each, with empty lines between them.
 
     Args:
         found: The servers.
@@ -88,7 +88,7 @@ def describe(found: Sequence[Standing], *, everything: bool = False) -> Iterator
 
 
 def servers_record(found: Sequence[Standing]) -> dict[str, Any]:
-    """Return how servers stand as a JSON object."""
+    """Return the state of servers as a JSON object."""
     return {"v": VERSION, "servers": [_record(server) for server in found]}
 
 

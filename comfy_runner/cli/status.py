@@ -1,4 +1,4 @@
-"""``comfy-runner status``: how the jobs of a run folder stand, as lines or as JSON (docs/runs.md)."""
+"""``comfy-runner status``: the state of a run folder's jobs, as lines or as JSON (docs/runs.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNFINISHED: tuple[State, ...] = ("failed", "partial")
 @click.option("--failed", is_flag=True, help="Only jobs that have failed or are partial.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every job (docs/runs.md).")
 def status(folder: Path, *, failed: bool, as_json: bool) -> None:
-    """Tell how the jobs of the run folder RUN stand, who works there, and what servers have of it.
+    """Show the state of the jobs in the run folder RUN, who works there, and what servers have of it.
 
     No server is asked and nothing is changed; it works beside a live run.
     """
