@@ -12,6 +12,7 @@ from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.graph.cost import StepTable
+from comfy_runner.graph.filled import Filled
 from comfy_runner.input_files import InputFile
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import PlannedJob, decoded, output_paths, planned_job
@@ -19,7 +20,7 @@ from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.sweep.expand import Variant
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.retry import Retry
-from comfy_runner.templating.compiled import Filled, Renderer
+from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders, unused
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from comfy_runner.errors import Note, RecipeError
 from comfy_runner.graph.conformance import check
 from comfy_runner.graph.decoding import tile, tiled_nodes
+from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.signature import literals_of
 from comfy_runner.graph.sizes import Size
@@ -23,7 +24,6 @@ from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.run_folder import REPORT, REPORT_FILES
-from comfy_runner.templating.compiled import Filled, Shape
 from comfy_runner.templating.lookup import Template
 
 _RESERVED = {

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from comfy_runner.engine.info import CacheMode
 from comfy_runner.errors import Note
+from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.memory import DecodeMemory
 from comfy_runner.graph.schedules import K_SAMPLERS, SecondPass, second_passes
 from comfy_runner.planning.arrange import Arrangement
@@ -21,7 +22,6 @@ from comfy_runner.planning.estimate import Estimate
 from comfy_runner.planning.passes import Passes, passes, passes_of_parcels
 from comfy_runner.planning.survey import Survey
 from comfy_runner.scheduling.backlog import Costs
-from comfy_runner.templating.compiled import Shape
 
 RowState = Literal["submitted", "to render", "shares", "done"]
 """``submitted``: on a server already; ``shares``: gets the pictures of another job, which would be the very same."""

@@ -1,58 +1,64 @@
 """Templates rendered once for all jobs that differ in values which the template merely prints.
 
-Every scalar of a job's values is a hole at first. One that the template looks at is given as a value from then on, and its value
-belongs to what has to be equal for two jobs to share a rendering. At worst all are, and each job is rendered by itself.
-Not here: how text becomes JSON (`rendering`), and what a hole lets a template do (`holes`).
+Every scalar of a job's values is a placeholder at first. One that the template looks at is given as a value from then on, and its
+value belongs to what has to be equal for two jobs to share a rendering. At worst all are, and each job is rendered by itself.
+The judge of it all: a graph is always the one that the job's values, all given plainly, would have made.
+Does not know how a template runs (`environment`), and what a placeholder lets it do (`placeholders`).
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfy_runner.errors import InputError, WorkflowError
+from comfy_runner.errors import InputError, TemplateError, WorkflowError
 from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link, parse_workflow
-from comfy_runner.templating import leaves
-from comfy_runner.templating.environment import environment
-from comfy_runner.templating.placeholders import HOLE, PLAIN, TAGGED, Marks, Observed
-from comfy_runner.templating.rendering import Mark, marks_in, parsed, text_of, without_tags
+from comfy_runner.templating import placeholders
+from comfy_runner.templating.environment import environment, failure, said
+from comfy_runner.templating.placeholders import NAMED, PLAIN, REFERENCE, Observed
 from comfy_runner.text_files import shown
+from comfy_runner.yaml_loader import got
 
 if TYPE_CHECKING:
     from comfy_runner.templating.lookup import Template
 
-__all__ = ["Filled", "Renderer", "Shape"]
-
 _MOST_KEPT = 10_000
-_MOST_TRIES = 50  # after so many, nothing is a hole any more; after as many again, nothing is marked
+_QUOTES = "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it"
+_COMMA = "take away the comma before the closing bracket; JSON has none there"
 
 
 @dataclass(slots=True)
 class _Form:
-    """What is known of all jobs whose values have one form."""
+    """What is known of all jobs whose values have one form.
 
-    sources: list[str]
+    Attributes:
+        fields: The dotted field of each scalar.
+        levels: How each has to be given.
+        needed: Those that are no placeholders.
+        renderings: What was rendered, by the values of those.
+    """
+
+    fields: list[str]
     levels: list[int]
-    needed: tuple[int, ...] = ()
+    needed: tuple[int, ...]
     renderings: dict[tuple[Any, ...], _Rendering] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rendering:
-    """A graph with holes: its shape, and its literals among the job's leaves and these further values."""
+    """A graph with references: its shape, and its literals among the job's scalars and these further values."""
 
     shape: Shape
     picks: tuple[int, ...]
     constants: tuple[Any, ...]
 
-    def filled(self, found: Sequence[Any]) -> Filled:
-        pool = (*found, *self.constants)
+    def filled(self, scalars: Sequence[Any]) -> Filled:
+        pool = (*scalars, *self.constants)
         return Filled(self.shape, tuple([pool[pick] for pick in self.picks]))
 
 
@@ -85,98 +91,108 @@ class Renderer:
             TemplateError: Something is undefined, forbidden or not JSON; the file and line are named.
             WorkflowError: What was rendered is not an API-format graph.
         """
-        taken = leaves.take_apart(values)
-        form, found = taken.form, taken.values
+        form, scalars = placeholders.take_apart(values)
         known = self._forms.get(form) if form is not None else None
         if known is not None:
-            rendering = known.renderings.get(_tokens(known, found))
+            rendering = known.renderings.get(_key(known, scalars))
             if rendering is not None:
-                return rendering.filled(found)
-        return self._rendered(values, form, found)
+                return rendering.filled(scalars)
+        if form is None or not placeholders.has_plain_keys(values):
+            return self.plain(values)
+        return self._rendered(values, form, scalars)
 
-    def _rendered(self, values: Mapping[str, Any], form: tuple[Any, ...] | None, found: list[Any]) -> Filled:
-        if form is None or not leaves.has_plain_keys(values):
-            form = None
-        lowest = HOLE if form is not None else TAGGED
-        suspected: list[int] = []
-        for tries in range(3 * _MOST_TRIES):
-            lowest = max(lowest, min(tries // _MOST_TRIES, PLAIN))
-            known = self._form(values, form, found)
+    def plain(self, values: Mapping[str, Any]) -> Filled:
+        """Render the template with one job's values, all of them given; nothing is learned or shared but the shape."""
+        self.runs += 1
+        workflow = self._workflow(_parsed(self._text(values), self._path))
+        return Filled(shape := self._shape(workflow, {}), tuple(workflow.nodes[id_].inputs[name] for id_, name in shape.places))
+
+    def _rendered(self, values: Mapping[str, Any], form: tuple[Any, ...], scalars: list[Any]) -> Filled:
+        lowest = REFERENCE
+        while True:
+            known = self._form(values, form)
             levels = [max(level, lowest) for level in known.levels]
             try:
-                rendering = self._attempt(values, levels, known.sources)
-            except Observed as observed:
-                # Where it cannot be said what was observed, only this job is rendered without marks.
-                lowest = max(lowest, HOLE if self._learn(observed, known.sources, levels) else PLAIN)
+                rendering = self._by_reference(values, levels, known.fields, scalars)
+            except Observed as seen:
+                self._learn(seen.needed, known.fields)
             except InputError:
-                # It may be the holes' fault; an error is told as it is without them.
-                suspected = [leaf for leaf, level in enumerate(levels) if level == HOLE]
-                if not suspected:
+                # It may be the placeholders' fault; an error is told as it is without them.
+                if min(levels, default=PLAIN) == PLAIN:
                     raise
-                lowest = TAGGED
+                lowest += 1
             else:
-                if suspected:
-                    self._learn(Observed(dict.fromkeys(suspected, TAGGED)), known.sources, known.levels)
-                if lowest == HOLE:
-                    if len(known.renderings) >= _MOST_KEPT:
-                        known.renderings.clear()
-                    known.renderings[_tokens(known, found)] = rendering
-                return rendering.filled(found)
-        raise AssertionError("a rendering without marks observes nothing")
+                if lowest != REFERENCE:
+                    self._learn(dict.fromkeys(range(len(scalars)), lowest), known.fields)
+                    known = self._form(values, form)
+                if len(known.renderings) >= _MOST_KEPT:
+                    known.renderings.clear()
+                known.renderings[_key(known, scalars)] = rendering
+                return rendering.filled(scalars)
 
-    def _form(self, values: Mapping[str, Any], form: tuple[Any, ...] | None, found: list[Any]) -> _Form:
-        known = self._forms.get(form) if form is not None else None
+    def _form(self, values: Mapping[str, Any], form: tuple[Any, ...]) -> _Form:
+        known = self._forms.get(form)
         if known is None:
-            sources = leaves.sources(values)
-            levels = [
-                max(leaves.least_level(value), self._least.get(leaves.family(source), HOLE))
-                for value, source in zip(found, sources, strict=True)
-            ]
-            known = _Form(sources, levels, tuple(index for index, level in enumerate(levels) if level != HOLE))
-            if form is not None:
-                self._forms[form] = known
+            fields = placeholders.fields_of(values)
+            levels = [self._least.get(placeholders.family(name), REFERENCE) for name in fields]
+            needed = tuple(index for index, level in enumerate(levels) if level != REFERENCE)
+            known = self._forms[form] = _Form(fields, levels, needed)
         return known
 
-    def _learn(self, observed: Observed, sources: Sequence[str], levels: Sequence[int]) -> bool:
-        """Remember how leaves have to be given; return whether that is news."""
-        news = False
-        for leaf, level in observed.needed.items():
-            if levels[leaf] < level:
-                family = leaves.family(sources[leaf])
-                self._least[family] = max(level, self._least.get(family, HOLE))
-                news = True
-        if news:
-            self._forms.clear()
-        return news
+    def _learn(self, needed: Mapping[int, int], fields: Sequence[str]) -> None:
+        """Remember how values have to be given."""
+        for index, level in needed.items():
+            family = placeholders.family(fields[index])
+            self._least[family] = max(level, self._least.get(family, REFERENCE))
+        self._forms.clear()
 
-    def _attempt(self, values: Mapping[str, Any], levels: Sequence[int], sources: Sequence[str]) -> _Rendering:
-        marks = Marks("" if all(level == PLAIN for level in levels) else secrets.token_hex(8))
-        self._sandbox.begin(marks)
+    def _by_reference(
+        self, values: Mapping[str, Any], levels: Sequence[int], fields: Sequence[str], scalars: Sequence[Any]
+    ) -> _Rendering:
+        """Render the template with values at their levels.
+
+        Raises:
+            InputError: It fails, perhaps for that alone.
+            Observed: It looks at a value that it was not given.
+        """
         self.runs += 1
-        text = text_of(self._path, leaves.given(values, levels), self._sandbox)
-        data = parsed(text, self._path, marks)
-        placed = _placed(data)
-        data = without_tags(data, self._path)
-        found = leaves.take_apart(values).values
-        picked: dict[InputKey, int] = {}
-        for (node_id, name), mark in placed.items():
-            if mark.level == HOLE:
-                data[node_id]["inputs"][name] = found[mark.leaf]
-                picked[node_id, name] = mark.leaf
-        if left := {mark.leaf: TAGGED for mark in marks_in(data)}:
-            raise Observed(left)  # as a class, a title, or within a list: what it does there is not known without it
-        workflow = parse_workflow(data, where=shown(self._path))
-        if not workflow.outputs:
-            raise WorkflowError(
-                "no node saves anything",
-                where=shown(self._path),
-                hint='give the node that does a "_meta": {"role": "original"}',
-            )
+        data = _parsed(self._text(placeholders.given(values, levels)), self._path)
+        placed = dict(_placed(data))
+        for (node_id, name), found in placed.items():
+            data[node_id]["inputs"][name] = scalars[found.index]
+        whole = [data]
+        if needed := _fill_in(whole, scalars, levels):
+            raise Observed(needed)
+        workflow = self._workflow(whole[0])
         told = {
-            place: sources[mark.leaf] for place, mark in placed.items() if mark.alone and leaves.knows_its_field(found[mark.leaf])
+            place: fields[found.index]
+            for place, found in placed.items()
+            if found.alone and placeholders.tells_its_field(scalars[found.index])
         }
         shape = self._shape(workflow, told)
-        return _rendering(shape, workflow, picked, len(found))
+        picks: list[int] = []
+        constants: list[Any] = []
+        for place in shape.places:
+            if place in placed:
+                picks.append(placed[place].index)
+            else:
+                picks.append(len(scalars) + len(constants))
+                constants.append(workflow.nodes[place[0]].inputs[place[1]])
+        return _Rendering(shape, tuple(picks), tuple(constants))
+
+    def _text(self, values: Mapping[str, Any]) -> str:
+        try:
+            return self._sandbox.text_of(self._path.name, dict(values))
+        except Exception as error:  # an expression in a template can raise anything
+            raise failure(error, self._path) from error
+
+    def _workflow(self, data: Any) -> Workflow:
+        where = shown(self._path)
+        workflow = parse_workflow(data, where=where)
+        if not workflow.outputs:
+            hint = 'give the node that does a "_meta": {"role": "original"}'
+            raise WorkflowError("no node saves anything", where=where, hint=hint)
+        return workflow
 
     def _shape(self, workflow: Workflow, sources: Mapping[InputKey, str]) -> Shape:
         """Return the shape of a graph, the same one for all graphs of that shape."""
@@ -192,28 +208,103 @@ class Renderer:
         return self._shapes[key]
 
 
-def _tokens(known: _Form, found: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple([leaves.token(found[index]) for index in known.needed])
+def _key(known: _Form, scalars: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple([placeholders.same_only(scalars[index]) for index in known.needed])
 
 
-def _placed(data: Any) -> dict[InputKey, Mark]:
-    """Return the marks that are a node's input."""
-    placed: dict[InputKey, Mark] = {}
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A value in what a template has printed, still to be filled in: which it is, and whether it was printed alone."""
+
+    index: int
+    alone: bool
+
+
+class _DuplicateKey(Exception):
+    """The same key twice in one JSON object."""
+
+
+def _parsed(text: str, path: Path) -> Any:
+    """Return the JSON that a template has printed, with references in the places of tokens.
+
+    Raises:
+        TemplateError: It is no JSON.
+        Observed: There are tokens in it without which it may be JSON, or would be another.
+    """
+    where = shown(path)
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float)
+    except json.JSONDecodeError as error:
+        if found := placeholders.plainly_at(text, error.pos):
+            raise Observed(found) from error
+        raise _no_json(error, where) from error
+    except _DuplicateKey as error:
+        raise TemplateError(f"the key {got(str(error))} is there twice in one object", where=where) from error
+    except RecursionError as error:
+        raise TemplateError("the result is nested too deeply", where=where) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise TemplateError(f"does not render to JSON: {said(error)}", where=where) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _DuplicateKey(next(key for index, key in enumerate(keys) if key in keys[:index]))
+    return found
+
+
+def _integer(text: str) -> Any:
+    found = placeholders.read_token(text)
+    return int(text) if found is None else _Reference(*found)
+
+
+def _float(text: str) -> float:
+    placeholders.read_token(text)
+    return float(text)
+
+
+def _placed(data: Any) -> Iterator[tuple[InputKey, _Reference]]:
+    """Yield the references that are a node's input."""
     for node_id, node in data.items() if isinstance(data, dict) else ():
         inputs = node.get("inputs") if isinstance(node, dict) else None
         for name, value in inputs.items() if isinstance(inputs, dict) else ():
-            if isinstance(value, Mark):
-                placed[node_id, name] = value
-    return placed
+            if isinstance(value, _Reference):
+                yield (node_id, name), value
 
 
-def _rendering(shape: Shape, workflow: Workflow, picked: Mapping[InputKey, int], leaf_count: int) -> _Rendering:
-    picks: list[int] = []
-    constants: list[Any] = []
-    for node_id, name in shape.places:
-        leaf = picked.get((node_id, name))
-        if leaf is None:
-            leaf = leaf_count + len(constants)
-            constants.append(workflow.nodes[node_id].inputs[name])
-        picks.append(leaf)
-    return _Rendering(shape, tuple(picks), tuple(constants))
+def _fill_in(data: list[Any], scalars: Sequence[Any], levels: Sequence[int]) -> dict[int, int]:
+    """Put values in the places of references in a list, and return those that have to be given otherwise.
+
+    As a class, a title or a key, or within a list or a text, a value decides what nobody can know without it.
+    """
+    needed: dict[int, int] = {}
+    waiting: list[Any] = [data]
+    while waiting:
+        value = waiting.pop()
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            if isinstance(key, str):
+                needed |= placeholders.plainly(key)
+            if isinstance(item, str):
+                needed |= placeholders.plainly(item)
+            elif isinstance(item, _Reference):
+                if levels[item.index] == REFERENCE:
+                    needed.setdefault(item.index, NAMED)
+                value[key] = scalars[item.index]
+            elif isinstance(item, (dict, list)):
+                waiting.append(item)
+    return needed
+
+
+def _no_json(problem: json.JSONDecodeError, where: str) -> TemplateError:
+    line = problem.doc.split("\n")[problem.lineno - 1]
+    before, after = problem.doc[: problem.pos].rstrip(), problem.doc[problem.pos :].lstrip()
+    # Python 3.13 points at the comma itself.
+    is_comma = (after[:1] in ("}", "]") and before.endswith(",")) or (after[:1] == "," and after[1:].lstrip()[:1] in ("}", "]"))
+    start = max(0, problem.colno - 30)
+    return TemplateError(
+        f"does not render to JSON: {said(problem.msg)} at line {problem.lineno} of the result "
+        f"(got {got(line[start : start + 60].strip())})",
+        where=where,
+        hint=_COMMA if is_comma else _QUOTES,
+    )

@@ -1,33 +1,43 @@
-"""The Jinja in which templates run: it prints JSON, reaches no Python, and every step of it is charged for.
+"""The Jinja in which templates run: it prints JSON, reaches no Python, and no text can break out of its place.
 
-Charged is each step of a loop, each call, each operator, each filter with what goes in and what comes out, each piece of output;
-`budget` says how much. Holes get through where a value is only printed or passed along, and raise `Observed` elsewhere.
-Not here: which values a template sees, and what its output means.
+Every ``{{ expression }}`` prints exactly one JSON value. Placeholders get through where a value is only printed or passed along,
+and raise `Observed` elsewhere. What a template prints or keeps has at most 16 Mi characters; a template that runs without end is
+the user's own, and ended with Ctrl-C.
+Does not know which values a template sees, and what its output means.
 """
 
 from __future__ import annotations
 
 import functools
-import types
-from collections.abc import Callable, Sequence
+import json
+import re
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any, cast
 
 import jinja2
-from jinja2 import nodes, sandbox
+from jinja2 import filters, nodes, runtime, sandbox
+from jinja2.environment import TemplateModule
+from jinja2.exceptions import SecurityError
 from jinja2.loaders import split_template_path
 from jinja2.runtime import Context
-from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
 from comfy_runner.errors import TemplateError
-from comfy_runner.templating.budget import EACH, JOINED, METER, SEALED, Budget, refuse, refuse_alone, to_json
-from comfy_runner.templating.placeholders import Hole, Marks, output_of, text_of
-from comfy_runner.text_files import is_file, read
+from comfy_runner.templating.placeholders import Placeholder, captured, marked_up, output_of, refuse, token_of
+from comfy_runner.text_files import is_file, read, shown
 
-_LOAD = 10_000
-# None of these prints text as it is, which would let a recipe's text end a JSON string, makes another job each time, or makes
-# something large out of a number.
+MOST_OUTPUT = 1 << 24
+"""Characters that a template prints, or keeps of what it has printed, at most; a value that is merely printed counts as a few."""
+
+_MOST_BITS = 3322  # of a number of 1000 digits
+_MOST_REPEATED = 1 << 20
+_NO_VALUE = re.compile(r"'dict object' has no attribute '(.*)'")
+_REPLACED = "Macro, marked_up as Markup"
+# None of these prints text as it is, which would let a recipe's text end a JSON string, or makes another job each time.
 _FILTERS = (
     "abs attr batch capitalize count d default dictsort filesizeformat first float format groupby int items join last length "
     "list lower map max min reject rejectattr replace reverse round select selectattr slice sort string sum title tojson trim "
@@ -38,12 +48,6 @@ _TEXT = (
     "isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition rsplit rstrip split splitlines "
     "startswith strip swapcase title upper"
 )
-# These only move the items of what they are given, or ask of what kind it is: an item may be a hole.
-_BLIND = (
-    "batch count first items last length list reverse slice boolean callable false float integer iterable mapping none number "
-    "sequence string true"
-)
-_OF_HOLES = frozenset(("d", "default", METER, EACH, JOINED, SEALED, "tojson", "defined", "undefined"))
 _METHODS: tuple[tuple[type | tuple[type, ...], frozenset[str]], ...] = (
     (str, frozenset(_TEXT.split())),
     (dict, frozenset(("copy", "get", "items", "keys", "values"))),
@@ -53,74 +57,75 @@ _METHODS: tuple[tuple[type | tuple[type, ...], frozenset[str]], ...] = (
 )
 
 
+class TooMuch(Exception):
+    """A template wants more than it may have."""
+
+
 def environment(search: Sequence[Path]) -> Environment:
     """Return an environment in which templates of these folders are rendered, one after the other."""
-    made = Environment(
+    return Environment(
         loader=_Loader(search),
         undefined=jinja2.StrictUndefined,
         # Without autoescape the output of a macro, already JSON, would be encoded a second time.
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_printed,
     )
-    made.finalize = _printer(made)
-    return made
 
 
 class Environment(sandbox.ImmutableSandboxedEnvironment):
-    """A sandbox with a budget that belongs to one rendering at a time; files are read and compiled once."""
+    """A sandbox through which placeholders pass unseen; for one rendering at a time."""
 
     intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.marks = Marks("")
-        self.budget = Budget(self.marks)
-        self._compiled: dict[tuple[str, str | None, str | None], types.CodeType] = {}
         self.globals.pop("lipsum")
-        filters = {name: self.filters[name] for name in _FILTERS.split()} | self.budget.filters()
-        self.filters = {name: self._guarded(name, function) for name, function in filters.items()}
-        self.tests = {name: self._guarded(name, cast(Callable[..., Any], function)) for name, function in self.tests.items()}
-        self.tests["defined"] = lambda value: not _is_undefined(value)
-        self.tests["undefined"] = _is_undefined
+        self.filters = {name: _guarded(cast(Callable[..., Any], self.filters[name])) for name in _FILTERS.split()}
+        self.filters |= {"d": _default, "default": _default, "tojson": _tojson}
+        self.tests = {name: _guarded(cast(Callable[..., Any], function)) for name, function in self.tests.items()}
+        self.tests |= {"defined": lambda value: not _is_undefined(value), "undefined": _is_undefined}
 
-    def begin(self, marks: Marks) -> None:
-        """Begin a rendering: with a budget of its own, and nothing left of the one before.
+    def text_of(self, name: str, values: dict[str, Any]) -> str:
+        """Return what a template prints.
 
-        Args:
-            marks: How values that know their leaf, and holes, are marked where they are printed.
+        Raises:
+            Exception: Whatever an expression in a template can raise.
+            Observed: It looks at a placeholder.
         """
-        self.marks = marks
-        self.budget.renew(marks)
         if self.cache is not None:
             self.cache.clear()  # a template that was imported has variables
+        text: Any = self.get_template(name).render(values)
+        return output_of(text) or text
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja
-        """Call a macro, a method or a global."""
-        if isinstance(__obj, types.BuiltinMethodType):
-            args = tuple(__self.budget.charge_method(__obj.__self__, __obj.__name__, args))
-        return __self.budget.output(super().call(__context, __obj, *args, **kwargs))
+    @staticmethod
+    def concat(pieces: Iterable[str]) -> Any:
+        """Return the pieces of a template's output as one, opaque if there are tokens in it.
+
+        Raises:
+            TooMuch: They are too long.
+        """
+        kept: list[str] = []
+        length = 0
+        for made in pieces:
+            # What is called with a block is put out as it is.
+            piece: Any = output_of(made) or made
+            length += len(piece)
+            if length > MOST_OUTPUT:
+                raise TooMuch(f"prints more than the {MOST_OUTPUT} characters that a template may")
+            kept.append(piece)
+        return captured("".join(kept))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute ``left operator right``."""
-        self.budget.charge_operator(operator, left, right)
-        made = super().call_binop(context, operator, left, right)
-        if isinstance(made, str):
-            self.marks.refuse(made)
-        return made
-
-    def call_filter(self, name: str, value: Any, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """Apply the filter that ``map`` names to one item."""
-        self.budget.charge(value, args, kwargs)
-        return self.budget.metered(super().call_filter(name, value, args, kwargs, *rest, **options))
-
-    def call_test(self, name: str, value: Any, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """Apply the test that ``select`` or ``reject`` names to one item."""
-        self.budget.charge(value, args, kwargs)
-        return super().call_test(name, value, args, kwargs, *rest, **options)
+        refuse((left, right))
+        if operator in ("*", "**"):
+            _refuse_large(operator, left, right)
+        return super().call_binop(context, operator, left, right)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Return whether a template may have this attribute: of Python's own types only methods that make nothing large."""
+        """Return whether a template may have this attribute: of Python's own types only methods that change nothing."""
         for kind, allowed in _METHODS:
             if isinstance(obj, kind):
                 return attr in allowed
@@ -131,46 +136,44 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         del value
         return None
 
-    def get_template(self, *args: Any, **options: Any) -> jinja2.Template:
-        """Load a template that is imported or included."""
-        self.budget.spend(_LOAD)
-        return super().get_template(*args, **options)
-
-    def select_template(self, *args: Any, **options: Any) -> jinja2.Template:
-        """Load the first of some templates that is there."""
-        self.budget.spend(_LOAD)
-        return super().select_template(*args, **options)
-
     def compile(self, source: Any, name: Any = None, filename: Any = None, *args: Any, **options: Any) -> Any:
-        """Compile a template, or return what came of it before."""
-        key = (source, name, filename)
-        if key not in self._compiled:
-            self._compiled[key] = super().compile(source, name, filename, *args, **options)
-        return self._compiled[key]
-
-    def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a filter or test that takes no hole; its output where it is that of a block, neither."""
-        if name in _OF_HOLES:
-            return function
-        look = refuse_alone if name in _BLIND.split() else refuse
-
-        @functools.wraps(function)  # with the marks by which Jinja knows what to call it with
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            given = (*args, *kwargs.values())
-            look(given)
-            for value in given:
-                if isinstance(value, str):
-                    self.marks.refuse(value)
-            return function(*args, **kwargs)
-
-        return guarded
+        """Compile a template, or return what came of the same text before; all environments compile alike."""
+        if not isinstance(source, str) or args or options:
+            return super().compile(source, name, filename, *args, **options)
+        return _compiled(source, name, filename)
 
     def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
-        return super()._generate(_Metering(self).visit(source), *args, **options)
+        # Templates get these as globals of their code, where they would otherwise have Jinja's.
+        return f"{super()._generate(source, *args, **options)}\nfrom {__name__} import {_REPLACED}\n"
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str, name: str | None, filename: str | None) -> CodeType:
+    return sandbox.ImmutableSandboxedEnvironment.compile(environment([]), source, name, filename)
+
+
+class _Template(jinja2.Template):
+    """A template whose import is no text."""
+
+    def make_module(self, *args: Any, **options: Any) -> TemplateModule:
+        made = super().make_module(*args, **options)
+        made._body_stream = []
+        return made
+
+
+Environment.template_class = _Template
+
+
+class Macro(runtime.Macro):
+    """A macro whose output may have tokens in it."""
+
+    def _invoke(self, arguments: list[Any], autoescape: bool) -> str:
+        made: str = self._func(*arguments)
+        return marked_up(made) if autoescape else made
 
 
 class _Loader(jinja2.FileSystemLoader):
-    """Reads templates with the same limits as all files that people write."""
+    """Reads templates once, with the same limits as all files that people write."""
 
     def __init__(self, search: Sequence[Path]) -> None:
         super().__init__(search, encoding="utf-8-sig")
@@ -191,129 +194,112 @@ class _Loader(jinja2.FileSystemLoader):
         raise jinja2.TemplateNotFound(template)
 
 
-class _Metering(NodeTransformer):
-    """Puts the meter into a parsed template, wherever the environment is not asked anyway."""
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter or test that takes no placeholder; those within a list look after themselves."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    @functools.wraps(function)  # with the marks by which Jinja knows what to call it with
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        refuse(args)
+        refuse(kwargs.values())
+        return function(*args, **kwargs)
 
-    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:  # noqa: N802 - as Jinja calls it
-        # As an expression it goes through the printer, which charges for it.
-        return self._like(node, nodes.MarkSafe(self._like(node, nodes.Const(node.data))))
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        node.iter = self._applied(EACH, node.iter)
-        return node
-
-    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._applied(SEALED, node)
-
-    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        sealed = node.call
-        if isinstance(sealed, nodes.Filter) and isinstance(sealed.node, nodes.Call):
-            node.call = sealed.node  # what it makes is printed at once
-        return node
-
-    def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node | list[nodes.Node]:  # noqa: N802
-        self.generic_visit(node)
-        loaded: nodes.Expr
-        if isinstance(node.target, nodes.Name):
-            loaded = self._like(node, nodes.Name(node.target.name, "load"))
-        elif isinstance(node.target, nodes.NSRef):
-            loaded = self._like(node, nodes.Getattr(nodes.Name(node.target.name, "load"), node.target.attr, "load"))
-        else:  # several names take a text apart
-            node.filter = cast(nodes.Filter, self._applied(METER, cast(nodes.Expr, node.filter)))
-            return node
-        sealed = nodes.Assign(node.target, self._applied(SEALED, loaded))
-        sealed.set_lineno(node.lineno)
-        sealed.set_environment(self._environment)
-        return [node, sealed]
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._applied(JOINED, self._through(self._like(node, nodes.List(node.nodes))))
-
-    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        node.expr = self._through(node.expr)
-        for operand in node.ops:
-            operand.expr = self._through(operand.expr)
-        return node
-
-    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
-        self._visit_applied(node)
-        # {% filter %} and {% set %} need the filter itself; what they take and make is output, and charged there.
-        return node if _is_of_a_block(node) else self._through(node)
-
-    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
-        self._visit_applied(node)
-        return node
-
-    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._through(node)
-
-    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._through(node)
-
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._through(node) if node.ctx == "load" else node
-
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return self._through(node) if isinstance(node.arg, nodes.Slice) else node
-
-    def _visit_applied(self, node: nodes.Filter | nodes.Test) -> None:
-        self.generic_visit(node)
-        if node.node is not None and not isinstance(node.node, nodes.Filter):
-            node.node = self._through(node.node)
-        node.args = [self._through(arg) for arg in node.args]
-        for pair in node.kwargs:
-            pair.value = self._through(pair.value)
-
-    def _through(self, node: nodes.Expr) -> nodes.Expr:
-        return node if isinstance(node, nodes.Const) else self._applied(METER, node)
-
-    def _applied(self, name: str, node: nodes.Node) -> nodes.Expr:
-        return self._like(node, nodes.Filter(node, name, [], [], None, None))
-
-    def _like(self, node: nodes.Node, made: nodes.Expr) -> nodes.Expr:
-        made.set_lineno(node.lineno)
-        made.set_environment(self._environment)
-        return made
-
-
-def _is_of_a_block(node: nodes.Filter) -> bool:
-    inner: nodes.Expr | None = node
-    while isinstance(inner, nodes.Filter):
-        inner = inner.node
-    return inner is None
+    return guarded
 
 
 def _is_undefined(value: Any) -> bool:
-    return type(value) is not Hole and isinstance(value, jinja2.Undefined)
+    return type(value) is not Placeholder and isinstance(value, jinja2.Undefined)
 
 
-def _printer(made: Environment) -> Callable[[Any, Any], Markup]:
-    """Return what turns each printed value into JSON, marked where it is a leaf of the job's values."""
+# What asks for the context is not computed while a template is compiled, when constants would be escaped as HTML.
 
-    # With the context asked for, Jinja does not fold constants, which it would escape as HTML before they get here.
-    @jinja2.pass_context
-    def printed(_context: Context, value: Any) -> Markup:
-        made.budget.charge(value)
-        if type(value) is Hole:
-            if text_of(value) is not None:
-                return output_of(value)
-            return Markup(to_json(made.marks.hole(value, alone=True), made.marks))  # noqa: S704
-        if isinstance(value, Markup):  # what a macro has printed, or the template's own text
-            return value
-        text = to_json(value, made.marks)
-        leaf = getattr(value, "_leaf", None) if made.marks.key else None
-        return Markup(text if leaf is None else made.marks.tag(leaf, text))  # noqa: S704
 
-    return printed
+@jinja2.pass_context
+def _default(_context: Context, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
+    refuse((boolean, value) if type(boolean) is Placeholder or boolean else ())
+    return value if type(value) is Placeholder else filters.do_default(value, default_value, boolean)
+
+
+@jinja2.pass_context
+def _tojson(_context: Context, value: Any) -> Any:
+    return marked_up(captured(_to_json(value)))
+
+
+@jinja2.pass_context
+def _printed(_context: Context, value: Any) -> Markup:
+    """Return what an expression prints: its value as JSON, or the token of one of the job's values."""
+    output = output_of(value)
+    if isinstance(output, Markup):
+        return output
+    if type(value) is not Placeholder and isinstance(value, Markup):  # what a macro has printed
+        return value
+    return Markup(token_of(value, alone=True) or _to_json(value))  # noqa: S704 - what printing the value has to give
+
+
+class _Token(int):
+    """A number that is a token."""
+
+
+def _other(value: Any) -> Any:
+    """Return what `json` does not know as what it does."""
+    if type(value) is Placeholder:
+        return _Token(token_of(value, alone=False) or "")
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # a StrictUndefined raises, naming itself
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_other).encode
+
+
+def _to_json(value: Any) -> str:
+    # json asks what it is before it asks `_other`
+    return token_of(value, alone=False) or "" if type(value) is Placeholder else _encode(value)
+
+
+def _refuse_large(operator: str, left: Any, right: Any) -> None:
+    """Raise `TooMuch` for a product or a power that is too large to be meant."""
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length() + right.bit_length() if operator == "*" else left.bit_length() * max(0, right)
+        if bits > _MOST_BITS:
+            raise TooMuch("makes a number of more than 1000 digits")
+        return
+    count, repeated = (left, right) if isinstance(left, int) else (right, left)
+    if isinstance(count, int) and isinstance(repeated, (str, list, tuple)) and count * len(repeated) > _MOST_REPEATED:
+        raise TooMuch(f"repeats a text or a list to more than {_MOST_REPEATED} items")
+
+
+def failure(error: Exception, path: Path) -> TemplateError:
+    """Return the error of ours for whatever a template, found at a path, has raised; it names the innermost line."""
+    if isinstance(error, TemplateError):  # an imported file cannot be read
+        return error
+    if isinstance(error, jinja2.TemplateSyntaxError):  # in an imported file, too
+        file = Path(error.filename or path)
+        return TemplateError(said(error), where=f"{shown(file if file.is_file() else path)}:{error.lineno}")
+    where = _place(error, path)
+    if isinstance(error, jinja2.TemplateNotFound):
+        hint = "imported files are looked for beside the template, then in the template folders"
+        return TemplateError(f"imports a file that is not there (got {error.message})", where=where, hint=hint)
+    if isinstance(error, TooMuch):
+        return TemplateError(str(error), where=where, hint="docs/templates.md says what is bounded")
+    if isinstance(error, RecursionError):
+        return TemplateError("is nested too deeply, or calls itself without end", where=where)
+    if isinstance(error, SecurityError):
+        return TemplateError(f"forbidden in a template: {said(error)}", where=where)
+    if isinstance(error, jinja2.UndefinedError):
+        hint = "docs/templates.md lists what a template sees; a parameter is declared in the header, and written params.NAME"
+        return TemplateError(_NO_VALUE.sub(r"there is no value called \1", said(error)), where=where, hint=hint)
+    return TemplateError(f"{said(error)} ({type(error).__name__})", where=where)
+
+
+def said(error: Exception | str) -> str:
+    """Return another library's message in our style."""
+    text = str(error.message if isinstance(error, jinja2.TemplateError) else error).rstrip(".")
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _place(error: Exception, path: Path) -> str:
+    """Return the innermost line of a template that an error comes from; Jinja puts its templates into the traceback."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.endswith(".py") and Path(frame.filename).is_file():
+            return f"{shown(Path(frame.filename))}:{frame.lineno}"
+    return shown(path)

@@ -1,6 +1,6 @@
 """Template files: how they are found, and what they say of themselves.
 
-Not here: how they are rendered (`shape` for many jobs, `rendering` for one), and which recipe fields exist.
+Does not render them (`compiled`), and does not know which recipe fields exist.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from jinja2 import meta, nodes
 
 from comfy_runner.errors import TemplateError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.hints import did_you_mean
 from comfy_runner.templating.compiled import Renderer
-from comfy_runner.templating.environment import environment
+from comfy_runner.templating.environment import environment, failure
 from comfy_runner.templating.metadata import Header, parse_header
 from comfy_runner.templating.params import Param
-from comfy_runner.templating.rendering import runtime_error, said
-from comfy_runner.text_files import is_file, read, shown
+from comfy_runner.text_files import is_file, read
 
 SUFFIX = ".json.j2"
 ANYTHING = "*"
@@ -120,11 +119,9 @@ def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[P
 def _read(name: str, path: Path) -> Template:
     source = read(path, error=TemplateError)
     try:
-        uses = _used(environment([path.parent]).parse(source))
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(said(error), where=f"{shown(path)}:{error.lineno}") from error
+        uses = _used(source)
     except Exception as error:  # Jinja computes constant expressions, which can raise anything
-        raise runtime_error(error, where=shown(path)) from error
+        raise failure(error, path) from error
     found, header = _HEADER.match(source), Header()
     if found:
         above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
@@ -133,8 +130,10 @@ def _read(name: str, path: Path) -> Template:
     return Template(name, path, header, sha256, uses)
 
 
-def _used(tree: nodes.Template) -> frozenset[str]:
+@lru_cache(maxsize=256)
+def _used(source: str) -> frozenset[str]:
     """Return the values that a template uses, dotted."""
+    tree = environment([]).parse(source)
     free = meta.find_undeclared_variables(tree)
     found: set[str] = set()
     inner: set[int] = set()

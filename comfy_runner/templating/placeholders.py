@@ -1,23 +1,29 @@
-"""Holes: values that a template can print and pass along, but not look at.
+"""Placeholders: what a template gets instead of a job's values, so that one rendering serves all jobs which differ in them.
 
-A template that is rendered with holes gives one graph for all jobs that differ in nothing but what stands in the holes. A hole
-shows nothing: not its type, its truth, its text. Whatever would have to know it raises `Observed`, and the value is needed.
-Not here: which values become holes (`leaves`), and what is done about one that was observed (`shape`).
+A placeholder prints as a token, a number that no text contains, and can be passed along; after the output is read as JSON, values
+are put in the places of their tokens. A placeholder shows nothing else: not its type, its truth, its text. Whatever would have to
+know it raises `Observed`, and the template is rendered again with that one value given.
+Does not decide what is rendered again (`compiled`), and does not know Jinja (`environment`).
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from markupsafe import Markup
 
-HOLE, TAGGED, PLAIN = range(3)
-"""How a leaf is given to a template: as a hole, as a value that knows where it comes from, as a mere value."""
+REFERENCE, NAMED, PLAIN = range(3)
+"""How a value is given to a template: as a placeholder; as itself, but printed as a token where it is printed alone; as itself."""
 
-LONGEST = 1000
-"""The characters of a text that may be a hole: what it costs a template is charged for as if it were that long."""
+_PREFIX = str(secrets.randbelow(9 * 10**19) + 10**19)
+_TOKEN = re.compile(_PREFIX + r"([01])(\d{6})")
+_MOST_VALUES = 10**6
+_MOST_BITS = 64
+_INDEX = re.compile(r"\.\d+(?=\.|\Z)")
 
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or"
 _METHODS = """
@@ -33,7 +39,7 @@ class Observed(BaseException):
     It is no `Exception`, because Jinja takes many of those for an answer.
 
     Attributes:
-        needed: How each observed leaf, by its index, has to be given instead.
+        needed: How each observed value, by its index, has to be given instead.
     """
 
     def __init__(self, needed: Mapping[int, int]) -> None:
@@ -41,164 +47,227 @@ class Observed(BaseException):
         self.needed = dict(needed)
 
 
-class Hole:
-    """An opaque value: a leaf, or a piece of output in which there are leaves."""
+class Placeholder:
+    """An opaque value: one of a job's values, or a piece of output that has tokens in it.
 
-    __slots__ = ("leaves", "text")
+    Args:
+        index: Which of the job's values it stands for, in reading order.
+        text: The output that it stands for instead; Markup where it is JSON already.
+    """
 
-    leaves: tuple[int, ...]
+    __slots__ = ("index", "text")
+
+    index: int
     text: str | None
 
-    def __init__(self, leaves: tuple[int, ...], text: str | None = None) -> None:
-        _LEAVES.__set__(self, leaves)
-        _TEXT.__set__(self, text)
+    def __init__(self, index: int, text: str | None = None) -> None:
+        _INDEX_OF.__set__(self, index)
+        _TEXT_OF.__set__(self, text)
 
 
-_LEAVES: Any = Hole.__dict__["leaves"]
-_TEXT: Any = Hole.__dict__["text"]
+_INDEX_OF: Any = Placeholder.__dict__["index"]
+_TEXT_OF: Any = Placeholder.__dict__["text"]
 
 
-def text_of(hole: Hole) -> str | None:
-    """Return the output that a hole stands for; None where it is a leaf."""
-    text: str | None = _TEXT.__get__(hole)
-    return text
+def observed(placeholder: Placeholder) -> Observed:
+    """Return the error that says what a placeholder has to be instead."""
+    text = _TEXT_OF.__get__(placeholder)
+    # Output with the tokens of named values in it is no more what the template would see than output with placeholders.
+    return Observed({_INDEX_OF.__get__(placeholder): NAMED} if text is None else plainly(text))
 
 
-def leaf_of(hole: Hole) -> int:
-    """Return the index of the leaf that a hole stands for."""
-    leaf: int = _LEAVES.__get__(hole)[0]
-    return leaf
-
-
-def needs(holes: Iterable[Hole]) -> Observed:
-    """Return the error that says what these holes have to be instead."""
-    needed: dict[int, int] = {}
-    for hole in holes:
-        # Output with tags in it is no more what the template would see than output with holes.
-        level = TAGGED if text_of(hole) is None else PLAIN
-        for leaf in _LEAVES.__get__(hole):
-            needed[leaf] = max(level, needed.get(leaf, HOLE))
-    return Observed(needed)
-
-
-def _observe(self: Hole, *_args: Any, **_kwargs: Any) -> NoReturn:
-    raise needs([self])
+def _observe(self: Placeholder, *_args: Any, **_kwargs: Any) -> NoReturn:
+    raise observed(self)
 
 
 for _name in (*_METHODS.split(), *(prefix + name for name in _OPERATORS.split() for prefix in ("", "r", "i"))):
-    setattr(Hole, f"__{_name}__", _observe)
-Hole.__getattribute__ = _observe  # type: ignore[method-assign, assignment] # from here on an instance shows nothing at all
+    setattr(Placeholder, f"__{_name}__", _observe)
+Placeholder.__getattribute__ = _observe  # type: ignore[method-assign, assignment] # from here on an instance shows nothing at all
 
 
-def holes_in(values: Iterable[Any]) -> list[Hole]:
-    """Return the holes among these values and in lists, tuples and dicts of them."""
-    found: list[Hole] = []
-    waiting = list(values)
-    while waiting:
-        value = waiting.pop()
-        if type(value) is Hole:
-            found.append(value)
-        elif isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-    return found
+def refuse(values: Iterable[Any]) -> None:
+    """Raise `Observed` if one of these values is a placeholder; what is in lists and mappings does not count."""
+    for value in values:
+        if type(value) is Placeholder:
+            raise observed(value)
 
 
 # The attribute has an underscore because the sandbox keeps such names from templates.
 class Text(str):
-    """A text that knows its leaf."""
+    """A text that knows which of the job's values it is."""
 
-    _leaf: int
+    _index: int
 
 
 class Integer(int):
-    """A whole number that knows its leaf."""
+    """A whole number that knows which of the job's values it is."""
 
-    _leaf: int
+    _index: int
 
 
 class Number(float):
-    """A number that knows its leaf."""
+    """A number that knows which of the job's values it is."""
 
-    _leaf: int
-
-
-_TAGGING: dict[type, Any] = {str: Text, int: Integer, float: Number}
+    _index: int
 
 
-def tagged(value: Any, leaf: int) -> Any:
-    """Return a text or a number that knows its leaf; other values as they are (true, false and null cannot know it)."""
-    tagging = _TAGGING.get(type(value))
-    if tagging is None:
-        return value
-    made = tagging(value)
-    made._leaf = leaf
-    return made
+_NAMED: dict[type, Any] = {str: Text, int: Integer, float: Number}
 
 
-class Marks:
-    """How leaves are marked in output: each as a JSON object with one key that nothing else can have.
+def captured(text: str) -> Any:
+    """Return output that a template keeps to use it further: as it is, or opaque where it has tokens."""
+    return Placeholder(-1, text) if _PREFIX in text else text
+
+
+def marked_up(text: Any) -> Any:
+    """Return captured output as what needs no encoding any more; takes the place of Jinja's ``Markup``."""
+    if type(text) is Placeholder:
+        return Placeholder(-1, Markup(_TEXT_OF.__get__(text)))  # noqa: S704 - a template's own output, JSON already
+    return Markup(text)  # noqa: S704
+
+
+def output_of(value: Any) -> str | None:
+    """Return the output that a captured placeholder stands for; None for all else."""
+    found: str | None = _TEXT_OF.__get__(value) if type(value) is Placeholder else None
+    return found
+
+
+def token_of(value: Any, *, alone: bool) -> str | None:
+    """Return the token that a value prints as: a placeholder's, or that of a value that knows which it is; None for all else.
 
     Args:
-        key: That key; empty where there are no marks.
-    """
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self._mark = re.compile(r'\{"' + re.escape(key) + r'": \[?(-?\d+)')
-
-    def are_in(self, text: str) -> bool:
-        """Return whether there is a mark in a text."""
-        return bool(self.key) and self.key in text
-
-    def count(self, text: str) -> int:
-        """Return how many marks there are in a text."""
-        return text.count(self.key) if self.key else 0
-
-    def printed(self, text: str) -> str | Hole:
-        """Return output as it is, or opaque if there are marks in it."""
-        return Hole(self._leaves(text), text) if self.are_in(text) else text
-
-    def refuse(self, text: str) -> None:
-        """Raise `Observed` if a text, about to be looked at, has marks."""
-        if self.are_in(text):
-            raise Observed(dict.fromkeys(self._leaves(text), PLAIN))
-
-    def hole(self, hole: Hole, *, alone: bool) -> dict[str, int]:
-        """Return how a leaf that is a hole prints: alone, or within a printed value, which has no source."""
-        leaf = leaf_of(hole)
-        return {self.key: leaf if alone else -1 - leaf}
-
-    def tag(self, leaf: int, text: str) -> str:
-        """Return how a value that knows its leaf prints."""
-        return f'{{"{self.key}": [{leaf}, {text}]}}'
-
-    def misplaced(self, text: str, position: int) -> list[int]:
-        """Return the leaves whose marks are why a text is no JSON: within a JSON string, or where reading stopped."""
-        found, within = [], False
-        for match in re.finditer(self._mark.pattern + r'|\\.|"', text, re.DOTALL):
-            if match[0] == '"':
-                within = not within
-            elif match[1] and (within or abs(match.start() - position) <= 1):
-                found.append(_leaf(match[1]))
-        return found
-
-    def _leaves(self, text: str) -> tuple[int, ...]:
-        return tuple({_leaf(match[1]) for match in self._mark.finditer(text)})
-
-
-def _leaf(number: str) -> int:
-    return max(int(number), -1 - int(number))
-
-
-def output_of(hole: Hole) -> Markup:
-    """Return the output that a hole stands for, to be printed.
+        value: The value.
+        alone: Whether it is printed by itself; what is within a printed list or object has no place that could be told.
 
     Raises:
-        Observed: It is a leaf, or a text that would have to be encoded first.
+        Observed: It is output that would be encoded a second time.
     """
-    text = text_of(hole)
-    if not isinstance(text, Markup):
-        raise needs([hole])
-    return text
+    if type(value) is not Placeholder:
+        return f"{_PREFIX}1{value._index:06d}" if type(value) in (Text, Integer, Number) else None
+    if _TEXT_OF.__get__(value) is not None:
+        raise observed(value)
+    return f"{_PREFIX}{int(alone)}{_INDEX_OF.__get__(value):06d}"
+
+
+def read_token(text: str) -> tuple[int, bool] | None:
+    """Return which value a number of the output stands for, and whether it was printed alone; None for a mere number.
+
+    Raises:
+        Observed: A token is only a part of the number.
+    """
+    if _PREFIX not in text:
+        return None
+    found = _TOKEN.fullmatch(text)
+    if found is None:
+        raise Observed(plainly(text))
+    return int(found[2]), found[1] == "1"
+
+
+def plainly(text: str) -> dict[int, int]:
+    """Return the values whose tokens are in a text, as those that have to be given plainly."""
+    return {int(found[2]): PLAIN for found in _TOKEN.finditer(text)}
+
+
+def plainly_at(text: str, position: int) -> dict[int, int]:
+    """Return the same for the tokens that touch a place in a text."""
+    found = _TOKEN.finditer(text, max(0, position - 64), position + 64)
+    return {int(each[2]): PLAIN for each in found if each.start() - 1 <= position <= each.end()}
+
+
+def take_apart(values: Mapping[str, Any]) -> tuple[tuple[Any, ...] | None, list[Any]]:
+    """Return the form of a job's values, and the scalars in reading order.
+
+    The form is the keys, the lengths and the types: jobs of one form differ in nothing but scalars. It is None where there is
+    anything that JSON would not write and read back as it is; then two values of one form might differ unseen.
+    """
+    form: list[Any] = []
+    found: list[Any] = []
+    plain = _walk(values, form, found)
+    return tuple(form) if plain and len(found) <= _MOST_VALUES else None, found
+
+
+def _walk(value: Any, form: list[Any], found: list[Any]) -> bool:
+    kind = type(value)
+    if kind is dict:
+        form.append(tuple(value))
+        items: Iterable[Any] = value.values()
+    elif kind is list:
+        form.append(len(value))
+        items = value
+    else:
+        form.append(kind)
+        found.append(value)
+        return (
+            kind is str
+            or (kind is int and value.bit_length() <= _MOST_BITS)
+            or (kind is float and math.isfinite(value))
+            or kind is bool
+            or value is None
+        )
+    plain = True
+    for item in items:
+        if type(item) is str:  # most are
+            form.append(str)
+            found.append(item)
+        else:
+            plain &= _walk(item, form, found)
+    return plain
+
+
+def has_plain_keys(value: Any) -> bool:
+    """Return whether all keys are texts, so that two forms are equal only where they look equal."""
+    if type(value) is dict:
+        return all(type(key) is str and has_plain_keys(item) for key, item in value.items())
+    return type(value) is not list or all(map(has_plain_keys, value))
+
+
+def fields_of(values: Mapping[str, Any]) -> list[str]:
+    """Return the dotted field of each scalar of a job's values, in reading order: ``loras.1.name``."""
+    found: list[str] = []
+    _put_together(values, "", lambda _value, field: found.append(field))
+    return found
+
+
+def family(field: str) -> str:
+    """Return what a field shares with the same field of other items: ``loras.*.name`` for ``loras.1.name``."""
+    return _INDEX.sub(".*", field)
+
+
+def given(values: Mapping[str, Any], levels: Sequence[int]) -> Any:
+    """Return a job's values as a template gets them: each scalar at its level.
+
+    True, false and null cannot know which they are, and are plain where they are no placeholders.
+    """
+    index = -1
+
+    def leaf(value: Any, _field: str) -> Any:
+        nonlocal index
+        index += 1
+        if levels[index] == REFERENCE:
+            return Placeholder(index)
+        named = _NAMED.get(type(value)) if levels[index] == NAMED else None
+        if named is None:
+            return value
+        made = named(value)
+        made._index = index
+        return made
+
+    return _put_together(values, "", leaf)
+
+
+def _put_together(value: Any, field: str, leaf: Callable[[Any, str], Any]) -> Any:
+    if type(value) is dict:
+        return {key: _put_together(item, f"{field}.{key}" if field else str(key), leaf) for key, item in value.items()}
+    if type(value) is list:
+        return [_put_together(item, f"{field}.{index}", leaf) for index, item in enumerate(value)]
+    return leaf(value, field)
+
+
+def tells_its_field(value: Any) -> bool:
+    """Return whether a value that is printed alone tells its field, however it is given: a text or a number."""
+    return type(value) in _NAMED
+
+
+def same_only(value: Any) -> Any:
+    """Return what two scalars of one type share exactly where they are written alike: -0.0 is not 0.0."""
+    return repr(value) if type(value) is float else value

@@ -94,7 +94,7 @@ def test_what_is_undefined_is_an_error_with_its_line(tmp_path: Path, expression:
     [
         ("{{ 1 / 0 }}", "division by zero (ZeroDivisionError)"),
         ("{{ prompt + 1 }}", 'can only concatenate str (not "int") to str (TypeError)'),
-        ("{{ prompt() }}", "'Text' object is not callable (TypeError)"),
+        ("{{ prompt() }}", "'str' object is not callable (TypeError)"),
         ("{{ params.x }}", "out of range float values are not JSON compliant"),
         ("{{ range(3) | map('nope') | list }}", "no filter named 'nope'"),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself without end"),
