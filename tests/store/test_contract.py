@@ -1,0 +1,354 @@
+"""What every artifact store does: the same tests for the local folder, and for one in memory that an entry point brings."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import queue
+import sys
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from comfy_runner.collect.dedup import share
+from comfy_runner.engine.comfyui.engine import ComfyUIEngine
+from comfy_runner.engine.interface import EngineOptions, JobToCollect
+from comfy_runner.engine.reports import Collected, Finished, Report
+from comfy_runner.engine.submission import Submission
+from comfy_runner.errors import RunFolderError, UsageError
+from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.run_data import read_material
+from comfy_runner.report.writer import write_report
+from comfy_runner.store.interface import Artifact, ArtifactStore, Stat, checksum
+from comfy_runner.store.job_files import JobFiles
+from comfy_runner.store.ledger_rows import PlanRow
+from comfy_runner.store.local import LocalStore, write_spool
+from comfy_runner.store.registry import GROUP, open_store
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.states import Event
+from tests.running.abandon import http_of
+from tests.running.support import HASH, draft, record, sidecar, submitted_job
+from tests.standin import HELD, StandIn
+
+_Wanted = TypeVar("_Wanted")
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
+    """A new store, found by its address."""
+    if request.param == "local":
+        return open_store(tmp_path / "run")
+    _announce(tmp_path, monkeypatch, "memory = tests.store.memory_store:MemoryStore")
+    return open_store("memory://run")
+
+
+def _announce(folder: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+    """Install a package that has an entry point and nothing else."""
+    info = folder / "packages" / "stores-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: stores\nVersion: 1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{entry}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(info.parent))
+
+
+def _put(store: ArtifactStore, key: str, content: bytes) -> Stat:
+    spooled = write_spool(store, key, lambda file: file.write(content))
+    return store.put(spooled, key, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _content(store: ArtifactStore, key: str) -> bytes:
+    with store.open(key) as file:
+        return file.read()
+
+
+# Artifacts
+
+
+def test_what_is_put_is_there_with_its_size_and_checksum(store: ArtifactStore) -> None:
+    put = _put(store, "lake/original.png", b"picture")
+
+    assert (put.size_bytes, put.sha256) == (7, hashlib.sha256(b"picture").hexdigest())
+    assert _content(store, "lake/original.png") == b"picture"
+    found = store.stat("lake/original.png")
+    assert found is not None
+    assert found.size_bytes == 7
+    assert checksum(store, "lake/original.png") == put.sha256
+
+
+def test_what_is_spooled_is_not_there_yet_and_what_is_put_is_not_spooled_any_more(store: ArtifactStore) -> None:
+    spooled = write_spool(store, "lake/original.png", lambda file: file.write(b"1"))
+    assert (store.stat("lake/original.png"), list(store.list())) == (None, [])
+
+    store.put(spooled, "lake/original.png", sha256=hashlib.sha256(b"1").hexdigest())
+
+    assert not spooled.exists()
+    assert list(store.list()) == ["lake/original.png"]
+
+
+def test_a_spooled_file_that_cannot_be_filled_leaves_nothing(store: ArtifactStore) -> None:
+    def fail(file: object) -> None:
+        raise KeyboardInterrupt(file)
+
+    spooled = write_spool(store, "a", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        write_spool(store, "a", fail)
+
+    assert list(spooled.parent.iterdir()) == [spooled]
+
+
+def test_what_a_killed_process_has_spooled_can_be_removed(store: ArtifactStore) -> None:
+    mine, other = (write_spool(store, key, lambda file: file.write(b"half")) for key in ("lake/a.png", "lake/b.png"))
+
+    store.remove_spooled("lake/a.png")
+    store.remove_spooled("never/was.png")
+
+    assert (mine.exists(), other.exists()) == (False, True)
+
+
+def test_putting_replaces_and_who_reads_keeps_what_was_there(store: ArtifactStore) -> None:
+    _put(store, "a", b"first" * 100_000)
+    with store.open("a") as reading:
+        start = reading.read(5)
+        with contextlib.nullcontext() if sys.platform != "win32" else pytest.raises(RunFolderError):
+            _put(store, "a", b"second")
+        rest = reading.read()
+
+    assert start + rest == b"first" * 100_000
+
+
+def test_of_many_at_a_time_each_artifact_is_whole(store: ArtifactStore) -> None:
+    contents = [bytes([number]) * 50_000 for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: (_put(store, "same", content), _put(store, f"own/{content[0]}", content)), contents))
+
+    assert _content(store, "same") in contents
+    assert {_content(store, key) for key in store.list("own/")} == set(contents)
+
+
+def test_what_is_not_there_is_said_so(store: ArtifactStore) -> None:
+    assert store.stat("a/b.png") is None
+    with pytest.raises(FileNotFoundError):
+        store.open("a/b.png")
+    with pytest.raises(FileNotFoundError):
+        checksum(store, "a/b.png")
+    with pytest.raises(RunFolderError):
+        store.copy("a/b.png", "c.png")
+    assert store.archive("a/b.png", "superseded/b.png") is False
+    store.remove("a/b.png")
+    assert list(store.list()) == []
+
+
+def test_keys_are_listed_by_their_beginning_in_order(store: ArtifactStore) -> None:
+    for key in ("b/2.png", "a/1.png", "b/1.png", "ab.png", "b/c/1.png"):
+        _put(store, key, b"1")
+
+    assert sorted(store.list()) == ["a/1.png", "ab.png", "b/1.png", "b/2.png", "b/c/1.png"]
+    assert list(store.list("b/")) == ["b/1.png", "b/2.png", "b/c/1.png"]
+    assert sorted(store.list("a")) == ["a/1.png", "ab.png"]
+    assert list(store.list("c")) == []
+
+
+def test_a_copy_is_another_artifact(store: ArtifactStore) -> None:
+    _put(store, "a.png", b"1")
+
+    copied = store.copy("a.png", "deep/b.png")
+    _put(store, "a.png", b"2")
+
+    assert (copied.size_bytes, copied.sha256) == (1, hashlib.sha256(b"1").hexdigest())
+    assert (_content(store, "a.png"), _content(store, "deep/b.png")) == (b"2", b"1")
+
+
+def test_archived_artifacts_are_out_of_the_way_and_removed_ones_are_gone(store: ArtifactStore) -> None:
+    for key in ("a.png", "b.png"):
+        _put(store, key, key.encode())
+
+    assert store.archive("a.png", "superseded/x/a.png") is True
+    store.remove("b.png")
+
+    assert list(store.list()) == ["superseded/x/a.png"]
+    assert _content(store, "superseded/x/a.png") == b"a.png"
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "../a", "/a", "a/../b", "a//b", "a/", "a\\b", "C:a", "a\0", "\ud800"])
+def test_no_key_leads_out_of_the_store(store: ArtifactStore, tmp_path: Path, key: str) -> None:
+    _put(store, "a", b"1")
+    spooled = write_spool(store, "b", lambda file: file.write(b"1"))
+    uses: list[Callable[[], object]] = [
+        lambda: store.spool(key),
+        lambda: store.put(spooled, key, sha256=hashlib.sha256(b"1").hexdigest()),
+        lambda: store.open(key),
+        lambda: store.stat(key),
+        lambda: store.copy("a", key),
+        lambda: store.copy(key, "b"),
+        lambda: store.archive("a", key),
+        lambda: store.archive(key, "b"),
+        lambda: store.remove(key),
+    ]
+    for use in uses:
+        with pytest.raises(RunFolderError):
+            use()
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_artifact_can_be_named_and_linked_to(store: ArtifactStore) -> None:
+    assert str(Artifact(store, "lake/a.png")).endswith("run/lake/a.png")
+    assert store.url("lake/a.png").endswith("lake/a.png")
+
+
+# A job's files
+
+
+def _fill(files: JobFiles, job_id: str, contents: dict[str, bytes], **changes: object) -> None:
+    for role, content in contents.items():
+        _put(files.store, f"{job_id}/{role}.png", content)
+    records = {role: (record(f"{job_id}/{role}.png", content),) for role, content in contents.items()}
+    files.write_sidecar(sidecar(job_id, records, **changes))
+
+
+def test_a_job_is_what_its_sidecar_says_and_its_artifacts_still_are(store: ArtifactStore) -> None:
+    files, outputs = JobFiles(store), {"original": "lake/original.png", "upscaled": "lake/upscaled.png"}
+    assert files.sidecar("lake") is None
+    _fill(files, "lake", {"original": b"1", "upscaled": b"2"})
+
+    found = files.sidecar("lake")
+    assert found is not None
+    assert files.reusable_files("lake", HASH, outputs) == found.files
+    rows = files.rows(found.files)
+    assert all(map(files.is_untouched, rows))
+    _put(store, "lake/upscaled.png", b"3")
+    assert list(files.reusable_files("lake", HASH, outputs)) == ["original"]
+    assert [files.is_untouched(row) for row in rows] == [True, False]
+    assert list(files.job_ids()) == ["lake"]
+
+
+def test_a_damaged_sidecar_is_told_by_its_place(store: ArtifactStore) -> None:
+    _put(store, "lake/job.json", b"{")
+
+    with pytest.raises(RunFolderError, match=r"run/lake/job\.json: is damaged"):
+        JobFiles(store).sidecar("lake")
+
+
+def test_replaced_files_are_archived_with_their_sidecar_and_overwrite_none(store: ArtifactStore) -> None:
+    files = JobFiles(store)
+    for content in (b"1", b"2"):
+        _fill(files, "lake", {"original": content})
+        files.archive("lake", ["lake/original.png"])
+
+    shelf = f"superseded/lake/{HASH[:8]}"
+    assert sorted(store.list()) == [
+        *(f"{shelf}-2/{name}" for name in ("job.json", "lake/original.png")),
+        *(f"{shelf}/{name}" for name in ("job.json", "lake/original.png")),
+    ]
+    assert [_content(store, f"{name}/lake/original.png") for name in (shelf, f"{shelf}-2")] == [b"1", b"2"]
+    assert [found.job_id for found in files.superseded()] == ["lake", "lake"]
+
+
+def test_the_pictures_of_one_job_are_given_to_another(store: ArtifactStore) -> None:
+    files = JobFiles(store)
+    _fill(files, "first", {"original": b"1", "upscaled": b"2"})
+
+    found = share(files, draft(), "first", leader_hash=HASH)
+
+    assert found is not None
+    assert (_content(store, "lake/original.png"), _content(store, "lake/upscaled.png")) == (b"1", b"2")
+    shared = files.sidecar("lake")
+    assert shared is not None
+    assert (shared.shares, shared.state) == ("first", "done")
+
+
+# A run
+
+
+def _collected(server: StandIn, files: JobFiles) -> Collected:
+    """Render the small job and collect it."""
+    job, key = draft().planned(), str(uuid.uuid4())
+    prefixes = {role: f"comfy_runner/run/{key}-{role}" for role in job.outputs}
+    submission = Submission.of(key, [submitted_job(job, workflow=job.workflow.with_prefixes(prefixes))])
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    engine = ComfyUIEngine(http_of(server))
+    engine.open(reports.put, files, EngineOptions())
+    try:
+        engine.submit(submission)
+        finished = _next(reports, Finished)
+        engine.collect(submission, finished.verdict, [JobToCollect(job.job_id, {})])
+        return _next(reports, Collected)
+    finally:
+        engine.close()
+
+
+def _next(reports: queue.SimpleQueue[Report], wanted: type[_Wanted]) -> _Wanted:
+    while not isinstance(report := reports.get(timeout=HELD), wanted):
+        pass
+    return report
+
+
+def test_an_engine_collects_into_any_store(store: ArtifactStore, server: StandIn, tmp_path: Path) -> None:
+    files = JobFiles(store)
+
+    found = _collected(server, files)
+
+    assert (found.error, found.errors) == (None, ())
+    assert sorted(store.list()) == ["lake/job.json", "lake/original.png", "lake/upscaled.png"]
+    written = files.sidecar("lake")
+    assert written is not None
+    assert (written.state, written.files) == ("done", found.files)
+    assert files.reusable_files("lake", written.content_hash, draft().planned().outputs) == found.files
+    assert read_rgb(Artifact(store, "lake/upscaled.png")).size == (128, 128)
+    if not isinstance(store, LocalStore):
+        assert not list(tmp_path.rglob("*.png")), "nothing lies in a local folder"
+
+
+def test_a_report_reads_its_pictures_from_any_store(store: ArtifactStore, server: StandIn, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", store)
+    try:
+        found = _collected(server, folder)
+        planned = draft()
+        row = PlanRow(
+            job_id="lake",
+            position=0,
+            recipe="lake",
+            content_hash=planned.content_hash,
+            pixel_hash="",
+            shares="",
+            assignments={},
+        )
+        folder.ledger.write_plan([row], recipes=["lake"])
+        folder.ledger.settle("lake", Event.DONE, files=folder.rows(found.files))
+    finally:
+        folder.close()
+
+    report = write_report(tmp_path / "run", store=store)
+
+    assert report.measured["lake"].problem == ""
+    page = report.page.read_text(encoding="utf-8")
+    assert f'"url":"{store.url("lake/upscaled.png")}"' in page
+    assert len(list((tmp_path / "run" / "report_files").glob("*.webp"))) == 2
+    (entry,) = read_material(tmp_path / "run", store).entries
+    assert [picture.path for picture in entry.pair()] == ["lake/original.png", "lake/upscaled.png"]
+
+
+# Addresses
+
+
+def test_a_path_is_a_local_folder_whatever_it_looks_like(tmp_path: Path) -> None:
+    for address in (tmp_path, str(tmp_path), "runs/lake", "C:/runs", "C:\\runs", "a:b"):
+        assert isinstance(open_store(address), LocalStore)
+
+
+def test_an_address_of_a_kind_that_nobody_has_is_told_with_a_way_out() -> None:
+    with pytest.raises(UsageError, match=r"there is no store for s3:// addresses \(got s3://bucket/run\)") as caught:
+        open_store("s3://bucket/run")
+
+    assert "install a package that announces s3 in comfy_runner.stores" in str(caught.value.problems[0].hint)
+
+
+def test_a_package_whose_store_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _announce(tmp_path, monkeypatch, "broken = no_such_module:store")
+
+    with pytest.raises(UsageError, match=r"store broken \(no_such_module:store\): cannot be imported"):
+        open_store("broken://run")
+    assert isinstance(open_store(tmp_path), LocalStore), "others are not even imported"
