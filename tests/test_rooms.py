@@ -6,7 +6,8 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -83,20 +84,24 @@ def _name(path: Path) -> str:
     return path.relative_to(_PACKAGE).as_posix()
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """Yield the full names of all that a file imports anywhere, also inside functions and for type checking."""
+@cache
+def _imports(path: Path) -> list[str]:
+    """Return the full names of all that a file imports anywhere, also inside functions and for type checking."""
+    found: list[str] = []
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level == 1 and _name(path).startswith(_ALONE):
                 continue
             assert node.level == 0, f"{_name(path)}: a relative import hides where it leads"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 def _room(name: str) -> str:
@@ -106,7 +111,7 @@ def _room(name: str) -> str:
 
 
 def _module(path: Path) -> str:
-    return ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+    return ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _may_know(room: str, other: str) -> bool:
@@ -116,11 +121,24 @@ def _may_know(room: str, other: str) -> bool:
 
 @pytest.mark.parametrize("path", _FILES, ids=_name)
 def test_imports_point_one_way(path: Path) -> None:
-    room = {"__main__": "cli", "__init__": "cli"}.get(_room(_module(path)), _room(_module(path)))
+    room = "cli" if path.parent == _PACKAGE and path.stem in ("__main__", "__init__") else _room(_module(path))
     others = {_room(name) for name in _imports(path) if name.startswith("comfy_runner.")}
 
     assert room in _LEVEL, "a new room has to be given a level"
     assert [other for other in others if not _may_know(room, other)] == []
+
+
+def test_no_module_needs_itself_by_way_of_others() -> None:
+    modules = {_module(path): path for path in _FILES}
+    needs: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        named = {name if name in modules else name.rpartition(".")[0] for name in _imports(path)}
+        needs[module] = (named & modules.keys()) - {module}
+
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" needs ".join(error.args[1]))
 
 
 def test_the_check_of_imports_finds_the_wrong_ones() -> None:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfy_runner.errors import InputError, TemplateError, WorkflowError
 from comfy_runner.graph.filled import Filled, Shape
@@ -20,12 +20,10 @@ from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link, parse_workflow
 from comfy_runner.templating import placeholders
 from comfy_runner.templating.environment import environment, failure, said
+from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.placeholders import NAMED, PLAIN, REFERENCE, Observed
 from comfy_runner.text_files import shown
 from comfy_runner.yaml_loader import got
-
-if TYPE_CHECKING:
-    from comfy_runner.templating.lookup import Template
 
 _MOST_KEPT = 10_000
 _QUOTES = "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it"

@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import meta, nodes
 
 from comfy_runner.errors import TemplateError
-from comfy_runner.graph.workflow import Workflow
 from comfy_runner.hints import did_you_mean
-from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.environment import environment, failure
 from comfy_runner.templating.metadata import Header, parse_header
 from comfy_runner.templating.params import Param
@@ -62,19 +59,6 @@ class Template:
         return self.header.params
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A workflow, and where its literals come from.
-
-    Attributes:
-        workflow: The graph.
-        sources: Dotted recipe field by (node id, input name), for the inputs that take a recipe value as it is.
-    """
-
-    workflow: Workflow
-    sources: Mapping[tuple[str, str], str]
-
-
 def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Template:
     """Return the template of this name from the first folder that has it.
 
@@ -98,22 +82,6 @@ def template_names(folders: Sequence[Path]) -> list[str]:
         with contextlib.suppress(OSError):  # a name that no folder can have
             names.update(path.name.removesuffix(SUFFIX) for path in folder.glob("*" + SUFFIX))
     return sorted(names)
-
-
-def render(template: Template, values: Mapping[str, Any], *, folders: Sequence[Path]) -> Rendered:
-    """Render a template with one job's values; a `Renderer` does it for many.
-
-    Args:
-        template: The template.
-        values: JSON-like values by name, as the template sees them.
-        folders: Where ``{% import %}`` finds shared macros, after the template's own folder.
-
-    Raises:
-        TemplateError: Something is undefined, forbidden or not JSON; the file and line are named.
-        WorkflowError: What was rendered is not an API-format graph.
-    """
-    filled = Renderer(template, folders).render(values)
-    return Rendered(filled.workflow, filled.sources)
 
 
 def _read(name: str, path: Path) -> Template:

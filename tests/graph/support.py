@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from comfy_runner.errors import InputError, Problem, TemplateError
+from comfy_runner.graph.filled import Filled
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.shipped import shipped
-from comfy_runner.templating.lookup import Rendered, find_template, render
+from comfy_runner.templating.compiled import Renderer
+from comfy_runner.templating.lookup import Template, find_template
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORDED = Path(__file__).parents[1] / "data" / "object_info.json"
@@ -62,7 +64,12 @@ def values(**fields: Any) -> dict[str, Any]:
     return dict(job(from_mapping({**REFERENCE, **fields})).values)
 
 
-def shipped_graph(seen: Mapping[str, Any] | None = None) -> Rendered:
+def render(template: Template, seen: Mapping[str, Any], *, folders: Sequence[Path]) -> Filled:
+    """Return what a template renders to, by a renderer that has rendered nothing else."""
+    return Renderer(template, folders).render(seen)
+
+
+def shipped_graph(seen: Mapping[str, Any] | None = None) -> Filled:
     """Return what the shipped template renders to."""
     folders = [shipped("templates")]
     return render(find_template("latent_upscale", folders), values() if seen is None else seen, folders=folders)
@@ -73,7 +80,7 @@ def golden_text(name: str) -> str:
     return shipped_graph(dict(job(from_mapping(RECIPES[name])).values)).workflow.to_json() + "\n"
 
 
-def rendered(folder: Path, text: str, seen: Mapping[str, Any] | None = None, **files: str) -> Rendered:
+def rendered(folder: Path, text: str, seen: Mapping[str, Any] | None = None, **files: str) -> Filled:
     """Return what a template of this text renders to; `files` are further templates beside it, by stem."""
     (folder / "mine.json.j2").write_text(text, encoding="utf-8", newline="")
     for stem, content in files.items():

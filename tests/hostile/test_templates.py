@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.errors import ComfyRunnerError, TemplateError
-from comfy_runner.templating.lookup import Rendered, find_template, render
-from tests.graph.support import values
+from comfy_runner.graph.filled import Filled
+from comfy_runner.templating.lookup import find_template
+from tests.graph.support import render, values
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, mangled, many, seeded, spoiled
 
@@ -168,7 +169,7 @@ NESTED = (
 )
 
 
-def use(folder: Path, text: str) -> Rendered:
+def use(folder: Path, text: str) -> Filled:
     (folder / "mine.json.j2").write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
     (folder / "other").write_text("1", encoding="utf-8")
     made = render(find_template("mine", [folder]), values(params={"a": [1], "b": "x"}), folders=[])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from comfy_runner.errors import InputError
 from comfy_runner.graph.signature import content_hash, pixel_hash
 from comfy_runner.templating.compiled import Renderer
-from comfy_runner.templating.lookup import find_template, render
+from comfy_runner.templating.lookup import find_template
+from tests.graph.support import render
 
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate] if "COMFY_RUNNER_EXAMPLES" in os.environ else list(Phase)
 _EXAMPLES = int(os.environ.get("COMFY_RUNNER_EXAMPLES", "150"))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from comfy_runner.errors import TemplateError
 from comfy_runner.graph.signature import content_hash
-from tests.graph.support import fault, rendered, shipped_graph, template_fault, value_of, values
+from comfy_runner.templating.lookup import find_template
+from tests.graph.support import fault, render, rendered, shipped_graph, template_fault, value_of, values
 
 HOSTILE = {
     "quotes": """ "double" 'single' `back` """,
@@ -156,8 +157,6 @@ def test_a_macro_can_print_whole_nodes(tmp_path: Path) -> None:
 
 
 def test_macros_are_found_in_the_template_folders_too(tmp_path: Path) -> None:
-    from comfy_runner.templating.lookup import find_template, render
-
     (tmp_path / "own").mkdir()
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "m.j2").write_text("{% macro x() %}{{ 5 }}{% endmacro %}", encoding="utf-8")

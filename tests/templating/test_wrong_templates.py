@@ -11,7 +11,7 @@ import pytest
 from comfy_runner.errors import TemplateError, WorkflowError
 from comfy_runner.graph.workflow import EXPORT_HINT
 from comfy_runner.templating.lookup import find_template, template_names
-from tests.graph.support import fault, rendered, template_fault, value_of
+from tests.graph.support import fault, render, rendered, template_fault, value_of
 
 SEEN: dict[str, Any] = {"prompt": "text", "seed": 5, "cfg": 0.5, "loras": [{"name": "a"}], "params": {}, "sampler": {"steps": 3}}
 
@@ -139,8 +139,6 @@ def test_a_failure_in_an_imported_macro_is_named_there(tmp_path: Path) -> None:
 def test_the_line_is_right_for_a_path_that_goes_up(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "mine.json.j2").write_text("{}\n\n{{ 1 / 0 }}", encoding="utf-8")
-    from comfy_runner.templating.lookup import render
-
     template = find_template("mine", [tmp_path / "sub" / ".."])
     assert fault(lambda: render(template, {}, folders=[]), error=TemplateError).where.endswith("mine.json.j2:3")
 
