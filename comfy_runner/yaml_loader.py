@@ -1,39 +1,27 @@
 """YAML as people mean it: YAML 1.2 core scalars, line numbers, and limits against hostile text.
 
-Used for recipes, the headers of templates and the config file. PyYAML's parser is used for the syntax only; what a
-scalar means is decided here, because ``yaml.safe_load`` follows YAML 1.1: ``16:9`` becomes 969, ``no`` becomes false,
-``0123`` becomes 83, ``1e-3`` stays text, and of two equal keys the last one wins silently.
+Used for recipes, the headers of templates and the config file. PyYAML composes the nodes; what a scalar means is decided here,
+because ``yaml.safe_load`` follows YAML 1.1: ``16:9`` becomes 969, ``no`` becomes false, ``0123`` becomes 83, ``1e-3`` stays
+text, and of two equal keys the last one wins silently.
 
 What a plain (unquoted) scalar means: ``null``, ``~`` and nothing at all are null; ``true`` and ``false`` (also
 ``True``, ``TRUE``, ...) are booleans; ``[-+]?[0-9]+`` is a decimal number, so ``0123`` is 123; ``0o17`` and ``0x1f``
 are octal and hexadecimal; ``1.5``, ``.5``, ``1e-3`` are floats; everything else is text, dates too. Numbers that are
 not finite, tags, merge keys (``<<``), keys that are not text, equal keys and a second document are errors.
-
-Not here: reading files (`textfile`), and what the keys mean.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentEndEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
 
 from comfy_runner.errors import InputError, Problem
 from comfy_runner.text_files import MAX_BYTES, control_character
@@ -59,17 +47,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 FieldPath = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """A value with its place; `size` and `height` count the node itself."""
-
-    value: Any
-    line: int
-    size: int = 1
-    height: int = 1
-    children: Mapping[str | int, _Node] = field(default_factory=dict)
+"""The way from a document to one of its values: keys of mappings, and numbers of list items from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +61,11 @@ class Document:
 
     value: Any
     name: str
-    _root: _Node = field(repr=False)
+    _lines: Mapping[FieldPath, int] = field(repr=False)
 
     def line(self, path: FieldPath) -> int:
         """Return the line (from 1) of a key or list item; of its nearest parent where there is no such thing."""
-        node = self._root
-        for step in path:
-            child = node.children.get(step)
-            if child is None:
-                break
-            node = child
-        return node.line
+        return next((self._lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self._lines), 1)
 
 
 def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Document:
@@ -101,20 +73,26 @@ def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Docu
 
     Args:
         text: The text.
-        name: What it is called in messages, usually the file as `textfile.shown` shows it.
+        name: What it is called in messages, usually the file as `text_files.shown` shows it.
         error: What to raise.
 
     Raises:
-        InputError: (or the `error` given) with everything that is wrong up to the first fault of syntax.
+        InputError: (or the `error` given) with the first fault of syntax, or else with everything that is wrong.
     """
-    builder = _Builder(name)
+    values = _Values(name)
     try:
-        root = builder.document(text)
-    except _Fatal:
-        raise error.of(builder.problems) from None
-    if builder.problems:
-        raise error.of(builder.problems)
-    return Document(root.value, name, root)
+        _check_text(text, name, error)
+        value = values.of_document(_Loader(text))
+    except yaml.MarkedYAMLError as fault:
+        raise error.of([_syntax_problem(fault, name)]) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as fault:
+        # PyYAML lets ValueError and OverflowError out for escapes beyond Unicode ("\UFFFFFFFF").
+        raise error.of([Problem(f"is not YAML ({fault})", name)]) from None
+    except _Refused as fault:
+        raise error.of([Problem(str(fault), f"{name}:{fault.line}")]) from None
+    if values.problems:
+        raise error.of(values.problems)
+    return Document(value, name, values.lines)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -126,11 +104,6 @@ def dotted(path: Sequence[str | int]) -> str:
         else:
             text += ("." if text else "") + (step if re.fullmatch(r"[\w-]{1,80}", step) else got(step))
     return text
-
-
-def _joined(text: str) -> str:
-    r"""Return text whose surrogate pairs are characters: JSON, which YAML contains, writes an emoji as ``\ud83c\udf32``."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def got(value: object) -> str:
@@ -152,158 +125,10 @@ def got(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-class _Fatal(Exception):
-    """Parsing cannot go on; why is among the builder's problems."""
-
-
-class _Builder:
-    """Turns parser events into nodes and collects problems."""
-
-    def __init__(self, name: str) -> None:
-        self.problems: list[Problem] = []
-        self._name = name
-        self._anchors: dict[str, _Node | None] = {}
-        self._size = 0
-
-    def document(self, text: str) -> _Node:
-        """Return the root of the only document."""
-        self._check_text(text)
-        self._events = self._guarded(text)
-        event = self._next()
-        while not isinstance(event, DocumentStartEvent | StreamEndEvent):
-            event = self._next()
-        if isinstance(event, StreamEndEvent):
-            return _Node(None, 1)
-        root = self._node(self._next(), (), 1)
-        event = self._next()
-        while isinstance(event, DocumentEndEvent):
-            event = self._next()
-        if not isinstance(event, StreamEndEvent):
-            self._fatal(event, "must be one document (got a second one after ---)")
-        return root
-
-    def _check_text(self, text: str) -> None:
-        if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-            self._stop(Problem(f"must be at most {MAX_BYTES} bytes", self._name))
-        if bad := control_character(text):
-            what, line, column = bad
-            self._stop(Problem(what, f"{self._name}:{line}:{column}"))
-
-    def _guarded(self, text: str) -> Iterator[Event]:
-        """Yield the parser's events; its faults become problems."""
-        try:
-            yield from yaml.parse(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as fault:
-            self._stop(_syntax_problem(fault, self._name))
-        except (yaml.YAMLError, ValueError, OverflowError) as fault:
-            # PyYAML lets ValueError and OverflowError out for escapes beyond Unicode ("\UFFFFFFFF").
-            self._stop(Problem(f"is not YAML ({fault})", self._name))
-
-    def _next(self) -> Event:
-        return next(self._events)
-
-    def _stop(self, problem: Problem) -> NoReturn:
-        self.problems.append(problem)
-        raise _Fatal
-
-    def _problem(self, event: Event, what: str, *, path: FieldPath = (), hint: str = "") -> None:
-        where = f"{self._name}:{_line(event)}"
-        self.problems.append(Problem(what, f"{where}: {dotted(path)}" if path else where, hint))
-        if len(self.problems) >= _MAX_PROBLEMS:
-            raise _Fatal
-
-    def _fatal(self, event: Event, what: str, *, hint: str = "") -> NoReturn:
-        self._problem(event, what, hint=hint)
-        raise _Fatal
-
-    def _grow(self, event: Event, *, size: int, depth: int) -> None:
-        self._size += size
-        if self._size > MAX_NODES:
-            self._fatal(event, f"must have at most {MAX_NODES} values, aliases written out")
-        if depth > MAX_DEPTH:
-            self._fatal(event, f"must be nested at most {MAX_DEPTH} deep, aliases written out")
-
-    def _node(self, event: Event, path: FieldPath, depth: int) -> _Node:
-        if isinstance(event, AliasEvent):
-            return self._alias(event, depth)
-        self._grow(event, size=1, depth=depth)
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            self._problem(
-                event,
-                f"tags are not supported (got {got(tag)})",
-                path=path,
-                hint="quote a value to make it text, remove the tag",
-            )
-        anchor = getattr(event, "anchor", None)
-        if anchor is not None:
-            self._anchors[anchor] = None
-        if isinstance(event, MappingStartEvent):
-            node = self._mapping(event, path, depth)
-        elif isinstance(event, SequenceStartEvent):
-            node = self._sequence(event, path, depth)
-        else:
-            node = self._scalar(event, path)
-        if anchor is not None:
-            self._anchors[anchor] = node
-        return node
-
-    def _alias(self, event: AliasEvent, depth: int) -> _Node:
-        anchor = event.anchor or ""
-        if anchor not in self._anchors:
-            self._problem(event, f"there is no anchor &{anchor} before this alias")
-            return _Node(None, _line(event))
-        node = self._anchors[anchor]
-        if node is None:
-            self._fatal(event, f"the alias *{anchor} stands inside its own anchor")
-        self._grow(event, size=node.size, depth=depth + node.height - 1)
-        return _Node(node.value, _line(event), node.size, node.height, node.children)
-
-    def _sequence(self, start: Event, path: FieldPath, depth: int) -> _Node:
-        items: list[_Node] = []
-        event = self._next()
-        while not isinstance(event, SequenceEndEvent):
-            items.append(self._node(event, (*path, len(items)), depth + 1))
-            event = self._next()
-        return _collection([item.value for item in items], start, dict(enumerate(items)))
-
-    def _mapping(self, start: Event, path: FieldPath, depth: int) -> _Node:
-        children: dict[str, _Node] = {}
-        event = self._next()
-        while not isinstance(event, MappingEndEvent):
-            key = self._node(event, path, depth + 1)
-            name = self._key(event, key, path)
-            value = self._node(self._next(), path if name is None else (*path, name), depth + 1)
-            if name is not None and name in children:
-                first = children[name].line
-                self._problem(event, f"given twice (first on line {first})", path=(*path, name))
-            elif name is not None:
-                children[name] = _Node(value.value, key.line, value.size, value.height, value.children)
-            event = self._next()
-        return _collection({name: child.value for name, child in children.items()}, start, children)
-
-    def _key(self, event: Event, key: _Node, path: FieldPath) -> str | None:
-        if isinstance(event, ScalarEvent) and event.value == "<<" and event.style is None:
-            self._problem(event, "merge keys (<<) are not supported", path=path, hint="write the values out")
-            return None
-        if not isinstance(key.value, str):
-            hint = "a value that starts with { needs quotes" if isinstance(key.value, dict) else "put it in quotes"
-            self._problem(event, f"a key must be text (got {got(key.value)})", path=path, hint=hint)
-            return None
-        return key.value
-
-    def _scalar(self, event: Event, path: FieldPath) -> _Node:
-        text = _joined(getattr(event, "value", ""))
-        value: Any = text
-        if getattr(event, "style", None) is None:
-            try:
-                value = plain_scalar(text)
-            except ValueError as fault:
-                self._problem(event, str(fault), path=path)
-        bad = _UNSENDABLE.search(text)
-        if bad:
-            self._problem(event, f"must not contain U+{ord(bad[0]):04X}", path=path)
-        return _Node(value, _line(event))
+def unsendable(text: str) -> str:
+    """Return what is wrong with a text that JSON to a server cannot hold: NUL and lone surrogates; empty if nothing is."""
+    bad = _UNSENDABLE.search(text)
+    return f"must not contain U+{ord(bad[0]):04X}" if bad else ""
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:
@@ -331,15 +156,144 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
     return number
 
 
-def _collection(value: Any, start: Event, children: Mapping[Any, _Node]) -> _Node:
-    nodes = children.values()
-    size = 1 + sum(node.size for node in nodes)
-    return _Node(value, _line(start), size, 1 + max((node.height for node in nodes), default=0), children)
+class _Refused(Exception):
+    """The text is YAML, and is not read all the same."""
+
+    def __init__(self, what: str, line: int) -> None:
+        super().__init__(what)
+        self.line = line
 
 
-def _line(event: Event) -> int:
-    mark = event.start_mark
-    return 1 if mark is None else mark.line + 1
+class _Limits:
+    """Counts values, and how deep they are nested, so that neither memory nor stack overflows."""
+
+    def __init__(self) -> None:
+        self._count = self._depth = 0
+
+    @contextlib.contextmanager
+    def one_more(self, line: int) -> Iterator[None]:
+        """Count a value, and what is in it as nested in it."""
+        self._count += 1
+        self._depth += 1
+        if self._count > MAX_NODES:
+            raise _Refused(f"must have at most {MAX_NODES} values, aliases written out", line)
+        if self._depth > MAX_DEPTH:
+            raise _Refused(f"must be nested at most {MAX_DEPTH} deep, aliases written out", line)
+        yield
+        self._depth -= 1
+
+
+class _Loader(yaml.BaseLoader):
+    """Composes nodes within the limits.
+
+    Attributes:
+        tags: The tag of each node that has one, by its identity.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.tags: dict[int, str] = {}
+        self._limits = _Limits()
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            known: Any = self.anchors.get(event.anchor or "")
+            if known is None:
+                raise _Refused(f"there is no anchor &{event.anchor} before this alias", _line(event))
+            if known.end_mark is None:
+                raise _Refused(f"the alias *{event.anchor} stands inside its own anchor", _line(event))
+            self.get_event()  # type: ignore[no-untyped-call]
+            alias = copy.copy(known)
+            alias.start_mark = event.start_mark
+            return alias  # type: ignore[no-any-return]
+        self.anchors.pop(event.anchor, None)  # it may be given again, which PyYAML refuses
+        with self._limits.one_more(_line(event)):
+            node = super().compose_node(parent, index)
+        if event.tag is not None:
+            self.tags[id(node)] = event.tag
+        return node
+
+
+class _Values:
+    """Makes plain Python of nodes, with aliases written out, and collects lines and problems."""
+
+    def __init__(self, name: str) -> None:
+        self.lines: dict[FieldPath, int] = {}
+        self.problems: list[Problem] = []
+        self._name = name
+        self._limits = _Limits()
+        self._tags: Mapping[int, str] = {}
+
+    def of_document(self, loader: _Loader) -> Any:
+        """Return the value of the only document."""
+        self._tags = loader.tags
+        root: Any = loader.get_node() if loader.check_node() else None
+        if loader.check_node():
+            raise _Refused("must be one document (got a second one after ---)", _line(loader.peek_event()))  # type: ignore[no-untyped-call]
+        return None if root is None else self._of(root, ())
+
+    def _of(self, node: Any, path: FieldPath) -> Any:
+        self.lines.setdefault(path, _line(node))  # where it is not that of its key
+        if id(node) in self._tags:
+            hint = "quote a value to make it text, remove the tag"
+            self._problem(node, f"tags are not supported (got {got(self._tags[id(node)])})", path, hint=hint)
+        with self._limits.one_more(_line(node)):
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            if isinstance(node, yaml.SequenceNode):
+                return [self._of(item, (*path, index)) for index, item in enumerate(node.value)]
+            return self._scalar(node, path)
+
+    def _scalar(self, node: Any, path: FieldPath) -> Any:
+        text = _joined(node.value)
+        if wrong := unsendable(text):
+            self._problem(node, wrong, path)
+        try:
+            return text if node.style else plain_scalar(text)
+        except ValueError as fault:
+            self._problem(node, str(fault), path)
+            return None
+
+    def _mapping(self, node: Any, path: FieldPath) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, inner in node.value:
+            name = self._of(key, path)
+            if not isinstance(name, str):
+                hint = "a value that starts with { needs quotes" if isinstance(name, dict) else "put it in quotes"
+                self._problem(key, f"a key must be text (got {got(name)})", path, hint=hint)
+            elif name == "<<" and not key.style:
+                self._problem(key, "merge keys (<<) are not supported", path, hint="write the values out")
+            elif name in found:
+                self._problem(key, f"given twice (first on line {self.lines[*path, name]})", (*path, name))
+            else:
+                self.lines[*path, name] = _line(key)
+                found[name] = self._of(inner, (*path, name))
+        return found
+
+    def _problem(self, node: Any, what: str, path: FieldPath, *, hint: str = "") -> None:
+        where = f"{self._name}:{_line(node)}"
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(Problem(what, f"{where}: {dotted(path)}" if path else where, hint))
+
+
+def _check_text(text: str, name: str, error: type[InputError]) -> None:
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise error(f"must be at most {MAX_BYTES} bytes", where=name)
+    if bad := control_character(text):
+        what, line, column = bad
+        raise error(what, where=f"{name}:{line}:{column}")
+
+
+def _joined(text: str) -> str:
+    r"""Return text whose surrogate pairs are characters: JSON, which YAML contains, writes an emoji as ``\ud83c\udf32``."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _line(start: Any) -> int:
+    """Return the line, from 1, at which a node or an event starts."""
+    return int(start.start_mark.line) + 1
 
 
 _READABLE: Sequence[tuple[str, str, str]] = (

@@ -6,15 +6,13 @@ Not here: what the values mean.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from comfy_runner.errors import Problem, RecipeError
-from comfy_runner.yaml_loader import MAX_DEPTH, MAX_NODES, FieldPath, dotted, got
+from comfy_runner.yaml_loader import MAX_DEPTH, MAX_NODES, FieldPath, dotted, got, unsendable
 
 _LARGEST = 2**64 - 1
-_UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def plain(values: Mapping[str, Any], *, name: str) -> dict[str, Any]:
@@ -59,7 +57,7 @@ class _Copier:
     def _key(self, key: Any, path: FieldPath) -> str:
         if not isinstance(key, str):
             self._wrong(f"a key must be text (got {got(key)})", path)
-        elif _UNSENDABLE.search(key):
+        elif unsendable(key):
             self._wrong("a key must not contain NUL or lone surrogates", path)
         return str(key)
 
@@ -69,8 +67,7 @@ class _Copier:
 
 def _fault(value: Any) -> str:
     if isinstance(value, str):
-        bad = _UNSENDABLE.search(value)
-        return f"must not contain U+{ord(bad[0]):04X}" if bad else ""
+        return unsendable(value)
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number (got {value})"
     if isinstance(value, int) and abs(value) > _LARGEST:
