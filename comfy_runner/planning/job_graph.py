@@ -5,7 +5,6 @@ No server is contacted here; what a server says of its nodes is an argument.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,7 +20,7 @@ from comfy_runner.graph.workflow import Workflow
 from comfy_runner.input_files import InputFile
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.names import collision
-from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.template_values import deciding_field
 from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.run_folder import REPORT, REPORT_FILES
 from comfy_runner.templating.lookup import Template
@@ -30,7 +29,6 @@ _RESERVED = {
     SUPERSEDED: f"{SUPERSEDED}/ is for replaced pictures",
     **dict.fromkeys((REPORT_FILES, *REPORT), "is for the run's report"),
 }
-_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class PlannedJob:
     def locate(self, node_id: str, name: str) -> str:
         """Return where the recipe gives a node's input, as ``file:line: field``; empty where it does not."""
         source = self.sources.get((node_id, name), "")
-        return self.job.recipe.where(_field(source, self.job.recipe.recipe)) if source else ""
+        return self.job.recipe.where(deciding_field(source, self.job.recipe.recipe)) if source else ""
 
 
 def decoded(job: Job, filled: Filled) -> Filled:
@@ -127,20 +125,6 @@ def fit(planned: PlannedJob, info: ObjectInfo, *, allow_partial: bool = False) -
         version=header.version,
     )
     return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
-
-
-def _field(value: str, recipe: Recipe) -> str:
-    """Return the recipe field that decides a template's value: sizes are computed, the second pass inherits from the first."""
-    first, _, last = value.rpartition(".")
-    if value in ("width", "height"):
-        return f"size.{value}"
-    if first == "upscale" and last in ("width", "height"):
-        return f"upscale.size.{last}" if recipe.upscale.size else "upscale.factor"
-    if first == "upscale.sampler" and getattr(recipe.upscale.sampler, last, None) is None:
-        return f"sampler.{last}"
-    if value == "upscale.seed" and not isinstance(recipe.upscale.seed, int):
-        return "seed"
-    return _INDEX.sub(r"[\1]", value)
 
 
 def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:

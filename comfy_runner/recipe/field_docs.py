@@ -11,23 +11,9 @@ from functools import cache
 from typing import Any
 
 from comfy_runner.recipe.schema import json_schema
+from comfy_runner.recipe.template_values import SEEN_FIELDS, VALUES
 
 _TYPES = {"string": "text", "array": "list"}
-# What a template sees as one value and a recipe decides with several fields; see `jobs`.
-_BEHIND = {
-    "width": ("size",),
-    "height": ("size",),
-    "upscale.width": ("size", "upscale.factor", "upscale.size"),
-    "upscale.height": ("size", "upscale.factor", "upscale.size"),
-    "upscale.factor": ("size", "upscale.factor", "upscale.size"),
-    "upscale.seed": ("seed", "upscale.seed"),
-    "upscale.sampler.name": ("sampler.name", "upscale.sampler.name"),
-    "upscale.sampler.scheduler": ("sampler.scheduler", "upscale.sampler.scheduler"),
-    "upscale.sampler.steps": ("sampler.steps", "upscale.steps_mode", "upscale.sampler.steps"),
-    "upscale.sampler.cfg": ("sampler.cfg", "upscale.sampler.cfg"),
-}
-_NOT_SEEN = frozenset(("name", "extends", "template", "vae_decode", "output", "params", "sweep", "retry"))
-_WHOLE = frozenset(("size", "upscale.size", "loras"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +53,20 @@ def deciding_fields(value: str) -> frozenset[str]:
     Args:
         value: The value, dotted, as in `Template.uses`; ``upscale`` means all that is in it.
     """
-    known = (*field_docs(), *_BEHIND)
+    known = {**{name: (name,) for name in field_docs()}, **{name: seen.fields for name, seen in VALUES.items()}}
     meant = {name for name in known if name == value or name.startswith(f"{value}.") or value.startswith(f"{name}.")}
-    return frozenset(field for name in meant for field in _BEHIND.get(name, (name,)))
+    return frozenset(field for name in meant for field in known[name])
 
 
 def _walk(properties: Mapping[str, Any], definitions: Mapping[str, Any], above: str) -> Iterator[tuple[str, FieldDoc]]:
     for name, prop in properties.items():
         field = above + name
-        if field in _NOT_SEEN:
-            continue
         options = [option for option in prop.get("anyOf", [prop]) if option.get("type") != "null"]
         inner = definitions[options[0]["$ref"].rpartition("/")[2]] if "$ref" in options[0] else None
-        if inner is not None and field not in _WHOLE:
+        if field in SEEN_FIELDS:
+            yield field, _field_doc([inner] if inner is not None else options, prop.get("description", ""))
+        elif inner is not None:
             yield from _walk(inner["properties"], definitions, f"{field}.")
-            continue
-        yield field, _field_doc([inner] if inner is not None else options, prop.get("description", ""))
 
 
 def _field_doc(options: list[Mapping[str, Any]], description: str) -> FieldDoc:

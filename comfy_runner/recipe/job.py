@@ -5,7 +5,6 @@ Not here: the workflow graph (the workflow room renders it from `Job.values`).
 
 from __future__ import annotations
 
-import copy
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +15,9 @@ from comfy_runner.recipe import names
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.lint import lint
 from comfy_runner.recipe.load import LoadedRecipe
-from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import PictureSizes, picture_sizes
 from comfy_runner.recipe.template_defaults import TemplateDefaults
+from comfy_runner.recipe.template_values import Resolved, template_values
 from comfy_runner.recipe.validate import output_paths
 from comfy_runner.yaml_loader import got
 
@@ -34,8 +33,7 @@ class Job:
         job_id: Readable, safe as a file name, at most 80 characters, the same every time.
         recipe: Where it comes from.
         template: Name or path of its template.
-        values: What the template sees: plain, JSON-like, all resolved. ``checkpoint`` and ``prompt`` are absent if the recipe
-            does not give them.
+        values: What the template sees, as `template_values` makes it.
         outputs: Output path by role, relative to the run folder, for the roles that the recipe names.
         notes: What was adjusted, and known traps.
         seed: The first pass's seed, 0 to 2^53-1.
@@ -101,7 +99,7 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
         job_id=job_id,
         recipe=loaded,
         template=recipe.template,
-        values=_values(recipe, sized, job_id=job_id, seed=drawn),
+        values=template_values(Resolved(recipe, sized, job_id, drawn)),
         outputs=output_paths(recipe, job_id=job_id, seed=drawn),
         notes=_notes(loaded, sized, route),
         seed=drawn,
@@ -120,50 +118,6 @@ def _seed(loaded: LoadedRecipe, seed: int | None) -> int:
     if isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
         raise UsageError(f"must be from 0 to {MAX_SEED} (got {seed})", where=where)
     return seed
-
-
-def _values(recipe: Recipe, sized: PictureSizes, *, job_id: str, seed: int) -> dict[str, Any]:
-    given = {"checkpoint": recipe.checkpoint, "prompt": recipe.prompt}
-    return {
-        **{name: value for name, value in given.items() if value is not None},
-        "name": recipe.name,
-        "job_id": job_id,
-        "negative_prompt": recipe.negative_prompt,
-        "vae": recipe.vae,
-        "clip_skip": recipe.clip_skip,
-        "loras": [
-            {
-                "name": lora.name,
-                "strength_model": lora.strength_model,
-                "strength_clip": lora.strength_model if lora.strength_clip is None else lora.strength_clip,
-            }
-            for lora in recipe.loras
-        ],
-        "seed": seed,
-        "width": sized.original.width,
-        "height": sized.original.height,
-        "sampler": recipe.sampler.model_dump(),
-        "upscale": _second_pass(recipe, sized, seed=seed),
-        "params": copy.deepcopy(dict(recipe.params)) if recipe.params else {},
-    }
-
-
-def _second_pass(recipe: Recipe, sized: PictureSizes, *, seed: int) -> dict[str, Any]:
-    upscale = recipe.upscale
-    sampler = {**recipe.sampler.model_dump(), **upscale.sampler.model_dump(exclude_none=True)}
-    if upscale.steps_mode == "scaled":
-        sampler["steps"] = max(1, round(sampler["steps"] * upscale.denoise))
-    seeds = {"same": seed, "next": (seed + 1) % (MAX_SEED + 1)}
-    return {
-        "width": sized.upscaled.width,
-        "height": sized.upscaled.height,
-        "factor": sized.factor,
-        "method": upscale.method,
-        "denoise": upscale.denoise,
-        "steps_mode": upscale.steps_mode,
-        "seed": upscale.seed if isinstance(upscale.seed, int) else seeds[upscale.seed],
-        "sampler": sampler,
-    }
 
 
 def _notes(loaded: LoadedRecipe, sized: PictureSizes, route: TemplateDefaults) -> tuple[Note, ...]:

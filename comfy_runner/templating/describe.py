@@ -20,11 +20,12 @@ from comfy_runner.graph.workflow import Workflow
 from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange
+from comfy_runner.recipe.template_values import NEEDED_IF_USED
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.example import Example, example
 from comfy_runner.templating.lookup import SUFFIX, Template, find_template, template_names
 from comfy_runner.templating.params import Param
-from comfy_runner.templating.recipe_template import NEEDED_IF_USED, route_of
+from comfy_runner.templating.recipe_template import route_of
 
 # Loaders that nobody here knows have models, too.
 _MODEL_FILE = re.compile(r"[^\n]+\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)", re.IGNORECASE)

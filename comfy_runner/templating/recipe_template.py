@@ -13,12 +13,12 @@ from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems, value_of
+from comfy_runner.recipe.template_values import NEEDED_IF_USED
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.lookup import ANYTHING, SUFFIX, Template, find_template
 from comfy_runner.templating.params import given_params
 from comfy_runner.text_files import shown
 
-NEEDED_IF_USED = ("checkpoint", "prompt")
 _DEFAULT = Recipe()
 
 

@@ -1,0 +1,184 @@
+"""What a template sees of a recipe: one table of values, each with the recipe fields that decide it.
+
+Most values are a field of the recipe as it is. Sizes are computed in pixels, the second pass inherits from the first, a seed is
+drawn. `job` makes the values of a job from the table, `field_docs` learns from it which fields a template uses, and messages name
+the one field of a recipe that is to be changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_runner.recipe.fields import MAX_SEED
+from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.sizes import PictureSizes
+
+_SIZES = ("size", "upscale.factor", "upscale.size")
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A recipe, with what has to be known beside it to give a template its values.
+
+    Attributes:
+        recipe: The recipe, with its template's defaults.
+        sizes: The sizes of its pictures.
+        job_id: The id of the job.
+        seed: The first pass's seed, 0 to 2^53-1, drawn where the recipe leaves it to chance.
+    """
+
+    recipe: Recipe
+    sizes: PictureSizes
+    job_id: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateValue:
+    """A value that a template sees.
+
+    Attributes:
+        name: What the template calls it, dotted.
+        fields: The recipe fields that decide it, dotted; none for what no template is chosen for.
+        of: Gives the value of a job.
+        decided_by: Gives the one of the fields, or a part of one, that a person would change in a given recipe.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    of: Callable[[Resolved], Any]
+    decided_by: Callable[[Recipe], str]
+
+
+def _is(field: str, of: Callable[[Resolved], Any], *, name: str = "", behind: tuple[str, ...] = ()) -> TemplateValue:
+    """Return a value that one field decides wherever it is to be changed; `behind` are all that have a part in it."""
+    return TemplateValue(name or field, behind or (field,), of, lambda _recipe: field)
+
+
+def _enlarged(side: str, of: Callable[[Resolved], int]) -> TemplateValue:
+    def decided_by(recipe: Recipe) -> str:
+        return f"upscale.size.{side}" if recipe.upscale.size else "upscale.factor"
+
+    return TemplateValue(f"upscale.{side}", _SIZES, of, decided_by)
+
+
+def _second_sampler(name: str, of: Callable[[Resolved], Any], *more: str) -> TemplateValue:
+    first, second = f"sampler.{name}", f"upscale.sampler.{name}"
+
+    def decided_by(recipe: Recipe) -> str:
+        return first if getattr(recipe.upscale.sampler, name) is None else second
+
+    return TemplateValue(second, (first, *more, second), of, decided_by)
+
+
+def _inherited(name: str) -> Callable[[Resolved], Any]:
+    def of(job: Resolved) -> Any:
+        own = getattr(job.recipe.upscale.sampler, name)
+        return getattr(job.recipe.sampler, name) if own is None else own
+
+    return of
+
+
+def _second_steps(job: Resolved) -> int:
+    steps: int = _inherited("steps")(job)
+    upscale = job.recipe.upscale
+    return max(1, round(steps * upscale.denoise)) if upscale.steps_mode == "scaled" else steps
+
+
+def _second_seed(job: Resolved) -> int:
+    seed = job.recipe.upscale.seed
+    if isinstance(seed, int):
+        return seed
+    return job.seed if seed == "same" else (job.seed + 1) % (MAX_SEED + 1)
+
+
+def _loras(job: Resolved) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": lora.name,
+            "strength_model": lora.strength_model,
+            "strength_clip": lora.strength_model if lora.strength_clip is None else lora.strength_clip,
+        }
+        for lora in job.recipe.loras
+    ]
+
+
+NEEDED_IF_USED = ("checkpoint", "prompt")
+"""What a template sees only where a recipe gives it."""
+
+VALUES: Mapping[str, TemplateValue] = {
+    value.name: value
+    for value in (
+        _is("checkpoint", lambda job: job.recipe.checkpoint),
+        _is("prompt", lambda job: job.recipe.prompt),
+        TemplateValue("name", (), lambda job: job.recipe.name, lambda _recipe: "name"),
+        TemplateValue("job_id", (), lambda job: job.job_id, lambda _recipe: "job_id"),
+        _is("negative_prompt", lambda job: job.recipe.negative_prompt),
+        _is("vae", lambda job: job.recipe.vae),
+        _is("clip_skip", lambda job: job.recipe.clip_skip),
+        _is("loras", _loras),
+        _is("seed", lambda job: job.seed),
+        _is("size.width", lambda job: job.sizes.original.width, name="width", behind=("size",)),
+        _is("size.height", lambda job: job.sizes.original.height, name="height", behind=("size",)),
+        _is("sampler.name", lambda job: job.recipe.sampler.name),
+        _is("sampler.scheduler", lambda job: job.recipe.sampler.scheduler),
+        _is("sampler.steps", lambda job: job.recipe.sampler.steps),
+        _is("sampler.cfg", lambda job: job.recipe.sampler.cfg),
+        _enlarged("width", lambda job: job.sizes.upscaled.width),
+        _enlarged("height", lambda job: job.sizes.upscaled.height),
+        _is("upscale.factor", lambda job: job.sizes.factor, behind=_SIZES),
+        _is("upscale.method", lambda job: job.recipe.upscale.method),
+        _is("upscale.denoise", lambda job: job.recipe.upscale.denoise),
+        _is("upscale.steps_mode", lambda job: job.recipe.upscale.steps_mode),
+        TemplateValue(
+            "upscale.seed",
+            ("seed", "upscale.seed"),
+            _second_seed,
+            lambda recipe: "upscale.seed" if isinstance(recipe.upscale.seed, int) else "seed",
+        ),
+        _second_sampler("name", _inherited("name")),
+        _second_sampler("scheduler", _inherited("scheduler")),
+        _second_sampler("steps", _second_steps, "upscale.steps_mode"),
+        _second_sampler("cfg", _inherited("cfg")),
+        TemplateValue("params", (), lambda job: copy.deepcopy(dict(job.recipe.params)), lambda _recipe: "params"),
+    )
+}
+"""The values by name, in the order in which a template that walks through them meets them."""
+
+SEEN_FIELDS = frozenset(field for value in VALUES.values() for field in value.fields)
+"""The recipe fields that decide what a template sees; free parameters do not count."""
+
+_PATHS = [(value.name.split("."), value.of, value.name in NEEDED_IF_USED) for value in VALUES.values()]
+
+
+def template_values(job: Resolved) -> dict[str, Any]:
+    """Return what a template sees of a job: plain and JSON-like, as mappings within each other, all resolved.
+
+    What is needed only where a template uses it is left out where the recipe does not give it.
+    """
+    found: dict[str, Any] = {}
+    for (*outer, last), of, may_lack in _PATHS:
+        value = of(job)
+        if value is None and may_lack:
+            continue
+        here = found
+        for step in outer:
+            here = here.setdefault(step, {})
+        here[last] = value
+    return found
+
+
+def deciding_field(name: str, recipe: Recipe) -> str:
+    """Return the recipe field that a person would change for another value.
+
+    Args:
+        name: What a template calls the value, dotted, such as ``upscale.width`` or ``loras.0.name``.
+        recipe: The recipe.
+    """
+    known = VALUES.get(name)
+    return known.decided_by(recipe) if known else _INDEX.sub(r"[\1]", name)
