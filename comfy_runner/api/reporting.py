@@ -6,14 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfy_runner.report import from_folder, writer
+from comfy_runner.errors import UsageError
+from comfy_runner.report import suggest as suggesting
+from comfy_runner.report import writer
+from comfy_runner.report.axes import find_axis
+from comfy_runner.report.measure_run import can_measure, measure_all, require_metrics
 from comfy_runner.report.measures import Measures
-from comfy_runner.report.sheet.sheet import Sheet
+from comfy_runner.report.run_data import read_material
+from comfy_runner.report.sheet import sheet
 from comfy_runner.report.suggestion import Limits, Suggestion
-from comfy_runner.report.writer import Report
+from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
+
+_SHEET = "sheet.png"
 
 
 def write_report(
@@ -23,7 +30,7 @@ def write_report(
     limits: Limits | None = None,
     metrics: Mapping[str, Metric] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> writer.Report:
     """Write ``report.html``, ``metrics.json`` and ``metrics.csv`` into a run folder, which may be in use.
 
     Without the extra ``comfy-runner[report]`` nothing is measured, and there is only the page.
@@ -63,7 +70,16 @@ def suggest(
         UsageError: There is no such axis, or none to choose from, or measuring is not possible.
         RunFolderError: It is no run folder, or cannot be read.
     """
-    return from_folder.suggest_value(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
+    material = read_material(Path(run_folder))
+    chosen = find_axis(material, axis, "--axis") if axis is not None else suggesting.usual_axis(material)
+    if chosen is None:
+        known = [one.field for one in material.axes]
+        what = "no single axis suggests itself" if known else "has no axis to compare values of, for nothing was swept"
+        hint = f"name one with --axis: {', '.join(known)}" if known else "sweep one: --sweep upscale.denoise=0.45:0.70:0.05"
+        raise UsageError(what, where=shown(material.folder), hint=hint)
+    require_metrics()
+    measured, _ = measure_all(material, custom=metrics, progress=progress)
+    return suggesting.suggest(material, measured, chosen, limits=limits)
 
 
 def draw_sheet(
@@ -74,7 +90,7 @@ def draw_sheet(
     cell: int = 384,
     target: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Sheet:
+) -> sheet.Sheet:
     """Draw the pictures of a run as one labelled grid, a PNG.
 
     Args:
@@ -89,8 +105,13 @@ def draw_sheet(
         UsageError: There is no such axis, or the target is no place for a sheet.
         RunFolderError: It is no run folder, cannot be read or cannot be written.
     """
-    where = None if target is None else Path(target)
-    return from_folder.draw(Path(run_folder), rows=rows, columns=columns, cell=cell, target=where, progress=progress)
+    material = read_material(Path(run_folder))
+    for name, option in ((rows, "--rows"), (columns, "--columns")):
+        if name is not None:
+            find_axis(material, name, option)  # measuring takes long, and is in vain for one that is not there
+    measured = measure_all(material, progress=progress)[0] if can_measure() else None
+    path = Path(target) if target is not None else material.folder / _SHEET
+    return sheet.draw_sheet(material, rows=rows, columns=columns, cell=cell, target=path, measured=measured)
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:
@@ -105,4 +126,7 @@ def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str,
         UsageError: Measuring is not possible.
         VerificationError: A file is no whole picture, or the two cannot be compared.
     """
-    return from_folder.measure_pair(Path(original), Path(upscaled), metrics or {})
+    require_metrics()
+    from comfy_runner.report.metrics import measure as measure_pair
+
+    return measure_pair(Path(original), Path(upscaled), custom=metrics or {})

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from PIL import Image
 
 from comfy_runner.atomic_files import leftovers, write_atomically
-from comfy_runner.errors import VerificationError
+from comfy_runner.errors import UsageError, VerificationError
 from comfy_runner.report.measures import NUMBERS, Measured, Measures, Veto
+from comfy_runner.report.metric_plugins import installed_metrics
 from comfy_runner.report.near_copies import Fingerprint, Likeness, find_likeness, fingerprint
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
@@ -33,6 +34,12 @@ from comfy_runner.store.sidecar import UNREADABLE
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
+
+Progress = Callable[[int, int], None]
+"""Is told how many of how many pairs of pictures have been measured."""
+
+EXTRA: Final = "pip install 'comfy-runner[report]'"
+"""How what measuring needs is installed."""
 
 _CACHE: Final = "measured.json"
 _NEEDED: Final = ("numpy", "scipy", "skimage")
@@ -63,28 +70,37 @@ def can_measure() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
 
 
+def require_metrics() -> None:
+    """Make sure that what measuring needs is installed.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not can_measure():
+        raise UsageError("measuring needs numpy and scikit-image, which are not installed", hint=EXTRA)
+
+
 def measure_all(
-    material: Material,
-    *,
-    custom: Mapping[str, Metric] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    material: Material, *, custom: Mapping[str, Metric] | None = None, progress: Progress | None = None
 ) -> tuple[dict[str, Measured], tuple[str, ...]]:
     """Return what there is to say of each entry's first original and first upscaled picture, by its name, and which metrics failed.
 
     Args:
         material: The run.
-        custom: Metrics of the user's own, by name.
+        custom: Metrics of the user's own, by name; None for those that installed packages announce.
         progress: Told how many of how many pairs have been measured; not called where all are known.
 
     Raises:
+        UsageError: An announced metric cannot be used.
         RunFolderError: What was measured cannot be written down.
     """
-    pairs = {entry.name: _keyed(material, entry, custom or {}) for entry in material.entries}
+    custom = installed_metrics() if custom is None else custom
+    pairs = {entry.name: _keyed(material, entry, custom) for entry in material.entries}
     cache = material.folder / REPORT_FILES / _CACHE
     known = _read(cache)
     todo = {name: entry for entry in material.entries if (name := pairs[entry.name]) and name not in known}
     try:
-        for number, (name, found) in enumerate(_measured(material, todo, custom or {}), start=1):
+        for number, (name, found) in enumerate(_measured(material, todo, custom), start=1):
             known[name] = found
             if progress is not None:
                 progress(number, len(todo))

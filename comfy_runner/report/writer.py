@@ -16,8 +16,7 @@ from comfy_runner.atomic_files import leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.axes import find_axis
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
-from comfy_runner.report.from_folder import EXTRA, Progress, measure_run
-from comfy_runner.report.measure_run import can_measure
+from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import PAGE, write_page
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, read_material
@@ -90,7 +89,7 @@ def write_report(
     measured: Mapping[str, Measured] = {}
     notes: Sequence[str] = (WITHOUT_METRICS,)
     if can_measure():
-        measured, notes = measure_run(material, custom, progress)
+        measured, notes = measure_all(material, custom=custom, progress=progress)
         notes = (*notes, *_without_original(material))
     chosen = named or usual_axis(material)
     suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from comfy_runner.api import draw_sheet
 from comfy_runner.report.axes import main_axis
-from comfy_runner.report.from_folder import draw
 from comfy_runner.report.measure_run import measure_all
 from comfy_runner.report.run_data import Material, read_material
 from comfy_runner.report.suggest import suggest, usual_axis
@@ -165,7 +165,7 @@ def test_the_metrics_have_a_row_for_each_output(tmp_path: Path) -> None:
 def test_a_sheet_shows_every_output(tmp_path: Path, rows: str | None, columns: str | None) -> None:
     run = make_run(tmp_path, {"seed": [1, 2]}, routes)
 
-    sheet = draw(run, rows=rows, columns=columns, cell=96, target=None, progress=None)
+    sheet = draw_sheet(run, rows=rows, columns=columns, cell=96)
 
     assert (sheet.shown, sheet.left_out) == (8, ())
 
@@ -173,7 +173,7 @@ def test_a_sheet_shows_every_output(tmp_path: Path, rows: str | None, columns: s
 def test_a_sheet_names_a_job_without_pictures_once(tmp_path: Path) -> None:
     run = make_run(tmp_path, {"seed": [1, 2]}, routes, failed=["lake-s1"])
 
-    sheet = draw(run, rows=None, columns=None, cell=96, target=None, progress=None)
+    sheet = draw_sheet(run, cell=96)
 
     assert (sheet.shown, sheet.left_out) == (4, ("lake-s1",))
 
@@ -185,4 +185,4 @@ def test_a_run_without_originals_says_that_nothing_of_it_is_measured(tmp_path: P
 
     assert report.notes == ("2 jobs have no original picture to be held against, so nothing is measured of them",)
     assert names(read_material(run)) == ["lake-s1", "lake-s2"]
-    assert draw(run, rows=None, columns=None, cell=96, target=None, progress=None).shown == 2
+    assert draw_sheet(run, cell=96).shown == 2

@@ -37,6 +37,7 @@ _QUALITY = 80
 _MOST_WORKERS = 4  # each holds a whole picture in memory
 _IMAGE_DESCRIPTION = 0x010E  # the EXIF field in which a thumbnail carries what is known of its picture
 _OURS = re.compile(r"[0-9a-f]{32}\.webp")
+_HALF = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{16}\.part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +106,8 @@ def _thumbnail(folder: Path, source: Artifact, name: str) -> Thumbnail:
     columns, rows, signature = _signature(picture.convert("L"))
     made = Thumbnail(path=name, width=picture.width, height=picture.height, columns=columns, rows=rows, signature=signature)
     picture = picture.resize(_fitted(picture.size, min(LONG_SIDE, max(picture.size))), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    write_atomically(
-        folder / name, _encoded(picture, made), durable=False
-    )  # it can be made anew, and a thousand waits for the disk take long
+    # It can be made anew, and a thousand waits for the disk take long.
+    write_atomically(folder / name, _encoded(picture, made), durable=False)
     return made
 
 
@@ -151,9 +151,5 @@ def _sweep(folder: Path, wanted: set[str]) -> None:
     if not folder.is_dir():
         return
     for path in list(folder.iterdir()):
-        if _OURS.fullmatch(path.name) and path.name not in wanted:
-            path.unlink(missing_ok=True)
-    halves = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{16}\.part")
-    for path in list(folder.iterdir()):
-        if halves.fullmatch(path.name):
+        if _HALF.fullmatch(path.name) or (_OURS.fullmatch(path.name) and path.name not in wanted):
             path.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""What the page of a run says: the facts of all jobs, and those of each job that are looked at only when it is opened.
+
+All are values that JSON can say, but for numbers that are not finite. The scripts in `assets` read them: a name that changes here
+changes there.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+from comfy_runner._version import __version__
+from comfy_runner.clock import now
+from comfy_runner.errors import RunFolderError
+from comfy_runner.report.axes import short_name
+from comfy_runner.report.measures import NUMBERS, Measured
+from comfy_runner.report.page.thumbnails import Thumbnail
+from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label
+from comfy_runner.report.suggest import faults
+from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.store.job_files import JobFiles
+from comfy_runner.store.sidecar import Sidecar
+
+_METRICS = {
+    "drift": "How far the composition has moved: 0 is the original's",
+    "local_drift": "The drift of the region that has drifted most",
+    "detail": "Real detail that the plain upscale lacks: 0 is none",
+    "noise": "Noise that the original has not, in luma or colour, of full scale",
+    "blocks": "Steps on a regular grid: 0 is none",
+    "seams": "Height of the highest straight step or line that the original has not, in 255ths",
+    "halos": "How much more contrast fine structures have gained than coarse ones",
+    "colour_shift": "Distance of the mean colours (CIE76): 2.3 is just visible",
+    "shift": "How far the whole picture was moved, in pixels",
+}
+_FAULTS = {
+    "flat": "nearly one flat colour",
+    "noise": "noise instead of detail",
+    "blocks": "a grid of blocks",
+    "seams": "seams between tiles",
+    "halos": "halos beside edges",
+    "drift": "the composition has moved too far",
+    "local drift": "a region has moved too far",
+    "colour shift": "the colours have moved too far",
+}
+
+
+def overview(
+    material: Material,
+    measured: Mapping[str, Measured],
+    suggestion: Suggestion | None,
+    thumbnails: Mapping[str, Thumbnail],
+    notes: Sequence[str],
+) -> dict[str, object]:
+    """Return the facts of a run and of all its jobs.
+
+    Args:
+        material: The run.
+        measured: What became of measuring, by the entries' names; those that are missing were not measured.
+        suggestion: Which value is suggested, or why none is; None where that was not asked or there is no axis.
+        thumbnails: What is shown of each picture, by its path in the run folder.
+        notes: What the reader has to know besides, a sentence each.
+    """
+    limits = suggestion.limits if suggestion else Limits()
+    extras = dict.fromkeys(name for each in measured.values() if each.measures for name in each.measures.extra)
+    metrics = [*NUMBERS, *extras]
+    places = {axis.field: {key(value): index for index, value in enumerate(axis.values)} for axis in material.axes}
+    return {
+        "run": material.folder.absolute().name,
+        "made": now(),
+        "version": __version__,
+        "counts": Counter(material.states.values()),
+        "axes": [_axis(axis, material) for axis in material.axes],
+        "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
+        "faults": _FAULTS,
+        "jobs": [
+            _job(entry, measured.get(entry.name), limits, metrics, places, thumbnails, material) for entry in material.entries
+        ],
+        "suggestion": asdict(suggestion) if suggestion else None,
+        "notes": list(notes),
+    }
+
+
+def _axis(axis: Axis, material: Material) -> dict[str, object]:
+    return {
+        "field": axis.field,
+        "name": short_name(material, axis).replace("_", " "),
+        "values": [label(value) for value in axis.values],
+        "numbers": list(axis.values) if axis.is_numeric else None,
+    }
+
+
+def _job(
+    entry: Entry,
+    measured: Measured | None,
+    limits: Limits,
+    metrics: Sequence[str],
+    places: Mapping[str, Mapping[str, int]],
+    thumbnails: Mapping[str, Thumbnail],
+    material: Material,
+) -> dict[str, object]:
+    measures = measured.measures if measured else None
+    return {
+        "id": entry.name,
+        "job": entry.job_id,
+        "output": entry.output,
+        "state": entry.state,
+        "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
+        "pictures": {
+            role: [_picture(material, row.path, thumbnails[row.path]) for row in pictures]
+            for role, pictures in entry.pictures.items()
+        },
+        "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
+        "faults": faults(measures, limits) if measures else (),
+        "problem": measured.problem if measured else "",
+        "same": measured.same_as if measured else "",
+        "close": measured.close_to if measured else "",
+        "shares": entry.shares,
+        "seconds": entry.seconds,
+        "finished": entry.finished,
+        "error": entry.error,
+        "again": f"comfy-runner run {shlex.quote(str(material.folder / entry.job_id / 'job.json'))} --out again",
+    }
+
+
+def _picture(material: Material, key: str, thumbnail: Thumbnail) -> dict[str, object]:
+    return {
+        "url": material.store.url(key),
+        "name": key,
+        # Thumbnails lie in the run folder, as the page does, wherever the pictures are.
+        "thumb": thumbnail.path,
+        "width": thumbnail.width,
+        "height": thumbnail.height,
+        "problem": thumbnail.problem,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return float(f"{value:.4g}") if is_number(value) and value is not None else None
+
+
+def details(material: Material, thumbnails: Mapping[str, Thumbnail]) -> Iterator[dict[str, object]]:
+    """Yield the facts of each entry that are looked at only when it is opened, in the order of the plan.
+
+    Args:
+        material: The run.
+        thumbnails: What is shown of each picture, by its path in the run folder.
+    """
+    files = JobFiles(material.store)
+    for job_id, entries in groupby(material.entries, key=lambda entry: entry.job_id):
+        of_job = _of_sidecar(files, job_id)
+        yield from ({"signatures": _signatures(entry, thumbnails), **of_job} for entry in entries)
+
+
+def _signatures(entry: Entry, thumbnails: Mapping[str, Thumbnail]) -> dict[str, object]:
+    return {
+        row.path: [found.columns, found.rows, found.signature]
+        for pictures in entry.pictures.values()
+        for row in pictures
+        if (found := thumbnails[row.path]).signature
+    }
+
+
+def _of_sidecar(files: JobFiles, job_id: str) -> dict[str, object]:
+    sidecar, problem = _sidecar(files, job_id)
+    if sidecar is None:
+        return {"problem": problem}
+    recipe = sidecar.recipe if isinstance(sidecar.recipe, Mapping) else {}
+    return {
+        "problem": "",
+        "prompt": _text(recipe.get("prompt")),
+        "negative": _text(recipe.get("negative_prompt")),
+        "seed": _text(recipe.get("seed")),
+        "recipe": _pretty(sidecar.recipe),
+        "workflow": _pretty(sidecar.workflow),
+        "server": _text(sidecar.server),
+        "template": _text(sidecar.template),
+        "cached": list(sidecar.cached_nodes),
+        "notes": list(sidecar.notes),
+        "attempts": [_text(attempt) for attempt in sidecar.attempts],
+    }
+
+
+def _sidecar(files: JobFiles, job_id: str) -> tuple[Sidecar | None, str]:
+    """Return a job's sidecar, and why there is none."""
+    try:
+        found = files.sidecar(job_id)
+    except RunFolderError as error:
+        return None, str(error)
+    return found, "" if found else "there is no job.json"
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _text(value: object) -> str:
+    """Return a value as a text, for JavaScript would round large seeds."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {label(inner)}" for name, inner in value.items())
+    return "" if value is None else label(value)
