@@ -17,7 +17,7 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 
 # The rooms by level; a room knows only those of lower levels, and itself. Those of one level do not know each other, but for the
 # second level.
-_LEVELS = [
+LEVELS = [
     {"_version", "errors"},
     {
         "hints",
@@ -46,8 +46,8 @@ _LEVELS = [
     {"api"},
     {"cli"},
 ]
-_KNOW_EACH_OTHER = _LEVELS[1]
-_LEVEL = {room: level for level, rooms in enumerate(_LEVELS) for room in rooms}
+_KNOW_EACH_OTHER = LEVELS[1]
+_LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
