@@ -1,37 +1,59 @@
-# demo   set everything up and render the quickstart on a local, real ComfyUI
-# test   set everything up and run every check: format, lint, types, tests (also on the real ComfyUI)
-# bench  measure speed and memory; prints, never fails
-# clean  remove what these made in the checkout
+# demo      set everything up and render the quickstart on a local, real ComfyUI
+# quick     what one runs while working: format, lint, types, and the tests that need no ComfyUI, no browser and no minutes
+# test      set everything up and run every check: the same, and all other tests, also on the real ComfyUI
+# coverage  the quick tests, and which lines and branches of the package they leave out
+# bench     measure speed and memory; prints, never fails
+# clean     remove what these made in the checkout
 
 PYTHON ?= python3
 BIN := .venv/bin
+
+# Otherwise each of some thousand processes that tests start would compile the package again.
+export PYTHONDONTWRITEBYTECODE :=
+
 INSTALLED := .venv/.installed
 
-.PHONY: demo test bench clean engine browser pictures runs all-others
+.PHONY: demo quick test coverage bench clean engine browser lint types quick-tests real harm slow
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
 	$(BIN)/comfy-runner local stop
 
-test: $(INSTALLED) engine browser
+# Which tests are what is decided in tests/themes.py and by the markers of pyproject.toml.
+NEEDS_NOTHING := not real and not browser and not slow and not kill
+IN_TWO := --numprocesses=2 --dist=loadfile
+
+quick: $(INSTALLED) lint
+	$(MAKE) --no-print-directory --jobs=2 types quick-tests
+
+quick-tests: $(INSTALLED)
+	$(BIN)/pytest $(IN_TWO) -m "$(NEEDS_NOTHING)"
+
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(MAKE) --no-print-directory --jobs=3 pictures runs all-others
 
-# At the same time: each lane waits for servers and browsers a part of its time, in which two cores serve another one.
-PICTURES := tests/report tests/scheduling tests/running/fleet tests/real
-RUNS := tests/running tests/collect tests/control tests/recipe tests/graph tests/templating tests/planning
+types: $(INSTALLED)
+	$(BIN)/mypy
 
-pictures:
-	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(PICTURES))
+test: $(INSTALLED) engine browser lint
+	$(MAKE) --no-print-directory --jobs=3 coverage real harm
 
-runs:
-	$(call quietly,$(BIN)/pytest --ignore=tests/running/fleet $(RUNS))
+# Three lanes at the same time: each waits for servers and browsers a part of its time, in which two cores serve another one.
+# What lanes print is not mixed: all but one do so at their end. Folders that count what they tried over all their tests
+# (tests/hostile, tests/kill) are run whole, by one process.
+COUNTED := tests/hostile tests/kill
 
-all-others:
-	$(BIN)/pytest $(addprefix --ignore=,$(PICTURES) $(RUNS))
+coverage: $(INSTALLED)
+	$(BIN)/pytest $(IN_TWO) --cov --cov-report=term -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
 
-# What lanes print is not mixed: all but one do so at their end.
+real: $(INSTALLED)
+	$(call quietly,$(BIN)/pytest -m "real or browser" $(addprefix --ignore=,$(COUNTED)))
+
+harm: $(INSTALLED)
+	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(COUNTED) \
+		&& $(BIN)/pytest -m "slow and not real and not browser" $(addprefix --ignore=,$(COUNTED)))
+
 define quietly
 @log=$$(mktemp); { $(1); } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
 endef
