@@ -1,7 +1,7 @@
 """Files that a job reads on its server: a picture for LoadImage, a sound, a latent. What one is, and what it is called there.
 
 Its name there is made of its content: what stands in a graph changes when the file changes, and only then, wherever the file lies.
-Not here: reading it (`plans.inputs`), and bringing it to a server (`comfyui.uploading`).
+`planning.inputs` reads it, and `engine.comfyui.uploads` brings it to a server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Opening a picture file that may hold anything: PNG, JPEG and WebP only, no warnings, and a list of all that readers raise.
-
-Not here: what is done with the picture.
-"""
+"""Opening a picture file that may hold anything: PNG, JPEG and WebP only, no warnings, and a list of all that readers raise."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Literals that differ and give the very same pixels, by the code of ComfyUI's own nodes.
 
-Each rule names one input of a class, and what to read in its place where the literals around it are known. Not here: what is
-done with two nodes that come to the same (`signature`).
+Each rule names one input of a class, and what to read in its place where the literals around it are known. `signature`
+gives two nodes that come to the same one hash.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Several graphs as one: what they have in common runs once even on a server that remembers nothing between prompts.
 
-Equal is what computes the same thing (`signature`). Not here: which jobs are worth merging.
+Equal is what computes the same thing (`signature`). `planning.arrange` decides which jobs are worth merging.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a server lets a recipe choose from, by kind: checkpoints, loras, samplers, …; and which of its node classes fit a search.
 
-The kinds and the inputs that list them are known here; the names never are: those are what the server says. Not here: asking it.
+The kinds and the inputs that list them are known here; the names never are: those are what the server says
+(`engine.model_lists` asks it).
 """
 
 from __future__ import annotations

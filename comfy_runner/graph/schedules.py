@@ -3,7 +3,7 @@
 The same denoise is very different noise under different schedulers: at 0.35 and 30 steps, 0.97 under ``normal`` and 0.25 under
 ``exponential``. The arithmetic is that of ComfyUI's ``comfy/samplers.py``, on the noise schedule of SD1.5 and SDXL.
 
-Not here: models with another schedule (SD3, Flux, a patched model). For what is known to be one there is no number.
+Does not cover models with another schedule (SD3, Flux, a patched model): for what is known to be one there is no number.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The files that recipes name for parameters of the types ``image`` and ``file``: found, read once for a whole plan, checked.
 
-Not here: what they are called (`inputfile`), and bringing them to a server (`comfyui.uploading`).
+`input_files` names them, and `engine.comfyui.uploads` brings them to a server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MIB = 1 << 20
 _TYPES = ("image", "file")
 
 
-class _Unfit(Exception):
+class _WrongFile(Exception):
     """What is wrong with a file, and the way out."""
 
     def __init__(self, what: str, hint: str = "") -> None:
@@ -86,13 +86,13 @@ class InputFiles:
         if key not in self._known:
             try:
                 self._known[key] = self._read(path, value, param)
-            except _Unfit as unfit:
-                self._known[key] = Problem(f"{unfit.what} (got {got(value)})", where, unfit.hint)
+            except _WrongFile as wrong:
+                self._known[key] = Problem(f"{wrong.what} (got {got(value)})", where, wrong.hint)
         return self._known[key]
 
     def _read(self, path: Path, value: str, param: Param) -> InputFile:
         if not value:
-            raise _Unfit("must be the path of a file", param.description)
+            raise _WrongFile("must be the path of a file", param.description)
         path = _absolute(path)
         try:
             _refuse_by_kind(path.stat(), path)
@@ -118,24 +118,24 @@ def _absolute(path: Path) -> Path:
 
 def _refuse_by_kind(found: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(found.st_mode):
-        raise _Unfit("is a directory, not a file", f"name a file in {shown(path)}")
+        raise _WrongFile("is a directory, not a file", f"name a file in {shown(path)}")
     if not stat.S_ISREG(found.st_mode):  # whoever reads a pipe may wait forever, or for the end of a device
-        raise _Unfit("is no ordinary file", "copy what it gives into a file")
+        raise _WrongFile("is no ordinary file", "copy what it gives into a file")
     if not found.st_size:
-        raise _Unfit("is empty", f"look at {shown(path)}")
+        raise _WrongFile("is empty", f"look at {shown(path)}")
     if found.st_size > MOST_BYTES:
-        raise _Unfit(
+        raise _WrongFile(
             f"is larger than the {MOST_BYTES // _MIB} MiB that are uploaded: {found.st_size / _MIB:.0f} MiB",
             "copy it into the server's input folder, and give its name there to a parameter of type text",
         )
 
 
-def _unreadable(fault: Exception, path: Path, value: str) -> _Unfit:
+def _unreadable(fault: Exception, path: Path, value: str) -> _WrongFile:
     # A path with NUL is one that no system has.
     if isinstance(fault, FileNotFoundError | NotADirectoryError) or not isinstance(fault, OSError):
         hint = f"it would be {shown(path)}" + ("; ~ is not expanded" if value.startswith("~") else "")
-        return _Unfit("there is no such file", hint)
-    return _Unfit(f"cannot be read ({(fault.strerror or str(fault)).lower()})", f"look at {shown(path)}")
+        return _WrongFile("there is no such file", hint)
+    return _WrongFile(f"cannot be read ({(fault.strerror or str(fault)).lower()})", f"look at {shown(path)}")
 
 
 def _refuse_no_picture(file: BinaryIO) -> None:
@@ -143,8 +143,8 @@ def _refuse_no_picture(file: BinaryIO) -> None:
         with without_warnings(), opened(file) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
-                raise _Unfit(f"is larger than {MOST_PIXELS} pixels: {width}x{height}", "make it smaller")
+                raise _WrongFile(f"is larger than {MOST_PIXELS} pixels: {width}x{height}", "make it smaller")
             image.load()
     except BROKEN as fault:
         hint = "give a PNG, JPEG or WebP; a parameter of type file takes anything"
-        raise _Unfit(f"is no whole picture: {str(fault) or type(fault).__name__}", hint) from None
+        raise _WrongFile(f"is no whole picture: {str(fault) or type(fault).__name__}", hint) from None

@@ -1,7 +1,4 @@
-"""Loading a recipe: files, what they extend, and overrides, into one checked `LoadedRecipe`.
-
-Not here: what a recipe amounts to (`jobs`).
-"""
+"""Loading a recipe: files, what they extend, and overrides, into one checked `LoadedRecipe`. `job` makes a job of it."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ class LoadedRecipe:
         sources: All files that were read: the one asked for, then what it extends.
         sets: The overrides, as given.
         sweeps: The axes that were given beside the recipe, as given.
-        sweep: The axes, checked; None for a recipe of one job. See `variants.expand`.
+        sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
         notes: What the user should know of the sweep.
     """
 

@@ -1,8 +1,6 @@
 """Names that are safe everywhere: job ids, output patterns, output paths.
 
-Pure functions on text. "Everywhere" means Linux, macOS and Windows, also for people who copy a run folder between them.
-
-Not here: which names a recipe gives (`schema`), and the folder that the paths lie in (`folder`).
+Functions of text. "Everywhere" means Linux, macOS and Windows, also for people who copy a run folder between them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """pydantic's errors in our words: ``upscale.denoise: must be at most 1 (got 1.5)``, with "did you mean".
 
-Not here: where the fields stand in a file; the caller gives a function for that.
+The caller gives a function that tells where a field stands in its file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Values that come from Python code, made as plain as if they had been read from YAML.
-
-Not here: what the values mean.
-"""
+"""Values that come from Python code, made as plain as if they had been read from YAML."""
 
 from __future__ import annotations
 

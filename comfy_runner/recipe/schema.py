@@ -2,7 +2,7 @@
 
 What is optional here may still be required by the template that a recipe names; the template decides that.
 
-Not here: where a value stands in a file (`layers`), and what the fields amount to together (`jobs`).
+`layers` knows where a value stands in a file, and `job` works out what the fields amount to together.
 """
 
 from __future__ import annotations

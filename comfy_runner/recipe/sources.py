@@ -1,6 +1,6 @@
 """What a user may give as a recipe: a file, a shipped recipe's name, a glob, the sidecar of a finished job, a mapping.
 
-Not here: what a recipe file says (`load`).
+`load` reads each of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The recipe that a new user starts from: complete and commented.
-
-Not here: writing it to a file (the command line does).
-"""
+"""The recipe that a new user starts from: complete and commented. ``comfy-runner init`` prints or writes it."""
 
 from __future__ import annotations
 

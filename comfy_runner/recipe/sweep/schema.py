@@ -1,6 +1,6 @@
 """The JSON schema of a recipe's ``sweep``, for editors.
 
-It knows the forms, not the fields: which values a field takes is checked when the recipe is loaded (`sweep`).
+It knows the forms, not the fields: which values a field takes is checked when the recipe is loaded (`parse`).
 """
 
 from __future__ import annotations
