@@ -15,7 +15,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, setup, start, stop
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, setup, start, stop
 from tests.early_2024 import early_2024
 from tests.standin import StandIn
 from tests.themes import themes
@@ -68,7 +68,7 @@ def local_options(request: pytest.FixtureRequest) -> LocalOptions:
 
 
 @pytest.fixture(scope="session")
-def local_engine(local_options: LocalOptions) -> Engine:
+def local_engine(local_options: LocalOptions) -> InstalledEngine:
     """The managed engine; downloaded if this machine has none yet."""
     for folder in local_options.instances.glob("test-*"):
         owner = folder.name.split("-")[1]
@@ -80,14 +80,14 @@ def local_engine(local_options: LocalOptions) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def comfyui_server(local_options: LocalOptions, local_engine: Engine) -> Iterator[LocalServer]:
+def comfyui_server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
     """A real ComfyUI that belongs to this session alone."""
     assert local_engine.checkpoint is not None
     yield from _served(local_options)
 
 
 @pytest.fixture(scope="session")
-def early_2024_server(local_options: LocalOptions, local_engine: Engine) -> Iterator[LocalServer]:
+def early_2024_server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
     """A real ComfyUI of early 2024, with the same checkpoint."""
     checkout = early_2024(local_options)
     instance = f"{local_options.instance}-early-2024"

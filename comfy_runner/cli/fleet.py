@@ -11,7 +11,7 @@ from comfy_runner.cli.options import run_argument
 from comfy_runner.cli.output import say
 
 if TYPE_CHECKING:
-    from comfy_runner.store.control_files import Action
+    from comfy_runner.store.control_files import FleetAction
 
 
 @click.group(no_args_is_help=True)
@@ -37,7 +37,7 @@ def drain(folder: Path, *, url: str) -> None:
     say(f"{url} finishes what it has, and gets nothing more")
 
 
-def _change(folder: Path, action: Action, url: str) -> None:
+def _change(folder: Path, action: FleetAction, url: str) -> None:
     from comfy_runner.control.fleet_changes import change_fleet
 
     change_fleet(folder, action, url)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from comfy_runner.graph.memory import DecodeMemory
     from comfy_runner.planning.duplicates import Duplicates
     from comfy_runner.planning.estimate import Estimate
-    from comfy_runner.planning.summary import PlanSummary, Row, RowState
+    from comfy_runner.planning.summary import PlannedRow, PlanSummary, RowState
 
 _MOST_ROWS = 40
 _MOST_KINDS = 5
@@ -94,10 +94,10 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
             print_line(line)
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[PlannedRow]) -> list[str]:
     positions = {row.job_id: row.position for row in rows if row.position is not None}
     servers = short_names(list(dict.fromkeys(row.server for row in rows if row.server)))
-    columns: list[tuple[str, bool, Callable[[Row], str]]] = [
+    columns: list[tuple[str, bool, Callable[[PlannedRow], str]]] = [
         ("#", True, lambda row: str(row.position or "")),
         ("job", False, lambda row: row.job_id),
     ]
@@ -125,7 +125,7 @@ def _sigma(sigma: float | None) -> str:
     return "?" if sigma is None else f"{sigma:.2f}"
 
 
-def _state(row: Row, positions: dict[str, int]) -> str:
+def _state(row: PlannedRow, positions: dict[str, int]) -> str:
     if row.state == "shares":
         return f"shares {positions.get(row.shares, row.shares)}"
     return f"again: {row.again}" if row.again else row.state

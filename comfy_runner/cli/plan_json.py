@@ -10,7 +10,7 @@ from typing import Any
 
 from comfy_runner.graph.memory import DecodeMemory
 from comfy_runner.planning.passes import Passes
-from comfy_runner.planning.summary import PlanSummary, Row, ServerShare
+from comfy_runner.planning.summary import PlannedRow, PlanSummary, ServerShare
 
 VERSION = 1
 
@@ -36,7 +36,7 @@ def plan_record(summary: PlanSummary) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: PlannedRow) -> dict[str, Any]:
     return {
         "job": row.job_id,
         "assignments": dict(row.assignments),

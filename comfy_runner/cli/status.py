@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from comfy_runner.store.ledger_rows import JobRow
     from comfy_runner.store.lock import Holder
     from comfy_runner.store.states import State
-    from comfy_runner.store.status import Job, Status
+    from comfy_runner.store.status import JobStatus, Status
 
 VERSION = 1
 _STATES: tuple[State, ...] = ("done", "partial", "failed", "cancelled", "submitted", "pending")
@@ -104,7 +104,7 @@ def status_record(found: Status) -> dict[str, Any]:
     }
 
 
-def _job_record(job: Job, folder: Path) -> dict[str, Any]:
+def _job_record(job: JobStatus, folder: Path) -> dict[str, Any]:
     row = job.row
     files: dict[str, list[str]] = {}
     for file in job.files:

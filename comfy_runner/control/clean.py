@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
-from comfy_runner.control.garbage import Heap, Kind, all_sidecars, find_rubbish, remove
+from comfy_runner.control.garbage import GarbageKind, Heap, all_sidecars, find_rubbish, remove
 from comfy_runner.control.recorded_servers import recorded_engines
 from comfy_runner.control.remote_files import Abroad, find_abroad, forget_prompts, remove_local
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
@@ -72,7 +72,7 @@ def clean(
     try:
         sidecars, problems = all_sidecars(folder)
         rubbish = find_rubbish(folder, sidecars)
-        asked: dict[Kind, bool] = {"superseded": True, "leftovers": True, "removed": removed, "damaged": damaged}
+        asked: dict[GarbageKind, bool] = {"superseded": True, "leftovers": True, "removed": removed, "damaged": damaged}
         heaps = tuple(heap for heap in rubbish.heaps if asked[heap.kind])
         abroad = find_abroad(folder, sidecars.values(), settings)
         gone = 0

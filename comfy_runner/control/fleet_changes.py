@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.store.control_files import Action, answer_to, request_fleet, take_back
+from comfy_runner.store.control_files import FleetAction, answer_to, request_fleet, take_back
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import holder
 from comfy_runner.store.status import require_run
@@ -18,7 +18,7 @@ WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
 
-def change_fleet(path: Path | str, action: Action, server: str, *, seconds: float = WAIT_SECONDS) -> None:
+def change_fleet(path: Path | str, action: FleetAction, server: str, *, seconds: float = WAIT_SECONDS) -> None:
     """Have a live run use a server too, or give one nothing more; returns once the run has taken note.
 
     A server that is added gets work as soon as it answers; one that is drained finishes what it has.

@@ -25,7 +25,7 @@ from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.states import ENDED, Event
 from comfy_runner.text_files import shown
 
-Kind = Literal["superseded", "leftovers", "removed", "damaged"]
+GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 
 _DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
 _INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
@@ -44,7 +44,7 @@ class Heap:
         size_bytes: Their lengths together.
     """
 
-    kind: Kind
+    kind: GarbageKind
     paths: tuple[Path, ...]
     size_bytes: int
 
@@ -73,7 +73,7 @@ def find_rubbish(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> R
     gone, kept = _by_removal(folder.ledger.jobs(), sidecars)
     kept_files = {*_INTERNAL, *(_key(path) for path in _recorded(folder, kept, sidecars))}
     removed = list(dict.fromkeys(_recorded(folder, gone, sidecars)))
-    found: list[tuple[Kind, Iterable[str], Collection[str]]] = [
+    found: list[tuple[GarbageKind, Iterable[str], Collection[str]]] = [
         ("superseded", _below(root, SUPERSEDED), {*kept_files, *map(_key, removed)}),
         (
             "leftovers",

@@ -15,7 +15,7 @@ from typing import Self
 from comfy_runner.errors import RunFolderError
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
-from comfy_runner.store.ledger_rows import Speed
+from comfy_runner.store.ledger_rows import ServerSpeed
 
 _MOST_BESIDE = 5
 _JOBS_A_LOAD = 2.0
@@ -80,7 +80,7 @@ class WithBoundedLoads:
         return min(cost, self._most) if self.kind(step) == "load" else cost
 
 
-def fitting_speed(speeds: Iterable[Sequence[Speed]], *, server: str = "") -> Speed | None:
+def fitting_speed(speeds: Iterable[Sequence[ServerSpeed]], *, server: str = "") -> ServerSpeed | None:
     """Return the speed to reckon with; None where no earlier jobs tell.
 
     Args:
@@ -91,7 +91,7 @@ def fitting_speed(speeds: Iterable[Sequence[Speed]], *, server: str = "") -> Spe
     return next((speed for speed in known if speed.server == server), known[0] if known else None)
 
 
-def speed_of(speeds: Iterable[Sequence[Speed]], server: str) -> Speed | None:
+def speed_of(speeds: Iterable[Sequence[ServerSpeed]], server: str) -> ServerSpeed | None:
     """Return how fast one server was with earlier jobs; None where they ran on others only.
 
     Args:
@@ -102,7 +102,7 @@ def speed_of(speeds: Iterable[Sequence[Speed]], server: str) -> Speed | None:
     return found if found is not None and found.server == server else None
 
 
-def earlier_speeds(path: Path, ledger: Ledger | None) -> list[list[Speed]]:
+def earlier_speeds(path: Path, ledger: Ledger | None) -> list[list[ServerSpeed]]:
     """Return what is known of earlier jobs: of the run folder's, then of those in the newest run folders beside it.
 
     Args:
@@ -112,7 +112,7 @@ def earlier_speeds(path: Path, ledger: Ledger | None) -> list[list[Speed]]:
     return [ledger.speeds() if ledger else [], *map(_speeds, _beside(path))]
 
 
-def _most_first(speeds: Sequence[Speed]) -> list[Speed]:
+def _most_first(speeds: Sequence[ServerSpeed]) -> list[ServerSpeed]:
     return sorted(speeds, key=lambda speed: -speed.jobs)
 
 
@@ -127,7 +127,7 @@ def _beside(path: Path) -> Iterator[Path]:
     yield from (file for _, file in sorted(found, reverse=True)[:_MOST_BESIDE])
 
 
-def _speeds(path: Path) -> list[Speed]:
+def _speeds(path: Path) -> list[ServerSpeed]:
     with contextlib.suppress(RunFolderError), open_ledger(path, readonly=True) as ledger:
         return ledger.speeds()
     return []

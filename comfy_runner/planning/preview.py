@@ -22,7 +22,7 @@ from comfy_runner.planning.estimate import Estimate, WithoutLoads, earlier_speed
 from comfy_runner.planning.summary import PlanSummary, needed, summarise
 from comfy_runner.planning.survey import Survey, survey
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
-from comfy_runner.store.ledger_rows import Speed
+from comfy_runner.store.ledger_rows import ServerSpeed
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import FolderView
 
@@ -47,7 +47,7 @@ class FolderPreview:
     ledger: Ledger | None
     surveyed: Survey
     arrangement: Arrangement
-    speeds: Sequence[Sequence[Speed]]
+    speeds: Sequence[Sequence[ServerSpeed]]
 
     def summary(self, *, server: str, cache: CacheMode, memory: DecodeMemory | None, notes: tuple[Note, ...]) -> PlanSummary:
         """Return the plan as one server would do it.

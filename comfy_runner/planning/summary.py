@@ -30,7 +30,7 @@ _SETTINGS = frozenset(("steps", "denoise", "scheduler", "sampler_name", "start_a
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlannedRow:
     """A job of a plan.
 
     Attributes:
@@ -114,7 +114,7 @@ class PlanSummary:
     server: str
     cache: CacheMode
     graphs: int
-    jobs: tuple[Row, ...]
+    jobs: tuple[PlannedRow, ...]
     duplicates: tuple[Duplicates, ...]
     needed: Passes
     as_given: Passes
@@ -202,14 +202,16 @@ def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
     return passes_of_parcels(parcels, steps) if cache == "none" else passes((job for parcel in parcels for job in parcel), steps)
 
 
-def _rows(chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Iterator[Row]:
+def _rows(
+    chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Costs, cache: CacheMode
+) -> Iterator[PlannedRow]:
     second = _SecondPasses()
 
-    def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> Row:
+    def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> PlannedRow:
         again = "" if state == "done" else surveyed.again.get(draft.job_id, "")
-        return Row(draft.job_id, draft.variant.assignments, state, position, shares, again, second.of(draft), work)
+        return PlannedRow(draft.job_id, draft.variant.assignments, state, position, shares, again, second.of(draft), work)
 
-    def sharing(leader_id: str) -> Iterator[Row]:
+    def sharing(leader_id: str) -> Iterator[PlannedRow]:
         for draft in arrangement.shared.get(leader_id, ()):
             yield row(draft, "shares", shares=leader_id)
 

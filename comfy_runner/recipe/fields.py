@@ -149,7 +149,7 @@ Seed = Annotated[int | Literal["random"], PlainValidator(_seed), WithJsonSchema(
 SecondSeed = Annotated[
     int | Literal["same", "next"], PlainValidator(_second_seed), WithJsonSchema(_json_number_or(["same", "next"]))
 ]
-Text = Annotated[str, Field(max_length=_MAX_TEXT)]
+LongText = Annotated[str, Field(max_length=_MAX_TEXT)]
 Word = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_checked_word)]
 Name = Annotated[str, AfterValidator(_checked_name)]
 Aspect = Annotated[str, AfterValidator(_checked_aspect)]

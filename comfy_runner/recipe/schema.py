@@ -176,8 +176,8 @@ class Recipe(BaseModel):
     loras: Annotated[tuple[Annotated[Lora, fields.BareLora], ...], Field(strict=False, max_length=100)] = Field(
         default=(), description="LoRAs, applied in this order; a name alone has strength 1."
     )
-    prompt: fields.Text | None = Field(default=None, description="What the picture shows.")
-    negative_prompt: fields.Text = Field(default="", description="What it does not show.")
+    prompt: fields.LongText | None = Field(default=None, description="What the picture shows.")
+    negative_prompt: fields.LongText = Field(default="", description="What it does not show.")
     seed: fields.Seed = Field(default="random", description="A number from 0 to 2^53-1, or random: drawn once per run.")
     size: OriginalSize = Field(default=OriginalSize(width=1024, height=576), description="Size of the original.")
     sampler: Sampler = Field(default=Sampler(), description="The first pass.")

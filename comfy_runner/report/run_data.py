@@ -18,7 +18,7 @@ from comfy_runner.store.ledger_rows import FileRow, JobRow
 from comfy_runner.store.media_types import PICTURES, suffix_of
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
-from comfy_runner.store.status import Job, status
+from comfy_runner.store.status import JobStatus, status
 
 RECIPE = "recipe"
 """The axis of runs of several recipes."""
@@ -218,7 +218,7 @@ def _by_role(files: Iterable[FileRow]) -> dict[str, tuple[FileRow, ...]]:
     return found
 
 
-def _outputs(jobs: Sequence[Job], pictures: Sequence[_Pictures], files: JobFiles) -> list[tuple[str, ...]]:
+def _outputs(jobs: Sequence[JobStatus], pictures: Sequence[_Pictures], files: JobFiles) -> list[tuple[str, ...]]:
     """Return, for each job, which roles are held against its original, in the order of its graph: ``upscaled``, or all others.
 
     A job that has none, because it failed or waits, keeps a place for each that other jobs of its recipe have.

@@ -25,8 +25,8 @@ from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
 from comfy_runner.running.probe import Answered, Candidate, Examiner, hold_against
 from comfy_runner.running.waiting import backlog_of
 from comfy_runner.scheduling.backlog import Costs
-from comfy_runner.scheduling.forecast import Entrant, Share, forecast
-from comfy_runner.store.ledger_rows import Speed
+from comfy_runner.scheduling.forecast import Entrant, ServerForecast, forecast
+from comfy_runner.store.ledger_rows import ServerSpeed
 
 
 def preview_fleet(
@@ -98,7 +98,7 @@ class _Present:
     candidate: Candidate
     answer: Answered
     queued: int
-    speed: Speed | None
+    speed: ServerSpeed | None
 
     @property
     def vram(self) -> int | None:
@@ -132,7 +132,7 @@ class _Present:
             begins=self.begins,
         )
 
-    def share(self, share: Share, drafts: Sequence[Draft]) -> ServerShare:
+    def share(self, share: ServerForecast, drafts: Sequence[Draft]) -> ServerShare:
         """Return what it would do, by the costs of the forecast."""
         return ServerShare(
             name=self.candidate.name,
@@ -160,7 +160,7 @@ def _without(seconds: float | None, loading: float) -> float | None:
 
 
 def _asked(
-    candidates: Sequence[Candidate], examiner: Examiner, speeds: Sequence[Sequence[Speed]]
+    candidates: Sequence[Candidate], examiner: Examiner, speeds: Sequence[Sequence[ServerSpeed]]
 ) -> tuple[Sequence[_Present], Sequence[Candidate]]:
     """Return the servers that answer, at least one, and all that were asked.
 

@@ -33,7 +33,7 @@ class Entrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ServerForecast:
     """What one server would do.
 
     Attributes:
@@ -65,7 +65,7 @@ class Forecast:
         left: The jobs that no server can do.
     """
 
-    shares: tuple[Share, ...]
+    shares: tuple[ServerForecast, ...]
     splits: int
     left: tuple[int, ...]
 
@@ -126,8 +126,10 @@ class _Log:
         self._until = max(self._until, now) + work / speed
         return self._until
 
-    def share(self, *, known: bool) -> Share:
+    def share(self, *, known: bool) -> ServerForecast:
         """Return all of it."""
         kinds = self._kinds
         seconds = (self._until if self._jobs else 0.0) if known else None
-        return Share(self._entrant.name, tuple(self._jobs), kinds["load"], kinds["first"], kinds["second"], self._work, seconds)
+        return ServerForecast(
+            self._entrant.name, tuple(self._jobs), kinds["load"], kinds["first"], kinds["second"], self._work, seconds
+        )

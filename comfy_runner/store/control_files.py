@@ -21,8 +21,8 @@ _FLEET = ".fleet-"
 _ASKED, _ANSWERED = ".asked", ".answered"
 _MOST_BYTES = 10_000
 
-Action = Literal["add", "drain"]
-_ACTIONS: tuple[Action, ...] = get_args(Action)
+FleetAction = Literal["add", "drain"]
+_ACTIONS: tuple[FleetAction, ...] = get_args(FleetAction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FleetRequest:
     """
 
     path: Path
-    action: Action
+    action: FleetAction
     server: str
 
 
@@ -58,7 +58,7 @@ def wants_cancel(folder: Path) -> bool:
     return True
 
 
-def request_fleet(folder: Path, action: Action, server: str) -> FleetRequest:
+def request_fleet(folder: Path, action: FleetAction, server: str) -> FleetRequest:
     """Ask the process that runs in this folder to add or drain a server.
 
     Raises:

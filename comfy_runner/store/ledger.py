@@ -20,7 +20,7 @@ from comfy_runner.store.ledger_rows import (
     Known,
     OpenSubmission,
     PlanRow,
-    Speed,
+    ServerSpeed,
     file_row,
     job_id_of,
     job_row,
@@ -33,7 +33,7 @@ from comfy_runner.store.ledger_rows import (
 )
 from comfy_runner.store.states import ENDED, STATES, Event, State, after
 
-__all__ = ["FILE", "End", "FileRow", "JobRow", "Known", "Ledger", "OpenSubmission", "PlanRow", "Speed", "open_ledger"]
+__all__ = ["FILE", "End", "FileRow", "JobRow", "Known", "Ledger", "OpenSubmission", "PlanRow", "ServerSpeed", "open_ledger"]
 
 FILE = "ledger.sqlite"
 """Its name in the run folder."""
@@ -372,7 +372,7 @@ class Ledger(Database):
                     job_ids.append(job_id)
             return [open_submission(row, job_ids) for row, job_ids in found.values()]
 
-    def speeds(self) -> list[Speed]:
+    def speeds(self) -> list[ServerSpeed]:
         """Return how fast each server was with the jobs that are done."""
         with self._reading() as connection:
             return [speed(row) for row in connection.execute(_SPEEDS)]

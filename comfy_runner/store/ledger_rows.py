@@ -168,7 +168,7 @@ class OpenSubmission:
     minted: str
 
 
-class Speed(NamedTuple):
+class ServerSpeed(NamedTuple):
     """How fast a server was: what the done jobs of which both is known took together.
 
     Attributes:
@@ -255,10 +255,10 @@ def open_submission(row: tuple[object, ...], job_ids: list[object]) -> OpenSubmi
     )
 
 
-def speed(row: tuple[object, ...]) -> Speed:
-    """Return a speed, from the columns in the order of `Speed`."""
+def speed(row: tuple[object, ...]) -> ServerSpeed:
+    """Return a speed, from the columns in the order of `ServerSpeed`."""
     server, seconds, work, jobs = row
-    return Speed(_text(server), _number(seconds) or 0.0, _number(work) or 0.0, _whole(jobs))
+    return ServerSpeed(_text(server), _number(seconds) or 0.0, _number(work) or 0.0, _whole(jobs))
 
 
 def state_of(value: object) -> State:

@@ -25,7 +25,7 @@ _LIST = "`comfy-runner runs DIR` lists the run folders below a folder"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class JobStatus:
     """A job of a run folder.
 
     Attributes:
@@ -55,7 +55,7 @@ class Status:
     removed: int
     holder: Holder | None
     submissions: tuple[OpenSubmission, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def status(path: Path | str, *, states: Collection[State] | None = None) -> Stat
             removed=sum(1 for _ in ledger.jobs(removed=True)),
             holder=holder(folder),
             submissions=tuple(ledger.open_submissions()),
-            jobs=tuple(Job(row, tuple(ledger.files(row.job_id))) for row in rows),
+            jobs=tuple(JobStatus(row, tuple(ledger.files(row.job_id))) for row in rows),
         )
 
 

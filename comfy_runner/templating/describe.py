@@ -62,7 +62,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutputInfo:
     """A picture that it makes.
 
     Attributes:
@@ -130,7 +130,7 @@ class Description:
     params: tuple[Setting, ...]
     takes_any: bool
     fields: tuple[Setting, ...]
-    outputs: tuple[Output, ...]
+    outputs: tuple[OutputInfo, ...]
     models: tuple[Model, ...]
     nodes: tuple[NodeClass, ...]
     example: Example | None
@@ -292,11 +292,11 @@ def _value(values: Mapping[str, Any], name: str) -> Any:
     return {key: value for key, value in here.items() if value is not None} if isinstance(here, dict) else here
 
 
-def _outputs(template: Template, graph: Workflow) -> Iterator[Output]:
+def _outputs(template: Template, graph: Workflow) -> Iterator[OutputInfo]:
     said: Mapping[str, str] = template.header.outputs
     made = graph.outputs
-    yield from (Output(role, graph.nodes[node_id].class_type, said.get(role, "")) for role, node_id in made.items())
-    yield from (Output(role, "", text) for role, text in said.items() if role not in made)
+    yield from (OutputInfo(role, graph.nodes[node_id].class_type, said.get(role, "")) for role, node_id in made.items())
+    yield from (OutputInfo(role, "", text) for role, text in said.items() if role not in made)
 
 
 def _models(graph: Workflow, sources: Mapping[tuple[str, str], str]) -> Iterator[Model]:

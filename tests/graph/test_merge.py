@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comfy_runner.engine.comfyui.ws_messages import Ended, Executing
-from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
 from comfy_runner.graph.merge import MergedGraph, merge
 from comfy_runner.graph.signature import signatures
 from comfy_runner.graph.workflow import Workflow, parse_workflow
@@ -158,7 +158,7 @@ def test_nothing_but_outputs_is_there_twice_and_no_output_is_lost(workflows: lis
 
 
 @pytest.fixture(scope="module")
-def server(local_options: LocalOptions, local_engine: Engine) -> Iterator[LocalServer]:
+def server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
     assert local_engine.checkpoint is not None
     options = replace(local_options, instance=f"{local_options.instance}-no-cache", server_args=("--cache-none",))
     try:

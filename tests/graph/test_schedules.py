@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.engine.local import Engine, launcher
+from comfy_runner.engine.local import InstalledEngine, launcher
 from comfy_runner.graph.schedules import SecondPass, schedule_steps, second_passes, start_sigma
 from tests.graph.support import graph, node, shipped_graph, values
 
@@ -59,7 +59,7 @@ CASES: list[Case] = [
 
 
 @pytest.fixture(scope="module")
-def theirs(local_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, list[float]]:
+def theirs(local_engine: InstalledEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, list[float]]:
     """All sigmas that ComfyUI's own KSampler makes of (scheduler, steps, denoise, sampler)."""
     program = tmp_path_factory.mktemp("sigmas") / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")

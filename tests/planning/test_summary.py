@@ -17,11 +17,11 @@ from comfy_runner.graph.memory import largest_decode
 from comfy_runner.planning.draft import Draft, Plan, draft_all
 from comfy_runner.planning.estimate import WithoutLoads, earlier_speeds, fitting_speed
 from comfy_runner.planning.passes import Passes
-from comfy_runner.planning.summary import PlanSummary, Row
+from comfy_runner.planning.summary import PlannedRow, PlanSummary
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import PlanRow, Speed
+from comfy_runner.store.ledger_rows import PlanRow, ServerSpeed
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Event
 from tests.running.support import small
@@ -44,7 +44,7 @@ def _render(server: StandIn, out: Path, *, sweeps: Sequence[str] = (), **changes
     api.run([recipe], server=server.url, out=out, sweeps=sweeps, config=Config()).results()
 
 
-def _states(rows: Sequence[Row]) -> dict[str, str]:
+def _states(rows: Sequence[PlannedRow]) -> dict[str, str]:
     return {row.job_id: row.state for row in rows}
 
 
@@ -193,8 +193,8 @@ def test_no_jobs_need_no_memory() -> None:
 
 
 def test_the_same_server_is_the_most_telling_then_this_folder_then_where_most_jobs_were() -> None:
-    here = [Speed("one", 1.0, 10.0, 3), Speed("two", 1.0, 20.0, 5)]
-    beside = [Speed("three", 1.0, 30.0, 100)]
+    here = [ServerSpeed("one", 1.0, 10.0, 3), ServerSpeed("two", 1.0, 20.0, 5)]
+    beside = [ServerSpeed("three", 1.0, 30.0, 100)]
 
     assert fitting_speed([here, beside], server="one") == here[0]
     assert fitting_speed([here, beside], server="three") == beside[0]
@@ -203,7 +203,7 @@ def test_the_same_server_is_the_most_telling_then_this_folder_then_where_most_jo
 
 
 def test_speeds_of_no_work_or_no_time_tell_nothing() -> None:
-    assert fitting_speed([[Speed("one", 1.0, 0.0, 1), Speed("two", 0.0, 1.0, 1)], []], server="one") is None
+    assert fitting_speed([[ServerSpeed("one", 1.0, 0.0, 1), ServerSpeed("two", 0.0, 1.0, 1)], []], server="one") is None
 
 
 def test_loads_are_no_work_where_a_ledger_has_none() -> None:

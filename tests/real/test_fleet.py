@@ -17,7 +17,7 @@ import requests
 
 from comfy_runner import api
 from comfy_runner.config import Config
-from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.running.events import JobFinished, ServerChanged
 from comfy_runner.running.policy import Policy
@@ -30,7 +30,7 @@ _IMPATIENT = Policy(fleet_outage=1.0, backoff=Backoff(first=1.0, longest=5.0), t
 
 
 @pytest.fixture(scope="module")
-def two(local_options: LocalOptions, local_engine: Engine) -> Iterator[list[LocalServer]]:
+def two(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[list[LocalServer]]:
     """Two ComfyUIs of the same engine, on ports of their own."""
     assert local_engine.checkpoint is not None
     instances = [replace(local_options, instance=f"{local_options.instance}-fleet-{number}") for number in (1, 2)]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
 from tests.conftest import say
 from tests.real.support import comfy_runner, pixels, sidecar
 
@@ -23,7 +23,7 @@ _SMALL = ("--set", "sampler={steps: 8, cfg: 1.0}", "--set", "size={width: 64, he
 
 
 @pytest.fixture(scope="module")
-def models(local_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(local_engine: InstalledEngine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models with a second checkpoint, which ComfyUI takes for another one."""
     assert local_engine.checkpoint is not None
     folder = tmp_path_factory.mktemp("models")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, End, FileRow, Known, Ledger, OpenSubmission, PlanRow, Speed, open_ledger
+from comfy_runner.store.ledger import FILE, End, FileRow, Known, Ledger, OpenSubmission, PlanRow, ServerSpeed, open_ledger
 from comfy_runner.store.states import Event, IllegalTransition
 
 _URL = "http://gpu:8188"
@@ -524,7 +524,7 @@ def test_speeds_are_sums_of_done_jobs_by_server(ledger: Ledger) -> None:
     ledger.settle("e", Event.FAILED, seconds=2, work=10)
     ledger.settle("f", Event.DONE)
 
-    assert ledger.speeds() == [Speed("one", 4.0, 20.0, 2), Speed("two", 2.0, 10.0, 1)]
+    assert ledger.speeds() == [ServerSpeed("one", 4.0, 20.0, 2), ServerSpeed("two", 2.0, 10.0, 1)]
 
 
 # One file, several threads and processes

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from comfy_runner.engine.local.installation import Engine, setup
+from comfy_runner.engine.local.installation import InstalledEngine, setup
 from comfy_runner.engine.local.options import LocalOptions, default_home
 from comfy_runner.engine.local.process import LocalServer, LocalStatus, logs, start, status, stop
 
 __all__ = [
-    "Engine",
+    "InstalledEngine",
     "LocalOptions",
     "LocalServer",
     "LocalStatus",

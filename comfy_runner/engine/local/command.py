@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from comfy_runner.engine.local.installation import Engine
+from comfy_runner.engine.local.installation import InstalledEngine
 from comfy_runner.engine.local.options import LocalOptions
 
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
@@ -42,7 +42,7 @@ _MODEL_FOLDERS: Final = {
 }
 
 
-def server_command(engine: Engine, *, port: int, flags: Sequence[str]) -> list[str]:
+def server_command(engine: InstalledEngine, *, port: int, flags: Sequence[str]) -> list[str]:
     """Return program and arguments of a server.
 
     Args:

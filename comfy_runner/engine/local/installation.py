@@ -37,7 +37,7 @@ _VERSION: Final = re.compile(r"""^__version__\s*=\s*["']([^"']+)["']""", re.MULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class InstalledEngine:
     """A ComfyUI that can be started.
 
     Attributes:
@@ -55,7 +55,7 @@ class Engine:
     checkpoint: Path | None
 
 
-def setup(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
+def setup(options: LocalOptions, *, say: Callable[[str], None]) -> InstalledEngine:
     """Make sure that there is an engine; quick if there is one.
 
     Args:
@@ -79,7 +79,7 @@ def setup(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
         ) from error
 
 
-def find_engine(options: LocalOptions) -> Engine | None:
+def find_engine(options: LocalOptions) -> InstalledEngine | None:
     """Return the engine if it is complete; changes nothing.
 
     Raises:
@@ -90,7 +90,7 @@ def find_engine(options: LocalOptions) -> Engine | None:
     source = _source_folder(options)
     if not (_has_venv(options) and (source / "main.py").is_file() and _has_models(options)):
         return None
-    return Engine(
+    return InstalledEngine(
         source=source,
         python=options.venv / "bin" / "python",
         version=SOURCE.version,
@@ -99,7 +99,7 @@ def find_engine(options: LocalOptions) -> Engine | None:
     )
 
 
-def _checkout(folder: Path, python: Path | None) -> Engine:
+def _checkout(folder: Path, python: Path | None) -> InstalledEngine:
     if not (folder / "main.py").is_file():
         raise LocalError("not a ComfyUI checkout (no main.py in it)", where=str(folder))
     own = (folder / name / "bin" / "python" for name in ("venv", ".venv"))
@@ -114,7 +114,7 @@ def _checkout(folder: Path, python: Path | None) -> Engine:
         said = _VERSION.search((folder / "comfyui_version.py").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         said = None
-    return Engine(source=folder, python=chosen, version=said[1] if said else "unknown", managed=False, checkpoint=None)
+    return InstalledEngine(source=folder, python=chosen, version=said[1] if said else "unknown", managed=False, checkpoint=None)
 
 
 def _source_folder(options: LocalOptions) -> Path:
@@ -151,7 +151,7 @@ def _script_digest() -> str:
     return digest.hexdigest()
 
 
-def _build(options: LocalOptions, *, say: Callable[[str], None]) -> Engine:
+def _build(options: LocalOptions, *, say: Callable[[str], None]) -> InstalledEngine:
     leftover = find_process(read_record(options.setup_record))
     if leftover is not None:
         say(f"ending process {leftover.pid}, left behind by a setup that was killed")

@@ -21,7 +21,7 @@ _CLOCK_SLACK_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class ProcessRecord:
     """A process that this package started.
 
     Attributes:
@@ -39,12 +39,12 @@ class Record:
     flags: tuple[str, ...] = ()
 
 
-def write_record(path: Path, record: Record) -> None:
+def write_record(path: Path, record: ProcessRecord) -> None:
     """Write a pid file, whole or not at all."""
     write_json(path, asdict(record))
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: Path) -> ProcessRecord | None:
     """Return what a pid file says; None if there is none, or none that makes sense."""
     data = read_json(path)
     pid, created, port = data.get("pid"), data.get("created"), data.get("port")
@@ -52,7 +52,7 @@ def read_record(path: Path) -> Record | None:
     # A negative pid or 0 means whole groups of processes to the system.
     if not isinstance(pid, int) or pid <= 0 or not isinstance(created, int | float):
         return None
-    return Record(
+    return ProcessRecord(
         pid=pid,
         created=float(created),
         port=port if isinstance(port, int) else 0,
@@ -61,7 +61,7 @@ def read_record(path: Path) -> Record | None:
     )
 
 
-def find_process(record: Record | None) -> psutil.Process | None:
+def find_process(record: ProcessRecord | None) -> psutil.Process | None:
     """Return the running process that a record means; None if it has ended, even if its pid has a new owner."""
     if record is None:
         return None

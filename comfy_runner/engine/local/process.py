@@ -20,10 +20,10 @@ from typing import Final
 import psutil
 
 from comfy_runner.engine.local.command import known_flags, model_paths, server_command, server_flags
-from comfy_runner.engine.local.installation import Engine, find_engine, setup
+from comfy_runner.engine.local.installation import InstalledEngine, find_engine, setup
 from comfy_runner.engine.local.loopback import answers, choose_port, is_taken, url_of
 from comfy_runner.engine.local.options import LocalOptions, require_posix
-from comfy_runner.engine.local.pid_file import Record, end_process, find_process, read_record, write_record
+from comfy_runner.engine.local.pid_file import ProcessRecord, end_process, find_process, read_record, write_record
 from comfy_runner.engine.local.setup_lock import locked
 from comfy_runner.engine.local.state_files import read_json, tail, write_json
 from comfy_runner.errors import LocalError
@@ -182,7 +182,9 @@ def _nobody(_: str) -> None:
     """Take a progress sentence that nobody asked for."""
 
 
-def _join(options: LocalOptions, record: Record, engine: Engine, *, say: Callable[[str], None], timeout: float) -> LocalServer:
+def _join(
+    options: LocalOptions, record: ProcessRecord, engine: InstalledEngine, *, say: Callable[[str], None], timeout: float
+) -> LocalServer:
     """Return the server that runs already, waiting if it is still starting."""
     if options.port is not None and options.port != record.port:
         raise LocalError(
@@ -200,7 +202,7 @@ def _join(options: LocalOptions, record: Record, engine: Engine, *, say: Callabl
     return _server(options, record)
 
 
-def _start_new(options: LocalOptions, engine: Engine, *, say: Callable[[str], None], timeout: float) -> LocalServer:
+def _start_new(options: LocalOptions, engine: InstalledEngine, *, say: Callable[[str], None], timeout: float) -> LocalServer:
     remembered = read_json(options.remembered_port).get("port")
     port = choose_port(options.port, remembered=remembered if isinstance(remembered, int) else None)
     attempts_left = _ATTEMPTS
@@ -233,7 +235,7 @@ def _start_new(options: LocalOptions, engine: Engine, *, say: Callable[[str], No
         port = choose_port(None, remembered=None)
 
 
-def _spawn(options: LocalOptions, engine: Engine, port: int) -> tuple[subprocess.Popen[bytes], Record]:
+def _spawn(options: LocalOptions, engine: InstalledEngine, port: int) -> tuple[subprocess.Popen[bytes], ProcessRecord]:
     _prepare_folder(options, engine)
     flags = _flags(options, engine)
     with options.log.open("wb") as log:
@@ -248,7 +250,7 @@ def _spawn(options: LocalOptions, engine: Engine, port: int) -> tuple[subprocess
         )
     try:
         created = psutil.Process(child.pid).create_time()
-        record = Record(pid=child.pid, created=created, port=port, version=engine.version, flags=flags)
+        record = ProcessRecord(pid=child.pid, created=created, port=port, version=engine.version, flags=flags)
         write_record(options.record, record)
     except BaseException:
         # A server that no pid file names could never be stopped.
@@ -258,7 +260,7 @@ def _spawn(options: LocalOptions, engine: Engine, port: int) -> tuple[subprocess
     return child, record
 
 
-def _prepare_folder(options: LocalOptions, engine: Engine) -> None:
+def _prepare_folder(options: LocalOptions, engine: InstalledEngine) -> None:
     for name in ("input", "output", "user", "custom_nodes"):
         (options.base / name).mkdir(parents=True, exist_ok=True)
     # The only custom node that ComfyUI ships; a base directory of our own hides it.
@@ -270,7 +272,7 @@ def _prepare_folder(options: LocalOptions, engine: Engine) -> None:
         options.log.replace(options.log.with_name("server.previous.log"))
 
 
-def _flags(options: LocalOptions, engine: Engine) -> tuple[str, ...]:
+def _flags(options: LocalOptions, engine: InstalledEngine) -> tuple[str, ...]:
     try:
         text = (engine.source / "comfy" / "cli_args.py").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -278,7 +280,7 @@ def _flags(options: LocalOptions, engine: Engine) -> tuple[str, ...]:
     return server_flags(options, managed=engine.managed, known=known_flags(text))
 
 
-def _wait(options: LocalOptions, record: Record, *, timeout: float) -> bool:
+def _wait(options: LocalOptions, record: ProcessRecord, *, timeout: float) -> bool:
     """Wait until the server answers; False if it ends, or the time does."""
     until = time.monotonic() + timeout
     while find_process(record) is not None:
@@ -291,7 +293,7 @@ def _wait(options: LocalOptions, record: Record, *, timeout: float) -> bool:
     return False
 
 
-def _server(options: LocalOptions, record: Record) -> LocalServer:
+def _server(options: LocalOptions, record: ProcessRecord) -> LocalServer:
     return LocalServer(
         url=url_of(record.port),
         pid=record.pid,
@@ -316,7 +318,7 @@ def _died(options: LocalOptions, ending: str) -> LocalError:
     )
 
 
-def _too_slow(options: LocalOptions, record: Record, timeout: float) -> LocalError:
+def _too_slow(options: LocalOptions, record: ProcessRecord, timeout: float) -> LocalError:
     return LocalError(
         f"ComfyUI runs but does not answer (pid {record.pid}, waited {timeout:g} s)",
         where=str(options.log),

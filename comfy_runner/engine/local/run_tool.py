@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil
 
-from comfy_runner.engine.local.pid_file import Record, write_record
+from comfy_runner.engine.local.pid_file import ProcessRecord, write_record
 from comfy_runner.engine.local.state_files import tail
 from comfy_runner.errors import LocalError
 
@@ -50,7 +50,7 @@ def run_tool(
         began = time.monotonic()
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as child:
             try:
-                write_record(record, Record(pid=child.pid, created=psutil.Process(child.pid).create_time()))
+                write_record(record, ProcessRecord(pid=child.pid, created=psutil.Process(child.pid).create_time()))
                 while True:
                     try:
                         code = child.wait(timeout=_SAY_EVERY_SECONDS)

@@ -44,7 +44,7 @@ def sameness(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class SweepAxis:
     """Fields that move together, usually one.
 
     Attributes:
@@ -73,7 +73,7 @@ class Sweep:
         only_includes: Whether there are no points but the included ones.
     """
 
-    axes: tuple[Axis, ...]
+    axes: tuple[SweepAxis, ...]
     exclusions: tuple[Condition, ...]
     includes: tuple[Mapping[str, Any], ...]
     targets: tuple[Target, ...]

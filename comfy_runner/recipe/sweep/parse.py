@@ -16,7 +16,7 @@ from typing import Any
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict
-from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, UNSET, Axis, Condition, Matcher, Sweep, sameness
+from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, UNSET, Condition, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
 from comfy_runner.yaml_loader import FieldPath, got
@@ -57,7 +57,7 @@ class _Parser:
 
     def sweep(self, raw: Mapping[str, Any]) -> Sweep:
         """Return the sweep; where something is wrong with it, it is only part of one."""
-        axes: list[Axis] = []
+        axes: list[SweepAxis] = []
         for key, spec in raw.items():
             if key not in ("exclude", "include"):
                 with self._collecting():
@@ -101,14 +101,14 @@ class _Parser:
 
     # axes
 
-    def _axis(self, key: str, spec: Any) -> Iterator[Axis]:
+    def _axis(self, key: str, spec: Any) -> Iterator[SweepAxis]:
         place, folder = self._at(key)
         target = self._swept(key, place, key=key)
         if not self._is_pinned(target, key):
             values = written_values(spec, target.field, place=place, folder=folder)
             yield self._distinct([target], [self._checked(target, values)], place=place)
 
-    def _zip(self, spec: Any) -> Iterator[Axis]:
+    def _zip(self, spec: Any) -> Iterator[SweepAxis]:
         place, folder = self._at("zip")
         groups = [spec] if isinstance(spec, Mapping) else spec
         if not isinstance(groups, list):
@@ -118,7 +118,7 @@ class _Parser:
             with self._collecting():
                 yield from self._group(group, place if group is spec else below(place, index), folder)
 
-    def _group(self, group: Any, place: PlaceOf, folder: Path) -> Iterator[Axis]:
+    def _group(self, group: Any, place: PlaceOf, folder: Path) -> Iterator[SweepAxis]:
         if not isinstance(group, Mapping) or not group:
             raise RecipeError(f"must be a mapping of fields that move together (got {got(group)})", where=place(()))
         table = table_columns(group, place=place, folder=folder) if list(group) == ["file"] else {}
@@ -147,14 +147,14 @@ class _Parser:
             self.problems.append(Problem(f"and {len(problems) - _SHOWN_PROBLEMS} more values are wrong", values.place(())))
         return checked
 
-    def _distinct(self, targets: Sequence[Target], columns: Sequence[list[Any]], *, place: PlaceOf) -> Axis:
+    def _distinct(self, targets: Sequence[Target], columns: Sequence[list[Any]], *, place: PlaceOf) -> SweepAxis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         again = [row for row in zip(*columns, strict=True) if rows.setdefault(tuple(map(sameness, row)), row) is not row]
         if again:
             one = "a value is given twice and counts once"
             what = one if len(again) == 1 else f"{len(again)} values are given twice and count once"
             self.notes.append(Note(f"{what} (got {', '.join(map(got, again[0]))})", place(()), "changed"))
-        return Axis(tuple(targets), rows)
+        return SweepAxis(tuple(targets), rows)
 
     # points
 
@@ -177,7 +177,7 @@ class _Parser:
             if possible and condition:
                 yield condition, place(())
 
-    def _note_idle(self, exclusions: Sequence[tuple[Condition, str]], axes: Sequence[Axis]) -> None:
+    def _note_idle(self, exclusions: Sequence[tuple[Condition, str]], axes: Sequence[SweepAxis]) -> None:
         """Say which exclusions hold for no point: those that no row of some axis fulfils."""
         idle: set[int] = set()
         for axis in axes:

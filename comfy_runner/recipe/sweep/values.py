@@ -28,7 +28,7 @@ MOST_VALUES = 100_000
 MAX_BYTES = 16 << 20
 """Largest file of values, in bytes."""
 
-Number = int | float
+_Number = int | float
 
 _MAX_COLUMNS = 1000
 _FORMS = (("from", "to", "step"), ("start", "count", "step"), ("file", "column"))
@@ -125,7 +125,7 @@ def _numbers(spec: Mapping[str, Any], form: str, place: PlaceOf) -> list[Any]:
         raise RecipeError(str(fault), where=place(())) from None
 
 
-def from_to(first: Number, last: Number, step: Number | None = None) -> list[Number]:
+def from_to(first: _Number, last: _Number, step: _Number | None = None) -> list[_Number]:
     """Return numbers from one to another, both ends included if they are hit.
 
     Args:
@@ -148,7 +148,7 @@ def from_to(first: Number, last: Number, step: Number | None = None) -> list[Num
     return _spaced(first, step, distance // _exact(step) + 1, whole=isinstance(last, int))
 
 
-def count_from(first: Number, count: int, step: Number = 1) -> list[Number]:
+def count_from(first: _Number, count: int, step: _Number = 1) -> list[_Number]:
     """Return so many numbers.
 
     Args:
@@ -166,12 +166,12 @@ def count_from(first: Number, count: int, step: Number = 1) -> list[Number]:
     return _spaced(first, step, count, whole=True)
 
 
-def _exact(number: Number) -> Fraction:
+def _exact(number: _Number) -> Fraction:
     # The shortest decimal that gives the float is what was written.
     return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
 
 
-def _spaced(first: Number, step: Number, count: int, *, whole: bool) -> list[Number]:
+def _spaced(first: _Number, step: _Number, count: int, *, whole: bool) -> list[_Number]:
     if count > MOST_VALUES:
         raise ValueError(f"must be at most {MOST_VALUES} values (got {got(count)})")
     start, stride = _exact(first), _exact(step)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.engine.local import Engine, LocalOptions, default_home
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, default_home
 from comfy_runner.engine.local.command import known_flags, model_paths, server_command, server_flags
 from comfy_runner.engine.local.launcher import comfyui_flags
 from comfy_runner.engine.local.options import require_posix
@@ -65,7 +65,7 @@ def test_the_model_paths_are_the_users_first_and_then_those_that_all_instances_s
 
 @pytest.mark.parametrize(("managed", "offline"), [(True, True), (False, False)])
 def test_only_a_managed_engine_is_kept_from_the_model_hub(managed: bool, offline: bool) -> None:
-    engine = Engine(source=Path("/s"), python=Path("/p"), version="1", managed=managed, checkpoint=None)
+    engine = InstalledEngine(source=Path("/s"), python=Path("/p"), version="1", managed=managed, checkpoint=None)
     assert ("--offline" in server_command(engine, port=1, flags=())) is offline
 
 

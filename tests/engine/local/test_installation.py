@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from comfy_runner.engine.local import Engine, LocalOptions, logs, setup, status
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, logs, setup, status
 from comfy_runner.engine.local.installation import find_engine
-from comfy_runner.engine.local.pid_file import Record, write_record
+from comfy_runner.engine.local.pid_file import ProcessRecord, write_record
 from comfy_runner.engine.local.run_tool import pip_hint, run_tool
 from comfy_runner.engine.local.versions import REQUIREMENTS
 from comfy_runner.errors import LocalError
@@ -36,7 +36,7 @@ def refuse(sentence: str) -> None:
     pytest.fail(f"nothing was to be done, but: {sentence}")
 
 
-def test_a_second_setup_finds_everything_and_does_nothing(local_options: LocalOptions, local_engine: Engine) -> None:
+def test_a_second_setup_finds_everything_and_does_nothing(local_options: LocalOptions, local_engine: InstalledEngine) -> None:
     assert setup(local_options, say=refuse) == local_engine
 
 
@@ -65,7 +65,7 @@ def copied(options: LocalOptions, folder: Path) -> LocalOptions:
     "missing", [*_PARTS, "models/checkpoints/tiny-random-sd15.safetensors", "models/loras/tiny-random-b.safetensors"]
 )
 def test_an_engine_without_one_of_its_parts_is_not_complete(
-    tmp_path: Path, local_options: LocalOptions, local_engine: Engine, missing: str
+    tmp_path: Path, local_options: LocalOptions, local_engine: InstalledEngine, missing: str
 ) -> None:
     assert local_engine.managed
     copy = copied(local_options, tmp_path)
@@ -75,7 +75,7 @@ def test_an_engine_without_one_of_its_parts_is_not_complete(
 
 
 def test_models_that_another_version_made_are_not_complete(
-    tmp_path: Path, local_options: LocalOptions, local_engine: Engine
+    tmp_path: Path, local_options: LocalOptions, local_engine: InstalledEngine
 ) -> None:
     assert local_engine.managed
     copy = copied(local_options, tmp_path)
@@ -85,7 +85,7 @@ def test_models_that_another_version_made_are_not_complete(
 
 
 def test_a_home_of_before_there_were_more_models_gets_them(
-    tmp_path: Path, local_options: LocalOptions, local_engine: Engine
+    tmp_path: Path, local_options: LocalOptions, local_engine: InstalledEngine
 ) -> None:
     assert local_engine.managed
     old = copied(local_options, tmp_path)
@@ -132,7 +132,7 @@ def test_pip_that_fails_is_shown_and_a_half_done_environment_is_built_anew(tmp_p
 def test_a_tool_left_behind_by_a_killed_setup_is_ended_first(tmp_path: Path) -> None:
     options = offline_options(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as leftover:
-        write_record(options.setup_record, Record(pid=leftover.pid, created=psutil.Process(leftover.pid).create_time()))
+        write_record(options.setup_record, ProcessRecord(pid=leftover.pid, created=psutil.Process(leftover.pid).create_time()))
         said: list[str] = []
         with pytest.raises(LocalError):
             setup(options, say=said.append)
@@ -143,7 +143,7 @@ def test_a_tool_left_behind_by_a_killed_setup_is_ended_first(tmp_path: Path) -> 
 def test_the_environment_is_not_rebuilt_under_a_running_server(tmp_path: Path) -> None:
     options = offline_options(tmp_path)
     server = psutil.Process()
-    write_record(options.record, Record(pid=server.pid, created=server.create_time(), port=1))
+    write_record(options.record, ProcessRecord(pid=server.pid, created=server.create_time(), port=1))
     with pytest.raises(LocalError, match=rf"while instance default runs from it \(got pid {server.pid}\)"):
         setup(options, say=lambda _: None)
 

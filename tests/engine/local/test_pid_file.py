@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from comfy_runner.engine.local.pid_file import Record, end_process, find_process, read_record, write_record
+from comfy_runner.engine.local.pid_file import ProcessRecord, end_process, find_process, read_record, write_record
 from comfy_runner.engine.local.state_files import read_json, tail, write_json
 
 
-def own_record() -> Record:
-    return Record(pid=os.getpid(), created=psutil.Process().create_time(), port=8188, version="0.3.75", flags=("--cpu",))
+def own_record() -> ProcessRecord:
+    return ProcessRecord(pid=os.getpid(), created=psutil.Process().create_time(), port=8188, version="0.3.75", flags=("--cpu",))
 
 
 def test_a_record_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_pid_that_now_belongs_to_a_younger_program_is_not_ours() -> None:
 
 def test_a_process_that_has_ended_is_not_found_even_while_nobody_has_waited_for_it() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        record = Record(pid=child.pid, created=psutil.Process(child.pid).create_time())
+        record = ProcessRecord(pid=child.pid, created=psutil.Process(child.pid).create_time())
         assert find_process(record) is not None
         assert child.stdin is not None
         child.stdin.close()

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from comfy_runner.engine.local import LocalOptions, LocalServer, logs, process, start, status, stop
-from comfy_runner.engine.local.pid_file import Record, find_process, read_record, write_record
+from comfy_runner.engine.local.pid_file import ProcessRecord, find_process, read_record, write_record
 from comfy_runner.errors import LocalError
 from tests.engine.local.fakes import another_program, fake_options
 
@@ -100,7 +100,7 @@ def test_a_killed_server_is_noted_as_stale_and_started_again(options: LocalOptio
 
 def test_stop_never_ends_a_program_that_got_the_servers_old_pid(options: LocalOptions) -> None:
     options.folder.mkdir(parents=True)
-    write_record(options.record, Record(pid=os.getpid(), created=psutil.Process().create_time() - 1000, port=1))
+    write_record(options.record, ProcessRecord(pid=os.getpid(), created=psutil.Process().create_time() - 1000, port=1))
     assert status(options).stale_pid == os.getpid()
     assert stop(options) is False
     assert read_record(options.record) is None
@@ -172,9 +172,9 @@ def test_ctrl_c_while_it_starts_ends_the_server(options: LocalOptions) -> None:
 def test_ctrl_c_at_the_very_moment_its_pid_file_is_written_ends_the_server(
     options: LocalOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[Record] = []
+    written: list[ProcessRecord] = []
 
-    def write_and_interrupt(path: Path, record: Record) -> None:
+    def write_and_interrupt(path: Path, record: ProcessRecord) -> None:
         write_record(path, record)
         written.append(record)
         raise KeyboardInterrupt

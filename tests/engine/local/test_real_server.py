@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from comfy_runner.engine.local import Engine, LocalOptions, LocalServer, start, status, stop
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, status, stop
 
 
 def get(server: LocalServer, path: str) -> Any:
@@ -21,7 +21,7 @@ def checkpoints(server: LocalServer) -> list[str]:
     return list(info["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0])
 
 
-def test_the_server_is_the_version_that_the_engine_says(comfyui_server: LocalServer, local_engine: Engine) -> None:
+def test_the_server_is_the_version_that_the_engine_says(comfyui_server: LocalServer, local_engine: InstalledEngine) -> None:
     assert get(comfyui_server, "/system_stats")["system"]["comfyui_version"] == local_engine.version
 
 
@@ -30,7 +30,7 @@ def test_the_status_knows_the_server(comfyui_server: LocalServer, local_options:
     assert (found.running, found.answers, found.pid) == (True, True, comfyui_server.pid)
 
 
-def test_every_core_node_can_be_imported(comfyui_server: LocalServer, local_engine: Engine) -> None:
+def test_every_core_node_can_be_imported(comfyui_server: LocalServer, local_engine: InstalledEngine) -> None:
     log = comfyui_server.log.read_text(encoding="utf-8")
     assert "IMPORT FAILED" not in log
     assert "WARNING: some comfy_extras/ nodes did not import correctly" not in log
@@ -53,7 +53,7 @@ def test_the_small_checkpoint_is_there(comfyui_server: LocalServer) -> None:
 
 
 def test_models_of_the_users_are_seen_beside_the_small_checkpoint(
-    local_options: LocalOptions, local_engine: Engine, tmp_path: Path
+    local_options: LocalOptions, local_engine: InstalledEngine, tmp_path: Path
 ) -> None:
     assert local_engine.managed
     models = tmp_path / "my $HOME models 😀"

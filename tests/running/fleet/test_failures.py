@@ -22,7 +22,7 @@ from comfy_runner.errors import InputError, Interrupted, ServerError
 from comfy_runner.retry import Retry
 from comfy_runner.running.events import Event, JobFinished, JobResult, RunStarted, ServerChanged
 from comfy_runner.running.handle import Run
-from comfy_runner.store.control_files import Action, FleetRequest, answer_to, request_fleet
+from comfy_runner.store.control_files import FleetAction, FleetRequest, answer_to, request_fleet
 from tests.running.abandon import abandoned, ended
 from tests.running.fleet.support import BACKOFF, SHORT, begin, finished, fleet_of, open_in, ours_on, rows_in
 from tests.running.support import CHECKPOINTS, plan_of, posted, sidecar_in, small, states, sweep
@@ -662,7 +662,7 @@ def test_a_server_that_is_drained_finishes_what_it_has_and_gets_nothing_more(two
     ],
 )
 def test_what_cannot_be_done_is_answered_with_the_reason(
-    two: list[StandIn], tmp_path: Path, action: Action, server: str, why: str
+    two: list[StandIn], tmp_path: Path, action: FleetAction, server: str, why: str
 ) -> None:
     gate = two[0].state.hold("first_pass")
     with begin(two, tmp_path, *jobs(3)) as rendering:
