@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 SWEEP = "sweep"
@@ -179,6 +181,23 @@ def _forget(path: FieldPath, origins: dict[FieldPath, Layer] | None) -> None:
     if origins:
         for known in [known for known in origins if known[: len(path)] == path]:
             del origins[known]
+
+
+def value_at(values: Any, path: Iterable[str | int]) -> Any:
+    """Return what a path leads to; None where it leads to nothing.
+
+    Args:
+        values: Mappings, lists and models within each other.
+        path: Keys, numbers of items, and names of fields.
+    """
+    for step in path:
+        if isinstance(values, Mapping):
+            values = values.get(step)
+        elif isinstance(values, list | tuple):
+            values = values[int(step)]
+        else:
+            values = getattr(values, str(step), None) if isinstance(values, BaseModel) else None
+    return values
 
 
 def plain_place(name: str) -> Callable[[FieldPath], str]:

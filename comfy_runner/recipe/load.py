@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageErr
 from comfy_runner.hints import nearest
 from comfy_runner.recipe import names, overrides
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, written
+from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, value_at, written
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
@@ -24,7 +24,7 @@ from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.recipe.validate import output_paths, validate
 from comfy_runner.shipped import shipped
-from comfy_runner.text_files import read, shown
+from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
 
 _MAX_CHAIN = 16
@@ -113,7 +113,11 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
     """
     over = _over(sets, sweeps)
     text = os.fspath(source)
-    path = Path(text) if not isinstance(source, str) or _means_file(text) else _shipped(text, where="recipe")
+    path = (
+        Path(text)
+        if not isinstance(source, str) or _looks_like_file(text) or is_file(Path(text))
+        else _shipped(text, where="recipe")
+    )
     sources, layers = _chain(path)
     return _loaded(layers, over, path=sources[0].path, sources=sources, stem=path.stem)
 
@@ -190,7 +194,7 @@ def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[FieldPath, str], 
     given = [
         (path, layer)
         for path, layer in merged.origins.items()
-        if path and path[0] != SWEEP and not isinstance(_at(merged.values, path), Mapping)
+        if path and path[0] != SWEEP and not isinstance(value_at(merged.values, path), Mapping)
     ]
 
     def pins(field: FieldPath, key: str) -> str:
@@ -198,13 +202,6 @@ def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[FieldPath, str], 
         return next((layer.place(path) for path, layer in given if ranks[id(layer)] > after and conflict(path, field)), "")
 
     return pins
-
-
-def _at(values: Mapping[str, Any], path: FieldPath) -> Any:
-    here: Any = values
-    for step in path:
-        here = here[step]
-    return here
 
 
 def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[RecipeFile, ...], list[Layer]]:
@@ -255,7 +252,7 @@ def _parent(layer: Layer, *, folder: Path) -> Path | None:
     if not _looks_like_file(name):
         return _shipped(name, where=where)
     path = folder / name
-    if not _is_file(path):
+    if not is_file(path):
         raise RecipeError(f"no such file (got {got(name)})", where=where, hint=f"it would be {shown(path)}")
     return path
 
@@ -265,31 +262,16 @@ def _shipped(name: str, *, where: str) -> Path:
     found = known.get(name.replace("_", "-"))
     if found is not None:
         return found
+    near = nearest(name, known, most=1)
     raise RecipeError(
         f"there is no shipped recipe of this name (got {got(name)}); there are {', '.join(known)}",
         where=where,
-        hint=_way_out(name, known),
+        hint=f"did you mean {near[0]}?" if near else "the name of a file needs a folder or .yaml in it",
     )
-
-
-def _way_out(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known, most=1)
-    return f"did you mean {near[0]}?" if near else "the name of a file needs a folder or .yaml in it"
-
-
-def _means_file(text: str) -> bool:
-    return _looks_like_file(text) or _is_file(Path(text))
 
 
 def _looks_like_file(text: str) -> bool:
     return "/" in text or os.sep in text or text.lower().endswith((".yaml", ".yml"))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _steps(field: str) -> FieldPath:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from comfy_runner.errors import Problem
 from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.field_docs import field_docs
-from comfy_runner.recipe.layers import alternatives
+from comfy_runner.recipe.layers import alternatives, value_at
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe, Sampler, SecondSampler, Upscale
 from comfy_runner.recipe.sizes import Remark
@@ -68,7 +68,7 @@ class TemplateDefaults:
     def unusual(self, recipe: Recipe) -> Iterator[Remark]:
         """Yield a warning for each field whose value is not usual."""
         for name, usual in self.usual.items():
-            value = value_of(recipe, name)
+            value = value_at(recipe, name.split("."))
             if not isinstance(value, (int, float)):
                 continue
             if value < usual.least and usual.below:
@@ -101,11 +101,3 @@ def _filled(model: Any, base: Any, defaults: Mapping[str, Any], path: FieldPath)
         elif model.model_fields_set.isdisjoint((name, *alternatives((*path, name)))):
             update[name] = there
     return model.model_copy(update=update)
-
-
-def value_of(recipe: Recipe, field: str) -> Any:
-    """Return the value of a dotted field; None where there is none."""
-    here: Any = recipe
-    for step in field.split("."):
-        here = getattr(here, step, None)
-    return here

@@ -10,9 +10,10 @@ from typing import Any
 from comfy_runner.errors import Note, Problem, RecipeError, TemplateError
 from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.job import Job
+from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems, value_of
+from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems
 from comfy_runner.recipe.template_values import NEEDED_IF_USED
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.lookup import ANYTHING, SUFFIX, Template, find_template
@@ -83,7 +84,9 @@ def unused(loaded: LoadedRecipe, template: Template) -> list[Note]:
     return [
         Note(what, loaded.where(name), "warning")
         for name in field_docs()
-        if name not in used and loaded.gives(name) and value_of(loaded.recipe, name) != value_of(_DEFAULT, name)
+        if name not in used
+        and loaded.gives(name)
+        and value_at(loaded.recipe, name.split(".")) != value_at(_DEFAULT, name.split("."))
     ]
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from comfy_runner.errors import InputError, Problem, RecipeError
 from comfy_runner.recipe import names
 from comfy_runner.recipe.job import Job, job
-from comfy_runner.recipe.layers import conflict, patched
+from comfy_runner.recipe.layers import conflict, patched, value_at
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
@@ -182,14 +182,7 @@ def _in_product(sweep: Sweep, key: Mapping[str, Any], own: Mapping[str, Any]) ->
 
 
 def _value(recipe: Recipe, path: FieldPath) -> Any:
-    here: Any = recipe
-    for step in path:
-        if isinstance(here, Mapping):
-            here = here.get(str(step))
-        elif isinstance(here, list | tuple):
-            here = here[int(step)]
-        else:
-            here = getattr(here, str(step), None)
+    here = value_at(recipe, path)
     found = canonical(here, here)
     return found.model_dump(mode="json", exclude_none=True) if isinstance(found, BaseModel) else found
 

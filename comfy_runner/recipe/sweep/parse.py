@@ -15,8 +15,8 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.hints import did_you_mean
-from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict
-from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, UNSET, Condition, Matcher, Sweep, SweepAxis, sameness
+from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
+from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
 from comfy_runner.yaml_loader import FieldPath, got
@@ -168,7 +168,8 @@ class _Parser:
                     target = self._resolved(name, where)
                     values = given if isinstance(given, list) else [given]
                     if target.field in self._pinned:
-                        possible = possible and self._pinned_value(target) in values
+                        pinned, _ = target.check(value_at(self._merged.values, target.path), lambda _: "")
+                        possible = possible and pinned in values
                     elif target.field not in swept:
                         raise RecipeError("is not swept", where=where(()), hint=did_you_mean(name, swept))
                     else:
@@ -255,12 +256,6 @@ class _Parser:
             self._pinned.add(target.field)
             self.notes.append(Note(f"takes the place of the sweep over {target.field}", pin, "changed"))
         return bool(pin)
-
-    def _pinned_value(self, target: Target) -> Any:
-        here: Any = self._merged.values
-        for step in target.path:
-            here = here.get(step, UNSET) if isinstance(here, Mapping) else UNSET
-        return target.check(here, lambda _: "")[0]
 
     def _at(self, key: str) -> tuple[PlaceOf, Path]:
         layer = self._merged.origin((SWEEP, key))
