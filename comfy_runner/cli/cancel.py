@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
-from comfy_runner.cli.options import chosen_server, credentials_options, run_argument
+from comfy_runner.cli.options import run_argument
 from comfy_runner.cli.output import print_error, print_line, say
+from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError
 from comfy_runner.wording import named
 
 
 @click.command()
 @run_argument
-@credentials_options
-def cancel(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecure: bool) -> int:
+@servers_option("A server that needs credentials: its URL, a name from the config file, or local; repeatable.")
+def cancel(folder: Path, *, servers: NamedServers) -> int:
     """End the run in the folder RUN, as Ctrl-C in its terminal would.
 
     A run that is live is asked to end. What a run that was killed has left on servers is taken back: waiting prompts are deleted,
@@ -26,8 +27,7 @@ def cancel(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insec
     from comfy_runner.control.cancel import cancel as end_run
 
     config = load_config()
-    chosen = [chosen_server(config, server=server, cacert=cacert, insecure=insecure) for server in servers]
-    found = end_run(folder, servers=chosen, config=config, say=say)
+    found = end_run(folder, servers=servers.named(config), config=config, say=say)
     if found.asked is not None:
         say(f"{str(found.asked) or 'the other comfy-runner'} has ended")
     states: dict[str, list[str]] = {}

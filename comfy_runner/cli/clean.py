@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from comfy_runner.cli.options import chosen_server, credentials_options, run_argument
+from comfy_runner.cli.options import run_argument
 from comfy_runner.cli.output import print_line, print_notes, say
+from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.errors import Note
 from comfy_runner.wording import counted, named, size
 
@@ -31,8 +32,8 @@ _OPTIONS = {"removed": "--removed", "damaged": "--damaged"}
 @click.option("--removed", is_flag=True, help="Also pictures of jobs that their recipes no longer have.")
 @click.option("--damaged", is_flag=True, help="Also ledgers that a repair has moved aside.")
 @click.option("--server-files", is_flag=True, help="Also what was left on servers, as far as that is possible.")
-@credentials_options
-def clean(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecure: bool, **given: bool) -> None:
+@servers_option("A server that needs credentials: its URL, a name from the config file, or local; repeatable.")
+def clean(folder: Path, *, servers: NamedServers, **given: bool) -> None:
     """Show which files of the run folder RUN nobody needs any more, and remove them with --yes.
 
     These are replaced pictures, and half-written files of clients that were killed. What is done stays done.
@@ -41,8 +42,7 @@ def clean(folder: Path, *, servers: tuple[str, ...], cacert: Path | None, insecu
     from comfy_runner.control.clean import clean as tidy
 
     config = load_config()
-    chosen = [chosen_server(config, server=server, cacert=cacert, insecure=insecure) for server in servers]
-    found = tidy(folder, servers=chosen, config=config, say=say, **given)
+    found = tidy(folder, servers=servers.named(config), config=config, say=say, **given)
     print_notes(Note(f"{problem}; what belongs to its job stays") for problem in found.problems)
     for line in describe(found, server_files=given["server_files"]):
         print_line(line)

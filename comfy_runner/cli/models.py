@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import line_width
-from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
 from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, say
+from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 
 if TYPE_CHECKING:
     from comfy_runner.graph.model_lists import Listing
@@ -27,9 +27,7 @@ _MORE = ", …"
 @server_option
 @object_info_option("Look into a saved answer of a server's /object_info.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all names (docs/servers.md).")
-def models(
-    kind: str | None, server: str | None, *, cacert: Path | None, insecure: bool, object_info: Path | None, as_json: bool
-) -> None:
+def models(kind: str | None, *, servers: NamedServers, object_info: Path | None, as_json: bool) -> None:
     """List the models of a server, and its samplers, schedulers and upscale methods.
 
     Without KIND there is a line for each kind; with it, such as loras, all names, one per line. They are those that recipes and
@@ -38,11 +36,10 @@ def models(
     from comfy_runner import api
     from comfy_runner.config import load_config
 
-    refuse_both(server, object_info)
+    servers.refuse_beside(object_info)
     with errors_as_json(as_json):
         config = load_config()
-        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
-        found = api.models(kind, server=chosen, object_info=object_info, config=config, say=say)
+        found = api.models(kind, server=servers.one(config), object_info=object_info, config=config, say=say)
     if as_json:
         print_json(json.dumps(models_record(found)))
     elif kind is None:

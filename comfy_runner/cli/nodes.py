@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import prose, wrapped
-from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option
 from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, say
+from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
@@ -37,10 +37,8 @@ _LARGEST_WHOLE = 1e15  # a larger number is easier to read with its exponent
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all options (docs/servers.md).")
 def nodes(
     class_type: str | None,
-    server: str | None,
     *,
-    cacert: Path | None,
-    insecure: bool,
+    servers: NamedServers,
     object_info: Path | None,
     search: str | None,
     as_json: bool,
@@ -52,13 +50,12 @@ def nodes(
     from comfy_runner import api
     from comfy_runner.config import load_config
 
-    refuse_both(server, object_info)
+    servers.refuse_beside(object_info)
     if class_type is not None and search is not None:
         raise click.UsageError("CLASS and --search exclude each other")
     with errors_as_json(as_json):
         config = load_config()
-        chosen = chosen_server(config, server=server, cacert=cacert, insecure=insecure)
-        info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
+        info = api.nodes(server=servers.one(config), object_info=object_info, config=config, say=say)
         found = _matching(info, search) if class_type is None else [_only(info, class_type)]
     if as_json:
         print_json(json.dumps({"v": _VERSION, "nodes": [node_record(node) for node in found]}))

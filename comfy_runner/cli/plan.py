@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfy_runner.cli.formatting import folded_table
-from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
+from comfy_runner.cli.options import choice_options, out_option, recipe_options
 from comfy_runner.cli.output import errors_as_json, print_json, print_line, print_notes, say
 from comfy_runner.cli.plan_fleet import fleet_lines, short_names
+from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.wording import GIB, counted, duration
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _STATES: tuple[tuple[RowState, str], ...] = (
 
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@servers_option
+@servers_option()
 @out_option
 @recipe_options
 @choice_options
@@ -43,9 +43,7 @@ _STATES: tuple[tuple[RowState, str], ...] = (
 def plan(
     recipes: tuple[str, ...],
     *,
-    servers: tuple[str, ...],
-    cacert: Path | None,
-    insecure: bool,
+    servers: NamedServers,
     everything: bool,
     as_json: bool,
     **given: Any,
@@ -60,7 +58,7 @@ def plan(
 
     with errors_as_json(as_json):
         config = load_config()
-        chosen = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure) if servers else None
+        chosen = servers.fleet(config) if servers.names else None
         show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import choice_options, chosen_servers, out_option, recipe_options, servers_option
+from comfy_runner.cli.options import choice_options, out_option, recipe_options
 from comfy_runner.cli.output import errors_as_json, print_error, print_json, print_notes, print_path, say
+from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
 
@@ -33,7 +34,7 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@servers_option
+@servers_option()
 @out_option
 @recipe_options
 @choice_options
@@ -62,9 +63,7 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 def run(
     recipes: tuple[str, ...],
     *,
-    servers: tuple[str, ...],
-    cacert: Path | None,
-    insecure: bool,
+    servers: NamedServers,
     dry_run: bool,
     force: bool,
     allow_partial: bool,
@@ -97,11 +96,11 @@ def run(
         if dry_run:
             from comfy_runner.cli.plan import show
 
-            asked = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure) if servers else None
+            asked = servers.fleet(config) if servers.names else None
             planned = api.plan(recipes, server=asked, config=config, say=quietly, force=force, allow_partial=allow_partial, **given)
             show(planned, as_json=as_json, quiet=quiet)
             return 0
-        chosen = chosen_servers(config, servers=servers, cacert=cacert, insecure=insecure)
+        chosen = servers.fleet(config)
         with _interruptible() as begun:
             rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=config, say=quietly, **given)
             begun.append(rendering)

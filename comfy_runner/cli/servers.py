@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfy_runner.cli.formatting import wrapped
-from comfy_runner.cli.options import certificate_options, chosen_servers, with_certificates
 from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line
+from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
 from comfy_runner.wording import GIB, counted
 
@@ -29,17 +28,10 @@ _UNKNOWN = "unknown"
 
 
 @click.command()
-@click.option(
-    "--server",
-    "servers",
-    multiple=True,
-    metavar="URL",
-    help="Only this one: a URL, a name from the config file, or local; repeatable.",
-)
-@certificate_options
+@servers_option("Only this one: a URL, a name from the config file, or local; repeatable.")
 @click.option("--all", "everything", is_flag=True, help=f"Show all models, not {_MOST_NAMED} at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/servers.md).")
-def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, everything: bool, as_json: bool) -> int:
+def servers(*, servers: NamedServers, everything: bool, as_json: bool) -> int:
     """Show the state of servers: version, devices, queue, cache, models, latency.
 
     Without --server, all servers of the config file are asked, or the default one. That takes ten seconds at most, and local is
@@ -50,7 +42,7 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
 
     with errors_as_json(as_json):
         config = load_config()
-        found = ask_all(_chosen(config, servers, cacert=cacert, insecure=insecure), config)
+        found = ask_all(_chosen(config, servers), config)
     if as_json:
         print_json(json.dumps(servers_record(found)))
     else:
@@ -59,12 +51,12 @@ def servers(servers: tuple[str, ...], *, cacert: Path | None, insecure: bool, ev
     return ServerError.exit_code if any(server.error for server in found) else 0
 
 
-def _chosen(config: Config, named: Sequence[str], *, cacert: Path | None, insecure: bool) -> tuple[ServerConfig, ...]:
+def _chosen(config: Config, servers: NamedServers) -> tuple[ServerConfig, ...]:
     from comfy_runner.engine.registry import refuse_bad_addresses
 
-    if not named:
-        return with_certificates(config.known_servers(), cacert=cacert, insecure=insecure)
-    chosen = chosen_servers(config, servers=named, cacert=cacert, insecure=insecure)
+    if not servers.names:
+        return servers.known(config)
+    chosen = servers.fleet(config)
     # What was typed wrongly is a mistake; what is wrong in the config file about one server is shown beside the others.
     refuse_bad_addresses(chosen, config)
     return chosen

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
-from comfy_runner.cli.options import chosen_server, object_info_option, refuse_both, server_option, templates_option
+from comfy_runner.cli.options import templates_option
 from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, print_notes, say
+from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:
@@ -35,10 +36,8 @@ _LONGEST_PLACE = 40
 def templates(
     name: str | None,
     templates: tuple[Path, ...],
-    server: str | None,
     *,
-    cacert: Path | None,
-    insecure: bool,
+    servers: NamedServers,
     object_info: Path | None,
     only_graph: bool,
     as_json: bool,
@@ -52,10 +51,10 @@ def templates(
     from comfy_runner.templating.describe import describe, list_templates
     from comfy_runner.templating.recipe_template import folders_beside, named_template
 
-    refuse_both(server, object_info)
+    servers.refuse_beside(object_info)
     if only_graph and as_json:
         raise click.UsageError("--mermaid and --json exclude each other")
-    if name is None and (only_graph or server is not None or object_info is not None):
+    if name is None and (only_graph or servers.names or object_info is not None):
         raise click.UsageError("--mermaid, --server and --object-info are for one template: give its NAME")
     with errors_as_json(as_json):
         config = load_config()
@@ -69,11 +68,11 @@ def templates(
             return
         source: str | None = None
         lacking: Sequence[Problem] = ()
-        if server is not None or object_info is not None:
+        if servers.names or object_info is not None:
             from comfy_runner import api
             from comfy_runner.templating.describe import missing
 
-            chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+            chosen = servers.one(config) if servers.names else None
             info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
             source, lacking = info.source, missing(found, info)
     if as_json:

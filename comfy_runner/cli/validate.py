@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from comfy_runner.cli.options import chosen_server, object_info_option, recipe_options, refuse_both, server_option
+from comfy_runner.cli.options import recipe_options
 from comfy_runner.cli.output import print_notes, say
+from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 
 
 @click.command()
@@ -18,9 +19,8 @@ from comfy_runner.cli.output import print_notes, say
 @recipe_options
 def validate(
     recipes: tuple[str, ...],
-    server: str | None,
-    cacert: Path | None,
-    insecure: bool,
+    *,
+    servers: NamedServers,
     object_info: Path | None,
     **given: Any,
 ) -> None:
@@ -31,9 +31,9 @@ def validate(
     from comfy_runner import api
     from comfy_runner.config import load_config
 
-    refuse_both(server, object_info)
+    servers.refuse_beside(object_info)
     config = load_config()
-    chosen = None if server is None else chosen_server(config, server=server, cacert=cacert, insecure=insecure)
+    chosen = servers.one(config) if servers.names else None
     print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=config, say=say, **given))
-    against = " for that server" if server is not None or object_info is not None else ""
+    against = " for that server" if servers.names or object_info is not None else ""
     say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")
