@@ -19,7 +19,10 @@ from comfy_runner.running.messages import Examined, Prepared, Shared
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.prepare import Preparer
 from comfy_runner.running.probe import Answered, Candidate, Examiner
+from comfy_runner.running.state import Files
 from comfy_runner.store.control_files import answer
+from comfy_runner.store.ledger import Ledger
+from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.run_folder import RunFolder
 
 _SHARING_THREADS = 4
@@ -49,7 +52,7 @@ class Performer:
         policy: Policy,
         force: bool,
     ) -> None:
-        self._folder, self._ledger, self._examiner = folder, folder.ledger, examiner
+        self._folder, self._examiner = folder, examiner
         self._report, self._emit, self._policy, self._force = report, emit, policy, force
         self._workers: dict[str, Candidate] = {}
         self._preparers: dict[str, Preparer] = {}
@@ -79,7 +82,7 @@ class Performer:
         """
         match action:
             case do.Record() | do.Accept() | do.Settle() | do.Forget() | do.Release() | do.Retake():
-                self._write(action)
+                write(self._folder.ledger, action, rows_of=self._folder.rows)
             case do.Prepare():
                 return self._prepare(action)
             case do.Submit(worker, submission):
@@ -116,23 +119,6 @@ class Performer:
         """Take what a worker says of itself, which decides how jobs are prepared for it."""
         allow_partial = self._policy.allow_partial
         self._preparers[worker] = Preparer(self._folder, found.nodes, allow_partial=allow_partial, force=self._force)
-
-    def _write(self, action: do.LedgerAction) -> None:
-        match action:
-            case do.Record(submission, url):
-                key, job_ids = submission.prompt_id, submission.job_ids
-                self._ledger.submit(key, server=url, parcel=submission.to_text(), job_ids=job_ids)
-            case do.Accept(key, prompt_id):
-                self._ledger.accepted(key, prompt_id)
-            case do.Settle(job_id, change, key, error, files, seconds, work):
-                rows = None if files is None else self._folder.rows(files)
-                self._ledger.settle(job_id, change, prompt_id=key, files=rows, error=error, seconds=seconds, work=work)
-            case do.Forget(key):
-                self._ledger.forget(key)
-            case do.Release(key):
-                self._ledger.release(key)
-            case do.Retake(key, job_ids):
-                self._ledger.retake(key, job_ids)
 
     def _prepare(self, action: do.Prepare) -> Prepared:
         key = str(uuid.uuid4())
@@ -176,3 +162,30 @@ class Performer:
             work(*args)
         except BaseException as crash:  # a fault of ours, or a folder that takes nothing; the coordinator takes it to the caller
             self._report(Crashed(crash))
+
+
+def write(ledger: Ledger, action: do.LedgerAction, *, rows_of: Callable[[Files], Sequence[FileRow]]) -> None:
+    """Write into the ledger what an action says.
+
+    Args:
+        ledger: The ledger.
+        action: What it is to know.
+        rows_of: Gives what it is to know of files that lie in their places.
+
+    Raises:
+        RunFolderError: It cannot be written.
+    """
+    match action:
+        case do.Record(submission, url):
+            ledger.submit(submission.prompt_id, server=url, parcel=submission.to_text(), job_ids=submission.job_ids)
+        case do.Accept(key, prompt_id):
+            ledger.accepted(key, prompt_id)
+        case do.Settle(job_id, change, key, error, files, seconds, work):
+            rows = None if files is None else rows_of(files)
+            ledger.settle(job_id, change, prompt_id=key, files=rows, error=error, seconds=seconds, work=work)
+        case do.Forget(key):
+            ledger.forget(key)
+        case do.Release(key):
+            ledger.release(key)
+        case do.Retake(key, job_ids):
+            ledger.retake(key, job_ids)

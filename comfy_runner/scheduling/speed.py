@@ -78,7 +78,8 @@ class Flying:
         if not self.work:
             return rate
         oldest, elapsed = next(iter(self.work.values())), now - self.since
-        return rate if oldest >= elapsed * rate else min(rate, speed.after(oldest, elapsed))
+        # What is tried again costs nothing, as far as is known: how long it takes tells nothing.
+        return rate if oldest <= 0 or oldest >= elapsed * rate else min(rate, speed.after(oldest, elapsed))
 
     def seconds_left(self, speed: float, now: float) -> float:
         """Return how long what is there will take, at a speed in weighted steps per second."""

@@ -102,3 +102,11 @@ def test_a_server_is_slower_as_soon_as_it_is_late_and_never_faster() -> None:
     # As if it were done now: 80 in 8 s before, and 100 in 22 s.
     assert flying.slowed(10.0, speed, 22.0) == 180 / 30
     assert flying.slowed(5.0, speed, 21.0) == 5.0
+
+
+def test_what_costs_nothing_tells_nothing_however_long_it_takes() -> None:
+    speed, flying = Speed(), Flying()
+    flying.begin("again", 0.0, 0.0)
+
+    assert flying.slowed(10.0, speed, 60.0) == 10.0
+    assert flying.seconds_left(10.0, 60.0) == 60 / 4
