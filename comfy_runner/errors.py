@@ -151,11 +151,20 @@ class JobFailed(ComfyRunnerError):
     code = "job-failed"
 
 
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, *range(520, 525), 530})
+"""HTTP statuses that may pass: a server is too busy or fails just now, or a proxy does not reach it (520 to 530: Cloudflare)."""
+
+
 class ServerError(ComfyRunnerError):
     """A server cannot be used."""
 
     exit_code = 3
     code = "server"
+
+    @property
+    def is_transient(self) -> bool:
+        """Return whether the same question may be answered a moment later: the one rule for whatever is asked of a server."""
+        return False
 
 
 class Unreachable(ServerError):
@@ -163,16 +172,28 @@ class Unreachable(ServerError):
 
     code = "unreachable"
 
+    @property
+    def is_transient(self) -> bool:
+        """Return True: connections break, and servers are restarted."""
+        return True
+
 
 class ServerRefused(ServerError):
     """The server answered with an error that is not about the graph.
 
     Attributes:
         status: The HTTP status.
+        retry_after: Seconds after which the server wants to be asked again (``Retry-After``); 0 where it does not say.
     """
 
     code = "refused"
     status: int = 0
+    retry_after: float = 0.0
+
+    @property
+    def is_transient(self) -> bool:
+        """Return whether the status is one that may pass."""
+        return self.status in TRANSIENT_STATUSES
 
 
 class JobLost(ServerError):

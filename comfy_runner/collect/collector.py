@@ -16,7 +16,7 @@ from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, JobLost, ServerError, Unreachable, VerificationError
+from comfy_runner.errors import ComfyRunnerError, JobLost, ServerError, VerificationError
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
@@ -42,9 +42,6 @@ class Finish:
     standing: Mapping[str, tuple[FileRecord, ...]]
     posted_with: tuple[str, ...] = ()
     recovered: bool = False
-
-
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +117,12 @@ def _recovered(
     """Collect what an engine still has of a job although it has forgotten its submission."""
     done = Collected(submission.prompt_id, job.job_id, None, job.reusable, (), job.error)
     wanted = {node_id for role, node_id in posted.workflow.outputs.items() if role not in job.reusable}
-    found_files = _find(source, {node_id: prefix for node_id, prefix in posted.prefixes.items() if node_id in wanted})
-    if isinstance(found_files, ServerError):
+    prefixes = {node_id: prefix for node_id, prefix in posted.prefixes.items() if node_id in wanted}
+    try:
+        found_files = source.retrying(lambda: source.find_files(prefixes))
+    except ServerError as silent:
         # One that answers, and does not tell which files it has, is no help: the job is lost.
-        return replace(done, error=found_files) if isinstance(found_files, Unreachable) else done
+        return replace(done, error=silent) if silent.is_transient else done
     error = None if wanted <= found_files.keys() else job.error
     finish = Finish(
         posted, prompt_id, Verdict(Outcome.SUCCEEDED, found_files, (), None, None), job.reusable, others, recovered=True
@@ -134,18 +133,6 @@ def _recovered(
         return replace(done, error=unwritable)
     # A file that was cut short is as good as none: the job is lost after all.
     return replace(done, files=found.files, errors=found.errors, error=job.error if found.errors else error)
-
-
-def _find(source: FileSource, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]] | ServerError:
-    problem: ServerError = Unreachable("does not tell which files it has", where=source.url)
-    for _attempt in range(_ATTEMPTS):
-        try:
-            return source.find_files(prefixes)
-        except ServerError as error:
-            problem = error
-            if not isinstance(error, Unreachable) or not source.wait_until_reachable():
-                break
-    return problem
 
 
 def collect(source: FileSource, files: JobFiles, finish: Finish, *, server: Mapping[str, str], reason: str) -> CollectedFiles:

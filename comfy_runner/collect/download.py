@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -20,7 +21,7 @@ from comfy_runner.collect.verify import comes_from_a_model, verify_picture
 from comfy_runner.engine.interface import FileSource
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, Unreachable, VerificationError
+from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.local import folder_errors, write_spool
@@ -99,16 +100,14 @@ class Fetcher:
                 got.spooled.unlink()
             got, problem = None, None
             try:
-                got = self._download(path, file, most=_most_bytes(expected))
+                got = self.source.retrying(partial(self._download, path, file, most=_most_bytes(expected)))
                 got = replace(got, record=_verified(got, expected=expected, may_be_flat=may_be_flat))
                 break
             except VerificationError as error:
                 problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
             except (ServerError, RunFolderError) as error:
                 problem = error
-                # Otherwise nothing is gained by asking again; what else was collected is kept.
-                if not isinstance(error, Unreachable) or not self.source.wait_until_reachable():
-                    break
+                break
         return got, problem
 
     def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> Fetched:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from comfy_runner.engine.info import EngineInfo, QueueStatus
 from comfy_runner.engine.reports import Report
@@ -20,6 +20,8 @@ from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,15 @@ class FileSource(Protocol):
         """
         ...
 
-    def wait_until_reachable(self) -> bool:
-        """Wait until the engine answers, for `Timeouts.outage` seconds at most; return whether it does."""
+    def retrying(self, ask: Callable[[], T]) -> T:
+        """Return what a question to this source gives; it is asked again after errors that may pass (`ServerError.is_transient`).
+
+        Args:
+            ask: The question, which can be asked several times.
+
+        Raises:
+            ServerError: It is not answered within `Timeouts.outage` seconds, or the error does not pass.
+        """
         ...
 
 

@@ -23,7 +23,7 @@ from comfy_runner.engine.reports import (
 )
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.verdict import Outcome, Verdict
-from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, RunFolderError, ServerError, ServerRefused, ServerStuck
+from comfy_runner.errors import Interrupted, JobLost, ServerStuck
 from comfy_runner.running.actions import Accept, Action, CancelOn, Emit, Free, Hurry, Record, Submit
 from comfy_runner.running.decide_completion import (
     Actions,
@@ -266,7 +266,7 @@ def _collected(state: RunState, done: Collected) -> Actions:
 
 
 def _ended(state: RunState, tracked: Tracked, done: Collected) -> Actions:
-    away = unreachable(done) or (_may_come_yet(done) if state.is_interrupted else None)
+    away = unreachable(done)
     if away is not None:
         yield from kept_away(state, tracked, done, away)
     elif state.stopped is None and isinstance(done.error, JobLost if tracked.is_released else CutShort):
@@ -285,12 +285,6 @@ def _ended(state: RunState, tracked: Tracked, done: Collected) -> Actions:
             yield Free(tracked.worker, done.job_id)
         else:
             put_back(state, done.job_id)
-
-
-def _may_come_yet(done: Collected) -> ComfyRunnerError | None:
-    """Return why a picture was not had that may be had at the next attempt; None where that is not so."""
-    found = (error for error in errors_of(done) if not isinstance(error, JobLost | ServerRefused))
-    return next((error for error in found if isinstance(error, ServerError | RunFolderError)), None)
 
 
 # The user

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Attempt
 from comfy_runner.engine.verdict import Outcome
-from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, RunFolderError, ServerError, Unreachable
+from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, RunFolderError, ServerError
 from comfy_runner.retry import Retry
 from comfy_runner.running.actions import Action, Emit, Forget, Settle, Share
 from comfy_runner.running.events import JobFinished, JobResult, JobRetried
@@ -31,7 +31,11 @@ def errors_of(done: Collected) -> list[ComfyRunnerError]:
 
 def unreachable(done: Collected) -> ComfyRunnerError | None:
     """Return why the pictures of a job could not be had, or kept, although the server may still have them; None for other ends."""
-    return next((error for error in errors_of(done) if isinstance(error, Unreachable | RunFolderError)), None)
+    return next((error for error in errors_of(done) if isinstance(error, RunFolderError) or _may_pass(error)), None)
+
+
+def _may_pass(error: ComfyRunnerError) -> bool:
+    return isinstance(error, ServerError) and error.is_transient
 
 
 def change_of(done: Collected) -> Change:

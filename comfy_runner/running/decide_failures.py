@@ -29,7 +29,7 @@ from comfy_runner.running.prepare import Settled
 from comfy_runner.running.state import RunState, Tracked, Worker
 from comfy_runner.store.states import Event as Change
 
-_ABOUT_THE_SERVER = (401, 403, 407, 429)  # whatever is posted; other refusals are about what was posted
+_ABOUT_THE_SERVER = (401, 403, 407)  # whatever is posted; other refusals are about what was posted
 _BROKEN_GPUS = 2  # jobs running that have failed of it: one may have been the job's fault
 
 
@@ -154,7 +154,8 @@ def _broken_alone(state: RunState, tracked: Tracked, error: ComfyRunnerError) ->
 
 
 def _broken_in_fleet(state: RunState, tracked: Tracked, error: ServerError) -> Actions:
-    if isinstance(error, ServerRefused) and error.status < 500 and error.status not in _ABOUT_THE_SERVER:
+    about_the_server = error.is_transient or (isinstance(error, ServerRefused) and error.status in _ABOUT_THE_SERVER)
+    if isinstance(error, ServerRefused) and error.status < 500 and not about_the_server:
         drop(state, tracked)
         for job_id in tracked.job_ids:
             yield from _fail_or_try_elsewhere(state, tracked, job_id, error)

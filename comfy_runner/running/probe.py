@@ -8,13 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from comfy_runner.engine.info import EngineInfo
 from comfy_runner.engine.interface import Engine, NamedEngine
-from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerStuck, Unreachable
+from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.capabilities import Capabilities, capabilities_of, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
+
+T = TypeVar("T")
 
 _TURN_SECONDS = 0.5  # a wait without an end cannot be interrupted from the keyboard on Windows
 
@@ -106,8 +110,8 @@ class Examiner:
         Raises:
             ServerError: It does not answer, or not as a ComfyUI does.
         """
-        info = engine.info()
-        return Answered(info, *self._capabilities(engine.object_info()))
+        info = _asked(engine.info)
+        return Answered(info, *self._capabilities(_asked(engine.object_info)))
 
     def ask_again(self, engine: Engine) -> Answered:
         """Return what a server says of itself that was out of order.
@@ -176,6 +180,20 @@ class Examiner:
             found = known.of_equal_server(info) if known else capabilities_of(self._drafts, info, allow_partial=self._allow_partial)
             self._known.setdefault(info.fingerprint, found)
             return info, found
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """Return what a server answers; one that says that it cannot answer just now is asked a few times more."""
+    timeouts, failures = Timeouts(), 0
+    while True:
+        try:
+            return ask()
+        except ServerRefused as error:
+            failures += 1
+            pause = timeouts.pause_before_retry(error, failures=failures, failing_for=0.0)
+            if pause is None or failures > len(timeouts.repost):
+                raise
+            time.sleep(pause)
 
 
 def _silent(candidate: Candidate) -> Candidate:

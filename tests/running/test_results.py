@@ -400,7 +400,7 @@ def test_a_server_that_does_not_answer_at_all_is_an_error_before_anything_begins
 
 
 def test_after_a_run_that_could_not_begin_the_folder_can_be_used(server: StandIn, tmp_path: Path) -> None:
-    server.state.fail_next("/system_stats", 500, method="GET")
+    server.state.fail_next("/system_stats", 403, method="GET")
     with pytest.raises(ServerError):
         rendered(server, tmp_path)
 

@@ -71,12 +71,14 @@ class ReplyFault:
     """A wrong answer to the next requests of one route.
 
     Attributes:
-        path: The route, without ``/api``.
+        path: The route, without ``/api``; one that ends in ``/*`` is all that begins so.
         method: GET or POST.
         status: What is answered; None closes the connection without an answer.
         times: For how many requests; negative for ever.
         handled: Whether the request takes effect all the same.
         body: The text that is answered.
+        retry_after: The header of this name; empty for none.
+        after: How many requests are answered well before.
     """
 
     path: str
@@ -85,10 +87,17 @@ class ReplyFault:
     times: int = 1
     handled: bool = False
     body: str = "the stand-in was told to answer so"
+    retry_after: str = ""
+    after: int = 0
 
     def takes(self, method: str, path: str) -> bool:
         """Return whether this fault is meant for a request, and count it."""
-        if self.times == 0 or (method, path) != (self.method, self.path):
+        start = self.path.removesuffix("*")
+        is_meant = method == self.method and (path == self.path or (start != self.path and path.startswith(start)))
+        if self.times == 0 or not is_meant:
+            return False
+        if self.after > 0:
+            self.after -= 1
             return False
         self.times -= 1
         return True

@@ -246,6 +246,8 @@ def _wrong(fault: ReplyFault, request: web.Request) -> web.Response:
             request.transport.abort()
         return web.Response()
     headers = {"Location": "/login"} if fault.status in (301, 302, 303, 307) else {}
+    if fault.retry_after:
+        headers["Retry-After"] = fault.retry_after
     kind = "text/html" if fault.body.startswith("<") else "text/plain"
     return web.Response(status=fault.status, text=fault.body, headers=headers, content_type=kind)
 

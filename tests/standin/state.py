@@ -125,10 +125,19 @@ class State:
         return self._gates.setdefault(place, Gate())
 
     def fail_next(
-        self, path: str, status: int | None, *, method: str = "POST", times: int = 1, handled: bool = False, body: str = "no"
+        self,
+        path: str,
+        status: int | None,
+        *,
+        method: str = "POST",
+        times: int = 1,
+        handled: bool = False,
+        body: str = "no",
+        retry_after: str = "",
+        after: int = 0,
     ) -> None:
         """Answer the next requests of a route with a status; None closes the connection instead. See `ReplyFault`."""
-        self.reply_faults.append(ReplyFault(path, method, status, times, handled, body))
+        self.reply_faults.append(ReplyFault(path, method, status, times, handled, body, retry_after, after))
 
     def lose_replies(self, *, times: int = 1) -> None:
         """Queue the next prompts but close the connection without an answer."""

@@ -20,7 +20,7 @@ import urllib3
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.deadline import WatchedAdapter, at_most
 from comfy_runner.engine.comfyui.http_errors import translated
-from comfy_runner.engine.comfyui.responses import LOGIN_HINT, Answer, read, status_hint, strings
+from comfy_runner.engine.comfyui.responses import LOGIN_HINT, Answer, read, seconds_of, status_hint, strings
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
@@ -164,7 +164,7 @@ class ComfyHttp:
         """
         with self._limited("/view", self._timeouts.download), self._viewed("GET", filename, subfolder, kind) as response:
             if response.status_code != 200:
-                raise self._refused("/view", Answer(response.status_code, read(response)))
+                raise self._refused("/view", _answer(response))
             yield response.iter_content(_CHUNK)
 
     def exists(self, filename: str, *, subfolder: str, kind: str) -> bool:
@@ -181,7 +181,7 @@ class ComfyHttp:
         """
         with self._limited("/view", self._timeouts.answer), self._viewed("HEAD", filename, subfolder, kind) as response:
             if response.status_code not in (200, 404):
-                raise self._refused("/view", Answer(response.status_code, ""))
+                raise self._refused("/view", _answer(response))
             # A picture is never HTML: that is a login page, or a proxy.
             if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
                 raise self._not_comfyui("/view", Answer(200, "<html"))
@@ -204,7 +204,7 @@ class ComfyHttp:
             if response.status_code == 404:
                 return None
             if response.status_code != 200 or not length.isdecimal():
-                raise self._refused("/view", Answer(response.status_code, ""))
+                raise self._refused("/view", _answer(response))
             return int(length)
 
     def features(self) -> dict[str, Any]:
@@ -243,7 +243,7 @@ class ComfyHttp:
                 timeout=timeout,
             ) as response,
         ):
-            answer = Answer(response.status_code, read(response))
+            answer = _answer(response)
         if answer.status != 200:
             raise self._refused(path, answer)
         name = answer.body.get("name") if isinstance(answer.body, dict) else None
@@ -316,7 +316,7 @@ class ComfyHttp:
                 timeout=self._timeout,
             ) as response,
         ):
-            return Answer(response.status_code, read(response))
+            return _answer(response)
 
     @property
     def _timeout(self) -> tuple[float, float]:
@@ -352,13 +352,17 @@ class ComfyHttp:
 
     def _refused(self, path: str, answer: Answer) -> ServerRefused:
         error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=status_hint(answer))
-        error.status = answer.status
+        error.status, error.retry_after = answer.status, answer.retry_after
         return error
 
     def _not_comfyui(self, path: str, answer: Answer) -> Unreachable:
         login = isinstance(answer.body, str) and "<html" in answer.body.lower()
         hint = LOGIN_HINT if login else "is this the address of ComfyUI itself?"
         return Unreachable("answers, but not as a ComfyUI does", where=self.address.http(path), hint=hint)
+
+
+def _answer(response: requests.Response) -> Answer:
+    return Answer(response.status_code, read(response), seconds_of(response.headers.get("Retry-After", "")))
 
 
 def _is_loopback(url: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -25,10 +27,12 @@ class Answer:
     Attributes:
         status: The HTTP status.
         body: The body, as JSON where it is JSON, else as text.
+        retry_after: Seconds after which the server wants to be asked again; 0 where it does not say.
     """
 
     status: int
     body: Any
+    retry_after: float = 0.0
 
 
 def read(response: requests.Response) -> Any:
@@ -47,6 +51,17 @@ def read(response: requests.Response) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return body[:_SHOWN].decode("utf-8", "replace")
+
+
+def seconds_of(retry_after: str) -> float:
+    """Return the seconds that a ``Retry-After`` means, a number or a date (RFC 9110, 10.2.3); 0 for anything else."""
+    text = retry_after.strip()
+    if text.isdecimal() and text.isascii():
+        return float(text[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def strings(found: Any) -> list[str]:

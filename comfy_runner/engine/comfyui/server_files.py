@@ -8,14 +8,18 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ServerError
+from comfy_runner.errors import ServerError, Unreachable
 
+T = TypeVar("T")
+
+_MOST_BREAKS = 3  # connections that break off one after the other although the server answers
 _PAUSES = (0.1, 0.2, 0.5, 1.0)  # seconds between two questions whether the server answers; the last one is repeated
 _MOST = 4096
 """Pictures that one batch can hold in ComfyUI; whoever claims to have more claims to have anything."""
@@ -75,6 +79,30 @@ class ServerFiles:
             if not self._http.exists(name, subfolder=subfolder, kind="output"):
                 return
             yield ServerFile(name, subfolder, "output")
+
+    def retrying(self, ask: Callable[[], T]) -> T:
+        """Return what a question gives that is asked again after errors that may pass, for `Timeouts.outage` seconds at most.
+
+        Args:
+            ask: The question, which can be asked several times.
+
+        Raises:
+            ServerError: It is not answered; what else the question raises.
+        """
+        began, failures = time.monotonic(), 0
+        while True:
+            try:
+                return ask()
+            except ServerError as error:
+                failures += 1
+                if not self._may_ask_again(error, failures, time.monotonic() - began):
+                    raise
+
+    def _may_ask_again(self, error: ServerError, failures: int, failing_for: float) -> bool:
+        if isinstance(error, Unreachable):
+            return failures < _MOST_BREAKS and self.wait_until_reachable()
+        pause = self.timeouts.pause_before_retry(error, failures=failures, failing_for=failing_for)
+        return pause is not None and not self._unwanted.wait(pause)
 
     def stop_waiting(self) -> None:
         """Wait for the server no longer, now and in future."""

@@ -20,9 +20,6 @@ from comfy_runner.input_files import InputFile
 _RECENT = 50
 """How many history entries are looked through for a prompt whose id is not known."""
 
-# Somebody between us and ComfyUI answers so while it cannot be reached; a 500 is ComfyUI's own and does not pass.
-PASSING = (429, 502, 503, 504)
-
 
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
@@ -71,11 +68,9 @@ class Unsettled:
 
     Attributes:
         error: What was answered last.
-        passing: Whether it may well pass; otherwise a few attempts are enough.
     """
 
     error: ServerError
-    passing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +127,7 @@ class Posting:
             try:
                 found = self._find(http)
             except ServerError as error:
-                return Unsettled(error, passing=True)
+                return Unsettled(error)
             if found is not None:
                 return found
             self._doubtful = None
@@ -147,15 +142,15 @@ class Posting:
         try:
             answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
         except (Unreachable, ServerRefused) as error:
-            if isinstance(error, ServerRefused) and error.status < 500 and error.status not in PASSING:
+            if isinstance(error, ServerRefused) and error.status < 500 and not error.is_transient:
                 return Impossible(error)
             self._doubtful = error
             # Mostly the server has it, or says at once that it does not: asking right away saves a pause.
             try:
                 found = self._find(http)
-            except ServerError:
-                return Unsettled(error, passing=True)
-            return found or Unsettled(error, passing=not isinstance(error, ServerRefused) or error.status in PASSING)
+            except ServerError as silent:
+                return Unsettled(silent)
+            return found or Unsettled(error)
         except ComfyRunnerError as error:
             return Impossible(error)
         found_wrong = tuple(complaints(answer.body))

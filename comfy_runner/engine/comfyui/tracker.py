@@ -29,7 +29,7 @@ from comfy_runner.engine.reports import (
     TakenInPart,
     Waiting,
 )
-from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.engine.timeouts import Timeouts, wait_asked_for
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
 
@@ -183,6 +183,7 @@ class Flights:
         due = [flight for flight in self._flights.values() if flight.look_at <= now]
         if hopeless is not None or not due:
             return hopeless
+        pause = 0.0
         try:
             for flight in due:
                 # Whether the server has a job at all is told by the queue first, and the history second.
@@ -194,11 +195,12 @@ class Flights:
         except ServerStuck as error:
             return error
         except ServerError as error:
-            hopeless = self._outage(error)
+            hopeless, pause = self._outage(error), wait_asked_for(error)
         else:
             self.health.answered()
         for flight in due:
             self._schedule(flight)
+            flight.look_at = max(flight.look_at, self._clock() + pause)
         return hopeless
 
     def _started(self, job: PromptRequest, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Flight:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.deadline import is_overdue
-from comfy_runner.engine.comfyui.submit import PASSING, Impossible, Rejected, Unsettled
+from comfy_runner.engine.comfyui.submit import Impossible, Rejected, Unsettled
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ComfyRunnerError, JobFailed, ServerRefused, Unreachable
 from comfy_runner.input_files import FOLDER, InputFile
@@ -79,7 +79,7 @@ class Uploads:
             except _Refused as refused:
                 return Rejected((Complaint("", "", "", f"the input file {shown(Path(file.path))} {refused}"),))
             except (Unreachable, ServerRefused) as error:
-                return Unsettled(error, passing=True)
+                return Unsettled(error)
             except ComfyRunnerError as error:
                 return Impossible(error)
         return Provided({name: said for name, said in names.items() if said != name})
@@ -89,7 +89,9 @@ class Uploads:
         subfolder, _, filename = (sent or file.name).rpartition("/")
         try:
             there = self._http.size_of(filename, subfolder=subfolder, kind="input") == file.size_bytes
-        except ServerRefused:
+        except ServerRefused as error:
+            if error.is_transient:
+                raise
             there = sent is not None  # it does not tell, so that what was sent has to count
         return (sent or file.name) if there else self._send(file, stop)
 
@@ -108,7 +110,7 @@ class Uploads:
             why = f"the connection broke off {_MOST_BREAKS} times: is that more than --max-upload-size, or a proxy, lets in?"
             raise _Refused(f"has {size}, and {why}") from None
         except ServerRefused as error:
-            if error.status in PASSING:
+            if error.is_transient:
                 raise
             raise _Refused(_why_refused(error, size)) from None
         self._breaks.pop(file.name, None)

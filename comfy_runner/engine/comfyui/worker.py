@@ -212,8 +212,8 @@ class Lane:
             case Impossible(error):
                 del self._postings[key]
                 self._tell(Broken(key, error))
-            case Unsettled(error, passing):
-                self._put_off(posting, error, passing=passing)
+            case Unsettled(error):
+                self._put_off(posting, error)
             case Lacking():
                 self._upload(posting)
             case None:
@@ -249,24 +249,24 @@ class Lane:
             case Impossible(error):
                 del self._postings[key]
                 self._tell(Broken(key, error))
-            case Unsettled(error, passing):
-                self._put_off(posting, error, passing=passing)
+            case Unsettled(error):
+                self._put_off(posting, error)
             case Exception():
                 raise what
 
-    def _put_off(self, posting: Posting, error: ServerError, *, passing: bool) -> None:
-        now, pauses = self._clock(), self._timeouts.repost
+    def _put_off(self, posting: Posting, error: ServerError) -> None:
+        now = self._clock()
         posting.failing_since = now if posting.failing_since is None else posting.failing_since
-        over = now - posting.failing_since > self._timeouts.outage if passing else posting.failures >= len(pauses)
-        if over:
+        posting.failures += 1
+        pause = self._timeouts.pause_before_retry(error, failures=posting.failures, failing_for=now - posting.failing_since)
+        if pause is None:
             del self._postings[posting.job.key]
             self._tell(Broken(posting.job.key, error))
             return
         # It may come back without the files.
         self._uploads.forget()
         posting.provided = not posting.job.uploads
-        posting.at = now + (pauses[min(posting.failures, len(pauses) - 1)] if pauses else 0.0)
-        posting.failures += 1
+        posting.at = now + pause
 
     # Ending
 

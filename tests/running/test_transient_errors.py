@@ -1,0 +1,118 @@
+"""What may pass is waited for, whatever was asked and however far a job is: no picture is lost, and nothing is rendered twice."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfy_runner.engine.comfyui.responses import seconds_of
+from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.errors import TRANSIENT_STATUSES, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
+from tests.running.support import begin, files_in, rendered, small, states
+from tests.running.test_runs_with_uploads import draw, recipe, room
+from tests.standin import StandIn, State
+
+__all__ = ["room"]
+
+_QUICK = Timeouts(outage=20.0, queue=0.02, repost=(0.01, 0.01, 0.02, 0.02, 0.05), poll_longest=0.02)
+_STATUSES = (408, 429, 500, 503, 524, 530)
+_EACH_JOB = [("POST", "/prompt"), ("GET", "/queue"), ("GET", "/history/*"), ("GET", "/view"), ("POST", "/upload/image")]
+_ONCE = [("GET", "/system_stats"), ("GET", "/object_info")]
+_CALLS = [
+    *[pytest.param(method, path, 0, id=f"first {path}") for method, path in (*_EACH_JOB, *_ONCE)],
+    *[pytest.param(method, path, 1, id=f"later {path}") for method, path in _EACH_JOB],
+]
+
+
+@pytest.mark.parametrize("status", _STATUSES)
+@pytest.mark.parametrize(("method", "path", "after"), _CALLS)
+def test_an_answer_that_may_pass_costs_no_picture(room: Path, status: int, method: str, path: str, after: int) -> None:
+    draw(room / "b.png", 2)
+    source = recipe(room, more="sweep: {params.image: [a.png, b.png]}\n")
+    with StandIn(State()) as server:
+        gate = server.state.hold("scale")
+        server.state.fail_next(path, status, method=method, times=3, after=after)
+        options: dict[str, Any] = {"templates": [room / "templates"], "timeouts": _QUICK, "websocket": False}
+        with begin(server, room / "run", source, **options) as rendering:
+            gate.wait()
+            if path == "/queue":
+                server.state.until_asked("GET", "/queue", after + 4)
+            gate.open()
+            results = rendering.results()
+        (fault,) = server.state.reply_faults
+
+        assert fault.times == 0
+        assert set(states(results).values()) == {"done"}
+        assert len([name for name in files_in(room / "run") if name.endswith("/scaled.png")]) == len(results) == 2
+        saved = [ran.prompt_id for ran in server.state.ran if ran.node_id == "save"]
+        assert len(saved) == len(set(saved)) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_picture_that_cannot_be_had_now_is_left_for_the_next_run_which_renders_nothing(
+    server: StandIn, tmp_path: Path, status: int
+) -> None:
+    server.state.fail_next("/view", status, method="GET", times=-1)
+    first = rendered(server, tmp_path, small(), timeouts=Timeouts(outage=0.2, repost=(0.01,)))
+    server.state.reply_faults.clear()
+
+    second = rendered(server, tmp_path, small())
+
+    (error,) = [result.error for result in first]
+    assert error is not None
+    assert error.exit_code == 3
+    assert states(second) == {"lake": "done"}
+    assert len(server.state.requests("POST", "/prompt")) == len(server.state.memory.history) == 1
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/prompt"), ("GET", "/view"), ("GET", "/history/*")])
+def test_a_server_is_left_alone_for_as_long_as_it_asks_for(server: StandIn, tmp_path: Path, method: str, path: str) -> None:
+    server.state.fail_next(path, 429, method=method, retry_after="1")
+    began = time.monotonic()
+
+    assert states(rendered(server, tmp_path, small(), timeouts=_QUICK)) == {"lake": "done"}
+
+    assert time.monotonic() - began >= 1.0
+
+
+def test_what_may_pass_is_one_property_of_the_error() -> None:
+    passing = {status for status in range(100, 600) if _refused(status).is_transient}
+
+    assert passing == TRANSIENT_STATUSES == {408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 530}
+    assert Unreachable("gone").is_transient
+    assert not any(kind("no").is_transient for kind in (ServerError, JobLost, ServerStuck))
+
+
+def test_a_question_is_asked_again_while_it_may_pass_and_for_as_long_as_an_outage_may_last() -> None:
+    timeouts = Timeouts(outage=60.0, repost=(0.2, 0.5))
+
+    def pause(error: ServerError, failures: int, failing_for: float = 0.0) -> float | None:
+        return timeouts.pause_before_retry(error, failures=failures, failing_for=failing_for)
+
+    assert [pause(_refused(503), failures) for failures in (1, 2, 3, 99)] == [0.2, 0.5, 0.5, 0.5]
+    assert pause(_refused(503), 99, failing_for=60.1) is None
+    assert [pause(_refused(500), failures) for failures in (1, 2, 3)] == [0.2, 0.5, None]
+    assert pause(_refused(403), 1) is None
+    assert [pause(_refused(429, retry_after=seconds), 1) for seconds in (0.1, 7.0, 3600.0)] == [0.2, 7.0, 30.0]
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3", "1.5", "²", "Wed, 99 Foo 2026 00:00:00 GMT", "x" * 5000, "9" * 5000])
+def test_any_retry_after_is_a_number_of_seconds(text: str) -> None:
+    assert 0.0 <= seconds_of(text) < float("inf")
+
+
+def test_a_retry_after_is_a_number_or_a_date() -> None:
+    assert seconds_of(" 120 ") == 120.0
+    assert 50.0 < seconds_of(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60.0
+    assert seconds_of(format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)) == 0.0
+
+
+def _refused(status: int, *, retry_after: float = 0.0) -> ServerRefused:
+    error = ServerRefused("no")
+    error.status, error.retry_after = status, retry_after
+    return error
