@@ -35,7 +35,7 @@ LEVELS = [
     {"config", "graph"},
     {"recipe"},
     {"store", "scheduling", "templating"},
-    {"engine"},
+    {"engine", "check"},
     {"planning"},
     {"collect"},
     # What runs jobs knows engines by their interface alone.

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from comfy_runner.collect.reencode import Encoding, convert
-from comfy_runner.collect.verify import comes_from_a_model, verify_picture
+from comfy_runner.collect.verify import comes_from_a_model, verify_file, verify_picture
 from comfy_runner.engine.interface import FileSource
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import ServerFile
@@ -214,8 +214,7 @@ def numbered(planned: str, number: int, suffix: str) -> str:
 
 def _verified(got: Fetched, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
     if suffix_of(got.record.path) not in PICTURES:
-        if not got.record.size_bytes:
-            raise VerificationError("is empty", where=got.record.path)
+        verify_file(got.record)
         return got.record
     found = verify_picture(got.spooled, expected=expected, may_be_flat=may_be_flat)
     return replace(got.record, width=found.size.width, height=found.size.height, frames=found.frames)

@@ -1,22 +1,25 @@
-"""A collected file held against what was planned: does it decode, is it as large, does it show anything."""
+"""A collected file read, and held by the checks of `check.pictures` against what was planned."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
+from comfy_runner.check.interface import Check, Output, failures
+from comfy_runner.check.pictures import CONTRAST, MOST_PIXELS, PlannedSize, not_empty, not_flat, whole
 from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.text_files import shown
 
-_MOST_PIXELS = 256 * 1024 * 1024
-"""Largest picture that is decoded where its size was not planned."""
+_FLAT = "the model gave black or NaN: try another VAE, or start ComfyUI with --force-upcast-attention or --fp32-vae"
 
-_MOST_DECODED = 64 * _MOST_PIXELS
+_MOST_DECODED = 64 * MOST_PIXELS
 """Pixels of an animation that are decoded: some thousand frames of a film. What comes after them is not looked at."""
 
 _MOST_FRAMES = 1 << 16
@@ -48,26 +51,41 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
         VerificationError: It does not decode, or has another size.
         FlatPicture: It is one flat colour.
     """
-    where = shown(path)
+    where, problem = shown(path), ""
+    record, size, frames, contrast = FileRecord(path.name, "", 0, None, None, ""), Size(0, 0), 1, 0.0
     try:
         with without_warnings(), path.open("rb") as file, opened(file) as image:
             size = Size(*image.size)
-            if expected is not None and size != expected:
-                raise VerificationError(f"is not as large as planned, {expected} pixels (got {size})", where=where)
-            if expected is None and size.pixels > _MOST_PIXELS:
-                raise VerificationError(f"is larger than {_MOST_PIXELS} pixels (got {size})", where=where)
+            record = replace(record, width=size.width, height=size.height)
+            # Before it is decoded, for it may be far too large for that.
+            _refuse(Output(record=record), [PlannedSize(expected)], where)
             frames = int(getattr(image, "n_frames", 1))
-            flat = True
             for number in range(max(1, min(frames, _MOST_FRAMES, _MOST_DECODED // max(1, size.pixels)))):
                 image.seek(number)
                 image.load()
-                flat = flat and all(low == high for low, high in _extrema(image))
+                contrast = max(contrast, *(high - low for low, high in _extrema(image)))
     except BROKEN as error:
-        raise VerificationError(f"is not a whole picture: {str(error) or type(error).__name__}", where=where) from error
-    if flat and not may_be_flat:
-        hint = "the model gave black or NaN: try another VAE, or start ComfyUI with --force-upcast-attention or --fp32-vae"
-        raise FlatPicture("is one flat colour", where=where, hint=hint)
+        problem = f"is not a whole picture: {str(error) or type(error).__name__}"
+    found = Output(record=replace(record, problem=problem), metrics={CONTRAST: contrast})
+    _refuse(found, [whole] if may_be_flat else [whole, not_flat], where)
     return Verified(size, frames)
+
+
+def verify_file(record: FileRecord) -> None:
+    """Check what is no picture: it has any content.
+
+    Raises:
+        VerificationError: It has none.
+    """
+    _refuse(Output(record=record), [not_empty], record.path)
+
+
+def _refuse(output: Output, checks: Iterable[Check], where: str) -> None:
+    """Raise the first thing that checks find wrong."""
+    for found in failures(output, checks):
+        if found.check == "flat":
+            raise FlatPicture(found.message, where=where, hint=_FLAT)
+        raise VerificationError(found.message, where=where)
 
 
 def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:

@@ -14,14 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
 
 from comfy_runner.atomic_files import leftovers, write_atomically
+from comfy_runner.check.thresholds import VETO_NAMES
 from comfy_runner.errors import UsageError, VerificationError
-from comfy_runner.report.measures import NUMBERS, Measured, Measures, Veto
-from comfy_runner.report.metric_plugins import installed_metrics
+from comfy_runner.report.extensions import installed_metrics, ruled_out
+from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.near_copies import Fingerprint, Likeness, find_likeness, fingerprint
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
@@ -45,7 +46,6 @@ _CACHE: Final = "measured.json"
 _NEEDED: Final = ("numpy", "scipy", "skimage")
 _MOST_KEPT: Final = 64 * 1024 * 1024  # bytes of a cache that is read; one of ours has about 1 KB per picture
 _READ_AT_ONCE: Final = 4
-_VETOES: Final = frozenset(get_args(Veto))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ def require_metrics() -> None:
 def measure_all(
     material: Material, *, custom: Mapping[str, Metric] | None = None, progress: Progress | None = None
 ) -> tuple[dict[str, Measured], tuple[str, ...]]:
-    """Return what there is to say of each entry's first original and first upscaled picture, by its name, and which metrics failed.
+    """Return what there is to say of each entry's first original and first upscaled picture, by its name.
+
+    Second come the metrics and checks of installed packages that failed, and why; each is left out where it did.
 
     Args:
         material: The run.
@@ -91,7 +93,7 @@ def measure_all(
         progress: Told how many of how many pairs have been measured; not called where all are known.
 
     Raises:
-        UsageError: An announced metric cannot be used.
+        UsageError: An announced metric or check cannot be used.
         RunFolderError: What was measured cannot be written down.
     """
     custom = installed_metrics() if custom is None else custom
@@ -113,7 +115,8 @@ def measure_all(
                     leftover.unlink(missing_ok=True)
                 write_atomically(cache, _dumped({name: found for name, found in kept.items() if not found.failed}))
     failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
-    return _told(material, {entry: kept[name] for entry, name in pairs.items() if name}), tuple(failed)
+    judged, broken = ruled_out(material, _told(material, {entry: kept[name] for entry, name in pairs.items() if name}))
+    return judged, (*failed, *broken)
 
 
 def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> str:
@@ -236,7 +239,7 @@ def _found(values: Mapping[str, Any]) -> _Found:
     if numbers is not None:
         measures = Measures(
             **{name: _finite(numbers[name]) for name in NUMBERS},
-            vetoes=tuple(veto for veto in numbers["vetoes"] if veto in _VETOES),
+            vetoes=tuple(veto for veto in numbers["vetoes"] if veto in VETO_NAMES),
             extra={str(name): _finite(value) for name, value in numbers["extra"].items()},
         )
     if prints is not None:

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-Veto = Literal["flat", "noise", "blocks", "seams", "halos"]
-"""Why a picture is never suggested, whatever its detail; see docs/metrics.md for the thresholds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +25,8 @@ class Measures:
         halos: How much more contrast the original's fine structures have gained than its coarse ones, as a share; 0 upwards.
         colour_shift: Distance of the mean colours, CIE76 in Lab, at the original's size; 0 upwards, 2.3 is just visible.
         shift: How far the whole picture was moved, in pixels of the upscaled picture; 0 upwards.
-        vetoes: What rules the picture out, worst first; empty where nothing does.
+        vetoes: What rules the picture out whatever its detail, worst first: ``flat``, ``noise``, ``blocks``, ``seams`` or ``halos``
+            (docs/metrics.md has the thresholds), then checks of installed packages; empty where nothing does.
         extra: What metrics of the user's own found, by name.
     """
 
@@ -42,7 +39,7 @@ class Measures:
     halos: float
     colour_shift: float
     shift: float
-    vetoes: tuple[Veto, ...] = ()
+    vetoes: tuple[str, ...] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from math import sqrt
 from statistics import fmean, stdev
 from typing import Final
 
+from comfy_runner.check.interface import Output, failures
+from comfy_runner.check.thresholds import limit_checks
 from comfy_runner.report.axes import DENOISE
-from comfy_runner.report.measures import Measured, Measures
-from comfy_runner.report.run_data import Axis, Entry, Material, key, label
+from comfy_runner.report.measures import NUMBERS, Measured, Measures
+from comfy_runner.report.run_data import UPSCALED, Axis, Entry, Material, key, label
 from comfy_runner.report.suggestion import Limits, Point, Suggestion, Sureness
 
 NONE: Final = "none"
@@ -74,12 +76,8 @@ def usual_axis(material: Material) -> Axis | None:
 
 def faults(measures: Measures, limits: Limits) -> list[str]:
     """Return why a picture cannot be suggested, in a few words each; nothing where it can."""
-    return [*measures.vetoes, *exceeded(measures, limits)]
-
-
-def exceeded(measures: Measures, limits: Limits) -> list[str]:
-    """Return which limits a picture exceeds, as people read it."""
-    return [field.name.replace("_", " ") for field in fields(limits) if getattr(measures, field.name) > getattr(limits, field.name)]
+    output = Output(role=UPSCALED, metrics={name: getattr(measures, name) for name in NUMBERS})
+    return [*measures.vetoes, *(found.label for found in failures(output, limit_checks(asdict(limits))))]
 
 
 def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits) -> list[str]:

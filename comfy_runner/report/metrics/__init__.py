@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
 
+from comfy_runner.check.interface import Finding, Output, failures
+from comfy_runner.check.thresholds import DEVIATION, VETOES
 from comfy_runner.errors import VerificationError
-from comfy_runner.report.measures import Measures, Veto
+from comfy_runner.report.measures import Measures
 from comfy_runner.report.metrics import thresholds
 from comfy_runner.report.metrics.blocks import blockiness
-from comfy_runner.report.metrics.colour import colour_shift, is_flat
+from comfy_runner.report.metrics.colour import colour_shift, deviation
 from comfy_runner.report.metrics.composition import aligned, moved_composition
 from comfy_runner.report.metrics.detail import gained_detail
 from comfy_runner.report.metrics.halos import gains, overshoot
@@ -77,8 +79,8 @@ def measure_pictures(
         "colour_shift": colour_shift(original, upscaled),
         "shift": where.shift,
     }
-    flat = is_flat(upscaled, thresholds.LEAST_DEVIATION)
-    return Measures(**numbers, vetoes=_vetoes(numbers, flat=flat), extra=dict(extra or {}))
+    wrong = failures(Output(metrics={**numbers, DEVIATION: deviation(upscaled)}), VETOES)
+    return Measures(**numbers, vetoes=tuple(found.check for found in sorted(wrong, key=_severity)), extra=dict(extra or {}))
 
 
 def _misfit(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> str:
@@ -113,12 +115,6 @@ def _extra(
     return found
 
 
-def _vetoes(numbers: Mapping[str, float], *, flat: bool) -> tuple[Veto, ...]:
-    limits: dict[Veto, tuple[float, float]] = {
-        "noise": (numbers["noise"], thresholds.MOST_NOISE),
-        "blocks": (numbers["blocks"], thresholds.MOST_BLOCKS),
-        "seams": (numbers["seams"], thresholds.MOST_SEAMS),
-        "halos": (numbers["halos"], thresholds.MOST_HALOS),
-    }
-    over = {veto: value / limit for veto, (value, limit) in limits.items() if value > limit}
-    return (*(("flat",) if flat else ()), *sorted(over, key=over.__getitem__, reverse=True))
+def _severity(found: Finding) -> float:
+    """Return what is lowest for the worst finding: one of flatness, then how often its limit the value is."""
+    return -math.inf if found.check == "flat" else -float(found.measured or 0) / float(found.limit or 1)

@@ -1,4 +1,4 @@
-"""The mean colour, and whether there is more than one."""
+"""The mean colour, and how far a picture deviates from it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def colour_shift(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> fl
     return float(np.linalg.norm(one - other))
 
 
-def is_flat(picture: NDArray[np.uint8], least: float) -> bool:
-    """Return whether no channel has a standard deviation of so much, of full scale."""
-    return all(float(np.std(picture[..., channel], dtype=np.float32)) < least * 255 for channel in range(3))
+def deviation(picture: NDArray[np.uint8]) -> float:
+    """Return the largest standard deviation of a channel, of full scale."""
+    return max(float(np.std(picture[..., channel], dtype=np.float32)) for channel in range(3)) / 255
 
 
 def _mean(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -1,29 +1,10 @@
-"""Every threshold and constant of the metrics, and the experiment that it comes from.
+"""Every threshold and constant of the metrics but the vetoes' (`check.thresholds`), and the experiment that it comes from.
 
 The experiments are those of tests/report/metrics: some forty scenes of the `TUNED` contents, at factors from 1.25 to 4, each
 spoilt in some forty ways. docs/metrics.md has the results, also those of the contents that were held out.
 """
 
 from __future__ import annotations
-
-# What a picture is vetoed for.
-
-LEAST_DEVIATION = 1 / 255
-"""Standard deviation of a channel below which it is flat: less than one step of 8 bits."""
-
-MOST_NOISE = 0.008
-"""Most added noise, of full scale. No truth had any; noise of 0.02 in each channel comes out as 0.013 (luma) to 0.020 (colour)."""
-
-MOST_BLOCKS = 0.25
-"""Most that steps on a grid may be stronger. Truths had at most 0.03, but for rows of windows at factor 3; JPEG of quality 30 has
-0.25 to 3, nearest-neighbour upscaling 5 and more."""
-
-MOST_SEAMS = 1.0
-"""Highest line or step, in 255ths of full scale. Truths had none; borders of tiles 4/255 apart come out as 2 to 4."""
-
-MOST_HALOS = 0.3
-"""Most gain of fine structures over coarse ones. Truths had at most 0.1, also where the original was made small by averaging;
-sharpening by 100 % and a radius of two pixels comes out as 0.37."""
 
 # Which pictures can be measured.
 

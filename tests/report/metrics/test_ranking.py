@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy_runner.report.measures import NUMBERS, Veto
+from comfy_runner.report.measures import NUMBERS
 from comfy_runner.report.suggestion import Limits
 from tests.report.metrics.order import SPOILINGS, is_better, measured, passes, scenes
 from tests.report.metrics.pictures import HELD_OUT, TUNED
@@ -64,7 +64,7 @@ def test_a_truth_is_never_ruled_out(content: str) -> None:
         ("black", "flat", 1.0),
     ],
 )
-def test_what_spoils_a_picture_is_named(spoiling: str, veto: Veto, least: float) -> None:
+def test_what_spoils_a_picture_is_named(spoiling: str, veto: str, least: float) -> None:
     missed = [name for name in scenes() if veto not in measured(name, spoiling).vetoes]
 
     assert 1 - len(missed) / len(scenes()) >= least, "\n".join(_told(name, spoiling) for name in missed)

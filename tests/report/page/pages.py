@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Locator, Page
 
-from comfy_runner.report.measures import Measured, Measures, Veto
+from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.page.page import write_page
 from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggestion import Limits, Point, Suggestion
@@ -31,7 +31,7 @@ def paint(values: Mapping[str, Any]) -> dict[str, Image.Image | bytes]:
     return {"original": Image.new("RGB", (160, 90), BLUE), "upscaled": upscaled}
 
 
-def measures(*, drift: float = 0.1, detail: float = 0.3, vetoes: tuple[Veto, ...] = ()) -> Measured:
+def measures(*, drift: float = 0.1, detail: float = 0.3, vetoes: tuple[str, ...] = ()) -> Measured:
     """Return what a picture might have been measured to be."""
     numbers: dict[str, Any] = dict.fromkeys(("noise", "blocks", "seams", "halos", "colour_shift", "shift"), 0.01)
     return Measured(measures=Measures(drift=drift, local_drift=drift * 2, detail=detail, vetoes=vetoes, **numbers))

@@ -1,0 +1,82 @@
+"""Limits of metrics: what a picture is vetoed for, and the limits that a suggestion is asked to keep.
+
+The vetoes' thresholds come from the experiments of tests/report/metrics, as those of `report.metrics.thresholds` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from comfy_runner.check.interface import Check, Finding, Output, finding
+
+LEAST_DEVIATION = 1 / 255
+"""Standard deviation of a channel below which it is flat: less than one step of 8 bits."""
+
+MOST_NOISE = 0.008
+"""Most added noise, of full scale. No truth had any; noise of 0.02 in each channel comes out as 0.013 (luma) to 0.020 (colour)."""
+
+MOST_BLOCKS = 0.25
+"""Most that steps on a grid may be stronger. Truths had at most 0.03, but for rows of windows at factor 3; JPEG of quality 30 has
+0.25 to 3, nearest-neighbour upscaling 5 and more."""
+
+MOST_SEAMS = 1.0
+"""Highest line or step, in 255ths of full scale. Truths had none; borders of tiles 4/255 apart come out as 2 to 4."""
+
+MOST_HALOS = 0.3
+"""Most gain of fine structures over coarse ones. Truths had at most 0.1, also where the original was made small by averaging;
+sharpening by 100 % and a radius of two pixels comes out as 0.37."""
+
+DEVIATION = "deviation"
+"""The metric behind ``flat``: the largest standard deviation of a channel, of full scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """Holds a metric against the most that it may be.
+
+    Attributes:
+        metric: Its name, which is also that of the check.
+        limit: The highest value that passes.
+    """
+
+    metric: str
+    limit: float
+
+    def __call__(self, output: Output, /) -> Iterator[Finding]:
+        """Yield one finding, or none where the metric is missing."""
+        value = output.metrics.get(self.metric)
+        if value is not None:
+            name = self.metric.replace("_", " ")
+            problem = f"{name} {value:.4g}, at most {self.limit:g} is fine" if value > self.limit else ""
+            yield finding(output, self.metric, measured=value, limit=self.limit, problem=problem)
+
+
+def flat(output: Output, /) -> Iterator[Finding]:
+    """Find whether a picture shows hardly more than one colour."""
+    value = output.metrics.get(DEVIATION)
+    if value is not None:
+        problem = "is one flat colour" if value < LEAST_DEVIATION else ""
+        yield finding(output, "flat", measured=value, limit=LEAST_DEVIATION, problem=problem)
+
+
+VETOES: tuple[Check, ...] = (
+    flat,
+    Most("noise", MOST_NOISE),
+    Most("blocks", MOST_BLOCKS),
+    Most("seams", MOST_SEAMS),
+    Most("halos", MOST_HALOS),
+)
+"""What rules a picture out, whatever its detail."""
+
+VETO_NAMES = frozenset(("flat", "noise", "blocks", "seams", "halos"))
+"""The names of their checks."""
+
+
+def limit_checks(limits: Mapping[str, float]) -> tuple[Check, ...]:
+    """Return a check for each limit.
+
+    Args:
+        limits: The highest value that passes, by the metric's name.
+    """
+    return tuple(Most(metric, limit) for metric, limit in limits.items())
