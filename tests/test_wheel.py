@@ -14,6 +14,8 @@ import pytest
 
 from comfy_runner import __version__
 
+pytestmark = pytest.mark.slow  # and asks the package index for what the package needs
+
 _ROOT = Path(__file__).parents[1]
 
 

@@ -193,6 +193,7 @@ def test_a_job_without_progress_is_a_server_that_is_stuck(run: Run, server: Stan
     assert "has not got on with the prompt" in done.err
 
 
+@pytest.mark.slow
 def test_jobs_of_others_in_front_are_no_stall(run: Run, server: StandIn, tmp_path: Path) -> None:
     # Together they take longer than the limit, and each of them, as ours, far less, on a loaded machine too.
     server.state.step_seconds = 0.3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggest import suggest
 from comfy_runner.report.suggestion import Limits
 from comfy_runner.running.events import JobResult
-from tests.cli.support import recipe_file, typed
+from tests.cli.support import Typed, recipe_file, typed
 from tests.report.support import make_run, photo
 from tests.report.values import DENOISE, material, measured, measures
 from tests.standin import StandIn
@@ -38,8 +39,8 @@ def run(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "lake"))
 
 
-def test_report_writes_the_page_and_the_metrics_and_prints_where(run: Path) -> None:
-    done = typed("report", "lake", folder=run.parent)
+def test_report_writes_the_page_and_the_metrics_and_prints_where(cli: Callable[..., Typed], run: Path) -> None:
+    done = cli("report", "lake")
 
     assert done.code == 0, done.err
     assert done.out.split() == ["lake/report.html", "lake/metrics.json", "lake/metrics.csv"]
@@ -49,8 +50,9 @@ def test_report_writes_the_page_and_the_metrics_and_prints_where(run: Path) -> N
     assert "<html" in (run / "report.html").read_text(encoding="utf-8")
 
 
-def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(run: Path) -> None:
-    done = typed("suggest", "lake", folder=run.parent)
+@pytest.mark.usefixtures("run")
+def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(cli: Callable[..., Typed]) -> None:
+    done = cli("suggest", "lake")
 
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -60,39 +62,42 @@ def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(run: Path) ->
     assert any("●" in line for line in lines)
 
 
-def test_suggest_names_none_where_none_passes(run: Path) -> None:
-    done = typed("suggest", "lake", "--max-drift", "0", folder=run.parent)
+@pytest.mark.usefixtures("run")
+def test_suggest_names_none_where_none_passes(cli: Callable[..., Typed]) -> None:
+    done = cli("suggest", "lake", "--max-drift", "0")
 
     assert done.code == 0
     assert "upscale.denoise: no value passes" in done.out
     assert "▸" not in done.out
 
 
-def test_suggest_for_programs_is_one_json_object(run: Path) -> None:
-    found = json.loads(typed("suggest", "lake", "--json", "--axis", "denoise", folder=run.parent).out)
+@pytest.mark.usefixtures("run")
+def test_suggest_for_programs_is_one_json_object(cli: Callable[..., Typed]) -> None:
+    found = json.loads(cli("suggest", "lake", "--json", "--axis", "denoise").out)
 
     assert (found["axis"], found["chosen"], found["sureness"]) == ("upscale.denoise", 0.6, "sure")
 
 
-def test_a_field_that_is_no_axis_is_an_error_with_the_axes(run: Path) -> None:
+@pytest.mark.usefixtures("run")
+def test_a_field_that_is_no_axis_is_an_error_with_the_axes(cli: Callable[..., Typed]) -> None:
     for command, option in (("report", "--axis"), ("suggest", "--axis"), ("sheet", "--rows"), ("sheet", "--columns")):
-        done = typed(command, "lake", option, "sed", folder=run.parent)
+        done = cli(command, "lake", option, "sed")
 
         assert done.code == 2
         assert done.err.startswith(f"error: {option}: is no axis of this run (got sed)\nhint: did you mean seed?")
 
 
-def test_suggest_without_a_sweep_says_how_to_make_one(tmp_path: Path) -> None:
+def test_suggest_without_a_sweep_says_how_to_make_one(cli: Callable[..., Typed], tmp_path: Path) -> None:
     make_run(tmp_path / "lake", {}, photo)
-    done = typed("suggest", "lake", folder=tmp_path)
+    done = cli("suggest", "lake")
 
     assert done.code == 2
     assert "nothing was swept" in done.err
     assert "hint: sweep one: --sweep upscale.denoise=0.45:0.70:0.05" in done.err
 
 
-def test_sheet_draws_a_grid_and_prints_where(run: Path) -> None:
-    done = typed("sheet", "lake", "--rows", "seed", "--columns", "upscale.denoise", "--cell", "128", folder=run.parent)
+def test_sheet_draws_a_grid_and_prints_where(cli: Callable[..., Typed], run: Path) -> None:
+    done = cli("sheet", "lake", "--rows", "seed", "--columns", "upscale.denoise", "--cell", "128")
 
     assert (done.code, done.out.split()) == (0, ["lake/sheet.png"]), done.err
     with Image.open(run / "sheet.png") as picture:
@@ -100,23 +105,24 @@ def test_sheet_draws_a_grid_and_prints_where(run: Path) -> None:
         assert picture.height > 3 * 72
 
 
-def test_sheet_goes_where_the_user_says_but_never_over_a_picture(run: Path) -> None:
-    assert typed("sheet", "lake", "--out", "grid.png", folder=run.parent).out.split() == ["grid.png"]
+def test_sheet_goes_where_the_user_says_but_never_over_a_picture(cli: Callable[..., Typed], run: Path) -> None:
+    assert cli("sheet", "lake", "--out", "grid.png").out.split() == ["grid.png"]
     before = (run / "lake-s1-d04" / "original.png").read_bytes()
-    done = typed("sheet", "lake", "--out", "lake/lake-s1-d04/original.png", folder=run.parent)
+    done = cli("sheet", "lake", "--out", "lake/lake-s1-d04/original.png")
 
     assert done.code == 2
     assert (run / "lake-s1-d04" / "original.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["report", "sheet", "suggest"])
-def test_a_folder_that_is_no_run_is_an_error(command: str, tmp_path: Path) -> None:
-    done = typed(command, "nowhere", folder=tmp_path)
+def test_a_folder_that_is_no_run_is_an_error(cli: Callable[..., Typed], command: str) -> None:
+    done = cli(command, "nowhere")
 
     assert done.code == 5
     assert done.err.startswith("error: nowhere: no such run folder")
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_writes_its_report(server: StandIn, tmp_path: Path) -> None:
     recipe_file(tmp_path, sweep={"upscale.denoise": [0.5, 0.7]})
     done = typed("run", "lake.yaml", "--server", server.url, folder=tmp_path, COMFY_RUNNER_REPORT="1")
@@ -131,6 +137,7 @@ def test_a_run_that_ends_writes_its_report(server: StandIn, tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 def test_a_report_that_is_current_is_not_written_again(server: StandIn, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     command = ("run", "lake.yaml", "--server", server.url)
@@ -152,6 +159,7 @@ def test_a_metric_that_cannot_be_used_is_told_and_the_run_has_gone_well(server: 
     assert "error: metric red (my_metrics:red): cannot be imported" in done.err
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_an_error_of_the_run_folder(server: StandIn, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     (tmp_path / "runs" / "lake" / "report.html").mkdir(parents=True)
@@ -179,6 +187,7 @@ def test_no_report_is_written_where_none_is_wanted(server: StandIn, tmp_path: Pa
     assert not (tmp_path / "runs" / "lake" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_page_is_written_and_says_what_is_missing(run: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.mkdir()
@@ -205,6 +214,7 @@ def _announced(folder: Path, code: str) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_metric_that_a_package_announces_stands_beside_ours(run: Path, tmp_path: Path) -> None:
     place = _announced(tmp_path / "site", "def red(original, plain, upscaled):\n    return upscaled[..., 0].mean()\n")
     done = typed("report", "lake", folder=run.parent, PYTHONPATH=place)
@@ -215,6 +225,7 @@ def test_a_metric_that_a_package_announces_stands_beside_ours(run: Path, tmp_pat
     assert "red" in (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
 
 
+@pytest.mark.slow
 def test_a_metric_that_fails_is_told_once_and_one_that_cannot_be_imported_is_an_error(run: Path, tmp_path: Path) -> None:
     fails = _announced(tmp_path / "fails", "def red(*pictures):\n    raise OSError('no weights')\n")
     done = typed("report", "lake", folder=run.parent, PYTHONPATH=fails)

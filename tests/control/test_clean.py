@@ -418,6 +418,7 @@ _CLEAN = st.builds(
 _OTHER = st.sampled_from(["leftover", "repair", "lose"]).map(lambda what: (what, dict[str, Any]()))
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.lists(_RUN | _CLEAN | _OTHER, max_size=5), _RUN, _CLEAN)
 def test_what_is_done_is_done_after_any_cleaning(

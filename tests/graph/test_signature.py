@@ -146,6 +146,7 @@ def test_text_of_any_kind_can_be_signed() -> None:
     assert len(hashes) == 4
 
 
+@pytest.mark.slow
 def test_a_chain_of_20000_nodes_can_be_signed() -> None:
     workflow = chain(20_000)
     assert len(set(signatures(workflow).values())) == 20_000

@@ -66,6 +66,7 @@ def test_sizes_of_any_magnitude_are_measured_or_left_alone(factor: float) -> Non
     assert isinstance(survives("graphs", lambda: use(nodes)), Workflow)
 
 
+@pytest.mark.slow
 def test_a_very_long_chain_and_a_very_deep_literal_do_not_end_the_program() -> None:
     assert isinstance(survives("graphs", lambda: use(chain(20_000).to_api())), Workflow)
     literal = json.loads(deep(900, obj=True))

@@ -149,6 +149,7 @@ def test_a_bomb_is_no_picture(tmp_path: Path, name: str, expected: Size | None) 
     assert isinstance(found, VerificationError)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell how much memory a process had")
 def test_no_bomb_takes_much_memory(tmp_path: Path) -> None:
     for number, make in enumerate(BOMBS.values()):

@@ -120,6 +120,7 @@ def test_a_bomb_is_a_recipe_or_an_error_and_nothing_is_written(tmp_path: Path, n
     assert [*tmp_path.iterdir()] == [path]
 
 
+@pytest.mark.slow
 @many(150)
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_a_file_of_any_bytes_loads_or_is_a_recipe_error(tmp_path: Path, data: bytes) -> None:

@@ -194,6 +194,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell how much memory a process had")
 def test_no_template_takes_much_memory() -> None:
     done = subprocess.run([sys.executable, "-c", _CHILD], capture_output=True, text=True, timeout=240, check=False)
@@ -316,6 +317,7 @@ _expressions = st.recursive(
 )
 
 
+@pytest.mark.slow
 @many(250)
 @given(expression=_expressions)
 def test_any_expression_is_a_value_or_an_error(tmp_path: Path, expression: str) -> None:
@@ -363,6 +365,7 @@ _HEADER = {
 _HEADER_KEYS = ["description", "params", "type", "default", "min", "max", "choices", "a", "integer", "number", "any"]
 
 
+@pytest.mark.slow
 def test_a_spoiled_header_is_read_or_refused(tmp_path: Path) -> None:
     for seed in range(500):
         with seeded(seed) as dice:

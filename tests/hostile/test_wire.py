@@ -158,6 +158,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell how much memory a process had")
 def test_no_flood_takes_much_memory() -> None:
     with contextlib.ExitStack() as stack:

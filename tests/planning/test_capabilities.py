@@ -118,6 +118,7 @@ def _is_exact(found: Capabilities, drafts: Sequence[Draft], info: ObjectInfo, *,
     assert found.notes == tuple(dict.fromkeys(itertools.chain.from_iterable(notes)))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(_PLANS, st.tuples(_servers("http://a"), _servers("http://b")), st.booleans())
 def test_it_is_known_of_every_job_what_a_check_of_its_graph_would_say(

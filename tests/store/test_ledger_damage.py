@@ -100,6 +100,7 @@ def test_a_file_cut_off_anywhere_reads_fine_or_is_a_run_folder_error(folder: Pat
     assert sum("is damaged" in what for what in told) > len(told) * 0.9
 
 
+@pytest.mark.slow
 def test_flipped_bytes_read_fine_or_are_a_run_folder_error(folder: Path, whole: bytes) -> None:
     told = []
     for seed in range(_FLIPS):

@@ -157,6 +157,7 @@ def test_no_messages_are_an_error(messages: list[tuple[str, Any]]) -> None:
     judge({"status": {"messages": [list(message) for message in messages]}})
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["queue_running", "queue_pending"]), st.lists(st.lists(_JSON))))
 def test_no_queue_is_an_error(queue: dict[str, Any]) -> None:
     find_in_queue(queue, "p")

@@ -9,6 +9,8 @@ from comfy_runner.report.suggestion import Limits
 from tests.report.metrics.order import SPOILINGS, is_better, measured, passes, scenes
 from tests.report.metrics.pictures import HELD_OUT, TUNED
 
+pytestmark = pytest.mark.slow  # each picture is made and measured, which takes half a minute in sum
+
 _SPOILT = [name for name in SPOILINGS if name != "truth"]
 
 _PAIRS = [
