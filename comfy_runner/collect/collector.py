@@ -23,7 +23,7 @@ from comfy_runner.store.sidecar import FileRecord, Sidecar
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class EndedJob:
     """A job that a server has ended.
 
     Attributes:
@@ -84,7 +84,7 @@ def collect_job(
     if verdict is None:
         return _recovered(source, files, submission, posted, job, prompt_id=prompt_id, server=server, others=others)
     verdict = submission.verdict_on(number, verdict)
-    finish = Finish(posted, prompt_id, verdict, job.reusable, others)
+    finish = EndedJob(posted, prompt_id, verdict, job.reusable, others)
     count = len(submission.jobs)
     done = Collected(
         submission.prompt_id,
@@ -124,7 +124,7 @@ def _recovered(
         # One that answers, and does not tell which files it has, is no help: the job is lost.
         return replace(done, error=silent) if silent.is_transient else done
     error = None if wanted <= found_files.keys() else job.error
-    finish = Finish(
+    finish = EndedJob(
         posted, prompt_id, Verdict(Outcome.SUCCEEDED, found_files, (), None, None), job.reusable, others, recovered=True
     )
     try:
@@ -135,7 +135,7 @@ def _recovered(
     return replace(done, files=found.files, errors=found.errors, error=job.error if found.errors else error)
 
 
-def collect(source: FileSource, files: JobFiles, finish: Finish, *, server: Mapping[str, str], reason: str) -> CollectedFiles:
+def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Mapping[str, str], reason: str) -> CollectedFiles:
     """Download, verify and store a job's files, and write its sidecar.
 
     Args:
@@ -197,7 +197,7 @@ def collect(source: FileSource, files: JobFiles, finish: Finish, *, server: Mapp
     return CollectedFiles(collected, tuple(errors))
 
 
-def _put(files: JobFiles, finish: Finish, downloads: Mapping[str, list[Fetched]]) -> None:
+def _put(files: JobFiles, finish: EndedJob, downloads: Mapping[str, list[Fetched]]) -> None:
     kept = {record.path for records in finish.standing.values() for record in records}
     new = [download for found in downloads.values() for download in found]
     # A process that was killed between putting a picture and recording it has left the very same one there.
@@ -208,7 +208,7 @@ def _put(files: JobFiles, finish: Finish, downloads: Mapping[str, list[Fetched]]
 
 
 def _sidecar(
-    finish: Finish,
+    finish: EndedJob,
     files: Mapping[str, tuple[FileRecord, ...]],
     *,
     server: Mapping[str, str],

@@ -22,14 +22,14 @@ from comfy_runner.store.local import is_plain_inside
 from comfy_runner.store.lock import HOLDER, LOCK
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import Sidecar
-from comfy_runner.store.states import ENDED, Event
+from comfy_runner.store.states import ENDED, Change
 from comfy_runner.text_files import shown
 
 GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 
 _DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
 _INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
-_ENDS = {"done": Event.DONE, "partial": Event.PARTIAL, "failed": Event.FAILED, "cancelled": Event.CANCELLED}
+_ENDS = {"done": Change.DONE, "partial": Change.PARTIAL, "failed": Change.FAILED, "cancelled": Change.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)

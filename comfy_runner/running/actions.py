@@ -19,7 +19,7 @@ from comfy_runner.running.events import Event
 from comfy_runner.running.probe import Candidate
 from comfy_runner.running.state import Files
 from comfy_runner.store.control_files import FleetRequest
-from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import Change
 
 # The ledger
 

@@ -70,8 +70,7 @@ from comfy_runner.running.messages import (
     Tick,
 )
 from comfy_runner.running.state import RunState, Tracked, Worker
-from comfy_runner.store.states import Event as Change
-from comfy_runner.store.states import after
+from comfy_runner.store.states import Change, after
 
 __all__ = ["decide", "goes_on"]
 

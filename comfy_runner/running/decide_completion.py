@@ -17,9 +17,8 @@ from comfy_runner.running.actions import Action, Emit, Forget, Settle, Share
 from comfy_runner.running.events import JobFinished, JobResult, JobRetried
 from comfy_runner.running.messages import Shared
 from comfy_runner.running.retries import failure_kind, next_attempt
-from comfy_runner.running.state import Files, Job, RunState, Tracked
-from comfy_runner.store.states import Event as Change
-from comfy_runner.store.states import State, after
+from comfy_runner.running.state import Files, RunJob, RunState, Tracked
+from comfy_runner.store.states import Change, State, after
 
 Actions = Iterator[Action]
 
@@ -138,7 +137,7 @@ def tries_again(state: RunState, done: Collected) -> Generator[Action, None, Att
     return attempt
 
 
-def refuse(job: Job, error: ComfyRunnerError) -> ComfyRunnerError:
+def refuse(job: RunJob, error: ComfyRunnerError) -> ComfyRunnerError:
     """Note why a worker does not take a job; return why none of those that were tried does."""
     job.refusals = (*job.refusals, error)
     return type(error).of(dict.fromkeys(problem for each in job.refusals for problem in each.problems))
@@ -213,7 +212,7 @@ def tell_the_rest(state: RunState) -> Actions:
             yield from tell(state, job_id, "cancelled" if state.is_interrupted else "pending", _why_left(state, job), files=files)
 
 
-def _why_left(state: RunState, job: Job) -> ComfyRunnerError | None:
+def _why_left(state: RunState, job: RunJob) -> ComfyRunnerError | None:
     if not job.refusals or not isinstance(state.stopped, ServerError):
         return state.stopped
     # It waited for those that did not come back, because the others would not have it.

@@ -27,7 +27,7 @@ from comfy_runner.running.failure_messages import jobs_to_collect, refusal
 from comfy_runner.running.messages import Examined
 from comfy_runner.running.prepare import Settled
 from comfy_runner.running.state import RunState, Tracked, Worker
-from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import Change
 
 _ABOUT_THE_SERVER = (401, 403, 407)  # whatever is posted; other refusals are about what was posted
 _BROKEN_GPUS = 2  # jobs running that have failed of it: one may have been the job's fault

@@ -13,8 +13,7 @@ from comfy_runner.engine.submission import Submission, SubmittedJob
 from comfy_runner.running.actions import Action, Attach, CancelOn, Forget, Release, Retake
 from comfy_runner.running.decide_completion import Actions, forget, is_let_go, put_back, unsubmit
 from comfy_runner.running.state import Left, RunState, Tracked, Worker
-from comfy_runner.store.states import Event as Change
-from comfy_runner.store.states import after
+from comfy_runner.store.states import Change, after
 
 # What earlier processes have left
 

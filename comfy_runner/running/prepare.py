@@ -19,7 +19,7 @@ from comfy_runner.recipe.names import slug
 from comfy_runner.running.retries import decodes_tiled
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, repeatable
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 
 _PREFIX_LENGTH = 40
 
@@ -51,7 +51,7 @@ class Settled:
     """
 
     job_id: str
-    change: Event
+    change: Change
     error: ComfyRunnerError | None
     files: Mapping[str, tuple[FileRecord, ...]]
 
@@ -87,12 +87,12 @@ class Preparer:
             try:
                 found = self.prepare(draft, prompt_id=prompt_id, number=number, attempts=tried)
             except InputError as error:
-                settled.append(Settled(draft.job_id, Event.FAILED, error, {}))
+                settled.append(Settled(draft.job_id, Change.FAILED, error, {}))
                 continue
             if found.job.workflow.nodes:
                 ready.append(found)
             else:
-                change = Event.PARTIAL if found.left_out else Event.DONE
+                change = Change.PARTIAL if found.left_out else Change.DONE
                 settled.append(Settled(draft.job_id, change, found.left_out, found.reusable))
         return ready, settled
 

@@ -23,7 +23,7 @@ from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import forget
 from comfy_runner.store.ledger_rows import End, OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 
 
 def begin(
@@ -72,7 +72,7 @@ def begin(
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
     folder.ledger.settle_all(
-        End(job_id=job_id, event=Event.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
+        End(job_id=job_id, event=Change.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
     )
     coordinator = None
     if candidates:

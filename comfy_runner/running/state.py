@@ -62,7 +62,7 @@ class Work:
 
 
 @dataclass(slots=True)
-class Job:
+class RunJob:
     """A job as a run knows it.
 
     Attributes:
@@ -288,7 +288,7 @@ class RunState:
 
     folder: Path
     policy: Policy
-    jobs: dict[str, Job]
+    jobs: dict[str, RunJob]
     workers: dict[str, Worker]
     waiting: WaitingJobs
     stats: Stats
@@ -386,5 +386,5 @@ class RunState:
         return next((worker for worker in self.workers.values() if worker.url == url), None)
 
 
-def _job(known: Known | None, draft: Draft | None = None) -> Job:
-    return Job(draft, known.content_hash, known.state) if known else Job(draft)
+def _job(known: Known | None, draft: Draft | None = None) -> RunJob:
+    return RunJob(draft, known.content_hash, known.state) if known else RunJob(draft)

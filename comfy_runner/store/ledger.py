@@ -31,7 +31,7 @@ from comfy_runner.store.ledger_rows import (
     storable,
     to_json,
 )
-from comfy_runner.store.states import ENDED, STATES, Event, State, after
+from comfy_runner.store.states import ENDED, STATES, Change, State, after
 
 __all__ = ["FILE", "End", "FileRow", "JobRow", "Known", "Ledger", "OpenSubmission", "PlanRow", "ServerSpeed", "open_ledger"]
 
@@ -39,7 +39,7 @@ FILE = "ledger.sqlite"
 """Its name in the run folder."""
 
 _PAGE = 500  # rows fetched at a time; older SQLite takes at most 999 values in one statement
-_SETTLING = frozenset({Event.LOST, Event.DONE, Event.PARTIAL, Event.FAILED, Event.CANCELLED})
+_SETTLING = frozenset({Change.LOST, Change.DONE, Change.PARTIAL, Change.FAILED, Change.CANCELLED})
 
 _SCHEMA = (
     """
@@ -173,12 +173,12 @@ class Ledger(Database):
                     planned.add(job_id)
                     state = before[job_id][0] if job_id in before else None
                     if row.requeue and state in ENDED:
-                        requeued.append((after(state, Event.REQUEUED), job_id))
+                        requeued.append((after(state, Change.REQUEUED), job_id))
                     elif row.requeue and state == "submitted":
-                        requeued.append((after(state, Event.LOST), job_id))
+                        requeued.append((after(state, Change.LOST), job_id))
                     yield (
                         *(job_id, row.position, row.recipe, row.content_hash, row.pixel_hash, row.shares),
-                        *(to_json(row.assignments), after(None, Event.PLANNED), storable(row.requeue) if state else ""),
+                        *(to_json(row.assignments), after(None, Change.PLANNED), storable(row.requeue) if state else ""),
                     )
 
             connection.executemany(_PLAN, values())
@@ -265,7 +265,7 @@ class Ledger(Database):
             number = connection.execute(query, (prompt_id, server, now(), storable(parcel))).lastrowid
             for job_id in job_ids:
                 job, state, _ = _standing(connection, job_id)
-                connection.execute(taken, (after(state, Event.SUBMITTED), number, job))
+                connection.execute(taken, (after(state, Change.SUBMITTED), number, job))
 
     def accepted(self, prompt_id: str, server_prompt_id: str) -> None:
         """Write down the id that an old server, which chooses its own, gave to a submission.
@@ -280,7 +280,7 @@ class Ledger(Database):
     def settle(
         self,
         job_id: str,
-        event: Event,
+        event: Change,
         *,
         prompt_id: str | None = None,
         files: Iterable[FileRow] | None = None,
@@ -327,7 +327,7 @@ class Ledger(Database):
             number = _submission(connection, prompt_id)
             query = "SELECT job_id FROM jobs WHERE submission = ? AND state = 'submitted'"
             for (job_id,) in connection.execute(query, (number,)).fetchall():
-                _settle(connection, End(job_id=job_id, event=Event.LOST))
+                _settle(connection, End(job_id=job_id, event=Change.LOST))
             connection.execute("UPDATE submissions SET settled = 1, parcel = NULL WHERE id = ?", (number,))
 
     def release(self, prompt_id: str) -> None:
@@ -341,7 +341,7 @@ class Ledger(Database):
         with self._writing() as connection:
             number = _submission(connection, prompt_id)
             query = "UPDATE jobs SET state = ?, submission = NULL WHERE submission = ? AND state = 'submitted'"
-            connection.execute(query, (after("submitted", Event.LOST), number))
+            connection.execute(query, (after("submitted", Change.LOST), number))
 
     def retake(self, prompt_id: str, job_ids: Collection[str]) -> None:
         """Have jobs wait for an open submission, rather than for nothing, or for a later submission.
@@ -357,9 +357,9 @@ class Ledger(Database):
                 raise KeyError(prompt_id)
             for job_id in job_ids:
                 job, state, _ = _standing(connection, job_id)
-                state = after(state, Event.LOST) if state == "submitted" else state
+                state = after(state, Change.LOST) if state == "submitted" else state
                 connection.execute(
-                    "UPDATE jobs SET state = ?, submission = ? WHERE id = ?", (after(state, Event.SUBMITTED), number, job)
+                    "UPDATE jobs SET state = ?, submission = ? WHERE id = ?", (after(state, Change.SUBMITTED), number, job)
                 )
 
     def open_submissions(self) -> list[OpenSubmission]:

@@ -20,7 +20,7 @@ from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
 from comfy_runner.store.ledger_rows import End, FileRow, PlanRow, file_row, job_id_of, storable
 from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 from comfy_runner.text_files import shown
 
 _SIDECARS = "*/job.json"
@@ -167,7 +167,7 @@ def _end(files: JobFiles, sidecar: Sidecar, problems: list[Problem]) -> End:
     seconds = sidecar.seconds
     return End(
         job_id=sidecar.job_id,
-        event=Event.DONE if complete else Event.PARTIAL if rows else Event.FAILED,
+        event=Change.DONE if complete else Change.PARTIAL if rows else Change.FAILED,
         files=tuple(rows),
         error="" if complete else str(gone[0]) if gone else str(sidecar.reason),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from comfy_runner.store.database import Damaged
 from comfy_runner.store.interface import is_key
-from comfy_runner.store.states import STATES, Event, State
+from comfy_runner.store.states import STATES, Change, State
 
 _JOB_ID = re.compile(r"[^/\\:\0]*[^/\\:\0. ]")  # Windows drops dots and blanks at the end
 _STATES: Mapping[object, State] = {state: state for state in STATES}
@@ -138,7 +138,7 @@ class End:
     """
 
     job_id: str
-    event: Event
+    event: Change
     prompt_id: str | None = None
     files: tuple[FileRow, ...] | None = None
     error: str = ""

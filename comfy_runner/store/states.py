@@ -23,7 +23,7 @@ ENDED: frozenset[State] = frozenset({"done", "partial", "failed", "cancelled"})
 """The states in which nothing more happens to a job unless somebody asks for it."""
 
 
-class Event(Enum):
+class Change(Enum):
     """What can happen to a job.
 
     Attributes:
@@ -48,15 +48,15 @@ class Event(Enum):
 
 
 class IllegalTransition(ValueError):
-    """An event that cannot happen to a job in this state; a mistake of the program's, never of a user's.
+    """A change that cannot happen to a job in this state; a mistake of the program's, never of a user's.
 
     Args:
         state: The job's state; None for a job that is not known.
-        event: What was to happen.
+        change: What was to happen.
     """
 
-    def __init__(self, state: State | None, event: Event) -> None:
-        super().__init__(f"{event.name} cannot happen to a job that is {state or 'not known'}")
+    def __init__(self, state: State | None, change: Change) -> None:
+        super().__init__(f"{change.name} cannot happen to a job that is {state or 'not known'}")
 
 
 # A job that waits may end at once: it shares another job's picture, its files are found standing or recovered from a server
@@ -67,29 +67,29 @@ class IllegalTransition(ValueError):
 # must never do is make less of what a job has: a picture that was collected, and is gone from the server now, stays done.
 #
 # SUBMITTED twice would be a job rendered twice, LOST twice a prompt taken back that is a newer one's; neither is legal.
-_LEGAL: dict[Event, tuple[frozenset[State | None], State]] = {
-    Event.PLANNED: (frozenset({None}), "pending"),
-    Event.REQUEUED: (frozenset(ENDED), "pending"),
-    Event.SUBMITTED: (frozenset({"pending"}), "submitted"),
-    Event.LOST: (frozenset({"submitted"}), "pending"),
-    Event.DONE: (frozenset({"pending", "submitted", "done"}), "done"),
-    Event.PARTIAL: (frozenset({"pending", "submitted", "partial"}), "partial"),
-    Event.FAILED: (frozenset({"pending", "submitted", "failed"}), "failed"),
-    Event.CANCELLED: (frozenset({"pending", "submitted", "cancelled"}), "cancelled"),
+_LEGAL: dict[Change, tuple[frozenset[State | None], State]] = {
+    Change.PLANNED: (frozenset({None}), "pending"),
+    Change.REQUEUED: (frozenset(ENDED), "pending"),
+    Change.SUBMITTED: (frozenset({"pending"}), "submitted"),
+    Change.LOST: (frozenset({"submitted"}), "pending"),
+    Change.DONE: (frozenset({"pending", "submitted", "done"}), "done"),
+    Change.PARTIAL: (frozenset({"pending", "submitted", "partial"}), "partial"),
+    Change.FAILED: (frozenset({"pending", "submitted", "failed"}), "failed"),
+    Change.CANCELLED: (frozenset({"pending", "submitted", "cancelled"}), "cancelled"),
 }
 
 
-def after(state: State | None, event: Event) -> State:
-    """Return the state of a job after an event.
+def after(state: State | None, change: Change) -> State:
+    """Return the state of a job after a change.
 
     Args:
         state: Its state before; None for a job that is not known yet.
-        event: What happens to it.
+        change: What happens to it.
 
     Raises:
         IllegalTransition: That cannot happen to a job in this state.
     """
-    before, then = _LEGAL[event]
+    before, then = _LEGAL[change]
     if state not in before:
-        raise IllegalTransition(state, event)
+        raise IllegalTransition(state, change)
     return then

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfy_runner.collect.collector import CollectedFiles, Finish, collect
+from comfy_runner.collect.collector import CollectedFiles, EndedJob, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
@@ -72,7 +72,7 @@ def collected(
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
     folder, source = RunFolder(out), ServerFiles(http, Timeouts(outage=0.0))
     try:
-        return collect(source, folder, Finish(submitted_job(job), "id", verdict, {}), server={}, reason=reason)
+        return collect(source, folder, EndedJob(submitted_job(job), "id", verdict, {}), server={}, reason=reason)
     finally:
         folder.close()
 

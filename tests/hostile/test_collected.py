@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.collect.collector import CollectedFiles, Finish, collect
+from comfy_runner.collect.collector import CollectedFiles, EndedJob, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
@@ -58,7 +58,7 @@ def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> C
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
     verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
-    finish, source = Finish(submitted_job(job), "id", verdict, {}), ServerFiles(http, Timeouts(outage=0.0))
+    finish, source = EndedJob(submitted_job(job), "id", verdict, {}), ServerFiles(http, Timeouts(outage=0.0))
     return survives("server file names", lambda: collect(source, folder, finish, server={}, reason=""))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.collect.collector import CollectedFiles, Finish, collect
+from comfy_runner.collect.collector import CollectedFiles, EndedJob, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
@@ -289,7 +289,7 @@ def test_a_websocket_that_sends_nonsense_is_given_up(name: str) -> None:
 def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     files = {node: (ServerFile("x.png", "", "output"),) for node in submitted_job().workflow.outputs.values()}
-    finish = Finish(submitted_job(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+    finish = EndedJob(submitted_job(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
         http = ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, download=60.0))
         source = ServerFiles(http, Timeouts(outage=0.0))

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from comfy_runner.collect.collector import Finish, collect
+from comfy_runner.collect.collector import EndedJob, collect
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
@@ -79,7 +79,7 @@ def taken_in(server: StandIn, out: Path, submission: Submission, job_id: str) ->
     files = source.find_files(job.prefixes)
     folder = RunFolder(out)
     try:
-        finish = Finish(job, submission.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+        finish = EndedJob(job, submission.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
         found = collect(source, folder, finish, server={}, reason="")
         assert not found.errors
         return tuple(folder.rows(found.files))

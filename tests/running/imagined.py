@@ -38,8 +38,7 @@ from comfy_runner.store.control_files import FleetRequest
 from comfy_runner.store.ledger import Ledger, PlanRow
 from comfy_runner.store.ledger_rows import Known
 from comfy_runner.store.sidecar import FileRecord
-from comfy_runner.store.states import ENDED, State, after
-from comfy_runner.store.states import Event as Change
+from comfy_runner.store.states import ENDED, Change, State, after
 from tests.running.support import plan_of, sweep
 
 OUTAGE = 15.0  # seconds after which an engine gives a silent server up, as `Policy.fleet_outage`

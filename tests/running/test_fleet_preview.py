@@ -17,7 +17,7 @@ from comfy_runner.planning.passes import passes, passes_of_parcels
 from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.ledger_rows import PlanRow
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 from tests.running.fleet.support import begin, finished, fleet_of
 from tests.running.support import CHECKPOINTS, draft, plan_of, small, sweep
 from tests.standin import StandIn, State
@@ -51,7 +51,7 @@ def _earlier(folder: Path, server: str, *, seconds: float, work: float) -> None:
             recipes=["r"],
         )
         ledger.submit("p", server=server, parcel="", job_ids=["a"])
-        ledger.settle("a", Event.DONE, seconds=seconds, work=work)
+        ledger.settle("a", Change.DONE, seconds=seconds, work=work)
 
 
 @pytest.fixture

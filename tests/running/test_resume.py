@@ -14,7 +14,7 @@ import pytest
 from comfy_runner.running.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.store.ledger import FILE, JobRow, OpenSubmission, open_ledger
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 from tests.cli.support import Running, recipe_file
 from tests.running.abandon import abandoned, ended, taken_in
 from tests.running.support import begin, files_in, picture, pixels, posted, rendered, sidecar_in, small, states, sweep
@@ -288,7 +288,7 @@ def test_of_a_parcel_that_is_half_collected_the_other_half_is_collected(
     rows = taken_in(server, tmp_path, submission, first)
     if written_down:
         with open_ledger(tmp_path / FILE) as ledger:
-            ledger.settle(first, Event.DONE, prompt_id=submission.prompt_id, files=rows)
+            ledger.settle(first, Change.DONE, prompt_id=submission.prompt_id, files=rows)
     kept = (tmp_path / first / "upscaled.png").stat().st_mtime_ns
 
     results = rendered(server, tmp_path, recipe)

@@ -29,7 +29,7 @@ from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.local import LocalStore, write_spool
 from comfy_runner.store.registry import GROUP, open_store
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 from tests.running.abandon import http_of
 from tests.running.support import HASH, draft, record, sidecar, submitted_job
 from tests.standin import HELD, StandIn
@@ -317,7 +317,7 @@ def test_a_report_reads_its_pictures_from_any_store(store: ArtifactStore, server
             assignments={},
         )
         folder.ledger.write_plan([row], recipes=["lake"])
-        folder.ledger.settle("lake", Event.DONE, files=folder.rows(found.files))
+        folder.ledger.settle("lake", Change.DONE, files=folder.rows(found.files))
     finally:
         folder.close()
 

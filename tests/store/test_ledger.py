@@ -17,10 +17,10 @@ import pytest
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, End, FileRow, Known, Ledger, OpenSubmission, PlanRow, ServerSpeed, open_ledger
-from comfy_runner.store.states import Event, IllegalTransition
+from comfy_runner.store.states import Change, IllegalTransition
 
 _URL = "http://gpu:8188"
-_ENDS = [Event.DONE, Event.PARTIAL, Event.FAILED, Event.CANCELLED]
+_ENDS = [Change.DONE, Change.PARTIAL, Change.FAILED, Change.CANCELLED]
 
 
 @pytest.fixture
@@ -97,13 +97,13 @@ def test_a_ledger_is_as_it_was_when_it_is_opened_again(tmp_path: Path) -> None:
 
 def test_what_is_known_of_jobs_are_their_hash_and_state(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("b", Event.FAILED)
+    ledger.settle("b", Change.FAILED)
 
     assert ledger.known() == {"a": Known("c-a", "pending"), "b": Known("c-b", "failed")}
 
 
 @pytest.mark.parametrize("event", _ENDS)
-def test_a_next_plan_leaves_what_has_ended(ledger: Ledger, event: Event) -> None:
+def test_a_next_plan_leaves_what_has_ended(ledger: Ledger, event: Change) -> None:
     _plan(ledger, "a")
     ledger.settle("a", event, files=[_file()], error="e", seconds=1.5, work=2.5, finished="2026-11-23T06:20:00+00:00")
     before = ledger.job("a")
@@ -115,7 +115,7 @@ def test_a_next_plan_leaves_what_has_ended(ledger: Ledger, event: Event) -> None
 
 
 @pytest.mark.parametrize("event", _ENDS)
-def test_a_job_with_a_reason_is_pending_again(ledger: Ledger, event: Event) -> None:
+def test_a_job_with_a_reason_is_pending_again(ledger: Ledger, event: Change) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
     ledger.settle("a", event, error="e", seconds=1.5, work=2.5)
@@ -130,13 +130,13 @@ def test_a_job_with_a_reason_is_pending_again(ledger: Ledger, event: Event) -> N
 
 def test_the_reason_stays_until_the_job_has_ended(ledger: Ledger) -> None:
     _plan(ledger, "a")
-    ledger.settle("a", Event.DONE)
+    ledger.settle("a", Change.DONE)
     _plan(ledger, "a", requeue="forced")
     reasons = []
     steps: list[Callable[[], None]] = [
         lambda: _plan(ledger, "a"),
         lambda: _submit(ledger, "p", "a"),
-        lambda: ledger.settle("a", Event.DONE),
+        lambda: ledger.settle("a", Change.DONE),
     ]
     for step in steps:
         step()
@@ -157,7 +157,7 @@ def test_a_new_job_has_no_reason_to_be_rendered_again(ledger: Ledger) -> None:
 
 def test_jobs_that_their_recipe_no_longer_has_are_kept_and_marked(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("a", Event.DONE, files=[_file()])
+    ledger.settle("a", Change.DONE, files=[_file()])
 
     _plan(ledger, "b")
 
@@ -172,7 +172,7 @@ def test_jobs_that_their_recipe_no_longer_has_are_kept_and_marked(ledger: Ledger
 
 def test_a_removed_job_that_comes_back_is_as_it_was(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("a", Event.DONE)
+    ledger.settle("a", Change.DONE)
     _plan(ledger, "b")
 
     _plan(ledger, "a", "b")
@@ -226,8 +226,8 @@ def test_a_plan_that_breaks_off_changes_nothing(ledger: Ledger) -> None:
 
 def test_jobs_are_found_by_state(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c", "d")
-    ledger.settle("a", Event.DONE)
-    ledger.settle("c", Event.FAILED)
+    ledger.settle("a", Change.DONE)
+    ledger.settle("c", Change.FAILED)
 
     assert [row.job_id for row in ledger.jobs(states=["done", "failed"])] == ["a", "c"]
     assert list(ledger.jobs(states=["cancelled"])) == []
@@ -249,8 +249,8 @@ def test_jobs_can_be_changed_while_they_are_gone_through(ledger: Ledger) -> None
     for row in ledger.jobs(states=["pending"]):
         seen += 1
         if seen % 100 == 0:
-            ledger.settle(row.job_id, Event.CANCELLED)
-            ledger.settle("job-1199", Event.CANCELLED)
+            ledger.settle(row.job_id, Change.CANCELLED)
+            ledger.settle("job-1199", Change.CANCELLED)
 
     assert seen == 1199, "the last one was cancelled before its turn came"
     assert ledger.counts()["cancelled"] == 12
@@ -258,7 +258,7 @@ def test_jobs_can_be_changed_while_they_are_gone_through(ledger: Ledger) -> None
 
 def test_jobs_are_counted_by_state_without_removed_ones(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c")
-    ledger.settle("b", Event.DONE)
+    ledger.settle("b", Change.DONE)
     _plan(ledger, "b", "c")
 
     assert ledger.counts() == {"pending": 1, "submitted": 0, "done": 1, "partial": 0, "failed": 0, "cancelled": 0}
@@ -267,8 +267,8 @@ def test_jobs_are_counted_by_state_without_removed_ones(ledger: Ledger) -> None:
 def test_a_done_job_with_the_same_pixels_is_found(ledger: Ledger) -> None:
     ledger.write_plan([_row("a", pixel_hash="p"), _row("b", pixel_hash="q"), _row("c", pixel_hash="")], recipes=["lake"])
     for job_id in ("a", "c"):
-        ledger.settle(job_id, Event.DONE)
-    ledger.settle("b", Event.FAILED)
+        ledger.settle(job_id, Change.DONE)
+    ledger.settle("b", Change.FAILED)
     ledger.write_plan([], recipes=["lake"])
 
     assert ledger.done_with(["p", "q", "r", ""]) == {"p": "a"}
@@ -277,7 +277,7 @@ def test_a_done_job_with_the_same_pixels_is_found(ledger: Ledger) -> None:
 def test_a_job_with_pictures_of_its_own_is_found_before_one_that_shares_them(ledger: Ledger) -> None:
     rows = [_row("a", pixel_hash="p", shares="b"), _row("b", pixel_hash="p"), _row("c", pixel_hash="p", shares="b")]
     ledger.write_plan(rows, recipes=["lake"])
-    ledger.settle_all(End(job_id=row.job_id, event=Event.DONE) for row in rows)
+    ledger.settle_all(End(job_id=row.job_id, event=Change.DONE) for row in rows)
 
     assert ledger.done_with({"p"}) == {"p": "b"}
 
@@ -305,7 +305,7 @@ def test_what_is_submitted_is_on_the_disk_with_all_that_is_needed_to_collect_it(
 
 def test_a_submission_with_a_job_that_is_not_pending_changes_nothing(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("b", Event.DONE)
+    ledger.settle("b", Change.DONE)
 
     with pytest.raises(IllegalTransition):
         _submit(ledger, "p", "a", "b")
@@ -351,7 +351,7 @@ def test_a_submission_is_open_until_the_last_of_its_jobs_has_left_it(ledger: Led
     _plan(ledger, "a", "b", "c")
     _submit(ledger, "p", "a", "b", "c")
     waiting = []
-    for job_id, event in (("a", Event.DONE), ("b", Event.LOST), ("c", Event.FAILED)):
+    for job_id, event in (("a", Change.DONE), ("b", Change.LOST), ("c", Change.FAILED)):
         waiting.append(_open(ledger))
         ledger.settle(job_id, event, prompt_id="p")
 
@@ -362,7 +362,7 @@ def test_a_submission_is_open_until_the_last_of_its_jobs_has_left_it(ledger: Led
 def test_the_parcel_of_a_settled_submission_is_dropped(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", Event.DONE)
+    ledger.settle("a", Change.DONE)
 
     with closing(sqlite3.connect(ledger.path)) as connection:
         assert connection.execute("SELECT prompt_id, parcel, settled FROM submissions").fetchall() == [("p", None, 1)]
@@ -371,7 +371,7 @@ def test_the_parcel_of_a_settled_submission_is_dropped(ledger: Ledger) -> None:
 def test_a_lost_job_is_pending_and_can_be_submitted_again(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", Event.LOST, error="the server was restarted")
+    ledger.settle("a", Change.LOST, error="the server was restarted")
     lost = ledger.job("a")
     _submit(ledger, "q", "a")
 
@@ -386,10 +386,10 @@ def test_a_lost_job_is_pending_and_can_be_submitted_again(ledger: Ledger) -> Non
 def test_an_older_submission_that_gave_the_pictures_after_all_settles_the_newer_one_too(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", Event.LOST)
+    ledger.settle("a", Change.LOST)
     _submit(ledger, "q", "a")
 
-    ledger.settle("a", Event.DONE, prompt_id="p")
+    ledger.settle("a", Change.DONE, prompt_id="p")
 
     found = ledger.job("a")
     assert found is not None
@@ -414,7 +414,7 @@ def test_jobs_of_a_forgotten_submission_wait_again(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c")
     _submit(ledger, "p", "a", "b")
     _submit(ledger, "q", "c")
-    ledger.settle("a", Event.DONE)
+    ledger.settle("a", Change.DONE)
 
     ledger.forget("p")
 
@@ -422,8 +422,8 @@ def test_jobs_of_a_forgotten_submission_wait_again(ledger: Ledger) -> None:
     assert _open(ledger) == {"q": ("c",)}
 
 
-@pytest.mark.parametrize("event", [Event.DONE, Event.LOST, Event.CANCELLED])
-def test_a_prompt_id_that_is_not_known_is_refused(ledger: Ledger, event: Event) -> None:
+@pytest.mark.parametrize("event", [Change.DONE, Change.LOST, Change.CANCELLED])
+def test_a_prompt_id_that_is_not_known_is_refused(ledger: Ledger, event: Change) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
 
@@ -447,7 +447,7 @@ def test_an_end_is_kept_with_its_files(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
 
-    ledger.settle("a", Event.PARTIAL, files=files, error="e", seconds=1.5, work=20.25, finished="2026-11-23T06:20:00+00:00")
+    ledger.settle("a", Change.PARTIAL, files=files, error="e", seconds=1.5, work=20.25, finished="2026-11-23T06:20:00+00:00")
 
     found = ledger.job("a")
     assert found is not None
@@ -459,7 +459,7 @@ def test_an_end_is_kept_with_its_files(ledger: Ledger) -> None:
 def test_a_job_can_end_without_a_submission(ledger: Ledger) -> None:
     _plan(ledger, "a")
 
-    ledger.settle("a", Event.DONE, files=[_file()])
+    ledger.settle("a", Change.DONE, files=[_file()])
 
     found = ledger.job("a")
     assert found is not None
@@ -470,10 +470,10 @@ def test_a_job_can_end_without_a_submission(ledger: Ledger) -> None:
 
 def test_files_are_replaced_where_some_are_given_and_stay_where_none_are(ledger: Ledger) -> None:
     _plan(ledger, "a")
-    ledger.settle("a", Event.DONE, files=[_file("original"), _file("upscaled")])
-    ledger.settle("a", Event.DONE)
+    ledger.settle("a", Change.DONE, files=[_file("original"), _file("upscaled")])
+    ledger.settle("a", Change.DONE)
     kept = ledger.files("a")
-    ledger.settle("a", Event.DONE, files=[_file("upscaled")])
+    ledger.settle("a", Change.DONE, files=[_file("upscaled")])
 
     assert kept == [_file("original"), _file("upscaled")]
     assert ledger.files("a") == [_file("upscaled")]
@@ -481,16 +481,16 @@ def test_files_are_replaced_where_some_are_given_and_stay_where_none_are(ledger:
 
 def test_ends_of_several_jobs_are_written_together_or_not_at_all(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("b", Event.DONE)
+    ledger.settle("b", Change.DONE)
 
     with pytest.raises(IllegalTransition):
-        ledger.settle_all([End(job_id="a", event=Event.DONE), End(job_id="b", event=Event.CANCELLED)])
+        ledger.settle_all([End(job_id="a", event=Change.DONE), End(job_id="b", event=Change.CANCELLED)])
 
     assert _states(ledger) == {"a": "pending", "b": "done"}
 
 
-@pytest.mark.parametrize("event", [Event.PLANNED, Event.REQUEUED, Event.SUBMITTED])
-def test_what_is_no_end_cannot_be_settled(ledger: Ledger, event: Event) -> None:
+@pytest.mark.parametrize("event", [Change.PLANNED, Change.REQUEUED, Change.SUBMITTED])
+def test_what_is_no_end_cannot_be_settled(ledger: Ledger, event: Change) -> None:
     _plan(ledger, "a")
 
     with pytest.raises(ValueError, match="is not an end"):
@@ -499,14 +499,14 @@ def test_what_is_no_end_cannot_be_settled(ledger: Ledger, event: Event) -> None:
 
 def test_an_unknown_job_cannot_be_settled(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
-        ledger.settle("a", Event.DONE)
+        ledger.settle("a", Change.DONE)
 
 
 def test_half_an_emoji_in_what_a_server_says_is_kept_as_its_escape(ledger: Ledger) -> None:
     _plan(ledger, "a")
     ledger.submit("p", server=_URL, parcel=json.dumps({"a": "\ud83d"}, ensure_ascii=False), job_ids=["a"])
     (found,) = ledger.open_submissions()
-    ledger.settle("a", Event.FAILED, error="\ud83d and \0")
+    ledger.settle("a", Change.FAILED, error="\ud83d and \0")
 
     row = ledger.job("a")
     assert row is not None
@@ -519,10 +519,10 @@ def test_speeds_are_sums_of_done_jobs_by_server(ledger: Ledger) -> None:
     for job_id, server in zip("abcde", ["one", "one", "two", "two", "two"], strict=True):
         ledger.submit(job_id, server=server, parcel="", job_ids=[job_id])
     for job_id in "abc":
-        ledger.settle(job_id, Event.DONE, seconds=2, work=10)
-    ledger.settle("d", Event.DONE, seconds=2)
-    ledger.settle("e", Event.FAILED, seconds=2, work=10)
-    ledger.settle("f", Event.DONE)
+        ledger.settle(job_id, Change.DONE, seconds=2, work=10)
+    ledger.settle("d", Change.DONE, seconds=2)
+    ledger.settle("e", Change.FAILED, seconds=2, work=10)
+    ledger.settle("f", Change.DONE)
 
     assert ledger.speeds() == [ServerSpeed("one", 4.0, 20.0, 2), ServerSpeed("two", 2.0, 10.0, 1)]
 
@@ -565,7 +565,7 @@ def test_a_reader_in_another_process_follows_while_the_ledger_is_written(ledger:
         assert reader.stdout.readline() == "open\n"
         for number, job_id in enumerate(names):
             _submit(ledger, str(number), job_id)
-            ledger.settle(job_id, Event.DONE, files=[_file()])
+            ledger.settle(job_id, Change.DONE, files=[_file()])
         told = reader.stdout.read()
 
     assert (told, reader.returncode) == ("done 100\n", 0)
@@ -574,7 +574,7 @@ def test_a_reader_in_another_process_follows_while_the_ledger_is_written(ledger:
 _WRITE = """
 import pathlib, sys
 from comfy_runner.store.ledger import PlanRow, open_ledger
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 values = dict(recipe="lake", content_hash="c", pixel_hash="p", shares="", assignments={})
 with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
     first = len(ledger.known())
@@ -583,7 +583,7 @@ with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
         print("pending", flush=True)
         ledger.submit(f"prompt-{number}", server="http://gpu", parcel="{}", job_ids=[f"job-{number}"])
         print("submitted", flush=True)
-        ledger.settle(f"job-{number}", Event.DONE)
+        ledger.settle(f"job-{number}", Change.DONE)
         print("done", flush=True)
 """
 
@@ -613,7 +613,7 @@ def test_a_reader_writes_nothing(ledger: Ledger) -> None:
 
     with open_ledger(ledger.path, readonly=True) as reader:
         with pytest.raises(RunFolderError, match="cannot be written"):
-            reader.settle("a", Event.DONE)
+            reader.settle("a", Change.DONE)
         assert _states(reader) == {"a": "pending"}
 
     assert ledger.path.read_bytes() == before
@@ -709,7 +709,7 @@ def test_a_full_disk_is_an_error_and_the_ledger_is_as_before(tmp_path: Path) -> 
             _plan(ledger, *(f"job-{number}" for number in range(1000)))
 
         assert _states(ledger) == {"a": "pending"}
-        ledger.settle("a", Event.DONE)
+        ledger.settle("a", Change.DONE)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")

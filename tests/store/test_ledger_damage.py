@@ -13,7 +13,7 @@ import pytest
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, FileRow, Ledger, PlanRow, open_ledger
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 
 _NEIGHBOURS = {"job-0/original.png": b"a picture", "job-0/job.json": b"{}", "run.json": b"{}"}
 _FLIPS = 100
@@ -33,7 +33,7 @@ def _fill(ledger: Ledger) -> None:
         ledger.submit(f"prompt-{number}", server="http://gpu", parcel=f'{{"graph": {number}}}' * 20, job_ids=[job_id])
         if number < 20:
             files = [FileRow("original", 0, f"{job_id}/original.png", 9, number, "ab" * 32)]
-            event = (Event.DONE, Event.FAILED, Event.LOST)[number % 3]
+            event = (Change.DONE, Change.FAILED, Change.LOST)[number % 3]
             ledger.settle(job_id, event, files=files, error="e" * number, seconds=number, work=number)
 
 
@@ -69,7 +69,7 @@ def _use(ledger: Ledger) -> None:
     ledger.write_plan([_row(f"job-{number}", number) for number in range(50, 150)], recipes=["lake"])
     for number, row in enumerate(list(ledger.jobs(states=["pending"]))[:5]):
         ledger.submit(f"new-{number}", server="http://gpu", parcel="{}", job_ids=[row.job_id])
-        ledger.settle(row.job_id, Event.DONE, files=[FileRow("original", 0, "a/b.png", 1, 1, "ab")])
+        ledger.settle(row.job_id, Change.DONE, files=[FileRow("original", 0, "a/b.png", 1, 1, "ab")])
     for found in ledger.open_submissions():
         ledger.forget(found.prompt_id)
     _look(ledger)
@@ -264,7 +264,7 @@ def test_values_that_this_program_never_wrote_are_damage(tmp_path: Path, stateme
     path = tmp_path / FILE
     with open_ledger(path) as ledger:
         ledger.write_plan([_row("a", 0)], recipes=["lake"])
-        ledger.settle("a", Event.DONE, files=[FileRow("original", 0, "a/original.png", 1, 1, "ab")])
+        ledger.settle("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 1, 1, "ab")])
     _sql(path, statement)
 
     with open_ledger(path, readonly=True) as ledger, pytest.raises(RunFolderError, match="is damaged"):

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from comfy_runner.store.ledger import FILE, End, FileRow, Ledger, OpenSubmission, PlanRow
-from comfy_runner.store.states import ENDED, STATES, Event, IllegalTransition, State, after
+from comfy_runner.store.states import ENDED, STATES, Change, IllegalTransition, State, after
 
 _RECIPES = ("lake", "hill")
 _JOBS = tuple(f"{recipe}-{number}" for recipe in _RECIPES for number in range(3))
-_EVENTS = (Event.LOST, Event.DONE, Event.PARTIAL, Event.FAILED, Event.CANCELLED)
+_EVENTS = (Change.LOST, Change.DONE, Change.PARTIAL, Change.FAILED, Change.CANCELLED)
 _NEIGHBOURS = {"lake-0/original.png": b"a picture", "lake-0/job.json": b"{}", "run.json": b"{}"}
 
 Crash = Literal["none", "before", "after"]
@@ -77,7 +77,7 @@ class Model:
     def waiting(self, prompt_id: str) -> set[str]:
         return {name for name, job in self.jobs.items() if job.state == "submitted" and job.prompt_id == prompt_id}
 
-    def settle(self, job_id: str, event: Event, prompt_id: str | None, files: tuple[FileRow, ...] | None) -> None:
+    def settle(self, job_id: str, event: Change, prompt_id: str | None, files: tuple[FileRow, ...] | None) -> None:
         job = self.jobs[job_id]
         state = after(job.state, event)
         gave = job.prompt_id if prompt_id is None else prompt_id
@@ -163,12 +163,12 @@ class LedgerMachine(RuleBasedStateMachine):
                     model.jobs[name] = replace(job, removed=True)
             for name in planned:
                 if name not in model.jobs:
-                    model.jobs[name] = Job(content_hash, after(None, Event.PLANNED))
+                    model.jobs[name] = Job(content_hash, after(None, Change.PLANNED))
                     continue
                 job = model.jobs[name]
                 job = replace(job, content_hash=content_hash, removed=False, reason=reason or job.reason)
                 if reason and job.state != "pending":
-                    event = Event.REQUEUED if job.state in ENDED else Event.LOST
+                    event = Change.REQUEUED if job.state in ENDED else Change.LOST
                     job = replace(job, state=after(job.state, event), attempts=0, prompt_id="")
                 model.jobs[name] = job
 
@@ -203,7 +203,7 @@ class LedgerMachine(RuleBasedStateMachine):
         def expect(model: Model) -> None:
             for name in job_ids:
                 job = model.jobs[name]
-                state = after(job.state, Event.SUBMITTED)
+                state = after(job.state, Change.SUBMITTED)
                 model.jobs[name] = replace(job, state=state, attempts=job.attempts + 1, prompt_id=prompt_id)
             model.parcels[prompt_id] = f"parcel {prompt_id}"
             model.used.add(prompt_id)
@@ -216,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data(), event=st.sampled_from(_EVENTS), with_files=st.booleans(), crash=_crashes)
-    def settle(self, data: st.DataObject, event: Event, with_files: bool, crash: Crash) -> None:
+    def settle(self, data: st.DataObject, event: Change, with_files: bool, crash: Crash) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.jobs)))
         prompt_id = data.draw(st.none() | st.sampled_from(sorted(self.model.used))) if self.model.used else None
         files = (FileRow("original", 0, f"{name}/original.png", self.lives, 1, "ab"),) if with_files else None
@@ -228,7 +228,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.parcels)
     @rule(data=st.data(), event=st.sampled_from(_EVENTS), crash=_crashes)
-    def settle_a_whole_submission(self, data: st.DataObject, event: Event, crash: Crash) -> None:
+    def settle_a_whole_submission(self, data: st.DataObject, event: Change, crash: Crash) -> None:
         prompt_id = data.draw(st.sampled_from(sorted(self.model.parcels)))
         names = sorted(self.model.waiting(prompt_id))
 
@@ -246,7 +246,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         def expect(model: Model) -> None:
             for name in sorted(model.waiting(prompt_id)):
-                model.settle(name, Event.LOST, None, None)
+                model.settle(name, Change.LOST, None, None)
             model.parcels.pop(prompt_id, None)
 
         self.do(crash, lambda: self.ledger.forget(prompt_id), expect)

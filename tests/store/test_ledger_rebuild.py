@@ -12,7 +12,7 @@ from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, PlanRow, open_ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger, open_or_rebuild, rebuild
 from comfy_runner.store.run_folder import FolderView
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 
 _HASH = "0123456789abcdef" * 4
 _OLD = b"not a database, but somebody may want it back"
@@ -272,7 +272,7 @@ def test_a_ledger_that_is_there_is_opened_as_it_is(folder: Path) -> None:
         ledger.write_plan(
             [PlanRow(job_id="b", position=0, recipe="r", content_hash="c", pixel_hash="", shares="", assignments={})], recipes=["r"]
         )
-        ledger.settle("b", Event.FAILED)
+        ledger.settle("b", Change.FAILED)
 
     with open_or_rebuild(folder, FolderView(folder)) as ledger:
         assert ledger.counts()["failed"] == 1

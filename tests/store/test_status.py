@@ -13,7 +13,7 @@ import pytest
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.store.ledger import FILE, FileRow, PlanRow, open_ledger
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.states import Event
+from comfy_runner.store.states import Change
 from comfy_runner.store.status import list_runs, status
 
 _URL = "http://gpu:8188"
@@ -29,11 +29,11 @@ def _filled(folder: Path) -> Path:
     folder.mkdir(parents=True)
     with open_ledger(folder / FILE) as ledger:
         ledger.write_plan(map(_row, ["a", "b", "c", "d", "e", "gone"]), recipes=["lake"])
-        ledger.settle("a", Event.DONE, files=[FileRow("original", 0, "a/original.png", 7, 1, "ab" * 32)], seconds=1.5)
-        ledger.settle("b", Event.DONE)
-        ledger.settle("c", Event.FAILED, error="c: node exploded")
+        ledger.settle("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 7, 1, "ab" * 32)], seconds=1.5)
+        ledger.settle("b", Change.DONE)
+        ledger.settle("c", Change.FAILED, error="c: node exploded")
         ledger.submit("p-1", server=_URL, parcel="parcel", job_ids=["d"])
-        ledger.settle("gone", Event.FAILED, error="long ago")
+        ledger.settle("gone", Change.FAILED, error="long ago")
         ledger.write_plan(map(_row, "abcde"), recipes=["lake"])
     return folder
 
