@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from comfy_runner.engine.info import EngineInfo, QueueStatus
-from comfy_runner.engine.reports import Report
+from comfy_runner.engine.reports import EngineReport
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.engine.verdict import ServerFile, Verdict
@@ -150,7 +150,7 @@ class Engine(Protocol):
         """Wait until it answers, for `Timeouts.outage` seconds at most; return whether it does."""
         ...
 
-    def open(self, report: Callable[[Report], None], files: JobFiles, options: EngineOptions) -> None:
+    def open(self, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
         """Begin to take the submissions of a run.
 
         Args:

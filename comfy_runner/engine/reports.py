@@ -151,5 +151,5 @@ class Crashed:
 SubmissionReport = Submitted | Waiting | CachedNodes | NodeProgress | Finished | Refused | TakenInPart | Cancelled | Broken
 """What is reported of a submission while an engine has it."""
 
-Report = SubmissionReport | Collected | Freed | Crashed
+EngineReport = SubmissionReport | Collected | Freed | Crashed
 """All that an engine reports."""

@@ -11,7 +11,7 @@ from typing import Self
 
 from comfy_runner.collect.dedup import share
 from comfy_runner.engine.interface import EngineOptions
-from comfy_runner.engine.reports import Crashed, Report
+from comfy_runner.engine.reports import Crashed, EngineReport
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running import actions as do
 from comfy_runner.running.events import Event
@@ -47,7 +47,7 @@ class Performer:
         candidates: Sequence[Candidate],
         *,
         examiner: Examiner,
-        report: Callable[[Report | Shared | Examined], None],
+        report: Callable[[EngineReport | Shared | Examined], None],
         emit: Callable[[Event], None],
         policy: Policy,
         force: bool,

@@ -25,11 +25,11 @@ from comfy_runner.engine.reports import (
     Cancelled,
     Complaint,
     Crashed,
+    EngineReport,
     Finished,
     Freed,
     NodeProgress,
     Refused,
-    Report,
     Submitted,
 )
 from comfy_runner.engine.submission import Submission
@@ -118,7 +118,7 @@ class MemoryEngine:
     def wait_until_reachable(self) -> bool:
         return True
 
-    def open(self, report: Callable[[Report], None], files: JobFiles, options: EngineOptions) -> None:  # noqa: ARG002 - it needs no limits
+    def open(self, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:  # noqa: ARG002 - it needs no limits
         self._report, self._files = report, files
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()

@@ -22,11 +22,11 @@ from comfy_runner.engine.reports import (
     Cancelled,
     Collected,
     Crashed,
+    EngineReport,
     Finished,
     Freed,
     NodeProgress,
     Refused,
-    Report,
     Submitted,
 )
 from comfy_runner.engine.submission import Submission
@@ -40,7 +40,7 @@ from tests.engine import memory_engine
 from tests.running.support import plan_of, sidecar_in, small
 from tests.standin import HELD, StandIn
 
-R = TypeVar("R", bound=Report)
+R = TypeVar("R", bound=EngineReport)
 _ENDS = (Finished, Refused, Cancelled, Broken)
 
 
@@ -70,8 +70,8 @@ class Session:
     """An engine that is open for a run folder, and what it reports."""
 
     def __init__(self, url: str, path: Path) -> None:
-        self._inbox: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self.reports: list[Report] = []
+        self._inbox: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
+        self.reports: list[EngineReport] = []
         self.engine: Engine = connect(url, Config())
         self.folder = RunFolder(path)
         self.engine.open(self._inbox.put, self.folder, EngineOptions(timeouts=Timeouts(queue=0.1)))
@@ -90,7 +90,7 @@ class Session:
                 return report
         raise AssertionError(f"no {kind.__name__} of {key}, but {self.reports}")
 
-    def end(self, key: str) -> Report:
+    def end(self, key: str) -> EngineReport:
         """Return how a submission ended."""
         return next(report for report in self._all() if isinstance(report, _ENDS) and report.key == key)
 
@@ -102,7 +102,7 @@ class Session:
         self.engine.close()
         self.folder.close()
 
-    def _all(self) -> Iterator[Report]:
+    def _all(self) -> Iterator[EngineReport]:
         yield from list(self.reports)
         deadline = time.monotonic() + HELD
         while (left := deadline - time.monotonic()) > 0:

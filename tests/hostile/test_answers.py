@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.engine.comfyui.engine import queue_status
-from comfy_runner.engine.comfyui.history import Place, find_in_queue, judge
+from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.refusal import complaints
 from comfy_runner.engine.comfyui.submit import file_prefixes, find_by_prefixes
 from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, QueueChanged, Stepped, parse_frame
@@ -83,7 +83,7 @@ _queues = [{"queue_running": [_item], "queue_pending": [[2, "b", {}, {}], _item]
 def test_a_spoiled_queue_gives_a_place_or_none() -> None:
     for queue in _spoiled(_queues, _queue_keys, "queue", 1000):
         place = survives("queues", partial(find_in_queue, queue if isinstance(queue, dict) else {}, _ID))
-        assert place is None or (isinstance(place, Place) and place.ahead >= 0)
+        assert place is None or (isinstance(place, QueuePosition) and place.ahead >= 0)
 
 
 def test_a_spoiled_queue_is_searched_for_file_prefixes() -> None:

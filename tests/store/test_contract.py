@@ -17,7 +17,7 @@ import pytest
 from comfy_runner.collect.dedup import share
 from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.interface import EngineOptions, JobToCollect
-from comfy_runner.engine.reports import Collected, Finished, Report
+from comfy_runner.engine.reports import Collected, EngineReport, Finished
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.read_pictures import read_rgb
@@ -268,7 +268,7 @@ def _collected(server: StandIn, files: JobFiles) -> Collected:
     job, key = draft().planned(), str(uuid.uuid4())
     prefixes = {role: f"comfy_runner/run/{key}-{role}" for role in job.outputs}
     submission = Submission.of(key, [submitted_job(job, workflow=job.workflow.with_prefixes(prefixes))])
-    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    reports: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
     engine = ComfyUIEngine(http_of(server))
     engine.open(reports.put, files, EngineOptions())
     try:
@@ -280,7 +280,7 @@ def _collected(server: StandIn, files: JobFiles) -> Collected:
         engine.close()
 
 
-def _next(reports: queue.SimpleQueue[Report], wanted: type[_Wanted]) -> _Wanted:
+def _next(reports: queue.SimpleQueue[EngineReport], wanted: type[_Wanted]) -> _Wanted:
     while not isinstance(report := reports.get(timeout=HELD), wanted):
         pass
     return report

@@ -20,11 +20,11 @@ import urllib3
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.deadline import WatchedAdapter, at_most
 from comfy_runner.engine.comfyui.http_errors import translated
-from comfy_runner.engine.comfyui.responses import LOGIN_HINT, Answer, read, seconds_of, status_hint, strings
+from comfy_runner.engine.comfyui.responses import LOGIN_HINT, HttpAnswer, read, seconds_of, status_hint, strings
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
-__all__ = ["Answer", "ComfyHttp", "UploadForm"]
+__all__ = ["ComfyHttp", "HttpAnswer", "UploadForm"]
 
 _CHUNK = 256 * 1024
 
@@ -62,7 +62,7 @@ class ComfyHttp:
         """
         found = self._get("/system_stats")
         if not isinstance(found, dict) or not isinstance(found.get("system"), dict):
-            raise self._not_comfyui("/system_stats", Answer(200, found))
+            raise self._not_comfyui("/system_stats", HttpAnswer(200, found))
         return found
 
     def object_info(self) -> Any:
@@ -109,7 +109,7 @@ class ComfyHttp:
 
     def submit(
         self, workflow: Mapping[str, Any], *, prompt_id: str, client_id: str, pnginfo: Mapping[str, Any] | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Queue a workflow with ``POST /prompt`` and return the answer: 200 with a ``prompt_id``, or 400 with reasons.
 
         Args:
@@ -184,7 +184,7 @@ class ComfyHttp:
                 raise self._refused("/view", _answer(response))
             # A picture is never HTML: that is a login page, or a proxy.
             if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
-                raise self._not_comfyui("/view", Answer(200, "<html"))
+                raise self._not_comfyui("/view", HttpAnswer(200, "<html"))
             return response.status_code == 200
 
     def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
@@ -291,7 +291,7 @@ class ComfyHttp:
             raise self._not_comfyui(path, answer)
         return answer.body
 
-    def _post(self, path: str, body: Mapping[str, Any], *, also_accept: tuple[int, ...] = ()) -> Answer:
+    def _post(self, path: str, body: Mapping[str, Any], *, also_accept: tuple[int, ...] = ()) -> HttpAnswer:
         try:
             data = json.dumps(body, ensure_ascii=True, allow_nan=False).encode("ascii")
         except (ValueError, TypeError, RecursionError) as error:
@@ -301,7 +301,7 @@ class ComfyHttp:
             raise self._refused(path, answer)
         return answer
 
-    def _request(self, method: str, path: str, data: bytes | None) -> Answer:
+    def _request(self, method: str, path: str, data: bytes | None) -> HttpAnswer:
         headers = {"Content-Type": "application/json"} if data is not None else {}
         with (
             self._limited(path, self._timeouts.answer),
@@ -350,19 +350,19 @@ class ComfyHttp:
             if watch.late:
                 raise Unreachable(f"took longer than {seconds:g} seconds to answer", where=self.address.http(path))
 
-    def _refused(self, path: str, answer: Answer) -> ServerRefused:
+    def _refused(self, path: str, answer: HttpAnswer) -> ServerRefused:
         error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=status_hint(answer))
         error.status, error.retry_after = answer.status, answer.retry_after
         return error
 
-    def _not_comfyui(self, path: str, answer: Answer) -> Unreachable:
+    def _not_comfyui(self, path: str, answer: HttpAnswer) -> Unreachable:
         login = isinstance(answer.body, str) and "<html" in answer.body.lower()
         hint = LOGIN_HINT if login else "is this the address of ComfyUI itself?"
         return Unreachable("answers, but not as a ComfyUI does", where=self.address.http(path), hint=hint)
 
 
-def _answer(response: requests.Response) -> Answer:
-    return Answer(response.status_code, read(response), seconds_of(response.headers.get("Retry-After", "")))
+def _answer(response: requests.Response) -> HttpAnswer:
+    return HttpAnswer(response.status_code, read(response), seconds_of(response.headers.get("Retry-After", "")))
 
 
 def _is_loopback(url: str) -> bool:

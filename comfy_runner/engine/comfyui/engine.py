@@ -16,7 +16,7 @@ from comfy_runner.engine.comfyui.system_info import info_from_stats
 from comfy_runner.engine.comfyui.worker import Lane
 from comfy_runner.engine.info import EngineInfo, Queued, QueueStatus
 from comfy_runner.engine.interface import EngineOptions, JobToCollect
-from comfy_runner.engine.reports import Crashed, Freed, Report
+from comfy_runner.engine.reports import Crashed, EngineReport, Freed
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Verdict
@@ -79,7 +79,7 @@ class ComfyUIEngine:
         """Wait until it answers, for `Timeouts.outage` seconds at most; return whether it does."""
         return self._files.wait_until_reachable()
 
-    def open(self, report: Callable[[Report], None], files: JobFiles, options: EngineOptions) -> None:
+    def open(self, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
         """Begin to take the submissions of a run."""
         self._files.timeouts = options.timeouts
         self._run = _Run(self._http, report, files, options)
@@ -153,7 +153,7 @@ class ComfyUIEngine:
 class _Run:
     """What a server does for one run: the thread that follows prompts, which begins when it is needed, and those that collect."""
 
-    def __init__(self, http: ComfyHttp, report: Callable[[Report], None], files: JobFiles, options: EngineOptions) -> None:
+    def __init__(self, http: ComfyHttp, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
         self._http, self.report, self.files, self.options = http, report, files, options
         self._timeouts = options.timeouts
         self._follower: Lane | None = None

@@ -17,7 +17,7 @@ _LONGEST = 1000 * 86400 * 366  # milliseconds; more than this is no time that a 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a prompt stands in a queue.
 
     Attributes:
@@ -29,16 +29,16 @@ class Place:
     ahead: int
 
 
-def find_in_queue(queue: Mapping[str, Any], prompt_id: str) -> Place | None:
+def find_in_queue(queue: Mapping[str, Any], prompt_id: str) -> QueuePosition | None:
     """Return a prompt's place in the answer of ``/queue``, or None where it is not in it."""
     running = list(_items(queue, "queue_running"))
     if any(item[1] == prompt_id for item in running):
-        return Place(running=True, ahead=0)
+        return QueuePosition(running=True, ahead=0)
     # The server sends its heap as it lies in memory: only the number tells the order.
     pending = sorted(_items(queue, "queue_pending"), key=lambda item: (item[0], str(item[1])))
     for ahead, item in enumerate(pending):
         if item[1] == prompt_id:
-            return Place(running=False, ahead=len(running) + ahead)
+            return QueuePosition(running=False, ahead=len(running) + ahead)
     return None
 
 

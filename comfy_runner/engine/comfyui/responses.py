@@ -21,7 +21,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A complete HTTP answer that is not a success, or whose status the caller wants to see.
 
     Attributes:
@@ -69,7 +69,7 @@ def strings(found: Any) -> list[str]:
     return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
 
 
-def status_hint(answer: Answer) -> str:
+def status_hint(answer: HttpAnswer) -> str:
     """Return what a status that is no success tells: a way out, or the server's own words."""
     if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
         return LOGIN_HINT

@@ -84,7 +84,7 @@ class Lacking:
     """It cannot be posted yet, because the server lacks its files."""
 
 
-Attempt = Taken | Rejected | Unsettled | Impossible | Lacking
+SubmitResult = Taken | Rejected | Unsettled | Impossible | Lacking
 
 
 class Posting:
@@ -121,7 +121,7 @@ class Posting:
         if not self._client_ids:
             self.failures, self.failing_since = 0, None
 
-    def attempt(self, http: ComfyHttp, client_id: str) -> Attempt | None:
+    def attempt(self, http: ComfyHttp, client_id: str) -> SubmitResult | None:
         """Make one attempt; None says that the server does not have a job that is no longer wanted."""
         if self._doubtful is not None:
             try:
@@ -135,7 +135,7 @@ class Posting:
             return None
         return self._post(http, client_id) if self.provided else Lacking()
 
-    def _post(self, http: ComfyHttp, client_id: str) -> Attempt:
+    def _post(self, http: ComfyHttp, client_id: str) -> SubmitResult:
         job = self.job
         if client_id not in self._client_ids:
             self._client_ids.append(client_id)

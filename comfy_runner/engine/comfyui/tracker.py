@@ -13,7 +13,7 @@ from typing import Any
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.health import Health
-from comfy_runner.engine.comfyui.history import Place, find_in_queue, judge
+from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.streamed_pictures import Streamed
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
 from comfy_runner.engine.reports import (
@@ -21,10 +21,10 @@ from comfy_runner.engine.reports import (
     CachedNodes,
     Cancelled,
     Complaint,
+    EngineReport,
     Finished,
     NodeProgress,
     Refused,
-    Report,
     Submitted,
     TakenInPart,
     Waiting,
@@ -50,7 +50,7 @@ class _Flight:
     moved_at: float
     look_at: float
     sought: PromptRequest | None = None
-    place: Place | None = None
+    place: QueuePosition | None = None
     missing: int = 0
     cancelled_at: float | None = None
     interrupted_at: float = float("-inf")
@@ -75,7 +75,7 @@ class Flights:
     def __init__(
         self,
         http: ComfyHttp,
-        tell: Callable[[Report], None],
+        tell: Callable[[EngineReport], None],
         *,
         stall: float,
         total: float | None,
@@ -151,7 +151,7 @@ class Flights:
                 # Nothing more comes of it.
                 flight.look_at, flight.late_from = self._clock(), float("-inf")
             case ws_messages.Cached(_, nodes):
-                flight.place = Place(running=True, ahead=0)
+                flight.place = QueuePosition(running=True, ahead=0)
                 self._tell(CachedNodes(flight.key, nodes))
             case ws_messages.Executing(_, node):
                 self._tell(NodeProgress(flight.key, node, 0, 0))
@@ -266,7 +266,7 @@ class Flights:
         if flight.missing > 1:
             self._end(flight, self._gone(flight))
 
-    def _place(self, flight: _Flight, place: Place) -> None:
+    def _place(self, flight: _Flight, place: QueuePosition) -> None:
         flight.missing = 0
         if place != flight.place:
             flight.moved_at = self._clock()
@@ -274,7 +274,7 @@ class Flights:
                 self._tell(Waiting(flight.key, place.ahead))
         flight.place = place
 
-    def _gone(self, flight: _Flight) -> Report:
+    def _gone(self, flight: _Flight) -> EngineReport:
         if flight.cancelled_at is not None:
             return Cancelled(flight.key)
         if flight.sought is not None:
@@ -352,6 +352,6 @@ class Flights:
     def _outage(self, error: ServerError) -> ServerError | None:
         return error if self.health.failed(self._clock()) else None
 
-    def _end(self, flight: _Flight, report: Report) -> None:
+    def _end(self, flight: _Flight, report: EngineReport) -> None:
         if self._flights.pop(flight.key, None) is not None:
             self._tell(Refused(flight.key, flight.refusal) if flight.refusal else report)

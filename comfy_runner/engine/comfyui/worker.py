@@ -22,7 +22,7 @@ from comfy_runner.engine.comfyui.submit import Impossible, Lacking, Posting, Pro
 from comfy_runner.engine.comfyui.tracker import Flights
 from comfy_runner.engine.comfyui.uploads import Provided, Provision, Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
-from comfy_runner.engine.reports import Broken, Cancelled, Refused, Report
+from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
 from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.input_files import renamed
@@ -73,7 +73,7 @@ class Lane:
     def __init__(
         self,
         http: ComfyHttp,
-        report: Callable[[Report], None],
+        report: Callable[[EngineReport], None],
         *,
         with_socket: bool = True,
         stall: float = STALL_SECONDS,
@@ -289,7 +289,7 @@ class Lane:
         for key in keys:
             self._tell(Broken(key, error))
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: EngineReport) -> None:
         if not self._closing.is_set():
             self._report(report)
 

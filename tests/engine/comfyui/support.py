@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.worker import Lane, PromptRequest
-from comfy_runner.engine.reports import Broken, Cancelled, Crashed, Finished, NodeProgress, Refused, Report
+from comfy_runner.engine.reports import Broken, Cancelled, Crashed, EngineReport, Finished, NodeProgress, Refused
 from comfy_runner.engine.timeouts import STALL_SECONDS, RequestTimeouts, Timeouts
 from tests.standin import HELD, State
 
@@ -30,7 +30,7 @@ QUICK = Timeouts(
 UNHURRIED = Timeouts(queue=0.1, poll_longest=0.1)
 """For a real server, which may well be slow."""
 
-R = TypeVar("R", bound=Report)
+R = TypeVar("R", bound=EngineReport)
 Graph = dict[str, Any]
 
 
@@ -115,8 +115,8 @@ class Rig:
     """A lane and what it has reported."""
 
     def __init__(self, server_http: ComfyHttp, **options: Any) -> None:
-        self._inbox: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        self.reports: list[Report] = []
+        self._inbox: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
+        self.reports: list[EngineReport] = []
         self.lane = Lane(server_http, self._inbox.put, **options)
 
     def submit(self, workflow: Graph, key: str = "job") -> PromptRequest:
@@ -161,7 +161,7 @@ class Rig:
         assert isinstance(report, Finished), report
         return report
 
-    def _all(self) -> Iterator[Report]:
+    def _all(self) -> Iterator[EngineReport]:
         yield from list(self.reports)
         deadline = time.monotonic() + HELD
         while (left := deadline - time.monotonic()) > 0:

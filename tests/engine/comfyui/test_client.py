@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from comfy_runner.engine.comfyui.address import Address, parse_address
-from comfy_runner.engine.comfyui.client import Answer, ComfyHttp
+from comfy_runner.engine.comfyui.client import ComfyHttp, HttpAnswer
 from comfy_runner.engine.reports import Finished, Submitted
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.engine.verdict import Outcome
@@ -22,7 +22,7 @@ from tests.engine.comfyui.support import Server, following, http, plain_graph, p
 from tests.standin import StandIn, State, ViewFault
 
 
-def submit(client: ComfyHttp, graph: Any) -> Answer:
+def submit(client: ComfyHttp, graph: Any) -> HttpAnswer:
     return client.submit(graph, prompt_id=str(uuid.uuid4()), client_id="me")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.history import Place, find_in_queue, judge
+from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
 from comfy_runner.engine.verdict import Outcome, ServerFile
 
 START: list[Any] = ["execution_start", {"prompt_id": "p", "timestamp": 1_000}]
@@ -118,15 +118,15 @@ QUEUE = {
 @pytest.mark.parametrize(
     ("prompt_id", "place"),
     [
-        ("running", Place(running=True, ahead=0)),
-        ("next", Place(running=False, ahead=1)),
-        ("second", Place(running=False, ahead=2)),
-        ("third", Place(running=False, ahead=3)),
-        ("last", Place(running=False, ahead=4)),
+        ("running", QueuePosition(running=True, ahead=0)),
+        ("next", QueuePosition(running=False, ahead=1)),
+        ("second", QueuePosition(running=False, ahead=2)),
+        ("third", QueuePosition(running=False, ahead=3)),
+        ("last", QueuePosition(running=False, ahead=4)),
         ("nobody", None),
     ],
 )
-def test_a_place_in_the_queue_is_told_by_number_and_not_by_position(prompt_id: str, place: Place | None) -> None:
+def test_a_place_in_the_queue_is_told_by_number_and_not_by_position(prompt_id: str, place: QueuePosition | None) -> None:
     assert find_in_queue(QUEUE, prompt_id) == place
 
 

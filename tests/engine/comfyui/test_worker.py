@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from comfy_runner.engine.comfyui.history import Place, find_in_queue
+from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue
 from comfy_runner.engine.comfyui.worker import PromptRequest
 from comfy_runner.engine.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
 from comfy_runner.engine.verdict import Outcome
@@ -138,7 +138,7 @@ def test_a_waiting_job_is_taken_out_of_the_queue_and_the_running_one_goes_on(mod
         rig.lane.cancel(["waiting"])
         assert isinstance(rig.end("waiting"), Cancelled)
         assert not any(isinstance(report, Finished) for report in rig.reports)
-        assert find_in_queue(modern.http.queue(), running.prompt_id) == Place(running=True, ahead=0)
+        assert find_in_queue(modern.http.queue(), running.prompt_id) == QueuePosition(running=True, ahead=0)
         rig.lane.cancel(["running"])
         rig.end("running")
 
