@@ -119,7 +119,7 @@ class Lora(BaseModel):
     strength_clip: fields.Strength | None = Field(default=None, description="-100 to 100; strength_model if not given.")
 
 
-class Output(BaseModel):
+class OutputOptions(BaseModel):
     """How pictures are written: their format; every other field is a role and where its picture goes in the run folder."""
 
     model_config = ConfigDict(**{**_STRICT, "extra": "allow"})
@@ -187,8 +187,8 @@ class Recipe(BaseModel):
         description="How latents become pixels: full: at once; tiled: in tiles, which needs less memory and changes pixels a "
         "little; auto: tiled from a certain size on.",
     )
-    output: Output = Field(
-        default=Output(),
+    output: OutputOptions = Field(
+        default=OutputOptions(),
         description="Where each role's picture goes in the run folder, {job_id}/{role}.png if not given, and its format. "
         "Placeholders: {job_id}, {name}, {role}, {seed}.",
     )
