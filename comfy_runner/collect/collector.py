@@ -16,7 +16,7 @@ from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, JobLost, ServerError, VerificationError
+from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
@@ -187,7 +187,7 @@ def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Ma
     missing = [role for role in missing if role not in streamed]
     if missing and not reason:
         hint = "run the same command again; if it stays so, look at the server's log"
-        errors.append(VerificationError(f"the server saved nothing for {', '.join(missing)}", where=source.url, hint=hint))
+        errors.append(JobFailed(f"the server saved nothing for {', '.join(missing)}", where=source.url, hint=hint))
     if collected:
         complete = not reason and not errors
         why = reason or "; ".join(str(error) for error in errors)

@@ -17,7 +17,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ServerError, ServerRefused, Unreachable, VerificationError
+from comfy_runner.errors import JobFailed, ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import files_in, planned, sidecar_in, submitted_job
@@ -198,6 +198,7 @@ def test_where_nothing_came_there_is_no_sidecar(tmp_path: Path) -> None:
     found = collected(tmp_path, {}, Served({}))
 
     assert found.files == {}
+    assert isinstance(found.errors[0], JobFailed)
     assert "the server saved nothing for original, upscaled" in str(found.errors[0])
     assert files_in(tmp_path) == []
 

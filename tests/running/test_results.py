@@ -360,7 +360,8 @@ def test_an_output_that_the_server_silently_left_out_makes_the_job_partial(serve
     (result,) = rendered(server, tmp_path)
 
     assert result.state == "partial"
-    assert isinstance(result.error, VerificationError)
+    assert isinstance(result.error, JobFailed)
+    assert result.error.exit_code == 1
     assert "the server saved nothing for upscaled" in str(result.error)
 
 
