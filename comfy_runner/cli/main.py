@@ -10,15 +10,15 @@ import errno
 import importlib
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from comfy_runner._version import __version__
+from comfy_runner.cli.interruption import signals_as_ctrl_c
 from comfy_runner.cli.output import DroppingStream, clean, print_error, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
@@ -85,7 +85,7 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; no traceback ever reaches a user."""
     _prepare_streams()
-    with contextlib.redirect_stderr(DroppingStream(sys.stderr)), _signals_as_ctrl_c():
+    with contextlib.redirect_stderr(DroppingStream(sys.stderr)), signals_as_ctrl_c():
         code = _exit_code(args)
     sys.exit(code)
 
@@ -100,24 +100,6 @@ def _prepare_streams() -> None:
         sys.stdout.reconfigure(encoding="utf-8")
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
-
-
-@contextlib.contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM, and a terminal that is closed, end any command as Ctrl-C does: it cleans up behind itself."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signals = [signal.SIGTERM] + ([signal.SIGHUP] if sys.platform != "win32" else [])
-    heeded = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
-    for number in heeded:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in heeded:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _exit_code(args: Sequence[str] | None) -> int:

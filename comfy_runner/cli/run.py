@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.interruption import cancelling_interrupts
 from comfy_runner.cli.options import choice_options, out_option, recipe_options
 from comfy_runner.cli.output import errors_as_json, print_error, print_json, print_notes, print_path, say
 from comfy_runner.cli.server_options import NamedServers, servers_option
@@ -22,7 +19,6 @@ from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageErr
 
 if TYPE_CHECKING:
     from comfy_runner.running.events import Event, JobResult
-    from comfy_runner.running.handle import Run
 
 _NO_REPORT = (130, 5)
 # Of more, measuring would take longer than people want to wait without having asked for it.
@@ -101,7 +97,7 @@ def run(
             show(planned, as_json=as_json, quiet=quiet)
             return 0
         chosen = servers.fleet(config)
-        with _interruptible() as begun:
+        with cancelling_interrupts() as begun:
             rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=config, say=quietly, **given)
             begun.append(rendering)
             with rendering, _followed(as_json=as_json, quiet=quiet, verbose=verbose) as follow:
@@ -202,44 +198,3 @@ def summary(results: Sequence[JobResult]) -> str:
         if count:
             parts.append(f"{count} {'not started' if state == 'pending' else state}" + (f" ({already} already)" if already else ""))
     return ", ".join(parts)
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[Run]]:
-    """The first Ctrl-C, or SIGTERM, or SIGHUP, cancels the run in the list in good order; the second leaves at once.
-
-    While the list is empty, nothing has begun, and the command just ends. A terminal that is closed sends SIGHUP, and its shell
-    sends another, which does not mean that anybody wants it to leave at once.
-    """
-    begun: list[Run] = []
-    presses = 0
-
-    def interrupt(number: int, _frame: object) -> None:
-        nonlocal presses
-        if not begun:
-            raise KeyboardInterrupt
-        presses += 1
-        if presses == 1:
-            begun[0].cancel()
-            _shout("interrupting: our jobs are taken back; once more to leave at once")
-        elif number not in hangups:
-            _shout(f"left at once; on the server there is still: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
-            os._exit(130)
-
-    hangups = [signal.SIGHUP] if sys.platform != "win32" else []
-    # What is ignored stays so: nohup, and shells that start something in the background.
-    heeded = [number for number in (signal.SIGINT, signal.SIGTERM, *hangups) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heeded}
-    try:
-        yield begun
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _shout(sentence: str) -> None:
-    """Print from a signal handler, which must not wait for a lock that the interrupted code holds."""
-    # The live view hides the cursor, and may not come to show it again.
-    cursor = "\x1b[?25h" if os.isatty(2) else ""
-    with contextlib.suppress(OSError):
-        os.write(2, f"{cursor}\n{sentence}\n".encode())

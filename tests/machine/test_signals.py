@@ -139,7 +139,7 @@ def test_only_stamps_and_ages_of_processes_depend_on_the_clock_that_can_be_set()
     asking = {path.relative_to(_PACKAGE).as_posix(): _wall_clock(path) for path in _PACKAGE.rglob("*.py")}
 
     assert {name: functions for name, functions in asking.items() if functions} == {
-        "folder/stamp.py": {"now"},  # when a job was submitted, collected and so on
+        "clock.py": {"now"},  # when a job was submitted, collected and so on
         "engine/local/process.py": {"status"},  # how long ago the system says that the process was made
     }
 

@@ -1,0 +1,72 @@
+"""What Ctrl-C does, and the signals that end a program as it does: SIGTERM, and the SIGHUP of a terminal that is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from comfy_runner.running.handle import Run
+
+_HANGUPS = [signal.SIGHUP] if sys.platform != "win32" else []
+
+
+@contextlib.contextmanager
+def signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, and a terminal that is closed, end any command as Ctrl-C does: it cleans up behind itself."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    heeded = [number for number in (signal.SIGTERM, *_HANGUPS) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in heeded:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def cancelling_interrupts() -> Iterator[list[Run]]:
+    """The first Ctrl-C, or SIGTERM, or SIGHUP, cancels the run in the list in good order; the second leaves at once.
+
+    While the list is empty, nothing has begun, and the command just ends. A terminal that is closed sends SIGHUP, and its shell
+    sends another, which does not mean that anybody wants it to leave at once.
+    """
+    begun: list[Run] = []
+    presses = 0
+
+    def interrupt(number: int, _frame: object) -> None:
+        nonlocal presses
+        if not begun:
+            raise KeyboardInterrupt
+        presses += 1
+        if presses == 1:
+            begun[0].cancel()
+            _shout("interrupting: our jobs are taken back; once more to leave at once")
+        elif number not in _HANGUPS:
+            _shout(f"left at once; on the server there is still: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
+            os._exit(130)
+
+    # What is ignored stays so: nohup, and shells that start something in the background.
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM, *_HANGUPS) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
+    try:
+        yield begun
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _shout(sentence: str) -> None:
+    """Print from a signal handler, which must not wait for a lock that the interrupted code holds."""
+    # The live view hides the cursor, and may not come to show it again.
+    cursor = "\x1b[?25h" if os.isatty(2) else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{cursor}\n{sentence}\n".encode())
