@@ -1,10 +1,12 @@
-"""A hundred thousand jobs planned, deduplicated, ordered and written to a ledger, each time in a new process: time and memory."""
+"""A hundred thousand and a million jobs planned, ordered and written to a ledger, each in a new process: time and memory.
+
+``python -m benchmarks.planning`` prints both; with a number of jobs (a multiple of 100), that one alone.
+"""
 
 from __future__ import annotations
 
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,38 +21,40 @@ from comfy_runner.recipe.sources import load_source
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.store.run_folder import RunFolder
 
-_RUNS = 3
-_SWEEP = ["upscale.denoise=0.30:0.79:0.01", "checkpoint=a.safetensors,b.safetensors", "seed=1:1000"]
+_GOALS = {100_000: "15 s, 400 MB", 1_000_000: "150 s, 3 GB"}
+_ONCE = "--once"
 
 
 def main() -> None:
-    """Print the medians; with an argument, do it once and print what it took as JSON."""
-    if len(sys.argv) > 1:
-        print(json.dumps(_once(Path(sys.argv[1]))))
+    """Print what plans of both sizes take; what one of them takes as JSON, if asked so by itself."""
+    if sys.argv[1:2] == [_ONCE]:
+        print(json.dumps(_once(int(sys.argv[2]), Path(sys.argv[3]))))
         return
-    found = []
-    for _ in range(_RUNS):
+    for jobs in map(int, sys.argv[1:]) if sys.argv[1:] else _GOALS:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "benchmarks.planning", folder]
-            found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    last = found[-1]
-    seconds, mib = (statistics.median(each[name] for each in found) for name in ("seconds", "mib"))
-    print(f"{last['jobs']} jobs ({last['rendered']} different ones) planned, ordered and in the ledger, median of {_RUNS}:")
-    print(f"  {seconds:.1f} s, {mib:.0f} MiB at most (goal: 15 s, 400 MB)")
-    print(f"  {', '.join(f'{name} {taken:.1f} s' for name, taken in last['parts'].items())}")
-    print(f"  {last['loads']} checkpoint loads, {last['first']} first and {last['second']} second passes")
+            command = [sys.executable, "-m", "benchmarks.planning", _ONCE, str(jobs), folder]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        goal = f" (goal: {_GOALS[jobs]})" if jobs in _GOALS else ""
+        print(f"{found['jobs']} jobs ({found['rendered']} different ones) planned, ordered and in the ledger:")
+        print(
+            f"  {found['seconds']:.1f} s, {found['cpu']:.1f} s of them on the processor, {found['megabytes']:.0f} MB at most{goal}"
+        )
+        print(f"  {', '.join(f'{name} {taken:.1f} s' for name, taken in found['parts'].items())} on the processor")
+        print(f"  {found['loads']} checkpoint loads, {found['first']} first and {found['second']} second passes")
 
 
-def _once(path: Path) -> dict[str, object]:
-    start = moment = time.perf_counter()
+def _once(jobs: int, path: Path) -> dict[str, object]:
+    start = time.perf_counter()
+    begin = moment = time.process_time()
     parts: dict[str, float] = {}
 
     def lap(name: str) -> None:
         nonlocal moment
-        now = time.perf_counter()
+        now = time.process_time()
         parts[name], moment = now - moment, now
 
-    variants = expand(load_source("forest-sunrise", sweeps=_SWEEP))
+    sweeps = ["upscale.denoise=0.30:0.79:0.01", "checkpoint=a.safetensors,b.safetensors", f"seed=1:{jobs // 100}"]
+    variants = expand(load_source("forest-sunrise", sweeps=sweeps))
     lap("expand")
     plan = draft_all(variants, templates=(), seed_of=lambda _variant: 0)
     lap("draft")
@@ -62,14 +66,15 @@ def _once(path: Path) -> dict[str, object]:
     folder.ledger.write_plan(plan_rows(plan.drafts, arrangement.leaders, surveyed.again), recipes=["forest-sunrise"])
     lap("ledger")
     folder.close()
+    taken = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - begin}
     needed = passes([draft.steps for draft in arrangement.rendered], plan.steps)
     # Kilobytes on Linux, bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "jobs": len(variants),
         "rendered": len(arrangement.rendered),
-        "seconds": moment - start,
-        "mib": peak / 1024**2,
+        **taken,
+        "megabytes": peak / 10**6,
         "parts": parts,
         "loads": needed.loads,
         "first": needed.first,

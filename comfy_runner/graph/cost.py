@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.schedules import SAMPLERS
+from comfy_runner.graph.signature import Signed
 from comfy_runner.graph.sizes import Size, stepper, work
 from comfy_runner.graph.workflow import Workflow
 
@@ -37,15 +38,19 @@ class StepTable:
         self._kinds: list[StepKind] = []
         self._rows: dict[Shape, list[_Row]] = {}
 
-    def of(self, filled: Filled) -> tuple[int, ...]:
+    def of(self, filled: Filled, signed: Signed | None = None) -> tuple[int, ...]:
         """Return the number of each step of a job, ordered by column.
 
         Nodes that only save are left out, and those that no output needs; equal nodes of one graph count once.
+
+        Args:
+            filled: The job's graph.
+            signed: Its hashes, where they are known.
         """
         rows = self._rows.get(filled.shape)
         if rows is None:
             rows = self._rows[filled.shape] = self._rows_of(filled.shape)
-        cells = filled.shape.signed(filled.literals).cells
+        cells = (signed or filled.shape.signed(filled.literals)).cells
         found = []
         for row in rows:
             key = int(cells[row.cell][:_DIGITS], 16)

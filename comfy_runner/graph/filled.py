@@ -5,8 +5,9 @@ A sweep has very many jobs and very few shapes. Not here: how a job's values bec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 from comfy_runner.graph.signature import InputKey, Signed, Signer, literals_of
@@ -33,7 +34,9 @@ class Shape:
         self.places, self._sample = literals_of(workflow)
         self._workflow = workflow
         self._signer = Signer(workflow, self.places)
-        self._measures = tuple(index for index, (_, name) in enumerate(self.places) if name in MEASURES)
+        measures = [index for index, (_, name) in enumerate(self.places) if name in MEASURES]
+        # Of at least two, so that it gives a tuple.
+        self._measured: Callable[[Sequence[Any]], Any] = itemgetter(*measures, measures[0]) if measures else lambda _literals: ()
         self._sizes: dict[tuple[Any, ...], Mapping[str, Size | None]] = {}
 
     @property
@@ -62,13 +65,13 @@ class Shape:
             nodes[node_id] = replace(nodes[node_id], inputs={**nodes[node_id].inputs, **inputs})
         return Workflow(nodes)
 
-    def signed(self, literals: Sequence[Any]) -> Signed:
-        """Return the hashes of the graph with these literals."""
-        return self._signer.sign(literals)
+    def signed(self, literals: Sequence[Any], *, after: Signed | None = None) -> Signed:
+        """Return the hashes of the graph with these literals; sooner, where those of a similar graph of this shape are given."""
+        return self._signer.sign(literals, after=after)
 
     def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
         """Return the size of each node's result in the graph with these literals."""
-        given = tuple(literals[index] for index in self._measures)
+        given = self._measured(literals)
         key = (given, tuple(map(type, given)))
         try:
             known = self._sizes.get(key)
@@ -111,7 +114,11 @@ class Filled:
     @property
     def pixel_hash(self) -> str:
         """Return the identity of what the job shows (`comfy_runner.graph.signature.pixel_hash`)."""
-        return self.shape.signed(self.literals).pixels(lambda: self.shape.sizes(self.literals))
+        return self.pixels_of(self.shape.signed(self.literals))
+
+    def pixels_of(self, signed: Signed) -> str:
+        """Return the same from the graph's hashes."""
+        return signed.pixels(lambda: self.shape.sizes(self.literals))
 
     @property
     def sizes(self) -> dict[str, Size]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -25,7 +26,7 @@ Sizes = Callable[[], Mapping[str, Size | None]]
 """Gives the size of each node's result; asked only where it matters."""
 
 _PREFIX = "filename_prefix"
-_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
+_encode_any = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def signatures(workflow: Workflow) -> dict[str, str]:
@@ -159,28 +160,28 @@ class Signer:
         for role, cell in roles:
             parts += ["," if parts else "{", f'{_encode(role)}:"', cell, '"']
         self.total = _Text.of([*(parts or ["{"]), "}"])
-        self._last: Signed | None = None
 
-    def sign(self, literals: Sequence[Any]) -> Signed:
-        """Return the hashes of the graph with these literals, in the order of the places."""
-        last = self._last
-        if last is not None and last.literals is literals:
-            return last
-        if last is None:
+    def sign(self, literals: Sequence[Any], *, after: Signed | None = None) -> Signed:
+        """Return the hashes of the graph with these literals.
+
+        Args:
+            literals: The literals, in the order of the places.
+            after: The hashes of another of these graphs. Only what lies downstream of a literal that differs is hashed again.
+        """
+        if after is None:
             cells = [_encode(value) for value in literals] + [""] * len(self.cell_of)
             changed = set(range(len(literals)))
         else:
-            cells = last.cells.copy()
-            pairs = enumerate(zip(literals, last.literals, strict=True))
+            cells = after.cells.copy()
+            pairs = enumerate(zip(literals, after.literals, strict=True))
             changed = {cell for cell, (new, old) in pairs if new is not old and not _same(new, old)}
             for cell in changed:
                 cells[cell] = _encode(literals[cell])
         for line in self._lines if changed else ():
-            if last is None or not changed.isdisjoint(line.content.cells):
+            if after is None or not changed.isdisjoint(line.content.cells):
                 cells[line.cell] = line.content.digest(cells)
                 changed.add(line.cell)
-        self._last = Signed(self, literals, cells)
-        return self._last
+        return Signed(self, literals, cells)
 
     def pixels(self, signed: Signed, sizes: Sizes) -> str:
         """Return the pixel hash of a graph that was signed."""
@@ -239,6 +240,13 @@ def _stands_for(alike: _Alike, literals: Sequence[Any], sizes: Sizes) -> Any:
         return alike.rule.stands_for(read, None, None)
     known = sizes()
     return alike.rule.stands_for(read, known.get(alike.measured), known.get(alike.node))
+
+
+def _encode(value: Any) -> str:
+    """Return a literal as canonical JSON."""
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)  # what the encoder writes, sooner
+    return _encode_any(value)
 
 
 def _same(new: Any, old: Any) -> bool:

@@ -89,9 +89,12 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
     route = route or TemplateDefaults()
-    recipe = route.over(loaded.recipe)
-    if recipe is not loaded.recipe:
-        loaded = replace(loaded, recipe=recipe)
+    return job_with_defaults(replace(loaded, recipe=route.over(loaded.recipe)), seed=seed, job_id=job_id, route=route)
+
+
+def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, route: TemplateDefaults) -> Job:
+    """Return the job of a recipe that has its template's defaults already; otherwise as `job`."""
+    recipe = loaded.recipe
     drawn = _seed(loaded, seed)
     job_id = job_id or names.slug(recipe.name)
     sized = picture_sizes(recipe)
@@ -108,11 +111,11 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
 
 def _seed(loaded: LoadedRecipe, seed: int | None) -> int:
     fixed = loaded.recipe.seed
-    where = loaded.where("seed")
     if isinstance(fixed, int):
         if seed not in (None, fixed):
-            raise UsageError(f"the recipe has a seed of its own, {fixed} (got {seed})", where=where)
+            raise UsageError(f"the recipe has a seed of its own, {fixed} (got {seed})", where=loaded.where("seed"))
         return fixed
+    where = loaded.where("seed")
     if seed is None:
         raise UsageError("is random, so a number has to be drawn for the job", where=where)
     if isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,10 @@ def _loras(job: Resolved) -> list[dict[str, Any]]:
     ]
 
 
+def _params(job: Resolved) -> dict[str, Any]:
+    return copy.deepcopy(dict(job.recipe.params)) if job.recipe.params else {}
+
+
 NEEDED_IF_USED = ("checkpoint", "prompt")
 """What a template sees only where a recipe gives it."""
 
@@ -145,7 +149,7 @@ VALUES: Mapping[str, TemplateValue] = {
         _second_sampler("scheduler", _inherited("scheduler")),
         _second_sampler("steps", _second_steps, "upscale.steps_mode"),
         _second_sampler("cfg", _inherited("cfg")),
-        TemplateValue("params", (), lambda job: copy.deepcopy(dict(job.recipe.params)), lambda _recipe: "params"),
+        TemplateValue("params", (), _params, lambda _recipe: "params"),
     )
 }
 """The values by name, in the order in which a template that walks through them meets them."""
@@ -153,7 +157,20 @@ VALUES: Mapping[str, TemplateValue] = {
 SEEN_FIELDS = frozenset(field for value in VALUES.values() for field in value.fields)
 """The recipe fields that decide what a template sees; free parameters do not count."""
 
-_PATHS = [(value.name.split("."), value.of, value.name in NEEDED_IF_USED) for value in VALUES.values()]
+
+def _nested(values: Iterable[TemplateValue]) -> dict[str, Any]:
+    """Return the functions of values as mappings within each other."""
+    found: dict[str, Any] = {}
+    for value in values:
+        *outer, last = value.name.split(".")
+        here = found
+        for step in outer:
+            here = here.setdefault(step, {})
+        here[last] = value.of
+    return found
+
+
+_NESTED = _nested(VALUES.values())
 
 
 def template_values(job: Resolved) -> dict[str, Any]:
@@ -161,16 +178,15 @@ def template_values(job: Resolved) -> dict[str, Any]:
 
     What is needed only where a template uses it is left out where the recipe does not give it.
     """
-    found: dict[str, Any] = {}
-    for (*outer, last), of, may_lack in _PATHS:
-        value = of(job)
-        if value is None and may_lack:
-            continue
-        here = found
-        for step in outer:
-            here = here.setdefault(step, {})
-        here[last] = value
+    found = _computed(_NESTED, job)
+    for name in NEEDED_IF_USED:
+        if found[name] is None:
+            del found[name]
     return found
+
+
+def _computed(nested: dict[str, Any], job: Resolved) -> dict[str, Any]:
+    return {name: _computed(of, job) if type(of) is dict else of(job) for name, of in nested.items()}
 
 
 def deciding_field(name: str, recipe: Recipe) -> str:

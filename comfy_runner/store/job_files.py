@@ -172,14 +172,15 @@ class JobFiles:
         return found
 
     def _sidecar_at(self, key: str) -> Sidecar | None:
-        where = self.store.location(key)
-        with folder_errors(where):
-            try:
-                with self.store.open(key) as file:
-                    content = file.read()
-            except FileNotFoundError:
-                return None
-        return parse_sidecar(content, where=where)
+        try:
+            with self.store.open(key) as file:
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            with folder_errors(self.store.location(key)):
+                raise
+        return parse_sidecar(content, where=self.store.location(key))
 
     def _shelf(self, job_id: str, name: str) -> str:
         """Return what the keys of a job's replaced files begin with, which is new."""

@@ -22,7 +22,8 @@ REFERENCE, NAMED, PLAIN = range(3)
 _PREFIX = str(secrets.randbelow(9 * 10**19) + 10**19)
 _TOKEN = re.compile(_PREFIX + r"([01])(\d{6})")
 _MOST_VALUES = 10**6
-_MOST_BITS = 64
+_LARGEST = 1 << 64
+_EXACT = frozenset((str, bool, type(None)))
 _INDEX = re.compile(r"\.\d+(?=\.|\Z)")
 
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or"
@@ -182,35 +183,31 @@ def take_apart(values: Mapping[str, Any]) -> tuple[tuple[Any, ...] | None, list[
     """
     form: list[Any] = []
     found: list[Any] = []
-    plain = _walk(values, form, found)
+    plain = _walk(dict(values), form, found)
     return tuple(form) if plain and len(found) <= _MOST_VALUES else None, found
 
 
 def _walk(value: Any, form: list[Any], found: list[Any]) -> bool:
-    kind = type(value)
-    if kind is dict:
+    if type(value) is dict:
         form.append(tuple(value))
         items: Iterable[Any] = value.values()
-    elif kind is list:
+    else:
         form.append(len(value))
         items = value
-    else:
-        form.append(kind)
-        found.append(value)
-        return (
-            kind is str
-            or (kind is int and value.bit_length() <= _MOST_BITS)
-            or (kind is float and math.isfinite(value))
-            or kind is bool
-            or value is None
-        )
     plain = True
     for item in items:
-        if type(item) is str:  # most are
-            form.append(str)
-            found.append(item)
-        else:
+        kind = type(item)
+        if kind is dict or kind is list:
             plain &= _walk(item, form, found)
+            continue
+        form.append(kind)
+        found.append(item)
+        if kind is int:
+            plain &= -_LARGEST <= item <= _LARGEST
+        elif kind is float:
+            plain &= math.isfinite(item)
+        else:
+            plain &= kind in _EXACT
     return plain
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from comfy_runner.errors import InputError, Problem, RecipeError
 from comfy_runner.recipe import names
-from comfy_runner.recipe.job import Job, job
+from comfy_runner.recipe.job import Job, job, job_with_defaults
 from comfy_runner.recipe.layers import conflict, patched, value_at
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.problems import problems
@@ -39,12 +39,14 @@ class Variant:
         fields: The swept fields, dotted.
         point: Their values; `UNSET` for a field that keeps the recipe's own.
         job_id: Readable, safe as a file name, at most 80 characters, the same every time.
+        parts: What the points of one sweep share; None where nothing is.
     """
 
     loaded: LoadedRecipe
     fields: tuple[str, ...]
     point: tuple[Any, ...]
     job_id: str
+    parts: Parts | None = field(default=None, repr=False, compare=False)
 
     @property
     def assignments(self) -> dict[str, Any]:
@@ -54,13 +56,16 @@ class Variant:
     @property
     def needs_seed(self) -> bool:
         """Whether the seed is ``random``, so that the caller has to draw one."""
-        seed: int | str = self.assignments.get("seed", self.loaded.recipe.seed)
-        return seed == "random"
+        return bool(self._value("seed") == "random")
 
     @property
     def template(self) -> str:
         """Name or path of its template."""
-        return str(self.assignments.get("template", self.loaded.recipe.template))
+        return str(self._value("template"))
+
+    def _value(self, field: str) -> Any:
+        value = self.point[self.fields.index(field)] if field in self.fields else UNSET
+        return getattr(self.loaded.recipe, field) if value is UNSET else value
 
     @property
     def recipe(self) -> Recipe:
@@ -98,17 +103,66 @@ class Variant:
             RecipeError: The values do not go together.
             UsageError: A seed is needed and not given, given and not needed, or out of range.
         """
+        route = route or TemplateDefaults()
         if self.loaded.sweep is None:
             return job(self.loaded, seed=seed, route=route)
-        loaded = self.alone
-        found = job(loaded, seed=seed, job_id=self.job_id, route=route)
-        wrong = validate(loaded.recipe, outputs=found.outputs, where=loaded.where)
+        known = self.parts.recipe(self.point, route) if self.parts else None
+        alone = self.alone if known is None else None
+        recipe = route.over(alone.recipe) if alone else known
+        loaded = self.loaded.variant(cast(Recipe, recipe))
+        found = job_with_defaults(loaded, seed=seed, job_id=self.job_id, route=route)
+        # What is known was found to go together; only the output paths are others.
+        wrong = validate((alone or loaded).recipe, outputs=found.outputs, where=loaded.where) if alone or found.outputs else []
         if wrong:
             raise self._refused(wrong)
+        if self.parts and alone:
+            self.parts.learn(self.point, route, loaded.recipe)
         return found
 
     def _refused(self, wrong: Sequence[Problem]) -> RecipeError:
         return RecipeError.of(Problem(f"{problem.what} in job {self.job_id}", problem.where, problem.hint) for problem in wrong)
+
+
+class Parts:
+    """What the recipes of a sweep's points are put together of: validated once, and shared by all points that have them.
+
+    A part is a field of the recipe with all that is in it; what the schema demands, it demands of one part. What is only wrong
+    about two of them together (sizes) is looked for once for each such pair.
+
+    Args:
+        sweep: The sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        tops = [str(target.path[0]) for target in sweep.targets]
+        self._swept = [(top, [index for index, other in enumerate(tops) if other == top]) for top in dict.fromkeys(tops)]
+        self._together = [index for index, top in enumerate(tops) if top in ("size", "upscale")]
+        self._bases: dict[int, tuple[TemplateDefaults, Recipe]] = {}
+        self._known: dict[tuple[int, str, tuple[int, ...]], Any] = {}
+
+    def recipe(self, point: tuple[Any, ...], route: TemplateDefaults) -> Recipe | None:
+        """Return the recipe of a point with a template's defaults; None where not all of its parts are known to be right."""
+        base = self._bases.get(id(route))
+        ids = tuple(map(id, point))
+        if base is None or (id(route), "", tuple(ids[index] for index in self._together)) not in self._known:
+            return None
+        update = {}
+        for top, indices in self._swept:
+            part = self._known.get((id(route), top, tuple([ids[index] for index in indices])), UNSET)
+            if part is UNSET:
+                return None
+            update[top] = part
+        return base[1].model_copy(update=update)
+
+    def learn(self, point: tuple[Any, ...], route: TemplateDefaults, recipe: Recipe) -> None:
+        """Remember the parts of a point's recipe, with a template's defaults, that has nothing wrong with it."""
+        if any(value is UNSET for value in point):
+            return  # its recipe gives fewer fields than those of other points
+        self._bases.setdefault(id(route), (route, recipe))
+        ids = tuple(map(id, point))  # the sweep holds the values
+        self._known[id(route), "", tuple(ids[index] for index in self._together)] = True
+        for top, indices in self._swept:
+            self._known.setdefault((id(route), top, tuple([ids[index] for index in indices])), getattr(recipe, top))
 
 
 def expand(loaded: LoadedRecipe) -> list[Variant]:
@@ -124,7 +178,9 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
     points = [*_product(sweep, fields), *_included(sweep, fields, loaded.recipe)]
     if not points:
         raise RecipeError("leaves no job", where=loaded.where("sweep.exclude"))
-    variants = [Variant(loaded, fields, point, job_id) for point, job_id in zip(points, _ids(loaded, fields, points), strict=True)]
+    parts = Parts(sweep)
+    job_ids = _ids(loaded, fields, points)
+    variants = [Variant(loaded, fields, point, job_id, parts) for point, job_id in zip(points, job_ids, strict=True)]
     if _problems(variants[0]):
         # What is wrong with the first is most often wrong with many: each fault is told once, with its first job.
         found: dict[tuple[str, str], Problem] = {}
