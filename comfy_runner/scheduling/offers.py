@@ -111,11 +111,16 @@ class Choosing:
         yield from self._smaller(ordered)
 
     def _smaller(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
-        """Yield groups with less work than the first one, for a server that has no time for that."""
+        """Yield other groups than the first choice, which a server has no time for: smaller ones, and those passed over."""
         for shelf in shelves:
-            first, *others = itertools.islice(shelf.portions.values(), _NEAR)
-            if shelf.least < first.left:
-                yield from (Offer(portion) for portion in others if portion.left < first.left and not self._is_kept(portion))
+            choice = self._first(shelf)
+            if choice is None or (shelf.least >= choice.left and choice is next(iter(shelf.portions.values()))):
+                continue
+            passed_over = True
+            for portion in itertools.islice(shelf.portions.values(), _NEAR):
+                passed_over = passed_over and portion is not choice
+                if (passed_over or portion.left < choice.left) and portion is not choice and not self._is_kept(portion):
+                    yield Offer(portion)
 
     def _of_others(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
         """Yield groups that are done sooner so than by those alone who work at the same models."""
@@ -142,12 +147,7 @@ class Choosing:
     def _off_the_end(self) -> Iterator[Offer]:
         """Yield ends of what others have taken, first of what would be done last."""
         held = [(other, other.portion) for other in self._others if other.portion is not None]
-        kind_of = self._backlog.abilities.kind
-        # What its last job is is what most of its jobs are.
-        kinds = [(kind_of(portion.jobs[-1]), portion.pool) for _, portion in held]
-        near = {kind for kind in set(kinds) if self._has_time(*kind)}
-        busy = [(self._outlook.end(o), o, portion) for (o, portion), kind in zip(held, kinds, strict=True) if kind in near]
-        for done, other, portion in sorted(busy, key=lambda item: -item[0]):
+        for done, other, portion in sorted(((self._outlook.end(o), o, p) for o, p in held), key=lambda item: -item[0]):
             if done <= self._begin:
                 return
             fitting = (job for job in reversed(portion.jobs) if self._server.name in self._may(self._backlog.abilities.kind(job)))
@@ -189,7 +189,12 @@ class Choosing:
         if self._begin + least / self._own <= self._backlog.left / self._outlook.together:
             return True
         done, speed = self._others_done(kind, pool)
-        return self._begin + least / self._own <= done + most / speed
+        if self._begin + least / self._own <= done + most / speed:
+            return True
+        # A job cannot be divided: nobody may be done with one sooner, however soon all would be done with the work.
+        starts, names = self._outlook.starts(pool), self._may(kind)
+        mine = starts[self._server.name][0] + least / self._own
+        return all(starts[other.name][0] + least / starts[other.name][1] >= mine for other in self._others if other.name in names)
 
     def _others_done(self, kind: Kind, pool: int) -> tuple[float, float]:
         """Return in how many seconds others would be done with all that waits, and how fast the fastest of them is.

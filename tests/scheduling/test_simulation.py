@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import statistics
+from collections.abc import Callable
 
 import pytest
 
@@ -51,6 +52,11 @@ def test_where_nothing_goes_wrong_groups_stay_whole_and_the_run_ends_near_the_id
     _tell(f"end / ideal of {len(ratios)}: median {statistics.median(ratios):.3f}, worst {ratios[-1]:.3f}")
     assert ratios[-1] < 1.25
     assert ratios[int(0.95 * (len(ratios) - 1))] < 1.1
+
+
+@pytest.mark.parametrize(("draw", "number"), [(calm, 1609), (calm, 6439), (troubled, 1865)])
+def test_what_once_went_wrong_does_so_no_more(draw: Callable[[int, random.Random], Scenario], number: int) -> None:
+    _run(draw(number, _drawing(draw.__name__, number)))
 
 
 @pytest.mark.parametrize("servers", [1, 2, 8, 64])
