@@ -15,7 +15,7 @@ from comfy_runner.wording import counted, named, size
 
 if TYPE_CHECKING:
     from comfy_runner.control.clean import Cleaning
-    from comfy_runner.control.garbage import Heap
+    from comfy_runner.control.garbage import GarbageFiles
 
 _KINDS = {
     "superseded": "replaced pictures and their sidecars",
@@ -58,13 +58,13 @@ def clean(folder: Path, *, servers: NamedServers, **given: bool) -> None:
 def describe(found: Cleaning, *, server_files: bool) -> list[str]:
     """Return what was or would be removed, and what stays, a line each."""
     done = "removed" if found.removed else "would remove"
-    lines = [f"{done} {_heap(heap)}" for heap in found.heaps]
-    lines += [f"kept {_heap(heap)} (with {_OPTIONS[heap.kind]})" for heap in found.kept]
+    lines = [f"{done} {_described(files)}" for files in found.files]
+    lines += [f"kept {_described(files)} (with {_OPTIONS[files.kind]})" for files in found.kept]
     option = "" if server_files else " (with --server-files)"
     verb = done if server_files else "kept"
-    for there in found.abroad:
+    for there in found.remote:
         if there.local:
-            count = found.removed_abroad if found.removed and server_files else len(there.local)
+            count = found.removed_remote if found.removed and server_files else len(there.local)
             lines.append(f"{verb} in the local ComfyUI's folder: {counted(count, 'file')}, {size(there.local_bytes)}{option}")
         if there.prompts:
             lines.append(f"{verb} in the history of {there.url}: {len(there.prompts)} of our prompts{option}")
@@ -77,8 +77,8 @@ def describe(found: Cleaning, *, server_files: bool) -> list[str]:
 
 
 def _has_something(found: Cleaning, server_files: bool) -> bool:
-    return bool(found.heaps) or (server_files and any(there.local or there.prompts for there in found.abroad))
+    return bool(found.files) or (server_files and any(there.local or there.prompts for there in found.remote))
 
 
-def _heap(heap: Heap) -> str:
-    return f"{_KINDS[heap.kind]}: {counted(len(heap.paths), 'file')}, {size(heap.size_bytes)}"
+def _described(files: GarbageFiles) -> str:
+    return f"{_KINDS[files.kind]}: {counted(len(files.keys), 'file')}, {size(files.size_bytes)}"

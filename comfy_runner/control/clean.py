@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
-from comfy_runner.control.garbage import GarbageKind, Heap, all_sidecars, find_rubbish, remove
+from comfy_runner.control.garbage import GarbageFiles, GarbageKind, all_sidecars, find_garbage, remove
 from comfy_runner.control.recorded_servers import recorded_engines
-from comfy_runner.control.remote_files import Abroad, find_abroad, forget_prompts, remove_local
+from comfy_runner.control.remote_files import RemoteFiles, find_remote_files, forget_prompts, remove_local
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.status import require_run
@@ -20,20 +20,20 @@ class Cleaning:
     """What can go of a run folder, or has gone.
 
     Attributes:
-        heaps: The files that go.
+        files: The files that go.
         kept: The files that would go if they were asked for: of jobs that their recipes no longer have, and damaged ledgers.
-        abroad: What the run has left on servers.
+        remote: What the run has left on servers.
         removed: Whether it was removed.
-        removed_abroad: How many files of the local ComfyUI were removed.
+        removed_remote: How many files of the local ComfyUI were removed.
         problems: Sidecars that cannot be read; what belongs to their jobs stays.
         notes: What could not be done on servers.
     """
 
-    heaps: tuple[Heap, ...]
-    kept: tuple[Heap, ...]
-    abroad: tuple[Abroad, ...]
+    files: tuple[GarbageFiles, ...]
+    kept: tuple[GarbageFiles, ...]
+    remote: tuple[RemoteFiles, ...]
     removed: bool
-    removed_abroad: int
+    removed_remote: int
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
 
@@ -71,33 +71,33 @@ def clean(
     folder = RunFolder(Path(path))
     try:
         sidecars, problems = all_sidecars(folder)
-        rubbish = find_rubbish(folder, sidecars)
+        garbage = find_garbage(folder, sidecars)
         asked: dict[GarbageKind, bool] = {"superseded": True, "leftovers": True, "removed": removed, "damaged": damaged}
-        heaps = tuple(heap for heap in rubbish.heaps if asked[heap.kind])
-        abroad = find_abroad(folder, sidecars.values(), settings)
+        files = tuple(each for each in garbage.files if asked[each.kind])
+        remote = find_remote_files(folder, sidecars.values(), settings)
         gone = 0
         notes: tuple[Note, ...] = ()
         if yes and server_files:
             # Before the sidecars go that tell of it.
-            gone, notes = _clean_abroad(folder, abroad, servers, settings, say)
-        for heap in heaps if yes else ():
-            remove(folder, heap, rubbish.jobs)
+            gone, notes = _clean_remote(folder, remote, servers, settings, say)
+        for each in files if yes else ():
+            remove(folder, each, garbage.removed_jobs)
     finally:
         folder.close()
-    kept = tuple(heap for heap in rubbish.heaps if not asked[heap.kind])
-    return Cleaning(heaps, kept, abroad, yes, gone, tuple(problems), notes)
+    kept = tuple(each for each in garbage.files if not asked[each.kind])
+    return Cleaning(files, kept, remote, yes, gone, tuple(problems), notes)
 
 
-def _clean_abroad(
+def _clean_remote(
     folder: RunFolder,
-    abroad: Sequence[Abroad],
+    remote: Sequence[RemoteFiles],
     servers: Sequence[str | ServerConfig],
     config: Config,
     say: Callable[[str], None] | None,
 ) -> tuple[int, tuple[Note, ...]]:
-    gone = sum(remove_local(folder, there) for there in abroad)
+    gone = sum(remove_local(folder, there) for there in remote)
     notes = []
-    for there in abroad:
+    for there in remote:
         if there.prompts:
             try:
                 engines = recorded_engines([there.url], servers, config, say=say)

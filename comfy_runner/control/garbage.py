@@ -1,29 +1,27 @@
-"""What of a run folder's files nobody needs any more, and taking it away.
+"""What of a run's files nobody needs any more, and removing it.
 
 Whatever the ledger or a sidecar counts as a picture of a job stays, whatever it is called and wherever it lies. Symbolic links are
-neither followed nor removed. Not here: what lies on servers (`abroad`).
+neither followed nor removed. What lies on servers is found by `remote_files`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from comfy_runner.atomic_files import is_leftover
 from comfy_runner.errors import Problem, RunFolderError
+from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.ledger import FILE
 from comfy_runner.store.ledger_rows import End, JobRow
-from comfy_runner.store.local import is_plain_inside
+from comfy_runner.store.local import LocalStore
 from comfy_runner.store.lock import HOLDER, LOCK
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.states import ENDED, Change
-from comfy_runner.text_files import shown
 
 GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 
@@ -33,89 +31,74 @@ _ENDS = {"done": Change.DONE, "partial": Change.PARTIAL, "failed": Change.FAILED
 
 
 @dataclass(frozen=True, slots=True)
-class Heap:
+class GarbageFiles:
     """Files of one kind that can go.
 
     Attributes:
         kind: ``superseded``: replaced pictures with their sidecars; ``leftovers``: half files of clients that were killed;
             ``removed``: pictures and sidecars of jobs that their recipes no longer have; ``damaged``: ledgers that a repair
             has moved aside.
-        paths: The files, each before what tells of it.
+        keys: The files, each before the sidecar that tells of it: keys of the store for ``superseded`` and ``removed``, and for
+            the others paths relative to the run folder.
         size_bytes: Their lengths together.
     """
 
     kind: GarbageKind
-    paths: tuple[Path, ...]
+    keys: tuple[str, ...]
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Rubbish:
-    """What can go.
+class Garbage:
+    """What can go of a run.
 
     Attributes:
-        heaps: The files by kind; only kinds of which there are any.
-        jobs: The jobs that their recipes no longer have, as the ledger has them.
+        files: The files by kind; only kinds of which there are any.
+        removed_jobs: The jobs that their recipes no longer have, as the ledger has them.
     """
 
-    heaps: tuple[Heap, ...]
-    jobs: tuple[JobRow, ...]
+    files: tuple[GarbageFiles, ...]
+    removed_jobs: tuple[JobRow, ...]
 
 
-def find_rubbish(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> Rubbish:
+def find_garbage(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> Garbage:
     """Look for what can go; removes nothing.
 
     Args:
         folder: The run folder, locked.
         sidecars: Every sidecar by its job, from `all_sidecars`; None for one that cannot be read.
     """
-    root = folder.path
+    local = LocalStore(folder.path)
     gone, kept = _by_removal(folder.ledger.jobs(), sidecars)
-    kept_files = {*_INTERNAL, *(_key(path) for path in _recorded(folder, kept, sidecars))}
+    kept_files = {*_INTERNAL, *(_plain(key) for key in _recorded(folder, kept, sidecars))}
     removed = list(dict.fromkeys(_recorded(folder, gone, sidecars)))
-    found: list[tuple[GarbageKind, Iterable[str], Collection[str]]] = [
-        ("superseded", _below(root, SUPERSEDED), {*kept_files, *map(_key, removed)}),
-        (
-            "leftovers",
-            (path for path in _below(root, "", skip=SUPERSEDED) if is_leftover(path.rpartition("/")[2])),
-            {*kept_files, *map(_key, removed)},
-        ),
-        ("removed", removed, kept_files),
-        ("damaged", sorted(name for name in os.listdir(root) if _DAMAGED.fullmatch(name)), kept_files),  # noqa: PTH208 - names
+    recorded = {*kept_files, *map(_plain, removed)}
+    stored = dict.fromkeys(folder.store.list())
+    superseded = sorted((key for key in stored if key.startswith(f"{SUPERSEDED}/")), key=lambda key: key.endswith("/job.json"))
+    found: list[GarbageFiles | None] = [
+        _files("superseded", folder.store, (key for key in superseded if _plain(key) not in recorded)),
+        _files("leftovers", local, (key for key in local.leftovers() if _plain(key) not in recorded)),
+        _files("removed", folder.store, (key for key in removed if key in stored and _plain(key) not in kept_files)),
+        _files("damaged", local, (name for name in sorted(os.listdir(folder.path)) if _DAMAGED.fullmatch(name))),  # noqa: PTH208
     ]
-    heaps = []
-    for kind, names, current in found:
-        paths = [root / name for name in names if _key(name) not in current and is_plain_inside(root, root / name)]
-        if paths:
-            heaps.append(Heap(kind, tuple(paths), sum(path.lstat().st_size for path in paths)))
-    return Rubbish(tuple(heaps), tuple(gone.values()))
+    return Garbage(tuple(files for files in found if files is not None), tuple(gone.values()))
 
 
-def remove(folder: RunFolder, heap: Heap, jobs: Iterable[JobRow]) -> None:
-    """Remove files, and the folders that are empty then.
+def remove(folder: RunFolder, files: GarbageFiles, jobs: Iterable[JobRow]) -> None:
+    """Remove files.
 
     Args:
         folder: The run folder, locked since the files were found.
-        heap: The files.
+        files: The files.
         jobs: For ``removed``: the jobs that they belong to; the ledger gives up their pictures.
 
     Raises:
         RunFolderError: A file cannot be removed; those before it are.
     """
-    for path in heap.paths:
-        try:
-            if is_plain_inside(folder.path, path):
-                path.unlink()
-        except OSError as error:
-            raise RunFolderError(f"cannot be removed: {(error.strerror or str(error)).lower()}", where=shown(path)) from error
-    for parent in sorted(
-        {parent for path in heap.paths for parent in _parents(folder.path, path)}, key=lambda path: -len(path.parts)
-    ):
-        try:
-            parent.rmdir()
-        except OSError:
-            continue  # something else is in it
-    if heap.kind == "removed":
+    store = folder.store if files.kind in ("superseded", "removed") else LocalStore(folder.path)
+    for key in files.keys:
+        store.remove(key)
+    if files.kind == "removed":
         folder.ledger.settle_all(_without_files(row) for row in jobs if row.state in ENDED)
 
 
@@ -132,6 +115,11 @@ def all_sidecars(folder: RunFolder) -> tuple[dict[str, Sidecar | None], list[Pro
             problems += error.problems
             found[job_id] = None
     return found, problems
+
+
+def _files(kind: GarbageKind, store: ArtifactStore, keys: Iterable[str]) -> GarbageFiles | None:
+    sizes = {key: found.size_bytes for key in keys if (found := store.stat(key)) is not None}
+    return GarbageFiles(kind, tuple(sizes), sum(sizes.values())) if sizes else None
 
 
 def _by_removal(
@@ -157,30 +145,12 @@ def _recorded(folder: RunFolder, job_ids: Iterable[str], sidecars: Mapping[str, 
         sidecar = sidecars.get(job_id)
         if sidecar is not None:
             yield from (record.path for records in sidecar.files.values() for record in records)
-        yield f"{job_id}/job.json"
+        yield folder.sidecar_key(job_id)
 
 
-def _key(path: str) -> str:
+def _plain(key: str) -> str:
     # Some disks take these for the same; to keep a file too many is no harm.
-    return os.path.normpath(path).replace("\\", "/").casefold()
-
-
-def _below(root: Path, start: str, *, skip: str = "") -> Iterator[str]:
-    """Yield all files below a folder as paths from the root, past no symbolic link."""
-    top = root / start
-    if top.resolve() != root.resolve() / start:
-        return
-    for folder, folders, files in os.walk(top):
-        inside = Path(folder).relative_to(root)
-        folders[:] = sorted(name for name in folders if (inside / name).as_posix() != skip)
-        yield from ((inside / name).as_posix() for name in sorted(files))
-
-
-def _parents(root: Path, path: Path) -> Iterator[Path]:
-    parent = path.parent
-    while parent != root:
-        yield parent
-        parent = parent.parent
+    return os.path.normpath(key).replace("\\", "/").casefold()
 
 
 def _without_files(row: JobRow) -> End:

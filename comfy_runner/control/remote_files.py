@@ -1,7 +1,7 @@
 """What a run has left on servers: files in their output folders, entries in their histories.
 
 ComfyUI has no way to delete a file that it has saved. Those of the managed local ComfyUI lie on this machine, and can be removed
-once they are surely ours and collected. Not here: the run folder itself (`rubbish`).
+once they are surely ours and collected. The run folder itself is tidied by `garbage`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class LocalCopy:
     """A file of ours that a server on this machine saved.
 
     Attributes:
@@ -41,7 +41,7 @@ class Copy:
 
 
 @dataclass(slots=True)
-class Abroad:
+class RemoteFiles:
     """What is left on one server.
 
     Attributes:
@@ -54,7 +54,7 @@ class Abroad:
 
     url: str
     files: dict[str, None] = field(default_factory=dict)
-    local: dict[str, Copy] = field(default_factory=dict)
+    local: dict[str, LocalCopy] = field(default_factory=dict)
     local_bytes: int = 0
     prompts: dict[str, None] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class Abroad:
         return tuple(sorted({name.rpartition("/")[0] for name in self.files}))
 
 
-def find_abroad(folder: RunFolder, sidecars: Iterable[Sidecar | None], config: Config) -> tuple[Abroad, ...]:
+def find_remote_files(folder: RunFolder, sidecars: Iterable[Sidecar | None], config: Config) -> tuple[RemoteFiles, ...]:
     """Return what jobs that are done, and pictures that were replaced, have left on servers, which are not asked.
 
     Args:
@@ -74,12 +74,12 @@ def find_abroad(folder: RunFolder, sidecars: Iterable[Sidecar | None], config: C
     """
     awaited = {name for found in folder.ledger.open_submissions() for name in (found.prompt_id, found.server_prompt_id)}
     local = _Local.of(config)
-    found: dict[str, Abroad] = {}
+    found: dict[str, RemoteFiles] = {}
     done = ((sidecar, True) for sidecar in sidecars if sidecar is not None and sidecar.state == "done")
     replaced = ((sidecar, False) for sidecar in folder.superseded())
     for sidecar, is_current in (*done, *replaced):
         url = _text(sidecar.server.get("url") if isinstance(sidecar.server, Mapping) else "")
-        there = found.setdefault(url, Abroad(url))
+        there = found.setdefault(url, RemoteFiles(url))
         if _text(sidecar.prompt_id) and sidecar.prompt_id not in awaited:
             there.prompts[sidecar.prompt_id] = None
         for record in (record for records in sidecar.files.values() for record in records):
@@ -88,14 +88,14 @@ def find_abroad(folder: RunFolder, sidecars: Iterable[Sidecar | None], config: C
                 continue
             path = local.path_of(name, record.size_bytes) if local is not None and _is_loopback(url) else None
             if path is not None and name not in there.local:
-                there.local[name] = Copy(path, record.sha256, record if is_current else None)
+                there.local[name] = LocalCopy(path, record.sha256, record if is_current else None)
                 there.local_bytes += record.size_bytes
             elif path is None and (local is None or url not in local.urls):
                 there.files[name] = None
     return tuple(there for url, there in found.items() if url)
 
 
-def remove_local(folder: RunFolder, there: Abroad) -> int:
+def remove_local(folder: RunFolder, there: RemoteFiles) -> int:
     """Remove the files on this machine that are what we have collected, and return how many.
 
     Raises:
@@ -116,7 +116,7 @@ def remove_local(folder: RunFolder, there: Abroad) -> int:
     return count
 
 
-def forget_prompts(there: Abroad, engine: Engine) -> Note | None:
+def forget_prompts(there: RemoteFiles, engine: Engine) -> Note | None:
     """Take our prompts out of a server's history; return a note where it cannot be reached."""
     prompts = list(there.prompts)
     try:

@@ -115,24 +115,21 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """See `ArtifactStore.list`."""
-        start = prefix.rpartition("/")[0]
-        top = self._path(start) if start else self._root
-        if not _is_past_no_link(self._root, top):
-            return
-        for folder, folders, files in os.walk(top):
-            folders.sort()
-            inside = Path(folder).relative_to(self._root)
-            for key in ((inside / name).as_posix() for name in sorted(files) if not is_leftover(name)):
-                if key.startswith(prefix) and not (self._root / key).is_symlink():
-                    yield key
+        yield from (key for key in self._files(prefix) if not is_leftover(key.rpartition("/")[2]))
+
+    def leftovers(self) -> Iterator[str]:
+        """Yield the paths, relative to the folder, of what processes that were killed have spooled here and never put."""
+        yield from (key for key in self._files("") if is_leftover(key.rpartition("/")[2]))
 
     def remove(self, key: str) -> None:
         """See `ArtifactStore.remove`. Folders that are empty then are removed as well."""
         path = self._path(key)
-        with folder_errors(path):
-            if not is_plain_inside(self._root, path):
-                return
+        if not is_plain_inside(self._root, path):
+            return
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"cannot be removed: {(error.strerror or str(error)).lower()}", where=shown(path)) from error
         with contextlib.suppress(OSError):  # something else is in it
             while (path := path.parent) != self._root:
                 path.rmdir()
@@ -150,6 +147,19 @@ class LocalStore:
     def location(self, key: str) -> str:
         """See `ArtifactStore.location`."""
         return shown(self._root / key)
+
+    def _files(self, prefix: str) -> Iterator[str]:
+        """Yield the keys of all plain files that begin so, past no symbolic link."""
+        start = prefix.rpartition("/")[0]
+        top = self._path(start) if start else self._root
+        if not _is_past_no_link(self._root, top):
+            return
+        for folder, folders, files in os.walk(top):
+            folders.sort()
+            inside = Path(folder).relative_to(self._root)
+            for key in ((inside / name).as_posix() for name in sorted(files)):
+                if key.startswith(prefix) and not (self._root / key).is_symlink():
+                    yield key
 
     def _path(self, key: str) -> Path:
         if not is_key(key):

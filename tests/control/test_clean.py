@@ -31,7 +31,7 @@ def _clean(folder: Path, **options: Any) -> Cleaning:
 
 
 def _kinds(found: Cleaning) -> dict[str, int]:
-    return {heap.kind: len(heap.paths) for heap in found.heaps}
+    return {files.kind: len(files.keys) for files in found.files}
 
 
 def _rendered_twice(server: StandIn, out: Path) -> None:
@@ -57,7 +57,7 @@ def test_at_first_it_is_only_told_what_would_go(server: StandIn, tmp_path: Path)
     found = _clean(tmp_path)
 
     assert (_kinds(found), found.removed) == ({"superseded": 3, "leftovers": 1}, False)
-    assert found.heaps[1].size_bytes == 4
+    assert found.files[1].size_bytes == 4
     assert files_in(tmp_path) == before
 
 
@@ -76,7 +76,7 @@ def test_the_second_time_there_is_nothing_to_remove(server: StandIn, tmp_path: P
     _rendered_twice(server, tmp_path)
     _clean(tmp_path, yes=True)
 
-    assert _clean(tmp_path, yes=True).heaps == ()
+    assert _clean(tmp_path, yes=True).files == ()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_pictures_of_removed_jobs_stay_unless_they_are_asked_for(server: StandIn
 
     found = _clean(tmp_path, yes=True)
 
-    assert [(heap.kind, len(heap.paths)) for heap in found.kept] == [("removed", 3)]
+    assert [(files.kind, len(files.keys)) for files in found.kept] == [("removed", 3)]
     assert (tmp_path / "lake-s2/upscaled.png").exists()
 
 
@@ -194,7 +194,7 @@ def test_what_belongs_to_a_removed_job_stays_where_its_sidecar_cannot_be_read(se
 
     found = _clean(tmp_path, yes=True, removed=True)
 
-    assert (found.heaps, len(found.problems)) == ((), 1)
+    assert (found.files, len(found.problems)) == ((), 1)
     assert (tmp_path / "lake-s2/upscaled.png").exists()
 
 
@@ -206,7 +206,7 @@ def test_ledgers_that_a_repair_has_moved_aside_go_only_where_they_are_asked_for(
     repair(tmp_path)
     aside = tmp_path / f"{FILE}.damaged-1"
 
-    assert [heap.kind for heap in _clean(tmp_path, yes=True).kept] == ["damaged"]
+    assert [files.kind for files in _clean(tmp_path, yes=True).kept] == ["damaged"]
     assert aside.exists()
     _clean(tmp_path, yes=True, damaged=True)
     assert not aside.exists()
@@ -300,9 +300,9 @@ def test_files_in_the_local_comfyui_that_were_collected_go(server: StandIn, tmp_
 
     found = _clean(out, yes=True, server_files=True, config=config)
 
-    assert found.removed_abroad == 2
+    assert found.removed_remote == 2
     assert files_in(output) == ["comfy_runner/run/mine.png", "mine.png"]
-    assert [there.files for there in found.abroad] == [{}]
+    assert [there.files for there in found.remote] == [{}]
 
 
 def test_of_the_local_comfyui_nothing_is_said_to_stay_once_it_is_gone(server: StandIn, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_of_the_local_comfyui_nothing_is_said_to_stay_once_it_is_gone(server: St
     (output.parents[1] / "port.json").write_text(json.dumps({"port": int(server.url.rpartition(":")[2])}), encoding="utf-8")
 
     for _ in range(2):
-        (there,) = _clean(out, yes=True, server_files=True, config=config).abroad
+        (there,) = _clean(out, yes=True, server_files=True, config=config).remote
 
     assert (there.files, there.local) == ({}, {})
 
@@ -322,7 +322,7 @@ def test_files_of_replaced_pictures_go_before_what_tells_of_them(server: StandIn
     _rendered_twice(server, out)
     config, output = _local(server, tmp_path)
 
-    assert _clean(out, yes=True, server_files=True, config=config).removed_abroad == 4
+    assert _clean(out, yes=True, server_files=True, config=config).removed_remote == 4
     assert files_in(output) == []
 
 
@@ -337,7 +337,7 @@ def test_a_file_in_the_local_comfyui_that_may_be_the_only_one_stays(server: Stan
     data[-1] ^= 1
     changed.write_bytes(data)
 
-    assert _clean(out, yes=True, server_files=True, config=config).removed_abroad == 1
+    assert _clean(out, yes=True, server_files=True, config=config).removed_remote == 1
     assert (output / name).exists()
 
 
@@ -354,7 +354,7 @@ def test_no_name_in_a_sidecar_leads_to_a_file_of_others(server: StandIn, tmp_pat
     text["files"]["original"][0]["server_name"] = name
     (tmp_path / "run/a/job.json").write_text(json.dumps(text), encoding="utf-8")
 
-    assert _clean(tmp_path / "run", yes=True, server_files=True, config=config).removed_abroad == 0
+    assert _clean(tmp_path / "run", yes=True, server_files=True, config=config).removed_remote == 0
     assert (output / "mine.png").exists()
 
 
@@ -362,7 +362,7 @@ def test_files_on_other_servers_are_counted_and_their_folders_named(server: Stan
     out = tmp_path / "run"
     rendered(server, out)
 
-    (there,) = _clean(out).abroad
+    (there,) = _clean(out).remote
 
     assert (there.url, len(there.files), there.folders) == (server.url, 2, ("comfy_runner/run",))
 

@@ -218,5 +218,5 @@ def test_a_sound_ledger_with_submissions_is_not_thrown_away(killed: Path) -> Non
 def test_replaced_pictures_can_be_removed(done: Path) -> None:
     found = clean(done, yes=True, config=Config())
 
-    assert [(heap.kind, len(heap.paths)) for heap in found.heaps] == [("superseded", 3)]
+    assert [(files.kind, len(files.keys)) for files in found.files] == [("superseded", 3)]
     assert not (done / "superseded").exists()
