@@ -6,7 +6,9 @@ import difflib
 import itertools
 from collections.abc import Iterable
 
-_LISTED = 12
+LISTED = 12
+"""Most names that a message lists."""
+
 _LONGEST = 200  # comparing takes the square of it, and names can come from a server
 _MOST = 5000
 
@@ -27,5 +29,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean {' or '.join(close)}?"
     if not names:
         return "there is none"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"known are {', '.join(names[:_LISTED])}{more}"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"known are {', '.join(names[:LISTED])}{more}"

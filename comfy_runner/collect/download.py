@@ -28,11 +28,11 @@ from comfy_runner.store.local import folder_errors, write_spool
 from comfy_runner.store.media_types import PICTURES, is_written_anew, suffix_of
 from comfy_runner.store.run_folder import REPORT
 from comfy_runner.store.sidecar import FileRecord, sha256_of
+from comfy_runner.wording import MIB
 
 _ATTEMPTS = 3
-_MIB = 1024 * 1024
-_LONGEST_FILE = 4096 * _MIB  # where its size in pixels was not planned; it may be a video
-_LONGEST_TEXT = 16 * _MIB
+_LONGEST_FILE = 4096 * MIB  # where its size in pixels was not planned; it may be a video
+_LONGEST_TEXT = 16 * MIB
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,11}")
 _OURS = ("job.json", "run.json", *REPORT)
 
@@ -199,7 +199,7 @@ def write(store: ArtifactStore, key: str, source: AbstractContextManager[Iterabl
                 digest.update(chunk)
                 length += len(chunk)
                 if length > most:
-                    raise VerificationError(f"is larger than what was planned can be, {most // _MIB} MiB", where=key)
+                    raise VerificationError(f"is larger than what was planned can be, {most // MIB} MiB", where=key)
                 file.write(chunk)
 
     spooled = write_spool(store, key, fill)
@@ -222,4 +222,4 @@ def _verified(got: Fetched, *, expected: Size | None, may_be_flat: bool) -> File
 
 def _most_bytes(expected: Size | None) -> int:
     """Return how long a file may be: its bare pixels, four channels of 16 bits each, and what is written beside them."""
-    return _LONGEST_FILE if expected is None else expected.pixels * 8 + 16 * _MIB
+    return _LONGEST_FILE if expected is None else expected.pixels * 8 + 16 * MIB

@@ -16,7 +16,7 @@ from comfy_runner.graph.decoding import LATER_INPUTS
 from comfy_runner.graph.model_names import candidates
 from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo, type_names
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.hints import did_you_mean, nearest
+from comfy_runner.hints import LISTED, did_you_mean, nearest
 from comfy_runner.input_files import is_upload_name
 from comfy_runner.yaml_loader import got
 
@@ -25,8 +25,6 @@ Locate = Callable[[str, str], str]
 
 Acceptance = Literal["fine", "changed", "refused"]
 """What a server makes of a literal: it is taken as it is, goes by the server's own name, or is a problem."""
-
-_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +247,7 @@ class _Checker:
             self.note(f"{got(value)} is {got(found[0])} on {self.info.source} ({place})", at=(node_id, name))
         elif found:
             what = f"{got(value)} can be {len(found)} of those that {self.info.source} has ({place})"
-            self.problem(what, f"write one of {', '.join(found[:_LISTED])}", at=(node_id, name))
+            self.problem(what, f"write one of {', '.join(found[:LISTED])}", at=(node_id, name))
         else:
             what = f"{got(value)} is not among the {len(options)} that {self.info.source} has ({place})"
             hint = did_you_mean(str(value), _texts(options))

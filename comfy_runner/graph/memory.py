@@ -15,8 +15,8 @@ from comfy_runner.graph.decoding import TILE_SIZE, decode_sizes
 from comfy_runner.graph.filled import Filled
 from comfy_runner.graph.sizes import CELL, Size
 from comfy_runner.graph.workflow import Workflow
+from comfy_runner.wording import GIB
 
-GIB: Final = 1 << 30
 _BYTES_PER_CELL: Final = 2178 * 64  # for each byte of a value; AutoencoderKL in comfy/sd.py, the VAE of SD1.5, SDXL and Flux
 _USABLE: Final = 0.85  # the rest is taken by the driver, the VAE's weights and what others show on the screen
 _SHAPES: Final = ((1.0, 1.0), (0.5, 2.0), (2.0, 0.5))  # tiled decoding averages three passes with tiles of these shapes

@@ -18,10 +18,8 @@ from comfy_runner.errors import InputError, Note, Problem, WorkflowError
 from comfy_runner.graph.conformance import Acceptance, ShapeCheck
 from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.draft import MOST_PROBLEMS, Draft
 from comfy_runner.planning.job_graph import fit
-
-_MOST_PROBLEMS = 50
 
 _Extent = Literal["whole", "part", "nothing"]
 
@@ -87,7 +85,7 @@ def refuse_impossible(drafts: Sequence[Draft], by_server: Mapping[str, Capabilit
     problems: dict[Problem, None] = {}
     for draft in _impossible(drafts, by_server):
         problems |= dict.fromkeys(_problems(draft, by_server))
-        if len(problems) > _MOST_PROBLEMS:
+        if len(problems) > MOST_PROBLEMS:
             break
     if problems:
         raise WorkflowError.of(problems)

@@ -25,7 +25,9 @@ from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders, unused
 
-_MOST_PROBLEMS = 50
+MOST_PROBLEMS = 50
+"""Where problems of many jobs are told, no more jobs are looked at beyond so many."""
+
 _BYTES_PER_PIXEL = 4  # PNG does not compress noise
 _BYTES_BESIDE = 64 * 1024  # the workflow in the picture, the sidecar
 
@@ -119,7 +121,7 @@ def draft_all(
             drafts.append(drafter.draft(variant, seed_of(variant) if variant.needs_seed else None))
         except InputError as error:
             problems.update(dict.fromkeys(error.problems, type(error)))
-            if len(problems) > _MOST_PROBLEMS:
+            if len(problems) > MOST_PROBLEMS:
                 break
     if problems:
         kinds = set(problems.values())

@@ -19,6 +19,7 @@ from comfy_runner.recipe.job import Job
 from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.params import Param
 from comfy_runner.text_files import shown
+from comfy_runner.wording import MIB
 from comfy_runner.yaml_loader import got
 
 MOST_BYTES = 1 << 30
@@ -27,7 +28,6 @@ MOST_BYTES = 1 << 30
 MOST_PIXELS = 178_956_970
 """Largest picture, in pixels: beyond it, the Pillow that ComfyUI opens it with takes it for a decompression bomb."""
 
-_MIB = 1 << 20
 _TYPES = ("image", "file")
 
 
@@ -125,7 +125,7 @@ def _refuse_by_kind(found: os.stat_result, path: Path) -> None:
         raise _WrongFile("is empty", f"look at {shown(path)}")
     if found.st_size > MOST_BYTES:
         raise _WrongFile(
-            f"is larger than the {MOST_BYTES // _MIB} MiB that are uploaded: {found.st_size / _MIB:.0f} MiB",
+            f"is larger than the {MOST_BYTES // MIB} MiB that are uploaded: {found.st_size / MIB:.0f} MiB",
             "copy it into the server's input folder, and give its name there to a parameter of type text",
         )
 

@@ -23,14 +23,13 @@ from comfy_runner.store.lock import FolderLock
 from comfy_runner.store.registry import open_store
 from comfy_runner.store.sidecar import FORMAT, UNREADABLE, refuse_newer
 from comfy_runner.text_files import shown
+from comfy_runner.wording import GIB
 
 REPORT_FILES = "report_files"
 """The folder, in a run folder, of what a report keeps beside its page. No job is called so, for ids have no underscores."""
 
 REPORT = ("report.html", "metrics.json", "metrics.csv", "sheet.png")
 """What a report writes into a run folder, which no picture may be called."""
-
-_GIB = 1024**3
 
 
 class FolderView(JobFiles):
@@ -115,7 +114,7 @@ class RunFolder(FolderView):
             return
         # Some network file systems say 0 of 0.
         if disk.total and disk.free < needed:
-            what = f"the planned pictures may need {needed / _GIB:.3f} GiB of free space (got {disk.free / _GIB:.3f} GiB)"
+            what = f"the planned pictures may need {needed / GIB:.3f} GiB of free space (got {disk.free / GIB:.3f} GiB)"
             raise RunFolderError(what, where=shown(self.path), hint="free some space, or choose another folder with --out")
 
     def seed(self, name: str) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.graph.decoding import with_decoding
-from comfy_runner.graph.memory import GIB, decode_bytes, memory_notes, vram_total
+from comfy_runner.graph.memory import decode_bytes, memory_notes, vram_total
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
+from comfy_runner.wording import GIB
 from tests.graph.support import graph, node, shipped_graph, values
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import requests
 
 from comfy_runner.errors import Unreachable
+from comfy_runner.wording import MIB
 
 LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
 
-_MIB = 1024 * 1024
-_LIMIT = 64 * _MIB
+_LIMIT = 64 * MIB
 _MOST_VALUES = 4_000_000
 _SHOWN = 300
 
@@ -43,7 +43,7 @@ def read(response: requests.Response) -> Any:
     """
     body = response.raw.read(_LIMIT + 1, decode_content=True)
     if len(body) > _LIMIT:
-        raise Unreachable(f"the answer is larger than {_LIMIT // _MIB} MiB", where=response.url.partition("?")[0])
+        raise Unreachable(f"the answer is larger than {_LIMIT // MIB} MiB", where=response.url.partition("?")[0])
     # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
     if sum(body.count(sign) for sign in (b",", b"[", b"{")) > _MOST_VALUES:
         raise Unreachable(f"the answer has more than {_MOST_VALUES} values", where=response.url.partition("?")[0])

@@ -22,9 +22,9 @@ from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ComfyRunnerError, JobFailed, ServerRefused, Unreachable
 from comfy_runner.input_files import FOLDER, InputFile
 from comfy_runner.text_files import shown
+from comfy_runner.wording import MIB
 
 _CHUNK = 64 * 1024  # each has to go out within one timeout, also on a slow line
-_MIB = 1024 * 1024
 _MOST_BREAKS = 3
 _AGAIN = "run the same command again"
 
@@ -96,9 +96,9 @@ class Uploads:
         return (sent or file.name) if there else self._send(file, stop)
 
     def _send(self, file: InputFile, stop: Callable[[], bool]) -> str:
-        most, size = self._limit(), f"{file.size_bytes / _MIB:.1f} MiB"
+        most, size = self._limit(), f"{file.size_bytes / MIB:.1f} MiB"
         if 0 < most < file.size_bytes:
-            raise _Refused(f"has {size}, the server takes {most / _MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size")
+            raise _Refused(f"has {size}, the server takes {most / MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size")
         form = _Form(file, stop)
         try:
             name, subfolder = self._http.upload(form, content_type=form.content_type)
