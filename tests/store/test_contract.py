@@ -10,19 +10,23 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from comfy_runner.collect.dedup import share
+from comfy_runner.control.garbage import all_sidecars, find_garbage, remove
 from comfy_runner.engine.comfyui.engine import ComfyUIEngine
-from comfy_runner.engine.interface import EngineOptions, JobToCollect
+from comfy_runner.engine.interface import EngineOptions, JobToCollect, NamedEngine
 from comfy_runner.engine.reports import Collected, EngineReport, Finished
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import read_material
 from comfy_runner.report.writer import write_report
+from comfy_runner.running.events import JobResult
+from comfy_runner.running.policy import Policy
+from comfy_runner.running.start import begin
 from comfy_runner.store.interface import Artifact, ArtifactStore, Stat, checksum
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import PlanRow
@@ -31,7 +35,7 @@ from comfy_runner.store.registry import GROUP, open_store
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from tests.running.abandon import http_of
-from tests.running.support import HASH, draft, record, sidecar, submitted_job
+from tests.running.support import HASH, draft, no_more, plan_of, posted, record, sidecar, small, submitted_job, sweep
 from tests.standin import HELD, StandIn
 
 _Wanted = TypeVar("_Wanted")
@@ -300,6 +304,46 @@ def test_an_engine_collects_into_any_store(store: ArtifactStore, server: StandIn
     assert read_rgb(Artifact(store, "lake/upscaled.png")).size == (128, 128)
     if not isinstance(store, LocalStore):
         assert not list(tmp_path.rglob("*.png")), "nothing lies in a local folder"
+
+
+def test_a_whole_run_goes_into_any_store_and_is_found_there_by_the_next(
+    store: ArtifactStore, server: StandIn, tmp_path: Path
+) -> None:
+    # 0.52 gives the pixels of 0.6 at two steps: one picture for two jobs.
+    first = _rendered(server, RunFolder(tmp_path / "run", store), sweep({"upscale.denoise": [0.6, 0.52]}))
+    posts = len(posted(server))
+
+    again = _rendered(server, RunFolder(tmp_path / "run", store), sweep({"upscale.denoise": [0.6, 0.52]}))
+
+    assert {result.state for result in first} == {"done"}
+    assert (posts, len(posted(server))) == (1, 1)
+    assert [result.was_done for result in again] == [True, True]
+    names = ("job.json", "original.png", "upscaled.png")
+    stored = {key for key in store.list() if key.endswith(names)}
+    assert stored == {f"{result.job_id}/{name}" for result in first for name in names}
+
+
+def test_what_was_replaced_in_any_store_can_be_removed(store: ArtifactStore, server: StandIn, tmp_path: Path) -> None:
+    for steps in (2, 3):
+        _rendered(server, RunFolder(tmp_path / "run", store), small(sampler={"steps": steps}))
+    folder = RunFolder(tmp_path / "run", store)
+    try:
+        garbage = find_garbage(folder, all_sidecars(folder)[0])
+        (superseded,) = garbage.files
+        remove(folder, superseded, garbage.removed_jobs)
+    finally:
+        folder.close()
+
+    assert (superseded.kind, len(superseded.keys)) == ("superseded", 3)
+    assert list(store.list("superseded/")) == []
+    assert list(store.list("lake/")) == ["lake/job.json", "lake/original.png", "lake/upscaled.png"]
+
+
+def _rendered(server: StandIn, folder: RunFolder, recipe: dict[str, Any]) -> tuple[JobResult, ...]:
+    plan = plan_of(recipe)
+    engine = NamedEngine("server", ComfyUIEngine(http_of(server)))
+    chosen = frozenset(draft.job_id for draft in plan.drafts)
+    return begin(plan, chosen, folder, connect=lambda: [engine], enlist=no_more, force=False, policy=Policy()).results()
 
 
 def test_a_report_reads_its_pictures_from_any_store(store: ArtifactStore, server: StandIn, tmp_path: Path) -> None:
