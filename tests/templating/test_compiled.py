@@ -137,7 +137,7 @@ def test_a_job_that_fails_leaves_the_others_as_they_are(tmp_path: Path) -> None:
         "{% for i in range(n) %}" + "z" * 9999 + "{% endfor %}{{ v }}",
         "{% set x %}{% for i in range(n) %}" + "z" * 9999 + "{{ v }}{% endfor %}{% endset %}{{ v }}",
         "{% macro m(v, n) %}{% if n %}{{ m(v, n - 1) }}{{ m(v, n - 1) }}{% else %}{{ v }}"
-        + "z" * 99
+        + "z" * 9999
         + "{% endif %}{% endmacro %}{% if n > 2 %}{{ m(v, 30) }}{% endif %}{{ v }}",
         "{{ 'x' * (n * 9999) if n > 2 else v }}",
         "{{ ([v] * (n * 9999)) | length if n > 2 else v }}",
