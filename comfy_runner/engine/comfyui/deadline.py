@@ -1,13 +1,16 @@
 """A limit on how long one whole HTTP answer may take, headers and body, however slowly it drips.
 
-The timeouts of `requests` are for the next bytes alone: a server that sends one byte a second is never late for them.
+The timeouts of `requests` are for the next bytes alone: a server that sends one byte a second is never late for them. One thread
+watches over all answers of the process and cuts the connection of one that is late.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,11 +24,15 @@ _here = threading.local()
 class Watch:
     """One answer that is waited for.
 
+    Args:
+        deadline: When its time is over, on the monotonic clock.
+
     Attributes:
         late: Whether its time is over; the connection has been cut then, which reads like an early end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.late = False
         self._socket: socket.socket | None = None
 
@@ -43,17 +50,51 @@ class Watch:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
+class _Watchdog:
+    """The thread that cuts what is late; it sleeps until the next answer could be, which is mostly never."""
+
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._changed = threading.Condition()
+        self._wakes_at = math.inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.add(watch)
+            if self._thread is None or not self._thread.is_alive():  # as after a fork
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            elif watch.deadline < self._wakes_at:
+                self._changed.notify()
+
+    def remove(self, watch: Watch) -> None:
+        with self._changed:
+            self._watches.discard(watch)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for watch in [watch for watch in self._watches if watch.deadline <= now]:
+                    self._watches.discard(watch)
+                    watch.cut()
+                self._wakes_at = min((watch.deadline for watch in self._watches), default=math.inf)
+                self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
+
+
+_watchdog = _Watchdog()
+
+
 @contextmanager
 def at_most(seconds: float) -> Iterator[Watch]:
     """Cut the answer to the request that this thread makes inside the block, once so many seconds are over."""
-    watch = _here.watch = Watch()
-    timer = threading.Timer(seconds, watch.cut)
-    timer.daemon = True
-    timer.start()
+    watch = _here.watch = Watch(time.monotonic() + seconds)
+    _watchdog.add(watch)
     try:
         yield watch
     finally:
-        timer.cancel()
+        _watchdog.remove(watch)
         _here.watch = None
 
 
@@ -78,22 +119,16 @@ class WatchedAdapter(HTTPAdapter):
         return manager
 
 
-def _follow(connection: Any) -> None:
-    watch = getattr(_here, "watch", None)
-    if watch is not None:
-        watch.follow(connection.sock)
-
-
 class _Connection(urllib3.connection.HTTPConnection):
     def getresponse(self, *args: Any, **options: Any) -> Any:
-        _follow(self)
+        watch = getattr(_here, "watch", None)
+        if watch is not None:
+            watch.follow(self.sock)
         return super().getresponse(*args, **options)
 
 
-class _TlsConnection(urllib3.connection.HTTPSConnection):
-    def getresponse(self, *args: Any, **options: Any) -> Any:
-        _follow(self)
-        return super().getresponse(*args, **options)
+class _TlsConnection(_Connection, urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
