@@ -6,17 +6,19 @@ submissions and fetch files on threads of their own and report; a caller that re
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.reports import Crashed
 from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.running import actions as do
 from comfy_runner.running.decide import decide, goes_on
 from comfy_runner.running.events import Event, JobResult, Spent
-from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Tick
+from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Prepared, Tick
 from comfy_runner.running.perform import Performer
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Candidate, Examiner
@@ -27,6 +29,7 @@ from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import ENDED, State
 
 _LOOK_SECONDS = 1.0
+_MOST_TOGETHER = 64  # messages whose changes of the ledger go onto the disk at once
 
 
 class Coordinator:
@@ -73,6 +76,7 @@ class Coordinator:
             force=force,
         )
         self._looked_at = time.monotonic()
+        self._prepared: deque[Prepared] = deque()
 
     def cancel(self) -> None:
         """Take our jobs back from the servers and end the run; may be called from a signal handler."""
@@ -103,27 +107,55 @@ class Coordinator:
         with self._performer:
             self._carry_out(self._begin)
             while goes_on(self._state, time.monotonic()):
-                try:
-                    message = self._inbox.get(timeout=_LOOK_SECONDS)
-                except queue.Empty:
-                    message = Tick()
-                if isinstance(message, Crashed):
-                    raise message.error
-                self._carry_out(message)
+                self._carry_out(*self._messages())
                 self._look_around()
         self._carry_out(Finish())
         return self._state.results
 
-    def _carry_out(self, message: Message) -> None:
-        """Do all that follows from a message."""
-        if isinstance(message, Examined) and message.answer is not None:
-            self._performer.answered(message.server, message.answer)
-        messages = deque([message])
-        while messages:
-            for action in decide(self._state, messages.popleft(), time.monotonic()):
+    def _messages(self) -> list[Message | Crashed]:
+        """Return what has come in, at least one message, which may be that nothing has for a while."""
+        found: list[Message | Crashed] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._inbox.get(timeout=_LOOK_SECONDS))
+            while len(found) < _MOST_TOGETHER:
+                found.append(self._inbox.get_nowait())
+        return found or [Tick()]
+
+    def _carry_out(self, *messages: Message | Crashed) -> None:
+        """Do all that follows from messages.
+
+        What they change in the ledger goes onto the disk together, and before anything that follows it: commits are most of what
+        a job costs us. Only preparing and collecting do not wait for that, since they bring about nothing that a later process
+        would have to know of.
+        """
+        ledger, events = self._folder.ledger, list[do.Emit]()
+        with ledger.batch():
+            for action in self._actions(messages):
+                if isinstance(action, do.Emit):
+                    events.append(action)
+                    continue
+                if not isinstance(action, do.LedgerAction | do.Prepare | do.Collect):
+                    ledger.flush()
+                    self._tell(events)
                 found = self._performer.perform(action)
                 if found is not None:
-                    messages.append(found)
+                    self._prepared.append(found)
+        self._tell(events)
+
+    def _actions(self, messages: Iterable[Message | Crashed]) -> Iterator[do.Action]:
+        for message in messages:
+            if isinstance(message, Crashed):
+                raise message.error
+            if isinstance(message, Examined) and message.answer is not None:
+                self._performer.answered(message.server, message.answer)
+            yield from decide(self._state, message, time.monotonic())
+            while self._prepared:
+                yield from decide(self._state, self._prepared.popleft(), time.monotonic())
+
+    def _tell(self, events: list[do.Emit]) -> None:
+        for event in events:
+            self._performer.perform(event)
+        events.clear()
 
     def _look_around(self) -> None:
         """See what other processes ask of this run."""

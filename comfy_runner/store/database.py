@@ -76,7 +76,7 @@ class Database:
     """How long to wait for others who read or write the file."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        self.path = path
+        self.path, self._is_batch = path, False
         if readonly and not is_file(path):
             raise RunFolderError("is not there", where=shown(path), hint="name the folder that `run --out` was given")
         with database_errors(path):
@@ -123,18 +123,51 @@ class Database:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection in a transaction, which is on the disk afterwards, or undone if anything is raised."""
-        with database_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
+        """Give the connection in a transaction, which is on the disk afterwards, or undone if anything is raised.
+
+        Inside of `batch` it is the transaction of all that is written there.
+        """
+        with database_errors(self.path), self._undoing():
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            if not self._is_batch:
                 self._commit()
-            except BaseException:
-                # SQLite has undone it by itself after some errors. What is raised is the first error, not that of undoing.
-                if self._connection.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._connection.execute("ROLLBACK")
-                raise
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Put all that is written inside on the disk together, at the end or at `flush`.
+
+        What is not there yet is undone if anything is raised.
+        """
+        self._is_batch = True
+        try:
+            with self._undoing():
+                yield
+                self.flush()
+        finally:
+            self._is_batch = False
+
+    def flush(self) -> None:
+        """Put what was written in a batch so far on the disk.
+
+        Raises:
+            RunFolderError: That cannot be done.
+        """
+        if self._connection.in_transaction:
+            with database_errors(self.path):
+                self._commit()
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            # SQLite has undone it by itself after some errors. What is raised is the first error, not that of undoing.
+            if self._connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+            raise
 
     def _commit(self) -> None:
         """Put the transaction on the disk; every commit goes this way."""

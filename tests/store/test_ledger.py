@@ -735,3 +735,50 @@ def test_names_that_a_url_would_not_take_are_taken(tmp_path: Path) -> None:
     assert (folder / FILE).exists()
     with open_ledger(folder / FILE, readonly=True) as ledger:
         assert _states(ledger) == {"a": "pending"}
+
+
+# Batches
+
+
+class Counted(Ledger):
+    """A ledger that counts its commits."""
+
+    commits = 0
+
+    def _commit(self) -> None:
+        self.commits += 1
+        super()._commit()
+
+
+def test_what_is_written_in_a_batch_goes_onto_the_disk_with_one_commit(tmp_path: Path) -> None:
+    with Counted(tmp_path / FILE) as ledger, open_ledger(tmp_path / FILE, readonly=True) as reader:
+        _plan(ledger, "a", "b")
+        _submit(ledger, "p", "a")
+        before = ledger.commits
+        with ledger.batch():
+            ledger.settle("a", Change.DONE, prompt_id="p", files=[_file()])
+            _submit(ledger, "q", "b")
+            assert _states(ledger) == {"a": "done", "b": "submitted"}
+            assert _states(reader) == {"a": "submitted", "b": "pending"}
+            ledger.flush()
+            assert (_states(reader), ledger.commits - before) == ({"a": "done", "b": "submitted"}, 1)
+
+        assert ledger.commits - before == 1
+
+
+def test_an_error_in_a_batch_undoes_what_is_not_on_the_disk_and_nothing_else(ledger: Ledger) -> None:
+    _plan(ledger, "a", "b")
+
+    def write() -> None:
+        with ledger.batch():
+            _submit(ledger, "p", "a")
+            ledger.flush()
+            _submit(ledger, "q", "b")
+            ledger.settle("nobody's", Change.DONE)
+
+    with pytest.raises(KeyError):
+        write()
+
+    assert _states(ledger) == {"a": "submitted", "b": "pending"}
+    _submit(ledger, "r", "b")
+    assert set(_open(ledger)) == {"p", "r"}
