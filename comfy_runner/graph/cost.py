@@ -1,6 +1,7 @@
 """What there is to run in many graphs, in small numbers: which results they share, and what each costs.
 
-Two nodes have one number where ComfyUI's cache has one result for them (`signature`). Not here: in which order jobs are best run.
+Two nodes have one number where ComfyUI's cache has one result for them (`signature`). Does not say in which order jobs are best
+run (`planning.order`).
 """
 
 from __future__ import annotations

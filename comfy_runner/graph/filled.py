@@ -1,6 +1,6 @@
 """Graphs as light as can be: a shape, shared by all graphs that differ in their literals alone, and those literals.
 
-A sweep has very many jobs and very few shapes. Not here: how a job's values become a graph (`shape`).
+A sweep has very many jobs and very few shapes. Does not make graphs of a job's values (`templating.compiled`).
 """
 
 from __future__ import annotations

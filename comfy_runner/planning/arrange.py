@@ -37,7 +37,7 @@ class Arrangement:
         """Return for each job that shares another one's pictures which one that is."""
         return {draft.job_id: leader_id for leader_id, drafts in self.shared.items() for draft in drafts}
 
-    def parcels(self, cache: CacheMode) -> list[Sequence[Draft]]:
+    def submissions(self, cache: CacheMode) -> list[Sequence[Draft]]:
         """Return the jobs to render as one server with such a cache is to be given them: without any, a group is one graph."""
         if cache != "none":
             return [(draft,) for draft in self.rendered]

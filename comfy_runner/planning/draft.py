@@ -1,7 +1,7 @@
 """All jobs of a plan, each as little as can be: a sweep may have a hundred thousand.
 
 A draft knows what its job is, and what tells jobs apart and which neighbours share; its recipe, values and graph are made anew when
-they are needed. Not here: where the jobs are rendered, and what is done already.
+they are needed. Does not know where the jobs are rendered, and what is done already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a list of jobs makes a server run: model loads, sampler passes, decodes, counted before anything runs.
 
 A job is here the tuple of its distinct node results, small ints of a catalogue. Two memories are known: that of ComfyUI's classic
-cache, which holds exactly the previous prompt, and none at all. Not here: which order is best (`order`).
+cache, which holds exactly the previous prompt, and none at all. Does not say which order is best (`order`).
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def passes(jobs: Iterable[tuple[int, ...]], steps: Costs, *, cached: bool = True
     return _count(new_results(jobs) if cached else jobs, steps)
 
 
-def passes_of_parcels(parcels: Iterable[Sequence[tuple[int, ...]]], steps: Costs) -> Passes:
-    """Return what a server without a cache runs when each parcel of jobs is posted as one graph.
+def passes_of_submissions(submissions: Iterable[Sequence[tuple[int, ...]]], steps: Costs) -> Passes:
+    """Return what a server without a cache runs when each submission of jobs is posted as one graph.
 
     Inside one graph, what several of its jobs need runs once.
     """
-    return _count((set(chain.from_iterable(parcel)) for parcel in parcels), steps)
+    return _count((set(chain.from_iterable(submission)) for submission in submissions), steps)
 
 
 def new_results(jobs: Iterable[tuple[int, ...]]) -> Iterator[set[int]]:

@@ -1,10 +1,11 @@
 """A plan as a user wants to see it before anything is rendered: what each job is, what is needed in all, what it saves.
 
-Pure functions of what was drafted, surveyed and arranged. Not here: finding that out (`preview`), and how it is printed.
+Pure functions of what was drafted, surveyed and arranged. Does not find that out (`preview`), and prints nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from comfy_runner.planning.arrange import Arrangement
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.duplicates import Duplicates, duplicates
 from comfy_runner.planning.estimate import Estimate
-from comfy_runner.planning.passes import Passes, passes, passes_of_parcels
+from comfy_runner.planning.passes import Passes, passes, passes_of_submissions
 from comfy_runner.planning.survey import Survey
 from comfy_runner.scheduling.backlog import Costs
 
@@ -178,7 +179,7 @@ def summarise(
         folder=folder,
         server=server,
         cache=cache,
-        graphs=len(arrangement.parcels(cache)),
+        graphs=len(arrangement.submissions(cache)),
         jobs=tuple(_rows(chosen, surveyed, arrangement, steps, cache)),
         duplicates=duplicates(chosen),
         needed=needed(arrangement, steps, cache),
@@ -198,8 +199,8 @@ def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
         steps: What it is and costs.
         cache: What the server keeps of earlier prompts; anything but nothing is reckoned with as the classic cache.
     """
-    parcels = [[draft.steps for draft in parcel] for parcel in arrangement.parcels(cache)]
-    return passes_of_parcels(parcels, steps) if cache == "none" else passes((job for parcel in parcels for job in parcel), steps)
+    posted = [[draft.steps for draft in submission] for submission in arrangement.submissions(cache)]
+    return passes_of_submissions(posted, steps) if cache == "none" else passes(itertools.chain.from_iterable(posted), steps)
 
 
 def _rows(
@@ -222,9 +223,9 @@ def _rows(
         yield from sharing(draft.job_id)
     position = 0
     before: set[int] = set()
-    for parcel in arrangement.parcels(cache):
+    for submission in arrangement.submissions(cache):
         in_graph: set[int] = set()
-        for draft in parcel:
+        for draft in submission:
             position += 1
             leaders.add(draft.job_id)
             work = sum(steps.cost(step) for step in draft.steps if step not in before and step not in in_graph)

@@ -1,6 +1,6 @@
 """What a recipe amounts to: one job with all values resolved, its output paths, and what the user should know.
 
-Not here: the workflow graph (the workflow room renders it from `Job.values`).
+Does not make the workflow graph (`templating.compiled` renders it from `Job.values`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What there is to know of a template before it is used: what it takes, what it makes, what it needs of a server, its graph.
 
-Nothing is read here but the template and what it imports. Not here: how it is shown.
+Reads nothing but the template and what it imports, and shows nothing.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@
     needs: {comfyui: 0.3.40, nodes: {UltimateSDUpscale: the node pack ComfyUI_UltimateSDUpscale}}
     #}
 
-Not here: what a parameter may be (`params`), and which recipe fields there are.
+Does not know what a parameter may be (`params`), and which recipe fields there are.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The free parameters that a template declares, and the values that a recipe gives for them.
 
-Not here: where they are declared (`header`).
+Does not read the declarations (`metadata`).
 """
 
 from __future__ import annotations

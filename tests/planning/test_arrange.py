@@ -72,10 +72,10 @@ def test_every_selected_job_is_done_awaited_rendered_or_shares_and_nothing_else(
 
 
 def _check_groups(found: Arrangement) -> None:
-    assert [draft for parcel in found.parcels("none") for draft in parcel] == found.rendered
-    assert all(1 <= len(parcel) <= MOST_IN_A_GRAPH for parcel in found.parcels("none"))
-    assert [len(parcel) for parcel in found.parcels("classic")] == [1] * len(found.rendered)
-    for group in [*found.groups, *found.parcels("none")]:
+    assert [draft for submission in found.submissions("none") for draft in submission] == found.rendered
+    assert all(1 <= len(submission) <= MOST_IN_A_GRAPH for submission in found.submissions("none"))
+    assert [len(submission) for submission in found.submissions("classic")] == [1] * len(found.rendered)
+    for group in [*found.groups, *found.submissions("none")]:
         firsts = [{step for step in draft.steps if _PLAN.steps.kind(step) == "first"} for draft in group]
         assert all(first == firsts[0] for first in firsts)
 

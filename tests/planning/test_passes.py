@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.planning.passes import Passes, passes, passes_of_parcels
+from comfy_runner.planning.passes import Passes, passes, passes_of_submissions
 from tests.planning.model_lists import Steps
 
 # 2 checkpoints, 4 seeds, 9 denoise values; the counts are those that a real server showed.
@@ -59,9 +59,9 @@ def test_without_a_cache_every_job_runs_whole() -> None:
 def test_a_parcel_runs_once_what_its_jobs_share_and_remembers_nothing_for_the_next_one() -> None:
     steps = Steps()
     jobs = steps.sweep(seed=(1, 2), denoise=(0.3, 0.4, 0.5))
-    found = passes_of_parcels([jobs[:3], jobs[3:]], steps)
+    found = passes_of_submissions([jobs[:3], jobs[3:]], steps)
     assert (found.loads, found.first, found.second, found.decodes) == (2, 2, 6, 8)
 
 
 def test_no_jobs_run_nothing() -> None:
-    assert passes([], Steps()) == passes([], Steps(), cached=False) == passes_of_parcels([], Steps()) == Passes()
+    assert passes([], Steps()) == passes([], Steps(), cached=False) == passes_of_submissions([], Steps()) == Passes()

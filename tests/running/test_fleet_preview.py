@@ -13,7 +13,7 @@ import pytest
 from comfy_runner import api
 from comfy_runner.config import Config, ServerConfig
 from comfy_runner.errors import ServerError, UsageError, WorkflowError
-from comfy_runner.planning.passes import passes, passes_of_parcels
+from comfy_runner.planning.passes import passes, passes_of_submissions
 from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.ledger_rows import PlanRow
@@ -125,7 +125,7 @@ def test_the_sums_of_the_servers_are_what_their_jobs_need_there() -> None:
         jobs = [steps[job_id] for job_id in share.jobs]
         if share.cache == "none":
             # A group that is here in parts would have begun anew with each of them.
-            most, least = passes(jobs, plan.steps, cached=False), passes_of_parcels([jobs], plan.steps)
+            most, least = passes(jobs, plan.steps, cached=False), passes_of_submissions([jobs], plan.steps)
             assert least.first <= share.first <= most.first
             assert least.weighted <= share.work <= most.weighted + 1e-9
         else:
