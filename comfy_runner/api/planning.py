@@ -40,7 +40,7 @@ def plan(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> PlanSummary:
-    """Tell what `run` would do: the jobs, their order, what is done already, what it costs. Nothing is rendered or written.
+    """Return what `run` would do: the jobs, their order, what is done already, what it costs. Nothing is rendered or written.
 
     The run folder is neither made nor locked. Several recipes without `out` are planned without one.
 
@@ -175,12 +175,12 @@ def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
 
 
 def recipe_name(variant: Variant) -> str:
-    """Return the name that a variant's seed is drawn for: that of its recipe."""
+    """Return the name of a variant's recipe, for which its seed is drawn."""
     return slug(variant.loaded.recipe.name)
 
 
 def stand_in_seeds(variants: Sequence[Variant]) -> Callable[[Variant], int]:
-    """Return what gives each recipe a seed in place of one that is yet to be drawn."""
+    """Return a function that gives each recipe a seed of its own in place of one that is yet to be drawn."""
     names = dict.fromkeys(map(recipe_name, variants))
     seeds = {name: MAX_SEED - number for number, name in enumerate(names)}
     return lambda variant: seeds[recipe_name(variant)]

@@ -1,4 +1,4 @@
-"""What servers are, have and are doing; nothing is changed there."""
+"""What servers are and have: their state, models and node classes. Nothing is changed there."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def nodes(
 def _asked(
     server: str | ServerConfig | None, object_info: Path | None, config: Config, say: Callable[[str], None] | None
 ) -> tuple[ObjectInfo, Engine | None]:
-    """Return what is known of nodes, and the server that says it; None for a saved answer."""
+    """Return the node classes, and the server that has them; None for a saved answer."""
     if object_info is not None:
         return ObjectInfo(read_json(object_info), source=shown(object_info)), None
     engine = connect(server, config, say=say)

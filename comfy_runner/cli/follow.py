@@ -35,7 +35,7 @@ _MOST_COUNTED = 8  # in the last
 
 @contextmanager
 def follower(*, quiet: bool, verbose: int) -> Iterator[Follow]:
-    """Yield what takes the events of a run, fitted to the terminal."""
+    """Yield a function that shows the events of a run: as a live view on a terminal, as plain lines elsewhere, or not at all."""
     console = Console(stderr=True, markup=False, highlight=False)
     if quiet:
         yield lambda _event: None
@@ -47,7 +47,7 @@ def follower(*, quiet: bool, verbose: int) -> Iterator[Follow]:
 
 
 class _PlainLines:
-    """A line per thing that happens; progress only where a node begins, or every step with -v."""
+    """Shows a run as lines: one for each event, of progress only where a node begins, or for every step with -v."""
 
     def __init__(self, verbose: int) -> None:
         self._verbose = verbose
@@ -84,7 +84,7 @@ class _PlainLines:
 
 
 class _Bars(Progress):
-    """The bars of a run; where it has several servers, a line for each of them in place of a bar for each job."""
+    """The bars of a run: one for each job on the server or, where it has several servers, a line for each of them."""
 
     def __init__(self, server_lines: ServerLines, console: Console) -> None:
         self._server_lines = server_lines
@@ -110,7 +110,10 @@ class _Bars(Progress):
 
 
 class _LiveView:
-    """A bar for the run and one for each job that is on the server, or a line for each of several servers; lines go above them."""
+    """Shows a run as a bar for all jobs and one for each job on the server, or a line for each of several servers.
+
+    What has ended is a line above them.
+    """
 
     def __init__(self, console: Console) -> None:
         self._server_lines = ServerLines()
@@ -189,13 +192,13 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 class _Changes:
-    """The lines that tell how servers take part; one that stays out of order for the same reason is told of once."""
+    """Says how servers take part in a run; a server that stays out of order for the same reason is mentioned once."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
 
     def lines(self, event: ServerChanged) -> list[str]:
-        """Return what is to be said of an event: a line, or nothing."""
+        """Return the line of an event, or nothing where it says nothing new."""
         known = self._reasons.pop(event.server, None)
         if event.stage == "out":
             self._reasons[event.server] = reason(event)
@@ -216,7 +219,7 @@ def _change(event: ServerChanged) -> str:
 
 
 def spent_lines(spent: Spent | None, servers: Sequence[str]) -> list[str]:
-    """Return what is said at the end of what several servers had to do: nothing of a single one, or where nothing was rendered.
+    """Return lines that sum up the work of several servers; none for a single server, or where nothing was rendered.
 
     Args:
         spent: What they had to do.

@@ -39,7 +39,7 @@ class _Job:
 
 @dataclass(slots=True)
 class _Server:
-    """A server: its jobs in the order in which it took them, the one that it was last heard of, and why it is left alone."""
+    """What is known of a server: its jobs in the order in which it took them, the one that runs, and why it is left alone."""
 
     name: str
     jobs: dict[str, _Job] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class _Server:
         return self.running if self.running in self.jobs else next(iter(self.jobs), "")
 
     def mark(self, now: float) -> str:
-        """Return what is said in place of a job; empty where there is one."""
+        """Return the words that stand in place of a job; empty where there is a job."""
         if self.stage == "out":
             return out_of_order(self.reason, self.until - now)
         return "" if self.jobs else "idle"
@@ -67,7 +67,7 @@ class _Server:
 
 
 class ServerLines:
-    """What each server of a run is at; it can be printed while another thread follows the run.
+    """A line for each server of a run, with what it does now; it can be printed while another thread follows the run.
 
     Args:
         clock: Tells the time in seconds.
@@ -162,7 +162,7 @@ class ServerLines:
 
 
 def out_of_order(why: str, seconds: float) -> str:
-    """Return how it is said that a server is left alone for so many seconds."""
+    """Return in words that a server is out of order, why, and in how many seconds it is tried again."""
     again = f", tried again in {max(1, round(seconds))} s" if seconds > 0 else ""
     return f"out of order{again}{f': {why}' if why else ''}"
 
@@ -173,7 +173,7 @@ def reason(event: ServerChanged) -> str:
 
 
 def worked_on(node: str, step: int, steps: int) -> str:
-    """Return what a job is doing."""
+    """Return in words which node of a job runs, and at which step it is."""
     return f"{clean(node)}{f' {step}/{steps}' if steps else ''}"
 
 

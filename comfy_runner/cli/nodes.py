@@ -176,7 +176,7 @@ def _input_record(name: str, known: InputInfo) -> dict[str, Any]:
 
 
 def _plain(value: Any, deepest: int = _DEEPEST) -> Any:
-    """Return a server's value as JSON can say it, which knows no infinity, and no deeper than anybody reads."""
+    """Return a server's value as JSON can express it: infinities as text, and nothing nested deeper than eight levels."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, list):

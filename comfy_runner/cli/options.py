@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+# option, field of `Limits`, largest value, unit, help
+_LIMITS = (
+    ("--max-drift", "drift", 2, "DRIFT", "The most that a picture may drift from its original (0.3)."),
+    ("--max-local-drift", "local_drift", 2, "DRIFT", "The most that any region may drift (0.65)."),
+    ("--max-colour-shift", "colour_shift", None, "DISTANCE", "The most that the mean colour may move (4; 2.3 is just visible)."),
+)
+
 
 def run_argument(command: _Command) -> _Command:
     """Add RUN, the run folder that a command is about."""
@@ -20,7 +27,7 @@ def run_argument(command: _Command) -> _Command:
 
 
 def recipe_options(command: _Command) -> _Command:
-    """Add what every command on recipes takes: overrides, axes and template folders."""
+    """Add the options of every command on recipes: ``--set``, ``--sweep``, ``--templates``."""
     command = templates_option(command)
     command = click.option(
         "--sweep",
@@ -51,7 +58,7 @@ def only_option(command: _Command) -> _Command:
 
 
 def choice_options(command: _Command) -> _Command:
-    """Add what chooses among jobs."""
+    """Add ``--only`` and ``--skip``."""
     return only_option(click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")(command))
 
 
@@ -67,27 +74,8 @@ def out_option(command: _Command) -> _Command:
 
 def limit_options(command: _Command) -> _Command:
     """Add the axis and the limits of a suggestion; each limit is named as a field of `Limits`."""
-    command = click.option(
-        "--max-colour-shift",
-        "colour_shift",
-        type=click.FloatRange(0),
-        metavar="DISTANCE",
-        help="The most that the mean colour may move (4; 2.3 is just visible).",
-    )(command)
-    command = click.option(
-        "--max-local-drift",
-        "local_drift",
-        type=click.FloatRange(0, 2),
-        metavar="DRIFT",
-        help="The most that any region may drift (0.65).",
-    )(command)
-    command = click.option(
-        "--max-drift",
-        "drift",
-        type=click.FloatRange(0, 2),
-        metavar="DRIFT",
-        help="The most that a picture may drift from its original (0.3).",
-    )(command)
+    for option, field, most, unit, text in reversed(_LIMITS):
+        command = click.option(option, field, type=click.FloatRange(0, most), metavar=unit, help=text)(command)
     return click.option("--axis", metavar="FIELD", help="The swept field to choose a value of (upscale.denoise).")(command)
 
 

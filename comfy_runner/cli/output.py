@@ -1,4 +1,4 @@
-"""How words reach the terminal: talk on stderr, data on stdout, one form for errors and notes, no raw control characters."""
+"""What the commands print: data on stdout, all else on stderr, one form for errors and notes, no raw control characters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, *, longest: int = 200) -> str:
-    """Return a server's words as a part of a line: no break of theirs makes a line that looks like ours.
+    """Return a server's words as a part of a line: none of their line breaks can begin a line that looks like ours.
 
     Args:
         text: The words, which `print_line` cleans of other unprintable characters.
@@ -82,7 +82,7 @@ def print_path(path: Path) -> None:
 
 
 def unwritable(error: OSError) -> UsageError:
-    """Return the error of a stdout that takes nothing."""
+    """Return the error to raise where stdout cannot be written to, such as on a full disk."""
     return UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout")
 
 
@@ -131,7 +131,7 @@ def errors_as_json(as_json: bool) -> Iterator[None]:
 
 
 class DroppingStream:
-    """A stream that nobody may listen to any more, such as a closed terminal: what cannot be written is dropped.
+    """A stream that drops what cannot be written, as to a terminal that is closed.
 
     Args:
         stream: The stream; in all other ways this is as it.

@@ -1,4 +1,4 @@
-"""What several servers would do of a plan, for people: a row for each, and what it costs more than one server would need."""
+"""The part of a plan for several servers, as people read it: a row for each server, and what the split costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def fleet_lines(summary: PlanSummary) -> Iterator[str]:
-    """Yield what each server would do, and what that means together."""
+    """Yield the table of servers, then sentences on all of them together."""
     columns = [("server", False), *((name, True) for name in _NUMBERS)]
     yield from folded_table(columns, (_cells(share) for share in summary.fleet))
     yield ""

@@ -13,7 +13,7 @@ _WORTH_SAYING = 8  # pairs of pictures; fewer are measured in a moment
 
 @contextmanager
 def measuring(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Yield what is told how many pictures of how many are measured: a bar on a terminal, a sentence at the beginning elsewhere.
+    """Yield a function that takes how many of how many pictures are measured: it shows a bar, or without a terminal a sentence.
 
     Args:
         quiet: Whether nothing is shown.

@@ -114,7 +114,7 @@ def run(
 
 
 def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: bool) -> int:
-    """Write the report of a run that has ended, unless it is there; return the exit code where the run folder does not take it."""
+    """Write the report of a run that has ended, unless it is up to date; return an exit code, 0 if all is well."""
     # Whoever has interrupted the run, or has no room for it, does not want to wait for more.
     if code in _NO_REPORT or not any(result.files for result in results):
         return 0
@@ -165,7 +165,7 @@ def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[
 
 
 def _list(results: Sequence[JobResult]) -> UsageError | None:
-    """Print the pictures' paths, or return why that is not possible: how the jobs ended has to be told all the same."""
+    """Print the pictures' paths, or return why that is not possible: the user has to learn how the jobs ended all the same."""
     try:
         for path in (path for result in results for paths in result.files.values() for path in paths):
             print_path(path)

@@ -97,7 +97,7 @@ def object_info_option(text: str) -> Callable[[_Command], _Command]:
 
 
 def _server_options(command: _Command, text: str, *, several: bool) -> _Command:
-    """Add the options to a command, which takes them together as ``servers``."""
+    """Add the options to a command; it gets them as one argument, ``servers``, a `NamedServers`."""
 
     @functools.wraps(command)
     def call(*, server: Any, cacert: Path | None, insecure: bool, **given: Any) -> Any:

@@ -45,7 +45,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Which other job's picture is like a job's.
+    """Which earlier job's picture is the same as, or close to, a job's.
 
     Attributes:
         same_as: The first job whose picture has the very same pixels; empty where there is none before this.

@@ -1,4 +1,4 @@
-"""The values that a suggestion is told in: limits, one point per value of the axis, and which of them is named, if any.
+"""What a suggestion consists of: limits, one point per value of the axis, and which of them is chosen, if any.
 
 How it is found is in `suggest`.
 """

@@ -1,4 +1,4 @@
-"""Everything that a report consists of, written into the run folder: the page, the metrics, what they need.
+"""Writes a report into the run folder: the page with its thumbnails, ``metrics.json``, ``metrics.csv``.
 
 Nothing of it is a picture that a GPU has made: it can be deleted and made again at any time.
 """
@@ -122,14 +122,14 @@ def is_current(folder: Path) -> bool:
 
 
 def _state(material: Material, axis: Axis | None, limits: Limits) -> str:
-    """Return what is equal as long as a report would come out the same."""
+    """Return a hash of all that a report is made from."""
     jobs = [(entry.name, entry.state, entry.seconds, entry.error, entry.pictures) for entry in material.entries]
     made_from = (__version__, can_measure(), material.axes, axis, limits, jobs)
     return hashlib.sha256(repr(made_from).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _without_original(material: Material) -> Iterator[str]:
-    """Say so where there are pictures of which nothing can be measured, as a workflow that saves one picture only has them."""
+    """Yield a note on jobs that have a picture but no original to measure it against: their workflow saves one picture only."""
     alone = {entry.job_id for entry in material.entries if UPSCALED in entry.pictures and ORIGINAL not in entry.pictures}
     if alone:
         has, them = ("1 job has", "it") if len(alone) == 1 else (f"{len(alone)} jobs have", "them")

@@ -198,7 +198,7 @@ def _pretty(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a value as a text, for JavaScript would round large seeds."""
+    """Return a value as text, because JavaScript would round large seeds."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {label(inner)}" for name, inner in value.items())
     return "" if value is None else label(value)

@@ -1,6 +1,6 @@
-"""Small pictures for a page of many, made once, and what is coarsely known of each picture: its size, where it is bright and busy.
+"""Small pictures for a page of many, made once, each with a coarse description: the picture's size, where it is bright and busy.
 
-No suggestion rests on what is known so.
+No suggestion rests on that description.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def make_thumbnails(folder: Path, files: Iterable[FileRow], store: ArtifactStore
 
 
 def _stem(sha256: str) -> str:
-    """Return the first half of a hash, which a ledger from anywhere need not really have."""
+    """Return the first half of a picture's hash, or of a hash of what the ledger has instead: it may come from anywhere."""
     return (sha256 if HASH.fullmatch(sha256) else hashlib.sha256(sha256.encode()).hexdigest())[:32]
 
 

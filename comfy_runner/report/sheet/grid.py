@@ -133,7 +133,7 @@ def arrange(material: Material, *, rows: str | None, columns: str | None, conten
 def _placed(
     material: Material, across: Axis | None, down: list[Axis], rest: list[Axis]
 ) -> dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]]:
-    """Return the pictures by column, of each row: its band, its place there, and how many rows before it are for the same place."""
+    """Return the pictures of each row by column, by its band, its place there, and how many rows for that place precede it."""
     orders = {axis.field: {key(value): at for at, value in enumerate(axis.values)} for axis in material.axes}
 
     def place(entry: Entry, axes: list[Axis]) -> tuple[int, ...]:
@@ -157,7 +157,7 @@ def _is_after_original(axis: Axis) -> bool:
 
 
 def _axes(material: Material, rows: str | None, columns: str | None) -> tuple[Axis | None, list[Axis], list[Axis]]:
-    """Return the axis across, those down, and what remains."""
+    """Return the axis of the columns, those of the rows, and those that remain."""
     down = find_axis(material, rows, "--rows") if rows is not None else None
     if columns is not None:
         across: Axis | None = find_axis(material, columns, "--columns")
@@ -200,7 +200,13 @@ def _differ(slots: Iterable[Slot | None], content: Callable[[FileRow], str]) -> 
 
 
 def _band(heading: str, rows: list[Row], content: Callable[[FileRow], str] | None) -> Band:
-    """Return rows as a band, with its originals once where they are the same; `content` is None where they have to be."""
+    """Return rows as a band, with the originals above it where all rows share them.
+
+    Args:
+        heading: What stands above the band.
+        rows: Its rows.
+        content: Returns what is equal for files with equal pixels; None where rows cannot differ in their originals.
+    """
     columns = list(zip(*(row.originals for row in rows), strict=True))
     if not columns or len(rows) < 2 or (content and any(_differ(column, content) for column in columns)):
         return Band(heading, tuple(rows))
