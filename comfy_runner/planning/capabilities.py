@@ -19,7 +19,7 @@ from comfy_runner.graph.conformance import Acceptance, ShapeCheck
 from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import MOST_PROBLEMS, Draft
-from comfy_runner.planning.job_graph import fit
+from comfy_runner.planning.job_graph import PlannedJob, fit
 
 _Extent = Literal["whole", "part", "nothing"]
 
@@ -127,6 +127,14 @@ class Capabilities:
         extent = self._of_shape(draft).extent(draft.filled.literals)
         return extent == "whole" or (extent == "part" and self._allow_partial)
 
+    def fit(self, planned: PlannedJob) -> PlannedJob:
+        """Return a job with its graph fitted to the server, without what the server does not take where that is allowed.
+
+        Raises:
+            InputError: The server would refuse it.
+        """
+        return fit(planned, self._info, allow_partial=self._allow_partial)
+
     def problems(self, draft: Draft) -> tuple[Problem, ...]:
         """Return why the server cannot do a job; empty where it can."""
         if self.can(draft):
@@ -134,7 +142,7 @@ class Capabilities:
         answer = self._same_answer(draft)
         if answer not in self._problems:
             try:
-                fit(draft.planned(), self._info, allow_partial=self._allow_partial)
+                self.fit(draft.planned())
             except InputError as error:
                 self._problems[answer] = error.problems
         return self._problems[answer]
@@ -148,7 +156,7 @@ class Capabilities:
             if self.can(draft) and (answer := self._same_answer(draft)) not in known:
                 known.add(answer)
                 planned = draft.planned()
-                fitted = fit(planned, self._info, allow_partial=self._allow_partial)
+                fitted = self.fit(planned)
                 found |= dict.fromkeys(fitted.notes[len(planned.notes) :])
         return tuple(found)
 

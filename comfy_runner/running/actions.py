@@ -90,11 +90,19 @@ class Retake:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Make jobs ready to be posted on a worker, as one graph; answered at once by `Prepared`."""
+    """Make jobs ready to be posted on a worker, as one graph; answered at once by `Prepared`.
+
+    Attributes:
+        worker: The name of the worker.
+        drafts: The jobs.
+        attempts: What was tried before, by job.
+        forced: The ids of those whose files are made again although they are there.
+    """
 
     worker: str
     drafts: tuple[Draft, ...]
     attempts: Mapping[str, tuple[Attempt, ...]]
+    forced: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ class Coordinator:
         enlist: Gives a server that is to be added to the run, by what the user calls it; raises a `ComfyRunnerError`.
         emit: Takes events; must return at once.
         policy: How to treat the servers.
-        force: Whether files of earlier runs are made again.
         take_back: Given where nothing is to be begun: submissions that earlier processes have left are taken back from the
             servers, and what turns out to be finished is collected.
     """
@@ -58,7 +57,6 @@ class Coordinator:
         enlist: Callable[[str], NamedEngine],
         emit: Callable[[Event], None],
         policy: Policy | None = None,
-        force: bool = False,
         take_back: Cancel | None = None,
     ) -> None:
         self._folder, self._enlist, self._policy = folder, enlist, policy or Policy()
@@ -73,7 +71,6 @@ class Coordinator:
             report=self._inbox.put,
             emit=emit,
             policy=self._policy,
-            force=force,
         )
         self._looked_at = time.monotonic()
         self._prepared: deque[Prepared] = deque()

@@ -130,7 +130,9 @@ def fill(state: RunState) -> Actions:
         elif found := _free(state, drafts):
             state.is_preparing = True
             attempts = {draft.job_id: state.jobs[draft.job_id].attempts for draft in found}
-            yield Prepare(names[0], tuple(found), attempts)
+            # A retry completes what the first attempt has given; only that is not to be forced again.
+            forced = frozenset(job_id for job_id, tried in attempts.items() if state.is_forced and not tried)
+            yield Prepare(names[0], tuple(found), attempts, forced)
             return
 
 

@@ -38,7 +38,6 @@ class Performer:
         report: Takes what engines and threads report, on any thread; must return at once.
         emit: Takes events; must return at once.
         policy: How engines are treated.
-        force: Whether files of earlier runs are made again.
     """
 
     def __init__(
@@ -50,10 +49,9 @@ class Performer:
         report: Callable[[EngineReport | Shared | Examined], None],
         emit: Callable[[Event], None],
         policy: Policy,
-        force: bool,
     ) -> None:
         self._folder, self._examiner = folder, examiner
-        self._report, self._emit, self._policy, self._force = report, emit, policy, force
+        self._report, self._emit, self._policy = report, emit, policy
         self._workers: dict[str, Candidate] = {}
         self._preparers: dict[str, Preparer] = {}
         self._pool = ThreadPoolExecutor(_SHARING_THREADS, thread_name_prefix="share")
@@ -117,12 +115,11 @@ class Performer:
 
     def answered(self, worker: str, found: Answered) -> None:
         """Take what a worker says of itself, which decides how jobs are prepared for it."""
-        allow_partial = self._policy.allow_partial
-        self._preparers[worker] = Preparer(self._folder, found.nodes, allow_partial=allow_partial, force=self._force)
+        self._preparers[worker] = Preparer(self._folder, found.capabilities)
 
     def _prepare(self, action: do.Prepare) -> Prepared:
         key = str(uuid.uuid4())
-        ready, settled = self._preparers[action.worker].pack(action.drafts, key, action.attempts)
+        ready, settled = self._preparers[action.worker].pack(action.drafts, key, attempts=action.attempts, forced=action.forced)
         return Prepared(action.worker, key, tuple(ready), tuple(settled))
 
     def _enlist(self, candidate: Candidate) -> None:

@@ -5,16 +5,16 @@ Not here: when it is posted, and what becomes of it (`coordinate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from comfy_runner.engine.submission import Attempt, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed
 from comfy_runner.graph.decoding import with_decoding
-from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.sizes import output_sizes
+from comfy_runner.planning.capabilities import Capabilities
 from comfy_runner.planning.draft import Draft
-from comfy_runner.planning.job_graph import PlannedJob, fit
+from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.names import slug
 from comfy_runner.running.retries import decodes_tiled
 from comfy_runner.store.run_folder import RunFolder
@@ -61,17 +61,19 @@ class Preparer:
 
     Args:
         folder: Where their pictures go.
-        info: What the server says of its nodes.
-        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
-        force: Whether files of earlier runs are made again.
+        capabilities: What the server can do.
     """
 
-    def __init__(self, folder: RunFolder, info: ObjectInfo, *, allow_partial: bool = False, force: bool = False) -> None:
-        self._folder, self._info = folder, info
-        self._allow_partial, self._force = allow_partial, force
+    def __init__(self, folder: RunFolder, capabilities: Capabilities) -> None:
+        self._folder, self._capabilities = folder, capabilities
 
     def pack(
-        self, drafts: Iterable[Draft], prompt_id: str, attempts: Mapping[str, Sequence[Attempt]]
+        self,
+        drafts: Iterable[Draft],
+        prompt_id: str,
+        *,
+        attempts: Mapping[str, Sequence[Attempt]],
+        forced: Collection[str] = (),
     ) -> tuple[list[Ready], list[Settled]]:
         """Return what is to be posted of jobs that go as one graph, and those that need not be posted.
 
@@ -79,13 +81,15 @@ class Preparer:
             drafts: The jobs.
             prompt_id: Their submission.
             attempts: What was tried before, by job.
+            forced: The ids of jobs whose files are made again although they are there.
         """
         ready: list[Ready] = []
         settled: list[Settled] = []
         for number, draft in enumerate(drafts, 1):
-            tried = attempts.get(draft.job_id, ())
+            job_id = draft.job_id
+            tried, reuse = attempts.get(job_id, ()), job_id not in forced
             try:
-                found = self.prepare(draft, prompt_id=prompt_id, number=number, attempts=tried)
+                found = self.prepare(draft, prompt_id=prompt_id, number=number, attempts=tried, reuse=reuse)
             except InputError as error:
                 settled.append(Settled(draft.job_id, Change.FAILED, error, {}))
                 continue
@@ -96,7 +100,9 @@ class Preparer:
                 settled.append(Settled(draft.job_id, change, found.left_out, found.reusable))
         return ready, settled
 
-    def prepare(self, draft: Draft, *, prompt_id: str, number: int = 1, attempts: Sequence[Attempt] = ()) -> Ready:
+    def prepare(
+        self, draft: Draft, *, prompt_id: str, number: int = 1, attempts: Sequence[Attempt] = (), reuse: bool = True
+    ) -> Ready:
         """Return what is to be posted of a job.
 
         Args:
@@ -104,6 +110,7 @@ class Preparer:
             prompt_id: Its submission, which is to be in the names of its files on the server.
             number: Which job of the submission it is.
             attempts: What was tried before.
+            reuse: Whether files that are still good are not made again.
 
         Raises:
             InputError: The server would refuse it.
@@ -111,10 +118,8 @@ class Preparer:
         planned = draft.planned()
         if decodes_tiled(attempts):
             planned = replace(planned, workflow=with_decoding(planned.workflow, "tiled"))
-        fitted = fit(planned, self._info, allow_partial=self._allow_partial)
-        # A retry completes what the first attempt has given; only that is not to be forced again.
-        again = self._force and not attempts
-        reusable = {} if again else self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs)
+        fitted = self._capabilities.fit(planned)
+        reusable = self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs) if reuse else {}
         workflow = fitted.workflow
         wanted = [node_id for role, node_id in workflow.outputs.items() if role not in reusable]
         if reusable:

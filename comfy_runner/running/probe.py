@@ -29,12 +29,10 @@ class Answered:
 
     Attributes:
         info: Its versions, and how it caches.
-        nodes: Its nodes and models.
         capabilities: What it can do of the run's jobs.
     """
 
     info: EngineInfo
-    nodes: ObjectInfo
     capabilities: Capabilities
 
 
@@ -111,7 +109,7 @@ class Examiner:
             ServerError: It does not answer, or not as a ComfyUI does.
         """
         info = _asked(engine.info)
-        return Answered(info, *self._capabilities(_asked(engine.object_info)))
+        return Answered(info, self._capabilities(_asked(engine.object_info)))
 
     def ask_again(self, engine: Engine) -> Answered:
         """Return what a server says of itself that was out of order.
@@ -173,13 +171,13 @@ class Examiner:
             raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
         return found
 
-    def _capabilities(self, info: ObjectInfo) -> tuple[ObjectInfo, Capabilities]:
+    def _capabilities(self, info: ObjectInfo) -> Capabilities:
         # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.
         with self._lock:
             known = self._known.get(info.fingerprint)
             found = known.of_equal_server(info) if known else capabilities_of(self._drafts, info, allow_partial=self._allow_partial)
             self._known.setdefault(info.fingerprint, found)
-            return info, found
+            return found
 
 
 def _asked(ask: Callable[[], T]) -> T:

@@ -79,14 +79,12 @@ def begin(
         # Only now: jobs that have changed do not wait for their submissions any more.
         waiting = folder.ledger.open_submissions()
         notes |= dict.fromkeys(_elsewhere(waiting, candidates))
-        work = Work(arrangement.groups, plan.steps, arrangement.shared, arrangement.awaited, waiting)
+        work = Work(arrangement.groups, plan.steps, arrangement.shared, arrangement.awaited, waiting, is_forced=force)
         speeds = earlier_speeds(folder.path, folder.ledger)
         candidates = [
             replace(candidate, speed=found.pace if (found := speed_of(speeds, candidate.url)) else None) for candidate in candidates
         ]
-        coordinator = partial(
-            Coordinator, folder, work, candidates=candidates, examiner=examiner, enlist=enlist, policy=policy, force=force
-        )
+        coordinator = partial(Coordinator, folder, work, candidates=candidates, examiner=examiner, enlist=enlist, policy=policy)
     for job_id in jobs:
         if job_id in surveyed.again:
             notes[Note(f"is rendered again: {surveyed.again[job_id]}", job_id, "changed")] = None

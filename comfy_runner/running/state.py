@@ -46,6 +46,7 @@ class Work:
         shared: The jobs that get the pictures of another one, by that one's id; it is done already, or is to be rendered.
         awaited: The jobs that an earlier process has submitted.
         open: Submissions of earlier processes of which nobody knows how they ended; of these jobs, and of others.
+        is_forced: Whether files of earlier runs are made again.
     """
 
     groups: Sequence[Sequence[Draft]]
@@ -53,6 +54,7 @@ class Work:
     shared: Mapping[str, Sequence[Draft]] = field(default_factory=dict)
     awaited: Sequence[Draft] = ()
     open: Sequence[OpenSubmission] = ()
+    is_forced: bool = False
 
     @property
     def drafts(self) -> dict[str, Draft]:
@@ -272,6 +274,7 @@ class RunState:
         workers: The workers by their names.
         waiting: The jobs that nobody has begun, and who is to get them.
         stats: What the workers had to do.
+        is_forced: Whether files of earlier runs are made again.
         followers: The jobs that get the pictures of another one, by that one's id.
         now: The moment at which is decided, monotonic seconds.
         heirs: For jobs whose pictures are gone, which of their followers is rendered instead.
@@ -293,6 +296,7 @@ class RunState:
     waiting: WaitingJobs
     stats: Stats
     followers: dict[str, list[str]]
+    is_forced: bool
     now: float = 0.0
     submissions: dict[str, Tracked] = field(default_factory=dict)
     heirs: dict[str, str] = field(default_factory=dict)
@@ -347,6 +351,7 @@ class RunState:
             WaitingJobs(work.groups, [*work.awaited, *shared], work.costs),
             Stats(rendered, work.costs),
             {leader_id: [draft.job_id for draft in drafts] for leader_id, drafts in work.shared.items()},
+            work.is_forced,
         )
 
     @property

@@ -18,6 +18,7 @@ from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import RunFolderError, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.planning.capabilities import capabilities_of
 from comfy_runner.running.prepare import Preparer
 from comfy_runner.store.ledger import FILE, PlanRow
 from comfy_runner.store.run_folder import RunFolder
@@ -43,7 +44,7 @@ def _left(server: StandIn, folder: Path, *, place: str = "first_pass", before_po
     """Leave in the folder ``out``, and on the server, what a client leaves that is killed while its job stands at a node."""
     gate, http, key = server.state.hold(place), ComfyHttp(parse_address(server.url)), str(uuid.uuid4())
     room = Room(folder / "out", "lake")
-    preparer = Preparer(room.folder, ObjectInfo(http.object_info(), source=server.url))
+    preparer = Preparer(room.folder, capabilities_of(room.drafts, ObjectInfo(http.object_info(), source=server.url)))
     submission = Submission.of(key, [preparer.prepare(room.drafts[0], prompt_id=key).job])
     room.folder.ledger.submit(key, server=http.address.url, parcel=submission.to_text(), job_ids=submission.job_ids)
     room.folder.close()

@@ -34,6 +34,7 @@ from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobLost, ServerRefused, WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
+from comfy_runner.planning.capabilities import capabilities_of
 from comfy_runner.running.prepare import Preparer
 from comfy_runner.store.run_folder import RunFolder
 from tests.engine import memory_engine
@@ -79,8 +80,8 @@ class Session:
     def submission(self, **changes: Any) -> Submission:
         """Return a small recipe as it would be submitted."""
         key = str(uuid.uuid4())
-        preparer = Preparer(self.folder, self.engine.object_info())
         plan = plan_of(small(seed=uuid.uuid4().int % 2**32, **changes))
+        preparer = Preparer(self.folder, capabilities_of(plan.drafts, self.engine.object_info()))
         return Submission.of(key, [preparer.prepare(draft, prompt_id=key).job for draft in plan.drafts])
 
     def until(self, kind: type[R], key: str) -> R:

@@ -17,6 +17,7 @@ from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.planning.capabilities import capabilities_of
 from comfy_runner.planning.survey import plan_rows
 from comfy_runner.running.prepare import Preparer
 from comfy_runner.store.ledger_rows import FileRow
@@ -48,7 +49,7 @@ def abandoned(
     folder = RunFolder(out)
     try:
         folder.ledger.write_plan(plan_rows(plan.drafts, {}, {}), recipes={draft.recipe_name for draft in plan.drafts})
-        preparer = Preparer(folder, ObjectInfo(http.object_info(), source=server.url))
+        preparer = Preparer(folder, capabilities_of(plan.drafts, ObjectInfo(http.object_info(), source=server.url)))
         drafts = [draft for draft in plan.drafts if not only or draft.job_id in only]
         submissions = []
         for group in [drafts] if together else [[draft] for draft in drafts]:

@@ -483,7 +483,7 @@ class World:
 
     def _answer(self, server: Server) -> Answered:
         info = replace(_INFO, cache=cast(Any, server.maker.cache))
-        return Answered(info, cast(Any, None), cast(Any, _Able(server.maker.unable)))
+        return Answered(info, cast(Any, _Able(server.maker.unable)))
 
     def _takes_part(self, server: Server) -> bool:
         return not server.maker.is_late or server.name in self._added
