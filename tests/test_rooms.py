@@ -119,13 +119,23 @@ def _may_know(room: str, other: str) -> bool:
     return together or _LEVEL[other] < _LEVEL[room]
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_name)
-def test_imports_point_one_way(path: Path) -> None:
-    room = "cli" if path.parent == _PACKAGE and path.stem in ("__main__", "__init__") else _room(_module(path))
-    others = {_room(name) for name in _imports(path) if name.startswith("comfy_runner.")}
+def _room_of(path: Path) -> str:
+    return "cli" if path.parent == _PACKAGE and path.stem in ("__main__", "__init__") else _room(_module(path))
 
-    assert room in _LEVEL, "a new room has to be given a level"
-    assert [other for other in others if not _may_know(room, other)] == []
+
+def test_every_room_has_a_level() -> None:
+    assert {_name(path) for path in _FILES if _room_of(path) not in _LEVEL} == set()
+
+
+def test_imports_point_one_way() -> None:
+    wrong = {
+        (_name(path), other)
+        for path in _FILES
+        for other in {_room(name) for name in _imports(path) if name.startswith("comfy_runner.")}
+        if not _may_know(_room_of(path), other)
+    }
+
+    assert wrong == set()
 
 
 def test_no_module_needs_itself_by_way_of_others() -> None:
@@ -155,11 +165,15 @@ def test_the_check_of_imports_finds_the_wrong_ones() -> None:
     assert [pair for pair in pairs if _may_know(*pair)] == []
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_name)
-def test_third_parties_are_imported_only_where_they_belong(path: Path) -> None:
-    tops = {name.split(".")[0] for name in _imports(path)} - {"comfy_runner"} - sys.stdlib_module_names
+def test_third_parties_are_imported_only_where_they_belong() -> None:
+    wrong = {
+        (_name(path), top)
+        for path in _FILES
+        for top in {name.split(".")[0] for name in _imports(path)} - {"comfy_runner"} - sys.stdlib_module_names
+        if not _name(path).startswith(_PLACES.get(top, ()))
+    }
 
-    assert [top for top in sorted(tops) if not _name(path).startswith(_PLACES.get(top, ()))] == []
+    assert wrong == set()
 
 
 def test_every_place_for_a_third_party_is_used() -> None:
@@ -208,20 +222,18 @@ def _uses(path: Path) -> set[str]:
 _TALKING = ("cli/", "__main__.py", "engine/local/launcher.py", "engine/local/tiny_models/")
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_name)
-def test_only_the_command_line_prints_or_exits(path: Path) -> None:
+def test_only_the_command_line_prints_or_exits() -> None:
     talks = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout", "sys.stderr", "SystemExit"}
 
-    assert _name(path).startswith(_TALKING) or _uses(path) & talks == set()
+    assert {_name(path) for path in _FILES if not _name(path).startswith(_TALKING) and _uses(path) & talks} == set()
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_name)
-def test_the_environment_is_read_only_where_settings_are(path: Path) -> None:
+def test_the_environment_is_read_only_where_settings_are() -> None:
+    settings = ("config.py", "cli/", "engine/local/")
     readers = {"os.environ", "os.getenv", "os.environb", "environ.get", "getenv"}
 
-    assert _name(path).startswith(("config.py", "cli/", "engine/local/")) or _uses(path) & readers == set()
+    assert {_name(path) for path in _FILES if not _name(path).startswith(settings) and _uses(path) & readers} == set()
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_name)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(_tree(path))
+def test_every_module_says_what_it_is() -> None:
+    assert {_name(path) for path in _FILES if not ast.get_docstring(_tree(path))} == set()

@@ -21,6 +21,7 @@ _ROOT = Path(__file__).parents[1]
         ("tests/real/test_render.py", [], {"real"}),
         ("tests/report/page/test_page.py", ["open_page", "browser"], {"browser"}),
         ("tests/kill/test_kills.py", [], {"kill"}),
+        ("tests/machine/test_disk.py", ["tmp_path"], {"slow"}),
         ("tests/hostile/test_wire.py", ["comfyui_server"], {"hostile", "real"}),
         ("tests/report/real.py", [], set()),
     ],
@@ -35,6 +36,7 @@ def _collected(*args: str) -> set[str]:
     return {line for line in done.stdout.splitlines() if "::" in line}
 
 
+@pytest.mark.slow
 def test_markers_choose_by_folder_fixture_and_parameter() -> None:
     files = ("tests/real/test_catalogue.py", "tests/engine/comfyui/test_client.py", "tests/engine/local/test_installation.py")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
-_OF_FOLDERS = {"real", "kill", "hostile"}
+# What a machine does to the command is tried on the command, as processes of its own.
+_OF_FOLDERS = {"real": "real", "kill": "kill", "hostile": "hostile", "machine": "slow"}
 _OF_FIXTURES = {
     "comfyui_server": "real",
     "early_2024_server": "real",
@@ -21,4 +22,5 @@ _OF_FIXTURES = {
 
 def themes(path: PurePath, fixtures: Iterable[str]) -> set[str]:
     """Return the markers of a test in the file at `path`, relative to the repository, that asks for `fixtures`."""
-    return (_OF_FOLDERS & {*path.parts[:-1]}) | {_OF_FIXTURES[name] for name in fixtures if name in _OF_FIXTURES}
+    of_folders = {_OF_FOLDERS[name] for name in path.parts[:-1] if name in _OF_FOLDERS}
+    return of_folders | {_OF_FIXTURES[name] for name in fixtures if name in _OF_FIXTURES}

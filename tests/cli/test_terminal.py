@@ -17,7 +17,10 @@ from tests.cli.support import COMMAND, Running, environment, recipe_file, typed
 from tests.recipe.support import written
 from tests.standin import Gate, StandIn, Trouble
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no terminals and signals of this kind")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="no terminals and signals of this kind"),
+    pytest.mark.slow,  # each starts the command as a process of its own
+]
 
 # As many terminals are.
 _SIZE = {"COLUMNS": "80", "LINES": "24"}

@@ -17,10 +17,7 @@ from tests.machine.support import BOUND_BY_PERMISSIONS, CAN_MOUNT, held, is_tidy
 from tests.running.support import draft
 from tests.standin import StandIn
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="no disks and permissions of this kind"),
-    pytest.mark.slow,  # each runs the command several times, on a disk of its own
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no disks and permissions of this kind")
 
 _ON_REAL_DISKS = [True] if CAN_MOUNT else []
 

@@ -137,6 +137,7 @@ def test_what_a_killed_client_left_beside_its_targets_is_removed(server: StandIn
     assert files_in(tmp_path / "out") == ["lake/job.json", "lake/original.png", "lake/upscaled.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("place", ["checkpoint", "first_pass", "second_pass", "save_upscaled", "history", "POST /prompt"])
 def test_a_command_that_was_killed_while_the_server_was_anywhere_goes_on(server: StandIn, tmp_path: Path, place: str) -> None:

@@ -29,6 +29,7 @@ _CALLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", _STATUSES)
 @pytest.mark.parametrize(("method", "path", "after"), _CALLS)
 def test_an_answer_that_may_pass_costs_no_picture(room: Path, status: int, method: str, path: str, after: int) -> None:

@@ -28,6 +28,8 @@ from tests.running.fleet.support import BACKOFF, SHORT, begin, finished, fleet_o
 from tests.running.support import CHECKPOINTS, plan_of, posted, sidecar_in, small, states, sweep
 from tests.standin import HELD, V0_3_40, NodeFault, StandIn, State, Trouble
 
+pytestmark = pytest.mark.slow  # each has several servers fail and waits for what becomes of them
+
 
 @pytest.fixture
 def two() -> Iterator[list[StandIn]]:
