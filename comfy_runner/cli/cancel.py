@@ -38,7 +38,7 @@ def cancel(folder: Path, *, servers: NamedServers) -> int:
     for error in found.errors:
         print_error(error)
     if not found.asked and not found.ended and not found.errors:
-        say("nobody works on it, and servers have nothing of it")
+        say("no run is active, and servers have nothing of it")
     return _exit_code(found.errors)
 
 

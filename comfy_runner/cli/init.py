@@ -20,7 +20,7 @@ def init(file: Path) -> None:
         with file.open("x", encoding="utf-8") as out:
             out.write(STARTER)
     except FileExistsError:
-        raise UsageError("is there already", where=str(file), hint="give another name") from None
+        raise UsageError("already exists", where=str(file), hint="give another name") from None
     except OSError as error:
         raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=str(file)) from error
     say(f"wrote {file}; render it with: comfy-runner run {file}")

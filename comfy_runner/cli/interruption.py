@@ -49,7 +49,7 @@ def cancelling_interrupts() -> Iterator[list[Run]]:
         presses += 1
         if presses == 1:
             begun[0].cancel()
-            _shout("interrupting: our jobs are taken back; once more to leave at once")
+            _shout("interrupting: our jobs are taken back; interrupt once more to leave at once")
         elif number not in _HANGUPS:
             _shout(f"left at once; on the server there is still: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
             os._exit(130)

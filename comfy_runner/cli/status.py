@@ -58,7 +58,7 @@ def describe(found: Status) -> list[str]:
     lines = [f"{found.folder}: {state_counts(found.counts)}"]
     if found.removed:
         lines.append(f"{found.removed} removed from the recipe, kept")
-    lines.append(f"runs now: {holder_name(found.holder)}" if found.holder else "nobody works on it now")
+    lines.append(f"runs now: {holder_name(found.holder)}" if found.holder else "no run is active")
     servers: dict[str, list[str]] = {}
     prompts: dict[str, int] = {}
     for submission in found.submissions:
@@ -126,6 +126,6 @@ def _job_record(job: JobStatus, folder: Path) -> dict[str, Any]:
 
 def _unfinished(row: JobRow) -> str:
     # Each problem of an error is a line of its own.
-    first, *rest = (row.error or "nobody knows why").splitlines() or [""]
+    first, *rest = (row.error or "for an unknown reason").splitlines() or [""]
     told = first.removeprefix(f"{row.job_id}: ")
     return "\n".join([f"{row.job_id}: {row.state}: {told}", *(f"    {line}" for line in rest)])

@@ -147,7 +147,7 @@ def test_init_writes_a_recipe_that_is_right_and_overwrites_none(cli: Cli, tmp_pa
     again = cli("init")
 
     assert (first.code, again.code) == (0, 2)
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     assert (tmp_path / "recipe.yaml").read_text(encoding="utf-8") == text
     assert cli("validate", "recipe.yaml").code == 0
 

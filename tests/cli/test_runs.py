@@ -36,7 +36,7 @@ def test_the_status_of_a_finished_run_is_a_line_and_who_works_on_it(cli: Cli, se
     done = cli("status", "runs/lake")
 
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines() == ["runs/lake: 2 done", "1 removed from the recipe, kept", "nobody works on it now"]
+    assert done.out.splitlines() == ["runs/lake: 2 done", "1 removed from the recipe, kept", "no run is active"]
 
 
 def test_the_status_tells_every_job_that_failed_and_why(cli: Cli, server: StandIn, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_client_that_was_killed_is_cancelled_by_another(cli: Cli, server: Stan
     assert unreachable.code == 3
     assert "nobody answers" in unreachable.err
     assert (done.code, done.out) == (0, "1 partial: lake\n")
-    assert (again.code, again.out, again.err) == (0, "", "nobody works on it, and servers have nothing of it\n")
+    assert (again.code, again.out, again.err) == (0, "", "no run is active, and servers have nothing of it\n")
     assert server.state.memory.running == []
 
 
