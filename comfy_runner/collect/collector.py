@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from comfy_runner._version import __version__
 from comfy_runner.clock import now
-from comfy_runner.collect.download import Fetched, Fetcher
+from comfy_runner.collect.download import Downloader, SpooledFile
 from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
@@ -148,18 +148,18 @@ def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Ma
     Raises:
         RunFolderError: The store cannot be written. Nothing that was in place is lost.
     """
-    downloads: dict[str, list[Fetched]] = {}
+    downloads: dict[str, list[SpooledFile]] = {}
     wrong: dict[str, list[ComfyRunnerError]] = {}
     workflow = finish.job.workflow
     wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in finish.standing}
-    fetcher = Fetcher(source, files.store, finish.job)
+    downloader = Downloader(source, files.store, finish.job)
     try:
         for role, node_id in wanted.items():
             verdict = finish.verdict
             given = (verdict.files.get(node_id, ()), verdict.pictures.get(node_id, ()), verdict.texts.get(node_id, ()))
             outputs: list[ServerFile | bytes | str] = [output for several in given for output in several]
             for number, output in enumerate(outputs):
-                got, error = fetcher.fetch(role, node_id, output, number)
+                got, error = downloader.fetch(role, node_id, output, number)
                 if got is not None and error is not None and finish.recovered:
                     got.spooled.unlink()
                     got = None
@@ -197,7 +197,7 @@ def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Ma
     return CollectedFiles(collected, tuple(errors))
 
 
-def _put(files: JobFiles, finish: EndedJob, downloads: Mapping[str, list[Fetched]]) -> None:
+def _put(files: JobFiles, finish: EndedJob, downloads: Mapping[str, list[SpooledFile]]) -> None:
     kept = {record.path for records in finish.standing.values() for record in records}
     new = [download for found in downloads.values() for download in found]
     # A process that was killed between putting a picture and recording it has left the very same one there.

@@ -25,7 +25,7 @@ from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, V
 from comfy_runner.graph.sizes import Size
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.local import folder_errors, write_spool
-from comfy_runner.store.media_types import PICTURES, is_written_anew, suffix_of
+from comfy_runner.store.media_types import PICTURES, is_reencoded, suffix_of
 from comfy_runner.store.run_folder import REPORT
 from comfy_runner.store.sidecar import FileRecord, sha256_of
 from comfy_runner.wording import MIB
@@ -38,7 +38,7 @@ _OURS = ("job.json", "run.json", *REPORT)
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class SpooledFile:
     """A file that a store can take.
 
     Attributes:
@@ -53,7 +53,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetcher:
+class Downloader:
     """Brings the outputs of one job here.
 
     Attributes:
@@ -68,7 +68,7 @@ class Fetcher:
 
     def fetch(
         self, role: str, node_id: str, output: ServerFile | bytes | str, number: int
-    ) -> tuple[Fetched | None, ComfyRunnerError | None]:
+    ) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
         """Return the verified file; or the file and what is wrong with it, for a picture that a GPU has made is kept; or the error.
 
         Args:
@@ -91,9 +91,9 @@ class Fetcher:
 
     def _downloaded(
         self, path: str, file: ServerFile | bytes, expected: Size | None, node_id: str
-    ) -> tuple[Fetched | None, ComfyRunnerError | None]:
+    ) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
         may_be_flat = not comes_from_a_model(self.job.workflow, node_id)
-        got: Fetched | None = None
+        got: SpooledFile | None = None
         problem: ComfyRunnerError | None = None
         for _attempt in range(_ATTEMPTS):
             if got is not None:
@@ -110,13 +110,13 @@ class Fetcher:
                 break
         return got, problem
 
-    def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> Fetched:
+    def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> SpooledFile:
         if isinstance(file, bytes):
             return write(self.store, path, contextlib.nullcontext([file]), most=most)
         got = write(self.store, path, self.source.open_file(file), most=most)
         return replace(got, record=replace(got.record, server_name=f"{file.subfolder}/{file.filename}".lstrip("/")))
 
-    def _written(self, path: str, text: str) -> tuple[Fetched | None, ComfyRunnerError | None]:
+    def _written(self, path: str, text: str) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
         # JSON lets a server say half an emoji, which is no text.
         data = text.encode("utf-8", "backslashreplace")
         try:
@@ -124,11 +124,11 @@ class Fetcher:
         except (VerificationError, RunFolderError) as error:
             return None, error
 
-    def _in_its_format(self, got: Fetched, wanted: str) -> tuple[Fetched | None, ComfyRunnerError | None]:
+    def _in_its_format(self, got: SpooledFile, wanted: str) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
         """Return a picture as the recipe wants it; where that cannot be, as the server gave it, for it is good."""
         record = got.record
         size = {"width": record.width, "height": record.height}
-        if not is_written_anew(suffix_of(record.path), wanted, frames=record.frames, **size):
+        if not is_reencoded(suffix_of(record.path), wanted, frames=record.frames, **size):
             return got, None
         try:
             made = converted(self.store, got.spooled, record, wanted, Encoding.of(self.job.recipe))
@@ -141,7 +141,7 @@ class Fetcher:
         return made, None
 
 
-def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord, suffix: str, encoding: Encoding) -> Fetched:
+def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord, suffix: str, encoding: Encoding) -> SpooledFile:
     """Return a picture written anew, as a spooled file.
 
     Args:
@@ -172,10 +172,10 @@ def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord,
         spooled.unlink(missing_ok=True)
         raise
     notes = (f"{key} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
-    return Fetched(spooled, new, notes)
+    return SpooledFile(spooled, new, notes)
 
 
-def write(store: ArtifactStore, key: str, source: AbstractContextManager[Iterable[bytes]], *, most: int) -> Fetched:
+def write(store: ArtifactStore, key: str, source: AbstractContextManager[Iterable[bytes]], *, most: int) -> SpooledFile:
     """Write a spooled file.
 
     Args:
@@ -203,7 +203,7 @@ def write(store: ArtifactStore, key: str, source: AbstractContextManager[Iterabl
                 file.write(chunk)
 
     spooled = write_spool(store, key, fill)
-    return Fetched(spooled, FileRecord(key, digest.hexdigest(), length, None, None, ""))
+    return SpooledFile(spooled, FileRecord(key, digest.hexdigest(), length, None, None, ""))
 
 
 def numbered(planned: str, number: int, suffix: str) -> str:
@@ -212,7 +212,7 @@ def numbered(planned: str, number: int, suffix: str) -> str:
     return str(path.with_name((path.stem if number == 0 else f"{path.stem}-{number + 1}") + suffix))
 
 
-def _verified(got: Fetched, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
+def _verified(got: SpooledFile, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
     if suffix_of(got.record.path) not in PICTURES:
         verify_file(got.record)
         return got.record

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from comfy_runner.collect.download import Fetched, converted
+from comfy_runner.collect.download import SpooledFile, converted
 from comfy_runner.collect.reencode import Encoding
 from comfy_runner.errors import VerificationError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
-from comfy_runner.store.media_types import PICTURES, is_of_kind, suffix_of, was_written_anew
+from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of, was_reencoded
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
 
@@ -62,12 +62,12 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
     lie = {role: path.rpartition(".")[0] + suffix_of(sidecar.files[role][0].path) for role, path in planned.outputs.items()}
     reusable = folder.reusable_files(draft.job_id, draft.content_hash, lie)
     changing = [
-        record for role, path in planned.outputs.items() for record in reusable.get(role, ()) if not is_of_kind(record, path)
+        record for role, path in planned.outputs.items() for record in reusable.get(role, ()) if not has_media_type(record, path)
     ]
-    if reusable.keys() < planned.outputs.keys() or not changing or any(was_written_anew(record) for record in changing):
+    if reusable.keys() < planned.outputs.keys() or not changing or any(was_reencoded(record) for record in changing):
         return
     recipe = repeatable(planned.job, planned.template.path)
-    made: dict[str, Fetched] = {}
+    made: dict[str, SpooledFile] = {}
     try:
         for record in changing:
             suffix = draft.variant.loaded.recipe.output.suffix
@@ -85,7 +85,7 @@ def _replace(
     sidecar: Sidecar,
     planned: PlannedJob,
     reusable: Mapping[str, tuple[FileRecord, ...]],
-    made: Mapping[str, Fetched],
+    made: Mapping[str, SpooledFile],
     recipe: Mapping[str, object],
 ) -> None:
     """Put new pictures in the place of old ones, so that at any instant the sidecar tells of whole ones."""

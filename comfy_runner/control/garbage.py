@@ -16,7 +16,7 @@ from comfy_runner.errors import Problem, RunFolderError
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.ledger import FILE
-from comfy_runner.store.ledger_rows import End, JobRow
+from comfy_runner.store.ledger_rows import JobRow, JobUpdate
 from comfy_runner.store.local import LocalStore
 from comfy_runner.store.lock import HOLDER, LOCK
 from comfy_runner.store.run_folder import RunFolder
@@ -153,10 +153,10 @@ def _plain(key: str) -> str:
     return os.path.normpath(key).replace("\\", "/").casefold()
 
 
-def _without_files(row: JobRow) -> End:
-    return End(
+def _without_files(row: JobRow) -> JobUpdate:
+    return JobUpdate(
         job_id=row.job_id,
-        event=_ENDS[row.state],
+        change=_ENDS[row.state],
         files=(),
         error=row.error,
         seconds=row.seconds,

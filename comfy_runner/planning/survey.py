@@ -13,8 +13,8 @@ from typing import Any
 from comfy_runner.planning.draft import Draft
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import Ledger
-from comfy_runner.store.ledger_rows import FileRow, Known, PlanRow
-from comfy_runner.store.media_types import PICTURES, is_of_kind, suffix_of
+from comfy_runner.store.ledger_rows import FileRow, KnownJob, PlanRow
+from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
 
 _MOST_CHANGES = 3
@@ -96,7 +96,7 @@ def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mappin
 
 
 def _reusable_files(
-    draft: Draft, known: Known | None, folder: JobFiles, ledger: Ledger | None
+    draft: Draft, known: KnownJob | None, folder: JobFiles, ledger: Ledger | None
 ) -> str | Mapping[str, tuple[FileRecord, ...]]:
     """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
     if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
@@ -114,7 +114,7 @@ def _reusable_files(
     planned = draft.planned()
     reusable = folder.reusable_files(draft.job_id, draft.content_hash, planned.outputs)
     missing = [role for role in planned.outputs if role not in reusable]
-    if any(not is_of_kind(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
+    if any(not has_media_type(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
         return f"output.format is {draft.variant.loaded.recipe.output.format} now"
     return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else reusable
 
@@ -133,7 +133,7 @@ def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: JobFiles) -> bool
     # What the server gave may be of another kind, and is good then; its sidecar tells.
     sidecar = folder.sidecar(draft.job_id)
     records = {record.path: record for found in (sidecar.files.values() if sidecar else ()) for record in found}
-    return all(path in records and is_of_kind(records[path], output.suffix) for path in others)
+    return all(path in records and has_media_type(records[path], output.suffix) for path in others)
 
 
 def _changes(sidecar: Sidecar, draft: Draft) -> str:

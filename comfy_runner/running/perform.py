@@ -174,7 +174,7 @@ def write(ledger: Ledger, action: do.LedgerAction, *, rows_of: Callable[[Files],
     """
     match action:
         case do.Record(submission, url):
-            ledger.submit(submission.prompt_id, server=url, parcel=submission.to_text(), job_ids=submission.job_ids)
+            ledger.submit(submission.prompt_id, server=url, text=submission.to_text(), job_ids=submission.job_ids)
         case do.Accept(key, prompt_id):
             ledger.accepted(key, prompt_id)
         case do.Settle(job_id, change, key, error, files, seconds, work):

@@ -42,7 +42,7 @@ def retake_given_away(folder: RunFolder) -> None:
     """
     for submission in folder.ledger.open_submissions():
         with contextlib.suppress(*UNREADABLE, sqlite3.Error, ComfyRunnerError):
-            jobs = Submission.from_text(submission.prompt_id, submission.parcel).jobs
+            jobs = Submission.from_text(submission.prompt_id, submission.text).jobs
             pending = [job.job_id for job in jobs if _waits_as_posted(folder, job)]
             if pending:
                 folder.ledger.retake(submission.prompt_id, pending)
@@ -56,5 +56,5 @@ def _waits_as_posted(folder: RunFolder, job: SubmittedJob) -> bool:
 def _read(submission: OpenSubmission) -> Submission | None:
     """Return what was posted; None where nobody can read it any more."""
     with contextlib.suppress(*UNREADABLE, ComfyRunnerError):
-        return Submission.from_text(submission.prompt_id, submission.parcel)
+        return Submission.from_text(submission.prompt_id, submission.text)
     return None

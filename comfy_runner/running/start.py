@@ -21,7 +21,7 @@ from comfy_runner.running.probe import Candidate, Examiner, hold_against
 from comfy_runner.running.recovery import retake_given_away
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import forget
-from comfy_runner.store.ledger_rows import End, OpenSubmission
+from comfy_runner.store.ledger_rows import JobUpdate, OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 
@@ -72,7 +72,7 @@ def begin(
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
     folder.ledger.settle_all(
-        End(job_id=job_id, event=Change.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
+        JobUpdate(job_id=job_id, change=Change.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
     )
     coordinator = None
     if candidates:

@@ -28,7 +28,7 @@ from comfy_runner.running.stats import Stats
 from comfy_runner.running.waiting import WaitingJobs
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.scheduling.quarantine import Quarantine
-from comfy_runner.store.ledger_rows import Known, OpenSubmission
+from comfy_runner.store.ledger_rows import KnownJob, OpenSubmission
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import State
 
@@ -319,7 +319,7 @@ class RunState:
         left: Sequence[Left],
         folder: Path,
         policy: Policy,
-        known: Mapping[str, Known],
+        known: Mapping[str, KnownJob],
     ) -> RunState:
         """Return the state of a run that has not begun.
 
@@ -391,5 +391,5 @@ class RunState:
         return next((worker for worker in self.workers.values() if worker.url == url), None)
 
 
-def _job(known: Known | None, draft: Draft | None = None) -> RunJob:
+def _job(known: KnownJob | None, draft: Draft | None = None) -> RunJob:
     return RunJob(draft, known.content_hash, known.state) if known else RunJob(draft)

@@ -1,7 +1,7 @@
 """One SQLite file of ours: opened, known to be ours, brought up to date, written in transactions, its errors made ours.
 
 A rollback journal and not a write-ahead log, since that works on network disks, leaves one file, and lets a reader read where it
-may not write. Not here: what is in the tables.
+may not write. What is in the tables is the business of subclasses.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from comfy_runner.errors import RunFolderError
 from comfy_runner.store.interface import Artifact, ArtifactStore, checksum
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors, write_spool
-from comfy_runner.store.media_types import is_of_kind
+from comfy_runner.store.media_types import has_media_type
 from comfy_runner.store.sidecar import FileRecord, Sidecar, parse_sidecar
 
 SUPERSEDED = "superseded"
@@ -97,7 +97,7 @@ class JobFiles:
             for role, records in sidecar.files.items()
             if role in outputs
             and _stem(outputs[role]) == _stem(records[0].path)
-            and all(not record.problem and is_of_kind(record, outputs[role]) and self.has(record) for record in records)
+            and all(not record.problem and has_media_type(record, outputs[role]) and self.has(record) for record in records)
         }
 
     def artifact(self, file: FileRecord | FileRow) -> Artifact:

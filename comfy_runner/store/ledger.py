@@ -1,7 +1,7 @@
 """The ledger of a run folder: every job and its state, every submission, in an SQLite file that survives any crash.
 
 Each state change goes through `states.after` and is one transaction; a method that changes something has it on the disk when it
-returns. Pictures are never touched. Not here: the values (`rows`), the file and its errors (`database`), who decides.
+returns. Pictures are never touched. The values are those of `ledger_rows`; the file and its errors are the business of `database`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import ClassVar
 from comfy_runner.clock import now
 from comfy_runner.store.database import Damaged, Database
 from comfy_runner.store.ledger_rows import (
-    End,
     FileRow,
     JobRow,
-    Known,
+    JobUpdate,
+    KnownJob,
     OpenSubmission,
     PlanRow,
     ServerSpeed,
     file_row,
     job_id_of,
     job_row,
-    known_row,
+    known_job,
     open_submission,
     speed,
     state_of,
@@ -32,8 +32,6 @@ from comfy_runner.store.ledger_rows import (
     to_json,
 )
 from comfy_runner.store.states import ENDED, STATES, Change, State, after
-
-__all__ = ["FILE", "End", "FileRow", "JobRow", "Known", "Ledger", "OpenSubmission", "PlanRow", "ServerSpeed", "open_ledger"]
 
 FILE = "ledger.sqlite"
 """Its name in the run folder."""
@@ -140,10 +138,10 @@ class Ledger(Database):
     application = 0x636F6D66  # "comf"
     migrations: ClassVar[Sequence[Sequence[str]]] = (_SCHEMA,)
 
-    def known(self) -> dict[str, Known]:
+    def known(self) -> dict[str, KnownJob]:
         """Return all jobs by their ids, also removed ones."""
         with self._reading() as connection:
-            return dict(map(known_row, connection.execute("SELECT job_id, content_hash, state FROM jobs")))
+            return dict(map(known_job, connection.execute("SELECT job_id, content_hash, state FROM jobs")))
 
     def write_plan(self, rows: Iterable[PlanRow], *, recipes: Collection[str]) -> None:
         """Put a plan into the ledger, as a whole or not at all.
@@ -241,13 +239,13 @@ class Ledger(Database):
         with self._reading() as connection:
             return {pixels: job_id_of(job_id) for pixels, job_id in connection.execute(query) if pixels in wanted}
 
-    def submit(self, prompt_id: str, *, server: str, parcel: str, job_ids: Collection[str]) -> None:
+    def submit(self, prompt_id: str, *, server: str, text: str, job_ids: Collection[str]) -> None:
         """Write down that pending jobs are about to be posted; the POST comes afterwards.
 
         Args:
             prompt_id: Newly minted.
             server: The server's URL.
-            parcel: All that is needed to collect the jobs without their plan.
+            text: All that is needed to collect the jobs without their plan.
             job_ids: At least one.
 
         Raises:
@@ -262,9 +260,9 @@ class Ledger(Database):
                 raise ValueError("no job to submit")
             if connection.execute("SELECT 1 FROM submissions WHERE prompt_id = ?", (prompt_id,)).fetchone():
                 raise ValueError(f"the prompt id was used before (got {prompt_id})")
-            number = connection.execute(query, (prompt_id, server, now(), storable(parcel))).lastrowid
+            number = connection.execute(query, (prompt_id, server, now(), storable(text))).lastrowid
             for job_id in job_ids:
-                job, state, _ = _standing(connection, job_id)
+                job, state, _ = _row_of(connection, job_id)
                 connection.execute(taken, (after(state, Change.SUBMITTED), number, job))
 
     def accepted(self, prompt_id: str, server_prompt_id: str) -> None:
@@ -280,7 +278,7 @@ class Ledger(Database):
     def settle(
         self,
         job_id: str,
-        event: Change,
+        change: Change,
         *,
         prompt_id: str | None = None,
         files: Iterable[FileRow] | None = None,
@@ -289,11 +287,11 @@ class Ledger(Database):
         work: float | None = None,
         finished: str | None = None,
     ) -> None:
-        """Write down what became of a job; see `End` for the arguments and `settle_all` for what it raises."""
+        """Write down what became of a job; see `JobUpdate` for the arguments and `settle_all` for what it raises."""
         rows = None if files is None else tuple(files)
-        end = End(
+        update = JobUpdate(
             job_id=job_id,
-            event=event,
+            change=change,
             prompt_id=prompt_id,
             files=rows,
             error=error,
@@ -301,21 +299,21 @@ class Ledger(Database):
             work=work,
             finished=finished,
         )
-        self.settle_all([end])
+        self.settle_all([update])
 
-    def settle_all(self, ends: Iterable[End]) -> None:
+    def settle_all(self, updates: Iterable[JobUpdate]) -> None:
         """Write down what became of several jobs, of all or of none.
 
-        A submission is settled, and its parcel dropped, when the last of its jobs has left it.
+        A submission is settled, and its text dropped, when the last of its jobs has left it.
 
         Raises:
             IllegalTransition: That cannot happen to a job.
             KeyError: A job or submission is not known.
-            ValueError: The event is none of those that `End` names.
+            ValueError: The change is none of those that `JobUpdate` names.
         """
         with self._writing() as connection:
-            for end in ends:
-                _settle(connection, end)
+            for update in updates:
+                _settle(connection, update)
 
     def forget(self, prompt_id: str) -> None:
         """Give up a submission that no server has any more: jobs that still wait for it are pending again.
@@ -327,7 +325,7 @@ class Ledger(Database):
             number = _submission(connection, prompt_id)
             query = "SELECT job_id FROM jobs WHERE submission = ? AND state = 'submitted'"
             for (job_id,) in connection.execute(query, (number,)).fetchall():
-                _settle(connection, End(job_id=job_id, event=Change.LOST))
+                _settle(connection, JobUpdate(job_id=job_id, change=Change.LOST))
             connection.execute("UPDATE submissions SET settled = 1, parcel = NULL WHERE id = ?", (number,))
 
     def release(self, prompt_id: str) -> None:
@@ -356,7 +354,7 @@ class Ledger(Database):
             if settled:
                 raise KeyError(prompt_id)
             for job_id in job_ids:
-                job, state, _ = _standing(connection, job_id)
+                job, state, _ = _row_of(connection, job_id)
                 state = after(state, Change.LOST) if state == "submitted" else state
                 connection.execute(
                     "UPDATE jobs SET state = ?, submission = ? WHERE id = ?", (after(state, Change.SUBMITTED), number, job)
@@ -378,23 +376,23 @@ class Ledger(Database):
             return [speed(row) for row in connection.execute(_SPEEDS)]
 
 
-def _settle(connection: sqlite3.Connection, end: End) -> None:
-    if end.event not in _SETTLING:
-        raise ValueError(f"{end.event.name} is not an end")
-    job, before, submitted = _standing(connection, end.job_id)
-    state = after(before, end.event)
-    submission = submitted if end.prompt_id is None else _submission(connection, end.prompt_id)
+def _settle(connection: sqlite3.Connection, update: JobUpdate) -> None:
+    if update.change not in _SETTLING:
+        raise ValueError(f"{update.change.name} is not an end")
+    job, before, submitted = _row_of(connection, update.job_id)
+    state = after(before, update.change)
+    submission = submitted if update.prompt_id is None else _submission(connection, update.prompt_id)
     if state == "pending":
         query = "UPDATE jobs SET state = ?, submission = NULL, error = ? WHERE id = ?"
-        connection.execute(query, (state, storable(end.error), job))
+        connection.execute(query, (state, storable(update.error), job))
     else:
         query = """
             UPDATE jobs SET state = ?, submission = ?, reason = '', error = ?, seconds = ?, work = ?, finished = ? WHERE id = ?
         """
-        told = (storable(end.error), end.seconds, end.work, end.finished or now())
+        told = (storable(update.error), update.seconds, update.work, update.finished or now())
         connection.execute(query, (state, submission, *told, job))
-    if end.files is not None:
-        rows = ((job, row.role, row.number, row.path, row.size_bytes, row.mtime_ns, row.sha256) for row in end.files)
+    if update.files is not None:
+        rows = ((job, row.role, row.number, row.path, row.size_bytes, row.mtime_ns, row.sha256) for row in update.files)
         connection.execute("DELETE FROM files WHERE job = ?", (job,))
         connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     query = """
@@ -404,7 +402,7 @@ def _settle(connection: sqlite3.Connection, end: End) -> None:
     connection.executemany(query, ((number,) for number in {submitted, submission}))
 
 
-def _standing(connection: sqlite3.Connection, job_id: str) -> tuple[int, State, int | None]:
+def _row_of(connection: sqlite3.Connection, job_id: str) -> tuple[int, State, int | None]:
     """Return a job's number, its state, and the number of the submission that has it or gave its result."""
     row = connection.execute("SELECT id, state, submission FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
     if row is None:

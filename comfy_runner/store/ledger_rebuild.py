@@ -18,7 +18,7 @@ from comfy_runner.store.database import Damaged
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
-from comfy_runner.store.ledger_rows import End, FileRow, PlanRow, file_row, job_id_of, storable
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow, file_row, job_id_of, storable
 from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar
 from comfy_runner.store.states import Change
 from comfy_runner.text_files import shown
@@ -123,7 +123,7 @@ def _move_aside(path: Path) -> Path | None:
     return moved
 
 
-def _found(files: JobFiles, problems: list[Problem]) -> Iterator[tuple[PlanRow, End]]:
+def _found(files: JobFiles, problems: list[Problem]) -> Iterator[tuple[PlanRow, JobUpdate]]:
     """Yield what each sidecar says of its job."""
     for job_id in files.job_ids():
         try:
@@ -153,7 +153,7 @@ def _row(sidecar: Sidecar, job_id: str) -> PlanRow:
     )
 
 
-def _end(files: JobFiles, sidecar: Sidecar, problems: list[Problem]) -> End:
+def _end(files: JobFiles, sidecar: Sidecar, problems: list[Problem]) -> JobUpdate:
     rows, gone = [], []
     for role, records in sidecar.files.items():
         for number, record in enumerate(records):
@@ -165,9 +165,9 @@ def _end(files: JobFiles, sidecar: Sidecar, problems: list[Problem]) -> End:
     problems += gone
     complete = sidecar.state == "done" and not gone
     seconds = sidecar.seconds
-    return End(
+    return JobUpdate(
         job_id=sidecar.job_id,
-        event=Change.DONE if complete else Change.PARTIAL if rows else Change.FAILED,
+        change=Change.DONE if complete else Change.PARTIAL if rows else Change.FAILED,
         files=tuple(rows),
         error="" if complete else str(gone[0]) if gone else str(sidecar.reason),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,

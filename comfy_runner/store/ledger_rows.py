@@ -1,6 +1,6 @@
 """What goes into the ledger and comes out of it: values, and the check that what was read is what was written.
 
-A run folder can come from anywhere, so names read here are safe to be joined to its path. Not here: any SQL.
+A run folder can come from anywhere, so names that were read are safe to be joined to its path.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownJob:
     """What a plan needs to know of a job that is in the ledger.
 
     Attributes:
@@ -123,12 +123,12 @@ class FileRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class JobUpdate:
     """What happened to a job that is not waiting or not on a server any more.
 
     Attributes:
         job_id: The job.
-        event: ``DONE``, ``PARTIAL``, ``FAILED``, ``CANCELLED``, or ``LOST``: it waits again.
+        change: ``DONE``, ``PARTIAL``, ``FAILED``, ``CANCELLED``, or ``LOST``: it waits again.
         prompt_id: The submission that gave this; None for the one that it is submitted with, if any.
         files: All of its pictures that are in place now; None leaves what the ledger has of them.
         error: Why it is not done; empty where it is.
@@ -138,7 +138,7 @@ class End:
     """
 
     job_id: str
-    event: Change
+    change: Change
     prompt_id: str | None = None
     files: tuple[FileRow, ...] | None = None
     error: str = ""
@@ -155,7 +155,7 @@ class OpenSubmission:
         prompt_id: The id that we minted, before the POST.
         server: The server's URL.
         server_prompt_id: The id that the server gave it, where that is another one; empty where it is not, or is not known.
-        parcel: What is needed to collect it without the plan, as it was given to `submit`.
+        text: What is needed to collect it without the plan, as it was given to `submit`.
         job_ids: The jobs that wait for it; none where all were changed since it was posted.
         minted: When it was written down, ISO 8601 with offset.
     """
@@ -163,7 +163,7 @@ class OpenSubmission:
     prompt_id: str
     server: str
     server_prompt_id: str
-    parcel: str
+    text: str
     job_ids: tuple[str, ...]
     minted: str
 
@@ -199,10 +199,10 @@ def to_json(assignments: Mapping[str, Any]) -> str:
     return _ENCODER.encode(dict(assignments))
 
 
-def known_row(row: tuple[object, ...]) -> tuple[str, Known]:
+def known_job(row: tuple[object, ...]) -> tuple[str, KnownJob]:
     """Return a job's id and what is known of it, from ``job_id, content_hash, state``."""
     job_id, content_hash, state = row
-    return job_id_of(job_id), Known(_text(content_hash), state_of(state))
+    return job_id_of(job_id), KnownJob(_text(content_hash), state_of(state))
 
 
 def job_row(row: tuple[object, ...]) -> JobRow:
@@ -244,12 +244,12 @@ def file_row(row: tuple[object, ...]) -> FileRow:
 
 def open_submission(row: tuple[object, ...], job_ids: list[object]) -> OpenSubmission:
     """Return a submission, from ``prompt_id, server, server_prompt_id, parcel, minted`` and its jobs."""
-    prompt_id, server, server_prompt_id, parcel, minted = map(_text, row)
+    prompt_id, server, server_prompt_id, text, minted = map(_text, row)
     return OpenSubmission(
         prompt_id=prompt_id,
         server=server,
         server_prompt_id=server_prompt_id,
-        parcel=parcel,
+        text=text,
         job_ids=tuple(map(job_id_of, job_ids)),
         minted=minted,
     )

@@ -1,4 +1,4 @@
-"""Of which kind a collected file is, and whether that is the kind that a recipe wants.
+"""The media type of a collected file, by the suffix of its name, and whether it is the one that a recipe wants.
 
 Only single pictures are written anew in another format. An animation, and whatever is no picture, stays as the server gave it.
 """
@@ -22,7 +22,7 @@ def suffix_of(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
 
 
-def is_written_anew(suffix: str, wanted: str, *, frames: int, width: int | None, height: int | None) -> bool:
+def is_reencoded(suffix: str, wanted: str, *, frames: int, width: int | None, height: int | None) -> bool:
     """Return whether a file is written in another format.
 
     Args:
@@ -36,14 +36,14 @@ def is_written_anew(suffix: str, wanted: str, *, frames: int, width: int | None,
     return suffix in PICTURES and suffix != wanted and frames == 1 and max(width or 0, height or 0) <= most
 
 
-def was_written_anew(record: FileRecord) -> bool:
+def was_reencoded(record: FileRecord) -> bool:
     """Return whether a file is a copy in another format of what the server gave."""
     given = suffix_of(record.server_name)
     return given in PICTURES and given != suffix_of(record.path)
 
 
-def is_of_kind(record: FileRecord, planned: str) -> bool:
-    """Return whether a file is of the kind that a recipe wants.
+def has_media_type(record: FileRecord, planned: str) -> bool:
+    """Return whether a file has the media type that a recipe wants, or the one that has to do instead.
 
     Args:
         record: The file.
@@ -53,4 +53,4 @@ def is_of_kind(record: FileRecord, planned: str) -> bool:
     if suffix == wanted:
         return True
     size = {"width": record.width, "height": record.height}
-    return not was_written_anew(record) and not is_written_anew(suffix, wanted, frames=record.frames, **size)
+    return not was_reencoded(record) and not is_reencoded(suffix, wanted, frames=record.frames, **size)

@@ -88,7 +88,7 @@ def test_a_finished_run_is_finished_in_its_format(server: StandIn, tmp_path: Pat
     assert len(posted(server)) == before
 
 
-def test_a_picture_of_one_colour_is_found_before_it_is_written_anew(server: StandIn, tmp_path: Path) -> None:
+def test_a_picture_of_one_colour_is_found_before_it_is_reencoded(server: StandIn, tmp_path: Path) -> None:
     server.state.troubles.append(Trouble("flat", class_type="VAEDecode", until_free=False))
 
     (result,) = rendered(server, tmp_path, small(output={"format": "jpeg"}, retry={"flat_picture": 0}))

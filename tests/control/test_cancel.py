@@ -20,7 +20,8 @@ from comfy_runner.errors import RunFolderError, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.capabilities import capabilities_of
 from comfy_runner.running.prepare import Preparer
-from comfy_runner.store.ledger import FILE, PlanRow
+from comfy_runner.store.ledger import FILE
+from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.status import Status, status
 from tests.cli.support import Running, recipe_file
@@ -46,7 +47,7 @@ def _left(server: StandIn, folder: Path, *, place: str = "first_pass", before_po
     room = Room(folder / "out", "lake")
     preparer = Preparer(room.folder, capabilities_of(room.drafts, ObjectInfo(http.object_info(), source=server.url)))
     submission = Submission.of(key, [preparer.prepare(room.drafts[0], prompt_id=key).job])
-    room.folder.ledger.submit(key, server=http.address.url, parcel=submission.to_text(), job_ids=submission.job_ids)
+    room.folder.ledger.submit(key, server=http.address.url, text=submission.to_text(), job_ids=submission.job_ids)
     room.folder.close()
     if not before_post:
         http.submit(submission.workflow.to_api(), prompt_id=key, client_id="gone")

@@ -16,7 +16,8 @@ from comfy_runner.config import Config, LocalConfig
 from comfy_runner.control.clean import Cleaning, clean
 from comfy_runner.control.repair import repair
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, FileRow, PlanRow, open_ledger
+from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger_rows import FileRow, PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from comfy_runner.store.status import status
@@ -243,7 +244,7 @@ def test_a_sound_ledger_that_knows_of_prompts_is_not_thrown_away(tmp_path: Path)
     row = PlanRow(job_id="a", position=0, recipe="lake", content_hash="", pixel_hash="", shares="", assignments={})
     with open_ledger(tmp_path / FILE) as ledger:
         ledger.write_plan([row], recipes=["lake"])
-        ledger.submit("p", server="http://gpu", parcel="", job_ids=["a"])
+        ledger.submit("p", server="http://gpu", text="", job_ids=["a"])
 
     with pytest.raises(RunFolderError, match="is sound") as caught:
         repair(tmp_path)
@@ -383,7 +384,7 @@ def test_a_prompt_that_is_yet_to_be_collected_stays_in_the_history(server: Stand
     with open_ledger(tmp_path / FILE) as ledger:
         row = PlanRow(job_id="b", position=0, recipe="b", content_hash="", pixel_hash="", shares="", assignments={})
         ledger.write_plan([row], recipes=["b"])
-        ledger.submit("ours", server=server.url, parcel="", job_ids=["b"])
+        ledger.submit("ours", server=server.url, text="", job_ids=["b"])
         ledger.accepted("ours", prompt_id)
 
     _clean(tmp_path, yes=True, server_files=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH, Arrangement, arrange
 from comfy_runner.planning.survey import Survey, plan_rows
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
-from comfy_runner.store.ledger_rows import End
+from comfy_runner.store.ledger_rows import JobUpdate
 from comfy_runner.store.states import Change
 from tests.running.support import CHECKPOINTS, plan_of, posted, rendered, states, sweep
 from tests.standin import StandIn, Work
@@ -31,7 +31,7 @@ def _before(ledger: Ledger, done: dict[str, str]) -> None:
     """Write down what was done before, with the pixels that these jobs had then."""
     drafts = [replace(draft, pixel_hash=done.get(draft.job_id, draft.pixel_hash)) for draft in _PLAN.drafts]
     ledger.write_plan(plan_rows(drafts, {}, {}), recipes=["lake"])
-    ledger.settle_all(End(job_id=job_id, event=Change.DONE) for job_id in done)
+    ledger.settle_all(JobUpdate(job_id=job_id, change=Change.DONE) for job_id in done)
 
 
 @settings(max_examples=60)

@@ -239,7 +239,7 @@ def _ledger_with(folder: Path, server: str, *, age: int) -> None:
     with open_ledger(folder / FILE) as ledger:
         row = PlanRow(job_id="a", position=0, recipe="r", content_hash="c", pixel_hash="p", shares="", assignments={})
         ledger.write_plan([row], recipes=["r"])
-        ledger.submit("p", server=server, parcel="", job_ids=["a"])
+        ledger.submit("p", server=server, text="", job_ids=["a"])
         ledger.settle("a", Change.DONE, seconds=2.0, work=10.0)
     os.utime(folder / FILE, (10**9 - age, 10**9 - age))
 
@@ -330,7 +330,7 @@ def test_a_job_that_is_on_a_server_is_told_and_not_rendered(tmp_path: Path) -> N
             assignments={},
         )
         ledger.write_plan([row], recipes=["lake"])
-        ledger.submit("p", server="http://one", parcel="", job_ids=["lake"])
+        ledger.submit("p", server="http://one", text="", job_ids=["lake"])
 
     found = _plan(out=tmp_path / "lake")
 

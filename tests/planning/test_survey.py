@@ -9,7 +9,8 @@ import pytest
 
 from comfy_runner.errors import Unreachable
 from comfy_runner.planning.survey import Survey, plan_rows, survey
-from comfy_runner.store.ledger import FILE, JobRow, open_ledger
+from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger_rows import JobRow
 from comfy_runner.store.run_folder import RunFolder
 from tests.recipe.support import written
 from tests.running.support import (
@@ -279,7 +280,7 @@ def test_a_job_that_was_submitted_is_not_done_whatever_lies_there(tmp_path: Path
     plan = plan_of()
     fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=plan.drafts[0].content_hash)
     folder.ledger.write_plan(plan_rows(plan.drafts, {}, {}), recipes=["lake"])
-    folder.ledger.submit("key", server="x", parcel="", job_ids=["lake"])
+    folder.ledger.submit("key", server="x", text="", job_ids=["lake"])
     same, other = _surveyed(folder, force=True), _surveyed(folder, small(seed=2))
     folder.close()
 

@@ -57,7 +57,7 @@ def make_run(
         ledger.write_plan(rows, recipes=[name])
         for row in rows:
             prompt_id = str(uuid.uuid4())
-            ledger.submit(prompt_id, server="http://127.0.0.1:8188", parcel="{}", job_ids=[row.job_id])
+            ledger.submit(prompt_id, server="http://127.0.0.1:8188", text="{}", job_ids=[row.job_id])
             if row.job_id in failed:
                 ledger.settle(row.job_id, Change.FAILED, error="out of memory", files=[])
                 continue

@@ -55,7 +55,7 @@ def abandoned(
         for group in [drafts] if together else [[draft] for draft in drafts]:
             key = str(uuid.uuid4())
             submission = Submission.of(key, [preparer.prepare(draft, prompt_id=key).job for draft in group])
-            folder.ledger.submit(key, server=server.url, parcel=submission.to_text(), job_ids=submission.job_ids)
+            folder.ledger.submit(key, server=server.url, text=submission.to_text(), job_ids=submission.job_ids)
             if post:
                 body = {"prompt": submission.workflow.to_api(), "prompt_id": key, "client_id": "gone"}
                 requests.post(f"{server.url}/prompt", json=body, timeout=HELD).raise_for_status()

@@ -35,8 +35,8 @@ from comfy_runner.running.prepare import Ready, Settled
 from comfy_runner.running.probe import Answered, Candidate
 from comfy_runner.running.state import Left, RunState, Work
 from comfy_runner.store.control_files import FleetRequest
-from comfy_runner.store.ledger import Ledger, PlanRow
-from comfy_runner.store.ledger_rows import Known
+from comfy_runner.store.ledger import Ledger
+from comfy_runner.store.ledger_rows import KnownJob, PlanRow
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import ENDED, Change, State, after
 from tests.running.support import plan_of, sweep
@@ -118,8 +118,8 @@ class Books:
         row = self.rows[job_id]
         row.state, row.submission = after(row.state, Change.REQUEUED), ""
 
-    def known(self) -> dict[str, Known]:
-        return {job_id: Known(row.content_hash, row.state) for job_id, row in self.rows.items()}
+    def known(self) -> dict[str, KnownJob]:
+        return {job_id: KnownJob(row.content_hash, row.state) for job_id, row in self.rows.items()}
 
     def open_submissions(self) -> list[tuple[_Open, list[str]]]:
         return [(each, self._waiting(key)) for key, each in self._submissions.items() if each.is_open]

@@ -50,7 +50,7 @@ def _earlier(folder: Path, server: str, *, seconds: float, work: float) -> None:
             [PlanRow(job_id="a", position=0, recipe="r", content_hash="c", pixel_hash="p", shares="", assignments={})],
             recipes=["r"],
         )
-        ledger.submit("p", server=server, parcel="", job_ids=["a"])
+        ledger.submit("p", server=server, text="", job_ids=["a"])
         ledger.settle("a", Change.DONE, seconds=seconds, work=work)
 
 
@@ -103,7 +103,7 @@ def test_the_jobs_that_a_server_has_already_are_said_to_be_there(two: list[Stand
         ledger.write_plan(
             [PlanRow(job_id="lake", position=0, recipe="lake", shares="", assignments={}, **hashes)], recipes=["lake"]
         )
-        ledger.submit("p", server=two[1].url, parcel="", job_ids=["lake"])
+        ledger.submit("p", server=two[1].url, text="", job_ids=["lake"])
 
     found = _plan(two, small(), out=tmp_path / "lake")
 

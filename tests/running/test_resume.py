@@ -13,7 +13,8 @@ import pytest
 
 from comfy_runner.running.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
-from comfy_runner.store.ledger import FILE, JobRow, OpenSubmission, open_ledger
+from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger_rows import JobRow, OpenSubmission
 from comfy_runner.store.states import Change
 from tests.cli.support import Running, recipe_file
 from tests.running.abandon import abandoned, ended, taken_in

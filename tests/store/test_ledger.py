@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, End, FileRow, Known, Ledger, OpenSubmission, PlanRow, ServerSpeed, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, KnownJob, OpenSubmission, PlanRow, ServerSpeed
 from comfy_runner.store.states import Change, IllegalTransition
 
 _URL = "http://gpu:8188"
@@ -43,7 +44,7 @@ def _file(role: str = "original", number: int = 0) -> FileRow:
 
 
 def _submit(ledger: Ledger, prompt_id: str, *job_ids: str) -> None:
-    ledger.submit(prompt_id, server=_URL, parcel=f"parcel of {prompt_id}", job_ids=job_ids)
+    ledger.submit(prompt_id, server=_URL, text=f"text of {prompt_id}", job_ids=job_ids)
 
 
 def _states(ledger: Ledger) -> dict[str, str]:
@@ -99,7 +100,7 @@ def test_what_is_known_of_jobs_are_their_hash_and_state(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
     ledger.settle("b", Change.FAILED)
 
-    assert ledger.known() == {"a": Known("c-a", "pending"), "b": Known("c-b", "failed")}
+    assert ledger.known() == {"a": KnownJob("c-a", "pending"), "b": KnownJob("c-b", "failed")}
 
 
 @pytest.mark.parametrize("event", _ENDS)
@@ -218,7 +219,7 @@ def test_a_plan_that_breaks_off_changes_nothing(ledger: Ledger) -> None:
     with pytest.raises(RuntimeError, match="broken off"):
         ledger.write_plan(rows(), recipes=["lake"])
 
-    assert ledger.known() == {"a": Known("c-a", "pending")}
+    assert ledger.known() == {"a": KnownJob("c-a", "pending")}
 
 
 # Looking
@@ -277,7 +278,7 @@ def test_a_done_job_with_the_same_pixels_is_found(ledger: Ledger) -> None:
 def test_a_job_with_pictures_of_its_own_is_found_before_one_that_shares_them(ledger: Ledger) -> None:
     rows = [_row("a", pixel_hash="p", shares="b"), _row("b", pixel_hash="p"), _row("c", pixel_hash="p", shares="b")]
     ledger.write_plan(rows, recipes=["lake"])
-    ledger.settle_all(End(job_id=row.job_id, event=Change.DONE) for row in rows)
+    ledger.settle_all(JobUpdate(job_id=row.job_id, change=Change.DONE) for row in rows)
 
     assert ledger.done_with({"p"}) == {"p": "b"}
 
@@ -296,7 +297,7 @@ def test_what_is_submitted_is_on_the_disk_with_all_that_is_needed_to_collect_it(
         row = other.job("a")
     minted = found.minted
     assert found == OpenSubmission(
-        prompt_id="p", server=_URL, server_prompt_id="", parcel="parcel of p", job_ids=("b", "a"), minted=minted
+        prompt_id="p", server=_URL, server_prompt_id="", text="text of p", job_ids=("b", "a"), minted=minted
     )
     assert abs((datetime.now(UTC) - datetime.fromisoformat(minted)).total_seconds()) < 3600
     assert row is not None
@@ -359,7 +360,7 @@ def test_a_submission_is_open_until_the_last_of_its_jobs_has_left_it(ledger: Led
     assert _open(ledger) == {}
 
 
-def test_the_parcel_of_a_settled_submission_is_dropped(ledger: Ledger) -> None:
+def test_the_text_of_a_settled_submission_is_dropped(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
     ledger.settle("a", Change.DONE)
@@ -484,7 +485,7 @@ def test_ends_of_several_jobs_are_written_together_or_not_at_all(ledger: Ledger)
     ledger.settle("b", Change.DONE)
 
     with pytest.raises(IllegalTransition):
-        ledger.settle_all([End(job_id="a", event=Change.DONE), End(job_id="b", event=Change.CANCELLED)])
+        ledger.settle_all([JobUpdate(job_id="a", change=Change.DONE), JobUpdate(job_id="b", change=Change.CANCELLED)])
 
     assert _states(ledger) == {"a": "pending", "b": "done"}
 
@@ -504,20 +505,20 @@ def test_an_unknown_job_cannot_be_settled(ledger: Ledger) -> None:
 
 def test_half_an_emoji_in_what_a_server_says_is_kept_as_its_escape(ledger: Ledger) -> None:
     _plan(ledger, "a")
-    ledger.submit("p", server=_URL, parcel=json.dumps({"a": "\ud83d"}, ensure_ascii=False), job_ids=["a"])
+    ledger.submit("p", server=_URL, text=json.dumps({"a": "\ud83d"}, ensure_ascii=False), job_ids=["a"])
     (found,) = ledger.open_submissions()
     ledger.settle("a", Change.FAILED, error="\ud83d and \0")
 
     row = ledger.job("a")
     assert row is not None
-    assert json.loads(found.parcel) == {"a": "\ud83d"}
+    assert json.loads(found.text) == {"a": "\ud83d"}
     assert row.error == "\\ud83d and \0"
 
 
 def test_speeds_are_sums_of_done_jobs_by_server(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c", "d", "e", "f")
     for job_id, server in zip("abcde", ["one", "one", "two", "two", "two"], strict=True):
-        ledger.submit(job_id, server=server, parcel="", job_ids=[job_id])
+        ledger.submit(job_id, server=server, text="", job_ids=[job_id])
     for job_id in "abc":
         ledger.settle(job_id, Change.DONE, seconds=2, work=10)
     ledger.settle("d", Change.DONE, seconds=2)
@@ -573,7 +574,8 @@ def test_a_reader_in_another_process_follows_while_the_ledger_is_written(ledger:
 
 _WRITE = """
 import pathlib, sys
-from comfy_runner.store.ledger import PlanRow, open_ledger
+from comfy_runner.store.ledger import open_ledger
+from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.states import Change
 values = dict(recipe="lake", content_hash="c", pixel_hash="p", shares="", assignments={})
 with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
@@ -581,7 +583,7 @@ with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
     for number in range(first, first + 10_000):
         ledger.write_plan([PlanRow(job_id=f"job-{n}", position=n, **values) for n in range(number + 1)], recipes=["lake"])
         print("pending", flush=True)
-        ledger.submit(f"prompt-{number}", server="http://gpu", parcel="{}", job_ids=[f"job-{number}"])
+        ledger.submit(f"prompt-{number}", server="http://gpu", text="{}", job_ids=[f"job-{number}"])
         print("submitted", flush=True)
         ledger.settle(f"job-{number}", Change.DONE)
         print("done", flush=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, FileRow, Ledger, PlanRow, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger_rows import FileRow, PlanRow
 from comfy_runner.store.states import Change
 
 _NEIGHBOURS = {"job-0/original.png": b"a picture", "job-0/job.json": b"{}", "run.json": b"{}"}
@@ -30,7 +31,7 @@ def _fill(ledger: Ledger) -> None:
     ledger.write_plan((_row(f"job-{number}", number) for number in range(120)), recipes=["lake"])
     for number in range(30):
         job_id = f"job-{number}"
-        ledger.submit(f"prompt-{number}", server="http://gpu", parcel=f'{{"graph": {number}}}' * 20, job_ids=[job_id])
+        ledger.submit(f"prompt-{number}", server="http://gpu", text=f'{{"graph": {number}}}' * 20, job_ids=[job_id])
         if number < 20:
             files = [FileRow("original", 0, f"{job_id}/original.png", 9, number, "ab" * 32)]
             event = (Change.DONE, Change.FAILED, Change.LOST)[number % 3]
@@ -68,7 +69,7 @@ def _use(ledger: Ledger) -> None:
     _look(ledger)
     ledger.write_plan([_row(f"job-{number}", number) for number in range(50, 150)], recipes=["lake"])
     for number, row in enumerate(list(ledger.jobs(states=["pending"]))[:5]):
-        ledger.submit(f"new-{number}", server="http://gpu", parcel="{}", job_ids=[row.job_id])
+        ledger.submit(f"new-{number}", server="http://gpu", text="{}", job_ids=[row.job_id])
         ledger.settle(row.job_id, Change.DONE, files=[FileRow("original", 0, "a/b.png", 1, 1, "ab")])
     for found in ledger.open_submissions():
         ledger.forget(found.prompt_id)

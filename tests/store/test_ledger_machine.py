@@ -17,7 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from comfy_runner.store.ledger import FILE, End, FileRow, Ledger, OpenSubmission, PlanRow
+from comfy_runner.store.ledger import FILE, Ledger
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, OpenSubmission, PlanRow
 from comfy_runner.store.states import ENDED, STATES, Change, IllegalTransition, State, after
 
 _RECIPES = ("lake", "hill")
@@ -70,7 +71,7 @@ class Model:
     """What the ledger has to know."""
 
     jobs: dict[str, Job] = field(default_factory=dict)
-    parcels: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     """Of open submissions."""
     used: set[str] = field(default_factory=set)
 
@@ -88,9 +89,9 @@ class Model:
             reason=job.reason if state == "pending" else "",
             files=job.files if files is None else files,
         )
-        for left in {job.prompt_id, gave} & self.parcels.keys():
+        for left in {job.prompt_id, gave} & self.texts.keys():
             if not self.waiting(left):
-                del self.parcels[left]
+                del self.texts[left]
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -121,7 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Act on the ledger; return whether we are still alive. The model changes if the commit was over."""
         self.lives += 1
         self.ledger.crash, self.ledger.grave = crash, self.room / str(self.lives)
-        model = Model(dict(self.model.jobs), dict(self.model.parcels), set(self.model.used))
+        model = Model(dict(self.model.jobs), dict(self.model.texts), set(self.model.used))
         try:
             expect(model)
         except IllegalTransition as illegal:
@@ -205,11 +206,11 @@ class LedgerMachine(RuleBasedStateMachine):
                 job = model.jobs[name]
                 state = after(job.state, Change.SUBMITTED)
                 model.jobs[name] = replace(job, state=state, attempts=job.attempts + 1, prompt_id=prompt_id)
-            model.parcels[prompt_id] = f"parcel {prompt_id}"
+            model.texts[prompt_id] = f"text {prompt_id}"
             model.used.add(prompt_id)
 
         def act() -> None:
-            self.ledger.submit(prompt_id, server="http://gpu", parcel=f"parcel {prompt_id}", job_ids=job_ids)
+            self.ledger.submit(prompt_id, server="http://gpu", text=f"text {prompt_id}", job_ids=job_ids)
             self.posted.append(prompt_id)
 
         self.do(crash, act, expect)
@@ -226,28 +227,28 @@ class LedgerMachine(RuleBasedStateMachine):
             lambda model: model.settle(name, event, prompt_id, files),
         )
 
-    @precondition(lambda self: self.model.parcels)
+    @precondition(lambda self: self.model.texts)
     @rule(data=st.data(), event=st.sampled_from(_EVENTS), crash=_crashes)
     def settle_a_whole_submission(self, data: st.DataObject, event: Change, crash: Crash) -> None:
-        prompt_id = data.draw(st.sampled_from(sorted(self.model.parcels)))
+        prompt_id = data.draw(st.sampled_from(sorted(self.model.texts)))
         names = sorted(self.model.waiting(prompt_id))
 
         def expect(model: Model) -> None:
             for name in names:
                 model.settle(name, event, prompt_id, None)
 
-        ends = [End(job_id=name, event=event, prompt_id=prompt_id) for name in names]
+        ends = [JobUpdate(job_id=name, change=event, prompt_id=prompt_id) for name in names]
         self.do(crash, lambda: self.ledger.settle_all(ends), expect)
 
-    @precondition(lambda self: self.model.parcels)
+    @precondition(lambda self: self.model.texts)
     @rule(data=st.data(), crash=_crashes)
     def forget(self, data: st.DataObject, crash: Crash) -> None:
-        prompt_id = data.draw(st.sampled_from(sorted(self.model.parcels)))
+        prompt_id = data.draw(st.sampled_from(sorted(self.model.texts)))
 
         def expect(model: Model) -> None:
             for name in sorted(model.waiting(prompt_id)):
                 model.settle(name, Change.LOST, None, None)
-            model.parcels.pop(prompt_id, None)
+            model.texts.pop(prompt_id, None)
 
         self.do(crash, lambda: self.ledger.forget(prompt_id), expect)
 
@@ -278,7 +279,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def open_submissions_are_complete(self) -> None:
         found = self.ledger.open_submissions()
-        assert {item.prompt_id: item.parcel for item in found} == self.model.parcels
+        assert {item.prompt_id: item.text for item in found} == self.model.texts
         assert all(set(item.job_ids) == self.model.waiting(item.prompt_id) for item in found)
         submitted = sorted(name for name, job in self.model.jobs.items() if job.state == "submitted")
         assert sorted(name for item in found for name in item.job_ids) == submitted, "each job waits for one submission"
@@ -317,7 +318,7 @@ def test_an_open_submission_of_a_killed_process_can_be_collected_without_the_pla
         machine.plan("lake", {"lake-0", "lake-1"}, "x", "", "none")
         machine.ledger.crash, machine.ledger.grave = "after", machine.room / "grave"
         with pytest.raises(Killed):
-            machine.ledger.submit("p", server="http://gpu", parcel="all of it", job_ids=["lake-0", "lake-1"])
+            machine.ledger.submit("p", server="http://gpu", text="all of it", job_ids=["lake-0", "lake-1"])
         machine.ledger.close()
         machine.ledger = Mortal(machine.room / "grave" / FILE)
         (found,) = machine.ledger.open_submissions()
@@ -326,7 +327,7 @@ def test_an_open_submission_of_a_killed_process_can_be_collected_without_the_pla
             prompt_id="p",
             server="http://gpu",
             server_prompt_id="",
-            parcel="all of it",
+            text="all of it",
             job_ids=("lake-0", "lake-1"),
             minted=minted,
         )

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, PlanRow, open_ledger
+from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger, open_or_rebuild, rebuild
+from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.states import Change
 

@@ -72,7 +72,7 @@ def _points_to(folder: Path, server: StandIn) -> None:
 
 def _submissions(folder: Path) -> list[Submission]:
     with open_ledger(folder / FILE, readonly=True) as ledger:
-        return [Submission.from_text(found.prompt_id, found.parcel) for found in ledger.open_submissions()]
+        return [Submission.from_text(found.prompt_id, found.text) for found in ledger.open_submissions()]
 
 
 # Looking

@@ -122,7 +122,7 @@ def strangely_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 assignments={"seed": number},
             )
             ledger.write_plan([row], recipes=[f"r{number}"])
-            ledger.submit(str(uuid.uuid4()), server="http://127.0.0.1", parcel="{}", job_ids=[job_id])
+            ledger.submit(str(uuid.uuid4()), server="http://127.0.0.1", text="{}", job_ids=[job_id])
             files = []
             for role, picture in paint({"seed": number}).items():
                 path = folder / job_id / role / name
