@@ -282,6 +282,7 @@ def test_a_number_too_long_to_print_is_only_described() -> None:
 YAML_LIKE = st.text(alphabet="ab:-{}[]&*!|>'\"%@`#,?\\ \n\t.0123456789<~\x85\u2028é", max_size=80)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(YAML_LIKE | st.text(max_size=60))
 def test_any_text_is_a_document_or_an_input_error(text: str) -> None:

@@ -150,6 +150,7 @@ def test_a_report_that_is_current_is_not_written_again(server: StandIn, tmp_path
     assert page.stat().st_ino == before
 
 
+@pytest.mark.slow
 def test_a_metric_that_cannot_be_used_is_told_and_the_run_has_gone_well(server: StandIn, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     place = _announced(tmp_path / "broken", "import nowhere\n")
@@ -180,6 +181,7 @@ def test_so_many_jobs_are_reported_on_only_if_asked_for(tmp_path: Path, capsys: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_no_report_is_written_where_none_is_wanted(server: StandIn, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     typed("run", "lake.yaml", "--server", server.url, "--no-report", folder=tmp_path, COMFY_RUNNER_REPORT="1")

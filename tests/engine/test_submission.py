@@ -44,6 +44,7 @@ _JOBS_OF_ANY_KIND = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(jobs=st.lists(_JOBS_OF_ANY_KIND, min_size=1, max_size=4, unique_by=lambda job: job.job_id))
 def test_a_submission_comes_out_of_the_ledger_as_it_went_in(jobs: list[SubmittedJob]) -> None:
     submission = Submission.of("key", jobs)

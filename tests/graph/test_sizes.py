@@ -133,5 +133,6 @@ def test_a_size_reads_width_by_height() -> None:
     assert Size(1024, 576).pixels == 589_824
 
 
+@pytest.mark.slow
 def test_a_chain_of_20000_nodes_has_a_size() -> None:
     assert output_sizes(chain(20_000)) == {"save": Size(64, 64)}

@@ -117,6 +117,7 @@ def test_a_cycle_is_named_in_the_direction_of_the_data() -> None:
     assert "abcabc".find("".join(cycle[:-1])) >= 0
 
 
+@pytest.mark.slow
 def test_a_long_cycle_is_found_and_its_message_is_short() -> None:
     length = 20_000
     data = {f"n{i}": node("X", i=[f"n{(i + 1) % length}", 0]) for i in range(length)}
@@ -128,6 +129,7 @@ def test_two_ways_to_one_node_are_no_cycle() -> None:
     assert workflow.in_order() == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_chain_of_20000_nodes_is_a_graph() -> None:
     workflow = chain(20_000)
     assert workflow.in_order()[0] == "n0"

@@ -166,6 +166,7 @@ def test_what_is_rendered_again_is_superseded_beside_what_was_before(done: Path,
     assert "9cd3171f" in replaced
 
 
+@pytest.mark.slow
 def test_submissions_are_unpacked_and_collected_from_their_server(killed: Path, server: StandIn) -> None:
     _points_to(killed, server)
     submissions = _submissions(killed)

@@ -152,6 +152,7 @@ def test_no_history_entry_is_an_error(found: dict[str, Any]) -> None:
     judge(found)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(["execution_start", "execution_cached", "execution_error", "execution_success"]), _JSON)))
 def test_no_messages_are_an_error(messages: list[tuple[str, Any]]) -> None:
     judge({"status": {"messages": [list(message) for message in messages]}})

@@ -437,6 +437,7 @@ def test_a_sheet_of_a_single_huge_cell_is_not_too_large(tmp_path: Path) -> None:
     assert pages[0].width * pages[0].height <= MOST_PIXELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "columns"), [("seed", None), (None, "seed"), ("cfg", "seed")])
 def test_what_is_still_too_large_goes_on_pages_that_show_every_job_once(
     tmp_path: Path, rows: str | None, columns: str | None
