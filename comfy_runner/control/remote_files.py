@@ -6,13 +6,12 @@ once they are surely ours and collected. The run folder itself is tidied by `gar
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from comfy_runner.config import Config
+from comfy_runner.engine.comfyui.address import is_loopback
 from comfy_runner.engine.interface import Engine
 from comfy_runner.engine.registry import local_options
 from comfy_runner.errors import LocalError, Note, RunFolderError, ServerError
@@ -86,7 +85,7 @@ def find_remote_files(folder: RunFolder, sidecars: Iterable[Sidecar | None], con
             name = _text(record.server_name).replace("\\", "/")
             if not name.startswith(f"{_OURS}/"):
                 continue
-            path = local.path_of(name, record.size_bytes) if local is not None and _is_loopback(url) else None
+            path = local.path_of(name, record.size_bytes) if local is not None and is_loopback(url) else None
             if path is not None and name not in there.local:
                 there.local[name] = LocalCopy(path, record.sha256, record if is_current else None)
                 there.local_bytes += record.size_bytes
@@ -157,11 +156,3 @@ class _Local:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from comfy_runner.engine.comfyui.engine import queue_status
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
-from comfy_runner.engine.comfyui.refusal import complaints
-from comfy_runner.engine.comfyui.submit import file_prefixes, find_by_prefixes
+from comfy_runner.engine.comfyui.submit import complaints, file_prefixes, find_by_prefixes
 from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, QueueChanged, Stepped, parse_frame
 from comfy_runner.engine.info import QueueStatus
 from comfy_runner.engine.server_status import model_names

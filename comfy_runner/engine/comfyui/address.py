@@ -6,6 +6,7 @@ Secrets (headers, query) are kept apart from the URL, which is safe to print.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,3 +98,12 @@ def _check_header(name: str, value: str) -> None:
 
 def _harmless(text: str) -> str:
     return text.rsplit("@", 1)[-1].partition("?")[0]
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether a URL is one of this machine."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

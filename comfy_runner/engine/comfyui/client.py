@@ -6,21 +6,19 @@ are never followed: what redirects an API call is a login page.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 import urllib3
 
-from comfy_runner.engine.comfyui.address import Address
+from comfy_runner.engine.comfyui.address import Address, is_loopback
 from comfy_runner.engine.comfyui.deadline import WatchedAdapter, at_most
-from comfy_runner.engine.comfyui.http_errors import translated
-from comfy_runner.engine.comfyui.responses import LOGIN_HINT, HttpAnswer, read, seconds_of, status_hint, strings
+from comfy_runner.engine.comfyui.responses import LOGIN_HINT, HttpAnswer, read, seconds_of, status_hint, strings, translated
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
 
@@ -48,7 +46,8 @@ class ComfyHttp:
     def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None) -> None:
         self.address = address
         self._timeouts = timeouts or RequestTimeouts()
-        self._proxies = {} if _is_loopback(address.url) else requests.utils.get_environ_proxies(address.url)
+        # A proxy named in the environment is not meant for this machine, whether or not NO_PROXY says so.
+        self._proxies = {} if is_loopback(address.url) else requests.utils.get_environ_proxies(address.url)
         self._local = threading.local()
         if address.insecure:
             # The user has asked for it and is told so once; urllib3 would say so with every request.
@@ -363,12 +362,3 @@ class ComfyHttp:
 
 def _answer(response: requests.Response) -> HttpAnswer:
     return HttpAnswer(response.status_code, read(response), seconds_of(response.headers.get("Retry-After", "")))
-
-
-def _is_loopback(url: str) -> bool:
-    # A proxy named in the environment is not meant for this machine, whether or not NO_PROXY says so.
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,10 +10,10 @@ from typing import Any
 from comfy_runner._version import __version__
 from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.prompt_thread import PromptThread
 from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.comfyui.submit import PromptRequest, file_prefixes
 from comfy_runner.engine.comfyui.system_info import info_from_stats
-from comfy_runner.engine.comfyui.worker import Lane
 from comfy_runner.engine.info import EngineInfo, Queued, QueueStatus
 from comfy_runner.engine.interface import EngineOptions, JobToCollect
 from comfy_runner.engine.reports import Crashed, EngineReport, Freed
@@ -156,14 +156,14 @@ class _Run:
     def __init__(self, http: ComfyHttp, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
         self._http, self.report, self.files, self.options = http, report, files, options
         self._timeouts = options.timeouts
-        self._follower: Lane | None = None
+        self._follower: PromptThread | None = None
         self._pool = ThreadPoolExecutor(_COLLECTING_THREADS, thread_name_prefix="collect")
 
     @property
-    def follower(self) -> Lane:
+    def follower(self) -> PromptThread:
         if self._follower is None:
             options = self.options
-            self._follower = Lane(
+            self._follower = PromptThread(
                 self._http,
                 self.report,
                 with_socket=options.websocket,

@@ -1,8 +1,8 @@
-"""One server's lane: a thread that submits jobs, has them followed to their verdict, and decides nothing.
+"""The thread of one server: it posts prompts, has them followed to their verdict, and decides nothing.
 
-Every job's end is read from ``/history``; the websocket only tells when to look, and without it the same is found by polling.
-The caller gives jobs and takes reports; what to do about a report (the next job, a retry, giving up) is the caller's business.
-Every job that is submitted or attached gets exactly one of `Finished`, `Refused`, `Cancelled` and `Broken`, until the lane is
+Every prompt's end is read from ``/history``; the websocket only tells when to look, and without it the same is found by polling.
+The caller gives prompts and takes reports; what to do about a report (the next job, a retry, giving up) is the caller's business.
+Every prompt that is submitted or attached gets exactly one of `Finished`, `Refused`, `Cancelled` and `Broken`, until the thread is
 closed.
 """
 
@@ -18,8 +18,8 @@ from typing import Any
 
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.submit import Impossible, Lacking, Posting, PromptRequest, Rejected, Taken, Unsettled
-from comfy_runner.engine.comfyui.tracker import Flights
+from comfy_runner.engine.comfyui.submit import CannotPost, PendingPrompt, PromptRequest, Rejected, Taken, Uncertain, UploadsMissing
+from comfy_runner.engine.comfyui.tracker import Tracker
 from comfy_runner.engine.comfyui.uploads import Provided, Provision, Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
 from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
@@ -27,7 +27,7 @@ from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.input_files import renamed
 
-__all__ = ["Lane", "PromptRequest"]
+__all__ = ["PromptRequest", "PromptThread"]
 
 _JOIN_SECONDS = 3.0
 _HEADER = 4096  # what a picture says of itself on the websocket
@@ -45,7 +45,7 @@ class _Cancel:
 
 @dataclass(frozen=True, slots=True)
 class _Uploaded:
-    posting: Posting
+    pending: PendingPrompt
     what: Provision | Exception | None
 
 
@@ -56,12 +56,12 @@ class _Close:
 _Message = PromptRequest | _Attach | _Cancel | _Uploaded | _Close | ws_messages.Frame | SocketUp | SocketDown
 
 
-class Lane:
-    """Follows jobs on one server.
+class PromptThread:
+    """Posts and follows prompts on one server.
 
     Args:
         http: The server.
-        report: Takes each report, on the lane's thread; must return at once.
+        report: Takes each report, on this thread; must return at once.
         with_socket: Whether to listen on the websocket too; verdicts are the same without.
         stall: Seconds that a running job may show no progress at all; without a websocket it shows none while it runs.
             Waiting behind others in the server's queue is no stall.
@@ -84,9 +84,9 @@ class Lane:
         self._http, self._report, self._clock = http, report, clock
         self._timeouts = timeouts or Timeouts()
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._postings: dict[str, Posting] = {}
+        self._pending: dict[str, PendingPrompt] = {}
         self._uploads = Uploads(http)
-        self._flights = Flights(http, self._tell, stall=stall, total=total, timeouts=self._timeouts, clock=clock)
+        self._tracker = Tracker(http, self._tell, stall=stall, total=total, timeouts=self._timeouts, clock=clock)
         self._client_id = str(uuid.uuid4())
         # Frames of a job that is posted before there is a socket are lost, so the first one waits a moment for it.
         self._post_from = clock() + self._timeouts.first_socket if with_socket else clock()
@@ -95,7 +95,7 @@ class Lane:
         self._hears = False
         self._closing = threading.Event()
         self._socket = EventSocket(http.address, self._inbox.put, timeouts=self._timeouts) if with_socket else None
-        self._thread = threading.Thread(target=self._run, name=f"lane {http.address.url}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"prompts {http.address.url}", daemon=True)
         self._thread.start()
 
     def submit(self, submission: PromptRequest) -> None:
@@ -120,7 +120,7 @@ class Lane:
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Wait only so long from now on."""
         self._timeouts = timeouts
-        self._flights.set_timeouts(timeouts)
+        self._tracker.set_timeouts(timeouts)
 
     def close(self) -> None:
         """Stop following; what runs on the server goes on running. There are no reports after this."""
@@ -134,7 +134,7 @@ class Lane:
         while not self._closing.is_set():
             try:
                 self._turn()
-            except Exception as error:  # whatever it is: whoever waits for these jobs has to hear of it
+            except Exception as error:  # whatever it is: whoever waits for these prompts has to hear of it
                 self._break_all(_unexpected(error))
 
     def _turn(self) -> None:
@@ -147,145 +147,145 @@ class Lane:
         if self._closing.is_set():
             return
         self._post_next()
-        hopeless = self._flights.look()
+        hopeless = self._tracker.look()
         if hopeless is not None:
             self._break_all(hopeless)
 
     def _pause(self) -> float | None:
         """Return the seconds until something is to be done unasked; None for never."""
-        moments = self._flights.moments()
-        moments += [self._ready(posting) for posting in self._next_posting()]
+        moments = self._tracker.moments()
+        moments += [self._ready(pending) for pending in self._next_pending()]
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     def _handle(self, message: Any) -> None:
         match message:
             case PromptRequest(key):
-                self._postings[key] = Posting(message, self._clock())
+                self._pending[key] = PendingPrompt(message, self._clock())
             case _Attach(job):
-                self._flights.seek(job)
+                self._tracker.seek(job)
             case _Cancel(keys):
                 self._cancel(keys)
-            case _Uploaded(posting, what):
-                self._uploaded(posting, what)
+            case _Uploaded(pending, what):
+                self._uploaded(pending, what)
             case SocketUp(client_id):
                 self._client_id, self._post_from, self._hears = client_id, self._clock(), True
                 self._stream_from = self._post_from
-                self._flights.hear_as(client_id)
+                self._tracker.hear_as(client_id)
             case SocketDown():
                 self._post_from = self._clock()
                 if self._hears:
                     self._stream_from, self._hears = self._post_from + 2 * self._timeouts.reconnect, False
-                self._flights.hear_as("")
+                self._tracker.hear_as("")
                 self._uploads.forget()
             case ws_messages.Cached() | ws_messages.Executing() | ws_messages.Stepped() | ws_messages.Ended():
-                self._flights.hear(message)
+                self._tracker.hear(message)
             case ws_messages.Picture():
-                self._flights.see(message)
+                self._tracker.see(message)
 
     # Submitting
 
-    def _next_posting(self) -> list[Posting]:
+    def _next_pending(self) -> list[PendingPrompt]:
         # One after the other: a job that is not taken at once is not to be overtaken, for neighbours share the server's cache.
-        return [posting for posting in list(self._postings.values())[:1] if posting.provided is not None]
+        return [pending for pending in list(self._pending.values())[:1] if pending.provided is not None]
 
     def _post_next(self) -> None:
         now = self._clock()
-        for posting in self._next_posting():
-            if self._ready(posting) <= now:
-                self._post(posting)
+        for pending in self._next_pending():
+            if self._ready(pending) <= now:
+                self._post(pending)
 
-    def _ready(self, posting: Posting) -> float:
+    def _ready(self, pending: PendingPrompt) -> float:
         """Return when a job is to be posted, on the clock."""
-        return max(posting.at, self._stream_from if posting.job.streamed else self._post_from)
+        return max(pending.at, self._stream_from if pending.job.streamed else self._post_from)
 
-    def _post(self, posting: Posting) -> None:
-        key = posting.job.key
-        match posting.attempt(self._http, self._client_id):
+    def _post(self, pending: PendingPrompt) -> None:
+        key = pending.job.key
+        match pending.attempt(self._http, self._client_id):
             case Taken() as taken:
-                del self._postings[key]
-                self._flights.add(posting.job, taken)
-                if posting.cancelling:
-                    self._flights.cancel([key])
+                del self._pending[key]
+                self._tracker.add(pending.job, taken)
+                if pending.cancelling:
+                    self._tracker.cancel([key])
             case Rejected(found):
-                del self._postings[key]
+                del self._pending[key]
                 self._tell(Refused(key, found))
-            case Impossible(error):
-                del self._postings[key]
+            case CannotPost(error):
+                del self._pending[key]
                 self._tell(Broken(key, error))
-            case Unsettled(error):
-                self._put_off(posting, error)
-            case Lacking():
-                self._upload(posting)
+            case Uncertain(error):
+                self._put_off(pending, error)
+            case UploadsMissing():
+                self._upload(pending)
             case None:
-                del self._postings[key]
+                del self._pending[key]
                 self._tell(Cancelled(key))
 
-    def _upload(self, posting: Posting) -> None:
-        """Bring a job's files to the server, beside the lane: a large one takes minutes, in which others are followed."""
-        posting.provided = None
-        threading.Thread(target=self._bring, args=(posting,), name=f"upload {self._http.address.url}", daemon=True).start()
+    def _upload(self, pending: PendingPrompt) -> None:
+        """Bring a job's files to the server, beside this thread: a large one takes minutes, in which others are followed."""
+        pending.provided = None
+        threading.Thread(target=self._bring, args=(pending,), name=f"upload {self._http.address.url}", daemon=True).start()
 
-    def _bring(self, posting: Posting) -> None:
+    def _bring(self, pending: PendingPrompt) -> None:
         try:
-            stop = lambda: posting.unwanted.is_set() or self._closing.is_set()  # noqa: E731
-            what: Provision | Exception | None = self._uploads.provide(posting.job.uploads, stop)
-        except Exception as error:  # a fault of ours, for the lane's thread
+            stop = lambda: pending.unwanted.is_set() or self._closing.is_set()  # noqa: E731
+            what: Provision | Exception | None = self._uploads.provide(pending.job.uploads, stop)
+        except Exception as error:  # a fault of ours, for this object's own thread
             what = error
-        self._inbox.put(_Uploaded(posting, what))
+        self._inbox.put(_Uploaded(pending, what))
 
-    def _uploaded(self, posting: Posting, what: Provision | Exception | None) -> None:
-        key = posting.job.key
-        if self._postings.get(key) is not posting:
+    def _uploaded(self, pending: PendingPrompt, what: Provision | Exception | None) -> None:
+        key = pending.job.key
+        if self._pending.get(key) is not pending:
             return  # it was taken back
-        posting.provided = isinstance(what, Provided)
+        pending.provided = isinstance(what, Provided)
         match what:
             case Provided(names):
-                posting.brought()
+                pending.brought()
                 if names:
-                    posting.job = replace(posting.job, workflow=renamed(posting.job.workflow, names))
+                    pending.job = replace(pending.job, workflow=renamed(pending.job.workflow, names))
             case Rejected(found):
-                del self._postings[key]
+                del self._pending[key]
                 self._tell(Refused(key, found))
-            case Impossible(error):
-                del self._postings[key]
+            case CannotPost(error):
+                del self._pending[key]
                 self._tell(Broken(key, error))
-            case Unsettled(error):
-                self._put_off(posting, error)
+            case Uncertain(error):
+                self._put_off(pending, error)
             case Exception():
                 raise what
 
-    def _put_off(self, posting: Posting, error: ServerError) -> None:
+    def _put_off(self, pending: PendingPrompt, error: ServerError) -> None:
         now = self._clock()
-        posting.failing_since = now if posting.failing_since is None else posting.failing_since
-        posting.failures += 1
-        pause = self._timeouts.pause_before_retry(error, failures=posting.failures, failing_for=now - posting.failing_since)
+        pending.failing_since = now if pending.failing_since is None else pending.failing_since
+        pending.failures += 1
+        pause = self._timeouts.pause_before_retry(error, failures=pending.failures, failing_for=now - pending.failing_since)
         if pause is None:
-            del self._postings[posting.job.key]
-            self._tell(Broken(posting.job.key, error))
+            del self._pending[pending.job.key]
+            self._tell(Broken(pending.job.key, error))
             return
         # It may come back without the files.
         self._uploads.forget()
-        posting.provided = not posting.job.uploads
-        posting.at = now + pause
+        pending.provided = not pending.job.uploads
+        pending.at = now + pause
 
     # Ending
 
     def _cancel(self, keys: frozenset[str]) -> None:
-        for key in keys & self._postings.keys():
-            posting = self._postings[key]
-            posting.unwanted.set()
-            if posting.posted:
-                posting.cancelling, posting.at = True, self._clock()
+        for key in keys & self._pending.keys():
+            pending = self._pending[key]
+            pending.unwanted.set()
+            if pending.posted:
+                pending.cancelling, pending.at = True, self._clock()
             else:
-                del self._postings[key]
+                del self._pending[key]
                 self._tell(Cancelled(key))
-        self._flights.cancel(keys)
+        self._tracker.cancel(keys)
 
     def _break_all(self, error: ComfyRunnerError) -> None:
-        keys = [*self._flights.drop_all(), *self._postings]
-        for posting in self._postings.values():
-            posting.unwanted.set()
-        self._postings.clear()
+        keys = [*self._tracker.drop_all(), *self._pending]
+        for pending in self._pending.values():
+            pending.unwanted.set()
+        self._pending.clear()
         for key in keys:
             self._tell(Broken(key, error))
 

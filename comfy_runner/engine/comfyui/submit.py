@@ -1,7 +1,7 @@
 """Handing a job to a server exactly once, also when the reply is lost or is an error about a prompt that was queued all the same.
 
 A prompt is never posted again before the server was asked whether it has it: by its id, and on servers that choose ids
-themselves by our client id and the file prefixes in its graph. One attempt at a time; when to try again is the lane's business.
+themselves by our client id and the file prefixes in its graph. When to try again is decided by `prompt_thread`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.refusal import complaints
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, Unreachable
 from comfy_runner.input_files import InputFile
 
 _RECENT = 50
 """How many history entries are looked through for a prompt whose id is not known."""
+_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
+class Uncertain:
     """Not known to be taken.
 
     Attributes:
@@ -74,25 +74,25 @@ class Unsettled:
 
 
 @dataclass(frozen=True, slots=True)
-class Impossible:
+class CannotPost:
     """It cannot be posted at all."""
 
     error: ComfyRunnerError
 
 
-class Lacking:
+class UploadsMissing:
     """It cannot be posted yet, because the server lacks its files."""
 
 
-SubmitResult = Taken | Rejected | Unsettled | Impossible | Lacking
+SubmitResult = Taken | Rejected | Uncertain | CannotPost | UploadsMissing
 
 
-class Posting:
+class PendingPrompt:
     """A job on its way to a server.
 
     Attributes:
         job: The job.
-        at: Not to be tried before this moment, on the lane's clock.
+        at: Not to be tried before this moment, on the monotonic clock.
         failures: Attempts that settled nothing.
         failing_since: When the first of them was.
         cancelling: It is no longer wanted.
@@ -127,13 +127,13 @@ class Posting:
             try:
                 found = self._find(http)
             except ServerError as error:
-                return Unsettled(error)
+                return Uncertain(error)
             if found is not None:
                 return found
             self._doubtful = None
         if self.cancelling:
             return None
-        return self._post(http, client_id) if self.provided else Lacking()
+        return self._post(http, client_id) if self.provided else UploadsMissing()
 
     def _post(self, http: ComfyHttp, client_id: str) -> SubmitResult:
         job = self.job
@@ -143,16 +143,16 @@ class Posting:
             answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
         except (Unreachable, ServerRefused) as error:
             if isinstance(error, ServerRefused) and error.status < 500 and not error.is_transient:
-                return Impossible(error)
+                return CannotPost(error)
             self._doubtful = error
             # Mostly the server has it, or says at once that it does not: asking right away saves a pause.
             try:
                 found = self._find(http)
             except ServerError as silent:
-                return Unsettled(silent)
-            return found or Unsettled(error)
+                return Uncertain(silent)
+            return found or Uncertain(error)
         except ComfyRunnerError as error:
-            return Impossible(error)
+            return CannotPost(error)
         found_wrong = tuple(complaints(answer.body))
         if answer.status != 200:
             return Rejected(found_wrong)
@@ -232,3 +232,34 @@ def _history_items(history: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def _is_item(item: Any) -> bool:
     return isinstance(item, list) and len(item) > 2
+
+
+def complaints(body: Any) -> list[Complaint]:
+    """Return what a server's answer complains of; empty where it takes the whole workflow."""
+    if not isinstance(body, dict):
+        return [Complaint("", "", "", _short(body))] if body else []
+    found = list(_node_complaints(body.get("node_errors")))
+    error = body.get("error")
+    if not found and error:
+        found.append(Complaint("", "", "", _short(_joined(error) if isinstance(error, dict) else error)))
+    return found
+
+
+def _node_complaints(node_errors: Any) -> Iterator[Complaint]:
+    for node_id, node in node_errors.items() if isinstance(node_errors, dict) else ():
+        errors = node.get("errors") if isinstance(node, dict) else None
+        for error in errors if isinstance(errors, list) else ():
+            if isinstance(error, dict):
+                extra = error.get("extra_info")
+                name = extra.get("input_name") if isinstance(extra, dict) else ""
+                yield Complaint(_short(node_id), _short(node.get("class_type") or "?"), _short(name or ""), _short(_joined(error)))
+
+
+def _joined(error: dict[str, Any]) -> str:
+    message, details = str(error.get("message") or error.get("type") or ""), str(error.get("details") or "")
+    return f"{message}: {details}" if message and details else message or details
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _LENGTH else text[:_LENGTH] + " …"

@@ -1,7 +1,6 @@
-"""The jobs that one server has, or may have, looked after until their end: where they stand, how they ended, taking them back.
+"""The prompts that one server has, or may have, of us, until their end: where they are, how they ended, taking them back.
 
-What is done here is asking the server and telling what came of it. Posting is `posting`'s business; the thread, and what comes
-in from outside, are `lane`'s.
+Asks the server and reports what came of it. Posting is told in `submit`; the thread in which all this happens is `prompt_thread`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from typing import Any
 
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.health import Health
-from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
-from comfy_runner.engine.comfyui.streamed_pictures import Streamed
+from comfy_runner.engine.comfyui.history import Health, QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
+from comfy_runner.engine.comfyui.ws_messages import StreamedPictures
 from comfy_runner.engine.reports import (
     Broken,
     CachedNodes,
@@ -35,17 +33,31 @@ from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
 
 
 @dataclass(slots=True)
-class _Flight:
-    """A job that the server has.
+class _Prompt:
+    """A prompt that the server has.
 
-    `refusal` is set where it took only a part, which is to go; `sought` while it is not known whether the server has it at all.
+    Attributes:
+        key: The submission.
+        prompt_id: What the server calls it.
+        client_id: Under which it was posted; empty where that is not known.
+        refusal: Set where the server took only a part, which is to go.
+        streamed: What of its pictures came over the websocket.
+        since: When it was posted or looked for, on the clock.
+        moved_at: When it last showed progress.
+        look_at: When to look at it next.
+        sought: Set while it is not known whether the server has it at all.
+        place: Where it was last seen in the queue.
+        missing: How often in a row it was neither in the queue nor in the history.
+        cancelled_at: When it was to be taken back; None where it is not.
+        interrupted_at: When it was last interrupted.
+        late_from: Since when the history has it, while pictures are still on their way.
     """
 
     key: str
     prompt_id: str
     client_id: str
     refusal: tuple[Complaint, ...]
-    streamed: Streamed
+    streamed: StreamedPictures
     since: float
     moved_at: float
     look_at: float
@@ -57,14 +69,14 @@ class _Flight:
     late_from: float | None = None
 
 
-class Flights:
-    """The jobs that one server has of us.
+class Tracker:
+    """Follows the prompts that one server has of us.
 
     Args:
         http: The server.
         tell: Takes reports.
-        stall: As for `Lane`.
-        total: As for `Lane`.
+        stall: As for `PromptThread`.
+        total: As for `PromptThread`.
         timeouts: All other waiting.
         clock: Monotonic seconds.
 
@@ -84,7 +96,7 @@ class Flights:
     ) -> None:
         self._http, self._tell, self._clock = http, tell, clock
         self._stall, self._total, self._timeouts = stall, total, timeouts
-        self._flights: dict[str, _Flight] = {}
+        self._prompts: dict[str, _Prompt] = {}
         self._hears = ""
         self._at: ws_messages.Executing | None = None
         self._queue_at = float("-inf")
@@ -97,33 +109,33 @@ class Flights:
         self._timeouts = self.health.timeouts = timeouts
 
     def add(self, job: PromptRequest, taken: Taken) -> None:
-        """Follow a job that the server has taken, and tell so."""
+        """Follow a prompt that the server has taken, and report so."""
         # A job that cannot give all its pictures is not to give some, unless it may: what was queued is taken back.
         refusal = () if job.allow_partial else taken.complaints
-        flight = self._started(job, taken.prompt_id, taken.client_id, refusal)
+        prompt = self._started(job, taken.prompt_id, taken.client_id, refusal)
         if taken.client_id != self._hears:
-            flight.streamed.interrupt()
+            prompt.streamed.interrupt()
         if refusal:
-            self._cancel(flight)
+            self._cancel(prompt)
             return
-        self._tell(Submitted(flight.key, flight.prompt_id))
+        self._tell(Submitted(prompt.key, prompt.prompt_id))
         if taken.complaints:
-            self._tell(TakenInPart(flight.key, taken.complaints))
-        self._schedule(flight)
+            self._tell(TakenInPart(prompt.key, taken.complaints))
+        self._schedule(prompt)
 
     def seek(self, job: PromptRequest) -> None:
-        """Follow a job that the server may have from an earlier process of ours."""
+        """Follow a prompt that the server may have from an earlier process of ours."""
         self._started(job, job.server_prompt_id or job.prompt_id, "", ()).sought = job
 
     def cancel(self, keys: Iterable[str]) -> None:
-        """Take jobs back, of which others than ours are ignored."""
-        for key in keys & self._flights.keys():
-            self._cancel(self._flights[key])
+        """Take prompts back by key; unknown keys are no error."""
+        for key in keys & self._prompts.keys():
+            self._cancel(self._prompts[key])
 
     def drop_all(self) -> list[str]:
         """Follow none any more, and return their keys."""
-        keys = list(self._flights)
-        self._flights.clear()
+        keys = list(self._prompts)
+        self._prompts.clear()
         self.health.forget()
         return keys
 
@@ -132,65 +144,65 @@ class Flights:
         if client_id != self._hears:
             # A connection that breaks, or comes back, may be a server that was restarted.
             self._queue_at = float("-inf")
-            for flight in self._flights.values():
-                flight.streamed.interrupt()
-                if flight.sought is None:
-                    flight.look_at = min(flight.look_at, self._clock())
+            for prompt in self._prompts.values():
+                prompt.streamed.interrupt()
+                if prompt.sought is None:
+                    prompt.look_at = min(prompt.look_at, self._clock())
         self._hears = client_id
 
     def hear(self, frame: ws_messages.Cached | ws_messages.Executing | ws_messages.Stepped | ws_messages.Ended) -> None:
         """Take a frame about a prompt of anybody."""
-        flight = self._flight(frame.prompt_id)
+        prompt = self._flight(frame.prompt_id)
         if isinstance(frame, ws_messages.Executing):
             self._at = frame
-        if flight is None or flight.refusal or flight.sought is not None:
+        if prompt is None or prompt.refusal or prompt.sought is not None:
             return
-        flight.moved_at = self._clock()
+        prompt.moved_at = self._clock()
         match frame:
             case ws_messages.Ended():
                 # Nothing more comes of it.
-                flight.look_at, flight.late_from = self._clock(), float("-inf")
+                prompt.look_at, prompt.late_from = self._clock(), float("-inf")
             case ws_messages.Cached(_, nodes):
-                flight.place = QueuePosition(running=True, ahead=0)
-                self._tell(CachedNodes(flight.key, nodes))
+                prompt.place = QueuePosition(running=True, ahead=0)
+                self._tell(CachedNodes(prompt.key, nodes))
             case ws_messages.Executing(_, node):
-                self._tell(NodeProgress(flight.key, node, 0, 0))
+                self._tell(NodeProgress(prompt.key, node, 0, 0))
             case ws_messages.Stepped(_, node, step, steps):
-                flight.streamed.expect(node, steps)
-                self._tell(NodeProgress(flight.key, node, step, steps))
+                prompt.streamed.expect(node, steps)
+                self._tell(NodeProgress(prompt.key, node, step, steps))
 
     def see(self, picture: ws_messages.Picture) -> None:
         """Take a picture; where it does not say whose it is, it is that of the node that started last."""
         prompt_id, node = picture.prompt_id, picture.node
         if not prompt_id and self._at is not None:
             prompt_id, node = self._at.prompt_id, self._at.node
-        flight = self._flight(prompt_id)
-        if flight is not None and flight.sought is None:
-            flight.moved_at = self._clock()
-            flight.streamed.take(node, picture.data)
+        prompt = self._flight(prompt_id)
+        if prompt is not None and prompt.sought is None:
+            prompt.moved_at = self._clock()
+            prompt.streamed.take(node, picture.data)
 
-    def _flight(self, prompt_id: str) -> _Flight | None:
-        return next((flight for flight in self._flights.values() if flight.prompt_id == prompt_id), None)
+    def _flight(self, prompt_id: str) -> _Prompt | None:
+        return next((prompt for prompt in self._prompts.values() if prompt.prompt_id == prompt_id), None)
 
     def moments(self) -> list[float]:
         """Return when to look at each job, on the clock."""
-        return [flight.look_at for flight in self._flights.values()]
+        return [prompt.look_at for prompt in self._prompts.values()]
 
     def look(self) -> ServerError | None:
         """Look at the jobs for which it is time; return what ends all jobs on this server, if anything does."""
         now = self._clock()
         hopeless = self._end_overdue(now)
-        due = [flight for flight in self._flights.values() if flight.look_at <= now]
+        due = [prompt for prompt in self._prompts.values() if prompt.look_at <= now]
         if hopeless is not None or not due:
             return hopeless
         pause = 0.0
         try:
-            for flight in due:
+            for prompt in due:
                 # Whether the server has a job at all is told by the queue first, and the history second.
-                if flight.sought is None:
-                    self._look_at(flight)
-            seeks = any(flight.sought is not None for flight in due)
-            if seeks or (self._flights and now - self._queue_at >= self._timeouts.queue):
+                if prompt.sought is None:
+                    self._look_at(prompt)
+            seeks = any(prompt.sought is not None for prompt in due)
+            if seeks or (self._prompts and now - self._queue_at >= self._timeouts.queue):
                 self._look_at_queue(now)
         except ServerStuck as error:
             return error
@@ -198,90 +210,90 @@ class Flights:
             hopeless, pause = self._outage(error), wait_asked_for(error)
         else:
             self.health.answered()
-        for flight in due:
-            self._schedule(flight)
-            flight.look_at = max(flight.look_at, self._clock() + pause)
+        for prompt in due:
+            self._schedule(prompt)
+            prompt.look_at = max(prompt.look_at, self._clock() + pause)
         return hopeless
 
-    def _started(self, job: PromptRequest, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Flight:
+    def _started(self, job: PromptRequest, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Prompt:
         now = self._clock()
-        flight = self._flights[job.key] = _Flight(
-            job.key, prompt_id, client_id, refusal, Streamed(job.streamed), since=now, moved_at=now, look_at=now
+        prompt = self._prompts[job.key] = _Prompt(
+            job.key, prompt_id, client_id, refusal, StreamedPictures(job.streamed), since=now, moved_at=now, look_at=now
         )
-        return flight
+        return prompt
 
     # Looking
 
-    def _look_at(self, flight: _Flight) -> bool:
-        entry = self._http.history(flight.prompt_id)
+    def _look_at(self, prompt: _Prompt) -> bool:
+        entry = self._http.history(prompt.prompt_id)
         if entry is None:
             return False
-        self._witness = flight.prompt_id
+        self._witness = prompt.prompt_id
         verdict = judge(entry)
-        if verdict.outcome is Outcome.SUCCEEDED and self._are_late(flight):
+        if verdict.outcome is Outcome.SUCCEEDED and self._are_late(prompt):
             return True
-        self._end(flight, Finished(flight.key, replace(verdict, pictures=flight.streamed.pictures())))
+        self._end(prompt, Finished(prompt.key, replace(verdict, pictures=prompt.streamed.pictures())))
         return True
 
-    def _are_late(self, flight: _Flight) -> bool:
+    def _are_late(self, prompt: _Prompt) -> bool:
         """Return whether pictures may still be on their way over the websocket, which the history has overtaken."""
-        if flight.streamed.all_came or not flight.client_id or flight.client_id != self._hears:
+        if prompt.streamed.all_came or not prompt.client_id or prompt.client_id != self._hears:
             return False
-        if flight.late_from is None:
-            flight.late_from = self._clock()
-        return self._clock() - flight.late_from < self._timeouts.late_pictures
+        if prompt.late_from is None:
+            prompt.late_from = self._clock()
+        return self._clock() - prompt.late_from < self._timeouts.late_pictures
 
     def _look_at_queue(self, now: float) -> None:
         """Tell jobs that wait, run or are gone apart; the queue is read before the history, never after."""
         self._queue_at = self._clock()
         found = self._http.queue()
-        for flight in list(self._flights.values()):
-            if flight.sought is not None and (flight.look_at > now or not self._recognise(flight, flight.sought, found)):
+        for prompt in list(self._prompts.values()):
+            if prompt.sought is not None and (prompt.look_at > now or not self._recognise(prompt, prompt.sought, found)):
                 continue
-            place = find_in_queue(found, flight.prompt_id)
+            place = find_in_queue(found, prompt.prompt_id)
             if place is not None:
-                self._place(flight, place)
-            elif not self._look_at(flight):
-                self._miss(flight)
-            if flight.cancelled_at is not None or flight.missing:
+                self._place(prompt, place)
+            elif not self._look_at(prompt):
+                self._miss(prompt)
+            if prompt.cancelled_at is not None or prompt.missing:
                 # What was taken back, or seems lost, is looked for again as soon as it is looked at.
                 self._queue_at = float("-inf")
         # What waits goes first: otherwise the server would start it when what runs is interrupted.
-        unwanted = [flight for flight in self._flights.values() if flight.cancelled_at is not None and not flight.missing]
-        for flight in sorted(unwanted, key=lambda flight: flight.place is not None and flight.place.running):
-            self._take_back(flight, found)
+        unwanted = [prompt for prompt in self._prompts.values() if prompt.cancelled_at is not None and not prompt.missing]
+        for prompt in sorted(unwanted, key=lambda prompt: prompt.place is not None and prompt.place.running):
+            self._take_back(prompt, found)
         self._watch_for_standstill(found)
 
-    def _recognise(self, flight: _Flight, job: PromptRequest, found: Mapping[str, Any]) -> bool:
+    def _recognise(self, prompt: _Prompt, job: PromptRequest, found: Mapping[str, Any]) -> bool:
         taken = find_prompt(self._http, found, job)
         if taken is None:
-            self._miss(flight)
+            self._miss(prompt)
             return False
-        flight.prompt_id, flight.sought, flight.missing = taken.prompt_id, None, 0
-        self._tell(Submitted(flight.key, flight.prompt_id))
+        prompt.prompt_id, prompt.sought, prompt.missing = taken.prompt_id, None, 0
+        self._tell(Submitted(prompt.key, prompt.prompt_id))
         return True
 
-    def _miss(self, flight: _Flight) -> None:
-        flight.missing += 1
-        if flight.missing > 1:
-            self._end(flight, self._gone(flight))
+    def _miss(self, prompt: _Prompt) -> None:
+        prompt.missing += 1
+        if prompt.missing > 1:
+            self._end(prompt, self._gone(prompt))
 
-    def _place(self, flight: _Flight, place: QueuePosition) -> None:
-        flight.missing = 0
-        if place != flight.place:
-            flight.moved_at = self._clock()
-            if not place.running and not flight.refusal:
-                self._tell(Waiting(flight.key, place.ahead))
-        flight.place = place
+    def _place(self, prompt: _Prompt, place: QueuePosition) -> None:
+        prompt.missing = 0
+        if place != prompt.place:
+            prompt.moved_at = self._clock()
+            if not place.running and not prompt.refusal:
+                self._tell(Waiting(prompt.key, place.ahead))
+        prompt.place = place
 
-    def _gone(self, flight: _Flight) -> EngineReport:
-        if flight.cancelled_at is not None:
-            return Cancelled(flight.key)
-        if flight.sought is not None:
-            what, why = f"does not know the prompt {flight.prompt_id}", "it never got it, or was restarted since"
+    def _gone(self, prompt: _Prompt) -> EngineReport:
+        if prompt.cancelled_at is not None:
+            return Cancelled(prompt.key)
+        if prompt.sought is not None:
+            what, why = f"does not know the prompt {prompt.prompt_id}", "it never got it, or was restarted since"
         else:
-            what, why = f"no longer knows the prompt {flight.prompt_id}", self._why_gone()
-        return Broken(flight.key, JobLost(what, where=self._http.address.url, hint=f"{why}; run the same command again"))
+            what, why = f"no longer knows the prompt {prompt.prompt_id}", self._why_gone()
+        return Broken(prompt.key, JobLost(what, where=self._http.address.url, hint=f"{why}; run the same command again"))
 
     def _why_gone(self) -> str:
         """Tell a restart, which forgets everything, from a prompt that alone is gone; as far as earlier prompts tell."""
@@ -290,59 +302,59 @@ class Flights:
         remembers = self._http.history(self._witness) is not None
         return "somebody deleted the prompt" if remembers else "it was restarted, or its history was cleared"
 
-    def _schedule(self, flight: _Flight) -> None:
+    def _schedule(self, prompt: _Prompt) -> None:
         now = self._clock()
-        if flight.sought is not None and flight.missing:
+        if prompt.sought is not None and prompt.missing:
             # What a process sent that was killed a moment ago may still be on its way.
-            flight.look_at = now + self._timeouts.queue
+            prompt.look_at = now + self._timeouts.queue
             return
-        told = bool(self._hears) and flight.client_id == self._hears
-        age = now - flight.since
-        if flight.cancelled_at is not None:
-            age, told = now - flight.cancelled_at, False
-        elif flight.missing:
+        told = bool(self._hears) and prompt.client_id == self._hears
+        age = now - prompt.since
+        if prompt.cancelled_at is not None:
+            age, told = now - prompt.cancelled_at, False
+        elif prompt.missing:
             age, told = 0.0, False
         # Nothing is gained by asking a server that does not answer as often as one that does.
-        flight.look_at = now + self._timeouts.until_next_look(age, told=told or self.health.failing)
+        prompt.look_at = now + self._timeouts.until_next_look(age, told=told or self.health.failing)
 
     # Taking back
 
-    def _cancel(self, flight: _Flight) -> None:
-        flight.cancelled_at = flight.look_at = self._clock()
+    def _cancel(self, prompt: _Prompt) -> None:
+        prompt.cancelled_at = prompt.look_at = self._clock()
         self._queue_at = float("-inf")
 
-    def _take_back(self, flight: _Flight, found: Mapping[str, Any]) -> None:
+    def _take_back(self, prompt: _Prompt, found: Mapping[str, Any]) -> None:
         """Take a job out of the queue, or interrupt it; `found` is the queue as it was a moment ago."""
-        place = find_in_queue(found, flight.prompt_id)
+        place = find_in_queue(found, prompt.prompt_id)
         if place is not None and not place.running:
-            self._http.delete_pending([flight.prompt_id])
-            place = find_in_queue(self._http.queue(), flight.prompt_id)
+            self._http.delete_pending([prompt.prompt_id])
+            place = find_in_queue(self._http.queue(), prompt.prompt_id)
         # Older servers interrupt whatever runs: only what was seen running is interrupted. Once more after a while, for a
         # prompt that is just being started wipes the interrupt.
         now = self._clock()
-        if place is not None and place.running and now - flight.interrupted_at >= self._timeouts.queue:
-            self._http.interrupt(flight.prompt_id)
-            flight.interrupted_at = now
+        if place is not None and place.running and now - prompt.interrupted_at >= self._timeouts.queue:
+            self._http.interrupt(prompt.prompt_id)
+            prompt.interrupted_at = now
 
     # Giving up
 
     def _end_overdue(self, now: float) -> ServerError | None:
         hopeless = None
-        overdue = [flight for flight in self._flights.values() if self._total is not None and now - flight.since > self._total]
-        for flight in overdue:
+        overdue = [prompt for prompt in self._prompts.values() if self._total is not None and now - prompt.since > self._total]
+        for prompt in overdue:
             try:
-                self._take_back(flight, self._http.queue())
+                self._take_back(prompt, self._http.queue())
             except ServerError as error:
                 hopeless = self._outage(error)
             what = f"has taken longer than {self._total:g} s"
-            self._end(flight, Broken(flight.key, JobFailed(what, where=flight.key, hint="allow it more time")))
+            self._end(prompt, Broken(prompt.key, JobFailed(what, where=prompt.key, hint="allow it more time")))
         return hopeless
 
     def _watch_for_standstill(self, found: Mapping[str, Any]) -> None:
         now = self._clock()
-        for flight in self._flights.values():
-            if flight.place is not None and flight.place.running and now - flight.moved_at > self._stall:
-                raise self._stuck(f"has not got on with the prompt {flight.prompt_id} for {self._stall:g} s")
+        for prompt in self._prompts.values():
+            if prompt.place is not None and prompt.place.running and now - prompt.moved_at > self._stall:
+                raise self._stuck(f"has not got on with the prompt {prompt.prompt_id} for {self._stall:g} s")
         if self.health.stands_still(found, now):
             raise self._stuck("accepts prompts and runs none: its worker thread has died")
 
@@ -352,6 +364,6 @@ class Flights:
     def _outage(self, error: ServerError) -> ServerError | None:
         return error if self.health.failed(self._clock()) else None
 
-    def _end(self, flight: _Flight, report: EngineReport) -> None:
-        if self._flights.pop(flight.key, None) is not None:
-            self._tell(Refused(flight.key, flight.refusal) if flight.refusal else report)
+    def _end(self, prompt: _Prompt, report: EngineReport) -> None:
+        if self._prompts.pop(prompt.key, None) is not None:
+            self._tell(Refused(prompt.key, prompt.refusal) if prompt.refusal else report)

@@ -1,7 +1,7 @@
 """Bringing the input files of jobs to one server, before the jobs are posted; each only where the server lacks it.
 
 A file is sent as it is read, with little memory, and never as anything but what was planned: its last piece goes out when all of
-it has been hashed. Not here: when this is done, and again after an outage (`lane`).
+it has been hashed. When this is done, and again after an outage, is decided by `prompt_thread`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.deadline import is_overdue
-from comfy_runner.engine.comfyui.submit import Impossible, Rejected, Unsettled
+from comfy_runner.engine.comfyui.submit import CannotPost, Rejected, Uncertain
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ComfyRunnerError, JobFailed, ServerRefused, Unreachable
 from comfy_runner.input_files import FOLDER, InputFile
@@ -40,7 +40,7 @@ class Provided:
     names: Mapping[str, str]
 
 
-Provision = Provided | Rejected | Unsettled | Impossible
+Provision = Provided | Rejected | Uncertain | CannotPost
 
 
 class Uploads:
@@ -79,9 +79,9 @@ class Uploads:
             except _Refused as refused:
                 return Rejected((Complaint("", "", "", f"the input file {shown(Path(file.path))} {refused}"),))
             except (Unreachable, ServerRefused) as error:
-                return Unsettled(error)
+                return Uncertain(error)
             except ComfyRunnerError as error:
-                return Impossible(error)
+                return CannotPost(error)
         return Provided({name: said for name, said in names.items() if said != name})
 
     def _provide(self, file: InputFile, stop: Callable[[], bool]) -> str:

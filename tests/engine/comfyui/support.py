@@ -1,4 +1,4 @@
-"""What the tests of one server share: graphs, a lane with its reports, and limits that are short enough for tests."""
+"""What the tests of one server share: graphs, a thread that follows prompts with its reports, and limits that are short enough for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.worker import Lane, PromptRequest
+from comfy_runner.engine.comfyui.prompt_thread import PromptRequest, PromptThread
 from comfy_runner.engine.reports import Broken, Cancelled, Crashed, EngineReport, Finished, NodeProgress, Refused
 from comfy_runner.engine.timeouts import STALL_SECONDS, RequestTimeouts, Timeouts
 from tests.standin import HELD, State
@@ -112,20 +112,20 @@ class Clock:
 
 
 class Rig:
-    """A lane and what it has reported."""
+    """A thread that follows prompts, and what it has reported."""
 
     def __init__(self, server_http: ComfyHttp, **options: Any) -> None:
         self._inbox: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self.reports: list[EngineReport] = []
-        self.lane = Lane(server_http, self._inbox.put, **options)
+        self.thread = PromptThread(server_http, self._inbox.put, **options)
 
     def submit(self, workflow: Graph, key: str = "job") -> PromptRequest:
         job = PromptRequest(key, str(uuid.uuid4()), workflow)
-        self.lane.submit(job)
+        self.thread.submit(job)
         return job
 
     def attach(self, job: PromptRequest) -> PromptRequest:
-        self.lane.attach(job)
+        self.thread.attach(job)
         return job
 
     def until(self, kind: type[R], key: str = "job") -> R:
@@ -183,14 +183,14 @@ def following(
     total: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Rig]:
-    """A lane on a server, closed at the end."""
+    """Follow prompts on a server until the end of the block."""
     server = Server(server) if isinstance(server, str) else server
     timeouts = timeouts or server.timeouts
     rig = Rig(server.http, with_socket=with_socket, timeouts=timeouts, stall=stall, total=total, clock=clock)
     try:
         yield rig
     finally:
-        rig.lane.close()
+        rig.thread.close()
 
 
 def names(report: Finished) -> dict[str, Iterable[str]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_runner.engine.comfyui.health import Health
+from comfy_runner.engine.comfyui.history import Health
 from comfy_runner.engine.timeouts import Timeouts
 
 TIMEOUTS = Timeouts(outage=60.0, idle=10.0)

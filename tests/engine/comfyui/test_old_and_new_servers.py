@@ -70,7 +70,7 @@ def test_a_running_job_is_interrupted_on_every_generation(any_server: Server) ->
     with following(any_server) as rig:
         rig.submit(sampler_graph(steps=10000))
         rig.until_node("first")
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
     assert report.verdict.outcome is Outcome.INTERRUPTED
@@ -146,7 +146,7 @@ def test_a_global_interrupt_is_not_sent_while_somebody_elses_prompt_runs(old_ser
     with following(old_server) as rig:
         rig.submit(plain_graph())
         rig.until(Submitted)
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         assert isinstance(rig.end(), Cancelled)
         gate.open()
         rig.finish(plain_graph(), "next")

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue
-from comfy_runner.engine.comfyui.worker import PromptRequest
+from comfy_runner.engine.comfyui.prompt_thread import PromptRequest
 from comfy_runner.engine.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import WorkflowError
@@ -122,7 +122,7 @@ def test_a_running_job_is_interrupted(server: Server) -> None:
     with following(server) as rig:
         rig.submit(sampler_graph(steps=10000))
         rig.until_node("first")
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
     assert report.verdict.outcome is Outcome.INTERRUPTED
@@ -135,18 +135,18 @@ def test_a_waiting_job_is_taken_out_of_the_queue_and_the_running_one_goes_on(mod
         rig.until_node("first", "running")
         rig.submit(plain_graph(), "waiting")
         rig.until(Submitted, "waiting")
-        rig.lane.cancel(["waiting"])
+        rig.thread.cancel(["waiting"])
         assert isinstance(rig.end("waiting"), Cancelled)
         assert not any(isinstance(report, Finished) for report in rig.reports)
         assert find_in_queue(modern.http.queue(), running.prompt_id) == QueuePosition(running=True, ahead=0)
-        rig.lane.cancel(["running"])
+        rig.thread.cancel(["running"])
         rig.end("running")
 
 
 def test_cancelling_what_has_ended_does_nothing(modern: Server) -> None:
     with following(modern) as rig:
         rig.finish(plain_graph(), "done")
-        rig.lane.cancel(["done", "never heard of"])
+        rig.thread.cancel(["done", "never heard of"])
         assert rig.finish(plain_graph(), "next").verdict.outcome is Outcome.SUCCEEDED
 
 
@@ -168,7 +168,7 @@ def test_a_half_runs_where_it_may_and_what_is_missing_is_told(server: Server) ->
     graph = sampler_graph()
     graph["second"]["inputs"]["denoise"] = 1.5
     with following(server) as rig:
-        rig.lane.submit(PromptRequest("job", str(uuid.uuid4()), graph, allow_partial=True))
+        rig.thread.submit(PromptRequest("job", str(uuid.uuid4()), graph, allow_partial=True))
         told, report = rig.until(TakenInPart), rig.end()
     assert [(complaint.node, complaint.input) for complaint in told.complaints] == [("second", "denoise")]
     assert isinstance(report, Finished)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.worker import PromptRequest
+from comfy_runner.engine.comfyui.prompt_thread import PromptRequest
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Submitted, Waiting
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobLost, Unreachable
@@ -68,9 +68,9 @@ def test_jobs_that_wait_and_run_are_told_apart_and_taken_back(server: Server) ->
             rig.attach(job)
         assert rig.until(Waiting, "waiting").ahead == 1
         rig.until(Submitted, "last")
-        rig.lane.cancel(["waiting"])
+        rig.thread.cancel(["waiting"])
         assert isinstance(rig.end("waiting"), Cancelled)
-        rig.lane.cancel(["running"])
+        rig.thread.cancel(["running"])
         stopped, finished = rig.end("running"), rig.end("last")
     assert isinstance(stopped, Finished)
     assert stopped.verdict.outcome is Outcome.INTERRUPTED
@@ -108,7 +108,7 @@ def test_a_job_that_was_interrupted_is_found_so(server: Server) -> None:
     with following(server) as dead:
         job = dead.submit(sampler_graph(steps=10000))
         dead.until_node("first")
-        dead.lane.cancel(["job"])
+        dead.thread.cancel(["job"])
         dead.end()
     with following(server) as rig:
         rig.attach(job)
@@ -177,7 +177,7 @@ def test_a_post_of_the_killed_process_that_comes_late_is_found(faulty: Server, s
     rig = Rig(client, timeouts=QUICK)
     rig.attach(client.job)
     report = rig.end()
-    rig.lane.close()
+    rig.thread.close()
     assert isinstance(report, Finished)
     assert len(state.memory.history) == 1
 
@@ -186,7 +186,7 @@ def test_the_second_look_is_not_taken_at_once(faulty: Server) -> None:
     with following(faulty, timeouts=replace(QUICK, queue=2 * HELD)) as rig:
         rig.attach(unposted())
         rig.finish(sampler_graph(), "other")
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         # It was still looked for when it was cancelled.
         assert isinstance(rig.end(), Cancelled)
 
@@ -280,7 +280,7 @@ def test_cancelling_an_attached_job_touches_nobody_elses(faulty: Server, state: 
     after = state.add_foreign()
     with following(faulty) as rig:
         rig.attach(job)
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         assert isinstance(rig.end(), Cancelled)
         gate.open()
         rig.finish(plain_graph(), "next")
@@ -295,7 +295,7 @@ def test_a_running_job_is_interrupted_by_its_id_right_after_it_was_attached(faul
     gate.wait()
     with following(faulty) as rig:
         rig.attach(job)
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
     assert report.verdict.outcome is Outcome.INTERRUPTED
@@ -305,7 +305,7 @@ def test_a_running_job_is_interrupted_by_its_id_right_after_it_was_attached(faul
 def test_a_job_that_was_never_posted_can_be_cancelled(faulty: Server, state: State) -> None:
     with following(faulty) as rig:
         rig.attach(unposted())
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         assert isinstance(rig.end(), Cancelled)
     assert [asked for asked in state.asked if asked.method == "POST"] == []
 

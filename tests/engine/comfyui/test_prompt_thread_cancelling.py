@@ -21,7 +21,7 @@ def test_cancelling_touches_no_prompt_of_anybody_else(faulty: Server, state: Sta
         rig.submit(plain_graph())
         rig.until(Waiting)
         after = state.add_foreign()
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         assert isinstance(rig.end(), Cancelled)
         gate.open()
         rig.finish(plain_graph(), "last")
@@ -35,7 +35,7 @@ def test_a_cancellation_that_fails_at_first_is_made_again(faulty: Server, state:
     with following(faulty) as rig:
         rig.submit(sampler_graph())
         rig.until_node("first")
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
     assert report.verdict.outcome is Outcome.INTERRUPTED
@@ -46,7 +46,7 @@ def test_a_job_that_is_not_posted_yet_is_cancelled_without_a_post(faulty: Server
     with following(faulty, timeouts=replace(QUICK, outage=0.1)) as rig:
         rig.submit(plain_graph("first"), "first")
         rig.submit(plain_graph("second"), "second")
-        rig.lane.cancel(["second"])
+        rig.thread.cancel(["second"])
         assert isinstance(rig.end("second"), Cancelled)
         rig.end("first")
     assert {asked.body["prompt"]["save"]["inputs"]["filename_prefix"] for asked in state.requests("POST", "/prompt")} == {"first"}
@@ -58,7 +58,7 @@ def test_a_job_that_could_not_be_posted_so_far_is_cancelled_without_another_post
     with following(faulty, timeouts=replace(QUICK, repost=(HELD,))) as rig:
         rig.submit(plain_graph())
         gate.wait()
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         gate.open()
         assert isinstance(rig.end(), Cancelled)
     assert len(state.requests("POST", "/prompt")) == 1
@@ -72,7 +72,7 @@ def test_a_job_whose_reply_was_lost_is_cancelled_on_the_server_too(faulty: Serve
     with following(faulty, timeouts=replace(QUICK, repost=(HELD,))) as rig:
         rig.submit(plain_graph())
         gate.wait()
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         gate.open()
         report = rig.end()
     assert isinstance(report, Finished)
@@ -85,7 +85,7 @@ def test_an_interrupt_that_takes_its_time_is_not_repeated_at_every_look(faulty: 
     with following(faulty, timeouts=replace(QUICK, queue=HELD)) as rig:
         rig.submit(plain_graph())
         gate.wait()
-        rig.lane.cancel(["job"])
+        rig.thread.cancel(["job"])
         state.until_asked("POST", "/interrupt", 1)
         asked = len(state.requests("GET", "/queue"))
         state.until_asked("GET", "/queue", asked + 3)

@@ -165,7 +165,7 @@ def test_a_server_that_is_gone_for_a_while_and_comes_back_loses_no_job(faulty: S
     gate.open()
     state.come_back()
     report = rig.end()
-    rig.lane.close()
+    rig.thread.close()
     assert isinstance(report, Finished)
 
 
@@ -318,7 +318,7 @@ def test_a_half_that_was_queued_is_taken_back_also_when_that_fails_at_first(faul
     assert state.memory.pending == []
 
 
-# The lane itself
+# The thread itself
 
 
 class SurprisingHttp(ComfyHttp):
@@ -339,7 +339,7 @@ def test_a_fault_of_our_own_breaks_the_jobs_and_not_the_lane(faulty: Server, sta
     broken = rig.run(plain_graph(), "broken")
     gate.open()
     finished = rig.run(plain_graph(), "next")
-    rig.lane.close()
+    rig.thread.close()
     assert isinstance(broken, Broken)
     assert "a fault of our own" in str(broken.error)
     assert isinstance(finished, Finished)
@@ -350,7 +350,7 @@ def test_closing_a_lane_ends_its_threads_and_leaves_its_job_alone(faulty: Server
     with following(faulty) as rig:
         rig.submit(plain_graph())
         gate.wait()
-        rig.lane.close()
+        rig.thread.close()
         assert not any(faulty.url in thread.name for thread in threading.enumerate())
         gate.open()
     assert state.requests("POST", "/interrupt") == []
@@ -388,7 +388,7 @@ def test_of_our_jobs_the_waiting_one_is_taken_back_before_the_running_one(faulty
         gate.wait()
         waiting = rig.submit(plain_graph(), "waiting")
         rig.until(Waiting, "waiting")
-        rig.lane.cancel(["running", "waiting"])
+        rig.thread.cancel(["running", "waiting"])
         rig.end("running")
         rig.end("waiting")
 

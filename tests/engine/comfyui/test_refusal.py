@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.refusal import complaints
+from comfy_runner.engine.comfyui.submit import complaints
 from comfy_runner.engine.reports import Complaint
 
 

@@ -9,7 +9,7 @@ import requests
 import urllib3
 import websocket
 
-from comfy_runner.engine.comfyui.http_errors import TRANSLATION
+from comfy_runner.engine.comfyui.responses import TRANSLATION
 from comfy_runner.engine.comfyui.websocket_channel import REASONS
 from comfy_runner.errors import ComfyRunnerError
 

@@ -151,13 +151,13 @@ def test_rule_14_an_interrupt_names_the_prompt_and_is_sent_only_for_one_that_run
     with following(faulty) as rig:
         rig.submit(plain_graph(), "waiting")
         rig.until(Waiting, "waiting")
-        rig.lane.cancel(["waiting"])
+        rig.thread.cancel(["waiting"])
         rig.end("waiting")
         assert state.requests("POST", "/interrupt") == []
         gate.open()
         running = rig.submit(plain_graph(), "running")
         rig.until_node("save", "running")
-        rig.lane.cancel(["running"])
+        rig.thread.cancel(["running"])
         rig.end("running")
     assert {asked.body["prompt_id"] for asked in state.requests("POST", "/interrupt")} == {running.prompt_id}
     assert state.memory.history[foreign[0]]["status"]["status_str"] == "success"
