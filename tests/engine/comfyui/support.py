@@ -1,4 +1,4 @@
-"""What the tests of one server share: graphs, a thread that follows prompts with its reports, and limits that are short enough for tests."""
+"""What the tests of one server share: graphs, a thread that follows prompts, its reports, and limits short enough for tests."""
 
 from __future__ import annotations
 
