@@ -57,7 +57,7 @@ def _lanes() -> list[str]:
     return [nothing, *(lane for lane in re.findall(r'-m "([a-z ]+)"', makefile))]
 
 
-@pytest.mark.parametrize("chosen", product([False, True], repeat=3))
+@pytest.mark.parametrize("chosen", [*product([False, True], repeat=3)])
 def test_each_test_is_in_one_lane_of_make_test(chosen: tuple[bool, bool, bool]) -> None:
     of_test = {"kill": False, "hostile": False, **dict(zip(("real", "browser", "slow"), chosen, strict=True))}
 
