@@ -30,7 +30,7 @@ class EndedJob:
         job: The job, as it was posted.
         prompt_id: Its submission.
         verdict: What the server says of it.
-        standing: Files of earlier runs that are still good, by output role.
+        reusable: Files of earlier runs that are still good, by output role.
         posted_with: The other jobs of the same submission.
         recovered: Whether the server has forgotten the prompt, and its files were found by their names. One that is not whole may
             then have been cut short by what made it forget, and is not kept.
@@ -39,7 +39,7 @@ class EndedJob:
     job: SubmittedJob
     prompt_id: str
     verdict: Verdict
-    standing: Mapping[str, tuple[FileRecord, ...]]
+    reusable: Mapping[str, tuple[FileRecord, ...]]
     posted_with: tuple[str, ...] = ()
     recovered: bool = False
 
@@ -84,7 +84,7 @@ def collect_job(
     if verdict is None:
         return _recovered(source, files, submission, posted, job, prompt_id=prompt_id, server=server, others=others)
     verdict = submission.verdict_on(number, verdict)
-    finish = EndedJob(posted, prompt_id, verdict, job.reusable, others)
+    ended = EndedJob(posted, prompt_id, verdict, job.reusable, others)
     count = len(submission.jobs)
     done = Collected(
         submission.prompt_id,
@@ -97,7 +97,7 @@ def collect_job(
         work=sum(work for node, work in node_work(posted.workflow).items() if node not in verdict.cached) / count,
     )
     try:
-        found = collect(source, files, finish, server=server, reason=str(job.error or ""))
+        found = collect(source, files, ended, server=server, reason=str(job.error or ""))
     except ComfyRunnerError as unwritable:
         return replace(done, error=unwritable)
     return replace(done, files=found.files, errors=found.errors)
@@ -124,43 +124,43 @@ def _recovered(
         # One that answers, and does not tell which files it has, is no help: the job is lost.
         return replace(done, error=silent) if silent.is_transient else done
     error = None if wanted <= found_files.keys() else job.error
-    finish = EndedJob(
+    ended = EndedJob(
         posted, prompt_id, Verdict(Outcome.SUCCEEDED, found_files, (), None, None), job.reusable, others, recovered=True
     )
     try:
-        found = collect(source, files, finish, server=server, reason=str(error or ""))
+        found = collect(source, files, ended, server=server, reason=str(error or ""))
     except ComfyRunnerError as unwritable:
         return replace(done, error=unwritable)
     # A file that was cut short is as good as none: the job is lost after all.
     return replace(done, files=found.files, errors=found.errors, error=job.error if found.errors else error)
 
 
-def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Mapping[str, str], reason: str) -> CollectedFiles:
+def collect(source: FileSource, files: JobFiles, ended: EndedJob, *, server: Mapping[str, str], reason: str) -> CollectedFiles:
     """Download, verify and store a job's files, and write its sidecar.
 
     Args:
         source: Has the files, and waits where the engine does not answer.
         files: Where they go, and what the job has already.
-        finish: The job.
+        ended: The job.
         server: URL and versions, for the sidecar.
-        reason: Why the server did not finish the job; empty where it did.
+        reason: Why the server did not ended the job; empty where it did.
 
     Raises:
         RunFolderError: The store cannot be written. Nothing that was in place is lost.
     """
     downloads: dict[str, list[SpooledFile]] = {}
     wrong: dict[str, list[ComfyRunnerError]] = {}
-    workflow = finish.job.workflow
-    wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in finish.standing}
-    downloader = Downloader(source, files.store, finish.job)
+    workflow = ended.job.workflow
+    wanted = {role: node_id for role, node_id in workflow.outputs.items() if role not in ended.reusable}
+    downloader = Downloader(source, files.store, ended.job)
     try:
         for role, node_id in wanted.items():
-            verdict = finish.verdict
+            verdict = ended.verdict
             given = (verdict.files.get(node_id, ()), verdict.pictures.get(node_id, ()), verdict.texts.get(node_id, ()))
             outputs: list[ServerFile | bytes | str] = [output for several in given for output in several]
             for number, output in enumerate(outputs):
                 got, error = downloader.fetch(role, node_id, output, number)
-                if got is not None and error is not None and finish.recovered:
+                if got is not None and error is not None and ended.recovered:
                     got.spooled.unlink()
                     got = None
                 if got is not None:
@@ -168,17 +168,17 @@ def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Ma
                 if error is not None:
                     wrong.setdefault(role, []).append(error)
         if downloads:
-            _put(files, finish, downloads)
+            _put(files, ended, downloads)
     finally:
         for download in (download for found in downloads.values() for download in found):
             download.spooled.unlink(missing_ok=True)
-    collected = dict(finish.standing)
+    collected = dict(ended.reusable)
     for role, found in downloads.items():
         # One bad picture spoils its role: what a role consists of is made together.
         problem = str(wrong[role][0]) if role in wrong else ""
         collected[role] = tuple(replace(item.record, problem=problem) for item in found)
     errors = [error for problems in wrong.values() for error in problems]
-    missing = [role for role in finish.job.outputs if role not in collected and role not in wrong]
+    missing = [role for role in ended.job.outputs if role not in collected and role not in wrong]
     streamed = {role for role, node_id in wanted.items() if workflow.nodes[node_id].class_type == STREAMED}
     if lost := [role for role in missing if role in streamed and not reason]:
         # Nobody has them any more, so that the job is to be done again.
@@ -193,22 +193,22 @@ def collect(source: FileSource, files: JobFiles, finish: EndedJob, *, server: Ma
         why = reason or "; ".join(str(error) for error in errors)
         notes = tuple(note for found in downloads.values() for item in found for note in item.notes)
         state = "done" if complete else "partial"
-        files.write_sidecar(_sidecar(finish, collected, server=server, state=state, reason=why, notes=notes))
+        files.write_sidecar(_sidecar(ended, collected, server=server, state=state, reason=why, notes=notes))
     return CollectedFiles(collected, tuple(errors))
 
 
-def _put(files: JobFiles, finish: EndedJob, downloads: Mapping[str, list[SpooledFile]]) -> None:
-    kept = {record.path for records in finish.standing.values() for record in records}
+def _put(files: JobFiles, ended: EndedJob, downloads: Mapping[str, list[SpooledFile]]) -> None:
+    kept = {record.path for records in ended.reusable.values() for record in records}
     new = [download for found in downloads.values() for download in found]
     # A process that was killed between putting a picture and recording it has left the very same one there.
     kept |= {download.record.path for download in new if files.has(download.record)}
-    files.archive(finish.job.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
+    files.archive(ended.job.job_id, [item.record.path for item in new if item.record.path not in kept], keep=kept)
     for download in new:
         files.store.put(download.spooled, download.record.path, sha256=download.record.sha256)
 
 
 def _sidecar(
-    finish: EndedJob,
+    ended: EndedJob,
     files: Mapping[str, tuple[FileRecord, ...]],
     *,
     server: Mapping[str, str],
@@ -216,7 +216,7 @@ def _sidecar(
     reason: str,
     notes: tuple[str, ...],
 ) -> Sidecar:
-    job = finish.job
+    job = ended.job
     return Sidecar(
         job_id=job.job_id,
         content_hash=job.content_hash,
@@ -227,16 +227,16 @@ def _sidecar(
         workflow=job.workflow.to_api(),
         template=job.template,
         server=dict(server),
-        prompt_id=finish.prompt_id,
-        cached_nodes=finish.verdict.cached,
-        seconds=finish.verdict.seconds,
+        prompt_id=ended.prompt_id,
+        cached_nodes=ended.verdict.cached,
+        seconds=ended.verdict.seconds,
         finished=now(),
         comfy_runner=__version__,
         notes=(*job.notes, *notes),
         recipe_name=job.recipe_name,
         assignments=job.assignments,
         attempts=tuple(attempt.to_json() for attempt in job.attempts),
-        posted_with=finish.posted_with,
-        recovered=finish.recovered,
+        posted_with=ended.posted_with,
+        recovered=ended.recovered,
         inputs=tuple(file.to_json() for file in job.inputs),
     )

@@ -21,7 +21,7 @@ from comfy_runner.running.messages import Cancel
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Candidate, Examiner
 from comfy_runner.running.state import Work
-from comfy_runner.store.control_files import forget, request_cancel
+from comfy_runner.store.control_files import clear_requests, request_cancel
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import Holder, holder
 from comfy_runner.store.run_folder import RunFolder
@@ -138,7 +138,7 @@ def _end_live_run(path: Path, say: Callable[[str], None], seconds: float) -> Hol
                 ask_at = now + _ASK_AGAIN_SECONDS
             time.sleep(_POLL_SECONDS)
     finally:
-        forget(path)
+        clear_requests(path)
     return live
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.store.control_files import FleetAction, answer_to, request_fleet, take_back
+from comfy_runner.store.control_files import FleetAction, answer_to, request_fleet, withdraw
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import holder
 from comfy_runner.store.status import require_run
@@ -50,6 +50,6 @@ def change_fleet(path: Path | str, action: FleetAction, server: str, *, seconds:
                 raise RunFolderError(what, where=shown(folder), hint="it may not have begun yet: run the same command again")
             time.sleep(_POLL_SECONDS)
     finally:
-        take_back(request)
+        withdraw(request)
     if answer:
         raise UsageError(answer, hint=f"comfy-runner fleet {action} RUN takes a URL, or a name from the config file")

@@ -20,7 +20,7 @@ from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Candidate, Examiner, hold_against
 from comfy_runner.running.recovery import retake_given_away
 from comfy_runner.running.state import Work
-from comfy_runner.store.control_files import forget
+from comfy_runner.store.control_files import clear_requests
 from comfy_runner.store.ledger_rows import JobUpdate, OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
@@ -68,7 +68,7 @@ def begin(
     if candidates:
         candidates = _asked(candidates, examiner, waiting, policy)
         notes |= dict.fromkeys(_checked(candidates, arrangement.rendered))
-    forget(folder.path)
+    clear_requests(folder.path)
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
     folder.ledger.settle_all(

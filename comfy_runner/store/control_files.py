@@ -98,19 +98,19 @@ def answer_to(request: FleetRequest) -> str | None:
     found = _read(path)
     if not found:
         return None
-    take_back(request)
+    withdraw(request)
     return str(found.get("error", ""))
 
 
-def take_back(request: FleetRequest) -> None:
+def withdraw(request: FleetRequest) -> None:
     """Ask for it no longer."""
     for path in (request.path, request.path.with_suffix(_ANSWERED)):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
-def forget(folder: Path) -> None:
-    """Take back what was asked of an earlier run."""
+def clear_requests(folder: Path) -> None:
+    """Remove what was asked of an earlier run."""
     for path in (folder / _CANCEL, *folder.glob(f"{_FLEET}*")):
         with contextlib.suppress(OSError):
             path.unlink()
