@@ -12,6 +12,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from markupsafe import Markup
@@ -225,6 +226,7 @@ def fields_of(values: Mapping[str, Any]) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def family(field: str) -> str:
     """Return what a field shares with the same field of other items: ``loras.*.name`` for ``loras.1.name``."""
     return _INDEX.sub(".*", field)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 
 from comfy_runner.errors import InputError
 from comfy_runner.graph.signature import content_hash, pixel_hash
+from comfy_runner.recipe.load import load, shipped_recipes
+from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import find_template
+from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders
 from tests.graph.support import render
 
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate] if "COMFY_RUNNER_EXAMPLES" in os.environ else list(Phase)
@@ -236,3 +240,20 @@ def test_every_job_gets_the_graph_that_it_would_have_had_alone(
         assert many.content_hash == content_hash(workflow)
         assert many.pixel_hash == pixel_hash(workflow)
     path.unlink()
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_job_of_a_shipped_recipe_gets_the_graph_that_it_would_have_had_alone(name: str) -> None:
+    fields = {"upscale.denoise": "upscale.denoise=0.3,0.55,1", "vae": "vae=a.safetensors,b.safetensors", "seed": "seed=1,2"}
+    swept = load(name).recipe.sweep or {}
+    variants = expand(load(name, sweeps=[text for field, text in fields.items() if field not in swept]))
+    renderers: dict[str, Renderer] = {}
+    for variant in variants[:: max(1, len(variants) // 40)]:
+        folders = template_folders(variant.alone, ())
+        template = find_recipe_template(variant.alone, folders)
+        renderer = renderers.setdefault(template.name, Renderer(template, folders))
+        job = variant.job(seed=7 if variant.needs_seed else None, route=route_of(template))
+        needed = {name: "a.png" for name, param in (template.params or {}).items() if param.required and param.type == "image"}
+        job = replace(job, values={**job.values, "params": {**needed, **job.values["params"]}})
+        values = {**job.values, "params": checked_params(job, template)}
+        assert renderer.render(values).workflow.to_json() == Renderer(template, folders).plain(values).workflow.to_json()

@@ -13,8 +13,8 @@ from typing import Any, Final
 from comfy_runner.recipe.layers import Merged
 from comfy_runner.recipe.sweep.fields import Target
 
-MOST_POINTS = 1_000_000
-"""Most points of one recipe's sweep."""
+MOST_POINTS = 4_000_000
+"""Most points of one recipe's sweep: while it is planned, a job takes 2 KB, and so many take 8 GB."""
 
 MOST_FIELDS = 100
 """Most fields that one recipe sweeps."""

@@ -330,7 +330,7 @@ def test_all_that_is_wrong_is_told_once_with_its_place(here: Path) -> None:
         ({"seed": {}}, "sweep.seed: is no way to write values (got the keys none)"),
         ({"seed": {"file": 5}}, "sweep.seed.file: must be the path of a file (got 5)"),
         ({"seed": {"from": 1, "to": 100001}}, "sweep.seed: must be at most 100000 values (got 100001)"),
-        ({"seed": {"from": 1, "to": 1001}, "sampler.steps": {"from": 1, "to": 1000}}, "sweep: makes 1001000 jobs"),
+        ({"seed": {"from": 1, "to": 4001}, "sampler.steps": {"from": 1, "to": 1000}}, "sweep: makes 4001000 jobs"),
         (5, "sweep: must be a mapping (got 5)"),
     ],
 )  # fmt: skip
