@@ -166,7 +166,7 @@ def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord,
     try:
         expected = Size(record.width, record.height) if record.width and record.height else None
         verify_picture(spooled, expected=expected, may_be_flat=True)
-        with folder_errors(store.location(key)):
+        with folder_errors(Artifact(store, key)):
             new = replace(record, path=key, sha256=sha256_of(spooled), size_bytes=spooled.stat().st_size)
     except BaseException:
         spooled.unlink(missing_ok=True)

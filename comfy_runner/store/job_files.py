@@ -156,7 +156,7 @@ class JobFiles:
         for role, records in files.items():
             for number, record in enumerate(records):
                 stat = self.store.stat(record.path)
-                with folder_errors(self.store.location(record.path)):
+                with folder_errors(self.artifact(record)):
                     if stat is None:
                         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 found.append(
@@ -172,15 +172,16 @@ class JobFiles:
         return found
 
     def _sidecar_at(self, key: str) -> Sidecar | None:
+        artifact = Artifact(self.store, key)
         try:
-            with self.store.open(key) as file:
+            with artifact.open() as file:
                 content = file.read()
         except FileNotFoundError:
             return None
         except OSError:
-            with folder_errors(self.store.location(key)):
+            with folder_errors(artifact):
                 raise
-        return parse_sidecar(content, where=self.store.location(key))
+        return parse_sidecar(content, where=artifact)
 
     def _shelf(self, job_id: str, name: str) -> str:
         """Return what the keys of a job's replaced files begin with, which is new."""

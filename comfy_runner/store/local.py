@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from comfy_runner.atomic_files import is_leftover, leftovers, open_beside, sync_folder
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.interface import ArtifactStore, Stat, is_key
+from comfy_runner.store.interface import Artifact, ArtifactStore, Stat, is_key
 from comfy_runner.text_files import shown
 
 _REASONS = {
@@ -35,19 +35,18 @@ _CHUNK = 1024 * 1024
 
 
 @contextmanager
-def folder_errors(path: Path | str) -> Iterator[None]:
+def folder_errors(place: Path | Artifact) -> Iterator[None]:
     """Turn an `OSError` about a run folder into a `RunFolderError` that names the file.
 
     Args:
-        path: What is named where the error itself names no file: a path, or what messages call an artifact.
+        place: What is named where the error itself names no file.
     """
     try:
         yield
     except OSError as error:
         what, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), ""))
-        place = error.filename or path
-        where = place if isinstance(place, str) and not error.filename else shown(Path(os.fsdecode(place)))
-        raise RunFolderError(what, where=where, hint=hint) from error
+        named = Path(os.fsdecode(error.filename)) if error.filename else place
+        raise RunFolderError(what, where=shown(named) if isinstance(named, Path) else str(named), hint=hint) from error
 
 
 class LocalStore:
@@ -152,7 +151,7 @@ class LocalStore:
         """Yield the keys of all plain files that begin so, past no symbolic link."""
         start = prefix.rpartition("/")[0]
         top = self._path(start) if start else self._root
-        if not _is_past_no_link(self._root, top):
+        if not top.is_dir() or not _is_past_no_link(self._root, top):
             return
         for folder, folders, files in os.walk(top):
             folders.sort()
@@ -181,7 +180,7 @@ def write_spool(store: ArtifactStore, key: str, fill: Callable[[BinaryIO], objec
     Raises:
         RunFolderError: The disk does not take it.
     """
-    where = store.location(key)
+    where = Artifact(store, key)
     with folder_errors(where):
         file, spooled = store.spool(key)
     try:

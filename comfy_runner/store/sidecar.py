@@ -18,7 +18,7 @@ from comfy_runner.input_files import InputFile
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.names import slug
 from comfy_runner.shipped import shipped
-from comfy_runner.store.interface import is_key
+from comfy_runner.store.interface import Artifact, is_key
 
 FORMAT = 2
 """Of the sidecar and of ``run.json``. Version 1 had no sweeps, retries and shared pictures."""
@@ -115,7 +115,7 @@ class Sidecar:
         return text.encode("utf-8", "backslashreplace")
 
 
-def parse_sidecar(content: bytes, *, where: str) -> Sidecar:
+def parse_sidecar(content: bytes, *, where: str | Artifact) -> Sidecar:
     """Return the sidecar that a file holds.
 
     Args:
@@ -137,17 +137,17 @@ def parse_sidecar(content: bytes, *, where: str) -> Sidecar:
         return Sidecar(files=files, **data)
     except UNREADABLE as error:
         hint = "move it away to have the job rendered again; its pictures stay"
-        raise RunFolderError("is damaged", where=where, hint=hint) from error
+        raise RunFolderError("is damaged", where=str(where), hint=hint) from error
 
 
-def refuse_newer(number: int, where: str) -> None:
+def refuse_newer(number: int, where: str | Artifact) -> None:
     """Refuse a file of a format that is not known yet.
 
     Raises:
         RunFolderError: It is.
     """
     if number > FORMAT:
-        raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=where, hint="upgrade it")
+        raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=str(where), hint="upgrade it")
 
 
 def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> dict[str, Any]:
