@@ -27,7 +27,7 @@ quick: $(INSTALLED) lint
 	$(MAKE) --no-print-directory --jobs=2 types quick-tests
 
 quick-tests: $(INSTALLED)
-	$(BIN)/pytest $(IN_TWO) -m "$(NEEDS_NOTHING)"
+	$(BIN)/pytest $(IN_TWO) -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -45,7 +45,7 @@ test: $(INSTALLED) engine browser lint
 COUNTED := tests/hostile tests/kill
 
 coverage: $(INSTALLED)
-	$(BIN)/pytest $(IN_TWO) --cov --cov-report=term -m "$(NEEDS_NOTHING)"
+	$(BIN)/pytest $(IN_TWO) --cov --cov-report=term -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
 
 real: $(INSTALLED)
 	$(call quietly,$(BIN)/pytest -m "real or browser" $(addprefix --ignore=,$(COUNTED)))

@@ -6,12 +6,17 @@ import ast
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1] / "comfy_runner"
-_TREES = {
-    path.relative_to(_PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(_PACKAGE.rglob("*.py"))
-}
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    """Return all modules, by path."""
+    paths = sorted(_PACKAGE.rglob("*.py"))
+    return {path.relative_to(_PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def _types(tree: ast.Module) -> Iterator[str]:
@@ -29,7 +34,7 @@ def _types(tree: ast.Module) -> Iterator[str]:
 
 def _libraries() -> set[str]:
     """Return the names of the standard library's modules, and of the third parties that the package imports."""
-    nodes = [node for tree in _TREES.values() for node in ast.walk(tree)]
+    nodes = [node for tree in _trees().values() for node in ast.walk(tree)]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
     return {name.partition(".")[0] for name in imported} - {"comfy_runner"} | set(sys.stdlib_module_names)
@@ -37,7 +42,7 @@ def _libraries() -> set[str]:
 
 def test_no_two_public_types_have_one_name() -> None:
     places = defaultdict(set)
-    for path, tree in _TREES.items():
+    for path, tree in _trees().items():
         for name in _types(tree):
             places[name].add(path)
 
@@ -46,7 +51,7 @@ def test_no_two_public_types_have_one_name() -> None:
 
 def test_no_module_is_named_like_a_library() -> None:
     libraries = _libraries()
-    named = {path for path in _TREES if not libraries.isdisjoint(Path(path).with_suffix("").parts)}
+    named = {path for path in _trees() if not libraries.isdisjoint(Path(path).with_suffix("").parts)}
 
     assert {"json", "requests", "yaml"} < libraries
     assert named == set()

@@ -10,11 +10,10 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import skimage
-import sklearn.datasets
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from PIL.Image import Resampling
@@ -22,8 +21,17 @@ from PIL.Image import Resampling
 Picture = NDArray[np.uint8]
 """RGB of 8 bits, shape (height, width, 3)."""
 
-_SKIMAGE = Path(skimage.__file__).parent / "data"
-_SKLEARN = Path(sklearn.datasets.__file__).parent / "images"
+
+def _folder_of(package: str) -> Path:
+    """Return the folder of an installed package, which takes long to import and of which only files are wanted."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+_SKIMAGE = _folder_of("skimage") / "data"
+_SKLEARN = _folder_of("sklearn") / "datasets" / "images"
 
 PHOTOGRAPHS = {
     "astronaut": _SKIMAGE / "astronaut.png",
