@@ -108,6 +108,7 @@ def test_type_checkers_are_told_of_the_same_names_in_the_same_modules() -> None:
         assert all(getattr(comfy_runner, alias.name) is getattr(module, alias.name) for alias in node.names)
 
 
+@pytest.mark.slow
 def test_every_public_name_can_be_imported_alone() -> None:
     code = """
 import importlib, sys

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
-# What a machine does to the command is tried on the command, as processes of its own.
-_OF_FOLDERS = {"real": "real", "kill": "kill", "hostile": "hostile", "machine": "slow"}
+# What machines and networks do to the command is tried on the command, as processes of its own.
+_OF_FOLDERS = {"real": "real", "kill": "kill", "hostile": "hostile", "machine": "slow", "doors": "slow"}
 _OF_FIXTURES = {
     "comfyui_server": "real",
     "early_2024_server": "real",

@@ -109,6 +109,7 @@ def test_a_picture_larger_than_planned_is_none(server: StandIn, tmp_path: Path) 
     assert result.state == "failed"
 
 
+@pytest.mark.slow
 def test_large_pictures_come_too(server: StandIn, tmp_path: Path) -> None:
     recipe = _recipe(tmp_path, send=_SEND)
     text = (

@@ -36,11 +36,13 @@ def _run(scenario: Scenario) -> World:
     return world
 
 
+@pytest.mark.slow
 def test_whatever_goes_wrong_nothing_is_lost_or_done_twice_and_nobody_is_idle_for_nothing() -> None:
     for number in range(_FIRST, _FIRST + _COUNT):
         _run(troubled(number, _drawing("troubled", number)))
 
 
+@pytest.mark.slow
 def test_where_nothing_goes_wrong_groups_stay_whole_and_the_run_ends_near_the_ideal() -> None:
     ratios = []
     for number in range(_FIRST, _FIRST + _COUNT):

@@ -112,6 +112,7 @@ def test_an_environment_for_other_requirements_is_not_complete(tmp_path: Path) -
     assert find_engine(options) is None
 
 
+@pytest.mark.slow
 def test_pip_that_fails_is_shown_and_a_half_done_environment_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A machine's own constraints on PyTorch would be a reason of their own.
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -129,6 +130,7 @@ def test_pip_that_fails_is_shown_and_a_half_done_environment_is_built_anew(tmp_p
     assert said[0].startswith("setting up ComfyUI")
 
 
+@pytest.mark.slow
 def test_a_tool_left_behind_by_a_killed_setup_is_ended_first(tmp_path: Path) -> None:
     options = offline_options(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as leftover:
