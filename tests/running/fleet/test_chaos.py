@@ -229,6 +229,7 @@ def _rendered(servers: Sequence[StandIn], drafts: Mapping[str, Draft]) -> dict[s
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS, ids=range(len(SEEDS)))  # the same ids in every process that collects
 def test_three_of_eight_servers_die_and_every_job_is_finished_exactly_once(seed: int, tmp_path: Path) -> None:
     print(f"CHAOS_SEED={seed}")  # noqa: T201 - to be repeated
