@@ -49,7 +49,7 @@ _READ_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _MeasuredPair:
     """What is known of a pair of pictures, whatever job it belongs to.
 
     Attributes:
@@ -135,7 +135,7 @@ def _hash(store: ArtifactStore, row: FileRow) -> str:
         return ""
 
 
-def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str, Metric]) -> Iterator[tuple[str, _Found]]:
+def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str, Metric]) -> Iterator[tuple[str, _MeasuredPair]]:
     if not todo:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -151,16 +151,16 @@ def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str
                 future.cancel()
 
 
-def _measure(pair: Sequence[Artifact], custom: Mapping[str, Metric]) -> _Found:
+def _measure(pair: Sequence[Artifact], custom: Mapping[str, Metric]) -> _MeasuredPair:
     from comfy_runner.report.metrics import measure
 
     original, upscaled = pair
     failed: list[str] = []
     try:
         measures = measure(original, upscaled, custom={name: _guarded(name, metric, failed) for name, metric in custom.items()})
-        return _Found(measures, "", fingerprint(read_rgb(upscaled)), tuple(failed))
+        return _MeasuredPair(measures, "", fingerprint(read_rgb(upscaled)), tuple(failed))
     except VerificationError as error:
-        return _Found(None, error.problems[0].what, None)
+        return _MeasuredPair(None, error.problems[0].what, None)
 
 
 def _guarded(name: str, metric: Metric, failed: list[str]) -> Metric:
@@ -179,7 +179,7 @@ def _guarded(name: str, metric: Metric, failed: list[str]) -> Metric:
     return guarded
 
 
-def _told(material: Material, found: Mapping[str, _Found]) -> dict[str, Measured]:
+def _told(material: Material, found: Mapping[str, _MeasuredPair]) -> dict[str, Measured]:
     likeness = _likeness(material, {job_id: one.print for job_id, one in found.items() if one.print is not None})
     measured = {}
     for entry in material.entries:
@@ -218,11 +218,11 @@ def _likeness(material: Material, prints: Mapping[str, Fingerprint]) -> dict[str
     return find_likeness(prints, list(groups.values()), read)
 
 
-def _dumped(known: Mapping[str, _Found]) -> bytes:
+def _dumped(known: Mapping[str, _MeasuredPair]) -> bytes:
     return json.dumps({name: asdict(found) for name, found in known.items()}, allow_nan=False, default=bytes.hex).encode()
 
 
-def _read(path: Path) -> dict[str, _Found]:
+def _read(path: Path) -> dict[str, _MeasuredPair]:
     """Return what was measured before; nothing where the file is missing or makes no sense."""
     try:
         if path.stat().st_size > _MOST_KEPT:
@@ -233,7 +233,7 @@ def _read(path: Path) -> dict[str, _Found]:
         return {}
 
 
-def _found(values: Mapping[str, Any]) -> _Found:
+def _found(values: Mapping[str, Any]) -> _MeasuredPair:
     numbers, prints = values["measures"], values["print"]
     measures = None
     if numbers is not None:
@@ -245,7 +245,7 @@ def _found(values: Mapping[str, Any]) -> _Found:
     if prints is not None:
         width, height = prints["size"]
         prints = Fingerprint(str(prints["pixels"]), (int(width), int(height)), bytes.fromhex(prints["small"]))
-    return _Found(measures, str(values["problem"]), prints)
+    return _MeasuredPair(measures, str(values["problem"]), prints)
 
 
 def _finite(value: Any) -> float:

@@ -32,7 +32,7 @@ _LONGEST = 4096
 _LONGEST_SHOWN = 100
 
 # Somebody who only looks whether the lock is free holds it for an instant; that must turn nobody away.
-_PATIENCE_SECONDS = 0.2
+_ACQUIRE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class FolderLock:
         self._path = path
         self._lock = _lock(path)
         try:
-            self._lock.acquire(timeout=_PATIENCE_SECONDS)
+            self._lock.acquire(timeout=_ACQUIRE_SECONDS)
         except filelock.Timeout as error:
             who = str(_noted(path))
             what = f"is used by another comfy-runner{': ' if who else ''}{who}"
