@@ -1,7 +1,8 @@
 """What comfy_runner adds to a job: many millisecond jobs one after the other, against a bare loop of POST and /history polling.
 
 Both sides alternate in one run, since the machine's mood counts. The bare loop neither downloads nor verifies nor records anything;
-comfy_runner's jobs are finished when their picture is verified and in place, and their sidecar is written.
+comfy_runner's jobs are finished when their picture is verified and in place, and their sidecar is written. Where the time of our
+threads goes is sampled in a further round: they work beside each other, so that the sum is more than what a job takes longer.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import itertools
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import requests
 
@@ -21,6 +27,25 @@ from comfy_runner.api import connect
 from comfy_runner.config import load_config
 
 _JOBS = 50
+_ALONE, _AHEAD = "one job on the server at a time ", "two jobs, as `run` does it      "
+_GOALS = {_ALONE: 2.5, _AHEAD: 1.0}
+_SAMPLE_SECONDS = 0.001
+# What a thread does, told from the first of these functions that it is in: part of the module's name, function, what it is.
+_PLACES = (
+    ("store/database.py", "_commit", "the ledger goes onto the disk"),
+    ("atomic_files.py", "sync_folder", "folders of pictures go onto the disk"),
+    ("store/local.py", "write_spool", "pictures and sidecars are written"),
+    ("check/pictures.py", "", "pictures are verified"),
+    ("store/ledger.py", "", "the ledger is changed"),
+    ("running/prepare.py", "", "graphs are made ready"),
+    ("running/decide", "", "it is decided what is next"),
+    ("engine/comfyui/client.py", "submit", "POST /prompt"),
+    ("engine/comfyui/client.py", "history", "GET /history"),
+    ("engine/comfyui/client.py", "view", "GET /view"),
+    ("engine/comfyui/client.py", "", "other requests"),
+    ("collect/", "", "collecting, the rest"),
+    ("engine/comfyui/tracker.py", "", "following prompts, the rest"),
+)
 _ROUNDS = 3
 _TEMPLATES = Path(__file__).parent / "templates"
 _colours = itertools.count(int(time.time()) % 1_000_000)
@@ -39,9 +64,15 @@ def main() -> None:
     base = statistics.median(bare) * 1000
     print(f"{_ROUNDS} rounds of {_JOBS} jobs of EmptyImage -> SaveImage, median time per job:")
     print(f"  bare loop of POST and /history polling       {base:6.2f} ms")
-    for name, taken in (("one job on the server at a time ", alone), ("two jobs, as `run` does it      ", ahead)):
+    for name, taken in ((_ALONE, alone), (_AHEAD, ahead)):
         median = statistics.median(taken) * 1000
-        print(f"  comfy_runner, {name} {median:6.2f} ms: {median - base:+.2f} ms (goal: at most +5 ms)")
+        goal = _GOALS[name]
+        print(f"  comfy_runner, {name} {median:6.2f} ms: {median - base:+.2f} ms (goal: at most +{goal} ms)")
+    with _sampled() as found:
+        _our_jobs(url, _JOBS, in_flight=1)
+    print("where the threads of a run spend their time, ms per job:")
+    for what, seconds in sorted(found.items(), key=lambda item: -item[1]):
+        print(f"  {what:45} {seconds * 1000 / _JOBS:6.2f}")
 
 
 def _recipe(number: int) -> dict[str, object]:
@@ -74,6 +105,43 @@ def _our_jobs(url: str, count: int, *, in_flight: int) -> list[float]:
                         raise event.result.error
                     moments.append(time.perf_counter())
     return [after - before for before, after in itertools.pairwise(moments)]
+
+
+@contextmanager
+def _sampled() -> Iterator[dict[str, float]]:
+    """Look every millisecond at what all other threads do; gives the seconds that each kind of work took, by what it is."""
+    found: dict[str, float] = defaultdict(float)
+    ended = threading.Event()
+
+    def look() -> None:
+        before = time.perf_counter()
+        while not ended.wait(_SAMPLE_SECONDS):
+            now = time.perf_counter()
+            for thread, frame in sys._current_frames().items():
+                what = _what(frame) if thread != threading.get_ident() else ""
+                if what:
+                    found[what] += now - before
+            before = now
+
+    sampler = threading.Thread(target=look, daemon=True)
+    sampler.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        sampler.join()
+
+
+def _what(frame: FrameType | None) -> str:
+    """Return what a thread does; empty where it waits, or is none of a run."""
+    seen = []
+    while frame is not None:
+        seen.append((frame.f_code.co_filename.replace("\\", "/"), frame.f_code.co_name))
+        frame = frame.f_back
+    for place, function, what in _PLACES:
+        if any(f"comfy_runner/{place}" in path and function in ("", name) for path, name in seen):
+            return what
+    return ""
 
 
 if __name__ == "__main__":

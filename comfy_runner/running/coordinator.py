@@ -6,7 +6,7 @@ submissions and fetch files on threads of their own and report; a caller that re
 
 from __future__ import annotations
 
-import contextlib
+import math
 import queue
 import time
 from collections import deque
@@ -30,6 +30,7 @@ from comfy_runner.store.states import ENDED, State
 
 _LOOK_SECONDS = 1.0
 _MOST_TOGETHER = 64  # messages whose changes of the ledger go onto the disk at once
+_TOGETHER_SECONDS = 0.01  # for which a change waits for others
 
 
 class Coordinator:
@@ -102,23 +103,32 @@ class Coordinator:
     def run(self) -> dict[str, JobResult]:
         """Render all jobs and return the result of each by its id."""
         with self._performer:
-            self._carry_out(self._begin)
+            self._carry_out([self._begin])
             while goes_on(self._state, time.monotonic()):
-                self._carry_out(*self._messages())
+                self._carry_out(self._messages())
                 self._look_around()
-        self._carry_out(Finish())
+        self._carry_out([Finish()])
         return self._state.results
 
-    def _messages(self) -> list[Message | Crashed]:
-        """Return what has come in, at least one message, which may be that nothing has for a while."""
-        found: list[Message | Crashed] = []
-        with contextlib.suppress(queue.Empty):
-            found.append(self._inbox.get(timeout=_LOOK_SECONDS))
-            while len(found) < _MOST_TOGETHER:
-                found.append(self._inbox.get_nowait())
-        return found or [Tick()]
+    def _messages(self) -> Iterator[Message | Crashed]:
+        """Yield what comes in, at least one message, which may be that nothing has for a while.
 
-    def _carry_out(self, *messages: Message | Crashed) -> None:
+        While something waits to be written, what comes in a moment later goes onto the disk with it: mostly one job has been
+        collected just before the next one is to be submitted.
+        """
+        wait, until = _LOOK_SECONDS, math.inf
+        for number in range(_MOST_TOGETHER):
+            try:
+                yield self._inbox.get(timeout=wait)
+            except queue.Empty:
+                if not number:
+                    yield Tick()
+                return
+            now = time.monotonic()
+            until = min(until, now + _TOGETHER_SECONDS) if self._folder.ledger.is_unwritten else math.inf
+            wait = max(0.0, until - now) if until < math.inf else 0.0
+
+    def _carry_out(self, messages: Iterable[Message | Crashed]) -> None:
         """Do all that follows from messages.
 
         What they change in the ledger goes onto the disk together, and before anything that follows it: commits are most of what
@@ -161,10 +171,10 @@ class Coordinator:
             return
         self._looked_at = now
         if wants_cancel(self._folder.path):
-            self._carry_out(Cancel())
+            self._carry_out([Cancel()])
         for request in fleet_requests(self._folder.path):
             try:
                 change = FleetChange(request, Candidate.of(self._enlist(request.server)))
             except ComfyRunnerError as error:
                 change = FleetChange(request, None, error)
-            self._carry_out(change)
+            self._carry_out([change])

@@ -148,6 +148,11 @@ class Database:
         finally:
             self._is_batch = False
 
+    @property
+    def is_unwritten(self) -> bool:
+        """Return whether something was written in a batch that is not on the disk yet."""
+        return self._connection.in_transaction
+
     def flush(self) -> None:
         """Put what was written in a batch so far on the disk.
 
