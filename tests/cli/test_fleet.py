@@ -13,6 +13,8 @@ from tests.standin import StandIn
 
 Cli = Callable[..., Typed]
 
+pytestmark = pytest.mark.slow  # each starts the command as a process that is changed while it runs
+
 _SEEDS = list(range(1, 9))
 _IN_FLIGHT = 2
 

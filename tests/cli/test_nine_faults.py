@@ -18,14 +18,23 @@ _BOTH = ["original.png", "upscaled.png"]
 Run = Callable[..., Typed]
 
 
-@pytest.fixture(params=[EARLY_2024, V0_3_75, V0_38], ids=["early 2024", "0.3.75", "0.38"])
+_SLOW = pytest.mark.slow  # together; the others say the same in a sixth of the time
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(EARLY_2024, id="early 2024", marks=_SLOW),
+        pytest.param(V0_3_75, id="0.3.75"),
+        pytest.param(V0_38, id="0.38", marks=_SLOW),
+    ]
+)
 def server(request: pytest.FixtureRequest) -> Iterator[StandIn]:
     generation: Generation = request.param
     with StandIn(State(generation=generation)) as standin:
         yield standin
 
 
-@pytest.fixture(params=[(), ("--no-websocket",)], ids=["websocket", "no websocket"])
+@pytest.fixture(params=[pytest.param((), id="websocket"), pytest.param(("--no-websocket",), id="no websocket", marks=_SLOW)])
 def run(request: pytest.FixtureRequest, cli: Run, server: StandIn) -> Run:
     """``comfy-runner run`` of a small quickstart, or of what is given."""
 

@@ -59,6 +59,7 @@ def test_close_pictures_of_different_groups_are_not_compared() -> None:
     assert likeness({"a": base, "b": nudged}, [["a"], ["b"]]) == {}
 
 
+@pytest.mark.slow
 def test_of_a_thousand_alike_ones_only_the_likeliest_few_are_read() -> None:
     base = smooth(1)
     prints = {str(number): Fingerprint(str(number), SIZE, fingerprint(base).small) for number in range(200)}

@@ -210,6 +210,7 @@ def outcome(call: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
+@pytest.mark.slow
 @settings(max_examples=_EXAMPLES, suppress_health_check=list(HealthCheck), phases=_PHASES)
 @given(
     template=_TEMPLATES,

@@ -79,6 +79,7 @@ def _loaded(page: Page) -> int:
     return int(page.evaluate("[...document.querySelectorAll('.card img')].filter(i => i.complete && i.naturalWidth).length"))
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_make_a_small_file(thousand: Path) -> None:
     assert thousand.stat().st_size < 1_200_000
 
