@@ -6,10 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from comfy_runner.graph.signature import content_hash, signatures
+from comfy_runner.graph.signature import Signer, content_hash, literals_of, pixel_hash, signatures
+from comfy_runner.graph.sizes import node_sizes
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from tests.graph.support import chain, graph, node, shipped_graph
+
+_LITERALS = st.sampled_from([0, 1, 1.0, True, False, None, 0.0, -0.0, 0.5, 30, "a", "1", {"__value__": [1]}, {"__value__": [1.0]}])
 
 
 def golden() -> dict[str, Any]:
@@ -151,3 +156,27 @@ def test_a_chain_of_20000_nodes_can_be_signed() -> None:
     workflow = chain(20_000)
     assert len(set(signatures(workflow).values())) == 20_000
     assert len(content_hash(workflow)) == 64
+
+
+@given(st.lists(st.tuples(_LITERALS, _LITERALS, _LITERALS), min_size=2, max_size=6))
+def test_hashes_that_begin_with_those_of_another_graph_are_those_from_the_start(rows: list[tuple[Any, ...]]) -> None:
+    graphs = [
+        graph(
+            empty=node("EmptyLatentImage", width=512, height=512, batch_size=row[0]),
+            sampler=node("KSampler", latent_image=["empty", 0], steps=row[1], denoise=row[2], seed=1),
+            larger=node("LatentUpscale", samples=["sampler", 0], upscale_method="area", width=1024, height=1024),
+            save=node("SaveLatent", role="original", samples=["larger", 0], filename_prefix="x"),
+        )
+        for row in rows
+    ]
+    places, _ = literals_of(graphs[0])
+    signer = Signer(graphs[0], places)
+    after = None
+    for one in graphs:
+        sizes = node_sizes(one)
+        after = signer.sign(literals_of(one)[1], after=after)
+        assert after.content == content_hash(one)
+        assert after.pixels(lambda: sizes) == pixel_hash(one)  # noqa: B023 - called at once
+        assert {id_: after.by_node()[id_] for id_ in ("empty", "sampler", "larger")} == {
+            id_: signatures(one)[id_] for id_ in ("empty", "sampler", "larger")
+        }
