@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,23 @@ def test_no_template_takes_much_memory() -> None:
 def test_a_bomb_ends_in_an_error_or_a_small_workflow(tmp_path: Path, bomb: str) -> None:
     found = survives("template sources", lambda: use(tmp_path, _GRAPH % bomb))
     assert isinstance(found, ComfyRunnerError) or len(found.workflow.to_json()) < 100_000
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}1",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(90) }}",
+    ],
+)
+def test_a_template_that_does_not_end_is_ended_by_ctrl_c(tmp_path: Path, endless: str) -> None:
+    timer = threading.Timer(1, _thread.interrupt_main)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            use(tmp_path, _GRAPH % endless)
+    finally:
+        timer.cancel()
 
 
 @pytest.mark.parametrize("expression", ESCAPES)
