@@ -1,6 +1,6 @@
 """The command line that starts ComfyUI, and the model folders it is told about: pure functions.
 
-Not here: ``--cpu``, which the launcher decides because only ComfyUI's own PyTorch knows; starting anything.
+It starts nothing. ``--cpu`` is added by the launcher, because only ComfyUI's own PyTorch knows whether there is a GPU.
 """
 
 from __future__ import annotations

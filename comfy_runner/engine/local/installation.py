@@ -1,9 +1,9 @@
-"""The engine: ComfyUI's source, a virtual environment to run it in and some tiny models, set up once in the cache.
+"""An installed ComfyUI: its source, a virtual environment to run it in and some tiny models, set up once in the cache.
 
 Each part is complete or absent: source and models are built aside and renamed, environment and models get their stamp last.
 So a setup that was killed goes on with the first part that is missing.
 
-Not here: servers. One engine runs any number of them, see `process`.
+It runs any number of servers, which are started by `process`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ main.py itself:
   ComfyUI's core nodes import them but hardly use them. A node that does use them fails with a message that says so;
 - an environment that leads no further Python astray.
 
-Not here: choosing flags, which is `command`; watching the process, which is `process`.
+Flags are chosen by `command`, and the process is watched by `process`.
 """
 
 from __future__ import annotations

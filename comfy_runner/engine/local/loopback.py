@@ -1,6 +1,6 @@
 """The loopback side of a local server: is a port taken, which one is free, does ComfyUI answer there, and is it ours.
 
-Not here: the client that works with a server. These questions are asked before there is one to work with.
+These questions are asked before there is a server to work with, so they do without its client (`engine.comfyui.client`).
 """
 
 from __future__ import annotations

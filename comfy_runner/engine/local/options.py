@@ -1,6 +1,6 @@
 """What the caller wants of the managed ComfyUI, and where on disk each thing of it lives.
 
-Not here: doing anything. The environment and the config file are read by `comfy_runner.config`, which fills these in.
+These are values alone. The environment and the config file are read by `comfy_runner.config`, which fills them in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Which process is ours: the pid file, and how to find, recognise and end the process it names.
 
 A pid alone proves nothing, since the system gives it to another program some day. Pid and creation time together do.
-
-Not here: what the process does.
 """
 
 from __future__ import annotations

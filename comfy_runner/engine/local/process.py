@@ -2,7 +2,7 @@
 
 The pid file is the only memory between programs. Whatever it says is checked against the running system before use.
 
-Not here: setting ComfyUI up (`engine`), its command line (`command`).
+ComfyUI is set up by `installation`, and its command line made by `command`.
 """
 
 from __future__ import annotations

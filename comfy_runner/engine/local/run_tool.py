@@ -1,6 +1,6 @@
 """Run one tool of the setup (venv, pip, a script) to its end, with its output in a log and its failure as a LocalError.
 
-Not here: which tools there are, and the server, which is meant to outlive us.
+Which tools there are is told in `installation`. The server is not started by this, since it is meant to outlive us.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One process at a time: the lock that setups and starts share, with a word to the user who has to wait.
 
-Not here: which file is the lock.
+Which file is the lock is decided by `options`.
 """
 
 from __future__ import annotations

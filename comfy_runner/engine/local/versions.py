@@ -1,6 +1,6 @@
 """Which ComfyUI the managed engine is, down to versions and checksums.
 
-Not here: downloading or installing it, which is `engine`.
+It is downloaded and installed by `installation`.
 """
 
 from __future__ import annotations
