@@ -200,20 +200,14 @@ class PromptThread:
 
     def _post(self, pending: PendingPrompt) -> None:
         key = pending.job.key
-        match pending.attempt(self._http, self._client_id):
+        match result := pending.attempt(self._http, self._client_id):
             case Taken() as taken:
                 del self._pending[key]
                 self._tracker.add(pending.job, taken)
                 if pending.cancelling:
                     self._tracker.cancel([key])
-            case Rejected(found):
-                del self._pending[key]
-                self._tell(Refused(key, found))
-            case CannotPost(error):
-                del self._pending[key]
-                self._tell(Broken(key, error))
-            case Uncertain(error):
-                self._put_off(pending, error)
+            case Rejected() | CannotPost() | Uncertain():
+                self._not_posted(pending, result)
             case UploadsMissing():
                 self._upload(pending)
             case None:
@@ -243,6 +237,14 @@ class PromptThread:
                 pending.brought()
                 if names:
                     pending.job = replace(pending.job, workflow=renamed(pending.job.workflow, names))
+            case Rejected() | CannotPost() | Uncertain():
+                self._not_posted(pending, what)
+            case Exception():
+                raise what
+
+    def _not_posted(self, pending: PendingPrompt, result: Rejected | CannotPost | Uncertain) -> None:
+        key = pending.job.key
+        match result:
             case Rejected(found):
                 del self._pending[key]
                 self._tell(Refused(key, found))
@@ -251,8 +253,6 @@ class PromptThread:
                 self._tell(Broken(key, error))
             case Uncertain(error):
                 self._put_off(pending, error)
-            case Exception():
-                raise what
 
     def _put_off(self, pending: PendingPrompt, error: ServerError) -> None:
         now = self._clock()
