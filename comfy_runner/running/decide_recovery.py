@@ -99,9 +99,9 @@ def release(state: RunState, tracked: Tracked) -> Generator[Action, None, list[s
 
 def follow_on(state: RunState, worker: Worker) -> Actions:
     """Go on with what a worker still follows that answers again: it was not silent for long enough to give that up."""
-    for tracked in [each for each in state.held_by(worker.name) if each.is_released and not each.waits_for]:
+    for tracked in [each for each in state.held_by(worker.name) if each.is_released]:
         state.waiting.posted(worker.name, tracked.key, tracked.submission.job_ids, state.now)
-        if not (yield from take_back_jobs(state, tracked)):
+        if not (tracked.waits_for or (yield from take_back_jobs(state, tracked))):
             yield CancelOn(worker.name, (tracked.key,))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -44,6 +44,7 @@ from tests.running.support import plan_of, sweep
 OUTAGE = 15.0  # seconds after which an engine gives a silent server up, as `Policy.fleet_outage`
 MOST_JOBS = 140
 _FOLDER = Path("out")
+_NODE_FAILURES = {"memory": "torch.OutOfMemoryError", "gpu": "AcceleratorError", "fails": "ValueError"}
 _INFO = EngineInfo("", "", "", "", (), "classic")
 
 
@@ -319,6 +320,7 @@ class World:
         self._number = 0
         self._state: RunState | None = None
         self._inbox: deque[Message] = deque()
+        self._prepared: deque[Prepared] = deque()
         self._actions_left = 0
         self._kills = deque(scenario.kills)
         self._tries: Counter[str] = Counter()
@@ -356,10 +358,9 @@ class World:
         while goes_on(self._run, self.now):
             if not self._inbox and not self._step(self.now + 1.0):
                 self._inbox.append(Tick())
-            while self._inbox:
-                self._carry_out(self._inbox.popleft())
-                if not goes_on(self._run, self.now):
-                    break
+            while self._inbox and goes_on(self._run, self.now):
+                together = self._draw.choice([1, 1, 2, 8])
+                self._carry_out(*(self._inbox.popleft() for _ in range(min(together, len(self._inbox)))))
         self._carry_out(Finish())
         self.splits += self._run.waiting.splits
         self._check_results()
@@ -368,6 +369,7 @@ class World:
         """Forget what only the process knew."""
         self._state = None
         self._inbox.clear()
+        self._prepared.clear()
         for server in self.servers.values():
             server.followed.clear()
             server.cancelling.clear()
@@ -491,26 +493,44 @@ class World:
     def _reusable(self, job_id: str) -> Mapping[str, tuple[FileRecord, ...]]:
         return {"upscaled": (self.folder[job_id],)} if job_id in self.folder else {}
 
-    def _carry_out(self, message: Message) -> None:
-        self.messages += 1
-        messages = deque([message])
-        while messages:
-            for action in decide(self._run, messages.popleft(), self.now):
-                if self._actions_left == 0:
-                    raise Killed
-                self._actions_left -= 1
-                found = self._perform(action)
-                if found is not None:
-                    messages.append(found)
+    def _carry_out(self, *messages: Message) -> None:
+        """Do all that follows from messages, as the coordinator does: what the ledger is to know gets there together.
+
+        Before that the process may be killed, and then nothing of it is there.
+        """
+        unwritten: list[do.LedgerAction] = []
+        for action in self._actions(messages):
+            if self._actions_left == 0:
+                raise Killed
+            self._actions_left -= 1
+            if isinstance(action, do.LedgerAction):
+                unwritten.append(action)
+                continue
+            if not isinstance(action, do.Prepare | do.Collect | do.Emit):
+                self._write(unwritten)
+            found = self._perform(action)
+            if found is not None:
+                self._prepared.append(found)
+        self._write(unwritten)
         self._check_state()
+
+    def _actions(self, messages: Iterable[Message]) -> Iterator[do.Action]:
+        for message in messages:
+            self.messages += 1
+            yield from decide(self._run, message, self.now)
+            while self._prepared:
+                yield from decide(self._run, self._prepared.popleft(), self.now)
+
+    def _write(self, actions: list[do.LedgerAction]) -> None:
+        for action in actions:
+            self._tell(str(action)[:150])
+            if isinstance(action, do.Release):
+                self._excuse([action.key])
+            self.books.write(action)
+        actions.clear()
 
     def _perform(self, action: do.Action) -> Prepared | None:
         match action:
-            case do.Record() | do.Accept() | do.Settle() | do.Forget() | do.Release() | do.Retake():
-                self._tell(str(action)[:150])
-                if isinstance(action, do.Release):
-                    self._excuse([action.key])
-                self.books.write(action)
             case do.Prepare():
                 return self._prepare(action)
             case do.Submit(worker, submission):
@@ -632,14 +652,13 @@ class World:
             return
         submission = server.queue.pop(key)
         verdict = Verdict(Outcome.SUCCEEDED, {}, (), None, 1.0)
-        hows = [how for job_id in submission.job_ids if (how := self._next_failure(job_id)) in ("memory", "gpu", "fails")]
-        if hows:
-            exception = {"memory": "torch.OutOfMemoryError", "gpu": "AcceleratorError", "fails": "ValueError"}[hows[0]]
-            # The first job of the graph is to blame.
-            node = submission.ids[0]["make"]
+        failing = [n for n, job_id in enumerate(submission.job_ids) if self._next_failure(job_id) in _NODE_FAILURES]
+        if failing:
+            # Only one node fails, and that is the end of all.
+            job_id = submission.job_ids[failing[0]]
+            node, exception = submission.ids[failing[0]]["make"], _NODE_FAILURES[self._next_failure(job_id)]
             verdict = Verdict(Outcome.FAILED, {}, (), Failure(node, "EmptyImage", exception, ""), 1.0)
-            for job_id in submission.job_ids:
-                self._tries[job_id] += self._next_failure(job_id) in ("memory", "gpu", "fails")
+            self._tries[job_id] += 1
         else:
             for job_id in submission.job_ids:
                 self.ran[job_id] += 1
