@@ -1,7 +1,7 @@
 """A plan looked at for several servers: who would do what, and when it would be done. Nothing is rendered, nothing is written.
 
 Servers are asked as `begin` asks them, all at the same time, but only once; then the policy of a run goes through the jobs in
-imagined time. Not here: a plan for one server, or for none (`plans.preview`).
+imagined time. A plan for one server, or for none, is `planning.preview`.
 """
 
 from __future__ import annotations

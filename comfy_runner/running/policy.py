@@ -1,6 +1,6 @@
 """How a run treats its servers and their failures: all that a caller may choose, as one value.
 
-Not here: what a recipe says of retries; it goes first where it says anything.
+What a recipe says of retries goes first, where it says anything.
 """
 
 from __future__ import annotations

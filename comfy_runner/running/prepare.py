@@ -1,6 +1,6 @@
 """From drafts to the submission that is posted: the graph made anew, fitted to the server, reduced to what is still missing.
 
-Not here: when it is posted, and what becomes of it (`coordinate`).
+When it is posted, and what becomes of it, is decided in `decide`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The jobs that nobody has begun: in groups that are worth keeping on one server, on shelves by what they need.
 
-Not here: who takes what (`choosing`), and how groups are found (the plan's order).
+Who takes what is decided in `offers`; groups are found by `planning.order`.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class Entrant:
 
     Attributes:
         name: Its name.
-        places: How many parcels it holds at a time.
-        most: How many jobs of a group go into one parcel: 1 unless it keeps no cache.
+        places: How many submissions it holds at a time.
+        most: How many jobs of a group go into one submission: 1 unless it keeps no cache.
         unable: The jobs that it cannot do.
         speed: How fast it is expected to be, weighted steps per second; None where nothing is known.
         begins: Seconds until it is done with what it has now.
@@ -115,7 +115,7 @@ class _Log:
         self._cached: frozenset[int] = frozenset()
 
     def take(self, backlog: Backlog, jobs: Sequence[int], speed: float, now: float) -> float:
-        """Do a parcel; return when it is done."""
+        """Do a submission; return when it is done."""
         results = backlog.results(jobs)
         new = results - self._cached
         self._cached = results if self._entrant.most == 1 else frozenset()

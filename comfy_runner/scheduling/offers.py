@@ -1,6 +1,6 @@
 """What a server is to do next, of all that it can do: offers, the best one first. A function of values; nothing is taken here.
 
-Not here: what happens to the offer that is taken (`placement`), and when anything would be done (`server`).
+What happens to the offer that is taken is decided in `placement`; when anything would be done is estimated in `server`.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Choosing:
         if not able:
             return float("inf"), 1.0
         held = sum([other.portion.left for other in outlook.servers.values() if other.portion])
-        busy = [starts[other.name] for other in self._others if other.name not in names and other.flying.work]
+        busy = [starts[other.name] for other in self._others if other.name not in names and other.in_flight.work]
         done = together([*able, *busy], backlog.left + held)
         if busy:
             done = max(done, together(able, sum(left for other, left in backlog.left_of.items() if self._may(other) <= names)))

@@ -1,4 +1,4 @@
-"""Who does what next: whole groups to one server, split only near the end. The books; what is chosen is decided in `choosing`.
+"""Who does what next: whole groups to one server, split only near the end. The books; what is chosen is decided in `offers`.
 
 A server that has a free place asks with `Placement.next`; what it gets it does. The rules, in this order:
 
@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from comfy_runner.scheduling.backlog import Backlog
 from comfy_runner.scheduling.offers import Choosing, Offer, alone
 from comfy_runner.scheduling.server import Outlook, Rates, Server
-from comfy_runner.scheduling.speed import Flying, Speed
+from comfy_runner.scheduling.speed import InFlight, Speed
 
 _MOMENT = 0.01  # seconds, for which it looks the same as long as nothing lands
 
@@ -56,16 +56,16 @@ class Placement:
 
         Args:
             name: Its name.
-            places: How many parcels it holds at a time, at least 1.
-            most: How many jobs of a group may go into one parcel, at least 1.
+            places: How many submissions it holds at a time, at least 1.
+            most: How many jobs of a group may go into one submission, at least 1.
             unable: The jobs that it cannot do.
             speed: What is known of its speed, weighted steps per second; None for nothing.
         """
         known = self._servers.get(name)
         if known:
             self._give_up(known)
-        flying = known.flying if known else Flying()
-        self._servers[name] = Server(name, places, most, known.speed if known else Speed(speed), flying=flying)
+        in_flight = known.in_flight if known else InFlight()
+        self._servers[name] = Server(name, places, most, known.speed if known else Speed(speed), in_flight=in_flight)
         self._rates.note(self._servers[name])
         self._abilities.know(name, unable)
         self._count_on()
@@ -78,7 +78,7 @@ class Placement:
         self._count_on()
 
     def limit(self, name: str, places: int) -> None:
-        """Change how many parcels a server holds at a time; with none, others do what it has taken."""
+        """Change how many submissions a server holds at a time; with none, others do what it has taken."""
         server = self._servers[name]
         server.places = places
         if not server.takes_part:
@@ -88,7 +88,7 @@ class Placement:
     # Work
 
     def next(self, name: str, now: float) -> tuple[int, ...]:
-        """Return the jobs of the parcel that a server is to be given now; none where there is none for it.
+        """Return the jobs of the submission that a server is to be given now; none where there is none for it.
 
         Jobs that are returned are not waiting any more: they are to be `posted`, to be `put_back`, or have ended.
 
@@ -97,12 +97,12 @@ class Placement:
             now: The time in seconds, of any monotonic clock.
         """
         server = self._servers[name]
-        if not server.takes_part or len(server.flying) >= server.places:
+        if not server.takes_part or len(server.in_flight) >= server.places:
             return ()
         outlook = self._look(now)
         if len(outlook.servers) == 1:
             self._go_on_alone(server)
-            return self._parcel(server)
+            return self._next_submission(server)
         self._take_up_again(server)
         choosing = Choosing(self._backlog, server, outlook)
         if server.portion is not None and choosing.is_better_elsewhere(server.portion.jobs[0]):
@@ -115,38 +115,38 @@ class Placement:
             if offer is None:
                 return ()
             self._accept(server, offer)
-        return self._parcel(server)
+        return self._next_submission(server)
 
     def posted(self, name: str, key: str, jobs: Sequence[int], now: float) -> None:
-        """Note that a server has a parcel.
+        """Note that a server has a submission.
 
         Args:
             name: The server.
-            key: The parcel's key.
+            key: The submission's key.
             jobs: Its jobs, at least one; also such as were never waiting.
             now: As for `next`.
         """
         server = self._servers[name]
         results = self._backlog.results(jobs)
         work = sum(map(self._backlog.costs.cost, results.difference(server.cached)))
-        server.flying.begin(key, work, now)
+        server.in_flight.begin(key, work, now)
         self._changed(server)
         server.cached = frozenset() if server.most > 1 else results
         server.pool = self._backlog.pool_of(jobs[-1])
         server.last = self._backlog.group_of[jobs[-1]]
 
     def landed(self, name: str, key: str, now: float, *, measured: bool = True) -> None:
-        """Note that a server does not have a parcel any more.
+        """Note that a server does not have a submission any more.
 
         Args:
             name: The server.
-            key: The parcel's key; one that is not known is ignored.
+            key: The submission's key; one that is not known is ignored.
             now: As for `next`.
             measured: Whether the time that it took tells how fast the server is.
         """
         server = self._servers[name]
-        if key in server.flying.work:
-            work, seconds = server.flying.end(key, now)
+        if key in server.in_flight.work:
+            work, seconds = server.in_flight.end(key, now)
             self._outlook = None
             if measured:
                 server.speed.saw(work, seconds)
@@ -190,7 +190,7 @@ class Placement:
     def order(self, names: Iterable[str]) -> list[str]:
         """Return servers in the order in which they are to ask for work: those with the least to do first, then the fastest."""
         found = [self._servers[name] for name in names]
-        return [server.name for server in sorted(found, key=lambda server: (len(server.flying), -self._rates[server.name]))]
+        return [server.name for server in sorted(found, key=lambda server: (len(server.in_flight), -self._rates[server.name]))]
 
     def others_can(self, job: int, absent: Collection[str] = ()) -> bool:
         """Return whether any server can do a job and need not be avoided.
@@ -293,17 +293,17 @@ class Placement:
             server.portion = server.portion if server.portion.jobs else None
             self._changed(server)
 
-    def _parcel(self, server: Server) -> tuple[int, ...]:
-        """Take the next parcel out of what a server has taken; none where that is nothing."""
+    def _next_submission(self, server: Server) -> tuple[int, ...]:
+        """Take the next submission out of what a server has taken; none where that is nothing."""
         portion = server.portion
         if portion is None:
             return ()
         self._changed(server)
         if self._taker.setdefault(portion.group, server.name) != server.name and portion.group in self._parted:
             self._split.add(portion.group)
-        # As equal as can be: each parcel needs the first pass once more.
-        parcels = math.ceil(len(portion.jobs) / server.most)
-        jobs = tuple(portion.jobs.popleft() for _ in range(math.ceil(len(portion.jobs) / parcels)))
+        # As equal as can be: each submission needs the first pass once more.
+        submissions = math.ceil(len(portion.jobs) / server.most)
+        jobs = tuple(portion.jobs.popleft() for _ in range(math.ceil(len(portion.jobs) / submissions)))
         portion.left -= sum([self._backlog.after[job] for job in jobs])
         if not portion.jobs:
             server.portion = None

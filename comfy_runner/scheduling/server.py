@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from comfy_runner.scheduling.backlog import Backlog, Portion
-from comfy_runner.scheduling.speed import Flying, Speed
+from comfy_runner.scheduling.speed import InFlight, Speed
 
 
 @dataclass(slots=True, eq=False)
@@ -17,15 +17,15 @@ class Server:
 
     Attributes:
         name: Its name in the fleet.
-        places: How many parcels it holds at a time.
-        most: How many jobs of a group go into one parcel: 1 unless it keeps no cache.
+        places: How many submissions it holds at a time.
+        most: How many jobs of a group go into one submission: 1 unless it keeps no cache.
         speed: How fast it has been.
         open: Whether it gets work.
         portion: What it has taken and not begun.
-        flying: The parcels that it has.
-        cached: The results that its cache holds, once all parcels that it has are done.
-        pool: The pool of its last parcel; None before the first one.
-        last: The group of its last parcel; -1 before the first one.
+        in_flight: The submissions that it has.
+        cached: The results that its cache holds, once all submissions that it has are done.
+        pool: The pool of its last submission; None before the first one.
+        last: The group of its last submission; -1 before the first one.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Server:
     speed: Speed
     open: bool = True
     portion: Portion | None = None
-    flying: Flying = field(default_factory=Flying)
+    in_flight: InFlight = field(default_factory=InFlight)
     cached: Collection[int] = frozenset()
     pool: int | None = None
     last: int = -1
@@ -47,7 +47,7 @@ class Server:
     @property
     def works_at(self) -> int | None:
         """Return the pool that it works at; None where it has nothing to do."""
-        return self.portion.pool if self.portion else self.pool if self.flying.work else None
+        return self.portion.pool if self.portion else self.pool if self.in_flight.work else None
 
 
 class Rates:
@@ -102,7 +102,7 @@ class Outlook:
         self._starts: dict[int, dict[str, tuple[float, float]]] = {}
 
     def forget(self, name: str) -> None:
-        """Look at a server anew: it has other parcels, or another portion."""
+        """Look at a server anew: it has other submissions, or another portion."""
         for known in (self._rate, self._begins, self._ends):
             known.pop(name, None)
         for starts in self._starts.values():
@@ -113,8 +113,8 @@ class Outlook:
         rate = self._rate.get(server.name)
         if rate is None:
             rate = self._rates[server.name]
-            if server.flying.work and not self._rates.guessed:
-                rate = server.flying.slowed(rate, server.speed, self.now)
+            if server.in_flight.work and not self._rates.guessed:
+                rate = server.in_flight.slowed(rate, server.speed, self.now)
             self._rate[server.name] = rate
         return rate
 
@@ -124,10 +124,10 @@ class Outlook:
         return self._rates.together
 
     def begin(self, server: Server) -> float:
-        """Return in how many seconds a server would be done with all parcels that it has."""
+        """Return in how many seconds a server would be done with all submissions that it has."""
         begin = self._begins.get(server.name)
         if begin is None:
-            begin = self._begins[server.name] = server.flying.seconds_left(self.rate(server), self.now)
+            begin = self._begins[server.name] = server.in_flight.seconds_left(self.rate(server), self.now)
         return begin
 
     def starts(self, pool: int) -> dict[str, tuple[float, float]]:
@@ -160,7 +160,7 @@ class Outlook:
     def more(self, server: Server, job: int, count: int = 1) -> float:
         """Return what jobs cost a server more than one that has just done the neighbour of the first of them.
 
-        That are loads of models and a first pass, unless its cache has them: once, or where it keeps no cache in each parcel.
+        That are loads of models and a first pass, unless its cache has them: once, or where it keeps no cache in each submission.
         """
         more = self._backlog.cost(job, server.cached) - self._backlog.after[job]
         return more * (math.ceil(count / server.most) if server.most > 1 else 1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-_KEPT = 0.8  # of what was seen before, with each further parcel
+_KEPT = 0.8  # of what was seen before, with each further submission
 _OVERDUE = 0.25  # of the time that it has taken: what is overdue is expected to take that much longer
 _OTHER = 3.0  # times as fast or as slow as before, twice in a row: what was before tells nothing any more
 
 
 @dataclass(slots=True)
 class Speed:
-    """What was measured, older parcels counting less.
+    """What was measured, older submissions counting less.
 
     Attributes:
         expected: Weighted steps per second, from earlier runs; None where nothing is known.
@@ -46,8 +46,8 @@ class Speed:
 
 
 @dataclass(slots=True)
-class Flying:
-    """Parcels that a server has.
+class InFlight:
+    """Submissions that a server has.
 
     Attributes:
         work: What each costs there, weighted steps, by its key; oldest first.
@@ -62,13 +62,13 @@ class Flying:
         return len(self.work)
 
     def begin(self, key: str, work: float, now: float) -> None:
-        """Note that a parcel was posted."""
+        """Note that a submission was posted."""
         if not self.work:
             self.since = now
         self.work[key] = work
 
     def end(self, key: str, now: float) -> tuple[float, float]:
-        """Note that a parcel has ended; return its work and the seconds since the one before it, or since it was posted."""
+        """Note that a submission has ended; return its work and the seconds since the one before it, or since it was posted."""
         work, seconds = self.work.pop(key), now - self.since
         self.since = now
         return work, seconds

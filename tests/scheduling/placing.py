@@ -61,7 +61,7 @@ class Floor:
     def __init__(self, backlog: Backlog, **speeds: float | None) -> None:
         self.placement = Placement(backlog)
         self.now = 0.0
-        self._flying: dict[str, deque[str]] = {}
+        self._in_flight: dict[str, deque[str]] = {}
         self._number = 0
         for name, speed in speeds.items():
             self.join(name, speed=speed)
@@ -71,7 +71,7 @@ class Floor:
     ) -> None:
         """Let a server take part, with one place unless it is to have more."""
         self.placement.join(name, speed=speed, places=places, most=most, unable=unable)
-        self._flying.setdefault(name, deque())
+        self._in_flight.setdefault(name, deque())
 
     def ask(self, name: str) -> tuple[int, ...]:
         """Return what a server that asks is given, and let it begin with that."""
@@ -80,12 +80,12 @@ class Floor:
             key = str(self._number)
             self._number += 1
             self.placement.posted(name, key, jobs, self.now)
-            self._flying[name].append(key)
+            self._in_flight[name].append(key)
         return jobs
 
     def done(self, name: str, *, measured: bool = True) -> None:
         """Let a server be done with the oldest of what it has."""
-        self.placement.landed(name, self._flying[name].popleft(), self.now, measured=measured)
+        self.placement.landed(name, self._in_flight[name].popleft(), self.now, measured=measured)
 
     def go_on(self, name: str, seconds: float = 0.0) -> tuple[int, ...]:
         """Let a server be done after so many seconds, and ask again."""

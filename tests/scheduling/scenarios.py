@@ -53,8 +53,8 @@ class Maker:
         name: Its name.
         speed: Weighted steps per second.
         told: What is known of that when it joins; None for nothing.
-        places: How many parcels it holds at a time.
-        most: How many jobs of a group go into one parcel; it has no cache where that is more than 1.
+        places: How many submissions it holds at a time.
+        most: How many jobs of a group go into one submission; it has no cache where that is more than 1.
         lacks: The results that it cannot make.
         joins: When it does, in seconds.
     """

@@ -30,10 +30,10 @@ class Machine:
         maker: What it is.
         unable: The jobs that it cannot do.
         speed: What it makes now, weighted steps per second.
-        places: How many parcels it may have.
+        places: How many submissions it may have.
         up: Whether it is there.
         open: Whether it gets work.
-        queue: Its parcels by their keys, the one that runs first.
+        queue: Its submissions by their keys, the one that runs first.
         cached: The results that are in its cache.
         until: When it has time for us.
         ends: When what runs ends.
@@ -81,7 +81,7 @@ class Watcher:
         """See a server being given nothing although it has a free place, and something waits that it can do."""
 
     def landed(self, world: World, machine: Machine, key: str) -> None:
-        """See a parcel being not there any more."""
+        """See a submission being not there any more."""
 
     def joined(self, world: World, machine: Machine) -> None:
         """See a server take part, with an empty cache."""
@@ -97,7 +97,7 @@ class World:
         scenario: What is to happen.
         watcher: Who looks on.
         told: Whether to keep a story.
-        measured: Whether the policy may see how long parcels take.
+        measured: Whether the policy may see how long submissions take.
     """
 
     def __init__(self, scenario: Scenario, watcher: Watcher, *, told: bool = False, measured: bool = True) -> None:
@@ -284,7 +284,7 @@ class World:
             self._begin(machine)
 
     def _begin(self, machine: Machine) -> None:
-        """Have a server begin with the first of its parcels."""
+        """Have a server begin with the first of its submissions."""
         jobs = next(iter(machine.queue.values()))
         results = frozenset[int]().union(*(self.results[job] for job in jobs))
         new = results - machine.cached

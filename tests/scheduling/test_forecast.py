@@ -14,7 +14,7 @@ def test_a_server_alone_does_everything_in_the_order_of_the_plan() -> None:
     assert (share.work, share.seconds) == (work, work / 2.0)
 
 
-def test_a_server_without_a_cache_needs_a_load_and_a_first_pass_for_each_parcel() -> None:
+def test_a_server_without_a_cache_needs_a_load_and_a_first_pass_for_each_submission() -> None:
     (share,) = forecast(plan("aaaaa", "a"), [Entrant("one", speed=1.0, most=4)]).shares
 
     # Three and two jobs, and one.

@@ -27,11 +27,11 @@ def test_a_server_goes_on_with_the_group_that_it_has_begun() -> None:
     assert [floor.go_on("two", 25), floor.go_on("one"), floor.go_on("two", 10), floor.go_on("one")] == [(4,), (1,), (5,), (2,)]
 
 
-def test_a_server_without_a_cache_gets_a_group_in_parcels_that_are_as_equal_as_can_be() -> None:
+def test_a_server_without_a_cache_gets_a_group_in_submissions_that_are_as_equal_as_can_be() -> None:
     floor = Floor(plan("aaaaa"))
     floor.join("one", most=4)
 
-    # Not four and one: each parcel costs a first pass.
+    # Not four and one: each submission costs a first pass.
     assert [floor.ask("one"), floor.go_on("one", 45)] == [(0, 1, 2), (3, 4)]
 
 

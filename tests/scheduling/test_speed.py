@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy_runner.scheduling.speed import Flying, Speed
+from comfy_runner.scheduling.speed import InFlight, Speed
 
 
 def test_what_is_measured_counts_instead_of_what_was_expected() -> None:
@@ -63,50 +63,50 @@ def test_what_was_slow_once_is_soon_forgotten(between: float) -> None:
     assert 1.5 < speed.known < 5.0
 
 
-def test_a_parcel_that_waited_for_another_one_took_the_time_since_that_one_ended() -> None:
-    flying = Flying()
-    flying.begin("first", 50.0, 100.0)
-    flying.begin("second", 20.0, 101.0)
+def test_a_submission_that_waited_for_another_one_took_the_time_since_that_one_ended() -> None:
+    in_flight = InFlight()
+    in_flight.begin("first", 50.0, 100.0)
+    in_flight.begin("second", 20.0, 101.0)
 
-    assert flying.end("first", 110.0) == (50.0, 10.0)
-    assert flying.end("second", 114.0) == (20.0, 4.0)
-    flying.begin("third", 30.0, 200.0)
-    assert flying.end("third", 203.0) == (30.0, 3.0)
+    assert in_flight.end("first", 110.0) == (50.0, 10.0)
+    assert in_flight.end("second", 114.0) == (20.0, 4.0)
+    in_flight.begin("third", 30.0, 200.0)
+    assert in_flight.end("third", 203.0) == (30.0, 3.0)
 
 
 def test_what_is_there_takes_as_long_as_it_costs_less_what_has_gone_by() -> None:
-    flying = Flying()
-    assert flying.seconds_left(2.0, 5.0) == 0.0
-    flying.begin("first", 40.0, 0.0)
-    flying.begin("second", 10.0, 3.0)
+    in_flight = InFlight()
+    assert in_flight.seconds_left(2.0, 5.0) == 0.0
+    in_flight.begin("first", 40.0, 0.0)
+    in_flight.begin("second", 10.0, 3.0)
 
-    assert flying.seconds_left(2.0, 8.0) == (20 - 8) + 5
+    assert in_flight.seconds_left(2.0, 8.0) == (20 - 8) + 5
 
 
 def test_what_is_overdue_takes_a_quarter_longer_than_it_has_taken_already() -> None:
-    flying = Flying()
-    flying.begin("first", 40.0, 0.0)
-    flying.begin("second", 10.0, 0.0)
+    in_flight = InFlight()
+    in_flight.begin("first", 40.0, 0.0)
+    in_flight.begin("second", 10.0, 0.0)
 
-    assert flying.seconds_left(2.0, 80.0) == 80 / 4 + 5
+    assert in_flight.seconds_left(2.0, 80.0) == 80 / 4 + 5
 
 
 def test_a_server_is_slower_as_soon_as_it_is_late_and_never_faster() -> None:
-    speed, flying = Speed(), Flying()
+    speed, in_flight = Speed(), InFlight()
     speed.saw(100.0, 10.0)
-    assert flying.slowed(10.0, speed, 500.0) == 10.0
-    flying.begin("first", 100.0, 0.0)
+    assert in_flight.slowed(10.0, speed, 500.0) == 10.0
+    in_flight.begin("first", 100.0, 0.0)
 
-    assert flying.slowed(10.0, speed, 1.0) == 10.0
-    assert flying.slowed(10.0, speed, 9.9) == 10.0
+    assert in_flight.slowed(10.0, speed, 1.0) == 10.0
+    assert in_flight.slowed(10.0, speed, 9.9) == 10.0
     # As if it were done now: 80 in 8 s before, and 100 in 22 s.
-    assert flying.slowed(10.0, speed, 22.0) == 180 / 30
-    assert flying.slowed(5.0, speed, 21.0) == 5.0
+    assert in_flight.slowed(10.0, speed, 22.0) == 180 / 30
+    assert in_flight.slowed(5.0, speed, 21.0) == 5.0
 
 
 def test_what_costs_nothing_tells_nothing_however_long_it_takes() -> None:
-    speed, flying = Speed(), Flying()
-    flying.begin("again", 0.0, 0.0)
+    speed, in_flight = Speed(), InFlight()
+    in_flight.begin("again", 0.0, 0.0)
 
-    assert flying.slowed(10.0, speed, 60.0) == 10.0
-    assert flying.seconds_left(10.0, 60.0) == 60 / 4
+    assert in_flight.slowed(10.0, speed, 60.0) == 10.0
+    assert in_flight.seconds_left(10.0, 60.0) == 60 / 4

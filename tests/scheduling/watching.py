@@ -18,14 +18,14 @@ class _Belief:
     """What the policy can know of a server.
 
     Attributes:
-        flying: What its parcels cost it, by their keys.
+        in_flight: What its submissions cost it, by their keys.
         since: When it began with the oldest one.
         cached: The results in its cache after all of them.
-        pool: The models of its last parcel.
-        last: The group of its last parcel.
+        pool: The models of its last submission.
+        last: The group of its last submission.
     """
 
-    flying: dict[str, float] = field(default_factory=dict)
+    in_flight: dict[str, float] = field(default_factory=dict)
     since: float = 0.0
     cached: frozenset[int] = frozenset()
     pool: frozenset[int] | None = None
@@ -58,11 +58,11 @@ class Inspector(Watcher):
         if not self._after:
             self._learn(world)
         known = self._beliefs.get(machine.name)
-        self._beliefs[machine.name] = _Belief(known.flying if known else {}, known.since if known else 0.0)
+        self._beliefs[machine.name] = _Belief(known.in_flight if known else {}, known.since if known else 0.0)
 
     def landed(self, world: World, machine: Machine, key: str) -> None:
         belief = self._beliefs[machine.name]
-        del belief.flying[key]
+        del belief.in_flight[key]
         belief.since = world.now
 
     def broke(self, count: int) -> None:
@@ -78,7 +78,7 @@ class Inspector(Watcher):
         if len(machine.queue) >= machine.places:
             world.fail(f"{machine.name} gets more than it has places")
         if len(jobs) > machine.maker.most or len({world.group_of[job] for job in jobs}) > 1:
-            world.fail(f"{machine.name} gets {jobs} as one parcel")
+            world.fail(f"{machine.name} gets {jobs} as one submission")
         for job in jobs:
             if job not in world.waiting:
                 world.fail(f"{machine.name} gets {job}, which does not wait")
@@ -90,9 +90,9 @@ class Inspector(Watcher):
             self._check_split(world, machine, jobs)
         belief = self._beliefs[machine.name]
         results = frozenset[int]().union(*(world.results[job] for job in jobs))
-        if not belief.flying:
+        if not belief.in_flight:
             belief.since = world.now
-        belief.flying[key] = sum(map(world.steps.cost, results - belief.cached))
+        belief.in_flight[key] = sum(map(world.steps.cost, results - belief.cached))
         belief.cached = results if machine.maker.most == 1 else frozenset()
         belief.pool, belief.last = self._pool[jobs[-1]], world.group_of[jobs[-1]]
 
@@ -189,9 +189,9 @@ class _View:
 
     def begin(self, machine: Machine) -> float:
         belief, rate = self._inspector.belief(machine), self.rate(machine)
-        if not belief.flying:
+        if not belief.in_flight:
             return 0.0
-        oldest, *others = belief.flying.values()
+        oldest, *others = belief.in_flight.values()
         elapsed = self._world.now - belief.since
         return max(oldest / rate - elapsed, elapsed * _OVERDUE) + sum(others) / rate
 
@@ -211,7 +211,7 @@ class _View:
         mine = self.own(machine, job)
         starts = []
         for other in others:
-            idle = not self._ahead[other.name] and not belief(other).flying
+            idle = not self._ahead[other.name] and not belief(other).in_flight
             loads = self._inspector.pool(job) - belief(other).cached if idle else ()
             setup = sum(map(world.steps.cost, loads))
             starts.append((self.begin(other) + setup / self.rate(other), self.rate(other)))
@@ -219,7 +219,7 @@ class _View:
         busy = [
             (self.begin(other), self.rate(other))
             for other in self._machines
-            if other is not machine and other not in others and belief(other).flying
+            if other is not machine and other not in others and belief(other).in_flight
         ]
         like = [
             other
@@ -280,7 +280,7 @@ class _View:
         found = []
         for other in self._machines:
             belief, ahead = self._inspector.belief(other), self._ahead[other.name]
-            pool = self._inspector.pool(ahead[0]) if ahead else belief.pool if belief.flying else None
+            pool = self._inspector.pool(ahead[0]) if ahead else belief.pool if belief.in_flight else None
             if other is not machine and pool == self._inspector.pool(job) and self._world.may(other, job):
                 found.append(other)
         return found
