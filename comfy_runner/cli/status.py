@@ -14,6 +14,7 @@ from comfy_runner.cli.output import errors_as_json, print_json, print_line, say
 from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
+    from comfy_runner.store.interface import ArtifactStore
     from comfy_runner.store.ledger_rows import JobRow
     from comfy_runner.store.lock import Holder
     from comfy_runner.store.states import State
@@ -84,6 +85,9 @@ def holder_record(holder: Holder | None) -> dict[str, Any] | None:
 
 def status_record(found: Status) -> dict[str, Any]:
     """Return the status of a run as a JSON object."""
+    from comfy_runner.store.registry import open_store
+
+    store = open_store(found.folder)
     submissions = [
         {
             "server": submission.server,
@@ -100,15 +104,15 @@ def status_record(found: Status) -> dict[str, Any]:
         "removed": found.removed,
         "holder": holder_record(found.holder),
         "submissions": submissions,
-        "jobs": [_job_record(job, found.folder) for job in found.jobs],
+        "jobs": [_job_record(job, store) for job in found.jobs],
     }
 
 
-def _job_record(job: JobStatus, folder: Path) -> dict[str, Any]:
+def _job_record(job: JobStatus, store: ArtifactStore) -> dict[str, Any]:
     row = job.row
     files: dict[str, list[str]] = {}
     for file in job.files:
-        files.setdefault(file.role, []).append(str(folder / file.path))
+        files.setdefault(file.role, []).append(str(store.local_path(file.path) or store.url(file.path)))
     return {
         "job": row.job_id,
         "state": row.state,

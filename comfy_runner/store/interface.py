@@ -87,6 +87,10 @@ class ArtifactStore(Protocol):
         """Return where a page that lies in the run folder finds an artifact: a URL, relative to that folder or absolute."""
         ...
 
+    def local_path(self, key: str) -> Path | None:
+        """Return where on this machine an artifact is a file of its own, for what takes files alone; None where it is none."""
+        ...
+
     def location(self, key: str) -> str:
         """Return what messages call an artifact."""
         ...

@@ -143,6 +143,10 @@ class LocalStore:
         """See `ArtifactStore.url`. It is relative to the folder, whatever is in the key."""
         return "/".join(quote(segment, safe="") for segment in key.split("/"))
 
+    def local_path(self, key: str) -> Path:
+        """See `ArtifactStore.local_path`."""
+        return self._path(key)
+
     def location(self, key: str) -> str:
         """See `ArtifactStore.location`."""
         return shown(self._root / key)

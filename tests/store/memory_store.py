@@ -95,6 +95,11 @@ class MemoryStore:
         """See `ArtifactStore.url`."""
         return f"{self._address}/{key}"
 
+    def local_path(self, key: str) -> Path | None:
+        """See `ArtifactStore.local_path`."""
+        self._checked(key)
+        return None
+
     def location(self, key: str) -> str:
         """See `ArtifactStore.location`."""
         return f"{self._address}/{key}"

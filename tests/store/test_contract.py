@@ -191,6 +191,7 @@ def test_no_key_leads_out_of_the_store(store: ArtifactStore, tmp_path: Path, key
         lambda: store.archive("a", key),
         lambda: store.archive(key, "b"),
         lambda: store.remove(key),
+        lambda: store.local_path(key),
     ]
     for use in uses:
         with pytest.raises(RunFolderError):
@@ -201,6 +202,9 @@ def test_no_key_leads_out_of_the_store(store: ArtifactStore, tmp_path: Path, key
 def test_an_artifact_can_be_named_and_linked_to(store: ArtifactStore) -> None:
     assert str(Artifact(store, "lake/a.png")).endswith("run/lake/a.png")
     assert store.url("lake/a.png").endswith("lake/a.png")
+    _put(store, "lake/a.png", b"1")
+    path = store.local_path("lake/a.png")
+    assert path is None or path.read_bytes() == b"1"
 
 
 # A job's files

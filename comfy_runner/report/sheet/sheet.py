@@ -156,11 +156,11 @@ def _check_target(material: Material, target: Path) -> None:
         raise UsageError("must end in .png", where=shown(target), hint="a sheet is a PNG")
     if target.is_dir():
         raise UsageError("is a folder", where=shown(target), hint=f"name a file in it, such as {shown(target / 'sheet.png')}")
-    place, root, exists = target.resolve(), material.folder.resolve(), target.exists()
+    place, exists = target.resolve(), target.exists()
     for entry in material.entries:
-        for path in (root / file.path for files in entry.pictures.values() for file in files):
+        for path in (material.store.local_path(file.path) for files in entry.pictures.values() for file in files):
             # Of a file that is there, links and other spellings of its name are found, too.
-            if path == place or (exists and path.exists() and path.samefile(target)):
+            if path is not None and (path.resolve() == place or (exists and path.exists() and path.samefile(target))):
                 what = f"is a picture of the run, of {entry.job_id}"
                 raise UsageError(what, where=shown(target), hint="write the sheet to another file")
 
