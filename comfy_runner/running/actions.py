@@ -202,7 +202,7 @@ class SetTimeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class Hurry:
+class StopWaiting:
     """Wait no longer for files of servers that do not answer: the next process collects them."""
 
 
@@ -237,7 +237,7 @@ Action = (
     | Examine
     | Enlist
     | SetTimeouts
-    | Hurry
+    | StopWaiting
     | Answer
     | Emit
 )

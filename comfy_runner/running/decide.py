@@ -24,7 +24,7 @@ from comfy_runner.engine.reports import (
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import Interrupted, JobLost, ServerStuck
-from comfy_runner.running.actions import Accept, Action, CancelOn, Emit, Free, Hurry, Record, Submit
+from comfy_runner.running.actions import Accept, Action, CancelOn, Emit, Free, Record, StopWaiting, Submit
 from comfy_runner.running.decide_completion import (
     Actions,
     change_of,
@@ -294,7 +294,7 @@ def _cancel(state: RunState, message: Cancel) -> Actions:
     if state.is_interrupted:
         return
     _stop(state, message)
-    yield Hurry()
+    yield StopWaiting()
     for worker in state.workers.values():
         yield from _take_back(state, worker)
 

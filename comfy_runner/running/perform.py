@@ -55,7 +55,7 @@ class Performer:
         self._workers: dict[str, Candidate] = {}
         self._preparers: dict[str, Preparer] = {}
         self._pool = ThreadPoolExecutor(_SHARING_THREADS, thread_name_prefix="share")
-        self._hurry = threading.Event()
+        self._stopped_waiting = threading.Event()
         for candidate in candidates:
             self._enlist(candidate)
 
@@ -103,8 +103,8 @@ class Performer:
             case do.SetTimeouts(timeouts):
                 for each in self._workers.values():
                     each.engine.set_timeouts(timeouts)
-            case do.Hurry():
-                self._hurry.set()
+            case do.StopWaiting():
+                self._stopped_waiting.set()
                 for each in self._workers.values():
                     each.engine.stop_waiting()
             case do.Answer(request, error):
@@ -147,7 +147,7 @@ class Performer:
 
     def _share(self, action: do.Share) -> None:
         draft, leader_id = action.draft, action.leader_id
-        if self._hurry.is_set():
+        if self._stopped_waiting.is_set():
             # The next process does.
             self._report(Shared(draft.job_id, leader_id, None, None))
             return
