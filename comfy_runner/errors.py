@@ -19,7 +19,7 @@ ComfyRunnerError
 ├── RunFolderError         5   the run folder is locked, damaged, full or read-only
 └── Interrupted          130   the user said stop
 
-Not here: errors of the libraries underneath. The room that calls a library translates what it raises.
+Errors of the libraries underneath do not get here: the folder that calls a library translates what it raises.
 """
 
 from __future__ import annotations

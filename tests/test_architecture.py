@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import comfy_runner
-from tests.test_rooms import LEVELS
+from tests.test_imports import LEVELS
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "comfy_runner"

@@ -11,7 +11,7 @@ _TESTS = Path(__file__).parent
 _PACKAGE = _TESTS.parent / "comfy_runner"
 
 # What is about the whole program rather than about one of its folders.
-_THEMES = {"real", "kill", "hostile", "machine", "doors", "standin"}
+_THEMES = {"real", "kill", "hostile", "system", "connections", "standin"}
 
 
 def _python_files(root: Path) -> list[PurePath]:

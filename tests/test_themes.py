@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parents[1]
         ("tests/real/test_render.py", [], {"real"}),
         ("tests/report/page/test_page.py", ["open_page", "browser"], {"browser"}),
         ("tests/kill/test_kills.py", [], {"kill"}),
-        ("tests/machine/test_disk.py", ["tmp_path"], {"slow"}),
+        ("tests/system/test_disk.py", ["tmp_path"], {"slow"}),
         ("tests/hostile/test_wire.py", ["comfyui_server"], {"hostile", "real"}),
         ("tests/report/real.py", [], set()),
     ],

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 # What machines and networks do to the command is tried on the command, as processes of its own.
-_OF_FOLDERS = {"real": "real", "kill": "kill", "hostile": "hostile", "machine": "slow", "doors": "slow"}
+_OF_FOLDERS = {"real": "real", "kill": "kill", "hostile": "hostile", "system": "slow", "connections": "slow"}
 _OF_FIXTURES = {
     "comfyui_server": "real",
     "early_2024_server": "real",

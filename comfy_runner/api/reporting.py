@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from comfy_runner.errors import UsageError
 from comfy_runner.report import suggest as suggesting
 from comfy_runner.report import writer
-from comfy_runner.report.axes import find_axis
+from comfy_runner.report.axis_names import find_axis
 from comfy_runner.report.measure_run import can_measure, measure_all, require_metrics
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.run_data import read_material

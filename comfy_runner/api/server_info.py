@@ -7,8 +7,8 @@ from pathlib import Path
 
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.engine.interface import Engine
-from comfy_runner.engine.model_lists import stock, stock_of
 from comfy_runner.engine.registry import connect, refuse_bad_addresses
+from comfy_runner.engine.server_models import stock, stock_of
 from comfy_runner.engine.server_status import Standing, ask_all
 from comfy_runner.graph.model_lists import Listing
 from comfy_runner.graph.object_info import ObjectInfo

@@ -40,7 +40,7 @@ class Encoding:
 
     @classmethod
     def of(cls, recipe: Mapping[str, Any]) -> Encoding:
-        """Return what a complete recipe says, as a sidecar or a parcel has it."""
+        """Return what a complete recipe says, as a sidecar or a submission has it."""
         output = recipe.get("output")
         given = output if isinstance(output, Mapping) else {}
         quality = given.get("quality")

@@ -16,7 +16,7 @@ from typing import Final
 
 from comfy_runner.check.interface import Output, failures
 from comfy_runner.check.thresholds import limit_checks
-from comfy_runner.report.axes import DENOISE
+from comfy_runner.report.axis_names import DENOISE
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.run_data import UPSCALED, Axis, Entry, Material, key, label
 from comfy_runner.report.suggestion import Limits, Point, Suggestion, Sureness

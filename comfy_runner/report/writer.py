@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from comfy_runner._version import __version__
 from comfy_runner.atomic_files import leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
-from comfy_runner.report.axes import find_axis
+from comfy_runner.report.axis_names import find_axis
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
 from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured

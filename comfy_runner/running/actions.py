@@ -15,8 +15,8 @@ from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.planning.draft import Draft
+from comfy_runner.running.candidates import Candidate
 from comfy_runner.running.events import Event
-from comfy_runner.running.probe import Candidate
 from comfy_runner.running.state import Files
 from comfy_runner.store.control_files import FleetRequest
 from comfy_runner.store.states import Change

@@ -11,10 +11,10 @@ from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running.actions import Answer, Emit, Enlist, Examine, Prepare, SetTimeouts
+from comfy_runner.running.candidates import Candidate
 from comfy_runner.running.decide_completion import Actions, put_back
 from comfy_runner.running.events import ServerChanged
 from comfy_runner.running.messages import FleetChange
-from comfy_runner.running.probe import Candidate
 from comfy_runner.running.state import RunState, Worker
 
 

@@ -21,9 +21,10 @@ from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import speed_of
 from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
+from comfy_runner.running.candidates import Answered, Candidate, hold_against
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
-from comfy_runner.running.probe import Answered, Candidate, Examiner, hold_against
-from comfy_runner.running.waiting import backlog_of
+from comfy_runner.running.probe import Examiner
+from comfy_runner.running.waiting_jobs import backlog_of
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.scheduling.forecast import Entrant, ServerForecast, forecast
 from comfy_runner.store.ledger_rows import ServerSpeed

@@ -14,11 +14,12 @@ from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Crashed, EngineReport
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running import actions as do
+from comfy_runner.running.candidates import Answered, Candidate
 from comfy_runner.running.events import Event
 from comfy_runner.running.messages import Examined, Prepared, Shared
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.prepare import Preparer
-from comfy_runner.running.probe import Answered, Candidate, Examiner
+from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import Files
 from comfy_runner.store.control_files import answer
 from comfy_runner.store.ledger import Ledger

@@ -13,11 +13,12 @@ from comfy_runner.planning.arrange import arrange
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import earlier_speeds, speed_of
 from comfy_runner.planning.survey import plan_rows, survey
+from comfy_runner.running.candidates import Candidate, hold_against
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Candidate, Examiner, hold_against
+from comfy_runner.running.probe import Examiner
 from comfy_runner.running.recovery import retake_given_away
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import clear_requests
@@ -124,7 +125,7 @@ def _asked(
 
 
 def _checked(candidates: Sequence[Candidate], rendered: Sequence[Draft]) -> Iterator[Note]:
-    """Yield what the servers change of the jobs; of those that do not answer the roster tells.
+    """Yield what the servers change of the jobs; of those that do not answer the run tells when it asks them again.
 
     Raises:
         InputError: There is a job that no server can do.

@@ -20,12 +20,12 @@ from comfy_runner.graph.sizes import node_work
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
 from comfy_runner.planning.capabilities import Capabilities
 from comfy_runner.planning.draft import Draft
+from comfy_runner.running.candidates import Answered, Candidate
 from comfy_runner.running.events import JobResult
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Answered, Candidate
 from comfy_runner.running.progress import JobProgress
 from comfy_runner.running.stats import Stats
-from comfy_runner.running.waiting import WaitingJobs
+from comfy_runner.running.waiting_jobs import WaitingJobs
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.scheduling.quarantine import Quarantine
 from comfy_runner.store.ledger_rows import KnownJob, OpenSubmission

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from comfy_runner.scheduling.backlog import Backlog, Portion, Shelf
 from comfy_runner.scheduling.eligibility import Kind
-from comfy_runner.scheduling.scarcity import urgent_kinds
-from comfy_runner.scheduling.server import Outlook, Server
+from comfy_runner.scheduling.server_load import Outlook, ServerLoad
 from comfy_runner.scheduling.splitting import part, together
+from comfy_runner.scheduling.urgent_work import urgent_kinds
 
 _NEAR = 64  # groups on a shelf that are looked at one by one
 
@@ -31,7 +31,7 @@ class Offer:
 
     portion: Portion
     jobs: tuple[int, ...] | None = None
-    holder: Server | None = None
+    holder: ServerLoad | None = None
 
     @property
     def first(self) -> int:
@@ -39,7 +39,7 @@ class Offer:
         return self.jobs[0] if self.jobs else self.portion.jobs[0]
 
 
-def alone(backlog: Backlog, server: Server) -> Portion | None:
+def alone(backlog: Backlog, server: ServerLoad) -> Portion | None:
     """Return what the only server is to do next: in each pool first things first; what was begun, then the plan's order."""
     pools: dict[int, Portion] = {}
     for shelf in backlog.shelves():
@@ -58,13 +58,13 @@ class Choosing:
         outlook: When everybody would be done.
     """
 
-    def __init__(self, backlog: Backlog, server: Server, outlook: Outlook) -> None:
+    def __init__(self, backlog: Backlog, server: ServerLoad, outlook: Outlook) -> None:
         self._backlog, self._server, self._outlook = backlog, server, outlook
         self._may = backlog.abilities.may
         self._others = [other for other in outlook.servers.values() if other is not server]
         self._begin, self._own = outlook.begin(server), outlook.rate(server)
         self._all_done: dict[tuple[Kind, int], tuple[float, float]] = {}
-        self._at_work: dict[tuple[Kind, int], Sequence[Server]] = {}
+        self._at_work: dict[tuple[Kind, int], Sequence[ServerLoad]] = {}
 
     def offers(self) -> Iterator[Offer]:
         """Yield what the server could do next, the best one first; only what would not be done sooner by others."""
@@ -224,7 +224,7 @@ class Choosing:
         found = [(self._done(workers, shelf.left), shelf) for shelf in shelves if (workers := self._workers(shelf))]
         return sorted(found, key=lambda item: -item[0])
 
-    def _workers(self, shelf: Shelf) -> Sequence[Server]:
+    def _workers(self, shelf: Shelf) -> Sequence[ServerLoad]:
         """Return the others that work at the models of a shelf and may get what is there."""
         found = self._at_work.get((shelf.kind, shelf.pool))
         if found is None:
@@ -233,7 +233,7 @@ class Choosing:
             self._at_work[shelf.kind, shelf.pool] = found
         return found
 
-    def _done(self, workers: Iterable[Server], work: float) -> float:
+    def _done(self, workers: Iterable[ServerLoad], work: float) -> float:
         """Return in how many seconds those who work at some models would be done with all that they have, and more work."""
         outlook = self._outlook
         held = sum(outlook.work(other, other.portion) for other in workers if other.portion)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from comfy_runner.scheduling.backlog import Backlog
 from comfy_runner.scheduling.offers import Choosing, Offer, alone
-from comfy_runner.scheduling.server import Outlook, Rates, Server
+from comfy_runner.scheduling.server_load import Outlook, Rates, ServerLoad
 from comfy_runner.scheduling.speed import InFlight, Speed
 
 _MOMENT = 0.01  # seconds, for which it looks the same as long as nothing lands
@@ -37,7 +37,7 @@ class Placement:
 
     def __init__(self, backlog: Backlog) -> None:
         self._backlog, self._abilities = backlog, backlog.abilities
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, ServerLoad] = {}
         self._rates = Rates()
         self._outlook: Outlook | None = None
         self._left_by: dict[int, str] = {}
@@ -65,7 +65,7 @@ class Placement:
         if known:
             self._give_up(known)
         in_flight = known.in_flight if known else InFlight()
-        self._servers[name] = Server(name, places, most, known.speed if known else Speed(speed), in_flight=in_flight)
+        self._servers[name] = ServerLoad(name, places, most, known.speed if known else Speed(speed), in_flight=in_flight)
         self._rates.note(self._servers[name])
         self._abilities.know(name, unable)
         self._count_on()
@@ -224,7 +224,7 @@ class Placement:
         if portion is not None:
             self._backlog.put_back([job], last=portion.last)
 
-    def _changed(self, server: Server) -> None:
+    def _changed(self, server: ServerLoad) -> None:
         if self._outlook is not None:
             self._outlook.forget(server.name)
 
@@ -239,14 +239,14 @@ class Placement:
                     self._cut(server, jobs)
                     self._backlog.put_back(jobs)
 
-    def _give_up(self, server: Server, *, last: bool = False) -> None:
+    def _give_up(self, server: ServerLoad, *, last: bool = False) -> None:
         """Have what a server has taken and not begun wait again, before all others of its pool or after them."""
         if server.portion is not None:
             self._backlog.put_back(server.portion.jobs, last=last)
             server.portion = None
             self._changed(server)
 
-    def _go_on_alone(self, server: Server) -> None:
+    def _go_on_alone(self, server: ServerLoad) -> None:
         """Have the only server go on with what it does, or with what was put back of what is before that in the plan's order."""
         portion, found = server.portion, alone(self._backlog, server)
         if found is None:
@@ -259,7 +259,7 @@ class Placement:
             self._give_up(server)
             server.portion = self._backlog.take(found, server.name)
 
-    def _take_up_again(self, server: Server) -> None:
+    def _take_up_again(self, server: ServerLoad) -> None:
         """Have a server take what waits of the group that it does: its first pass is in the cache."""
         portion = server.portion
         if portion is not None and portion.group != server.last:
@@ -270,7 +270,7 @@ class Placement:
         taken = self._backlog.take(found, server.name)
         server.portion = taken if portion is None else self._backlog.held(taken.group, [*portion.jobs, *taken.jobs])
 
-    def _accept(self, server: Server, offer: Offer) -> None:
+    def _accept(self, server: ServerLoad, offer: Offer) -> None:
         """Have a server take what it is offered."""
         group = offer.portion.group
         if offer.jobs is not None or self._left_by.get(group, server.name) != server.name:
@@ -286,14 +286,14 @@ class Placement:
             self._cut(offer.holder, offer.jobs)
             server.portion = self._backlog.held(group, offer.jobs)
 
-    def _cut(self, server: Server, jobs: Sequence[int]) -> None:
+    def _cut(self, server: ServerLoad, jobs: Sequence[int]) -> None:
         """Take jobs out of what a server has taken."""
         if server.portion is not None:
             self._backlog.cut(server.portion, jobs)
             server.portion = server.portion if server.portion.jobs else None
             self._changed(server)
 
-    def _next_submission(self, server: Server) -> tuple[int, ...]:
+    def _next_submission(self, server: ServerLoad) -> tuple[int, ...]:
         """Take the next submission out of what a server has taken; none where that is nothing."""
         portion = server.portion
         if portion is None:

@@ -1,6 +1,6 @@
 """The states of a job and the one function that owns the legal ways between them.
 
-Not here: who decides what happens to a job (`coordinate`), and where its state is kept (`ledger`).
+It does not decide what happens to a job (`comfy_runner.running.decide`), and does not keep its state (`ledger`).
 
     (new) ──PLANNED──► pending ──SUBMITTED──► submitted
                         ▲   ▲ │                 │  │
@@ -59,11 +59,11 @@ class IllegalTransition(ValueError):
         super().__init__(f"{change.name} cannot happen to a job that is {state or 'not known'}")
 
 
-# A job that waits may end at once: it shares another job's picture, its files are found standing or recovered from a server
+# A job that waits may end at once: it shares another job's picture, its files are there already or recovered from a server
 # that had lost it, or no server can render it.
 #
-# Each end may be told again, but no other end. The jobs of a parcel end one after the other, each in a transaction of its own;
-# a client that was killed between two of them takes the whole parcel in once more, and finds what it found before. What it
+# Each end may be told again, but no other end. The jobs of a submission end one after the other, each in a transaction of its own;
+# a client that was killed between two of them takes the whole submission in once more, and finds what it found before. What it
 # must never do is make less of what a job has: a picture that was collected, and is gone from the server now, stays done.
 #
 # SUBMITTED twice would be a job rendered twice, LOST twice a prompt taken back that is a newer one's; neither is legal.

@@ -12,9 +12,9 @@ import pytest
 
 from comfy_runner.store.ledger import FILE
 from tests.cli.support import Running, Typed, recipe_file
-from tests.machine.support import BOUND_BY_PERMISSIONS, shell
 from tests.running.support import rendered, small
 from tests.standin import NodeFault, StandIn
+from tests.system.support import BOUND_BY_PERMISSIONS, shell
 
 Cli = Callable[..., Typed]
 

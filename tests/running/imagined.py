@@ -26,13 +26,13 @@ from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.planning.draft import Draft
 from comfy_runner.retry import Retry
 from comfy_runner.running import actions as do
+from comfy_runner.running.candidates import Answered, Candidate
 from comfy_runner.running.decide import decide, goes_on
 from comfy_runner.running.events import JobFinished
 from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Prepared, Shared, Tick
 from comfy_runner.running.perform import write
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.prepare import Ready, Settled
-from comfy_runner.running.probe import Answered, Candidate
 from comfy_runner.running.state import Left, RunState, Work
 from comfy_runner.store.control_files import FleetRequest
 from comfy_runner.store.ledger import Ledger

@@ -16,7 +16,7 @@ from itertools import groupby
 from comfy_runner._version import __version__
 from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
-from comfy_runner.report.axes import short_name
+from comfy_runner.report.axis_names import short_name
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail
 from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label

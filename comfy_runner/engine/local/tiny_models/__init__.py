@@ -22,5 +22,5 @@ trained model. The prompt moves the mean of that family; so does a picture shown
 latent fields into colours through a bounded palette, so that nothing clips, in steps whose edges are sharp at any size: what a
 second pass paints is finer than what any scaling gives. Random numbers, from fixed seeds, choose what words and colours mean.
 
-Not here: any of ComfyUI's code, or of comfy_runner's; the package is run by ComfyUI's own Python, which has torch.
+It uses none of ComfyUI's code, and none of comfy_runner's: it is run by ComfyUI's own Python, which has torch.
 """

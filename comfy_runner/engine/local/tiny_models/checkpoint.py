@@ -7,9 +7,9 @@ from functools import cache
 import torch
 
 from .denoiser import unet
-from .painter import decoder, encoder, palette
+from .picture_codec import decoder, encoder, palette
 from .sd15 import Weights
-from .words import text_encoder
+from .text_encoder import text_encoder
 
 SEED = 15
 

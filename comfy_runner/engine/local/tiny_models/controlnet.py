@@ -14,8 +14,8 @@ import torch
 
 from .checkpoint import SEED, part
 from .denoiser import gates, lowest_power, residual, sigmas
-from .lanes import BLUR, INTERPOLATE, POINT, SHIFT, Y0, channels_of, four
-from .painter import back_to_latents, palette
+from .linear_convolutions import BLUR, INTERPOLATE, POINT, SHIFT, Y0, channels_of, four
+from .picture_codec import back_to_latents, palette
 from .sd15 import CHANNELS, LATENT_SCALE, LATENTS, Weights, blank
 
 # The n of above, at strength 1.

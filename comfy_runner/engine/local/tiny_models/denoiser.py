@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from .lanes import (
+from .linear_convolutions import (
     BANDS,
     BLUR,
     GROUP,
@@ -29,7 +29,7 @@ from .lanes import (
     four,
 )
 from .sd15 import BETA_END, BETA_START, CHANNELS, CONTEXT, EMBEDDING, HEAD, HEADS, LATENTS, TIMESTEPS, Weights, blank
-from .words import CHOICE_FOCUS, WORD_FOCUS
+from .text_encoder import CHOICE_FOCUS, WORD_FOCUS
 
 # (standard deviation, correlation length in latent cells) of the random fields that add up to a latent. The first makes
 # the composition, about four blobs across 256 pixels. It is this faint because composition should outlive denoise 0.3

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from .lanes import BLUR, POINT
+from .linear_convolutions import BLUR, POINT
 from .sd15 import Weights, blank
 
 SEED = 4

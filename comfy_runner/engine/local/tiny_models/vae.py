@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .painter import decoder, encoder, palette
+from .picture_codec import decoder, encoder, palette
 from .sd15 import Weights
 
 SEED = 16

@@ -12,7 +12,7 @@ from comfy_runner.scheduling.speed import InFlight, Speed
 
 
 @dataclass(slots=True, eq=False)
-class Server:
+class ServerLoad:
     """What is known of a server.
 
     Attributes:
@@ -68,7 +68,7 @@ class Rates:
         """Return the speed of a server."""
         return self._rates[name]
 
-    def note(self, server: Server) -> None:
+    def note(self, server: ServerLoad) -> None:
         """Take over what is known of a server's speed."""
         known = self._known[server.name] = server.speed.known
         if known is not None:
@@ -93,7 +93,7 @@ class Outlook:
         now: The moment, in seconds.
     """
 
-    def __init__(self, backlog: Backlog, servers: Iterable[Server], rates: Rates, now: float) -> None:
+    def __init__(self, backlog: Backlog, servers: Iterable[ServerLoad], rates: Rates, now: float) -> None:
         self._backlog, self._rates, self.now = backlog, rates, now
         self.servers = {server.name: server for server in servers}
         self._rate: dict[str, float] = {}
@@ -108,7 +108,7 @@ class Outlook:
         for starts in self._starts.values():
             starts.pop(name, None)
 
-    def rate(self, server: Server) -> float:
+    def rate(self, server: ServerLoad) -> float:
         """Return how fast a server is, weighted steps per second: slower than so far if it should have been done by now."""
         rate = self._rate.get(server.name)
         if rate is None:
@@ -123,7 +123,7 @@ class Outlook:
         """Return how fast all servers are together, at most; weighted steps per second."""
         return self._rates.together
 
-    def begin(self, server: Server) -> float:
+    def begin(self, server: ServerLoad) -> float:
         """Return in how many seconds a server would be done with all submissions that it has."""
         begin = self._begins.get(server.name)
         if begin is None:
@@ -145,7 +145,7 @@ class Outlook:
                 known[name] = begin, rate
         return known
 
-    def end(self, server: Server) -> float:
+    def end(self, server: ServerLoad) -> float:
         """Return in how many seconds a server would be done with all that it has taken."""
         end = self._ends.get(server.name)
         if end is None:
@@ -153,11 +153,11 @@ class Outlook:
             end = self._ends[server.name] = self.begin(server) + work / self.rate(server)
         return end
 
-    def work(self, server: Server, portion: Portion) -> float:
+    def work(self, server: ServerLoad, portion: Portion) -> float:
         """Return what a portion costs a server after what it has, weighted steps; loads of models included."""
         return portion.left + self.more(server, portion.jobs[0], len(portion.jobs))
 
-    def more(self, server: Server, job: int, count: int = 1) -> float:
+    def more(self, server: ServerLoad, job: int, count: int = 1) -> float:
         """Return what jobs cost a server more than one that has just done the neighbour of the first of them.
 
         That are loads of models and a first pass, unless its cache has them: once, or where it keeps no cache in each submission.

@@ -13,9 +13,9 @@ import pytest
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.run_folder import RunFolder
 from tests.cli.support import Typed, recipe_file, typed
-from tests.machine.support import BOUND_BY_PERMISSIONS, CAN_MOUNT, held, is_tidy, largest_file, pictures, shell, small_disk
 from tests.running.support import draft
 from tests.standin import StandIn
+from tests.system.support import BOUND_BY_PERMISSIONS, CAN_MOUNT, held, is_tidy, largest_file, pictures, shell, small_disk
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no disks and permissions of this kind")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from comfy_runner.scheduling.backlog import Backlog
-from comfy_runner.scheduling.scarcity import urgent_kinds
-from comfy_runner.scheduling.server import Outlook, Rates, Server
+from comfy_runner.scheduling.server_load import Outlook, Rates, ServerLoad
 from comfy_runner.scheduling.speed import Speed
+from comfy_runner.scheduling.urgent_work import urgent_kinds
 from tests.scheduling.placing import plan
 
 
 def _urgent(backlog: Backlog, name: str, unable: dict[str, range], speeds: dict[str, float] | None = None) -> set[str]:
     """Return the groups with jobs that a server is to do first, by the letters of their models; a is 0, b is 1, and so on."""
-    servers = [Server(each, 1, 1, Speed((speeds or {}).get(each, 1.0))) for each in unable]
+    servers = [ServerLoad(each, 1, 1, Speed((speeds or {}).get(each, 1.0))) for each in unable]
     rates = Rates()
     for server in servers:
         backlog.abilities.know(server.name, unable[server.name])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doors.proxy import Proxy
+from tests.connections.proxy import Proxy
 from tests.real.support import comfy_runner
 from tests.standin import StandIn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .lanes import BLUR, BLUR_1D, INTERPOLATE, POINT
+from .linear_convolutions import BLUR, BLUR_1D, INTERPOLATE, POINT
 from .sd15 import DECODER, DECODER_CLAMP, LATENTS, Weights, blank
 
 # Colours: how fast, in radians per unit of y, all three turn together and each by itself (about one turn from the

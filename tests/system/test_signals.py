@@ -12,8 +12,8 @@ import pytest
 
 import comfy_runner
 from tests.cli.support import Running, recipe_file, typed
-from tests.machine.support import Window, held, is_tidy, pictures
 from tests.standin import HELD, StandIn
+from tests.system.support import Window, held, is_tidy, pictures
 
 _POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no terminals and signals of this kind")
 _PACKAGE = Path(comfy_runner.__file__).parent

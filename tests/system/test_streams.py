@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import Running, recipe_file
-from tests.machine.support import is_tidy, pictures, shell
 from tests.standin import NodeFault, StandIn
+from tests.system.support import is_tidy, pictures, shell
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no shells of this kind")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_runner.scheduling.backlog import Backlog
 from comfy_runner.scheduling.eligibility import Kind
-from comfy_runner.scheduling.server import Outlook
+from comfy_runner.scheduling.server_load import Outlook
 
 _URGENT = 0.9  # of the time that all the work takes
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import recipe_file
-from tests.machine.support import BOUND_BY_PERMISSIONS, is_tidy, pictures, shell, succeeds
 from tests.standin import StandIn
+from tests.system.support import BOUND_BY_PERMISSIONS, is_tidy, pictures, shell, succeeds
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no homes of this kind")
 
