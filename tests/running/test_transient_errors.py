@@ -109,8 +109,11 @@ def test_any_retry_after_is_a_number_of_seconds(text: str) -> None:
 
 def test_a_retry_after_is_a_number_or_a_date() -> None:
     assert seconds_of(" 120 ") == 120.0
-    assert 50.0 < seconds_of(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60.0
-    assert seconds_of(format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)) == 0.0
+    there = datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+    date, later, earlier = (format_datetime(there + timedelta(seconds=seconds), usegmt=True) for seconds in (0, 60, -86400))
+    assert seconds_of(later, date=date) == 60.0
+    assert seconds_of(earlier, date=date) == 0.0
+    assert seconds_of(later) == 0.0
 
 
 def _refused(status: int, *, retry_after: float = 0.0) -> ServerRefused:

@@ -361,4 +361,7 @@ class ComfyHttp:
 
 
 def _answer(response: requests.Response) -> HttpAnswer:
-    return HttpAnswer(response.status_code, read(response), seconds_of(response.headers.get("Retry-After", "")))
+    headers = response.headers
+    return HttpAnswer(
+        response.status_code, read(response), seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", ""))
+    )

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -88,13 +87,18 @@ def read(response: requests.Response) -> Any:
         return body[:_SHOWN].decode("utf-8", "replace")
 
 
-def seconds_of(retry_after: str) -> float:
-    """Return the seconds that a ``Retry-After`` means, a number or a date (RFC 9110, 10.2.3); 0 for anything else."""
+def seconds_of(retry_after: str, *, date: str = "") -> float:
+    """Return the seconds that a ``Retry-After`` means, a number or a date (RFC 9110, 10.2.3); 0 for anything else.
+
+    Args:
+        retry_after: The header.
+        date: The header ``Date`` of the same answer, from which a date is counted: the clock of this machine may be another one.
+    """
     text = retry_after.strip()
     if text.isdecimal() and text.isascii():
         return float(text[:9])
     try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return 0.0
 
