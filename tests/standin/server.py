@@ -119,7 +119,7 @@ class StandIn:
     def _order(self, what: str, **how: Any) -> None:
         asyncio.run_coroutine_threadsafe(self._carry_out(what, **how), self._loop).result(_SECONDS)
 
-    async def _carry_out(self, what: str, *, torn: bool = False, down: float = 0.0) -> None:
+    async def _carry_out(self, what: str, *, torn: bool = False, down: float = 0.0, loses_inputs: bool = False) -> None:
         match what:
             case "go away":
                 await self._close()
@@ -139,6 +139,8 @@ class StandIn:
                 self.state.sockets.clear()
                 for path in (self.state.files / "temp").iterdir():
                     path.unlink()
+                if loses_inputs:
+                    self.state.delete_inputs()
                 await asyncio.sleep(down)
                 await self._open()
                 self._start_tasks()

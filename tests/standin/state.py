@@ -166,14 +166,15 @@ class State:
         """Answer again, at the same address."""
         self._order("come back")
 
-    def restart(self, *, torn: bool = False, down: float = 0.0) -> None:
+    def restart(self, *, torn: bool = False, down: float = 0.0, loses_inputs: bool = False) -> None:
         """Die and start anew at the same address: queue, history, cache, counter and temp files are gone, saved files stay.
 
         Args:
             torn: Die while the running prompt writes its next file: a part of it stays.
             down: Seconds in which connections are refused in between.
+            loses_inputs: Whether uploaded files are gone too, as with a server that is started in a new container.
         """
-        self._order("restart", torn=torn, down=down)
+        self._order("restart", torn=torn, down=down, loses_inputs=loses_inputs)
 
     def deliver(self) -> None:
         """Return when every frame so far is sent; fails where a client does not read."""
@@ -185,7 +186,7 @@ class State:
             path.unlink()
 
     def delete_inputs(self) -> None:
-        """Delete all uploaded files, as a server loses them that is started in a new container."""
+        """Delete all uploaded files."""
         shutil.rmtree(self.files / "input")
         (self.files / "input").mkdir()
 
