@@ -20,15 +20,10 @@ from comfy_runner.check.thresholds import DEVIATION, VETOES
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.metrics import thresholds
-from comfy_runner.report.metrics.blocks import blockiness
-from comfy_runner.report.metrics.colour import colour_shift, deviation
-from comfy_runner.report.metrics.composition import aligned, moved_composition
-from comfy_runner.report.metrics.detail import gained_detail
-from comfy_runner.report.metrics.halos import gains, overshoot
-from comfy_runner.report.metrics.noise import added_noise
-from comfy_runner.report.metrics.patches import cut
+from comfy_runner.report.metrics.composition import aligned, colour_shift, moved_composition
+from comfy_runner.report.metrics.detail import added_noise, cut, gained_detail, gains
 from comfy_runner.report.metrics.planes import above_half, split
-from comfy_runner.report.metrics.seams import highest_seam
+from comfy_runner.report.metrics.straight_lines import blockiness, highest_seam
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
@@ -67,19 +62,19 @@ def measure_pictures(
     cells = cut(pair)
     base, small = aligned(pair)
     sharpening = gains(base, small, above_half(base))
-    where = moved_composition(pair)
+    drift, local_drift, shift = moved_composition(pair)
     numbers = {
-        "drift": where.drift,
-        "local_drift": where.local_drift,
+        "drift": drift,
+        "local_drift": local_drift,
         "detail": gained_detail(pair, cells, sharpening),
         "noise": added_noise(pair, cells, original, upscaled),
         "blocks": blockiness(pair),
         "seams": highest_seam(pair, base, small),
-        "halos": overshoot(sharpening),
+        "halos": sharpening.overshoot,
         "colour_shift": colour_shift(original, upscaled),
-        "shift": where.shift,
+        "shift": shift,
     }
-    wrong = failures(Output(metrics={**numbers, DEVIATION: deviation(upscaled)}), VETOES)
+    wrong = failures(Output(metrics={**numbers, DEVIATION: _deviation(upscaled)}), VETOES)
     return Measures(**numbers, vetoes=tuple(found.check for found in sorted(wrong, key=_severity)), extra=dict(extra or {}))
 
 
@@ -113,6 +108,11 @@ def _extra(
         if math.isfinite(value):
             found[name] = value
     return found
+
+
+def _deviation(picture: NDArray[np.uint8]) -> float:
+    """Return the largest standard deviation of a channel, of full scale."""
+    return max(float(np.std(picture[..., channel], dtype=np.float32)) for channel in range(3)) / 255
 
 
 def _severity(found: Finding) -> float:

@@ -1,15 +1,18 @@
-"""How far the composition has moved: structural similarity at the original's size, after a global shift has been undone."""
+"""How far composition and colours have moved: structural similarity at the original's size, a global shift undone; mean colours."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.Image import Resampling
 from scipy import ndimage
+from skimage.color import rgb2lab
 
+from comfy_runner.report.metrics import thresholds
 from comfy_runner.report.metrics.planes import Plane, Planes, averages, resized
-from comfy_runner.report.metrics.thresholds import FARTHEST_SHIFT, SHIFT_COSTS
 
 # Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004):
 # a Gaussian window of 11 pixels, and constants for a range of 1.
@@ -18,32 +21,18 @@ _TRUNCATE = 3.5
 _C1 = 0.01**2
 _C2 = 0.03**2
 
+_CELLS = 96
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """What is measured of the composition.
 
-    Attributes:
-        drift: 1 - the mean of SSIM, and a little for a shift.
-        local_drift: The same of the worst region.
-        shift: In pixels of the upscaled picture.
+def moved_composition(pair: Planes) -> tuple[float, float, float]:
+    """Return drift, local drift and shift: 1 - the mean of SSIM, the same of the worst region, and pixels of the upscaled picture.
+
+    The drifts are a little more for a shift.
     """
-
-    drift: float
-    local_drift: float
-    shift: float
-
-
-def moved_composition(pair: Planes) -> Composition:
-    """Return drift, local drift and shift."""
     apart = 1 - similarity(*aligned(pair))
     shift = math.hypot(*pair.shift)
-    extra = min(SHIFT_COSTS * shift, SHIFT_COSTS * FARTHEST_SHIFT)
-    return Composition(
-        drift=float(apart.mean(dtype=np.float64)) + extra,
-        local_drift=float(_worst(apart)) + extra,
-        shift=shift,
-    )
+    extra = thresholds.SHIFT_COSTS * min(shift, thresholds.FARTHEST_SHIFT)
+    return float(apart.mean(dtype=np.float64)) + extra, float(_worst(apart)) + extra, shift
 
 
 def similarity(one: Plane, other: Plane) -> Plane:
@@ -81,6 +70,12 @@ def aligned(pair: Planes) -> tuple[Plane, Plane]:
     return pair.original[margin_y : height - margin_y, margin_x : width - margin_x], moved
 
 
+def colour_shift(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> float:
+    """Return the distance of the mean colours in Lab (CIE 1976, D65), of pictures brought down to at most 96 cells a side."""
+    one, other = (_mean(picture, original.shape) for picture in (original, upscaled))
+    return float(np.linalg.norm(one - other))
+
+
 def _smooth(plane: Plane) -> Plane:
     smooth: Plane = ndimage.gaussian_filter(plane, _SIGMA, truncate=_TRUNCATE, mode="reflect")
     return smooth
@@ -95,3 +90,10 @@ def _worst(apart: Plane) -> float:
     means = ndimage.uniform_filter(cells, reach, mode="nearest")
     inside = tuple(slice(size // 2, side - (size - 1) // 2) for size, side in zip(reach, cells.shape, strict=True))
     return float(means[inside].max())
+
+
+def _mean(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    size = min(_CELLS, shape[1]), min(_CELLS, shape[0])
+    cells = np.asarray(Image.fromarray(picture).resize(size, Resampling.BOX), dtype=np.float64) / 255
+    mean: NDArray[np.float64] = rgb2lab(cells).mean(axis=(0, 1))
+    return mean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from PIL import Image
 from PIL.Image import Resampling
 from scipy import fft
 
-from comfy_runner.report.metrics.thresholds import FARTHEST_SHIFT, LARGEST_WINDOW, LEAST_SHIFT, MOST_REMEMBERED
+from comfy_runner.report.metrics import thresholds
 
 Plane = NDArray[np.float32]
 """One value per pixel, shape (height, width)."""
@@ -80,35 +79,11 @@ class Planes:
     shift: tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Base:
-    """What is known of an original alone, and of its plain upscale; see `Planes`. All pictures of a seed share it."""
-
-    original: Plane
-    plain: Plane
-    left: Plane
-    fine_original: Plane
-
-
-class _Pixels:
-    """A picture that is equal to any other of the same pixels."""
-
-    def __init__(self, picture: NDArray[np.uint8]) -> None:
-        self.picture = picture
-        self.digest = hashlib.sha256(picture.tobytes()).digest() + repr(picture.shape).encode()
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Pixels) and self.digest == other.digest
-
-
 def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
     """Return the planes of two RGB pictures, the second larger than the first."""
     high = luma(upscaled)
-    base = (remembered if high.size <= MOST_REMEMBERED else _base)(_Pixels(original), high.shape)
-    low, left = base.original, base.left
+    of_original = remembered if high.size <= thresholds.MOST_REMEMBERED else _of_original
+    low, plain, left, fine_original = of_original(original.tobytes(), original.shape[:2], high.shape)
     small = resized(high, low.shape)
     fine = _above(high, small)
     moved = shift_between(low, small, factor=(high.shape[0] / low.shape[0], high.shape[1] / low.shape[1]))
@@ -117,28 +92,37 @@ def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
     energy = product(left, left)
     if energy > 0:
         fine -= np.float32(product(left, fine) / energy) * left
-    factor = float((high.size / low.size) ** 0.5)
     return Planes(
         original=low,
         upscaled=high,
-        plain=base.plain,
+        plain=plain,
         small=small,
         fine=fine,
-        fine_original=base.fine_original,
-        factor=factor,
+        fine_original=fine_original,
+        factor=float((high.size / low.size) ** 0.5),
         shift=moved,
     )
 
 
-def _base(pixels: _Pixels, shape: tuple[int, int]) -> _Base:
-    low = luma(pixels.picture)
-    plain = resized(low, shape)
+def _of_original(pixels: bytes, size: tuple[int, int], upscaled: tuple[int, int]) -> tuple[Plane, Plane, Plane, Plane]:
+    """Return what is known of an original alone; all pictures of a seed share it.
+
+    Args:
+        pixels: The original, RGB of 8 bits.
+        size: Its height and width.
+        upscaled: The upscaled picture's.
+
+    Returns:
+        `Planes.original`, `Planes.plain`, what Lanczos leaves of the latter above the Nyquist frequency, `Planes.fine_original`.
+    """
+    low = luma(np.frombuffer(pixels, np.uint8).reshape(*size, 3))
+    plain = resized(low, upscaled)
     # Lanczos is no ideal filter: something is left of the plain upscale as well, and goes as far as it is in the picture.
-    return _Base(low, plain, _above(plain, resized(plain, low.shape)), above_half(low))
+    return low, plain, _above(plain, resized(plain, low.shape)), above_half(low)
 
 
 # The pictures of a sweep come in an order in which those of one original are neighbours.
-remembered = lru_cache(maxsize=2)(_base)
+remembered = lru_cache(maxsize=2)(_of_original)
 
 
 def product(one: Plane, other: Plane) -> float:
@@ -160,8 +144,8 @@ def shift_between(original: Plane, small: Plane, *, factor: tuple[float, float])
     if min(height, width) < 32:
         return 0.0, 0.0
     # The middle is enough, and takes much less time.
-    top, left = max(0, height - LARGEST_WINDOW) // 2, max(0, width - LARGEST_WINDOW) // 2
-    middle = np.s_[top : top + LARGEST_WINDOW, left : left + LARGEST_WINDOW]
+    top, left = max(0, height - thresholds.LARGEST_WINDOW) // 2, max(0, width - thresholds.LARGEST_WINDOW) // 2
+    middle = np.s_[top : top + thresholds.LARGEST_WINDOW, left : left + thresholds.LARGEST_WINDOW]
     original, small = original[middle], small[middle]
     window = np.outer(*(np.hanning(side).astype(np.float32) for side in original.shape))
     one, other = ((plane - plane.mean()) * window for plane in (original, small))
@@ -170,7 +154,7 @@ def shift_between(original: Plane, small: Plane, *, factor: tuple[float, float])
     correlation = fft.irfft2(fft.rfft2(other) * np.conj(fft.rfft2(one)), s=one.shape)
     moved = _peak(correlation)
     down, right = moved[0] * factor[0], moved[1] * factor[1]
-    if not LEAST_SHIFT <= math.hypot(down, right) <= FARTHEST_SHIFT:
+    if not thresholds.LEAST_SHIFT <= math.hypot(down, right) <= thresholds.FARTHEST_SHIFT:
         return 0.0, 0.0
     return down, right
 
