@@ -59,7 +59,7 @@ _PLACES = {
     "numpy": ("report/metrics/",),
     "platformdirs": ("config.py", "engine/local/"),
     "psutil": ("engine/local/",),
-    "pydantic": ("recipe/", "config.py", "retry.py"),
+    "pydantic": ("recipe/", "config.py", "retry.py", "report/measure_run.py"),
     "pydantic_core": ("recipe/",),
     "requests": ("engine/comfyui/",),
     "rich": ("cli/",),

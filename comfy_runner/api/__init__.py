@@ -23,7 +23,7 @@ from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.sources import RecipeSource
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.sheet.sheet import Sheet
-from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.report.suggest import Limits, Suggestion
 from comfy_runner.report.writer import Report
 
 __all__ = [

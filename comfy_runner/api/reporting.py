@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from comfy_runner.errors import UsageError
 from comfy_runner.report import suggest as suggesting
 from comfy_runner.report import writer
-from comfy_runner.report.axis_names import find_axis
 from comfy_runner.report.measure_run import can_measure, measure_all, require_metrics
 from comfy_runner.report.measures import Measures
-from comfy_runner.report.run_data import read_material
+from comfy_runner.report.run_data import find_axis, read_material
 from comfy_runner.report.sheet import sheet
-from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.report.suggest import Limits, Suggestion
 from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:

@@ -1,17 +1,27 @@
 """The port by which outputs are judged: a check looks at what is known of an output, and yields findings.
 
-Our own are in `pictures` (is it whole, as large as planned, not one flat colour) and `thresholds` (limits of metrics);
-`registry` finds those that installed packages add. A check reads no file and asks no server: whatever it needs is in its input,
-so that it can be run anywhere and again. What prints findings does not judge.
+Our own are in `pictures` (is it whole, as large as planned, not one flat colour) and `thresholds` (limits of metrics). Installed
+packages add others: one says ``[project.entry-points."comfy_runner.checks"]`` and ``faces = "my_package:faces"``, and a picture of
+which such a check did not pass is ruled out, as by a veto. A check reads no file and asks no server: whatever it needs is in its
+input, so that it can be run anywhere and again. What prints findings does not judge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from comfy_runner.plugins import plugins
 from comfy_runner.store.sidecar import FileRecord
+
+GROUP: Final = "comfy_runner.checks"
+"""The group of entry points of checks."""
+
+BUILT_IN: Final = frozenset(
+    ("empty", "whole", "size", "flat", "noise", "blocks", "seams", "halos", "drift", "local_drift", "colour_shift")
+)
+"""The names of our own checks."""
 
 Value = str | int | float | None
 """What was measured, or the limit that it was held against."""
@@ -97,3 +107,12 @@ def finding(output: Output, check: str, *, measured: Value, limit: Value, proble
 def failures(output: Output, checks: Iterable[Check]) -> list[Finding]:
     """Return what checks find wrong with an output, in their order."""
     return [found for check in checks for found in check(output) if not found.passed]
+
+
+def installed_checks() -> Mapping[str, Check]:
+    """Return all checks that installed packages announce, by name.
+
+    Raises:
+        UsageError: One cannot be imported, is not callable, or is called as one of ours.
+    """
+    return plugins(GROUP, "check", taken=BUILT_IN)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from comfy_runner.report.suggestion import Limits
+    from comfy_runner.report.suggest import Limits
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ from comfy_runner.cli.formatting import aligned
 from comfy_runner.cli.output import clean
 
 if TYPE_CHECKING:
-    from comfy_runner.report.suggestion import Point, Suggestion
+    from comfy_runner.report.suggest import Point, Suggestion
 
 _ROWS = 10
 _NARROWEST = 5

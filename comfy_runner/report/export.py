@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material, label
-from comfy_runner.report.suggest import faults, ranking
-from comfy_runner.report.suggestion import Limits, Point, Suggestion
+from comfy_runner.report.suggest import Limits, Point, Suggestion, faults, ranking
 
 FORMAT: Final = 1
 """Of ``metrics.json``."""

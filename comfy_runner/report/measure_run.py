@@ -1,43 +1,47 @@
 """Measuring all pictures of a run, on all cores, each content once: what was measured before is kept in a file beside them.
 
-The numbers themselves come from `metrics`, for which the extra ``comfy-runner[report]`` is needed.
+The numbers themselves come from `metrics`, for which the extra ``comfy-runner[report]`` is needed. Installed packages add metrics,
+and checks that rule pictures out; docs/metrics.md has an example of each.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image
+from pydantic import ConfigDict, TypeAdapter
 
 from comfy_runner.atomic_files import leftovers, write_atomically
+from comfy_runner.check.interface import Check, Output, failures, installed_checks
 from comfy_runner.check.thresholds import VETO_NAMES
 from comfy_runner.errors import UsageError, VerificationError
-from comfy_runner.report.extensions import installed_metrics, ruled_out
+from comfy_runner.plugins import plugins
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
-from comfy_runner.report.near_copies import Fingerprint, Likeness, find_likeness, fingerprint
+from comfy_runner.report.near_copies import Fingerprint, find_near_copies, fingerprint
 from comfy_runner.report.read_pictures import read_rgb
-from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
-from comfy_runner.store.interface import Artifact, ArtifactStore, checksum
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material, sidecar_of
+from comfy_runner.store.interface import ArtifactStore, checksum
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import REPORT_FILES
-from comfy_runner.store.sidecar import UNREADABLE
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
 
 Progress = Callable[[int, int], None]
 """Is told how many of how many pairs of pictures have been measured."""
+
+METRICS: Final = "comfy_runner.metrics"
+"""The group of entry points of metrics."""
 
 EXTRA: Final = "pip install 'comfy-runner[report]'"
 """How what measuring needs is installed."""
@@ -63,6 +67,10 @@ class _MeasuredPair:
     problem: str
     print: Fingerprint | None
     failed: tuple[str, ...] = ()
+
+
+_KNOWN: Final = TypeAdapter(dict[str, _MeasuredPair], config=ConfigDict(allow_inf_nan=False))
+"""What is kept in the file, by what it depends on."""
 
 
 def can_measure() -> bool:
@@ -96,7 +104,8 @@ def measure_all(
         UsageError: An announced metric or check cannot be used.
         RunFolderError: What was measured cannot be written down.
     """
-    custom = installed_metrics() if custom is None else custom
+    custom = plugins(METRICS, "metric", taken=NUMBERS) if custom is None else custom
+    checks = installed_checks()
     pairs = {entry.name: _keyed(material, entry, custom) for entry in material.entries}
     cache = material.folder / REPORT_FILES / _CACHE
     known = _read(cache)
@@ -113,10 +122,10 @@ def measure_all(
             with folder_errors(cache):
                 for leftover in leftovers(cache) if cache.parent.is_dir() else ():
                     leftover.unlink(missing_ok=True)
-                write_atomically(cache, _dumped({name: found for name, found in kept.items() if not found.failed}))
+                write_atomically(cache, _KNOWN.dump_json({name: found for name, found in kept.items() if not found.failed}))
     failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
-    judged, broken = ruled_out(material, _told(material, {entry: kept[name] for entry, name in pairs.items() if name}))
-    return judged, (*failed, *broken)
+    told = _told(material, {entry: kept[name] for entry, name in pairs.items() if name}, checks, failed)
+    return told, tuple(failed)
 
 
 def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> str:
@@ -135,26 +144,28 @@ def _hash(store: ArtifactStore, row: FileRow) -> str:
         return ""
 
 
+def _read(path: Path) -> dict[str, _MeasuredPair]:
+    """Return what was measured before; nothing where the file is missing or makes no sense."""
+    try:
+        known = _KNOWN.validate_json(path.read_bytes()) if path.stat().st_size <= _MOST_KEPT else {}
+    except (OSError, ValueError):
+        return {}
+    return {name: found for name, found in known.items() if found.measures is None or VETO_NAMES.issuperset(found.measures.vetoes)}
+
+
 def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str, Metric]) -> Iterator[tuple[str, _MeasuredPair]]:
-    if not todo:
-        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cores, thread_name_prefix="measure") as pool:
-        futures = {
-            name: pool.submit(_measure, [material.artifact(row) for row in entry.pair()], custom) for name, entry in todo.items()
-        }
-        try:
-            for name, future in futures.items():
-                yield name, future.result()
-        finally:
-            for future in futures.values():
-                future.cancel()
+    pool = ThreadPoolExecutor(cores, thread_name_prefix="measure")
+    try:
+        yield from zip(todo, pool.map(lambda entry: _measure(material, entry, custom), todo.values()), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _measure(pair: Sequence[Artifact], custom: Mapping[str, Metric]) -> _MeasuredPair:
+def _measure(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> _MeasuredPair:
     from comfy_runner.report.metrics import measure
 
-    original, upscaled = pair
+    original, upscaled = map(material.artifact, entry.pair())
     failed: list[str] = []
     try:
         measures = measure(original, upscaled, custom={name: _guarded(name, metric, failed) for name, metric in custom.items()})
@@ -179,77 +190,64 @@ def _guarded(name: str, metric: Metric, failed: list[str]) -> Metric:
     return guarded
 
 
-def _told(material: Material, found: Mapping[str, _MeasuredPair]) -> dict[str, Measured]:
-    likeness = _likeness(material, {job_id: one.print for job_id, one in found.items() if one.print is not None})
-    measured = {}
+def _told(
+    material: Material, found: Mapping[str, _MeasuredPair], checks: Mapping[str, Check], failed: dict[str, None]
+) -> dict[str, Measured]:
+    """Return what there is to say of each entry, with what checks find wrong as further vetoes; add those that failed."""
+    same, close = _near_copies(material, {name: one.print for name, one in found.items() if one.print is not None})
+    told = {}
     for entry in material.entries:
-        one, like = found.get(entry.name), likeness.get(entry.name, Likeness())
-        measured[entry.name] = (
-            Measured(measures=one.measures, problem=one.problem, same_as=like.same_as, close_to=like.close_to)
-            if one is not None
-            else Measured(measures=None, problem=_missing(material.store, entry))
+        one = found.get(entry.name) or _MeasuredPair(None, _missing(material.store, entry), None)
+        measures = one.measures
+        if measures is not None and checks:
+            wrong = _wrong(_output(material, entry, measures), checks, failed)
+            measures = replace(measures, vetoes=(*measures.vetoes, *wrong))
+        told[entry.name] = Measured(
+            measures=measures, problem=one.problem, same_as=same.get(entry.name, ""), close_to=close.get(entry.name, "")
         )
-    return measured
+    return told
 
 
 def _missing(store: ArtifactStore, entry: Entry) -> str:
     for role in (ORIGINAL, UPSCALED):
-        row = entry.picture(role)
+        row, name = entry.picture(role), entry.output if role == UPSCALED else role
         if row is None:
-            return f"has no {entry.output if role == UPSCALED else role} picture"
+            return f"has no {name} picture"
         if store.stat(row.path) is None:
-            return f"its {entry.output if role == UPSCALED else role} picture is gone"
+            return f"its {name} picture is gone"
     return "its pictures cannot be read"
 
 
-def _likeness(material: Material, prints: Mapping[str, Fingerprint]) -> dict[str, Likeness]:
+def _output(material: Material, entry: Entry, measures: Measures) -> Output:
+    sidecar = sidecar_of(JobFiles(material.store), entry.job_id)
+    return Output(
+        job_id=entry.job_id,
+        role=entry.output,
+        record=next(iter(sidecar.files.get(entry.output, ())), None) if sidecar else None,
+        metrics={**{name: getattr(measures, name) for name in NUMBERS}, **measures.extra},
+        values=entry.values,
+    )
+
+
+def _wrong(output: Output, checks: Mapping[str, Check], failed: dict[str, None]) -> Iterator[str]:
+    """Yield what checks find wrong with an output, and note which of them failed: the others are still wanted."""
+    for name, check in checks.items():
+        try:
+            yield from [found.label for found in failures(output, [check])]
+        except Exception as error:  # whatever a foreign function raises
+            failed[f"check {name} failed ({type(error).__name__}: {error})"] = None
+
+
+def _near_copies(material: Material, prints: Mapping[str, Fingerprint]) -> tuple[dict[str, str], dict[str, str]]:
     groups: dict[str, list[str]] = {}
-    pictures: dict[str, Artifact] = {}
+    pictures: dict[str, FileRow] = {}
     for entry in material.entries:
         if entry.name in prints:
-            original, upscaled = entry.pair()
+            original, pictures[entry.name] = entry.pair()
             groups.setdefault(original.sha256, []).append(entry.name)
-            pictures[entry.name] = material.artifact(upscaled)
 
     @lru_cache(maxsize=_READ_AT_ONCE)
-    def read(job_id: str) -> Image.Image:
-        return read_rgb(pictures[job_id])
+    def read(name: str) -> Image.Image:
+        return read_rgb(material.artifact(pictures[name]))
 
-    return find_likeness(prints, list(groups.values()), read)
-
-
-def _dumped(known: Mapping[str, _MeasuredPair]) -> bytes:
-    return json.dumps({name: asdict(found) for name, found in known.items()}, allow_nan=False, default=bytes.hex).encode()
-
-
-def _read(path: Path) -> dict[str, _MeasuredPair]:
-    """Return what was measured before; nothing where the file is missing or makes no sense."""
-    try:
-        if path.stat().st_size > _MOST_KEPT:
-            return {}
-        data = json.loads(path.read_bytes())
-        return {str(name): _found(values) for name, values in data.items()}
-    except (OSError, *UNREADABLE):
-        return {}
-
-
-def _found(values: Mapping[str, Any]) -> _MeasuredPair:
-    numbers, prints = values["measures"], values["print"]
-    measures = None
-    if numbers is not None:
-        measures = Measures(
-            **{name: _finite(numbers[name]) for name in NUMBERS},
-            vetoes=tuple(veto for veto in numbers["vetoes"] if veto in VETO_NAMES),
-            extra={str(name): _finite(value) for name, value in numbers["extra"].items()},
-        )
-    if prints is not None:
-        width, height = prints["size"]
-        prints = Fingerprint(str(prints["pixels"]), (int(width), int(height)), bytes.fromhex(prints["small"]))
-    return _MeasuredPair(measures, str(values["problem"]), prints)
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("not a number")
-    return number
+    return find_near_copies(prints, groups.values(), read)

@@ -6,9 +6,9 @@ Files of equal pixels differ: ComfyUI writes each one's own graph into it. So pi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from PIL import Image, ImageChops, ImageStat
 
@@ -28,7 +28,7 @@ class Fingerprint:
     Attributes:
         pixels: SHA-256 of its size and its pixels, hex.
         size: Width and height in pixels.
-        small: Its mean colours in 16x16 cells, RGB bytes.
+        small: Its mean colours in 16x16 cells, RGB bytes, hex.
 
     Raises:
         ValueError: They are too few or too many bytes.
@@ -36,24 +36,11 @@ class Fingerprint:
 
     pixels: str
     size: tuple[int, int]
-    small: bytes
+    small: str
 
     def __post_init__(self) -> None:
-        if len(self.small) != 3 * _SMALL[0] * _SMALL[1]:
+        if len(bytes.fromhex(self.small)) != 3 * _SMALL[0] * _SMALL[1]:
             raise ValueError("not 16x16 colours")
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """Which earlier job's picture is the same as, or close to, a job's.
-
-    Attributes:
-        same_as: The first job whose picture has the very same pixels; empty where there is none before this.
-        close_to: The first job whose picture can hardly be told apart from this; likewise.
-    """
-
-    same_as: str = ""
-    close_to: str = ""
 
 
 def fingerprint(picture: Image.Image) -> Fingerprint:
@@ -61,13 +48,13 @@ def fingerprint(picture: Image.Image) -> Fingerprint:
     digest = hashlib.sha256(f"{picture.width}x{picture.height} ".encode())
     digest.update(picture.tobytes())
     small = picture.resize(_SMALL, Image.Resampling.BOX)
-    return Fingerprint(digest.hexdigest(), picture.size, small.tobytes())
+    return Fingerprint(digest.hexdigest(), picture.size, small.tobytes().hex())
 
 
-def find_likeness(
-    prints: Mapping[str, Fingerprint], groups: Sequence[Sequence[str]], read: Callable[[str], Image.Image]
-) -> dict[str, Likeness]:
-    """Return, for each job, which earlier one its picture is like; jobs that are like none are left out.
+def find_near_copies(
+    prints: Mapping[str, Fingerprint], groups: Iterable[Sequence[str]], read: Callable[[str], Image.Image]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which earlier job's picture has the very same pixels, and which one can hardly be told apart, for jobs that have one.
 
     Pictures that are close to each other are looked for within a group only: whole pictures have to be read for that.
 
@@ -76,39 +63,45 @@ def find_likeness(
         groups: Jobs whose pictures can be alike, such as all that have one original, in order.
         read: Returns a job's picture, RGB; may raise a `VerificationError`.
     """
-    found: dict[str, Likeness] = {}
+    same: dict[str, str] = {}
+    close: dict[str, str] = {}
     first: dict[str, str] = {}
     for group in groups:
-        looked_at: list[tuple[str, Image.Image, Sequence[float]]] = []
-        for job_id in (job_id for job_id in group if job_id in prints):
-            same = first.setdefault(prints[job_id].pixels, job_id)
-            if same != job_id:
-                found[job_id] = Likeness(same_as=same)
+        earlier: list[_Small] = []
+        for job_id in group:
+            found = first.setdefault(prints[job_id].pixels, job_id)
+            if found != job_id:
+                same[job_id] = found
                 continue
-            small = Image.frombytes("RGB", _SMALL, prints[job_id].small)
-            mean = ImageStat.Stat(small).mean
-            close = _close(job_id, small, mean, [one for one in looked_at if prints[one[0]].size == prints[job_id].size], read)
-            if close:
-                found[job_id] = Likeness(close_to=close)
-            looked_at.append((job_id, small, mean))
-    return found
+            picture = Image.frombytes("RGB", _SMALL, bytes.fromhex(prints[job_id].small))
+            small = _Small(job_id, prints[job_id].size, picture, ImageStat.Stat(picture).mean)
+            if found := _close(small, earlier, read):
+                close[job_id] = found
+            earlier.append(small)
+    return same, close
 
 
-def _close(
-    job_id: str,
-    small: Image.Image,
-    mean: Sequence[float],
-    earlier: Sequence[tuple[str, Image.Image, Sequence[float]]],
-    read: Callable[[str], Image.Image],
-) -> str:
+class _Small(NamedTuple):
+    """A picture's mean colours in cells, and in all."""
+
+    job_id: str
+    size: tuple[int, int]
+    picture: Image.Image
+    mean: Sequence[float]
+
+
+def _close(this: _Small, earlier: Iterable[_Small], read: Callable[[str], Image.Image]) -> str:
     """Return the earlier job whose picture is close; only the likeliest few are read, for a thousand may be alike in small."""
-    by_mean = (one for one in earlier if all(abs(a - b) <= _SMALL_DIFFERENCE for a, b in zip(one[2], mean, strict=True)))
     candidates = sorted(
-        (difference, other) for other, its, _ in by_mean if (difference := _difference(its, small)) <= _SMALL_DIFFERENCE
+        (difference, other.job_id)
+        for other in earlier
+        if other.size == this.size
+        and all(abs(a - b) <= _SMALL_DIFFERENCE for a, b in zip(other.mean, this.mean, strict=True))
+        and (difference := _difference(other.picture, this.picture)) <= _SMALL_DIFFERENCE
     )
     for _, other in candidates[:_MOST_READ]:
         try:
-            if _difference(read(other), read(job_id)) <= _HARDLY:
+            if _difference(read(other), read(this.job_id)) <= _HARDLY:
                 return other
         except VerificationError:
             continue  # somebody has just changed or removed it

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import RunFolderError
+from comfy_runner.errors import RunFolderError, UsageError
+from comfy_runner.hints import did_you_mean
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow, JobRow
@@ -25,6 +26,9 @@ RECIPE = "recipe"
 
 OUTPUT = "output"
 """The axis of jobs that have several pictures to hold against one original. A sweep never has it: outputs cannot be swept."""
+
+DENOISE = "upscale.denoise"
+"""The field that this program is about, and the axis that is meant where none is named."""
 
 ORIGINAL, UPSCALED = "original", "upscaled"
 """The roles that are held against each other."""
@@ -161,6 +165,49 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
     return Material(folder, entries, (*axes, compared) if compared else axes, view.store)
 
 
+def find_axis(material: Material, name: str, where: str = "") -> Axis:
+    """Return the axis that a user means: by its field, or by the end of it (``denoise``), as long as only one ends so.
+
+    Args:
+        material: The run.
+        name: What the user wrote; letter case and blanks around it do not count.
+        where: What it was written for, such as ``--columns``, for the error.
+
+    Raises:
+        UsageError: No axis is called so, or several are.
+    """
+    wanted = name.strip().casefold()
+    fields = {axis.field.casefold(): axis for axis in material.axes}
+    if wanted in fields:
+        return fields[wanted]
+    found = [axis for field, axis in fields.items() if wanted and field.endswith(f".{wanted}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " or ".join(axis.field for axis in found)
+        raise UsageError(f"can be several axes (got {name})", where=where, hint=f"write {names}")
+    if not material.axes:
+        raise UsageError(f"is no axis of this run, whose jobs differ in nothing (got {name})", where=where)
+    known = [axis.field for axis in material.axes]
+    short = [short_name(material, axis) for axis in material.axes]
+    # Somebody who misspells a short name is nearer to the short one than to the full one.
+    hint = did_you_mean(name, dict.fromkeys([*short, *known]))
+    raise UsageError(f"is no axis of this run (got {name})", where=where, hint=hint.replace("known are", "its axes are"))
+
+
+def main_axis(material: Material) -> Axis | None:
+    """Return the axis that is looked at where none is named: `DENOISE`, else the last one; None where nothing was swept."""
+    return next((axis for axis in material.axes if axis.field == DENOISE), material.axes[-1] if material.axes else None)
+
+
+def short_name(material: Material, axis: Axis) -> str:
+    """Return the last part of an axis' field, or all of it where another axis ends in the same."""
+    last = axis.field.rpartition(".")[2]
+    others = [other.field.rpartition(".")[2] for other in material.axes if other.field != axis.field]
+    # The last part of a list's item is a number, which says nothing.
+    return axis.field if last in others or last.isdecimal() else last
+
+
 def is_number(value: object) -> bool:
     """Return whether a value is a number to a person, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -178,6 +225,14 @@ def label(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def sidecar_of(files: JobFiles, job_id: str) -> Sidecar | None:
+    """Return a job's sidecar; None where it has none that can be read, for its pictures can be looked at all the same."""
+    try:
+        return files.sidecar(job_id)
+    except RunFolderError:
+        return None
+
+
 def _axis(field: str, values: Iterable[Any]) -> Axis | None:
     different: dict[str, Any] = {}
     for value in values:
@@ -191,7 +246,7 @@ def _axis(field: str, values: Iterable[Any]) -> Axis | None:
 def _values(row: JobRow, fields: Iterable[str], files: JobFiles) -> Iterator[tuple[str, Any]]:
     yield RECIPE, row.recipe
     missing = [name for name in fields if name not in row.assignments]
-    sidecar = _sidecar(files, row.job_id) if missing else None
+    sidecar = sidecar_of(files, row.job_id) if missing else None
     recipe = sidecar.recipe if sidecar else None
     for name in fields:
         yield name, row.assignments[name] if name in row.assignments else _found(recipe, name)
@@ -226,7 +281,7 @@ def _outputs(jobs: Sequence[JobStatus], pictures: Sequence[_Pictures], files: Jo
     several: dict[str, dict[str, None]] = {}
     for job, found in sorted(zip(jobs, pictures, strict=True), key=lambda each: len(each[1]), reverse=True):
         if ORIGINAL in found and UPSCALED not in found and len(found) > 1:
-            sidecar = _sidecar(files, job.row.job_id)
+            sidecar = sidecar_of(files, job.row.job_id)
             if sidecar is None or not _is_promised(UPSCALED, sidecar.workflow):
                 # The ledger has the roles by name; the sidecar as they stand in the graph.
                 roles = dict.fromkeys((*(sidecar.files if sidecar else ()), *found))
@@ -254,11 +309,3 @@ def _is_promised(role: str, workflow: Any) -> bool:
 def _pair_of(found: _Pictures, output: str) -> _Pictures:
     roles = {ORIGINAL: ORIGINAL, UPSCALED: output}
     return {role: found[its] for role, its in roles.items() if its in found}
-
-
-def _sidecar(files: JobFiles, job_id: str) -> Sidecar | None:
-    """Return a job's sidecar; None where it has none that can be read, for its pictures can be looked at all the same."""
-    try:
-        return files.sidecar(job_id)
-    except RunFolderError:
-        return None

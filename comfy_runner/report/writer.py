@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Final
 from comfy_runner._version import __version__
 from comfy_runner.atomic_files import leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
-from comfy_runner.report.axis_names import find_axis
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
 from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import PAGE, write_page
-from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, read_material
-from comfy_runner.report.suggest import suggest, usual_axis
-from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, find_axis, read_material
+from comfy_runner.report.suggest import Limits, Suggestion, suggest, usual_axis
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import REPORT_FILES

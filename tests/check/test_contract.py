@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.check.interface import Check, Finding, Output, failures
+from comfy_runner.check.interface import BUILT_IN, GROUP, Check, Finding, Output, failures, installed_checks
 from comfy_runner.check.pictures import CONTRAST, PlannedSize, not_empty, not_flat, whole
-from comfy_runner.check.registry import BUILT_IN, GROUP, installed_checks
 from comfy_runner.check.thresholds import DEVIATION, VETO_NAMES, VETOES, limit_checks
 from comfy_runner.errors import UsageError
 from comfy_runner.graph.sizes import Size
-from comfy_runner.report.suggestion import Limits
+from comfy_runner.report.suggest import Limits
 from comfy_runner.report.writer import write_report
 from tests.report.support import make_run, photo
 from tests.running.support import record

@@ -16,8 +16,7 @@ from comfy_runner.cli.run import _report
 from comfy_runner.cli.suggestion_text import curve
 from comfy_runner.report.measure_run import measure_all
 from comfy_runner.report.run_data import read_material
-from comfy_runner.report.suggest import suggest
-from comfy_runner.report.suggestion import Limits
+from comfy_runner.report.suggest import Limits, suggest
 from comfy_runner.running.events import JobResult
 from tests.cli.support import Typed, recipe_file, typed
 from tests.report.support import make_run, photo

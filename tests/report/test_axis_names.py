@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import UsageError
-from comfy_runner.report.axis_names import find_axis, main_axis, short_name
-from comfy_runner.report.run_data import Axis, Material
+from comfy_runner.report.run_data import Axis, Material, find_axis, main_axis, short_name
 from comfy_runner.store.local import LocalStore
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json, suggestion_json
 from comfy_runner.report.measures import NUMBERS, Measured
-from comfy_runner.report.suggest import suggest
-from comfy_runner.report.suggestion import Limits
+from comfy_runner.report.suggest import Limits, suggest
 from tests.report.values import DENOISE, material, measured, measures
 
 RUN = material({"prompt": ["=1+1", 'a lake, "calm"\nand deep'], DENOISE: [0.4, 0.5]})

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from comfy_runner.api import draw_sheet
-from comfy_runner.report.axis_names import main_axis
 from comfy_runner.report.measure_run import measure_all
-from comfy_runner.report.run_data import Material, read_material
+from comfy_runner.report.run_data import Material, main_axis, read_material
 from comfy_runner.report.suggest import suggest, usual_axis
 from comfy_runner.report.writer import is_current, write_report
 from tests.report.outputs import ROUTES, only, routes, without

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.report.measures import Measures
-from comfy_runner.report.suggest import faults, ranking, suggest, usual_axis
-from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.report.suggest import Limits, Suggestion, faults, ranking, suggest, usual_axis
 from tests.report.values import DENOISE, material, measured, measures
 
 LIMITS = Limits(drift=0.3, local_drift=0.6)

@@ -21,7 +21,7 @@ from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page_content import details, overview
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
 from comfy_runner.report.run_data import Material
-from comfy_runner.report.suggestion import Suggestion
+from comfy_runner.report.suggest import Suggestion
 from comfy_runner.store.local import folder_errors
 
 PAGE = "report.html"

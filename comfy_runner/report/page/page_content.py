@@ -16,12 +16,10 @@ from itertools import groupby
 from comfy_runner._version import __version__
 from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
-from comfy_runner.report.axis_names import short_name
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail
-from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label
-from comfy_runner.report.suggest import faults
-from comfy_runner.report.suggestion import Limits, Suggestion
+from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label, short_name
+from comfy_runner.report.suggest import Limits, Suggestion, faults
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import Sidecar
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from comfy_runner.errors import Note, UsageError
-from comfy_runner.report.axis_names import find_axis, main_axis, short_name
-from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Entry, Material, find_axis, key, label, main_axis, short_name
 from comfy_runner.store.ledger_rows import FileRow
 
 

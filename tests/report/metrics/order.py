@@ -10,8 +10,7 @@ from PIL.Image import Resampling
 
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.metrics import measure_pictures
-from comfy_runner.report.suggest import faults
-from comfy_runner.report.suggestion import Limits
+from comfy_runner.report.suggest import Limits, faults
 from tests.report.metrics import pictures as paint
 from tests.report.metrics.pictures import HELD_OUT, TUNED, Picture, Scene
 

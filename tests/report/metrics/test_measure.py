@@ -16,7 +16,7 @@ from PIL import Image
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.measures import NUMBERS, Measures
 from comfy_runner.report.metrics import Metric, measure, measure_pictures
-from comfy_runner.report.suggestion import Limits
+from comfy_runner.report.suggest import Limits
 from tests.report.metrics import pictures as paint
 from tests.report.metrics.pictures import Picture, Scene
 

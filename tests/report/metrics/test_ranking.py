@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comfy_runner.report.measures import NUMBERS
-from comfy_runner.report.suggestion import Limits
+from comfy_runner.report.suggest import Limits
 from tests.report.metrics.order import SPOILINGS, is_better, measured, passes, scenes
 from tests.report.metrics.pictures import HELD_OUT, TUNED
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page
 from comfy_runner.report.measures import Measured, Measures
 from comfy_runner.report.page.page import write_page
 from comfy_runner.report.run_data import read_material
-from comfy_runner.report.suggestion import Limits, Point, Suggestion
+from comfy_runner.report.suggest import Limits, Point, Suggestion
 from tests.report.support import job_id_of, make_run, points
 
 AXES: Mapping[str, Sequence[Any]] = {"upscale.sampler": ["euler", "ddim"], "seed": [1, 2], "upscale.denoise": [0.3, 0.5, 0.7]}
