@@ -9,7 +9,6 @@ from comfy_runner.cli.local import describe
 from comfy_runner.engine.local import LocalStatus
 
 _STOPPED = LocalStatus(
-    instance="default",
     home=Path("/home"),
     is_set_up=True,
     engine_version="0.3.75",
@@ -17,11 +16,10 @@ _STOPPED = LocalStatus(
     answers=False,
     url=None,
     pid=None,
-    uptime=None,
     log=Path("/home/server.log"),
     stale_pid=None,
 )
-_RUNNING = replace(_STOPPED, running=True, answers=True, url="http://127.0.0.1:8188", pid=42, uptime=1.0)
+_RUNNING = replace(_STOPPED, running=True, answers=True, url="http://127.0.0.1:8188", pid=42)
 
 
 @pytest.mark.parametrize(

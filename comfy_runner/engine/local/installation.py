@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from comfy_runner.engine.local.child_process import end_process, find_process, read_record, run_tool
 from comfy_runner.engine.local.options import LocalOptions, require_posix
-from comfy_runner.engine.local.pid_file import end_process, find_process, read_record
-from comfy_runner.engine.local.run_tool import models_hint, pip_hint, run_tool, venv_hint
-from comfy_runner.engine.local.setup_lock import locked
-from comfy_runner.engine.local.state_files import read_json, write_json
+from comfy_runner.engine.local.state_files import locked, read_json, write_json
 from comfy_runner.engine.local.unpack import unpack_source
-from comfy_runner.engine.local.versions import REQUIREMENTS, SOURCE
+from comfy_runner.engine.local.versions import BARE, REQUIREMENTS_DIGEST, RESOLVED, SOURCE
 from comfy_runner.errors import LocalError
 
 _NEEDED_BYTES: Final = 2_500_000_000
@@ -70,7 +68,7 @@ def setup(options: LocalOptions, *, say: Callable[[str], None]) -> InstalledEngi
     if engine is not None:
         return engine
     try:
-        with locked(options.setup_lock, say=say, busy="waiting for another comfy-runner that is setting up ComfyUI"):
+        with locked(options.root / "setup.lock", say=say, busy="waiting for another comfy-runner that is setting up ComfyUI"):
             # The one that we waited for has probably done it.
             return find_engine(options) or _build(options, say=say)
     except OSError as error:
@@ -123,7 +121,7 @@ def _source_folder(options: LocalOptions) -> Path:
 
 def _has_venv(options: LocalOptions) -> bool:
     # The link dangles once the Python that the environment was made from has been removed or upgraded.
-    complete = read_json(_venv_stamp(options)).get("requirements") == REQUIREMENTS.digest
+    complete = read_json(_venv_stamp(options)).get("requirements") == REQUIREMENTS_DIGEST
     return complete and (options.venv / "bin" / "python").exists()
 
 
@@ -193,12 +191,12 @@ def _build_venv(options: LocalOptions, *, say: Callable[[str], None]) -> None:
         log=options.setup_log,
         record=options.setup_record,
         say=say,
-        hint=venv_hint,
+        hint=_venv_hint,
     )
     say(f"installing PyTorch and what else ComfyUI needs (log: {options.setup_log})")
-    _pip(options, "install", *options.pip_args, *REQUIREMENTS.resolved, doing="installing PyTorch", say=say)
-    _pip(options, "install", "--no-deps", *options.pip_args, *REQUIREMENTS.bare, doing="installing the rest", say=say)
-    write_json(_venv_stamp(options), {"requirements": REQUIREMENTS.digest})
+    _pip(options, "install", *options.pip_args, *RESOLVED, doing="installing PyTorch", say=say)
+    _pip(options, "install", "--no-deps", *options.pip_args, *BARE, doing="installing the rest", say=say)
+    write_json(_venv_stamp(options), {"requirements": REQUIREMENTS_DIGEST})
 
 
 def _check_nothing_runs(options: LocalOptions) -> None:
@@ -239,7 +237,7 @@ def _build_models(options: LocalOptions, *, say: Callable[[str], None]) -> None:
             log=options.setup_log,
             record=options.setup_record,
             say=say,
-            hint=models_hint,
+            hint=_models_hint,
         )
         made = {path.relative_to(folder): path for path in sorted(Path(folder).glob("*/*.safetensors"))}
         if options.checkpoint.relative_to(options.shared_models) not in made:
@@ -260,3 +258,28 @@ def _pip(options: LocalOptions, *arguments: str, doing: str, say: Callable[[str]
         say=say,
         hint=pip_hint,
     )
+
+
+def pip_hint(said: str) -> str:
+    """Return the most likely way out for what pip said."""
+    if "No space left" in said or "Disk quota" in said:
+        return "free some disk space: the engine needs about 2.5 GB, several GB more with CUDA; or choose another home"
+    if "No matching distribution" in said or "ResolutionImpossible" in said:
+        return "your package index has no fitting version: pass pip options for another index, or use another Python"
+    if any(word in said for word in ("Connection", "timed out", "Max retries", "resolve host", "SSL", "ProxyError")):
+        return "check the network and the proxy, or pass pip options for an index that can be reached; then try again"
+    return "check the pip options for the package index, the disk space and the network; then try again"
+
+
+def _venv_hint(said: str) -> str:
+    """Return the most likely way out for what ``python -m venv`` said."""
+    if "ensurepip" in said:
+        return "this Python comes without venv: install the package python3-venv, or choose another Python"
+    return "choose another Python"
+
+
+def _models_hint(said: str) -> str:
+    """Return the most likely way out for what the script that makes the tiny models said."""
+    if "No space left" in said:
+        return "free some disk space: the tiny models need about 340 MB"
+    return "remove the venv folder beside the log and set up again"

@@ -118,11 +118,6 @@ class LocalOptions:
         return self.root / "setup.log"
 
     @property
-    def setup_lock(self) -> Path:
-        """Lock file: one setup at a time."""
-        return self.root / "setup.lock"
-
-    @property
     def setup_record(self) -> Path:
         """Names the process that a setup is waiting for, so that the next setup can end it if this one is killed."""
         return self.root / "setup.pid.json"
@@ -156,11 +151,6 @@ class LocalOptions:
     def remembered_port(self) -> Path:
         """Holds the port that this instance used last."""
         return self.folder / "port.json"
-
-    @property
-    def lock(self) -> Path:
-        """Lock file: one start or stop of this instance at a time."""
-        return self.folder / "lock"
 
     @property
     def model_paths(self) -> Path:

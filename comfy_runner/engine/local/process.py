@@ -19,13 +19,12 @@ from typing import Final
 
 import psutil
 
+from comfy_runner.engine.local.child_process import ProcessRecord, end_process, find_process, read_record, write_record
 from comfy_runner.engine.local.command import known_flags, model_paths, server_command, server_flags
 from comfy_runner.engine.local.installation import InstalledEngine, find_engine, setup
 from comfy_runner.engine.local.loopback import answers, choose_port, is_taken, url_of
 from comfy_runner.engine.local.options import LocalOptions, require_posix
-from comfy_runner.engine.local.pid_file import ProcessRecord, end_process, find_process, read_record, write_record
-from comfy_runner.engine.local.setup_lock import locked
-from comfy_runner.engine.local.state_files import read_json, tail, write_json
+from comfy_runner.engine.local.state_files import locked, read_json, tail, write_json
 from comfy_runner.errors import LocalError
 
 _ATTEMPTS: Final = 3
@@ -43,16 +42,12 @@ class LocalServer:
         pid: Its process id.
         port: Its TCP port on 127.0.0.1.
         log: File with its output.
-        started: When its process was created, in seconds since the epoch.
-        instance: Name of the instance.
     """
 
     url: str
     pid: int
     port: int
     log: Path
-    started: float
-    instance: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +55,6 @@ class LocalStatus:
     """What there is of a local ComfyUI.
 
     Attributes:
-        instance: Name of the instance.
         home: Folder of everything.
         is_set_up: Whether the engine is complete, so that a start needs no download.
         engine_version: ComfyUI's version; None unless set up.
@@ -68,12 +62,10 @@ class LocalStatus:
         answers: Whether it answers as a ComfyUI does; a server that still starts runs and does not answer.
         url: Where it answers or will answer; None unless running.
         pid: Its process id; None unless running.
-        uptime: Seconds since its process was created; None unless running.
         log: File with its output, which may not exist yet.
         stale_pid: Process id in the pid file of a server that has ended without being stopped; None otherwise.
     """
 
-    instance: str
     home: Path
     is_set_up: bool
     engine_version: str | None
@@ -81,7 +73,6 @@ class LocalStatus:
     answers: bool
     url: str | None
     pid: int | None
-    uptime: float | None
     log: Path
     stale_pid: int | None
 
@@ -99,7 +90,7 @@ def start(options: LocalOptions, *, say: Callable[[str], None], timeout: float =
     """
     engine = setup(options, say=say)
     try:
-        with locked(options.lock, say=say, busy=f"waiting for another comfy-runner that starts {options.instance}"):
+        with locked(options.folder / "lock", say=say, busy=f"waiting for another comfy-runner that starts {options.instance}"):
             record = read_record(options.record)
             if record is not None and find_process(record) is not None:
                 return _join(options, record, engine, say=say, timeout=timeout)
@@ -128,7 +119,7 @@ def stop(options: LocalOptions, *, timeout: float = 20.0) -> bool:
     try:
         if not options.folder.is_dir():
             return False
-        with locked(options.lock, say=_nobody, busy=""):
+        with locked(options.folder / "lock", say=lambda _sentence: None, busy=""):
             record = read_record(options.record)
             process = find_process(record)
             if process is not None:
@@ -153,7 +144,6 @@ def status(options: LocalOptions) -> LocalStatus:
     process = find_process(record)
     running = record if process is not None else None
     return LocalStatus(
-        instance=options.instance,
         home=options.root,
         is_set_up=engine is not None,
         engine_version=engine.version if engine else None,
@@ -161,7 +151,6 @@ def status(options: LocalOptions) -> LocalStatus:
         answers=running is not None and answers(running.port, folder=options.folder, timeout=_ANSWER_SECONDS),
         url=url_of(running.port) if running else None,
         pid=running.pid if running else None,
-        uptime=max(0.0, time.time() - running.created) if running else None,
         log=options.log,
         stale_pid=record.pid if record is not None and running is None else None,
     )
@@ -176,10 +165,6 @@ def logs(options: LocalOptions, *, lines: int = 50) -> str:
     require_posix()
     runnable = find_engine(options) is not None or find_process(read_record(options.record)) is not None
     return tail(options.log if runnable else options.setup_log, lines=lines)
-
-
-def _nobody(_: str) -> None:
-    """Take a progress sentence that nobody asked for."""
 
 
 def _join(
@@ -294,14 +279,7 @@ def _wait(options: LocalOptions, record: ProcessRecord, *, timeout: float) -> bo
 
 
 def _server(options: LocalOptions, record: ProcessRecord) -> LocalServer:
-    return LocalServer(
-        url=url_of(record.port),
-        pid=record.pid,
-        port=record.port,
-        log=options.log,
-        started=record.created,
-        instance=options.instance,
-    )
+    return LocalServer(url=url_of(record.port), pid=record.pid, port=record.port, log=options.log)
 
 
 def _ending(code: int) -> str:

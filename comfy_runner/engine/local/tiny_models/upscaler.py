@@ -6,15 +6,13 @@ import math
 
 import torch
 
-from .linear_convolutions import BLUR, POINT
-from .sd15 import Weights, blank
+from .layers import BLUR, COLOURS, POINT, Weights, blank, points
 
 SEED = 4
 FILTERS = 12
 GROWTH = 32  # channels that each convolution of a dense block adds; fixed
 CONVOLUTIONS = 5  # of a dense block
 DENSE_BLOCKS = 3
-COLOURS = 3
 ONE = 3  # a channel that is 1 everywhere; those behind it are texture
 GREY = 0.5
 # How far the way from pixels to their interpolation is gone. More is smoother, and makes a frame where the picture ends.
@@ -50,8 +48,7 @@ def upscaler(*, doublings: int) -> Weights:
     random_layer(weights, "model.0", random, outputs=FILTERS, inputs=COLOURS)
     first = weights["model.0.weight"]
     first[: ONE + 1] = 0
-    for colour in range(COLOURS):
-        first[colour, colour] = POINT
+    first[:COLOURS] = points(torch.eye(COLOURS))
     weights["model.0.bias"][ONE] = 1.0
     for dense in range(1, DENSE_BLOCKS + 1):
         for index in range(1, CONVOLUTIONS + 1):
@@ -73,7 +70,5 @@ def upscaler(*, doublings: int) -> Weights:
     # Each kernel's sum is 0: texture changes no colour where there is nothing to see.
     out *= TEXTURE / math.sqrt(FILTERS)
     out -= out.mean(dim=(2, 3), keepdim=True)
-    out[:, : ONE + 1] = 0
-    for colour in range(COLOURS):
-        out[colour, colour] = POINT
+    out[:, : ONE + 1] = points(torch.eye(COLOURS, ONE + 1))
     return weights

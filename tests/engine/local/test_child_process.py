@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from comfy_runner.engine.local.pid_file import ProcessRecord, end_process, find_process, read_record, write_record
+from comfy_runner.engine.local.child_process import ProcessRecord, end_process, find_process, read_record, write_record
 from comfy_runner.engine.local.state_files import read_json, tail, write_json
 
 

@@ -1,4 +1,4 @@
-"""Which process is ours: the pid file, and how to find, recognise and end the process it names.
+"""Processes that are started here: the pid file, how the process it names is recognised and ended, and tools that are waited for.
 
 A pid alone proves nothing, since the system gives it to another program some day. Pid and creation time together do.
 """
@@ -6,16 +6,22 @@ A pid alone proves nothing, since the system gives it to another program some da
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from comfy_runner.engine.local.state_files import read_json, write_json
+from comfy_runner.engine.local.state_files import read_json, tail, write_json
+from comfy_runner.errors import LocalError
 
 # The system derives a process's creation time from its own clock, which may be set while the process runs.
 _CLOCK_SLACK_SECONDS: Final = 2.0
+_SAY_EVERY_SECONDS: Final = 15.0
+_TAIL_LINES: Final = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +93,49 @@ def end_process(process: psutil.Process, *, timeout: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     psutil.wait_procs(stubborn, timeout=timeout)
+
+
+def run_tool(
+    command: Sequence[str],
+    *,
+    doing: str,
+    log: Path,
+    record: Path,
+    say: Callable[[str], None],
+    hint: Callable[[str], str],
+) -> None:
+    """Run a command and wait for it.
+
+    Args:
+        command: Program and arguments.
+        doing: What it is for, such as ``installing PyTorch``; used for progress and errors.
+        log: File that its output is added to.
+        record: Pid file that names the command while it runs.
+        say: Told every 15 seconds that it still runs.
+        hint: Makes the error's hint out of the last lines of output.
+
+    Raises:
+        LocalError: If the command fails; with the last lines of its output.
+    """
+    with log.open("ab") as output:
+        output.write(f"\n$ {' '.join(command)}\n".encode())
+        output.flush()
+        start = output.tell()
+        began = time.monotonic()
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as child:
+            try:
+                write_record(record, ProcessRecord(pid=child.pid, created=psutil.Process(child.pid).create_time()))
+                while True:
+                    try:
+                        code = child.wait(timeout=_SAY_EVERY_SECONDS)
+                        break
+                    except subprocess.TimeoutExpired:
+                        say(f"{doing}, {time.monotonic() - began:.0f} s so far")
+            except BaseException:
+                child.kill()
+                raise
+            finally:
+                record.unlink(missing_ok=True)
+    if code != 0:
+        said = tail(log, lines=_TAIL_LINES, start=start)
+        raise LocalError(f"{doing} failed (got exit code {code})\n{said}", where=str(log), hint=hint(said))
