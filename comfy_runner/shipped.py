@@ -7,6 +7,9 @@ from typing import Literal
 
 _PACKAGE = Path(__file__).parent
 
+STARTER = _PACKAGE / "recipe" / "starter.yaml"
+"""The recipe that a new user starts from: complete, commented, and loaded without notes."""
+
 
 def shipped(kind: Literal["recipes", "templates"]) -> Path:
     """Return the folder of the shipped recipes or templates.

@@ -1,6 +1,6 @@
 """YAML as people mean it: YAML 1.2 core scalars, line numbers, and limits against hostile text.
 
-Used for recipes, the headers of templates and the config file. PyYAML composes the nodes; what a scalar means is decided here,
+Used for recipes, the headers of templates and the config file. PyYAML parses; what a scalar means is decided here,
 because ``yaml.safe_load`` follows YAML 1.1: ``16:9`` becomes 969, ``no`` becomes false, ``0123`` becomes 83, ``1e-3`` stays
 text, and of two equal keys the last one wins silently.
 
@@ -12,8 +12,6 @@ not finite, tags, merge keys (``<<``), keys that are not text, equal keys and a 
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import json
 import math
 import re
@@ -41,10 +39,10 @@ _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_DECIMAL = re.compile(r"[-+]?[0-9]+")
-_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NUMBER = re.compile(
+    r"(?P<decimal>[-+]?[0-9]+)|(?P<based>0o[0-7]+|0x[0-9a-fA-F]+)"
+    r"|(?P<real>[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))"
+)
 
 FieldPath = tuple[str | int, ...]
 """The way from a document to one of its values: keys of mappings, and numbers of list items from 0."""
@@ -79,20 +77,18 @@ def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Docu
     Raises:
         InputError: (or the `error` given) with the first fault of syntax, or else with everything that is wrong.
     """
-    values = _Values(name)
+    _check_text(text, name, error)
+    reader = _Reader(text, name, error)
     try:
-        _check_text(text, name, error)
-        value = values.of_document(_Loader(text))
+        value = reader.document()
     except yaml.MarkedYAMLError as fault:
         raise error.of([_syntax_problem(fault, name)]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as fault:
         # PyYAML lets ValueError and OverflowError out for escapes beyond Unicode ("\UFFFFFFFF").
-        raise error.of([Problem(f"is not YAML ({fault})", name)]) from None
-    except _Refused as fault:
-        raise error.of([Problem(str(fault), f"{name}:{fault.line}")]) from None
-    if values.problems:
-        raise error.of(values.problems)
-    return Document(value, name, values.lines)
+        raise error(f"is not YAML ({fault})", where=name) from None
+    if reader.problems:
+        raise error.of(reader.problems)
+    return Document(value, name, reader.lines)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -139,141 +135,134 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if not text[0].isascii() or text[0] not in "+-.0123456789":
-        return text
-    if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"must be a finite number (got {text})")
-    whole = _DECIMAL.fullmatch(text) or _BASED.fullmatch(text)
-    if not whole and not _FLOAT.fullmatch(text):
+    found = _NUMBER.fullmatch(text)
+    if found is None:
         return text
     if len(text) > _MAX_DIGITS:
         raise ValueError(f"a number must have at most {_MAX_DIGITS} digits (got {len(text)})")
-    if whole:
-        return int(text, 0) if _BASED.fullmatch(text) else int(text)
-    number = float(text)
+    if found.lastgroup != "real":
+        return int(text, 10 if found.lastgroup == "decimal" else 0)
+    number = float(text) if text[-1] not in "fFnN" else math.inf
     if not math.isfinite(number):
         raise ValueError(f"must be a finite number (got {text})")
     return number
 
 
-class _Refused(Exception):
-    """The text is YAML, and is not read all the same."""
+class _Reader:
+    """Makes plain Python of PyYAML's events, with aliases written out, and collects lines and problems.
 
-    def __init__(self, what: str, line: int) -> None:
-        super().__init__(what)
-        self.line = line
-
-
-class _Limits:
-    """Counts values, and how deep they are nested, so that neither memory nor stack overflows."""
-
-    def __init__(self) -> None:
-        self._count = self._depth = 0
-
-    @contextlib.contextmanager
-    def one_more(self, line: int) -> Iterator[None]:
-        """Count a value, and what is in it as nested in it."""
-        self._count += 1
-        self._depth += 1
-        if self._count > MAX_NODES:
-            raise _Refused(f"must have at most {MAX_NODES} values, aliases written out", line)
-        if self._depth > MAX_DEPTH:
-            raise _Refused(f"must be nested at most {MAX_DEPTH} deep, aliases written out", line)
-        yield
-        self._depth -= 1
-
-
-class _Loader(yaml.BaseLoader):
-    """Composes nodes within the limits.
-
-    Attributes:
-        tags: The tag of each node that has one, by its identity.
+    The events of an anchor are read once more for each of its aliases, so that the limits hold for what a document amounts to.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.tags: dict[int, str] = {}
-        self._limits = _Limits()
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            known: Any = self.anchors.get(event.anchor or "")
-            if known is None:
-                raise _Refused(f"there is no anchor &{event.anchor} before this alias", _line(event))
-            if known.end_mark is None:
-                raise _Refused(f"the alias *{event.anchor} stands inside its own anchor", _line(event))
-            self.get_event()  # type: ignore[no-untyped-call]
-            alias = copy.copy(known)
-            alias.start_mark = event.start_mark
-            return alias  # type: ignore[no-any-return]
-        self.anchors.pop(event.anchor, None)  # it may be given again, which PyYAML refuses
-        with self._limits.one_more(_line(event)):
-            node = super().compose_node(parent, index)
-        if event.tag is not None:
-            self.tags[id(node)] = event.tag
-        return node
-
-
-class _Values:
-    """Makes plain Python of nodes, with aliases written out, and collects lines and problems."""
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, text: str, name: str, error: type[InputError]) -> None:
         self.lines: dict[FieldPath, int] = {}
         self.problems: list[Problem] = []
         self._name = name
-        self._limits = _Limits()
-        self._tags: Mapping[int, str] = {}
+        self._error = error
+        self._source: Iterator[Any] = yaml.parse(text, Loader=yaml.BaseLoader)
+        self._events: list[Any] = []
+        self._at = 0
+        self._anchors: dict[str, int | None] = {}
+        self._count = self._depth = 0
 
-    def of_document(self, loader: _Loader) -> Any:
+    def document(self) -> Any:
         """Return the value of the only document."""
-        self._tags = loader.tags
-        root: Any = loader.get_node() if loader.check_node() else None
-        if loader.check_node():
-            raise _Refused("must be one document (got a second one after ---)", _line(loader.peek_event()))  # type: ignore[no-untyped-call]
-        return None if root is None else self._of(root, ())
+        value = None
+        self._next()  # the start of the text
+        if isinstance(self._next(), yaml.DocumentStartEvent):
+            value = self._value(self._next(), ())
+            self._next()  # the end of the document
+            if isinstance(event := self._next(), yaml.DocumentStartEvent):
+                raise self._refusal("must be one document (got a second one after ---)", event)
+        return value
 
-    def _of(self, node: Any, path: FieldPath) -> Any:
-        self.lines.setdefault(path, _line(node))  # where it is not that of its key
-        if id(node) in self._tags:
+    def _next(self) -> Any:
+        if self._at == len(self._events):
+            self._events.append(next(self._source))
+        self._at += 1
+        return self._events[self._at - 1]
+
+    def _inside(self) -> Iterator[Any]:
+        while not isinstance(event := self._next(), yaml.CollectionEndEvent):
+            yield event
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether the last event is read for the first time."""
+        return self._at == len(self._events)
+
+    def _value(self, event: Any, path: FieldPath) -> Any:
+        self.lines.setdefault(path, _line(event))  # where it is not that of its key
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, path)
+        start, anchor = self._at - 1, event.anchor if self._is_new else None
+        if anchor is not None:
+            self._anchors[anchor] = None
+        if event.tag is not None:
             hint = "quote a value to make it text, remove the tag"
-            self._problem(node, f"tags are not supported (got {got(self._tags[id(node)])})", path, hint=hint)
-        with self._limits.one_more(_line(node)):
-            if isinstance(node, yaml.MappingNode):
-                return self._mapping(node, path)
-            if isinstance(node, yaml.SequenceNode):
-                return [self._of(item, (*path, index)) for index, item in enumerate(node.value)]
-            return self._scalar(node, path)
+            self._problem(event, f"tags are not supported (got {got(event.tag)})", path, hint=hint)
+        self._count += 1
+        self._depth += 1
+        if self._count > MAX_NODES:
+            raise self._refusal(f"must have at most {MAX_NODES} values, aliases written out", event)
+        if self._depth > MAX_DEPTH:
+            raise self._refusal(f"must be nested at most {MAX_DEPTH} deep, aliases written out", event)
+        if isinstance(event, yaml.MappingStartEvent):
+            value: Any = self._mapping(path)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = [self._value(item, (*path, index)) for index, item in enumerate(self._inside())]
+        else:
+            value = self._scalar(event, path)
+        self._depth -= 1
+        if anchor is not None:
+            self._anchors[anchor] = start
+        return value
 
-    def _scalar(self, node: Any, path: FieldPath) -> Any:
-        text = _joined(node.value)
+    def _alias(self, event: Any, path: FieldPath) -> Any:
+        if self._is_new:
+            if event.anchor not in self._anchors:
+                raise self._refusal(f"there is no anchor &{event.anchor} before this alias", event)
+            event.start = self._anchors[event.anchor]  # an anchor of the same name may follow
+            if event.start is None:
+                raise self._refusal(f"the alias *{event.anchor} stands inside its own anchor", event)
+        here, self._at = self._at, event.start
+        value = self._value(self._next(), path)
+        self._at = here
+        return value
+
+    def _scalar(self, event: Any, path: FieldPath) -> Any:
+        # JSON, which YAML contains, writes an emoji as a pair of surrogates: \ud83c\udf32.
+        text = event.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if wrong := unsendable(text):
-            self._problem(node, wrong, path)
+            self._problem(event, wrong, path)
         try:
-            return text if node.style else plain_scalar(text)
+            return text if event.style else plain_scalar(text)
         except ValueError as fault:
-            self._problem(node, str(fault), path)
+            self._problem(event, str(fault), path)
             return None
 
-    def _mapping(self, node: Any, path: FieldPath) -> dict[str, Any]:
+    def _mapping(self, path: FieldPath) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for key, inner in node.value:
-            name = self._of(key, path)
+        for key in self._inside():
+            name = self._value(key, path)
+            here = (*path, name if isinstance(name, str) else "")
             if not isinstance(name, str):
                 hint = "a value that starts with { needs quotes" if isinstance(name, dict) else "put it in quotes"
                 self._problem(key, f"a key must be text (got {got(name)})", path, hint=hint)
-            elif name == "<<" and not key.style:
+            elif name == "<<" and not getattr(key, "style", "alias"):
                 self._problem(key, "merge keys (<<) are not supported", path, hint="write the values out")
             elif name in found:
-                self._problem(key, f"given twice (first on line {self.lines[*path, name]})", (*path, name))
+                self._problem(key, f"given twice (first on line {self.lines[here]})", here)
             else:
-                self.lines[*path, name] = _line(key)
-                found[name] = self._of(inner, (*path, name))
+                self.lines[here] = _line(key)
+            found[str(name)] = self._value(self._next(), here)
         return found
 
-    def _problem(self, node: Any, what: str, path: FieldPath, *, hint: str = "") -> None:
-        where = f"{self._name}:{_line(node)}"
+    def _refusal(self, what: str, event: Any) -> InputError:
+        return self._error(what, where=f"{self._name}:{_line(event)}")
+
+    def _problem(self, event: Any, what: str, path: FieldPath, *, hint: str = "") -> None:
+        where = f"{self._name}:{_line(event)}"
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(Problem(what, f"{where}: {dotted(path)}" if path else where, hint))
 
@@ -286,13 +275,8 @@ def _check_text(text: str, name: str, error: type[InputError]) -> None:
         raise error(what, where=f"{name}:{line}:{column}")
 
 
-def _joined(text: str) -> str:
-    r"""Return text whose surrogate pairs are characters: JSON, which YAML contains, writes an emoji as ``\ud83c\udf32``."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-
-
 def _line(start: Any) -> int:
-    """Return the line, from 1, at which a node or an event starts."""
+    """Return the line, from 1, at which an event starts."""
     return int(start.start_mark.line) + 1
 
 

@@ -20,7 +20,7 @@ from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.sources import RecipeSource, load_all, load_source
 from comfy_runner.recipe.sweep.expand import Variant, expand
-from comfy_runner.recipe.sweep.selection import select
+from comfy_runner.recipe.sweep.ids import select
 from comfy_runner.running.fleet_preview import preview_fleet
 from comfy_runner.store.run_folder import FolderView
 

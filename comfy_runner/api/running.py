@@ -14,7 +14,7 @@ from comfy_runner.planning.draft import draft_all
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.recipe.sources import RecipeSource, load_all
 from comfy_runner.recipe.sweep.expand import expand
-from comfy_runner.recipe.sweep.selection import select
+from comfy_runner.recipe.sweep.ids import select
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.start import begin

@@ -14,11 +14,11 @@ from comfy_runner.cli.output import say
 def init(file: Path) -> None:
     """Write a commented recipe to FILE (recipe.yaml), which must not be there yet."""
     from comfy_runner.errors import UsageError
-    from comfy_runner.recipe.starter import STARTER
+    from comfy_runner.shipped import STARTER
 
     try:
         with file.open("x", encoding="utf-8") as out:
-            out.write(STARTER)
+            out.write(STARTER.read_text(encoding="utf-8"))
     except FileExistsError:
         raise UsageError("already exists", where=str(file), hint="give another name") from None
     except OSError as error:

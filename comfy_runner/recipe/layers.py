@@ -105,13 +105,14 @@ def patched(values: Mapping[str, Any], changes: Iterable[tuple[FieldPath, Any]])
     result = dict(values)
     for path, value in changes:
         under: Any = result
-        for depth in range(1, len(path)):
-            under = _opened(under, path[:depth])
-        if isinstance(value, Mapping):
-            _put(under, {path[-1]: value}, path[:-1])
-        else:
-            _drop_alternatives(under, path)
-            under[path[-1]] = value
+        for depth, step in enumerate(path[:-1]):
+            _make_way(under, [step], path[:depth])
+            old = under.get(step) if isinstance(under, dict) else under[step]
+            if isinstance(old, str) and path[:depth] == ("loras",):
+                old = {"name": old}
+            under[step] = list(old) if isinstance(old, list | tuple) else dict(old) if isinstance(old, Mapping) else {}
+            under = under[step]
+        _put(under, {path[-1]: value}, path[:-1])
     return result
 
 
@@ -123,11 +124,7 @@ def _put(
     origins: dict[FieldPath, Layer] | None = None,
 ) -> None:
     """Change `under` in place, a mapping or a list; it is never a value of a layer, always a copy made here."""
-    if isinstance(under, dict):
-        replaced = {other for key in over for other in alternatives((*path, key))}.difference(over)
-        for gone in replaced.intersection(under):
-            del under[gone]
-            _forget((*path, gone), origins)
+    _make_way(under, over, path, origins)
     for key, value in over.items():
         here = (*path, key)
         merges = isinstance(under, dict) and isinstance(value, Mapping) and path != (SWEEP,)
@@ -143,25 +140,12 @@ def _put(
             under[key] = value
 
 
-def _opened(outer: Any, path: FieldPath) -> Any:
-    """Return the container at a path, made a copy that may be changed; what is no container becomes an empty mapping."""
-    _drop_alternatives(outer, path)
-    key = path[-1]
-    old = outer.get(key) if isinstance(outer, dict) else outer[key]
-    copy: Any
-    if isinstance(old, Mapping):
-        copy = dict(old)
-    elif isinstance(old, list | tuple):
-        copy = list(old)
-    else:
-        copy = {"name": old} if path[:-1] == ("loras",) and isinstance(old, str) else {}
-    outer[key] = copy
-    return copy
-
-
-def _drop_alternatives(outer: Any, path: FieldPath) -> None:
-    for other in alternatives(path):
-        outer.pop(other, None)
+def _make_way(under: Any, keys: Iterable[Any], path: FieldPath, origins: dict[FieldPath, Layer] | None = None) -> None:
+    """Take away what giving these keys replaces, but for themselves."""
+    for gone in {other for key in keys for other in alternatives((*path, key))}.difference(keys):
+        if gone in under:
+            del under[gone]
+            _forget((*path, gone), origins)
 
 
 def alternatives(path: FieldPath) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, pl
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.sweep import options as sweep_options
 from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.recipe.validate import output_paths, validate
@@ -111,7 +110,7 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
         RecipeError: with everything that is wrong with the recipe.
         UsageError: if an override or an axis of `sweeps` is malformed.
     """
-    over = _over(sets, sweeps)
+    over = overrides.layers(sets, sweeps)
     text = os.fspath(source)
     path = (
         Path(text)
@@ -119,7 +118,8 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
         else _shipped(text, where="recipe")
     )
     sources, layers = _chain(path)
-    return _loaded(layers, over, path=sources[0].path, sources=sources, stem=path.stem)
+    found = _loaded(layers, over, sources=sources, stem=path.stem)
+    return replace(found, path=sources[0].path, sets=tuple(sets), sweeps=tuple(sweeps))
 
 
 def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
@@ -134,11 +134,11 @@ def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = (), sweeps:
         RecipeError: with everything that is wrong with the recipe.
         UsageError: if an override or an axis of `sweeps` is malformed.
     """
-    over = _over(sets, sweeps)
+    over = overrides.layers(sets, sweeps)
     layer = Layer(plain(values, name="recipe"), plain_place("recipe"))
     parent = _parent(layer, folder=Path())
     sources, layers = _chain(parent, first=layer) if parent else ((), [layer])
-    return _loaded(layers, over, path=None, sources=sources, stem="recipe")
+    return replace(_loaded(layers, over, sources=sources, stem="recipe"), sets=tuple(sets), sweeps=tuple(sweeps))
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -146,27 +146,13 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in sorted(shipped("recipes").glob("*.yaml"))}
 
 
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """What is laid over a recipe from outside."""
-
-    sets: tuple[str, ...]
-    sweeps: tuple[str, ...]
-    layers: list[Layer]
-
-
-def _over(sets: Sequence[str], sweeps: Sequence[str]) -> _Over:
-    set_layers = overrides.layers(sets)
-    return _Over(tuple(sets), tuple(sweeps), [*set_layers, *sweep_options.layers(sweeps, beside=set_layers)])
-
-
-def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources: tuple[RecipeFile, ...], stem: str) -> LoadedRecipe:
+def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, sources: tuple[RecipeFile, ...], stem: str) -> LoadedRecipe:
     main, *parents = layers
     # A name says what this file is; what it extends has its own.
     bases = [
         Layer({k: v for k, v in base.values.items() if k not in ("name", "extends")}, base.place, base.folder) for base in parents
     ]
-    order = [*reversed(bases), main, *over.layers]
+    order = [*reversed(bases), main, *over]
     merged = merge(order, main=main)
     merged.values.setdefault("name", stem)
     sweep, wrong, notes = parse_sweep(merged, pins=_pins(merged, order))
@@ -174,7 +160,7 @@ def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
         raise _refusal([*problems(error, place=merged.place), *wrong]) from None
-    loaded = LoadedRecipe(recipe, path, sources, over.sets, merged, over.sweeps, sweep, tuple(notes))
+    loaded = LoadedRecipe(recipe, None, sources, (), merged, sweep=sweep, notes=tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
     if wrong:
@@ -184,7 +170,7 @@ def _loaded(layers: Sequence[Layer], over: _Over, *, path: Path | None, sources:
 
 def _refusal(wrong: Sequence[Problem]) -> InputError:
     """Return the error with these problems; the command line's alone are a matter of usage."""
-    usage = all(problem.where.startswith(sweep_options.OPTION) for problem in wrong)
+    usage = all(problem.where.startswith(overrides.AXIS) for problem in wrong)
     return UsageError.of(wrong) if usage else RecipeError.of(wrong)
 
 

@@ -1,4 +1,9 @@
-"""Overrides: ``--set upscale.denoise=0.6`` as a layer over a recipe. `schema` checks field and value after merging."""
+"""Fields from the command line, as layers over a recipe: ``--set upscale.denoise=0.6``, ``--sweep seed=1,2,3``.
+
+The values of an axis are ``FROM:TO:STEP`` (``FROM:TO`` for whole numbers), ``a,b,c``, ``@FILE``, or YAML: a list in brackets, or
+one of the mappings that a recipe may have. Whether the field takes the values is checked after merging, by `schema` and
+`sweep.parse`.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +11,61 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from comfy_runner.errors import InputError, Problem, UsageError
+from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.fields import VERBATIM
-from comfy_runner.recipe.layers import Layer
+from comfy_runner.recipe.layers import SWEEP, Layer, conflict
+from comfy_runner.recipe.sweep.fields import resolve
 from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath, dotted, got, parse
 
+AXIS = "--sweep"
+"""How the places of axes start."""
+
 _KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
+_NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_RANGE = re.compile(rf"(?P<from>{_NUMBER}):(?P<to>{_NUMBER})(?::(?P<step>{_NUMBER}))?")
+_AXIS_HINT = "write for example --sweep upscale.denoise=0.45:0.70:0.05 or --sweep seed=1,2,3"
 
 
-def layers(sets: Sequence[str]) -> list[Layer]:
-    """Return one layer for each override.
+def layers(sets: Sequence[str], sweeps: Sequence[str] = ()) -> list[Layer]:
+    """Return one layer for each override, then one for each axis.
 
     Args:
         sets: Each ``field=value``: a dotted field, and a value in YAML. Prompts are taken as they are unless quoted, and
             nothing at all after ``=`` is the empty text.
+        sweeps: Each ``field=values``.
 
     Raises:
-        UsageError: if one is malformed; all malformed ones are named.
+        UsageError: One is malformed, or a field is given twice where one is an axis; all of them are named.
     """
-    found: list[Layer] = []
+    overrides: list[Layer] = []
+    axes: dict[FieldPath, Layer] = {}
     problems: list[Problem] = []
     for text in sets:
         try:
-            found.append(_layer(text))
+            overrides.append(_override(text))
         except InputError as error:
             problems.extend(error.problems)
+    for text in sweeps:
+        try:
+            path, layer = _axis(text)
+        except InputError as error:
+            problems.extend(error.problems)
+            continue
+        if path in axes:
+            problems.append(Problem("is given twice", layer.place(())))
+        problems += [
+            Problem(f"is given by {over.place(given)} too", layer.place(()))
+            for over in overrides
+            for given in _leaves(over.values)
+            if given[0] != SWEEP and conflict(given, path)
+        ]
+        axes[path] = layer
     if problems:
         raise UsageError.of(problems)
-    return found
+    return [*overrides, *axes.values()]
 
 
-def _layer(text: str) -> Layer:
+def _override(text: str) -> Layer:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not _KEY.fullmatch(key):
@@ -54,7 +83,7 @@ def _value(key: str, text: str) -> Any:
     if not text:
         return ""
     try:
-        value = yaml_value(text, place=f"--set {key}")
+        value = _yaml(text, place=f"--set {key}")
     except UsageError:
         if key not in VERBATIM:
             raise
@@ -64,7 +93,59 @@ def _value(key: str, text: str) -> Any:
     return value
 
 
-def yaml_value(text: str, *, place: str) -> Any:
+def _axis(text: str) -> tuple[FieldPath, Layer]:
+    field, equals, values = text.partition("=")
+    field = field.strip()
+    if not equals or not field:
+        raise UsageError(f"must be field=values (got {got(text)})", where=AXIS, hint=_AXIS_HINT)
+    place = f"{AXIS} {field}"
+    try:
+        # Without the recipe's values it is not known how many items its lists have, which is checked later.
+        target = resolve(field, {"loras": [None] * 100} if field.startswith("loras") else {}, where=place)
+    except RecipeError as error:
+        raise UsageError.of(error.problems) from None
+
+    def where(path: FieldPath) -> str:
+        inner = dotted(path[2:])
+        return f"{place}{'.' if inner and not inner.startswith('[') else ''}{inner}"
+
+    spec = _axis_values(target.field, values.strip(), place, numbers=target.adapter is None or target.takes_numbers)
+    return tuple(field.split(".")), Layer({SWEEP: {target.field: spec}}, where)
+
+
+def _axis_values(field: str, text: str, place: str, *, numbers: bool) -> Any:
+    if not text:
+        raise UsageError("has no values", where=place, hint=_AXIS_HINT)
+    if text.startswith("@"):
+        name, separator, column = text[1:].rpartition("#")
+        return {"file": name, "column": column} if separator and name.lower().endswith(".csv") else {"file": text[1:]}
+    if text[0] == "[":
+        return _yaml(text, place=place)
+    if text[0] == "{":
+        mappings = _yaml(f"[{text}]", place=place)
+        return mappings if len(mappings) > 1 else mappings[0]
+    if text[0] in "'\"":
+        return _yaml(f"[{text}]", place=place)
+    if numbers and (found := _RANGE.fullmatch(text)):
+        return {key: _yaml(value, place=place) for key, value in found.groupdict().items() if value}
+    if field in VERBATIM:
+        if "," in text:
+            hint = f"""write '{AXIS} {field}=["a, b", "c"]', or {AXIS} {field}=@prompts.txt"""
+            raise UsageError("needs brackets, since a prompt may have commas in it", where=place, hint=hint)
+        return [text]
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError("has an empty value between its commas", where=place, hint=_AXIS_HINT)
+    return [_yaml(part, place=place) for part in parts]
+
+
+def _leaves(values: Any, path: FieldPath = ()) -> list[FieldPath]:
+    if isinstance(values, dict) and values:
+        return [leaf for key, inner in values.items() for leaf in _leaves(inner, (*path, key))]
+    return [path] if path else []
+
+
+def _yaml(text: str, *, place: str) -> Any:
     """Return a value of the command line, in YAML.
 
     Raises:

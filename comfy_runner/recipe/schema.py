@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 
 from comfy_runner.recipe import fields, names
 from comfy_runner.recipe.fields import fault
-from comfy_runner.recipe.sweep.schema import SWEEP_SCHEMA
 from comfy_runner.retry import MOST_TIMES, Retry
 
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -22,6 +21,51 @@ QUALITY = 90
 """Of a JPEG or WebP, where a recipe does not say."""
 
 _SIZE_WAYS = (("width", "height"), ("aspect", "megapixels"), ("preset",))
+
+
+# Of a sweep, the schema knows the forms, not the fields: which values a field takes is checked when the recipe is loaded.
+_NUMBER = {"type": "number"}
+_FILE = {"type": "string", "minLength": 1}
+
+
+def _mapping(properties: dict[str, Any], required: list[str], description: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+        "description": description,
+    }
+
+
+_VALUES = {
+    "anyOf": [
+        {"type": "array", "minItems": 1, "description": "The values themselves."},
+        _mapping({"from": _NUMBER, "to": _NUMBER, "step": _NUMBER}, ["from", "to"], "Exact decimals, both ends included."),
+        _mapping(
+            {"start": _NUMBER, "count": {"type": "integer", "minimum": 1}, "step": _NUMBER}, ["start", "count"], "Such as seeds."
+        ),
+        _mapping({"file": _FILE}, ["file"], "A text file, one value per line."),
+        _mapping({"file": _FILE, "column": _FILE}, ["file", "column"], "A column of a CSV file."),
+    ]
+}
+_GROUP = {
+    "anyOf": [
+        _mapping({"file": _FILE}, ["file"], "A CSV file whose columns are fields."),
+        {"type": "object", "minProperties": 1, "properties": {"file": False}, "additionalProperties": _VALUES},
+    ]
+}
+_POINTS = {"type": "array", "items": {"type": "object", "minProperties": 1}}
+
+_SWEEP: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "zip": {"anyOf": [_GROUP, {"type": "array", "items": _GROUP}], "description": "Fields that move together."},
+        "exclude": {**_POINTS, "description": "Points that are left out: field to value, or to a list of values."},
+        "include": {**_POINTS, "description": "More points: field to value."},
+    },
+    "additionalProperties": _VALUES,
+}
 
 
 class OriginalSize(BaseModel):
@@ -193,7 +237,7 @@ class Recipe(BaseModel):
         "Placeholders: {job_id}, {name}, {role}, {seed}.",
     )
     params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
-    sweep: Annotated[Mapping[str, Any], WithJsonSchema(SWEEP_SCHEMA)] | None = Field(
+    sweep: Annotated[Mapping[str, Any], WithJsonSchema(_SWEEP)] | None = Field(
         default=None, description="Dotted fields and their values: one job for each combination."
     )
     retry: Retry | None = Field(default=None, description="What is tried again, instead of what the config file says.")

@@ -14,8 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 from comfy_runner.graph.sizes import CELL, MIN_UPSCALED
-from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS
-from comfy_runner.recipe.presets import PRESETS
+from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS, PRESETS
 from comfy_runner.recipe.schema import Recipe
 
 DEFAULT_FACTOR = 2.0

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
 from comfy_runner.errors import Problem
 from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.field_docs import field_docs
-from comfy_runner.recipe.layers import alternatives, value_at
+from comfy_runner.recipe.layers import patched, value_at
 from comfy_runner.recipe.problems import problems
-from comfy_runner.recipe.schema import Recipe, Sampler, SecondSampler, Upscale
+from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import Remark
-from comfy_runner.yaml_loader import FieldPath, dotted
+from comfy_runner.yaml_loader import dotted
 
 _FIELDS = Recipe.model_fields.keys() - {"name", "extends", "template", "output", "params", "sweep", "retry"}
-# A template may decide some of their fields, and a recipe others.
-_PARTWISE = (Sampler, Upscale, SecondSampler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +52,13 @@ class TemplateDefaults:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     usual: Mapping[str, UsualRange] = field(default_factory=dict)
 
-    @cached_property
-    def _base(self) -> Recipe:
-        return Recipe.model_validate(self.defaults)
-
     def over(self, recipe: Recipe) -> Recipe:
         """Return a recipe with the template's defaults for the fields that it does not give."""
-        if not self.defaults:
-            return recipe
-        return cast(Recipe, _filled(recipe, self._base, self.defaults, ()))
+        return Recipe.model_validate(self.under(recipe.model_dump(exclude_unset=True))) if self.defaults else recipe
+
+    def under(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a recipe's values, not yet validated, over the template's defaults."""
+        return patched(self.defaults, (((name,), value) for name, value in values.items())) if self.defaults else values
 
     def unusual(self, recipe: Recipe) -> Iterator[Remark]:
         """Yield a warning for each field whose value is not usual."""
@@ -89,15 +84,3 @@ def default_problems(defaults: Mapping[str, Any]) -> list[Problem]:
     except ValidationError as error:
         wrong += problems(error, place=dotted)
     return wrong
-
-
-def _filled(model: Any, base: Any, defaults: Mapping[str, Any], path: FieldPath) -> Any:
-    """Return a model with the values of another one for what it does not give; fields that exclude each other go together."""
-    update: dict[str, Any] = {}
-    for name, value in defaults.items():
-        here, there = getattr(model, name), getattr(base, name)
-        if isinstance(here, _PARTWISE) and isinstance(value, Mapping):
-            update[name] = _filled(here, there, value, (*path, name))
-        elif model.model_fields_set.isdisjoint((name, *alternatives((*path, name)))):
-            update[name] = there
-    return model.model_copy(update=update)

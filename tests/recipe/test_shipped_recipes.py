@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import load, shipped_recipes
 from comfy_runner.recipe.schema import json_schema
-from comfy_runner.recipe.starter import STARTER
+from comfy_runner.shipped import STARTER
 from comfy_runner.yaml_loader import parse
 from tests.recipe.support import written
 
@@ -63,14 +63,16 @@ def test_the_skyline_has_the_tutorials_prompt() -> None:
 
 
 def test_the_starter_loads_without_notes_and_is_valid_by_the_json_schema(tmp_path: Path) -> None:
-    loaded = load(written(tmp_path, "my.yaml", STARTER))
+    text = STARTER.read_text(encoding="utf-8")
+    loaded = load(written(tmp_path, "my.yaml", text))
     assert job(loaded).notes == ()
-    Draft202012Validator(json_schema()).validate(parse(STARTER, name="starter").value)
+    Draft202012Validator(json_schema()).validate(parse(text, name="starter").value)
 
 
 def test_the_starter_shows_every_field() -> None:
+    text = STARTER.read_text(encoding="utf-8")
     for name in json_schema()["properties"]:
-        assert f"\n{name}:" in STARTER or f"\n# {name}:" in STARTER, name
+        assert f"\n{name}:" in text or f"\n# {name}:" in text, name
 
 
 def test_the_json_schema_is_one() -> None:

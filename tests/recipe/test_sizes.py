@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfy_runner.graph.sizes import CELL, MIN_UPSCALED
-from comfy_runner.recipe.presets import PRESETS
+from comfy_runner.recipe.fields import PRESETS
 from comfy_runner.recipe.sizes import Sized, of_aspect, scaled, snap, stretched
 
 

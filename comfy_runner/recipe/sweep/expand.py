@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,12 +21,13 @@ from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import ids
 from comfy_runner.recipe.sweep.axes import UNSET, Matcher, Sweep, sameness
-from comfy_runner.recipe.sweep.fields import canonical
+from comfy_runner.recipe.sweep.fields import Target, canonical
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.recipe.validate import validate
 from comfy_runner.yaml_loader import FieldPath
 
 _TRIED = 1000
+_MOST_SHARED = 10_000
 _SHOWN = 20
 
 
@@ -39,14 +40,14 @@ class Variant:
         fields: The swept fields, dotted.
         point: Their values; `UNSET` for a field that keeps the recipe's own.
         job_id: Readable, safe as a file name, at most 80 characters, the same every time.
-        parts: What the points of one sweep share; None where nothing is.
+        shared: The recipes that the points of one sweep share; None where each makes its own.
     """
 
     loaded: LoadedRecipe
     fields: tuple[str, ...]
     point: tuple[Any, ...]
     job_id: str
-    parts: Parts | None = field(default=None, repr=False, compare=False)
+    shared: SharedRecipes | None = field(default=None, repr=False, compare=False)
 
     @property
     def assignments(self) -> dict[str, Any]:
@@ -67,19 +68,22 @@ class Variant:
         value = self.point[self.fields.index(field)] if field in self.fields else UNSET
         return getattr(self.loaded.recipe, field) if value is UNSET else value
 
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe of this point alone, without a sweep; made anew each time.
+    def recipe(self, route: TemplateDefaults | None = None) -> Recipe:
+        """Return the recipe of this point alone, without a sweep; made anew each time.
+
+        Args:
+            route: What its template makes of recipes; None for what the recipe itself says.
 
         Raises:
             RecipeError: The values do not go together.
         """
+        route = route or TemplateDefaults()
         sweep = self.loaded.sweep
         if sweep is None:
-            return self.loaded.recipe
+            return route.over(self.loaded.recipe)
         changes = [(target.path, value) for target, value in zip(sweep.targets, self.point, strict=True) if value is not UNSET]
         try:
-            return Recipe.model_validate(patched(sweep.merged.values, changes))
+            return Recipe.model_validate(route.under(patched(sweep.merged.values, changes)))
         except ValidationError as error:
             raise self._refused(problems(error, place=lambda path: _place(sweep, path))) from None
 
@@ -90,7 +94,7 @@ class Variant:
         Raises:
             RecipeError: The values do not go together.
         """
-        return self.loaded if self.loaded.sweep is None else self.loaded.variant(self.recipe)
+        return self.loaded if self.loaded.sweep is None else self.loaded.variant(self.recipe())
 
     def job(self, *, seed: int | None = None, route: TemplateDefaults | None = None) -> Job:
         """Return the job.
@@ -106,63 +110,50 @@ class Variant:
         route = route or TemplateDefaults()
         if self.loaded.sweep is None:
             return job(self.loaded, seed=seed, route=route)
-        known = self.parts.recipe(self.point, route) if self.parts else None
-        alone = self.alone if known is None else None
-        recipe = route.over(alone.recipe) if alone else known
-        loaded = self.loaded.variant(cast(Recipe, recipe))
-        found = job_with_defaults(loaded, seed=seed, job_id=self.job_id, route=route)
-        # What is known was found to go together; only the output paths are others.
-        wrong = validate((alone or loaded).recipe, outputs=found.outputs, where=loaded.where) if alone or found.outputs else []
-        if wrong:
+        recipe = self.shared.recipe(self, route) if self.shared else self.recipe(route)
+        loaded = self.loaded.variant(recipe)
+        if wrong := validate(recipe, outputs={}, where=loaded.where):
             raise self._refused(wrong)
-        if self.parts and alone:
-            self.parts.learn(self.point, route, loaded.recipe)
+        found = job_with_defaults(loaded, seed=seed, job_id=self.job_id, route=route)
+        if found.outputs and (wrong := validate(recipe, outputs=found.outputs, where=loaded.where)):
+            raise self._refused(wrong)
         return found
 
     def _refused(self, wrong: Sequence[Problem]) -> RecipeError:
         return RecipeError.of(Problem(f"{problem.what} in job {self.job_id}", problem.where, problem.hint) for problem in wrong)
 
 
-class Parts:
-    """What the recipes of a sweep's points are put together of: validated once, and shared by all points that have them.
+class SharedRecipes:
+    """The recipes of a sweep's points with their template's defaults: put together and checked once for many points.
 
-    A part is a field of the recipe with all that is in it; what the schema demands, it demands of one part. What is only wrong
-    about two of them together (sizes) is looked for once for each such pair.
+    Points share one where they differ only in fields at the top of a recipe that hold a single value, such as the seed: these were
+    checked by themselves, and go together with all others.
 
     Args:
-        sweep: The sweep.
+        targets: The swept fields.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
-        tops = [str(target.path[0]) for target in sweep.targets]
-        self._swept = [(top, [index for index, other in enumerate(tops) if other == top]) for top in dict.fromkeys(tops)]
-        self._together = [index for index, top in enumerate(tops) if top in ("size", "upscale")]
-        self._bases: dict[int, tuple[TemplateDefaults, Recipe]] = {}
-        self._known: dict[tuple[int, str, tuple[int, ...]], Any] = {}
+    def __init__(self, targets: Sequence[Target]) -> None:
+        single = Recipe.model_fields.keys() - {"loras", "params", "size", "sampler", "upscale"}
+        self._single = [(index, target.field) for index, target in enumerate(targets) if target.field in single]
+        self._others = [index for index, target in enumerate(targets) if target.field not in single]
+        self._known: dict[tuple[int, ...], tuple[TemplateDefaults, Recipe]] = {}
 
-    def recipe(self, point: tuple[Any, ...], route: TemplateDefaults) -> Recipe | None:
-        """Return the recipe of a point with a template's defaults; None where not all of its parts are known to be right."""
-        base = self._bases.get(id(route))
-        ids = tuple(map(id, point))
-        if base is None or (id(route), "", tuple(ids[index] for index in self._together)) not in self._known:
-            return None
-        update = {}
-        for top, indices in self._swept:
-            part = self._known.get((id(route), top, tuple([ids[index] for index in indices])), UNSET)
-            if part is UNSET:
-                return None
-            update[top] = part
-        return base[1].model_copy(update=update)
+    def recipe(self, variant: Variant, route: TemplateDefaults) -> Recipe:
+        """Return the recipe of a point.
 
-    def learn(self, point: tuple[Any, ...], route: TemplateDefaults, recipe: Recipe) -> None:
-        """Remember the parts of a point's recipe, with a template's defaults, that has nothing wrong with it."""
-        if any(value is UNSET for value in point):
-            return  # its recipe gives fewer fields than those of other points
-        self._bases.setdefault(id(route), (route, recipe))
-        ids = tuple(map(id, point))  # the sweep holds the values
-        self._known[id(route), "", tuple(ids[index] for index in self._together)] = True
-        for top, indices in self._swept:
-            self._known.setdefault((id(route), top, tuple([ids[index] for index in indices])), getattr(recipe, top))
+        Raises:
+            RecipeError: The values do not go together.
+        """
+        point = variant.point
+        if UNSET in point:  # its recipe gives fewer fields than those of other points
+            return variant.recipe(route)
+        key = (id(route), *(id(point[index]) for index in self._others))  # the sweep holds the values
+        if key not in self._known:
+            if len(self._known) >= _MOST_SHARED:
+                self._known.clear()
+            self._known[key] = route, variant.recipe(route)
+        return self._known[key][1].model_copy(update={field: point[index] for index, field in self._single})
 
 
 def expand(loaded: LoadedRecipe) -> list[Variant]:
@@ -178,9 +169,9 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
     points = [*_product(sweep, fields), *_included(sweep, fields, loaded.recipe)]
     if not points:
         raise RecipeError("leaves no job", where=loaded.where("sweep.exclude"))
-    parts = Parts(sweep)
+    shared = SharedRecipes(sweep.targets)
     job_ids = _ids(loaded, fields, points)
-    variants = [Variant(loaded, fields, point, job_id, parts) for point, job_id in zip(points, job_ids, strict=True)]
+    variants = [Variant(loaded, fields, point, job_id, shared) for point, job_id in zip(points, job_ids, strict=True)]
     if _problems(variants[0]):
         # What is wrong with the first is most often wrong with many: each fault is told once, with its first job.
         found: dict[tuple[str, str], Problem] = {}

@@ -1,4 +1,4 @@
-"""Ids of the jobs of a sweep: readable, such as ``forest-sunrise-d055-s42``.
+"""Ids of the jobs of a sweep: readable, such as ``forest-sunrise-d055-s42``. Jobs are chosen by patterns on them.
 
 An id is a function of the recipe's name and the point's values: it does not depend on the other values of an axis, nor on the
 order of the axes. Only ids of one plan that would be equal nevertheless get a hash of their points, all of them.
@@ -14,10 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from fnmatch import translate
 from pathlib import PureWindowsPath
 from typing import Any
 
+from comfy_runner.errors import Problem, UsageError
+from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.names import MAX_SLUG, slug
+from comfy_runner.yaml_loader import got
 
 Token = tuple[int, str, str]
 """Rank and field, by which the tokens of an id are ordered, and the text."""
@@ -189,3 +193,37 @@ def _with_hash(text: str, name: str, point: Mapping[str, Any], digits: int) -> s
 
 def _hash(text: str, digits: int) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+
+
+def select(job_ids: Sequence[str], only: Sequence[str], skip: Sequence[str]) -> list[str]:
+    """Return the ids that are wanted, in their order.
+
+    Args:
+        job_ids: All ids.
+        only: Patterns with ``*``, ``?`` and ``[...]``, of which one must match; none means all.
+        skip: Patterns of which none may match.
+
+    Raises:
+        UsageError: A pattern matches no id, or no job is left.
+    """
+    problems: list[Problem] = []
+    wanted = _matching(job_ids, only, "--only", problems) if only else set(job_ids)
+    unwanted = _matching(job_ids, skip, "--skip", problems)
+    if problems:
+        raise UsageError.of(problems)
+    left = [job_id for job_id in job_ids if job_id in wanted and job_id not in unwanted]
+    if job_ids and not left:
+        raise UsageError("leaves no job", where="--skip" if skip else "--only")
+    return left
+
+
+def _matching(job_ids: Sequence[str], patterns: Sequence[str], option: str, problems: list[Problem]) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        # Unlike fnmatch itself, this is case-sensitive on every system.
+        matches = re.compile(translate(pattern)).match
+        here = {job_id for job_id in job_ids if matches(job_id)}
+        if not here:
+            problems.append(Problem(f"matches no job (got {got(pattern)})", option, did_you_mean(pattern, job_ids)))
+        found |= here
+    return found

@@ -21,7 +21,7 @@ def test_without_a_sweep_there_is_one_variant_that_is_the_recipes_job() -> None:
 
     (variant,) = expand(loaded)
 
-    assert (variant.job_id, variant.assignments, variant.recipe) == ("my-lake", {}, loaded.recipe)
+    assert (variant.job_id, variant.assignments, variant.recipe()) == ("my-lake", {}, loaded.recipe)
     assert variant.job() == job(loaded)
 
 

@@ -75,8 +75,8 @@ def test_a_file_is_beside_the_recipe_that_names_it(here: Path) -> None:
 def test_a_mapping_changes_single_fields() -> None:
     found = expand(from_mapping({"seed": 1, "sweep": {"upscale": [{"factor": 1.5}, {"size": {"width": 640, "height": 360}}]}}))
 
-    assert [variant.recipe.upscale.factor for variant in found] == [1.5, None]
-    assert found[1].recipe.upscale.size is not None
+    assert [variant.recipe().upscale.factor for variant in found] == [1.5, None]
+    assert found[1].recipe().upscale.size is not None
 
 
 def test_every_field_of_a_job_can_be_swept() -> None:
@@ -238,7 +238,7 @@ def test_an_override_pins_one_field_of_a_group_and_its_conditions() -> None:
 def test_a_sweep_whose_axes_are_all_pinned_is_one_job() -> None:
     (variant,) = expand(from_mapping({"name": "x", "sweep": {"seed": [1, 2]}}, sets=["seed=9"]))
 
-    assert (variant.job_id, variant.recipe.seed, variant.recipe.sweep) == ("x", 9, None)
+    assert (variant.job_id, variant.recipe().seed, variant.recipe().sweep) == ("x", 9, None)
 
 
 def test_a_child_pins_a_field_that_its_parent_sweeps(here: Path) -> None:

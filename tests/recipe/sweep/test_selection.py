@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from comfy_runner.errors import UsageError
-from comfy_runner.recipe.sweep.selection import select
+from comfy_runner.recipe.sweep.ids import select
 from tests.recipe.support import fault, faults
 
 IDS = ["lake-d050-s1", "lake-d050-s2", "lake-d055-s1", "lake-d055-s2"]

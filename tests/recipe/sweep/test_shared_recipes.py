@@ -1,4 +1,4 @@
-"""Recipes of a sweep's points are put together of shared parts: each job is what it would have been by itself."""
+"""Recipes of a sweep's points are shared: each job is what it would have been by itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_job_is_what_it_would_be_alone(sweep: dict[str, Any], route: Templ
     assert len(variants) > 2
     for variant in variants * 2:
         seed = 5 if variant.needs_seed else None
-        together, alone = variant.job(seed=seed, route=route), replace(variant, parts=None).job(seed=seed, route=route)
+        together, alone = variant.job(seed=seed, route=route), replace(variant, shared=None).job(seed=seed, route=route)
         assert together == alone
         assert repr(together.values) == repr(alone.values)
         assert together.recipe.recipe.model_fields_set == alone.recipe.recipe.model_fields_set
