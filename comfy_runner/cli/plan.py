@@ -16,7 +16,7 @@ from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.wording import GIB, counted, duration
 
 if TYPE_CHECKING:
-    from comfy_runner.graph.memory import DecodeMemory
+    from comfy_runner.graph.decoding import DecodeMemory
     from comfy_runner.planning.duplicates import Duplicates
     from comfy_runner.planning.estimate import Estimate
     from comfy_runner.planning.summary import PlannedRow, PlanSummary, RowState

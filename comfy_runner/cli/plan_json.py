@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from comfy_runner.graph.memory import DecodeMemory
+from comfy_runner.graph.decoding import DecodeMemory
 from comfy_runner.planning.passes import Passes
 from comfy_runner.planning.summary import PlannedRow, PlanSummary, ServerShare
 

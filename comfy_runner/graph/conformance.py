@@ -1,20 +1,21 @@
 """A workflow held against a server's object_info before it is posted: what the server would refuse, or silently run otherwise.
 
-ComfyUI has no dry run. It turns ``"false"`` into true and 64.9 into 64, ignores misspelt optional inputs, and answers 200 where one
-of two outputs is invalid; here all of that is an error, found before anything is rendered. What only a node's own code can judge,
-such as whether a file is a model, is left to the server.
+ComfyUI has no dry run. It turns ``"false"`` into true and 64.9 into 64, takes unknown options of a dynamic combo and fails of
+them later, and answers 200 where one of two outputs is invalid; here all of that is an error, found before anything is rendered.
+What only a node's own code can judge, such as whether a file is a model, is left to the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
-from comfy_runner.errors import Note, Problem, WorkflowError
+from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.decoding import LATER_INPUTS
-from comfy_runner.graph.model_names import candidates
-from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo, type_names
+from comfy_runner.graph.model_lists import candidates
+from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
 from comfy_runner.hints import LISTED, did_you_mean, nearest
 from comfy_runner.input_files import is_upload_name
@@ -23,21 +24,27 @@ from comfy_runner.yaml_loader import got
 Locate = Callable[[str, str], str]
 """Tells where a recipe gives the value of (node id, input name): ``file:line: field``, or nothing."""
 
-Acceptance = Literal["fine", "changed", "refused"]
-"""What a server makes of a literal: it is taken as it is, goes by the server's own name, or is a problem."""
+Acceptance = Literal["fine", "noted", "refused"]
+"""What a server makes of a literal: it is taken without a word, with a note, or is a problem."""
+
+_NOMINAL = 1  # options, of which a list proves nothing: there is none to choose
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A workflow that this server will take.
+    """What a server takes of a workflow.
 
     Attributes:
-        workflow: The graph with the server's own names for models, missing inputs filled in, and orphans gone.
+        workflow: The graph with the server's own names for models, missing inputs filled in, and without what leads to no output
+            that the server takes; without any node where it takes none.
         notes: What was changed, for the user.
+        problems: Why it takes no more than that: each with node, input, reason and the nearest right values. Empty where it takes
+            the whole.
     """
 
     workflow: Workflow
     notes: tuple[Note, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 def check(
@@ -46,7 +53,6 @@ def check(
     *,
     where: str,
     locate: Locate | None = None,
-    allow_partial: bool = False,
     packs: Mapping[str, str] | None = None,
     version: str = "",
 ) -> Checked:
@@ -57,29 +63,23 @@ def check(
         info: What the server says of its nodes.
         where: The place for problems that no recipe line can be blamed for, such as the template.
         locate: Where the recipe gives an input's value.
-        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
         packs: Where node classes come from that are not ComfyUI's own, by class, for the way out.
         version: The first ComfyUI that has all others; empty where nobody says.
-
-    Raises:
-        WorkflowError: With everything that is wrong, each with node, input, reason and the nearest right values.
     """
     checker = _Checker(workflow, info, where, locate)
     checker.packs, checker.version = packs or {}, version
     for node_id in workflow.nodes:
         checker.check_node(node_id)
-    if checker.problems and not (allow_partial and checker.good_outputs(checker.bad)):
-        raise WorkflowError.of(checker.problems)
     return checker.result()
 
 
 class ShapeCheck:
     """All graphs that differ in their literals alone, held against a server: the graph once, each literal by itself.
 
-    It comes to the same as a `check` of each graph, because what is made of a literal depends on no other one.
+    It comes to the same as a `check` of each graph, because what is made of a literal depends on no other one but the `selectors`.
 
     Args:
-        workflow: Any graph of the shape; its literals are not looked at.
+        workflow: Any graph of the shape, of whose literals only the selectors are looked at.
         info: What the server says of its nodes.
 
     Attributes:
@@ -94,21 +94,32 @@ class ShapeCheck:
 
     def verdict(self, node_id: str, name: str, value: Any) -> Acceptance:
         """Return what the server makes of a literal as this node's input."""
-        known = self._checker.info.get(self._checker.workflow.nodes[node_id].class_type)
-        wanted = known.inputs.get(name) if known and not _is_part(name, known.inputs) else None
-        if wanted is None:
-            return "fine"  # if anything is wrong, it is not the value
-        value = _unwrapped(value)
-        if wanted.options is None:
-            return "refused" if self._checker.literal_problem(value, wanted) else "fine"
-        found = _meant(value, wanted)
-        if len(found) != 1:
-            return "refused"
-        return "fine" if found[0] is value else "changed"
+        wanted = self._checker.inputs(node_id).get(name)
+        return self._checker.judge(node_id, name, value, wanted).acceptance if wanted is not None else "fine"
 
     def has_output_without(self, bad: Set[str]) -> bool:
         """Return whether some output depends on none of these nodes."""
         return bool(self._checker.good_outputs(bad))
+
+
+def selectors(workflow: Workflow, info: ObjectInfo) -> frozenset[tuple[str, str]]:
+    """Return the inputs whose literals may decide which other inputs there are, as (node id, input name)."""
+    known = {node_id: info.get(node.class_type) for node_id, node in workflow.nodes.items()}
+    return frozenset(
+        (node_id, name)
+        for node_id, node in workflow.nodes.items()
+        for name in node.inputs
+        if (found := known[node_id]) is not None and name.partition(".")[0] in found.dynamic
+    )
+
+
+class _Judgement(NamedTuple):
+    """What a server makes of a literal, what the literal is there, and what there is to say of it."""
+
+    acceptance: Acceptance
+    value: Any
+    what: str = ""
+    hint: str = ""
 
 
 class _Checker:
@@ -123,54 +134,75 @@ class _Checker:
         self.dropped: list[tuple[str, str]] = []
         self.node_id = ""
         self.bad: set[str] = set()
+        self._inputs: dict[str, dict[str, InputInfo]] = {}
+
+    @cached_property
+    def ends(self) -> list[str]:
+        """Return the output nodes."""
+        nodes = self.workflow.nodes.items()
+        return [id_ for id_, node in nodes if (known := self.info.get(self.info.run_as(node.class_type))) and known.is_output]
 
     def good_outputs(self, bad: Set[str]) -> list[str]:
         """Return the output nodes that depend on none of these nodes."""
-        nodes = self.workflow.nodes.items()
-        ends = [node_id for node_id, node in nodes if (known := self.info.get(node.class_type)) and known.is_output]
-        return [end for end in ends if bad.isdisjoint(self.workflow.ancestors([end]))] if bad else ends
+        return [end for end in self.ends if bad.isdisjoint(self.workflow.ancestors([end]))] if bad else self.ends
+
+    def inputs(self, node_id: str) -> dict[str, InputInfo]:
+        """Return what a node's inputs may be, with those that its dynamic ones bring; nothing for a class that is not known."""
+        if node_id not in self._inputs:
+            node = self.workflow.nodes[node_id]
+            known = self.info.get(node.class_type)
+            self._inputs[node_id] = dict(expanded(known.inputs, node.inputs)) if known is not None else {}
+        return self._inputs[node_id]
 
     def result(self) -> Checked:
-        workflow = self.workflow.with_inputs(self.changes).without_inputs(self.dropped)
         ends = self.good_outputs(self.bad)
-        if not ends:
-            raise WorkflowError("no node of the workflow is an output node", where=self.where, hint="add a SaveImage")
+        if not ends and not self.problems:
+            self.problem("no node of the workflow is an output node", "add a SaveImage")
+        workflow = self.workflow.with_inputs(self.changes).without_inputs(self.dropped)
         needed = workflow.ancestors(ends)
         for node_id, node in workflow.nodes.items():
             if node_id not in needed and not self.bad:
                 self.note(f"{_place(node_id, node)} leads to no output and is left out")
         self.notes += [Note(f"left out: {problem.what}", problem.where) for problem in self.problems]
-        return Checked(workflow.keep(needed), tuple(self.notes))
+        return Checked(workflow.keep(needed), tuple(self.notes), tuple(self.problems))
 
     def problem(self, what: str, hint: str = "", *, at: tuple[str, str] = ("", "")) -> None:
         self.bad.add(self.node_id)
         self.problems.append(Problem(what, self.locate(*at) or self.where, hint))
 
-    def note(self, what: str, *, at: tuple[str, str] = ("", "")) -> None:
-        self.notes.append(Note(what, self.locate(*at) or self.where, "changed"))
+    def note(self, what: str, level: Literal["changed", "warning"] = "changed", *, at: tuple[str, str] = ("", "")) -> None:
+        self.notes.append(Note(what, self.locate(*at) or self.where, level))
 
     def check_node(self, node_id: str, *, literals: bool = True) -> None:
         self.node_id = node_id
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
         if known is None:
-            self.problem(f'node "{node_id}": {self.info.source} has no node class {node.class_type}', self.way_to(node.class_type))
+            self.unknown_class(node_id, node)
             return
         if node.is_output and not known.is_output:
             what = f"{_place(node_id, node)} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
             self.problem(what, "give the role to a node that saves, such as SaveImage")
+        inputs = self.inputs(node_id)
         for name, value in node.inputs.items():
-            if _is_part(name, known.inputs):
-                continue
-            if name not in known.inputs:
-                self.unknown_input(node_id, node, known, name)
-            elif (link := as_link(value)) is not None:
-                self.check_link(node_id, node, name, link, known.inputs[name])
+            link, wanted = as_link(value), inputs.get(name)
+            if wanted is None:
+                if not _is_part(name, inputs):
+                    self.unknown_input(node_id, node, name, is_core=known.is_core)
+            elif link is not None:
+                self.check_link(node_id, node, name, link, wanted)
             elif literals:
-                self.check_literal(node_id, node, name, value, known.inputs[name])
-        for name, wanted in known.inputs.items():
+                self.check_literal(node_id, name, value, wanted)
+        for name, wanted in inputs.items():
             if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
                 self.missing_input(node_id, node, name, wanted)
+
+    def unknown_class(self, node_id: str, node: Node) -> None:
+        there = self.info.run_as(node.class_type)
+        if there != node.class_type:
+            self.note(f"{_place(node_id, node)} is run as {there} on {self.info.source}")
+            return
+        self.problem(f'node "{node_id}": {self.info.source} has no node class {node.class_type}', self.way_to(node.class_type))
 
     def way_to(self, class_type: str) -> str:
         """Return how a server comes by a node class that it lacks, or what may have been meant."""
@@ -182,21 +214,26 @@ class _Checker:
             return f"it comes with ComfyUI {self.version} or newer" + (f"; or {meant}" if meant else "")
         return meant or "install the node pack that has it, or use another template"
 
-    def unknown_input(self, node_id: str, node: Node, known: NodeInfo, name: str) -> None:
+    def unknown_input(self, node_id: str, node: Node, name: str, *, is_core: bool) -> None:
         what = f"{_place(node_id, node)} has no input {name}"
         if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
             self.dropped.append((node_id, name))
             self.note(f"{what} on {self.info.source}, which does without it", at=(node_id, name))
-        elif known.is_core:
-            self.problem(what, did_you_mean(name, known.inputs), at=(node_id, name))
-        else:  # some custom nodes take inputs that they do not announce
-            self.notes.append(Note(f"{what} that {self.info.source} knows of, and may ignore it", self.where))
+            return
+        close = nearest(name, self.inputs(node_id))
+        hint = did_you_mean(name, close) if close else ""
+        if is_core and as_link(node.inputs[name]) is not None:
+            # Of what is linked ComfyUI makes an argument that the node's function does not take; literals it leaves out.
+            self.problem(f"{what}, and would fail of the link to it", hint, at=(node_id, name))
+            return
+        ignored = f"on {self.info.source}, which ignores it" if is_core else f"that {self.info.source} knows of, and may ignore it"
+        self.note(f"{what} {ignored}" + (f"; {hint}" if hint else ""), "warning", at=(node_id, name))
 
     def missing_input(self, node_id: str, node: Node, name: str, wanted: InputInfo) -> None:
         place = f"{_place(node_id, node)}, input {name}"
         if self.wants_link(wanted):
             self.problem(f"{place}: required by the server, not given", f"link it to a node's {wanted.type}")
-        elif wanted.has_default:
+        elif wanted.has_default and wanted.choices is None:
             self.changes[node_id, name] = wanted.default
             self.note(f"{place}: not given, so the server's default {got(wanted.default)} is used")
         else:
@@ -221,12 +258,25 @@ class _Checker:
             hint = f'output {" or ".join(fitting)} of node "{link.node}" is {wanted.type}' if fitting else ""
             self.problem(f'{place}: wants {wanted.type} (got {given} from node "{link.node}")', hint)
 
-    def check_literal(self, node_id: str, node: Node, name: str, value: Any, wanted: InputInfo) -> None:
-        value = _unwrapped(value)
+    def check_literal(self, node_id: str, name: str, value: Any, wanted: InputInfo) -> None:
+        found = self.judge(node_id, name, value, wanted)
+        if found.acceptance == "refused":
+            self.problem(found.what, found.hint, at=(node_id, name))
+        elif found.acceptance == "noted":
+            if is_other := found.value is not value:
+                self.changes[node_id, name] = found.value
+            self.note(found.what, "changed" if is_other else "warning", at=(node_id, name))
+
+    def judge(self, node_id: str, name: str, value: Any, wanted: InputInfo) -> _Judgement:
+        """Return what the server makes of a literal."""
+        # A list is written as an object.
+        plain = value["__value__"] if isinstance(value, dict) and "__value__" in value else value
         if wanted.options is not None:
-            self.check_option(node_id, node, name, value, wanted)
-        elif what := self.literal_problem(value, wanted):
-            self.problem(f"{_place(node_id, node)}, input {name}: {what}", at=(node_id, name))
+            return self.judge_option(node_id, name, value, plain, wanted)
+        what = self.literal_problem(plain, wanted)
+        if not what:
+            return _Judgement("fine", value)
+        return _Judgement("refused", value, f"{_place(node_id, self.workflow.nodes[node_id])}, input {name}: {what}")
 
     def literal_problem(self, value: Any, wanted: InputInfo) -> str:
         if self.wants_link(wanted):
@@ -234,47 +284,45 @@ class _Checker:
         kinds = [kind for type_, kind in _LITERALS.items() if type_ in wanted.types]
         if kinds and not wanted.types & {"*", "COMBO"} and not any(fits(value) for _, fits in kinds):
             return f"must be {' or '.join(expected for expected, _ in kinds)} (got {got(value)})"
-        return _range_problem(value, wanted)
+        if _is_number(value):
+            if wanted.minimum is not None and value < wanted.minimum:
+                return f"must be at least {_bound(wanted.minimum)} (got {got(value)})"
+            if wanted.maximum is not None and value > wanted.maximum:
+                return f"must be at most {_bound(wanted.maximum)} (got {got(value)})"
+        return ""
 
-    def check_option(self, node_id: str, node: Node, name: str, value: Any, wanted: InputInfo) -> None:
-        found = _meant(value, wanted)
-        if len(found) == 1 and found[0] is value:
-            return
-        options = wanted.options or ()
-        place = f"{_place(node_id, node)}, input {name}"
+    def judge_option(self, node_id: str, name: str, value: Any, plain: Any, wanted: InputInfo) -> _Judgement:
+        options, node = wanted.options or (), self.workflow.nodes[node_id]
+        found, place = _meant(plain, wanted), f"({_place(node_id, node)}, input {name})"
         if len(found) == 1:
-            self.changes[node_id, name] = found[0]
-            self.note(f"{got(value)} is {got(found[0])} on {self.info.source} ({place})", at=(node_id, name))
-        elif found:
-            what = f"{got(value)} can be {len(found)} of those that {self.info.source} has ({place})"
-            self.problem(what, f"write one of {', '.join(found[:LISTED])}", at=(node_id, name))
-        else:
-            what = f"{got(value)} is not among the {len(options)} that {self.info.source} has ({place})"
-            hint = did_you_mean(str(value), _texts(options))
-            if wanted.takes_unlisted and not options:
-                hint = "a template's parameter of the type image or file brings a file of yours to the server"
-            self.problem(what, hint, at=(node_id, name))
-
-
-def _unwrapped(value: Any) -> Any:
-    """Return what a literal is to the server, for a list is written as an object."""
-    return value["__value__"] if isinstance(value, dict) and "__value__" in value else value
+            if found[0] is plain:
+                return _Judgement("fine", value)
+            return _Judgement("noted", found[0], f"{got(plain)} is {got(found[0])} on {self.info.source} {place}")
+        if found:
+            what = f"{got(plain)} can be {len(found)} of those that {self.info.source} has {place}"
+            return _Judgement("refused", value, what, f"write one of {', '.join(found[:LISTED])}")
+        what = f"{got(plain)} is not among the {len(options)} that {self.info.source} has {place}"
+        known = self.info.get(node.class_type)
+        is_nominal = len(options) <= _NOMINAL and wanted.choices is None and isinstance(plain, str)
+        if is_nominal and known is not None and not known.is_core:
+            return _Judgement("noted", value, f"{what}, which may know better: the server decides")
+        hint = did_you_mean(str(plain), wanted.texts)
+        if wanted.takes_unlisted and not options:
+            hint = "a template's parameter of the type image or file brings a file of yours to the server"
+        return _Judgement("refused", value, what, hint)
 
 
 def _meant(value: Any, wanted: InputInfo) -> list[Any]:
     """Return the options that a value can mean; the very value where the server takes it as it is."""
-    options = wanted.options or ()
-    if any(value == option and type(value) is type(option) for option in options):
+    if any(value == option and type(value) is type(option) for option in wanted.options or ()):
         return [value]
-    if wanted.takes_unlisted and isinstance(value, str) and ("/" in value or value.endswith("]")):
+    if not isinstance(value, str) or wanted.choices is not None:
+        return []
+    if wanted.takes_unlisted and ("/" in value or value.endswith("]")):
         return [value]  # LoadImage takes folder/file and "file [output]"
     if is_upload_name(value):
         return [value]  # it will be there; LoadLatent takes it, too, and does not announce that it takes more than it lists
-    return list(candidates(value, _texts(options))) if isinstance(value, str) else []
-
-
-def _texts(options: Sequence[Any]) -> list[str]:
-    return [option for option in options if isinstance(option, str)]
+    return list(candidates(value, wanted.texts))
 
 
 def _place(node_id: str, node: Node) -> str:
@@ -290,9 +338,9 @@ def _types_meet(given: str, wanted: str) -> bool:
 
 
 def _is_part(name: str, inputs: Mapping[str, InputInfo]) -> bool:
-    """Return whether this belongs to an input that grows: newer servers take ``images.image0`` for their input ``images``."""
+    """Return whether this belongs to an input that grows in a way that the server does not tell."""
     whole = inputs.get(name.partition(".")[0])
-    return "." in name and whole is not None and whole.type.startswith("COMFY_")
+    return "." in name and whole is not None and whole.type.startswith("COMFY_") and whole.choices is None
 
 
 def _is_number(value: Any) -> bool:
@@ -310,16 +358,6 @@ _LITERALS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "STRING": ("text", lambda value: isinstance(value, str)),
     "BOOLEAN": ("true or false", lambda value: isinstance(value, bool)),
 }
-
-
-def _range_problem(value: Any, wanted: InputInfo) -> str:
-    if not _is_number(value):
-        return ""
-    if wanted.minimum is not None and value < wanted.minimum:
-        return f"must be at least {_bound(wanted.minimum)} (got {got(value)})"
-    if wanted.maximum is not None and value > wanted.maximum:
-        return f"must be at most {_bound(wanted.maximum)} (got {got(value)})"
-    return ""
 
 
 def _bound(number: float) -> str:

@@ -1,16 +1,19 @@
-"""What a server lets a recipe choose from, by kind: checkpoints, loras, samplers, …; and which of its node classes fit a search.
+r"""What a server lets a recipe choose from, by kind: checkpoints, loras, samplers, …; and what a name means among that.
 
-The kinds and the inputs that list them are known here; the names never are: those are what the server says
-(`engine.model_lists` asks it).
+The kinds and the inputs that list them are known here; the names never are: those are what the server says. Recipes write ``/``; a
+Windows server lists ``SDXL\x.safetensors``; files get moved into folders; people mistype letter case, and leave out suffixes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from comfy_runner.graph.object_info import NodeInfo, ObjectInfo
+
+MODEL_SUFFIX = re.compile(r"(?<=[^/\\])\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)\Z", re.IGNORECASE)
+"""How the names of model files end."""
 
 _MOST_FOLDERS = 200  # each is a request
 _LONGEST_FOLDER = 200
@@ -116,6 +119,20 @@ def find_kind(given: str, known: Sequence[str]) -> str | None:
     return next((kind for kind in known if _folded(kind) == folded), alias if alias in known else None)
 
 
+def candidates(name: str, options: Sequence[str]) -> list[str]:
+    """Return the options that this name can mean, by the first of these readings that finds any.
+
+    The readings: exact, whatever the separator, whatever the letter case, the file name alone; and for a name without suffix the
+    last two again.
+    """
+    for read, reading in _READINGS:
+        wanted = read(name)
+        found = [option for option in dict.fromkeys(options) if reading(option) == wanted]
+        if found:
+            return found
+    return []
+
+
 def model_kind(class_type: str, name: str) -> str:
     """Return the kind of the model that a node's input names; empty for an input that names none, as far as is known here.
 
@@ -148,3 +165,26 @@ def _listed(info: ObjectInfo, inputs: Mapping[str, tuple[str, str]]) -> list[Lis
 
 def _folded(kind: str) -> str:
     return re.sub(r"[\W_]", "", kind.casefold()).removesuffix("s")
+
+
+def _separators(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _case(name: str) -> str:
+    return _separators(name).casefold()
+
+
+def _base(name: str) -> str:
+    return _case(name).rsplit("/", 1)[-1]
+
+
+_READINGS: tuple[tuple[Callable[[str], str], Callable[[str], str]], ...] = (
+    (str, str),
+    (_separators, _separators),
+    (_case, _case),
+    (_base, _base),
+    (_case, lambda option: MODEL_SUFFIX.sub("", _case(option))),
+    (_base, lambda option: MODEL_SUFFIX.sub("", _base(option))),
+)
+"""What is compared of a name and of an option, the strictest first."""

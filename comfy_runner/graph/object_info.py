@@ -1,20 +1,24 @@
 """What a server says of its node classes: ``GET /object_info``, read tolerantly into values.
 
-Both shapes of an enum are read: ``[["a", "b"], {…}]`` of older nodes and ``["COMBO", {"options": ["a", "b"]}]`` of newer ones.
+Both shapes of an enum are read: ``[["a", "b"], {…}]`` of older nodes and ``["COMBO", {"options": ["a", "b"]}]`` of newer ones; and
+inputs that bring others, as nodes of ComfyUI 0.4 and newer have them (``comfy_api/latest/_io.py``): an option of a
+``COMFY_DYNAMICCOMBO_V3`` brings ``format.bit_depth``, a ``COMFY_AUTOGROW_V3`` stands for ``images.image0``, ``images.image1``, ….
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from comfy_runner.errors import WorkflowError
 
 _MARKS = ("deprecated", "experimental", "api_node")
+_MOST_PARTS = 1000
+_DEEPEST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class InputInfo:
         takes_unlisted: Whether the server takes files that it does not list: those in sub-folders of its input folder.
         step: The distance between numbers that ComfyUI's page offers; None where it is not said. The server takes others, too.
         tooltip: What the server says of it; empty for nothing.
+        choices: What further inputs each option brings, by option and name; None for what brings none.
+        parts: The inputs that stand in its place, by name; None for what is an input itself.
     """
 
     type: str
@@ -44,6 +50,13 @@ class InputInfo:
     takes_unlisted: bool = False
     step: float | None = None
     tooltip: str = ""
+    choices: Mapping[str, Mapping[str, InputInfo]] | None = None
+    parts: Mapping[str, InputInfo] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the options that are texts."""
+        return [option for option in self.options or () if isinstance(option, str)]
 
     @property
     def types(self) -> frozenset[str]:
@@ -81,6 +94,11 @@ class NodeInfo:
     output_names: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
 
+    @property
+    def dynamic(self) -> frozenset[str]:
+        """Return the names of the inputs that bring others."""
+        return frozenset(name for name, known in self.inputs.items() if known.choices is not None or known.parts is not None)
+
 
 class ObjectInfo:
     """All node classes of one server.
@@ -88,12 +106,14 @@ class ObjectInfo:
     Args:
         data: The parsed answer of ``GET /object_info``.
         source: Where it comes from, for messages: a URL or a file.
+        replacements: The parsed answer of ``GET /node_replacements``: by class what the server puts in the place of a node whose
+            class it lacks; None where it does not tell.
 
     Raises:
         WorkflowError: This is not an ``/object_info`` answer.
     """
 
-    def __init__(self, data: Any, *, source: str) -> None:
+    def __init__(self, data: Any, *, source: str, replacements: Any = None) -> None:
         if not isinstance(data, dict) or not any(isinstance(node, dict) and "input" in node for node in data.values()):
             raise WorkflowError(
                 "is not what a ComfyUI answers to /object_info",
@@ -102,13 +122,14 @@ class ObjectInfo:
             )
         self.source = source
         self._data = data
+        self._replacements = dict(_replacements(replacements))
         self._parsed: dict[str, NodeInfo] = {}
         self._produced: frozenset[str] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Return a hash of all that was said, wherever it comes from: equal for equal answers, whatever the order of their keys."""
-        text = json.dumps(self._data, sort_keys=True, separators=(",", ":"))
+        text = json.dumps([self._data, self._replacements], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     @property
@@ -122,6 +143,11 @@ class ObjectInfo:
         if class_type not in self._parsed and isinstance(raw, dict):
             self._parsed[class_type] = _node(class_type, raw)
         return self._parsed.get(class_type)
+
+    def run_as(self, class_type: str) -> str:
+        """Return the class that the server runs for nodes of a class: another one where it lacks that and replaces it."""
+        replaced = self._replacements.get(class_type, class_type)
+        return replaced if class_type not in self._data and isinstance(self._data.get(replaced), dict) else class_type
 
     def is_produced(self, type_: str) -> bool:
         """Return whether some node has an output of this type, so that an input of it wants a link."""
@@ -138,18 +164,47 @@ def type_names(type_: str) -> frozenset[str]:
     return frozenset(part.strip() for part in type_.split(","))
 
 
-def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
+def expanded(inputs: Mapping[str, InputInfo], given: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, InputInfo]]:
+    """Yield the inputs of a node with those that they bring, named as in a graph: ``format``, ``format.bit_depth``.
+
+    Args:
+        inputs: Those of its class.
+        given: What a graph gives to the node, by name: the chosen options decide.
+        above: What stands before the names.
+    """
+    for name, known in inputs.items():
+        field = above + name
+        if known.parts is not None:
+            yield from expanded(known.parts, given, f"{field}.")
+            continue
+        yield field, known
+        chosen = given.get(field)
+        if known.choices is not None and isinstance(chosen, str):
+            yield from expanded(known.choices.get(chosen, {}), given, f"{field}.")
+
+
+def _replacements(answer: Any) -> Iterator[tuple[str, str]]:
+    for class_type, found in answer.items() if isinstance(answer, dict) else ():
+        for each in found if isinstance(found, list) else ():
+            if isinstance(each, dict) and isinstance(each.get("new_node_id"), str):
+                yield class_type, each["new_node_id"]
+
+
+def _inputs(groups: Any, depth: int = 0) -> dict[str, InputInfo]:
     inputs: dict[str, InputInfo] = {}
-    groups = raw.get("input")
-    for group in ("required", "optional"):
+    for group in ("required", "optional") if depth < _DEEPEST else ():
         found = groups.get(group) if isinstance(groups, dict) else None
-        for input_name, spec in found.items() if isinstance(found, dict) else ():
-            inputs[input_name] = _input(spec, required=group == "required")
+        for name, spec in found.items() if isinstance(found, dict) else ():
+            inputs[name] = _input(spec, required=group == "required", depth=depth)
+    return inputs
+
+
+def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
     module = str(raw.get("python_module", ""))
     outputs = _outputs(raw)
     return NodeInfo(
         name=name,
-        inputs=inputs,
+        inputs=_inputs(raw.get("input")),
         outputs=outputs,
         is_output=bool(raw.get("output_node")),
         is_core=module == "nodes" or module.startswith("comfy_extras."),
@@ -174,16 +229,17 @@ def _outputs(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(item if isinstance(item, str) else "COMBO" for item in outputs) if isinstance(outputs, list) else ()
 
 
-def _input(spec: Any, *, required: bool) -> InputInfo:
+def _input(spec: Any, *, required: bool, depth: int) -> InputInfo:
     kind = spec[0] if isinstance(spec, list) and spec else "*"
     extra = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
     options = kind if isinstance(kind, list) else extra.get("options") if kind == "COMBO" else None
     if extra.get("multiselect"):  # the value is a list of options; no core node has one
         options = None
+    choices = _choices(extra.get("options"), depth) if kind == "COMFY_DYNAMICCOMBO_V3" else None
     return InputInfo(
         type="COMBO" if isinstance(kind, list) else str(kind),
         required=required,
-        options=tuple(options) if isinstance(options, list) else None,
+        options=tuple(choices) if choices else tuple(options) if isinstance(options, list) else None,
         minimum=_number(extra.get("min")),
         maximum=_number(extra.get("max")),
         has_default=extra.get("default") is not None,
@@ -191,7 +247,29 @@ def _input(spec: Any, *, required: bool) -> InputInfo:
         takes_unlisted=any(key.endswith("_upload") and value for key, value in extra.items()),
         step=_number(extra.get("step")),
         tooltip=_text(extra.get("tooltip")),
+        choices=choices or None,
+        parts=_parts(extra.get("template"), required=required, depth=depth) if kind == "COMFY_AUTOGROW_V3" else None,
     )
+
+
+def _choices(options: Any, depth: int) -> dict[str, Mapping[str, InputInfo]]:
+    """Return what each option of a dynamic combo brings."""
+    known = [option for option in options if isinstance(option, dict)] if isinstance(options, list) else []
+    return {option["key"]: _inputs(option.get("inputs"), depth + 1) for option in known if isinstance(option.get("key"), str)}
+
+
+def _parts(template: Any, *, required: bool, depth: int) -> dict[str, InputInfo] | None:
+    """Return the inputs that stand for one that grows, the first ones of which are required; None where they are not told."""
+    template = template if isinstance(template, dict) else {}
+    each = next(iter(_inputs(template.get("input"), depth + 1).values()), None)
+    names, prefix, most = template.get("names"), template.get("prefix"), _number(template.get("max"))
+    if not isinstance(names, list):
+        count = min(_MOST_PARTS, int(most or 0)) if isinstance(prefix, str) else 0
+        names = [f"{prefix}{index}" for index in range(count)]
+    if each is None or not names:
+        return None
+    least = int(_number(template.get("min")) or 0) if required and each.required else 0
+    return {str(name): replace(each, required=index < least) for index, name in enumerate(names[:_MOST_PARTS])}
 
 
 def _number(value: Any) -> float | None:

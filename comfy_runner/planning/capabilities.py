@@ -4,22 +4,23 @@ Jobs have very few shapes, and what a server makes of a literal depends on no ot
 the server once, and so is each value of each input. Whole graphs are checked only for the words of a problem or a note, once for
 all jobs of which the server says the very same. Before the first job is posted, every job has to be possible on one server.
 
-Does not decide what becomes of a job that one server cannot do (`scheduling.eligibility`).
+The one place that knows whether a part of a job is better than nothing of it. Does not decide what becomes of a job that one server
+cannot do (`scheduling.eligibility`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
-from comfy_runner.errors import InputError, Note, Problem, WorkflowError
-from comfy_runner.graph.conformance import Acceptance, ShapeCheck
+from comfy_runner.errors import Note, Problem, WorkflowError
+from comfy_runner.graph.conformance import Acceptance, Checked, ShapeCheck, check, selectors
 from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import MOST_PROBLEMS, Draft
-from comfy_runner.planning.job_graph import PlannedJob, fit
+from comfy_runner.planning.job_graph import PlannedJob
 
 _Extent = Literal["whole", "part", "nothing"]
 
@@ -32,10 +33,10 @@ def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial:
         info: What the server says of its nodes.
         allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
     """
-    literals: dict[Shape, list[tuple[Any, ...]]] = {}
+    rows: dict[Shape, list[Sequence[Any]]] = {}
     for draft in drafts:
-        literals.setdefault(draft.filled.shape, []).append(draft.filled.literals)
-    by_shape = {shape: _ShapeCapabilities(shape, rows, info) for shape, rows in literals.items()}
+        rows.setdefault(draft.filled.shape, []).append(draft.filled.literals)
+    by_shape = {shape: _ShapeCapabilities(shape, literals, info) for shape, literals in rows.items()}
     return Capabilities(drafts, info, by_shape, allow_partial=allow_partial)
 
 
@@ -83,22 +84,25 @@ def refuse_impossible(drafts: Sequence[Draft], by_server: Mapping[str, Capabilit
         WorkflowError: There is such a job.
     """
     problems: dict[Problem, None] = {}
-    for draft in _impossible(drafts, by_server):
-        problems |= dict.fromkeys(_problems(draft, by_server))
+    for _, found in impossible_jobs(drafts, by_server):
+        problems |= dict.fromkeys(found)
         if len(problems) > MOST_PROBLEMS:
             break
     if problems:
         raise WorkflowError.of(problems)
 
 
-def impossible_jobs(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> dict[str, tuple[Problem, ...]]:
-    """Return the jobs that no server can do, by id, each with the problems of all servers.
+def impossible_jobs(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> Iterator[tuple[str, tuple[Problem, ...]]]:
+    """Yield the ids of the jobs that no server can do, each with the problems of all servers.
 
     Args:
         drafts: The jobs.
         by_server: What each server can do, by address; at least one.
     """
-    return {draft.job_id: _problems(draft, by_server) for draft in _impossible(drafts, by_server)}
+    servers = list(by_server.values())
+    for draft in drafts if not any(server.everything for server in servers) else ():
+        if not any(server.can(draft) for server in servers):
+            yield draft.job_id, tuple(dict.fromkeys(problem for server in servers for problem in server.problems(draft)))
 
 
 class Capabilities:
@@ -112,28 +116,30 @@ class Capabilities:
         self, drafts: Sequence[Draft], info: ObjectInfo, by_shape: Mapping[Shape, _ShapeCapabilities], *, allow_partial: bool
     ) -> None:
         self.everything = all(shape.is_whole for shape in by_shape.values())
-        self._drafts = drafts
-        self._info = info
-        self._by_shape = by_shape
+        self._drafts, self._info, self._by_shape = drafts, info, by_shape
         self._allow_partial = allow_partial
         self._problems: dict[Hashable, tuple[Problem, ...]] = {}
 
     def can_whole(self, draft: Draft) -> bool:
         """Return whether the server can do a job with all its outputs."""
-        return self._of_shape(draft).extent(draft.filled.literals) == "whole"
+        return self._extent(draft) == "whole"
 
     def can(self, draft: Draft) -> bool:
         """Return whether the server can do a job, or part of it where that is allowed."""
-        extent = self._of_shape(draft).extent(draft.filled.literals)
-        return extent == "whole" or (extent == "part" and self._allow_partial)
+        return self._is_enough(self._extent(draft))
 
     def fit(self, planned: PlannedJob) -> PlannedJob:
-        """Return a job with its graph fitted to the server, without what the server does not take where that is allowed.
+        """Return a job with its graph fitted to the server, without what it does not take where that is allowed.
+
+        What the job *is* stays the same.
 
         Raises:
-            InputError: The server would refuse it.
+            WorkflowError: The server would refuse it, or run it otherwise.
         """
-        return fit(planned, self._info, allow_partial=self._allow_partial)
+        checked = self._checked(planned)
+        if not self._is_enough("whole" if not checked.problems else "part" if checked.workflow.nodes else "nothing"):
+            raise WorkflowError.of(checked.problems)
+        return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
 
     def problems(self, draft: Draft) -> tuple[Problem, ...]:
         """Return why the server cannot do a job; empty where it can."""
@@ -141,31 +147,38 @@ class Capabilities:
             return ()
         answer = self._same_answer(draft)
         if answer not in self._problems:
-            try:
-                self.fit(draft.planned())
-            except InputError as error:
-                self._problems[answer] = error.problems
+            self._problems[answer] = self._checked(draft.planned()).problems
         return self._problems[answer]
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
         """Return what the server changes of the jobs that it can do."""
-        found: dict[Note, None] = {}
-        known: set[Hashable] = set()
+        different: dict[Hashable, Draft] = {}
         for draft in self._drafts:
-            if self.can(draft) and (answer := self._same_answer(draft)) not in known:
-                known.add(answer)
-                planned = draft.planned()
-                fitted = self.fit(planned)
-                found |= dict.fromkeys(fitted.notes[len(planned.notes) :])
-        return tuple(found)
+            if self.can(draft):
+                different.setdefault(self._same_answer(draft), draft)
+        return tuple(dict.fromkeys(note for draft in different.values() for note in self._checked(draft.planned()).notes))
 
     def of_equal_server(self, info: ObjectInfo) -> Capabilities:
         """Return what another server can do that says the very same of its nodes (`ObjectInfo.fingerprint`)."""
         return Capabilities(self._drafts, info, self._by_shape, allow_partial=self._allow_partial)
 
-    def _of_shape(self, draft: Draft) -> _ShapeCapabilities:
-        return self._by_shape[draft.filled.shape]
+    def _is_enough(self, extent: _Extent) -> bool:
+        return extent == "whole" or (extent == "part" and self._allow_partial)
+
+    def _extent(self, draft: Draft) -> _Extent:
+        return self._by_shape[draft.filled.shape].extent(draft.filled.literals)
+
+    def _checked(self, planned: PlannedJob) -> Checked:
+        header = planned.template.header
+        return check(
+            planned.workflow,
+            self._info,
+            where=f"template {planned.template.name}",
+            locate=planned.locate,
+            packs=header.packs,
+            version=header.version,
+        )
 
     def _same_answer(self, draft: Draft) -> Hashable:
         """Return what is the same for jobs of which the server says the same, at the same places of their recipe."""
@@ -173,23 +186,6 @@ class Capabilities:
         # Which fields a point gives decides which of them is to blame, as with the factor or the size of an upscale.
         given = tuple(map(_form, variant.point))
         return shape, self._by_shape[shape].remarks(draft.filled.literals), id(variant.loaded), given
-
-
-@dataclass(frozen=True, slots=True)
-class _RestrictedInput:
-    """An input with a literal that the server does not take as it is.
-
-    Attributes:
-        index: Which literal it is of its shape.
-        node_id: Its node.
-        refused: The tokens of those that are a problem.
-        changed: The tokens of those that go by another name.
-    """
-
-    index: int
-    node_id: str
-    refused: Set[Hashable]
-    changed: Set[Hashable]
 
 
 class _ShapeCapabilities:
@@ -204,29 +200,54 @@ class _ShapeCapabilities:
         is_whole: Whether the server can do all of these jobs, whole.
     """
 
-    def __init__(self, shape: Shape, rows: Sequence[tuple[Any, ...]], info: ObjectInfo) -> None:
-        self._check = ShapeCheck(shape.bare, info)
-        self._restricted: list[_RestrictedInput] = []
-        for index, (node_id, name) in enumerate(shape.places):
-            found: dict[Acceptance, set[Hashable]] = {"fine": set(), "changed": set(), "refused": set()}
-            for token, value in _different([row[index] for row in rows]).items():
-                found[self._check.verdict(node_id, name, value)].add(token)
-            if found["refused"] or found["changed"]:
-                self._restricted.append(_RestrictedInput(index, node_id, found["refused"], found["changed"]))
-        self._refusing = [each for each in self._restricted if each.refused]
-        self._extents: dict[frozenset[str], _Extent] = {}
-        self._best = self._extent(self._check.bad)
-        self.is_whole = self._best == "whole" and not self._refusing
+    def __init__(self, shape: Shape, rows: Sequence[Sequence[Any]], info: ObjectInfo) -> None:
+        selecting = selectors(shape.bare, info)
+        self._selecting = [index for index, place in enumerate(shape.places) if place in selecting]
+        selected: dict[Hashable, list[Sequence[Any]]] = {}
+        for row in rows:
+            selected.setdefault(self._selection(row), []).append(row)
+        self._kinds = {selection: _Kind(shape, alike, info) for selection, alike in selected.items()}
+        self.is_whole = all(kind.is_whole for kind in self._kinds.values())
 
     def extent(self, literals: Sequence[Any]) -> _Extent:
         """Return how much the server can do of the job with these literals."""
-        bad = [each.node_id for each in self._refusing if _token(literals[each.index]) in each.refused]
+        return self._kinds[self._selection(literals)].extent(literals)
+
+    def remarks(self, literals: Sequence[Any]) -> Hashable:
+        """Return the literals that the server has something to say of."""
+        selection = self._selection(literals)
+        return selection, self._kinds[selection].remarks(literals)
+
+    def _selection(self, literals: Sequence[Any]) -> Hashable:
+        """Return the texts that decide which inputs nodes have."""
+        return tuple([literals[index] if type(literals[index]) is str else None for index in self._selecting])
+
+
+class _Kind:
+    """What one server can do of the jobs of one shape whose nodes have the same inputs."""
+
+    def __init__(self, shape: Shape, rows: Sequence[Sequence[Any]], info: ObjectInfo) -> None:
+        self._check = ShapeCheck(shape.workflow(rows[0]), info)
+        # By the place of a literal: its node, and what the server makes of those values that it does not take without a word.
+        self._odd: dict[int, tuple[str, dict[Hashable, Acceptance]]] = {}
+        for index, (node_id, name) in enumerate(shape.places):
+            odd: dict[Hashable, Acceptance] = {}
+            for token, value in _different([row[index] for row in rows]).items():
+                if (verdict := self._check.verdict(node_id, name, value)) != "fine":
+                    odd[token] = verdict
+            if odd:
+                self._odd[index] = node_id, odd
+        self._extents: dict[frozenset[str], _Extent] = {}
+        self._best = self._extent(self._check.bad)
+        self.is_whole = self._best == "whole" and not any("refused" in odd.values() for _, odd in self._odd.values())
+
+    def extent(self, literals: Sequence[Any]) -> _Extent:
+        bad = [id_ for index, (id_, odd) in self._odd.items() if odd.get(_token(literals[index])) == "refused"]
         return self._extent(self._check.bad.union(bad)) if bad else self._best
 
     def remarks(self, literals: Sequence[Any]) -> tuple[Hashable, ...]:
-        """Return the literals that the server has something to say of."""
-        tokens = [(each, _token(literals[each.index])) for each in self._restricted]
-        return tuple([(each.index, token) for each, token in tokens if token in each.refused or token in each.changed])
+        tokens = [(index, _token(literals[index]), odd) for index, (_, odd) in self._odd.items()]
+        return tuple([(index, token) for index, token, odd in tokens if token in odd])
 
     def _extent(self, bad: frozenset[str]) -> _Extent:
         if bad not in self._extents:
@@ -249,15 +270,3 @@ def _token(value: Any) -> Hashable:
 
 def _form(value: Any) -> object:
     return tuple((key, _form(item)) for key, item in value.items()) if isinstance(value, Mapping) else type(value)
-
-
-def _impossible(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> Iterator[Draft]:
-    servers = list(by_server.values())
-    if not any(server.everything for server in servers):
-        for draft in drafts:
-            if not any(server.can(draft) for server in servers):
-                yield draft
-
-
-def _problems(draft: Draft, by_server: Mapping[str, Capabilities]) -> tuple[Problem, ...]:
-    return tuple(dict.fromkeys(problem for server in by_server.values() for problem in server.problems(draft)))

@@ -36,24 +36,8 @@ class Estimate:
     jobs: int
 
 
-class WithoutLoads:
-    """A catalogue in which loading models costs nothing, as in the work that ledgers record.
-
-    Args:
-        costs: The catalogue.
-    """
-
-    def __init__(self, costs: Costs) -> None:
-        self.kind = costs.kind
-        self._cost = costs.cost
-
-    def cost(self, step: int, /) -> float:
-        """Return what making a result costs, in sampler steps at 1024x576 pixels."""
-        return 0.0 if self.kind(step) == "load" else self._cost(step)
-
-
 class WithBoundedLoads:
-    """What results cost, where loading models counts no more than some jobs do, as it is reckoned with for placing jobs.
+    """What results cost, where loading models counts no more than some jobs do, or nothing, as in the work that ledgers record.
 
     The catalogue's loads are guessed for pictures of the usual size. Besides small ones, which take a server longer than their
     weighted steps say, they would weigh so much that no second server was ever worth its load.
@@ -63,15 +47,14 @@ class WithBoundedLoads:
         most: What a load costs at most, in sampler steps at 1024x576 pixels.
     """
 
-    def __init__(self, costs: Costs, most: float) -> None:
+    def __init__(self, costs: Costs, most: float = 0.0) -> None:
         self._costs, self._most = costs, most
         self.kind = costs.kind
 
     @classmethod
     def of(cls, costs: Costs, jobs: Iterable[tuple[int, ...]]) -> Self:
         """Return what the results of these jobs cost, a load at most as much as two usual ones of them."""
-        bare = WithoutLoads(costs)
-        works = [sum(map(bare.cost, job)) for job in jobs]
+        works = [sum(map(cls(costs).cost, job)) for job in jobs]
         return cls(costs, _JOBS_A_LOAD * statistics.median(works) if works else 0.0)
 
     def cost(self, step: int, /) -> float:
@@ -80,26 +63,16 @@ class WithBoundedLoads:
         return min(cost, self._most) if self.kind(step) == "load" else cost
 
 
-def fitting_speed(speeds: Iterable[Sequence[ServerSpeed]], *, server: str = "") -> ServerSpeed | None:
+def fitting_speed(speeds: Iterable[Sequence[ServerSpeed]], *, server: str = "", alone: bool = False) -> ServerSpeed | None:
     """Return the speed to reckon with; None where no earlier jobs tell.
 
     Args:
         speeds: What is known of earlier jobs, the most telling first.
         server: The URL of the server, if it is known; the speed of another one is the last resort.
+        alone: Whether that of another one tells nothing.
     """
     known = [speed for some in speeds for speed in _most_first(some) if speed.work > 0 and speed.seconds > 0]
-    return next((speed for speed in known if speed.server == server), known[0] if known else None)
-
-
-def speed_of(speeds: Iterable[Sequence[ServerSpeed]], server: str) -> ServerSpeed | None:
-    """Return how fast one server was with earlier jobs; None where they ran on others only.
-
-    Args:
-        speeds: As for `fitting_speed`.
-        server: Its URL.
-    """
-    found = fitting_speed(speeds, server=server)
-    return found if found is not None and found.server == server else None
+    return next((speed for speed in known if speed.server == server), None if alone or not known else known[0])
 
 
 def earlier_speeds(path: Path, ledger: Ledger | None) -> list[list[ServerSpeed]]:

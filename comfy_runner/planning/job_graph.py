@@ -6,14 +6,12 @@ No server is contacted here; what a server says of its nodes is an argument.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from comfy_runner.errors import Note, RecipeError
-from comfy_runner.graph.conformance import check
 from comfy_runner.graph.decoding import tile, tiled_nodes
 from comfy_runner.graph.filled import Filled, Shape
-from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.signature import literals_of
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
@@ -100,31 +98,6 @@ def planned_job(job: Job, template: Template, filled: Filled, inputs: tuple[Inpu
         notes=job.notes,
         inputs=inputs,
     )
-
-
-def fit(planned: PlannedJob, info: ObjectInfo, *, allow_partial: bool = False) -> PlannedJob:
-    """Return the job with its graph fitted to one server; what the job *is* stays the same.
-
-    Args:
-        planned: The job.
-        info: What the server says of its nodes.
-        allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
-
-    Raises:
-        WorkflowError: The server would refuse the graph or run it otherwise.
-    """
-    where = f"template {planned.template.name}"
-    header = planned.template.header
-    checked = check(
-        planned.workflow,
-        info,
-        where=where,
-        locate=planned.locate,
-        allow_partial=allow_partial,
-        packs=header.packs,
-        version=header.version,
-    )
-    return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
 
 
 def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:

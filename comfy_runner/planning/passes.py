@@ -15,19 +15,11 @@ from typing import Protocol
 from comfy_runner.scheduling.backlog import Costs
 
 
-class Catalogue(Protocol):
+class Catalogue(Costs, Protocol):
     """What is known of the node results of one plan, by their ints."""
 
     def column(self, step: int, /) -> int:
         """Return where in a graph the result stands; a job has at most one result in each column."""
-        ...
-
-    def cost(self, step: int, /) -> float:
-        """Return what making it costs, in sampler steps at 1024x576 pixels; never negative."""
-        ...
-
-    def kind(self, step: int, /) -> str:
-        """Return ``load`` (of a checkpoint or diffusion model), ``first``, ``second``, ``decode`` or ``other``."""
         ...
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from comfy_runner.engine.info import CacheMode
 from comfy_runner.engine.interface import Engine
 from comfy_runner.errors import Note
-from comfy_runner.graph.memory import DecodeMemory, largest_decode
+from comfy_runner.graph.decoding import DecodeMemory, largest_decode
 from comfy_runner.planning.arrange import Arrangement, arrange
 from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.draft import Plan
-from comfy_runner.planning.estimate import Estimate, WithoutLoads, earlier_speeds, fitting_speed
-from comfy_runner.planning.summary import PlanSummary, needed, summarise
+from comfy_runner.planning.duplicates import duplicates
+from comfy_runner.planning.estimate import Estimate, WithBoundedLoads, earlier_speeds, fitting_speed
+from comfy_runner.planning.passes import passes
+from comfy_runner.planning.summary import PlanSummary, needed, planned_rows
 from comfy_runner.planning.survey import Survey, survey
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
 from comfy_runner.store.ledger_rows import ServerSpeed
@@ -58,14 +60,20 @@ class FolderPreview:
             memory: What decoding the largest picture takes; None where no size is known.
             notes: What the user should know.
         """
-        return summarise(
-            self.plan,
-            self.chosen,
-            self.surveyed,
-            self.arrangement,
+        steps, arrangement = self.plan.steps, self.arrangement
+        chosen = [draft for draft in self.plan.drafts if draft.job_id in self.chosen]
+        to_make = {draft.job_id for draft in arrangement.rendered}.union(arrangement.leaders)
+        given = [draft.steps for draft in chosen if draft.job_id in to_make]
+        return PlanSummary(
             folder=self.folder,
             server=server,
             cache=cache,
+            graphs=len(arrangement.submissions(cache)),
+            jobs=tuple(planned_rows(chosen, self.surveyed, arrangement, steps, cache)),
+            duplicates=duplicates(chosen),
+            needed=needed(arrangement, steps, cache),
+            as_given=passes(given, steps, cached=cache != "none"),
+            unshared=passes(given, steps, cached=False),
             memory=memory,
             time=self._time(server, cache),
             notes=notes,
@@ -75,7 +83,7 @@ class FolderPreview:
         speed = fitting_speed(self.speeds, server=server)
         if speed is None:
             return None
-        work = needed(self.arrangement, WithoutLoads(self.plan.steps), cache).weighted
+        work = needed(self.arrangement, WithBoundedLoads(self.plan.steps), cache).weighted
         return Estimate(work * speed.seconds / speed.work, speed.server, speed.jobs)
 
 

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from comfy_runner.engine.info import CacheMode
 from comfy_runner.errors import Note
+from comfy_runner.graph.decoding import DecodeMemory
 from comfy_runner.graph.filled import Shape
-from comfy_runner.graph.memory import DecodeMemory
 from comfy_runner.graph.schedules import K_SAMPLERS, SecondPass, second_passes
 from comfy_runner.planning.arrange import Arrangement
-from comfy_runner.planning.draft import Draft, Plan
-from comfy_runner.planning.duplicates import Duplicates, duplicates
+from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.duplicates import Duplicates
 from comfy_runner.planning.estimate import Estimate
 from comfy_runner.planning.passes import Passes, passes, passes_of_submissions
 from comfy_runner.planning.survey import Survey
@@ -143,54 +143,6 @@ class PlanSummary:
         return replace(self, jobs=jobs, fleet=tuple(fleet), splits=splits)
 
 
-def summarise(
-    plan: Plan,
-    selected: frozenset[str],
-    surveyed: Survey,
-    arrangement: Arrangement,
-    *,
-    folder: Path | None,
-    server: str,
-    cache: CacheMode,
-    memory: DecodeMemory | None,
-    time: Estimate | None,
-    notes: tuple[Note, ...],
-) -> PlanSummary:
-    """Summarise a plan.
-
-    Args:
-        plan: All jobs.
-        selected: The ids of those that are to be done.
-        surveyed: What is there.
-        arrangement: What is to be done.
-        folder: As in `PlanSummary`, as all that follows.
-        server: Likewise.
-        cache: Likewise.
-        memory: Likewise.
-        time: Likewise.
-        notes: Likewise.
-    """
-    steps = plan.steps
-    chosen = [draft for draft in plan.drafts if draft.job_id in selected]
-    shared = arrangement.leaders
-    to_make = {draft.job_id for draft in arrangement.rendered}.union(shared)
-    given = [draft.steps for draft in chosen if draft.job_id in to_make]
-    return PlanSummary(
-        folder=folder,
-        server=server,
-        cache=cache,
-        graphs=len(arrangement.submissions(cache)),
-        jobs=tuple(_rows(chosen, surveyed, arrangement, steps, cache)),
-        duplicates=duplicates(chosen),
-        needed=needed(arrangement, steps, cache),
-        as_given=passes(given, steps, cached=cache != "none"),
-        unshared=passes(given, steps, cached=False),
-        memory=memory,
-        time=time,
-        notes=notes,
-    )
-
-
 def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
     """Return what a server has to run.
 
@@ -203,9 +155,18 @@ def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
     return passes_of_submissions(posted, steps) if cache == "none" else passes(itertools.chain.from_iterable(posted), steps)
 
 
-def _rows(
+def planned_rows(
     chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Costs, cache: CacheMode
 ) -> Iterator[PlannedRow]:
+    """Yield what becomes of each job.
+
+    Args:
+        chosen: The jobs that are to be done.
+        surveyed: What is there.
+        arrangement: What is to be done.
+        steps: What it is and costs.
+        cache: What the server keeps of earlier prompts.
+    """
     second = _SecondPasses()
 
     def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> PlannedRow:

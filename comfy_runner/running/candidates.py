@@ -74,5 +74,5 @@ def hold_against(rendered: Sequence[Draft], candidates: Sequence[Candidate]) -> 
     if len(known) == len(candidates):
         refuse_impossible(rendered, known)
     else:
-        count = len(impossible_jobs(rendered, known))
+        count = sum(1 for _ in impossible_jobs(rendered, known))
     return count, tuple(note for capabilities in known.values() for note in capabilities.notes)

@@ -14,11 +14,11 @@ from pathlib import Path
 from comfy_runner.engine.info import CacheMode
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
-from comfy_runner.graph.memory import largest_decode
+from comfy_runner.graph.decoding import largest_decode
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
 from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.planning.draft import Draft, Plan
-from comfy_runner.planning.estimate import speed_of
+from comfy_runner.planning.estimate import fitting_speed
 from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
 from comfy_runner.running.candidates import Answered, Candidate, hold_against
@@ -156,7 +156,7 @@ def _cost_of_load(drafts: Sequence[Draft], steps: Costs) -> float:
 
 
 def _without(seconds: float | None, loading: float) -> float | None:
-    """Return when a server is done, as it is reckoned for one server: loads are in the pace already (`WithoutLoads`)."""
+    """Return when a server is done, as it is reckoned for one server: loads are in the pace already (`WithBoundedLoads`)."""
     return None if seconds is None else max(0.0, seconds - loading)
 
 
@@ -176,7 +176,7 @@ def _asked(
 
     asked = examiner.ask_all(candidates, look_at_queue, late=lambda _candidate: LATECOMER_SECONDS)
     present = [
-        _Present(candidate, candidate.answer, queued[candidate.url], speed_of(speeds, candidate.url))
+        _Present(candidate, candidate.answer, queued[candidate.url], fitting_speed(speeds, server=candidate.url, alone=True))
         for candidate in asked
         if candidate.answer is not None
     ]

@@ -11,7 +11,7 @@ from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
 from comfy_runner.planning.arrange import arrange
 from comfy_runner.planning.draft import Draft, Plan
-from comfy_runner.planning.estimate import earlier_speeds, speed_of
+from comfy_runner.planning.estimate import earlier_speeds, fitting_speed
 from comfy_runner.planning.survey import plan_rows, survey
 from comfy_runner.running.candidates import Candidate, hold_against
 from comfy_runner.running.coordinator import Coordinator
@@ -83,7 +83,8 @@ def begin(
         work = Work(arrangement.groups, plan.steps, arrangement.shared, arrangement.awaited, waiting, is_forced=force)
         speeds = earlier_speeds(folder.path, folder.ledger)
         candidates = [
-            replace(candidate, speed=found.pace if (found := speed_of(speeds, candidate.url)) else None) for candidate in candidates
+            replace(candidate, speed=found.pace if (found := fitting_speed(speeds, server=candidate.url, alone=True)) else None)
+            for candidate in candidates
         ]
         coordinator = partial(Coordinator, folder, work, candidates=candidates, examiner=examiner, enlist=enlist, policy=policy)
     for job_id in jobs:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import InputError, Problem, WorkflowError
+from comfy_runner.errors import InputError, Problem
 from comfy_runner.graph.conformance import check
-from comfy_runner.graph.model_lists import model_kind
+from comfy_runner.graph.model_lists import MODEL_SUFFIX, model_kind
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.recipe.field_docs import deciding_fields, field_docs
@@ -27,8 +27,6 @@ from comfy_runner.templating.lookup import SUFFIX, Template, find_template, temp
 from comfy_runner.templating.params import Param
 from comfy_runner.templating.recipe_template import route_of
 
-# Loaders that nobody here knows have models, too.
-_MODEL_FILE = re.compile(r"[^\n]+\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)", re.IGNORECASE)
 _FIRST_SENTENCE = re.compile(r".*?[.!?](?=\s|\Z)", re.DOTALL)
 
 
@@ -202,18 +200,15 @@ def missing(description: Description, info: ObjectInfo) -> tuple[Problem, ...]:
     if made is None:
         return ()
     header = description.template.header
-    try:
-        check(
-            made.workflow,
-            info,
-            where="",
-            locate=lambda node_id, name: made.sources.get((node_id, name), ""),
-            packs=header.packs,
-            version=header.version,
-        )
-    except WorkflowError as error:
-        return tuple(problem for problem in error.problems if problem.where not in made.stand_ins)
-    return ()
+    checked = check(
+        made.workflow,
+        info,
+        where="",
+        locate=lambda node_id, name: made.sources.get((node_id, name), ""),
+        packs=header.packs,
+        version=header.version,
+    )
+    return tuple(problem for problem in checked.problems if problem.where not in made.stand_ins)
 
 
 def first_sentence(text: str) -> str:
@@ -304,7 +299,8 @@ def _models(graph: Workflow, sources: Mapping[tuple[str, str], str]) -> Iterator
         node = graph.nodes[node_id]
         for name, value in node.inputs.items():
             kind = model_kind(node.class_type, name)
-            if isinstance(value, str) and (kind or _MODEL_FILE.fullmatch(value)):
+            # Loaders that nobody here knows have models, too.
+            if isinstance(value, str) and (kind or ("\n" not in value and MODEL_SUFFIX.search(value))):
                 yield Model(value, kind, node.class_type, sources.get((node_id, name), ""))
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.errors import Note, Problem, WorkflowError
+from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.conformance import Checked, check
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import parse_workflow
-from tests.graph.support import REFERENCE, fault, faults, node, recorded, shipped_graph, values, with_options
+from tests.graph.support import REFERENCE, node, recorded, shipped_graph, values, with_options
 
 CHECKPOINT = REFERENCE["checkpoint"]
 Change = Callable[[dict[str, Any]], object]
@@ -43,12 +43,13 @@ def with_node(**nodes: Any) -> dict[str, Any]:
     return {**golden(), **nodes}
 
 
-def checked(data: dict[str, Any], known: ObjectInfo | None = None) -> Checked:
-    return check(parse_workflow(data), known or info(), where="template t")
+def checked(data: dict[str, Any], known: ObjectInfo | None = None, **given: Any) -> Checked:
+    return check(parse_workflow(data), known or info(), **{"where": "template t", **given})
 
 
-def problem(data: dict[str, Any], known: ObjectInfo | None = None) -> Problem:
-    return fault(lambda: checked(data, known), error=WorkflowError)
+def problem(data: dict[str, Any], known: ObjectInfo | None = None, **given: Any) -> Problem:
+    (found,) = checked(data, known, **given).problems
+    return found
 
 
 def notes(data: dict[str, Any], known: ObjectInfo | None = None) -> list[str]:
@@ -133,11 +134,7 @@ def test_a_long_wrong_value_is_not_repeated_in_full() -> None:
 def literal(spec: Any, given: Any) -> list[str]:
     """The problems of one literal for an input that is announced so."""
     known = info(Custom=lambda it: it.update(input={"required": {"i": spec}}, output_node=True))
-    try:
-        checked(with_node(custom=node("Custom", i=given)), known)
-    except WorkflowError as error:
-        return [str(each.what).split("input i: ")[-1] for each in error.problems]
-    return []
+    return [str(each.what).split("input i: ")[-1] for each in checked(with_node(custom=node("Custom", i=given)), known).problems]
 
 
 @pytest.mark.parametrize(
@@ -250,9 +247,31 @@ def test_an_input_picture_may_lie_where_the_server_does_not_list(name: str, take
 # --- inputs that are unknown or missing
 
 
-def test_an_unknown_input_of_a_core_node_is_an_error_with_the_nearest() -> None:
-    found = problem(with_input("first_pass", "denoize", 0.5))
-    assert found.what == 'node "first_pass" (First pass, KSampler) has no input denoize'
+def test_an_unknown_input_of_a_core_node_is_a_warning_with_the_nearest() -> None:
+    found = checked(with_input("first_pass", "denoize", 0.5))
+    what = 'node "first_pass" (First pass, KSampler) has no input denoize on http://server, which ignores it; did you mean denoise?'
+    assert found.notes == (Note(what, "template t", "warning"),)
+    assert found.workflow.nodes["first_pass"].inputs["denoize"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("node_id", "name", "value"),
+    [
+        ("first_pass", "control_after_generate", "randomize"),
+        ("save_original", "upload", "image"),
+        ("prompt", "speak_and_recognation", {"__value__": [False, True]}),
+        ("save_original", "extra_pnginfo", "x"),
+    ],
+)
+def test_what_only_the_page_reads_is_never_refused(node_id: str, name: str, value: Any) -> None:
+    (note,) = checked(with_input(node_id, name, value)).notes
+    assert note.level == "warning"
+    assert note.what.endswith(f"has no input {name} on http://server, which ignores it")
+
+
+def test_a_link_to_an_input_that_a_core_node_has_not_would_fail_on_the_server() -> None:
+    found = problem(with_input("first_pass", "denoize", ["checkpoint", 0]))
+    assert found.what == 'node "first_pass" (First pass, KSampler) has no input denoize, and would fail of the link to it'
     assert found.hint == "did you mean denoise?"
 
 
@@ -262,10 +281,6 @@ def test_an_unknown_input_of_a_custom_node_is_a_warning() -> None:
     what = 'node "custom" (Custom) has no input extra that http://server knows of, and may ignore it'
     assert found.notes == (Note(what, "template t", "warning"),)
     assert found.workflow.nodes["custom"].inputs == {"extra": 5}
-
-
-def test_a_hidden_input_cannot_be_given() -> None:
-    assert problem(with_input("save_original", "extra_pnginfo", "x")).what.endswith("has no input extra_pnginfo")
 
 
 @pytest.mark.parametrize(
@@ -326,7 +341,8 @@ def test_an_input_that_grows_takes_its_parts() -> None:
 
     parts = {"images.image0": ["decode_original", 0], "mode": "scale", "mode.width": 512}
     assert notes(with_node(new=node("New", **parts)), info(New=grows)) == []
-    assert problem(with_node(new=node("New", **parts, **{"other.part": 1})), info(New=grows)).what.endswith("no input other.part")
+    ignored = 'node "new" (New) has no input other.part on http://server, which ignores it'
+    assert notes(with_node(new=node("New", **parts, **{"other.part": 1})), info(New=grows)) == [ignored]
     assert problem(with_node(new=node("New", mode="scale")), info(New=grows)).what.endswith(
         "input images: required by the server, not given"
     )
@@ -350,10 +366,7 @@ def test_a_class_unlike_all_others_comes_from_a_node_pack() -> None:
 
 def test_a_class_that_the_template_knows_the_pack_of_comes_with_that() -> None:
     data = with_node(x=node("KSamplr"))
-    found = fault(
-        lambda: check(parse_workflow(data), info(), where="t", packs={"KSamplr": "the node pack Samplrs"}, version="0.3.40"),
-        error=WorkflowError,
-    )
+    found = problem(data, packs={"KSamplr": "the node pack Samplrs"}, version="0.3.40")
     assert found.hint == "it comes with the node pack Samplrs"
 
 
@@ -366,9 +379,7 @@ def test_a_class_that_the_template_knows_the_pack_of_comes_with_that() -> None:
 )
 def test_a_class_of_no_pack_comes_with_the_comfyui_that_the_template_needs(class_type: str, hint: str) -> None:
     data = with_node(x=node(class_type))
-    found = fault(
-        lambda: check(parse_workflow(data), info(), where="t", packs={"Other": "a pack"}, version="0.3.40"), error=WorkflowError
-    )
+    found = problem(data, packs={"Other": "a pack"}, version="0.3.40")
     assert found.hint == hint
 
 
@@ -462,8 +473,7 @@ def locate(node_id: str, name: str) -> str:
 
 
 def test_a_problem_stands_at_the_line_of_the_recipe_that_gave_the_value() -> None:
-    workflow = parse_workflow(with_input("second_pass", "denoise", 1.5))
-    found = fault(lambda: check(workflow, info(), where="template t", locate=locate), error=WorkflowError)
+    found = problem(with_input("second_pass", "denoise", 1.5), locate=locate)
     assert str(found) == (
         'r.yaml:8: upscale.denoise: node "second_pass" (Second pass, KSampler), input denoise: must be at most 1 (got 1.5)'
     )
@@ -477,7 +487,7 @@ def test_a_note_stands_at_the_line_of_the_recipe_that_gave_the_value() -> None:
 
 def test_the_line_of_a_wrong_checkpoint_is_that_of_the_recipe() -> None:
     known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", ["x.safetensors"]))
-    found = fault(lambda: check(parse_workflow(golden()), known, where="template t", locate=locate), error=WorkflowError)
+    found = problem(golden(), known, locate=locate)
     assert found.where == "r.yaml:2: checkpoint"
 
 
@@ -486,7 +496,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     data["first_pass"]["inputs"].update(steps="x", extra=1, scheduler="x")
     data["prompt"]["inputs"]["clip"] = ["checkpoint", 9]
     data["odd"] = node("Nothing")
-    assert len(faults(lambda: checked(data), error=WorkflowError)) == 6
+    assert len(checked(data).problems) == 5
 
 
 def test_names_and_defaults_are_put_in_together() -> None:
@@ -503,3 +513,123 @@ def test_names_and_defaults_are_put_in_together() -> None:
     assert found.workflow.nodes["vae"].inputs["vae_name"] == "vae\\v.safetensors"
     assert found.workflow.nodes["first_pass"].inputs["denoise"] == 1.0
     assert len(found.notes) == 4
+
+
+# --- what newer servers have
+
+
+def newer(it: dict[str, Any]) -> None:
+    """A node as those of ComfyUI 0.4 and newer: an option brings inputs, and another input grows."""
+    formats = [
+        {"key": "png", "inputs": {"required": {"bit_depth": ["COMBO", {"options": ["8-bit", "16-bit"]}]}}},
+        {"key": "exr", "inputs": {"required": {"half": ["BOOLEAN", {"default": True}]}, "optional": {"q": ["INT", {"max": 9}]}}},
+        {
+            "key": "scaled",
+            "inputs": {"required": {"by": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "edge", "inputs": DEEP}]}]}},
+        },
+    ]
+    grows = {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1, "max": 3}
+    dynamic = {"format": ["COMFY_DYNAMICCOMBO_V3", {"options": formats}], "images": ["COMFY_AUTOGROW_V3", {"template": grows}]}
+    it.update(input={"required": dynamic}, output_node=True, python_module="comfy_extras.nodes_new")
+
+
+DEEP = {"required": {"pixels": ["INT", {"min": 64, "max": 4096}]}}
+IMAGE = ["decode_original", 0]
+
+
+def told(**inputs: Any) -> list[str]:
+    """What there is to say of such a node: problems, then notes."""
+    found = checked(with_node(new=node("New", **{"images.image0": IMAGE, **inputs})), info(New=newer))
+    return [each.what.removeprefix('node "new" (New)') for each in (found.problems or found.notes)]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"format": "png", "format.bit_depth": "16-bit"},
+        {"format": "exr", "format.half": False},
+        {"format": "exr", "format.half": False, "format.q": 9},
+        {"format": "scaled", "format.by": "edge", "format.by.pixels": 512},
+        {"format": "png", "format.bit_depth": "8-bit", "images.image1": IMAGE, "images.image2": IMAGE},
+    ],
+)
+def test_what_an_option_brings_and_what_grows_is_taken(inputs: dict[str, Any]) -> None:
+    assert told(**inputs) == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "what"),
+    [
+        ({"format": "PNG"}, '"PNG" is not among the 3 that http://server has (node "new" (New), input format)'),
+        ({"format": "png"}, ", input format.bit_depth: required by the server, not given"),
+        ({"format": "png", "format.bit_depth": "12"}, '"12" is not among the 2 that http://server has'),
+        ({"format": "exr", "format.half": 1}, ", input format.half: must be true or false (got 1)"),
+        ({"format": "exr", "format.half": True, "format.q": 10}, ", input format.q: must be at most 9 (got 10)"),
+        ({"format": "scaled", "format.by": "edge"}, ", input format.by.pixels: required by the server, not given"),
+        ({"format": "scaled", "format.by": "edge", "format.by.pixels": 8}, ", input format.by.pixels: must be at least 64 (got 8)"),
+        ({}, ", input format: required by the server, not given"),
+        ({"format": "exr", "format.half": True, "images.image3": IMAGE}, " has no input images.image3, and would fail of the link"),
+        (
+            {"format": "exr", "format.half": True, "images.image1": ["checkpoint", 0]},
+            ", input images.image1: wants IMAGE (got MODEL",
+        ),
+    ],
+)
+def test_what_an_option_brings_is_checked_as_deeply_as_the_rest(inputs: dict[str, Any], what: str) -> None:
+    (found,) = told(**inputs)
+    assert what in found
+
+
+def test_the_first_of_what_grows_is_required() -> None:
+    data = with_node(new=node("New", **{"format": "exr", "format.half": True, "images.image1": IMAGE}))
+    found = problem(data, info(New=newer))
+    assert found.what == 'node "new" (New), input images.image0: required by the server, not given'
+    assert found.hint == "link it to a node's IMAGE"
+
+
+def test_what_the_option_that_is_not_chosen_brings_is_ignored() -> None:
+    (found,) = told(**{"format": "exr", "format.half": True, "format.bit_depth": "8-bit"})
+    assert found == " has no input format.bit_depth on http://server, which ignores it"
+
+
+def test_an_input_with_a_default_that_an_option_brings_is_filled_in() -> None:
+    found = checked(with_node(new=node("New", **{"images.image0": IMAGE, "format": "exr"})), info(New=newer))
+    assert found.workflow.nodes["new"].inputs["format.half"] is True
+    assert found.problems == ()
+
+
+def replacing(answer: Any) -> ObjectInfo:
+    data = json.loads(json.dumps(recorded()._data))
+    data["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] = [CHECKPOINT]
+    return ObjectInfo(data, source="http://server", replacements=answer)
+
+
+def test_a_class_that_the_server_replaces_is_not_refused() -> None:
+    data = with_node(old=node("OldSave", pictures=IMAGE))
+    assert problem(data, replacing(None)).what == 'node "old": http://server has no node class OldSave'
+    found = checked(data, replacing({"OldSave": [{"old_node_id": "OldSave", "new_node_id": "SaveImage", "input_mapping": []}]}))
+    assert found.problems == ()
+    assert found.notes == (Note('node "old" (OldSave) is run as SaveImage on http://server', "template t", "changed"),)
+    assert "old" in found.workflow.nodes
+
+
+@pytest.mark.parametrize("answer", [[], {"OldSave": {}}, {"OldSave": [{"new_node_id": 5}]}, {"OldSave": [{"new_node_id": "Nope"}]}])
+def test_a_replacement_that_the_server_cannot_make_is_none(answer: Any) -> None:
+    assert problem(with_node(old=node("OldSave", pictures=IMAGE)), replacing(answer)).what.endswith("has no node class OldSave")
+
+
+# --- lists that prove nothing
+
+
+@pytest.mark.parametrize("options", [[], ["none"]])
+def test_of_a_list_with_nothing_to_choose_from_the_server_decides(options: list[str]) -> None:
+    known = info(Custom=lambda it: it.update(input={"required": {"i": [options, {}]}}, output_node=True))
+    found = checked(with_node(custom=node("Custom", i="a wildcard")), known)
+    assert found.problems == ()
+    assert found.workflow.nodes["custom"].inputs["i"] == "a wildcard"
+    (note,) = found.notes
+    assert note.level == "warning"
+    assert note.what == (
+        f'"a wildcard" is not among the {len(options)} that http://server has (node "custom" (Custom), input i), '
+        "which may know better: the server decides"
+    )

@@ -14,9 +14,9 @@ from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.local import LocalServer
 from comfy_runner.graph.conformance import check
-from comfy_runner.graph.decoding import LATER_INPUTS, DecodeMode, decode_sizes, tile, tiled_nodes, with_decoding
+from comfy_runner.graph.decoding import LATER_INPUTS, DecodeMode, tile, tiled_nodes, with_decoding
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.graph.sizes import Size, output_sizes
+from comfy_runner.graph.sizes import Size, node_sizes, output_sizes
 from comfy_runner.graph.workflow import Workflow
 from tests.graph.support import graph, node, shipped_graph, values
 from tests.graph.test_real_server import Client
@@ -43,7 +43,7 @@ def in_tiles(workflow: Workflow) -> set[str]:
 )
 def test_auto_decodes_only_large_pictures_in_tiles(size: tuple[int, int], expected: set[str]) -> None:
     workflow = enlarged(*size)
-    assert tiled_nodes(workflow, "auto", decode_sizes(workflow)) == expected
+    assert tiled_nodes(workflow, "auto", node_sizes(workflow)) == expected
     assert in_tiles(with_decoding(workflow, "auto")) == expected
 
 
@@ -56,17 +56,18 @@ def test_full_and_tiled_are_for_all_pictures_of_whatever_size(mode: DecodeMode, 
 @pytest.mark.parametrize(("mode", "expected"), [("full", set()), ("auto", set()), ("tiled", {"decode"})])
 def test_a_picture_of_unknown_size_is_decoded_in_tiles_only_if_all_are(mode: DecodeMode, expected: set[str]) -> None:
     workflow = graph(latent=node("MyLatent"), decode=node("VAEDecode", samples=["latent", 0]))
-    assert decode_sizes(workflow) == {"decode": None}
+    assert node_sizes(workflow)["decode"] is None
     assert tiled_nodes(workflow, mode, {"decode": None}) == tiled_nodes(workflow, mode, {}) == expected
 
 
-def test_sizes_are_known_of_decoders_alone_whatever_saves_their_pictures() -> None:
+def test_what_saves_a_picture_does_not_decide_how_it_is_decoded() -> None:
     workflow = enlarged(2048, 1152)
     data = workflow.to_api()
     data["decode_upscaled"]["_meta"] = {"role": "decode_original"}  # a role that is another node's id
     data["scaled"] = node("ImageScaleBy", image=["decode_upscaled", 0], upscale_method="area", scale_by=0.5)
     data["save_upscaled"]["inputs"]["images"] = ["scaled", 0]
-    assert decode_sizes(graph(**data)) == {"decode_original": Size(1024, 576), "decode_upscaled": Size(2048, 1152)}
+    sizes = node_sizes(graph(**data))
+    assert [sizes[node_id] for node_id in sorted(BOTH)] == [Size(1024, 576), Size(2048, 1152)]
 
 
 # --- the graph

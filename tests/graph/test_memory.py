@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.graph.decoding import with_decoding
-from comfy_runner.graph.memory import decode_bytes, memory_notes, vram_total
+from comfy_runner.errors import Note
+from comfy_runner.graph.decoding import decode_bytes, largest_decode, vram_total, with_decoding
+from comfy_runner.graph.filled import Filled, Shape
+from comfy_runner.graph.signature import literals_of
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.wording import GIB
@@ -18,6 +20,10 @@ def enlarged(width: int, height: int) -> Workflow:
     """Return the shipped graph with a second pass of this size."""
     workflow = shipped_graph(values()).workflow
     return workflow.with_inputs({("upscale", "width"): width, ("upscale", "height"): height})
+
+
+def memory_notes(workflow: Workflow, memory: int | None) -> tuple[Note, ...]:
+    return largest_decode([Filled(Shape(workflow, {}), literals_of(workflow)[1])], vram_total=memory)[1]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,8 @@ def test_there_is_no_warning_for_what_is_decoded_in_tiles() -> None:
 
 
 def test_there_is_no_warning_for_a_picture_of_unknown_size() -> None:
-    workflow = graph(latent=node("MyLatent"), decode=node("VAEDecode", samples=["latent", 0]))
+    save = node("SaveImage", images=["decode", 0], filename_prefix="x")
+    workflow = graph(latent=node("MyLatent"), decode=node("VAEDecode", samples=["latent", 0]), save=save)
     assert memory_notes(workflow, GIB) == ()
 
 

@@ -16,7 +16,7 @@ from comfy_runner.errors import Problem, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.capabilities import Capabilities, capabilities_of, check_all, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
-from comfy_runner.planning.job_graph import PlannedJob, fit
+from comfy_runner.planning.job_graph import PlannedJob
 from tests.recipe.support import written
 from tests.running.support import plan_of, sweep
 from tests.standin.nodes import object_info
@@ -96,10 +96,15 @@ def _drafts(folder: Path, sweeps: Sequence[Mapping[str, Any]]) -> tuple[Draft, .
     return plan_of(*recipes, templates=[folder]).drafts
 
 
+def _fitted(draft: Draft, info: ObjectInfo, *, allow_partial: bool = False) -> PlannedJob:
+    """The job as a server takes it, from a check of its graph alone."""
+    return Capabilities((), info, {}, allow_partial=allow_partial).fit(draft.planned())
+
+
 def _refusal(draft: Draft, info: ObjectInfo, *, allow_partial: bool = False) -> tuple[Problem, ...]:
     """Why a server refuses a job, from a check of its graph."""
     try:
-        fit(draft.planned(), info, allow_partial=allow_partial)
+        _fitted(draft, info, allow_partial=allow_partial)
     except WorkflowError as error:
         return error.problems
     return ()
@@ -113,8 +118,8 @@ def _is_exact(found: Capabilities, drafts: Sequence[Draft], info: ObjectInfo, *,
     assert [found.can(draft) for draft in drafts] == [not refusal for refusal in refusals]
     assert [found.can_whole(draft) for draft in drafts] == whole
     assert found.everything == all(whole)
-    able = [draft.planned() for draft, refusal in zip(drafts, refusals, strict=True) if not refusal]
-    notes = [fit(job, info, allow_partial=allow_partial).notes[len(job.notes) :] for job in able]
+    able = [draft for draft, refusal in zip(drafts, refusals, strict=True) if not refusal]
+    notes = [_fitted(job, info, allow_partial=allow_partial).notes[len(job.planned().notes) :] for job in able]
     assert found.notes == tuple(dict.fromkeys(itertools.chain.from_iterable(notes)))
 
 
@@ -130,7 +135,7 @@ def test_it_is_known_of_every_job_what_a_check_of_its_graph_would_say(
         _is_exact(found[info.source], drafts, info, allow_partial=allow_partial)
     refusals = {draft.job_id: [_refusal(draft, info, allow_partial=allow_partial) for info in infos] for draft in drafts}
     wanted = {job_id: tuple(dict.fromkeys(itertools.chain(*refusal))) for job_id, refusal in refusals.items() if all(refusal)}
-    assert impossible_jobs(drafts, found) == wanted
+    assert dict(impossible_jobs(drafts, found)) == wanted
     assert _told(lambda: refuse_impossible(drafts, found)) == list(dict.fromkeys(itertools.chain.from_iterable(wanted.values())))
 
 
@@ -297,7 +302,7 @@ def test_servers_that_can_do_all_jobs_between_them_leave_none_impossible() -> No
     drafts = plan_of(sweep(_AXES)).drafts
     fleet = _fleet(drafts, *(_checkpoints(name, source=name) for name in _CHECKPOINTS))
 
-    assert impossible_jobs(drafts, fleet) == {}
+    assert dict(impossible_jobs(drafts, fleet)) == {}
     refuse_impossible(drafts, fleet)
 
 
@@ -306,7 +311,7 @@ def test_a_job_that_no_server_can_do_is_told_with_the_reason_of_each() -> None:
     euler = _info(source="http://b", KSampler=_with("sampler_name", ["euler"], {}))
     fleet = _fleet(drafts, _checkpoints(_CHECKPOINTS[0], source="http://a"), euler)
 
-    found = impossible_jobs(drafts, fleet)
+    found = dict(impossible_jobs(drafts, fleet))
 
     assert len(found) == 4
     assert all("base" in job_id and "euler" not in job_id for job_id in found)
@@ -321,7 +326,7 @@ def test_a_job_that_no_server_can_do_is_told_with_the_reason_of_each() -> None:
 def test_one_server_that_can_do_everything_is_enough() -> None:
     drafts = plan_of(sweep(_AXES)).drafts
 
-    assert impossible_jobs(drafts, _fleet(drafts, _without("KSampler", source="http://a"), _info(source="http://b"))) == {}
+    assert dict(impossible_jobs(drafts, _fleet(drafts, _without("KSampler", source="http://a"), _info(source="http://b")))) == {}
 
 
 def test_with_one_server_the_error_is_that_of_a_check_of_all_jobs() -> None:

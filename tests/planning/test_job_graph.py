@@ -11,8 +11,8 @@ from comfy_runner import validate
 from comfy_runner.errors import ComfyRunnerError, Problem, RecipeError, TemplateError, UsageError, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.sizes import Size
-from comfy_runner.planning.capabilities import check_all
-from comfy_runner.planning.job_graph import PlannedJob, fit
+from comfy_runner.planning.capabilities import Capabilities, check_all
+from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.sources import RecipeSource
 from tests.recipe.support import written
 from tests.running.support import draft, plan_of, planned, small
@@ -41,6 +41,10 @@ def _planned(recipe: RecipeSource, *templates: Path) -> PlannedJob:
 
 def _colour(found: PlannedJob) -> Any:
     return found.workflow.nodes["picture"].inputs["color"]
+
+
+def _fit(job: PlannedJob, info: ObjectInfo) -> PlannedJob:
+    return Capabilities((), info, {}, allow_partial=False).fit(job)
 
 
 def _problems(call: Callable[[], object], error: type[ComfyRunnerError] = RecipeError) -> list[Problem]:
@@ -225,7 +229,7 @@ def test_what_a_job_is_depends_on_whatever_changes_its_pixels(change: dict[str, 
 def test_what_a_job_is_does_not_depend_on_what_the_server_calls_its_models() -> None:
     windows = ObjectInfo(object_info({**MODELS, "checkpoints": ["deep\\tiny-random-sd15.safetensors"]}), source="server")
 
-    fitted = fit(planned(), windows)
+    fitted = _fit(planned(), windows)
 
     assert fitted.workflow.nodes["checkpoint"].inputs["ckpt_name"] == "deep\\tiny-random-sd15.safetensors"
     assert fitted.content_hash == planned().content_hash
@@ -235,7 +239,7 @@ def test_what_a_job_is_does_not_depend_on_what_the_server_calls_its_models() -> 
 
 
 def test_the_notes_of_the_recipe_and_of_the_server_are_both_kept() -> None:
-    found = fit(planned(upscale={"denoise": 0.3}, checkpoint="TINY-random-sd15.safetensors"), _INFO)
+    found = _fit(planned(upscale={"denoise": 0.3}, checkpoint="TINY-random-sd15.safetensors"), _INFO)
 
     assert [note.level for note in found.notes] == [*(note.level for note in planned(upscale={"denoise": 0.3}).notes), "changed"]
     assert "tiny-random-sd15.safetensors" in found.notes[-1].what
@@ -248,7 +252,7 @@ def test_the_notes_of_the_recipe_and_of_the_server_are_both_kept() -> None:
 def _places(tmp_path: Path, text: str) -> list[str]:
     recipe = written(tmp_path, "x.yaml", "name: x\ncheckpoint: tiny-random-sd15.safetensors\nprompt: p\nseed: 1\n" + text)
     found = _planned(recipe)
-    return [problem.where.rsplit("x.yaml:", 1)[-1] for problem in _problems(lambda: fit(found, _INFO), WorkflowError)]
+    return [problem.where.rsplit("x.yaml:", 1)[-1] for problem in _problems(lambda: _fit(found, _INFO), WorkflowError)]
 
 
 def test_what_the_second_pass_inherits_is_wrong_where_the_first_pass_gives_it(tmp_path: Path) -> None:
@@ -274,7 +278,7 @@ def test_a_size_that_the_server_does_not_take_is_wrong_where_it_comes_from(tmp_p
     by_factor = _planned(written(tmp_path, "x.yaml", text + "  factor: 2\n"))
     by_size = _planned(written(tmp_path, "y.yaml", text + "  size: {width: 128, height: 128}\n"))
 
-    problems = _problems(lambda: fit(by_factor, info), WorkflowError) + _problems(lambda: fit(by_size, info), WorkflowError)
+    problems = _problems(lambda: _fit(by_factor, info), WorkflowError) + _problems(lambda: _fit(by_size, info), WorkflowError)
 
     assert [problem.where.rsplit(".yaml:", 1)[1] for problem in problems] == [
         "7: size.height",

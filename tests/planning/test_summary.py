@@ -12,10 +12,10 @@ import pytest
 from comfy_runner import api
 from comfy_runner.config import Config
 from comfy_runner.errors import RunFolderError
+from comfy_runner.graph.decoding import largest_decode
 from comfy_runner.graph.filled import Filled
-from comfy_runner.graph.memory import largest_decode
 from comfy_runner.planning.draft import Draft, Plan, draft_all
-from comfy_runner.planning.estimate import WithoutLoads, earlier_speeds, fitting_speed
+from comfy_runner.planning.estimate import WithBoundedLoads, earlier_speeds, fitting_speed
 from comfy_runner.planning.passes import Passes
 from comfy_runner.planning.summary import PlannedRow, PlanSummary
 from comfy_runner.recipe.load import from_mapping
@@ -212,7 +212,7 @@ def test_loads_are_no_work_where_a_ledger_has_none() -> None:
     all_work = sum(plan.steps.cost(step) for step in draft.steps)
     loads = sum(plan.steps.cost(step) for step in draft.steps if plan.steps.kind(step) == "load")
 
-    without = WithoutLoads(plan.steps)
+    without = WithBoundedLoads(plan.steps)
 
     assert sum(without.cost(step) for step in draft.steps) == pytest.approx(all_work - loads)
     assert 0 < loads < all_work

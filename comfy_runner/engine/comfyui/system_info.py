@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from comfy_runner.engine.info import CacheMode, Device, EngineInfo
-from comfy_runner.graph.memory import vram_total
+from comfy_runner.graph.decoding import vram_total
 
 _LENGTH = 200
 _UNKNOWN = "unknown"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.graph.model_names import candidates
+from comfy_runner.graph.model_lists import candidates
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,13 @@ from comfy_runner.graph.model_names import candidates
         ("old/x.safetensors", ["new\\deep\\X.safetensors"], "new\\deep\\X.safetensors"),
         ("Karras", ["normal", "karras"], "karras"),
         ("x.safetensors", [], None),
-        ("x", ["x.safetensors"], None),
+        ("x", ["x.safetensors"], "x.safetensors"),
+        ("X", ["y.ckpt", "sdxl\\x.ckpt"], "sdxl\\x.ckpt"),
+        ("sdxl/x", ["flux/x.safetensors", "sdxl/x.safetensors"], "sdxl/x.safetensors"),
+        ("x.v1.0", ["x.v1.0.gguf"], "x.v1.0.gguf"),
+        ("x.ckpt", ["x.safetensors"], None),
+        ("x", ["x.txt"], None),
+        ("", [".safetensors", "a/.safetensors"], None),
         ("", ["x"], None),
     ],
 )
@@ -42,7 +48,14 @@ def test_the_stricter_reading_wins(name: str, options: list[str], found: str) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("x", ["a/x", "b/x"]), ("A/X", ["a/x", "A/x"]), ("a/x", ["A/x", "a/X"]), ("c/x", ["a/X", "b\\x"])]
+    ("name", "options"),
+    [
+        ("x", ["a/x", "b/x"]),
+        ("x", ["x.ckpt", "x.safetensors"]),
+        ("A/X", ["a/x", "A/x"]),
+        ("a/x", ["A/x", "a/X"]),
+        ("c/x", ["a/X", "b\\x"]),
+    ],
 )
 def test_a_name_with_more_than_one_meaning_finds_them_all(name: str, options: list[str]) -> None:
     assert candidates(name, options) == options
