@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from comfy_runner.check.interface import Finding, Output, finding
+from comfy_runner.check.interface import Check, Finding, Output, finding
 from comfy_runner.graph.sizes import Size
 
 CONTRAST = "contrast"
@@ -30,28 +29,26 @@ def whole(output: Output, /) -> Iterator[Finding]:
         yield finding(output, "whole", measured=problem, limit=None, problem=problem)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedSize:
-    """Finds whether a picture is as large as planned.
+def planned_size(expected: Size | None) -> Check:
+    """Return a check that finds whether a picture is as large as planned; it finds nothing on what is no picture.
 
-    Attributes:
+    Args:
         expected: The size that was planned; None where it is not known, and the picture only has to be at most `MOST_PIXELS`.
     """
 
-    expected: Size | None
-
-    def __call__(self, output: Output, /) -> Iterator[Finding]:
-        """Yield one finding, or none for what is no picture."""
+    def check(output: Output, /) -> Iterator[Finding]:
         record = output.record
         if record is None or record.width is None or record.height is None:
             return
         size, problem = Size(record.width, record.height), ""
-        if self.expected is not None and size != self.expected:
-            problem = f"is not as large as planned, {self.expected} pixels (got {size})"
-        elif self.expected is None and size.pixels > MOST_PIXELS:
+        if expected is not None and size != expected:
+            problem = f"is not as large as planned, {expected} pixels (got {size})"
+        elif expected is None and size.pixels > MOST_PIXELS:
             problem = f"is larger than {MOST_PIXELS} pixels (got {size})"
-        limit = MOST_PIXELS if self.expected is None else str(self.expected)
+        limit = MOST_PIXELS if expected is None else str(expected)
         yield finding(output, "size", measured=str(size), limit=limit, problem=problem)
+
+    return check
 
 
 def not_flat(output: Output, /) -> Iterator[Finding]:

@@ -1,12 +1,11 @@
-"""Limits of metrics: what a picture is vetoed for, and the limits that a suggestion is asked to keep.
+"""Limits of metrics: what a picture is vetoed for, and how a metric is held against any other limit.
 
 The vetoes' thresholds come from the experiments of tests/report/metrics, as those of `report.metrics.thresholds` do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from comfy_runner.check.interface import Check, Finding, Output, finding
 
@@ -31,25 +30,21 @@ DEVIATION = "deviation"
 """The metric behind ``flat``: the largest standard deviation of a channel, of full scale."""
 
 
-@dataclass(frozen=True, slots=True)
-class Most:
-    """Holds a metric against the most that it may be.
+def most(metric: str, limit: float) -> Check:
+    """Return a check that holds a metric against the most that it may be; it finds nothing where the metric is missing.
 
-    Attributes:
+    Args:
         metric: Its name, which is also that of the check.
         limit: The highest value that passes.
     """
 
-    metric: str
-    limit: float
-
-    def __call__(self, output: Output, /) -> Iterator[Finding]:
-        """Yield one finding, or none where the metric is missing."""
-        value = output.metrics.get(self.metric)
+    def check(output: Output, /) -> Iterator[Finding]:
+        value = output.metrics.get(metric)
         if value is not None:
-            name = self.metric.replace("_", " ")
-            problem = f"{name} {value:.4g}, at most {self.limit:g} is fine" if value > self.limit else ""
-            yield finding(output, self.metric, measured=value, limit=self.limit, problem=problem)
+            problem = f"{metric.replace('_', ' ')} {value:.4g}, at most {limit:g} is fine" if value > limit else ""
+            yield finding(output, metric, measured=value, limit=limit, problem=problem)
+
+    return check
 
 
 def flat(output: Output, /) -> Iterator[Finding]:
@@ -62,21 +57,12 @@ def flat(output: Output, /) -> Iterator[Finding]:
 
 VETOES: tuple[Check, ...] = (
     flat,
-    Most("noise", MOST_NOISE),
-    Most("blocks", MOST_BLOCKS),
-    Most("seams", MOST_SEAMS),
-    Most("halos", MOST_HALOS),
+    most("noise", MOST_NOISE),
+    most("blocks", MOST_BLOCKS),
+    most("seams", MOST_SEAMS),
+    most("halos", MOST_HALOS),
 )
 """What rules a picture out, whatever its detail."""
 
 VETO_NAMES = frozenset(("flat", "noise", "blocks", "seams", "halos"))
 """The names of their checks."""
-
-
-def limit_checks(limits: Mapping[str, float]) -> tuple[Check, ...]:
-    """Return a check for each limit.
-
-    Args:
-        limits: The highest value that passes, by the metric's name.
-    """
-    return tuple(Most(metric, limit) for metric, limit in limits.items())

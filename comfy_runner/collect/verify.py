@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from comfy_runner.check.interface import Check, Output, failures
-from comfy_runner.check.pictures import CONTRAST, MOST_PIXELS, PlannedSize, not_empty, not_flat, whole
+from comfy_runner.check.pictures import CONTRAST, MOST_PIXELS, not_empty, not_flat, planned_size, whole
 from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
@@ -58,7 +58,7 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
             size = Size(*image.size)
             record = replace(record, width=size.width, height=size.height)
             # Before it is decoded, for it may be far too large for that.
-            _refuse(Output(record=record), [PlannedSize(expected)], where)
+            _refuse(Output(record=record), [planned_size(expected)], where)
             frames = int(getattr(image, "n_frames", 1))
             for number in range(max(1, min(frames, _MOST_FRAMES, _MOST_DECODED // max(1, size.pixels)))):
                 image.seek(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from comfy_runner.report.suggest import Limits, Point, Suggestion, faults, ranki
 FORMAT: Final = 1
 """Of ``metrics.json``."""
 
+_TEXTS: Final = ("problem", "same_as", "close_to")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -23,7 +24,7 @@ def metrics_json(
     material: Material, measured: Mapping[str, Measured], suggestion: Suggestion | None, limits: Limits
 ) -> dict[str, Any]:
     """Return ``metrics.json`` as a JSON object; docs/metrics.md describes it."""
-    ranks = _ranks(material, measured, limits)
+    ranks = {name: rank for rank, name in enumerate(ranking(material, measured, limits), start=1)}
     return {
         "format": FORMAT,
         "run": material.folder.absolute().name,
@@ -36,49 +37,32 @@ def metrics_json(
 
 def suggestion_json(suggestion: Suggestion) -> dict[str, Any]:
     """Return a suggestion as a JSON object."""
-    return {
-        "axis": suggestion.axis,
-        "chosen": None if suggestion.chosen is None else suggestion.chosen.value,
-        "reason": suggestion.reason,
-        "sureness": suggestion.sureness,
-        "series": suggestion.series,
-        "votes": dict(suggestion.votes),
-        "apart": {field: dict(values) for field, values in suggestion.apart.items()},
-        "limits": asdict(suggestion.limits),
-        "points": [_point(point) for point in suggestion.points],
-    }
+    chosen = None if suggestion.chosen is None else suggestion.chosen.value
+    return asdict(suggestion) | {"chosen": chosen, "points": [_point(point) for point in suggestion.points]}
 
 
-def metrics_csv(material: Material, measured: Mapping[str, Measured], limits: Limits) -> str:
-    """Return ``metrics.csv``: a row per entry in the order of the plan, a column per axis and metric."""
-    ranks = _ranks(material, measured, limits)
-    extras = sorted({name for one in measured.values() if one.measures for name in one.measures.extra})
-    fields = [axis.field for axis in material.axes]
+def metrics_csv(told: Mapping[str, Any]) -> str:
+    """Return ``metrics.csv``: a row per entry in the order of the plan, a column per axis and metric.
+
+    Args:
+        told: What is in `metrics_json`.
+    """
+    jobs, fields = told["jobs"], list(told["axes"])
+    extras = sorted({name for job in jobs for name in job["measures"] or ()} - set(NUMBERS))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [*map(_cell, ["job", "state", *fields]), "rank", *NUMBERS, *map(_cell, extras), "faults", "problem", "same_as", "close_to"]
-    )
-    for entry in material.entries:
-        one = measured[entry.name]
-        numbers: Sequence[Any] = ["" for _ in (*NUMBERS, *extras)]
-        if one.measures is not None:
-            found = one.measures
-            numbers = [*(_rounded(getattr(found, name)) for name in NUMBERS), *(found.extra.get(name, "") for name in extras)]
-        places = [_cell(label(entry.values[field]) if field in entry.values else "") for field in fields]
-        wrong = faults(one.measures, limits) if one.measures else []
-        told = [" ".join(wrong), _cell(one.problem), one.same_as, one.close_to]
-        writer.writerow([entry.name, entry.state, *places, ranks.get(entry.name, ""), *numbers, *told])
+    writer.writerow(["job", "state", *map(_cell, fields), "rank", *NUMBERS, *map(_cell, extras), "faults", *_TEXTS])
+    for job in jobs:
+        places = [_cell(label(job["values"][field])) if field in job["values"] else "" for field in fields]
+        numbers = [(job["measures"] or {}).get(name) for name in (*NUMBERS, *extras)]
+        texts = [_cell(job[name]) for name in _TEXTS]
+        writer.writerow([job["job"], job["state"], *places, job["rank"], *numbers, " ".join(job["faults"]), *texts])
     return out.getvalue()
 
 
 def dumped(data: Mapping[str, Any]) -> bytes:
     """Return a JSON object as the bytes of a file; half an emoji, which a recipe may have, as its backslash escape."""
     return (json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
-
-
-def _ranks(material: Material, measured: Mapping[str, Measured], limits: Limits) -> dict[str, int]:
-    return {job_id: rank for rank, job_id in enumerate(ranking(material, measured, limits), start=1)}
 
 
 def _job(entry: Entry, one: Measured, rank: int | None, limits: Limits) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from typing import Any, Final, Literal
 
 from comfy_runner.check.interface import Output, failures
-from comfy_runner.check.thresholds import limit_checks
+from comfy_runner.check.thresholds import most
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.run_data import DENOISE, UPSCALED, Axis, Entry, Material, key, label
 
@@ -87,30 +87,30 @@ class Suggestion:
 
     Attributes:
         axis: The swept field.
-        limits: What was allowed.
-        points: Every value of the axis, in its order.
         chosen: The point that is named; None where no value passes.
         reason: Why that one, or why none, in one sentence.
         sureness: How far the single series (for instance one per seed) agree; ``unknown`` where there is only one.
         series: How many series there are: combinations of all other axes with pictures of several values.
         votes: How many series would name each value, by label, if each were alone; ``none`` for those that would name none.
         apart: For every other axis but seeds: what would be named for each of its values alone, by label; None for none.
+        limits: What was allowed.
+        points: Every value of the axis, in its order.
     """
 
     axis: str
-    limits: Limits
-    points: tuple[Point, ...]
     chosen: Point | None
     reason: str
     sureness: Sureness
     series: int
     votes: Mapping[str, int]
     apart: Mapping[str, Mapping[str, str | None]]
+    limits: Limits
+    points: tuple[Point, ...]
 
 
 _Measuring = tuple[Entry, Measures]
-_Series = dict[str, dict[str, Measures]]
-"""By series, then by the key of the axis's value."""
+_Series = list[dict[str, _Measuring]]
+"""Of each series, the pictures by the key of the axis's value."""
 
 
 def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *, limits: Limits | None = None) -> Suggestion:
@@ -123,15 +123,11 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
         limits: What a picture may have at most; None for the usual.
     """
     limits = limits or Limits()
-    found = [
-        (entry, got.measures)
-        for entry in material.entries
-        if (got := measured.get(entry.name)) is not None and got.measures is not None
-    ]
-    points = _points(axis, _by_value(axis, found), limits)
+    found = _found(material, measured)
+    points = _points(axis, found, limits)
     series = _series(material, axis, found)
     chosen = _choose(points, series)
-    votes = Counter(_label(_vote(axis, values, limits)) for values in series.values())
+    votes = Counter(_label(_choose(_points(axis, one.values(), limits), [])) for one in series)
     return Suggestion(
         axis=axis.field,
         limits=limits,
@@ -155,7 +151,8 @@ def usual_axis(material: Material) -> Axis | None:
 def faults(measures: Measures, limits: Limits) -> list[str]:
     """Return why a picture cannot be suggested, in a few words each; nothing where it can."""
     output = Output(role=UPSCALED, metrics={name: getattr(measures, name) for name in NUMBERS})
-    return [*measures.vetoes, *(found.label for found in failures(output, limit_checks(asdict(limits))))]
+    checks = [most(metric, limit) for metric, limit in asdict(limits).items()]
+    return [*measures.vetoes, *(found.label for found in failures(output, checks))]
 
 
 def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits) -> list[str]:
@@ -166,18 +163,17 @@ def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits
         wrong = faults(measures, limits)
         return (2 if measures.vetoes else 1 if wrong else 0), (measures.drift if wrong else -measures.detail)
 
-    found = [(entry, got.measures) for entry in material.entries if (got := measured.get(entry.name)) and got.measures]
-    return [entry.name for entry, _ in sorted(found, key=rank)]
+    return [entry.name for entry, _ in sorted(_found(material, measured), key=rank)]
 
 
-def _by_value(axis: Axis, found: Iterable[_Measuring]) -> dict[str, list[Measures]]:
+def _found(material: Material, measured: Mapping[str, Measured]) -> list[_Measuring]:
+    return [(entry, got.measures) for entry in material.entries if (got := measured.get(entry.name)) and got.measures]
+
+
+def _points(axis: Axis, found: Iterable[_Measuring], limits: Limits) -> tuple[Point, ...]:
     by_value: dict[str, list[Measures]] = {}
     for entry, measures in found:
         by_value.setdefault(key(entry.values.get(axis.field)), []).append(measures)
-    return by_value
-
-
-def _points(axis: Axis, by_value: Mapping[str, Sequence[Measures]], limits: Limits) -> tuple[Point, ...]:
     return tuple(_point(value, by_value.get(key(value), ()), limits) for value in axis.values)
 
 
@@ -209,15 +205,11 @@ def _point(value: object, measures: Sequence[Measures], limits: Limits) -> Point
 def _series(material: Material, axis: Axis, found: Iterable[_Measuring]) -> _Series:
     """Return the pictures that differ in this axis only, together; of several pictures at one place, the last."""
     others = [other.field for other in material.axes if other.field != axis.field]
-    series: _Series = {}
+    series: dict[str, dict[str, _Measuring]] = {}
     for entry, measures in found:
         name = " ".join(key(entry.values.get(field)) for field in others)
-        series.setdefault(name, {})[key(entry.values.get(axis.field))] = measures
-    return {name: values for name, values in series.items() if len(values) > 1}
-
-
-def _vote(axis: Axis, values: Mapping[str, Measures], limits: Limits) -> Point | None:
-    return _choose(_points(axis, {value: [measures] for value, measures in values.items()}, limits), {})
+        series.setdefault(name, {})[key(entry.values.get(axis.field))] = entry, measures
+    return [one for one in series.values() if len(one) > 1]
 
 
 def _choose(points: Sequence[Point], series: _Series) -> Point | None:
@@ -234,7 +226,7 @@ def _is_as_good(point: Point, best: Point, series: _Series) -> bool:
     if point is best:
         return True
     one, other = key(point.value), key(best.value)
-    differences = [values[other].detail - values[one].detail for values in series.values() if one in values and other in values]
+    differences = [found[other][1].detail - found[one][1].detail for found in series if one in found and other in found]
     error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
     return (best.detail or 0.0) - (point.detail or 0.0) <= max(_AS_MUCH * abs(best.detail or 0.0), error)
 
@@ -257,7 +249,7 @@ def _apart(material: Material, axis: Axis, found: Sequence[_Measuring], limits: 
             continue
         for value in other.values:
             part = [(entry, measures) for entry, measures in found if key(entry.values.get(other.field)) == key(value)]
-            chosen = _choose(_points(axis, _by_value(axis, part), limits), _series(material, axis, part))
+            chosen = _choose(_points(axis, part, limits), _series(material, axis, part))
             apart.setdefault(other.field, {})[label(value)] = chosen.label if chosen else None
     return apart
 

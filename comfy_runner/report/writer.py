@@ -98,8 +98,9 @@ def write_report(
             leftover.unlink(missing_ok=True)
         if measured:
             metrics, table = folder / METRICS, folder / TABLE
-            write_atomically(metrics, dumped(metrics_json(material, measured, suggestion, limits)))
-            write_atomically(table, metrics_csv(material, measured, limits).encode("utf-8", "backslashreplace"))
+            told = metrics_json(material, measured, suggestion, limits)
+            write_atomically(metrics, dumped(told))
+            write_atomically(table, metrics_csv(told).encode("utf-8", "backslashreplace"))
     page = write_page(material, measured, suggestion, notes=notes)
     with folder_errors(folder):
         write_atomically(folder / REPORT_FILES / _MADE_FROM, _state(material, named, limits).encode())

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.check.interface import BUILT_IN, GROUP, Check, Finding, Output, failures, installed_checks
-from comfy_runner.check.pictures import CONTRAST, PlannedSize, not_empty, not_flat, whole
-from comfy_runner.check.thresholds import DEVIATION, VETO_NAMES, VETOES, limit_checks
+from comfy_runner.check.pictures import CONTRAST, not_empty, not_flat, planned_size, whole
+from comfy_runner.check.thresholds import DEVIATION, VETO_NAMES, VETOES, most
 from comfy_runner.errors import UsageError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.report.suggest import Limits
@@ -24,7 +24,7 @@ from tests.report.support import make_run, photo
 from tests.running.support import record
 
 _RECORD = record("lake/upscaled.png", b"picture", width=128, height=72)
-_LIMITS = limit_checks(asdict(Limits()))
+_LIMITS = [most(metric, limit) for metric, limit in asdict(Limits()).items()]
 _BRIGHT = '''"""A check as a package may have it: how bright a picture is, by a metric of its own."""
 
 from comfy_runner.check.interface import Finding, Output
@@ -80,14 +80,14 @@ _CASES = [
     _Case("whole", lambda: whole, _recorded(), _recorded(problem="is cut short"), "is cut short"),
     _Case(
         "size",
-        lambda: PlannedSize(Size(128, 72)),
+        lambda: planned_size(Size(128, 72)),
         _recorded(),
         _recorded(height=71),
         "is not as large as planned, 128x72 pixels (got 128x71)",
     ),
     _Case(
         "size",
-        lambda: PlannedSize(None),
+        lambda: planned_size(None),
         _recorded(),
         _recorded(width=1 << 15, height=1 << 15),
         "is larger than 268435456 pixels (got 32768x32768)",

@@ -27,7 +27,7 @@ LIMITS = Limits(drift=0.3, local_drift=0.6)
 
 
 def rows() -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(metrics_csv(RUN, FOUND, LIMITS))))
+    return list(csv.DictReader(io.StringIO(metrics_csv(metrics_json(RUN, FOUND, None, LIMITS)))))
 
 
 def test_the_json_has_every_job_with_its_values_measures_and_rank() -> None:
@@ -80,7 +80,7 @@ def test_text_with_quotes_and_lines_comes_back_as_it_was() -> None:
 def test_no_text_becomes_a_formula_of_a_spreadsheet(text: str) -> None:
     run = material({"prompt": [text, "b"]})
     found = {entry.job_id: Measured(measures=None) for entry in run.entries}
-    table = list(csv.DictReader(io.StringIO(metrics_csv(run, found, LIMITS))))
+    table = list(csv.DictReader(io.StringIO(metrics_csv(metrics_json(run, found, None, LIMITS)))))
 
     assert table[0]["prompt"] == f"'{text}"
 
@@ -89,4 +89,4 @@ def test_negative_numbers_stay_numbers() -> None:
     run = material({"params.tilt": [-0.5, 0.5]})
     found = {entry.job_id: Measured(measures=None) for entry in run.entries}
 
-    assert next(csv.DictReader(io.StringIO(metrics_csv(run, found, LIMITS))))["params.tilt"] == "-0.5"
+    assert next(csv.DictReader(io.StringIO(metrics_csv(metrics_json(run, found, None, LIMITS)))))["params.tilt"] == "-0.5"

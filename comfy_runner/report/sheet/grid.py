@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from comfy_runner.errors import Note, UsageError
+from comfy_runner.report.measures import Measured
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Entry, Material, find_axis, key, label, main_axis, short_name
 from comfy_runner.store.ledger_rows import FileRow
 
@@ -18,11 +19,15 @@ class Slot:
         entry: The job.
         role: Which of its outputs.
         number: Which picture of that output, from 0.
+        numbers: What was measured of it, to be written below it; empty where nothing was.
+        remark: What is wrong with it, likewise; empty where nothing is.
     """
 
     entry: Entry
     role: str
     number: int = 0
+    numbers: str = ""
+    remark: str = ""
 
     @property
     def file(self) -> FileRow | None:
@@ -31,21 +36,23 @@ class Slot:
         return files[self.number] if self.number < len(files) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_Slots = tuple[Slot | None, ...]
+"""One per column; None where there is no such job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """The cells that stand beside each other.
 
     Attributes:
         labels: What they have in common, one text per axis.
-        original: What they were made from; None where the grid has no column of originals, or this row no job.
-        originals: What each was made from; empty where that is one and the same.
-        cells: The upscaled pictures, one per column; None where there is no such job.
+        cells: The upscaled pictures; what they were made from before them, where that has a column.
+        originals: What each was made from, above them; empty where that is one and the same.
     """
 
     labels: tuple[str, ...]
-    original: Slot | None
-    originals: tuple[Slot | None, ...]
-    cells: tuple[Slot | None, ...]
+    cells: _Slots
+    originals: _Slots = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Band:
 
     heading: str
     rows: tuple[Row, ...]
-    originals: tuple[Slot | None, ...] = ()
+    originals: _Slots = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,29 @@ class Grid:
 
     Attributes:
         headings: Field and value of each column.
-        has_original: Whether the originals stand in a column of their own, before the others.
+        has_original: Whether the first column is that of the originals.
         bands: The rows.
         notes: What was decided that a user may not expect.
+        numbers: The longest line of numbers below a cell; empty where there is none.
+        remarks: Whether there is a line of words below some cell.
     """
 
     headings: tuple[tuple[str, str], ...]
     has_original: bool
     bands: tuple[Band, ...]
     notes: tuple[Note, ...]
+    numbers: str
+    remarks: bool
 
 
-def arrange(material: Material, *, rows: str | None, columns: str | None, content: Callable[[FileRow], str]) -> Grid:
+def arrange(
+    material: Material,
+    *,
+    rows: str | None,
+    columns: str | None,
+    content: Callable[[FileRow], str],
+    measured: Mapping[str, Measured] | None = None,
+) -> Grid:
     """Put every job of a run into a grid.
 
     The columns are the denoise where that was swept, else the last axis that is not the rows'. The rows are all other axes
@@ -95,13 +113,15 @@ def arrange(material: Material, *, rows: str | None, columns: str | None, conten
         rows: The field of the rows.
         columns: The field of the columns.
         content: Returns what is equal for files with equal pixels; nothing for a file that cannot be read.
+        measured: What is written below the pictures, by job; of several pictures of an output it holds for the first.
 
     Raises:
         UsageError: A field is no axis, or both are the same.
     """
     across, down, rest = _axes(material, rows, columns)
     headings = [(short_name(material, across), label(value)) for value in across.values] if across else [("", _output(material))]
-    placed = _placed(material, across, down, rest)
+    placed = _placed(material, across, down, rest, measured or {})
+    slots = [slot for row in placed.values() for slot in row.values()]
     has_originals = any(entry.pictures.get(ORIGINAL) for entry in material.entries)
     differ = has_originals and any(_differ(map(_original, row.values()), content) for row in placed.values())
     # These fields come after the original, so differences are the servers', and too small to be worth a line.
@@ -111,26 +131,28 @@ def arrange(material: Material, *, rows: str | None, columns: str | None, conten
         notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
     elif differ:
         notes.append(Note("each row shows one original, although those of its jobs are not the same to the last pixel"))
+    has_column = has_originals and not above
     bands: dict[tuple[int, ...], tuple[str, list[Row]]] = {}
     for (band, _, again), row in sorted(placed.items(), key=lambda item: item[0]):
-        slots = tuple(row.get(column) for column in range(len(headings)))
+        cells = [row.get(column) for column in range(len(headings))]
+        originals = [slot and _original(slot) for slot in cells]
         entry = next(iter(row.values())).entry
         labels = [*(_text(material, axis, entry) for axis in down), *([f"picture {again + 1}"] if again else [])]
-        originals = tuple(slot and _original(slot) for slot in slots)
-        line = Row(
-            labels=tuple(labels),
-            original=_first(originals) if has_originals and not above else None,
-            originals=originals if above else (),
-            cells=slots,
-        )
+        line = Row(tuple(labels), (*([_first(originals)] if has_column else []), *cells), tuple(originals if above else ()))
         bands.setdefault(band, (" · ".join(_text(material, axis, entry) for axis in rest), []))[1].append(line)
     same = all(map(_is_after_original, down))
-    found = tuple(_band(heading, lines, None if same else content) for heading, lines in bands.values())
-    return Grid(tuple(headings), has_originals and not above, found, tuple(notes))
+    return Grid(
+        headings=(*([("", ORIGINAL)] if has_column else []), *headings),
+        has_original=has_column,
+        bands=tuple(_band(heading, lines, None if same else content) for heading, lines in bands.values()),
+        notes=tuple(notes),
+        numbers=max((slot.numbers for slot in slots), key=len, default=""),
+        remarks=any(slot.remark for slot in slots),
+    )
 
 
 def _placed(
-    material: Material, across: Axis | None, down: list[Axis], rest: list[Axis]
+    material: Material, across: Axis | None, down: list[Axis], rest: list[Axis], measured: Mapping[str, Measured]
 ) -> dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]]:
     """Return the pictures of each row by column, by its band, its place there, and how many rows for that place precede it."""
     orders = {axis.field: {key(value): at for at, value in enumerate(axis.values)} for axis in material.axes}
@@ -146,8 +168,19 @@ def _placed(
             again = 0
             while column in placed.setdefault((*where, again), {}):
                 again += 1
-            placed[(*where, again)][column] = Slot(entry, UPSCALED, number)
+            placed[(*where, again)][column] = _slot(entry, number, measured.get(entry.name))
     return placed
+
+
+def _slot(entry: Entry, number: int, found: Measured | None) -> Slot:
+    """Return a cell's upscaled picture with what is written below it, if it is there."""
+    slot = Slot(entry, UPSCALED, number)
+    if slot.file is None:
+        return slot
+    measures, problem = (found.measures, found.problem) if found and number == 0 else (None, "")
+    remarks = [entry.state if entry.state != "done" else "", *(measures.vetoes if measures else ()), problem]
+    numbers = f"detail {measures.detail:.2f} · drift {measures.drift:.2f}" if measures else ""
+    return replace(slot, numbers=numbers, remark=", ".join(filter(None, remarks)))
 
 
 def _is_after_original(axis: Axis) -> bool:

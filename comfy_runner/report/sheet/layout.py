@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from comfy_runner.report.sheet.grid import Band, Grid, Row, Slot
-from comfy_runner.report.sheet.lettering import legible, length, lines
+from comfy_runner.report.sheet.lettering import leading, legible, length, lines
 
 MOST_SIDE = 16_384
 """Longest side of a page: what viewers, browsers and graphics cards take."""
@@ -47,7 +46,7 @@ class Scale:
         gap: Between cells.
         margin: Around everything.
         gutter: Width of the rows' labels; 0 where there are none.
-        caption: How many lines are written below each cell.
+        caption: Height of what is written below each cell.
         heading: Height of the columns' headings.
     """
 
@@ -63,38 +62,22 @@ class Scale:
     heading: int
 
     @property
-    def line(self) -> int:
-        """Height of one line of a caption."""
-        return leading(self.small)
-
-    @property
     def title(self) -> int:
         """Height of a page's first line."""
         return leading(self.text) + self.gap
 
     @property
-    def step(self) -> int:
-        """From one column to the next."""
-        return self.width + self.gap
-
-    @property
-    def heading_of_band(self) -> int:
+    def band_heading(self) -> int:
         """Height of a band's heading."""
         return leading(self.text) + 2 * self.gap
 
-    @property
-    def originals(self) -> int:
-        """Height of a band's originals with the space below them."""
-        return self.height + 2 * self.gap
-
-    def band(self, band: Band) -> int:
+    def above(self, band: Band) -> int:
         """Return the height of what stands above a band's rows."""
-        return (self.heading_of_band if band.heading else 0) + (self.originals if band.originals else 0)
+        return (self.band_heading if band.heading else 0) + (self.height + 2 * self.gap if band.originals else 0)
 
     def row(self, row: Row) -> int:
         """Return the height of a row with the space below it."""
-        lines = 2 if row.originals else 1
-        return lines * (self.height + self.gap) + self.caption * self.line + self.gap
+        return (2 if row.originals else 1) * (self.height + self.gap) + self.caption + self.gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +85,14 @@ class Page:
     """What one file shows.
 
     Attributes:
-        columns: Which of the grid's columns.
-        bands: The rows.
+        columns: Which of the grid's columns, by number.
+        rows: The rows, each with its band.
         width: Of the picture.
         height: Of the picture.
     """
 
-    columns: slice
-    bands: tuple[Band, ...]
+    columns: tuple[int, ...]
+    rows: tuple[tuple[Band, Row], ...]
     width: int
     height: int
 
@@ -131,11 +114,6 @@ class Place:
     slot: Slot | None = None
 
 
-def leading(size: int) -> int:
-    """Return the height of a line of text of this size."""
-    return math.ceil(size * 1.35)
-
-
 def shape(sizes: list[tuple[int, int]]) -> tuple[float, float]:
     """Return width and height of the box around pictures of these sizes, each made so large that its longer side is 1."""
     longer = [(width / max(width, height), height / max(width, height)) for width, height in sizes if width > 0 and height > 0]
@@ -144,15 +122,13 @@ def shape(sizes: list[tuple[int, int]]) -> tuple[float, float]:
     return max(width for width, _ in longer), max(height for _, height in longer)
 
 
-def scaled(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, remarks: bool) -> Scale:
+def scaled(grid: Grid, cell: int, box: tuple[float, float]) -> Scale:
     """Return the lengths of a sheet.
 
     Args:
         grid: The sheet.
         cell: The longer side of the largest picture.
         box: Of `shape`.
-        numbers: The longest line of numbers below a cell; empty where there is none.
-        remarks: Whether there is a line of words below some cell.
     """
     text, small, gap = max(12, round(cell * 0.05)), max(10, round(cell * 0.043)), max(5, round(cell * 0.03))
     width, height = (max(_LEAST_SHORT, round(cell * side)) for side in box)
@@ -164,6 +140,7 @@ def scaled(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, rem
     widest = max((length(legible(label), text) for label in sorted(labels, key=len)[-50:]), default=0)
     values = max([1, *(len(lines(value, text, width=width, most=_HEADING_LINES)) for _, value in grid.headings)])
     fields = leading(small) if any(field for field, _ in grid.headings) else 0
+    below = (0 if not grid.numbers else 1 if length(grid.numbers, small) <= width else 2) + grid.remarks
     return Scale(
         cell=cell,
         width=width,
@@ -173,34 +150,15 @@ def scaled(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, rem
         gap=gap,
         margin=2 * gap,
         gutter=min(room, math.ceil(widest)) + 2 * gap if labels else 0,
-        caption=(0 if not numbers else 1 if length(numbers, small) <= width else 2) + remarks,
+        caption=below * leading(small),
         heading=fields + values * leading(text) + gap,
     )
 
 
-def paged(grid: Grid, scale: Scale) -> list[Page]:
-    """Return the pages that a sheet takes at this scale: one, unless that would be too large.
-
-    Every page has the headings, and the originals where they have a column; a row is never cut.
-    """
-    before = 2 * scale.margin + scale.gutter + (scale.step if grid.has_original else 0)
-    most = max(1, (MOST_SIDE - before + scale.gap) // scale.step)
-    # As evenly as it goes: a last page with one column would look forgotten.
-    parts = math.ceil(len(grid.headings) / most)
-    each = math.ceil(len(grid.headings) / parts)
-    pages = []
-    for start in range(0, len(grid.headings), each):
-        columns = slice(start, start + each)
-        width = before + len(grid.headings[columns]) * scale.step - scale.gap
-        tallest = min(MOST_SIDE, MOST_PIXELS // width)
-        pages += [Page(columns, bands, width, height) for bands, height in _stacks(grid, scale, tallest, columns)]
-    return pages
-
-
-def best(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, remarks: bool) -> tuple[Scale, list[Page]]:
+def best(grid: Grid, cell: int, box: tuple[float, float]) -> tuple[Scale, list[Page]]:
     """Return the largest scale, up to the cell that is wanted, at which one page is enough; else pages of the smallest cells."""
     while True:
-        scale = scaled(grid, cell, box, numbers=numbers, remarks=remarks)
+        scale = scaled(grid, cell, box)
         pages = paged(grid, scale)
         width, height = pages[0].width, pages[0].height
         fits = len(pages) == 1 and max(width, height) <= MOST_SIDE and width * height <= MOST_PIXELS
@@ -209,66 +167,73 @@ def best(grid: Grid, cell: int, box: tuple[float, float], *, numbers: str, remar
         cell = max(LEAST_CELL, int(cell * _SHRINK))
 
 
-def places(grid: Grid, scale: Scale, page: Page) -> Iterator[Place]:
-    """Yield everything that a page shows but its title, from the top."""
-    inner = page.width - 2 * scale.margin
-    top = scale.margin + scale.title
-    left = scale.margin + scale.gutter
-    if grid.has_original:
-        yield Place("heading", Box(left, top, scale.width, scale.heading), ("", "original"))
-        left += scale.step
-    for at, heading in enumerate(grid.headings[page.columns]):
-        yield Place("heading", Box(left + at * scale.step, top, scale.width, scale.heading), heading)
-    top += scale.heading
-    for band in page.bands:
-        if band.heading:
-            yield Place("band", Box(scale.margin, top, inner, scale.heading_of_band), (band.heading,))
-            top += scale.heading_of_band
-        if band.originals:
-            yield from _line(scale, ("original",), band.originals[page.columns], top)
-            top += scale.originals
-        for number, row in enumerate(band.rows):
-            if scale.gutter and (number or band.originals):
-                yield Place("line", Box(scale.margin, top - scale.gap, inner, 1))
-            yield from _row(grid, scale, page, row, top)
-            top += scale.row(row)
+def paged(grid: Grid, scale: Scale) -> list[Page]:
+    """Return the pages that a sheet takes at this scale: one, unless that would be too large.
+
+    Every page has the headings, and the originals where they have a column; a row is never cut.
+    """
+    beside, step = 2 * scale.margin + scale.gutter - scale.gap, scale.width + scale.gap
+    always, others = range(grid.has_original), range(grid.has_original, len(grid.headings))
+    most = max(1, (MOST_SIDE - beside) // step - len(always))
+    # As evenly as it goes: a last page with one column would look forgotten.
+    parts = math.ceil(len(others) / most)
+    each = math.ceil(len(others) / parts)
+    pages = []
+    for start in range(0, len(others), each):
+        some = others[start : start + each]
+        width = beside + (len(always) + len(some)) * step
+        # Rows that have nothing in these columns are left out.
+        rows = [(band, row) for band in grid.bands for row in band.rows if any(row.cells[column] for column in some)]
+        pages += [Page((*always, *some), stack, width, height) for stack, height in _stacks(scale, rows, width)]
+    return pages
 
 
-def _row(grid: Grid, scale: Scale, page: Page, row: Row, top: int) -> Iterator[Place]:
-    cells, labels = row.cells[page.columns], row.labels
-    if row.originals:
-        yield from _line(scale, (*labels, "original"), row.originals[page.columns], top)
-        top += scale.height + scale.gap
-        labels = ("upscaled",)
-    yield from _line(scale, labels, (row.original, *cells) if grid.has_original else cells, top)
-
-
-def _line(scale: Scale, labels: tuple[str, ...], slots: tuple[Slot | None, ...], top: int) -> Iterator[Place]:
-    if labels:
-        yield Place("label", Box(scale.margin, top, scale.gutter - 2 * scale.gap, scale.height), labels)
-    left = scale.margin + scale.gutter
-    for at, slot in enumerate(slots):
-        yield Place("cell", Box(left + at * scale.step, top, scale.width, scale.height), slot=slot)
-
-
-def _stacks(grid: Grid, scale: Scale, tallest: int, columns: slice) -> Iterator[tuple[tuple[Band, ...], int]]:
-    """Yield the rows of each page with its height; rows that have nothing in these columns are left out of the page."""
-    empty = 2 * scale.margin + scale.title + scale.heading - scale.gap
+def _stacks(scale: Scale, rows: Sequence[tuple[Band, Row]], width: int) -> Iterator[tuple[tuple[tuple[Band, Row], ...], int]]:
+    """Yield the rows of each page with its height."""
+    tallest = min(MOST_SIDE, MOST_PIXELS // width)
+    height = empty = 2 * scale.margin + scale.title + scale.heading - scale.gap
     stack: list[tuple[Band, Row]] = []
-    height = empty
-    rows = [(band, row) for band in grid.bands for row in band.rows if any(row.cells[columns])]
     for band, row in rows:
-        more = scale.row(row) + (scale.band(band) if not stack or stack[-1][0] is not band else 0)
+        more = scale.row(row) + (scale.above(band) if not stack or stack[-1][0] is not band else 0)
         if stack and height + more > tallest:
-            yield _cut(stack), height
+            yield tuple(stack), height
             # A band that goes on has its heading and its originals again.
-            stack, height, more = [], empty, scale.row(row) + scale.band(band)
+            stack, height, more = [], empty, scale.row(row) + scale.above(band)
         stack.append((band, row))
         height += more
     if stack:
-        yield _cut(stack), height
+        yield tuple(stack), height
 
 
-def _cut(stack: list[tuple[Band, Row]]) -> tuple[Band, ...]:
-    grouped = (list(pairs) for _, pairs in groupby(stack, key=lambda pair: id(pair[0])))
-    return tuple(replace(pairs[0][0], rows=tuple(row for _, row in pairs)) for pairs in grouped)
+def places(grid: Grid, scale: Scale, page: Page) -> Iterator[Place]:
+    """Yield everything that a page shows but its title, from the top."""
+    inner, left = page.width - 2 * scale.margin, scale.margin + scale.gutter
+    lefts = [left + at * (scale.width + scale.gap) for at in range(len(page.columns))]
+
+    def line(labels: tuple[str, ...], slots: Sequence[Slot | None]) -> Iterator[Place]:
+        if labels:
+            yield Place("label", Box(scale.margin, top, scale.gutter - 2 * scale.gap, scale.height), labels)
+        for left, column in zip(lefts, page.columns, strict=True):
+            yield Place("cell", Box(left, top, scale.width, scale.height), slot=slots[column])
+
+    top = scale.margin + scale.title
+    for left, column in zip(lefts, page.columns, strict=True):
+        yield Place("heading", Box(left, top, scale.width, scale.heading), grid.headings[column])
+    top += scale.heading
+    last = None
+    for band, row in page.rows:
+        if band is not last:
+            if band.heading:
+                yield Place("band", Box(scale.margin, top, inner, scale.band_heading), (band.heading,))
+                top += scale.band_heading
+            if band.originals:
+                yield from line(("original",), band.originals)
+                top += scale.height + 2 * scale.gap
+        if scale.gutter and (band is last or band.originals):
+            yield Place("line", Box(scale.margin, top - scale.gap, inner, 1))
+        if row.originals:
+            yield from line((*row.labels, "original"), row.originals)
+            top += scale.height + scale.gap
+        yield from line(("upscaled",) if row.originals else row.labels, row.cells)
+        top += scale.height + scale.caption + 2 * scale.gap
+        last = band

@@ -6,6 +6,7 @@ letters, punctuation, arrows, mathematical and geometric signs. So a sheet looks
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -32,6 +33,11 @@ def font(size: int) -> FreeTypeFont:
 def length(text: str, size: int) -> float:
     """Return how wide a text is in this size, in pixels."""
     return font(size).getlength(text)
+
+
+def leading(size: int) -> int:
+    """Return the height of a line of text of this size, in pixels."""
+    return math.ceil(size * 1.35)
 
 
 def legible(text: str) -> str:

@@ -16,8 +16,8 @@ from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material
-from comfy_runner.report.sheet.drawing import Pen, Reader, captions
-from comfy_runner.report.sheet.grid import arrange
+from comfy_runner.report.sheet.drawing import Reader, draw_page
+from comfy_runner.report.sheet.grid import Slot, arrange
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
 from comfy_runner.store.interface import Artifact, checksum
 from comfy_runner.text_files import shown
@@ -83,21 +83,18 @@ def draw_sheet(
     if not material.entries:
         raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
     _check_target(material, target)
-    grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.artifact(file)))
-    below = captions(grid, measured or {})
-    numbers = max((caption.numbers for caption in below.values()), key=len, default="")
-    remarks = any(caption.remark for caption in below.values())
-    scale, pages = best(grid, cell, shape(_sizes(material)), numbers=numbers, remarks=remarks)
+    grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.artifact(file)), measured=measured)
+    scale, pages = best(grid, cell, shape(_sizes(material)))
     paths = [target, *(target.with_stem(f"{target.stem}-{number}") for number in range(2, len(pages) + 1))]
     for path in paths[1:]:
         _check_target(material, path)
-    drawn: set[tuple[str, int]] = set()
+    drawn: list[Slot] = []
     for number, (page, path) in enumerate(zip(pages, paths, strict=True), start=1):
         of = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
-        pen = Pen(page, scale, store=material.store, captions=below, reader=reader)
-        _save(pen.draw(grid, _title(material) + of), path)
-        drawn |= pen.drawn
-    names = {name for name, _ in drawn}
+        image, slots = draw_page(grid, scale, page, title=_title(material) + of, store=material.store, reader=reader)
+        _save(image, path)
+        drawn += slots
+    names = {slot.entry.name for slot in drawn}
     return Sheet(
         path=target,
         width=pages[0].width,

@@ -21,7 +21,7 @@ from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import Axis, Entry, Material, read_material
 from comfy_runner.report.sheet.grid import Grid, arrange
 from comfy_runner.report.sheet.layout import MOST_PIXELS, MOST_SIDE, Place, best, paged, places, scaled, shape
-from comfy_runner.report.sheet.lettering import fitted, font, legible, length, lines
+from comfy_runner.report.sheet.lettering import fitted, font, leading, legible, length, lines
 from comfy_runner.report.sheet.sheet import Sheet, draw_sheet
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.local import LocalStore
@@ -168,7 +168,7 @@ def test_a_run_without_a_sweep_shows_its_original_beside_its_picture(tmp_path: P
     sheet = draw_sheet(material, target=tmp_path / "sheet.png", cell=128)
 
     assert sheet.shown == 1
-    assert _grid(material).headings == (("", "upscaled"),)
+    assert _grid(material).headings == (("", "original"), ("", "upscaled"))
     image = _opened(sheet)
     assert _cell(image, "original")[2] < _cell(image, "upscaled")[0]
 
@@ -192,7 +192,7 @@ def test_what_neither_rows_nor_columns_say_has_a_band_of_its_own(tmp_path: Path)
 def test_every_row_is_labelled_with_all_its_values_and_every_column_with_field_and_value(tmp_path: Path) -> None:
     grid = _grid(_run(tmp_path, _SWEEP))
 
-    assert grid.headings == (("denoise", "0.3"), ("denoise", "0.5"), ("denoise", "0.7"))
+    assert grid.headings == (("", "original"), ("denoise", "0.3"), ("denoise", "0.5"), ("denoise", "0.7"))
     assert [row.labels for row in grid.bands[0].rows][:3] == [
         ("checkpoint a", "seed 1"),
         ("checkpoint a", "seed 2"),
@@ -203,7 +203,7 @@ def test_every_row_is_labelled_with_all_its_values_and_every_column_with_field_a
 def test_without_denoise_the_last_axis_makes_the_columns(tmp_path: Path) -> None:
     grid = _grid(_run(tmp_path, {"seed": [1, 2], "cfg": [4, 7]}))
 
-    assert [value for _, value in grid.headings] == ["4", "7"]
+    assert [value for _, value in grid.headings] == ["original", "4", "7"]
 
 
 def test_columns_that_differ_in_their_originals_have_them_above_once_where_rows_share_them(tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_cells_shrink_so_that_a_sheet_is_not_too_large(tmp_path: Path, cell: int
     material = _seeds(tmp_path, 100)
     grid = _grid(material)
 
-    scale, pages = best(grid, cell, (1.0, 1.0), numbers="", remarks=False)
+    scale, pages = best(grid, cell, (1.0, 1.0))
 
     assert len(pages) == 1
     assert pages[0].width <= MOST_SIDE
@@ -431,7 +431,7 @@ def test_cells_shrink_so_that_a_sheet_is_not_too_large(tmp_path: Path, cell: int
 
 
 def test_a_sheet_of_a_single_huge_cell_is_not_too_large(tmp_path: Path) -> None:
-    _, pages = best(_grid(_seeds(tmp_path, 1)), 30_000, (1.0, 1.0), numbers="", remarks=False)
+    _, pages = best(_grid(_seeds(tmp_path, 1)), 30_000, (1.0, 1.0))
 
     assert max(pages[0].width, pages[0].height) <= MOST_SIDE
     assert pages[0].width * pages[0].height <= MOST_PIXELS
@@ -446,7 +446,7 @@ def test_what_is_still_too_large_goes_on_pages_that_show_every_job_once(
     entries = tuple(_entry(cfg=cfg, seed=seed) for cfg in range(40) for seed in range(1000))
     grid = _grid(Material(tmp_path, entries, axes, LocalStore(tmp_path)), rows, columns)
 
-    scale, pages = best(grid, 384, (1.0, 0.5625), numbers="", remarks=False)
+    scale, pages = best(grid, 384, (1.0, 0.5625))
 
     assert scale.cell == 96
     assert len(pages) > 1
@@ -485,14 +485,15 @@ def test_nothing_on_a_page_lies_over_anything_else(tmp_path: Path, sizes: list[t
     axes = (Axis("a", (1, 2)), Axis("b", (1, 2)), Axis("c", (1, 2)))
     entries = tuple(_entry(a=a, b=b, c=c) for a in (1, 2) for b in (1, 2) for c in (1, 2))
     grid = _grid(Material(tmp_path, entries, axes, LocalStore(tmp_path)), "b", "c")
-    scale = scaled(grid, cell, shape(sizes), numbers="detail 0.50 · drift 0.20", remarks=True)
+    grid = replace(grid, numbers="detail 0.50 · drift 0.20", remarks=True)
+    scale = scaled(grid, cell, shape(sizes))
 
     page = paged(grid, scale)[0]
 
     found = [place for place in places(grid, scale, page) if place.kind != "line"]
     assert [(one.kind, other.kind) for at, one in enumerate(found) for other in found[at + 1 :] if _overlap(one, other)] == []
     assert max(place.box.left + place.box.width for place in found) + scale.margin == page.width
-    last = max(place.box.top + place.box.height for place in found) + scale.caption * scale.line
+    last = max(place.box.top + place.box.height for place in found) + scale.caption
     assert last + scale.margin <= page.height <= last + scale.margin + 2 * scale.gap
 
 
@@ -504,7 +505,7 @@ def _overlap(one: Place, other: Place) -> bool:
 def test_text_grows_with_the_cells(tmp_path: Path) -> None:
     grid = _grid(_seeds(tmp_path, 2))
 
-    sizes = [scaled(grid, cell, (1, 1), numbers="", remarks=False).text for cell in (96, 384, 1000)]
+    sizes = [scaled(grid, cell, (1, 1)).text for cell in (96, 384, 1000)]
 
     assert sizes == [12, 19, 50]
 
@@ -647,8 +648,8 @@ def test_text_is_wrapped_and_else_shortened_in_its_middle(text: str, width: int,
 
 
 def test_numbers_that_do_not_fit_on_one_line_below_a_cell_are_not_torn_apart(tmp_path: Path) -> None:
-    grid = _grid(_seeds(tmp_path, 2))
+    grid = replace(_grid(_seeds(tmp_path, 2)), numbers="detail 0.50 · drift 0.20 ....")
 
-    lines = [scaled(grid, cell, (1.0, 1.0), numbers="detail 0.50 · drift 0.20 ....", remarks=False).caption for cell in (96, 384)]
+    scales = [scaled(grid, cell, (1.0, 1.0)) for cell in (96, 384)]
 
-    assert lines == [2, 1]
+    assert [scale.caption // leading(scale.small) for scale in scales] == [2, 1]
