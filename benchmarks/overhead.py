@@ -42,6 +42,7 @@ _PLACES = (
     ("engine/comfyui/client.py", "submit", "POST /prompt"),
     ("engine/comfyui/client.py", "history", "GET /history"),
     ("engine/comfyui/client.py", "view", "GET /view"),
+    ("engine/comfyui/client.py", "object_info", "GET /object_info, once a run"),
     ("engine/comfyui/client.py", "", "other requests"),
     ("collect/", "", "collecting, the rest"),
     ("engine/comfyui/tracker.py", "", "following prompts, the rest"),

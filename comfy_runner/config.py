@@ -17,7 +17,8 @@
 
 Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER`` (one, or several with spaces between them),
 ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder), ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY``
-(such as ``token=…``) for servers that are given by their URL.
+(such as ``token=…``) for servers that are given by their URL. What servers are checked by can be named with ``REQUESTS_CA_BUNDLE``
+or ``CURL_CA_BUNDLE``.
 """
 
 from __future__ import annotations
@@ -208,6 +209,11 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     return _with_secrets(config, found, shown(path) if path else "")
 
 
+def ca_bundle() -> str:
+    """Return the file or folder of certificates by which most programs in Python check servers; empty where none is named."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
+
+
 def _usual_file() -> Path | None:
     try:
         return platformdirs.user_config_path("comfy-runner") / "config.yaml"
@@ -221,7 +227,8 @@ def _servers(text: str, config: Config) -> tuple[str, ...]:
 
 def _query(text: str) -> dict[str, str]:
     try:
-        return dict(parse_qsl(text, strict_parsing=True))
+        # A plus is one: tokens have some, and nobody writes a form here.
+        return dict(parse_qsl(text.replace("+", "%2B"), strict_parsing=True))
     except ValueError:
         raise ConfigError("must be like token=…", where="COMFY_RUNNER_QUERY") from None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol
 
-from comfy_runner.config import LOCAL, Config, ServerConfig
+from comfy_runner.config import LOCAL, Config, ServerConfig, ca_bundle
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.engine import ComfyUIEngine
@@ -161,7 +161,7 @@ def _address(server: ServerConfig) -> Address:
         server.url,
         headers=server.headers,
         query=server.query,
-        cacert=str(cacert or ""),
+        cacert=str(cacert or ca_bundle()),
         insecure=server.insecure,
     )
 

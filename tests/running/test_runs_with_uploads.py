@@ -163,6 +163,34 @@ def test_a_server_that_was_restarted_without_its_files_is_sent_them_again(server
     assert len(stored(server)) == 1
 
 
+def test_a_file_that_vanishes_just_before_the_job_is_posted_is_sent_again(server: StandIn, room: Path) -> None:
+    gate = server.state.hold("POST /prompt")
+    with begin(server, room / "out", recipe(room), timeouts=_QUICK) as rendering:
+        server.state.until_asked("POST", "/prompt", 1)
+        for name in stored(server):
+            (server.state.files / "input" / name).unlink()
+        gate.open()
+        (result,) = rendering.results()
+
+    assert result.state == "done"
+    assert (len(posted(server)), uploads(server)) == (2, 2)
+
+
+def test_a_server_that_takes_files_and_has_none_refuses_the_job_in_the_end(
+    server: StandIn, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(_state: State, post: Any, **_options: Any) -> Any:
+        return web.json_response({"name": post["image"].filename, "subfolder": post["subfolder"], "type": "input"})
+
+    monkeypatch.setattr(routes, "uploaded", nowhere)
+
+    (result,) = rendered(server, room / "out", recipe(room))
+
+    assert result.state == "failed"
+    assert "Invalid image file" in str(result.error)
+    assert len(posted(server)) == 2
+
+
 def test_plans_checks_and_renderings_upload_nothing(server: StandIn, room: Path) -> None:
     path = recipe(room)
     api.plan([path], server=server.url, out=room / "out", config=Config())

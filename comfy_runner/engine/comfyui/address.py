@@ -27,7 +27,7 @@ class Address:
         url: Base URL without a trailing slash and without credentials; safe to print.
         headers: Sent with every request and with the websocket handshake; never printed.
         query: Sent with both as query parameters, such as a token; never printed.
-        cacert: File with the certificate that signs the server's; empty for those that the system knows.
+        cacert: File, or folder, with the certificates that the server's may be signed by; empty for those that the system knows.
         insecure: Whether the server's certificate is not checked.
     """
 

@@ -1,30 +1,30 @@
 """The HTTP routes of one ComfyUI, each as one method with a timeout and clear errors. HTTP is the truth about a job.
 
-With `answers` and `translation` the only place that knows `requests`. Nothing is retried and nothing is decided here. Redirects
-are never followed: what redirects an API call is a login page.
+Nothing is retried and nothing is decided here. Redirects are never followed: what redirects an API call is a login page.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import requests
 import urllib3
 
-from comfy_runner.engine.comfyui.address import Address, is_loopback
-from comfy_runner.engine.comfyui.deadline import WatchedAdapter, at_most
-from comfy_runner.engine.comfyui.responses import LOGIN_HINT, HttpAnswer, read, seconds_of, status_hint, strings, translated
+from comfy_runner._version import __version__
+from comfy_runner.engine.comfyui.address import Address
+from comfy_runner.engine.comfyui.connections import at_most, pool_of
+from comfy_runner.engine.comfyui.responses import HttpAnswer, answer_of, not_comfyui, refused, strings, translated
 from comfy_runner.engine.timeouts import RequestTimeouts
-from comfy_runner.errors import ServerRefused, Unreachable, WorkflowError
+from comfy_runner.errors import ServerRefused, WorkflowError
 
 __all__ = ["ComfyHttp", "HttpAnswer", "UploadForm"]
 
 _CHUNK = 256 * 1024
+_HEADERS = {"User-Agent": f"comfy-runner/{__version__}", "Accept-Encoding": "gzip, deflate"}
 
 
 class UploadForm(Protocol):
@@ -46,12 +46,9 @@ class ComfyHttp:
     def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None) -> None:
         self.address = address
         self._timeouts = timeouts or RequestTimeouts()
-        # A proxy named in the environment is not meant for this machine, whether or not NO_PROXY says so.
-        self._proxies = {} if is_loopback(address.url) else requests.utils.get_environ_proxies(address.url)
-        self._local = threading.local()
-        if address.insecure:
-            # The user has asked for it and is told so once; urllib3 would say so with every request.
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._pool = pool_of(address)
+        self._headers = urllib3.HTTPHeaderDict(_HEADERS)
+        self._headers.update(address.headers)
 
     def system_stats(self) -> dict[str, Any]:
         """Return ``GET /system_stats``: versions, devices, memory in bytes.
@@ -61,7 +58,7 @@ class ComfyHttp:
         """
         found = self._get("/system_stats")
         if not isinstance(found, dict) or not isinstance(found.get("system"), dict):
-            raise self._not_comfyui("/system_stats", HttpAnswer(200, found))
+            raise not_comfyui(HttpAnswer(self.address.http("/system_stats"), 200, found))
         return found
 
     def object_info(self) -> Any:
@@ -129,12 +126,10 @@ class ComfyHttp:
             "extra_data": {"extra_pnginfo": dict(pnginfo or {})},
         }
         answer = self._post("/prompt", body, also_accept=(400,))
-        if not isinstance(answer.body, dict):
-            if answer.status == 400:
-                raise self._refused("/prompt", answer)
-            raise self._not_comfyui("/prompt", answer)
-        if answer.status == 200 and not isinstance(answer.body.get("prompt_id"), str):
-            raise self._not_comfyui("/prompt", answer)
+        if answer.status == 400 and not isinstance(answer.body, dict):
+            raise refused(answer)
+        if answer.status == 200 and not (isinstance(answer.body, dict) and isinstance(answer.body.get("prompt_id"), str)):
+            raise not_comfyui(answer)
         return answer
 
     def delete_pending(self, prompt_ids: list[str]) -> None:
@@ -161,50 +156,37 @@ class ComfyHttp:
             ServerRefused: The file is not there (404), or its name is one that ``/view`` refuses.
             Unreachable: The connection failed, also in the middle of the file.
         """
-        with self._limited("/view", self._timeouts.download), self._viewed("GET", filename, subfolder, kind) as response:
-            if response.status_code != 200:
-                raise self._refused("/view", _answer(response))
-            yield response.iter_content(_CHUNK)
+        with self._asked("GET", "/view", params=_params(filename, subfolder, kind), seconds=self._timeouts.download) as response:
+            if response.status != 200:
+                raise refused(answer_of(response, self.address.http("/view")))
+            yield response.stream(_CHUNK)
 
-    def exists(self, filename: str, *, subfolder: str, kind: str) -> bool:
-        """Return whether the server has a file, which need not be whole; nothing of it is transferred.
+    def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
+        """Return how many bytes a file of the server has, which need not be whole; nothing of it is transferred.
 
         Args:
             filename: As for `view`.
             subfolder: As for `view`; on Windows servers a forward slash is as good as theirs.
             kind: As for `view`.
 
+        Returns:
+            The size; -1 where the server does not tell it, None where it has no such file.
+
         Raises:
             ServerRefused: ``/view`` does not take the name, or the server does not tell.
             Unreachable: No answer, or not one of ComfyUI.
         """
-        with self._limited("/view", self._timeouts.answer), self._viewed("HEAD", filename, subfolder, kind) as response:
-            if response.status_code not in (200, 404):
-                raise self._refused("/view", _answer(response))
-            # A picture is never HTML: that is a login page, or a proxy.
-            if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
-                raise self._not_comfyui("/view", HttpAnswer(200, "<html"))
-            return response.status_code == 200
-
-    def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
-        """Return how many bytes a file of the server has, None where it has no such file; nothing of it is transferred.
-
-        Args:
-            filename: As for `view`.
-            subfolder: As for `view`.
-            kind: As for `view`.
-
-        Raises:
-            ServerRefused: The server does not tell.
-            Unreachable: No answer.
-        """
-        with self._limited("/view", self._timeouts.answer), self._viewed("HEAD", filename, subfolder, kind) as response:
-            length = response.headers.get("Content-Length", "")
-            if response.status_code == 404:
-                return None
-            if response.status_code != 200 or not length.isdecimal():
-                raise self._refused("/view", _answer(response))
-            return int(length)
+        # The length of what is compressed says nothing of the file.
+        headers = {"Accept-Encoding": "identity"}
+        with self._asked("HEAD", "/view", params=_params(filename, subfolder, kind), headers=headers) as response:
+            answer = answer_of(response, self.address.http("/view"))
+        if answer.status not in (200, 404):
+            raise refused(answer)
+        # A picture is never HTML: that is a login page, or a proxy.
+        if answer.status == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+            raise not_comfyui(replace(answer, body="<html"))
+        length = response.headers.get("Content-Length", "")
+        return None if answer.status == 404 else int(length) if length.isdecimal() else -1
 
     def features(self) -> dict[str, Any]:
         """Return ``GET /features``: what the server can do; nothing where it has no such route (before v0.3.45)."""
@@ -225,29 +207,17 @@ class ComfyHttp:
             ServerRefused: Any status but 200.
             Unreachable: The connection failed, also in the middle of the file, or it is not one of ComfyUI.
         """
-        path, timeouts = "/upload/image", self._timeouts
-        url = self.address.http(path)
-        # The first of the two is what a piece may take to be sent, the other one what writing the file may take.
-        timeout = (timeouts.read, timeouts.answer)
-        headers = {"Content-Type": content_type}
-        with (
-            self._limited(path, timeouts.download),
-            translated(url),
-            self._session.post(
-                url,
-                data=form,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=timeout,
-            ) as response,
-        ):
-            answer = _answer(response)
+        path, headers = "/upload/image", {"Content-Type": content_type, "Content-Length": str(len(form))}
+        # The first is what a piece may take to be sent, the other one what writing the file may take.
+        timeout = urllib3.Timeout(connect=self._timeouts.read, read=self._timeouts.answer)
+        seconds = self._timeouts.download
+        with self._asked("POST", path, body=form, headers=headers, seconds=seconds, timeout=timeout) as response:
+            answer = answer_of(response, self.address.http(path))
         if answer.status != 200:
-            raise self._refused(path, answer)
+            raise refused(answer)
         name = answer.body.get("name") if isinstance(answer.body, dict) else None
         if not isinstance(name, str) or not name:
-            raise self._not_comfyui(path, answer)
+            raise not_comfyui(answer)
         subfolder = answer.body.get("subfolder")
         return name, subfolder if isinstance(subfolder, str) else ""
 
@@ -264,30 +234,12 @@ class ComfyHttp:
         """Take prompts out of the history; their files stay, and unknown ones are no error."""
         self._post("/history", {"delete": prompt_ids})
 
-    @contextmanager
-    def _viewed(self, method: str, filename: str, subfolder: str, kind: str) -> Iterator[requests.Response]:
-        # The names may be the server's own, which JSON lets be no text at all.
-        params = {
-            name: value.encode("utf-8", "replace")
-            for name, value in (("filename", filename), ("subfolder", subfolder), ("type", kind))
-        }
-        url = self.address.http("/view")
-        # The length of what is compressed says nothing of the file.
-        headers = {"Accept-Encoding": "identity"} if method == "HEAD" else {}
-        with (
-            translated(url),
-            self._session.request(
-                method, url, params=params, headers=headers, stream=True, allow_redirects=False, timeout=self._timeout
-            ) as response,
-        ):
-            yield response
-
     def _get(self, path: str) -> Any:
         answer = self._request("GET", path, None)
         if answer.status != 200:
-            raise self._refused(path, answer)
+            raise refused(answer)
         if isinstance(answer.body, str):
-            raise self._not_comfyui(path, answer)
+            raise not_comfyui(answer)
         return answer.body
 
     def _post(self, path: str, body: Mapping[str, Any], *, also_accept: tuple[int, ...] = ()) -> HttpAnswer:
@@ -297,71 +249,46 @@ class ComfyHttp:
             raise WorkflowError(f"cannot be written as JSON: {error}", where=self.address.http(path)) from error
         answer = self._request("POST", path, data)
         if answer.status != 200 and answer.status not in also_accept:
-            raise self._refused(path, answer)
+            raise refused(answer)
         return answer
 
     def _request(self, method: str, path: str, data: bytes | None) -> HttpAnswer:
         headers = {"Content-Type": "application/json"} if data is not None else {}
-        with (
-            self._limited(path, self._timeouts.answer),
-            translated(self.address.http(path)),
-            self._session.request(
-                method,
-                self.address.http(path),
-                data=data,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=self._timeout,
-            ) as response,
-        ):
-            return _answer(response)
-
-    @property
-    def _timeout(self) -> tuple[float, float]:
-        return self._timeouts.connect, self._timeouts.read
-
-    @property
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, WatchedAdapter())
-            # The environment is looked at once, above: per request it costs as much as the request, and netrc
-            # would send credentials that nobody asked for.
-            session.trust_env = False
-            session.proxies.update(self._proxies)
-            session.headers.update(self.address.headers)
-            session.params.update(self.address.query)  # type: ignore[union-attr] # a new session's params are a dict
-            session.verify = False if self.address.insecure else self.address.cacert or True
-            self._local.session = session
-        return session
+        with self._asked(method, path, body=data, headers=headers) as response:
+            return answer_of(response, self.address.http(path))
 
     @contextmanager
-    def _limited(self, path: str, seconds: float) -> Iterator[None]:
-        with at_most(seconds) as watch:
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | UploadForm | None = None,
+        seconds: float | None = None,
+        timeout: urllib3.Timeout | None = None,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        url = self.address.http(path)
+        query = urlencode({**self.address.query, **(params or {})})
+        with at_most(self._timeouts.answer if seconds is None else seconds, url), translated(url):
+            response = self._pool.urlopen(
+                method,
+                f"{url}{'&' if '?' in path else '?'}{query}" if query else url,
+                body=body,
+                headers={**self._headers, **(headers or {})},
+                timeout=timeout or urllib3.Timeout(connect=self._timeouts.connect, read=self._timeouts.read),
+                preload_content=False,
+                redirect=False,
+                retries=False,
+            )
             try:
-                yield
-            except Unreachable:
-                if not watch.late:
-                    raise
-            if watch.late:
-                raise Unreachable(f"took longer than {seconds:g} seconds to answer", where=self.address.http(path))
-
-    def _refused(self, path: str, answer: HttpAnswer) -> ServerRefused:
-        error = ServerRefused(f"answered with status {answer.status}", where=self.address.http(path), hint=status_hint(answer))
-        error.status, error.retry_after = answer.status, answer.retry_after
-        return error
-
-    def _not_comfyui(self, path: str, answer: HttpAnswer) -> Unreachable:
-        login = isinstance(answer.body, str) and "<html" in answer.body.lower()
-        hint = LOGIN_HINT if login else "is this the address of ComfyUI itself?"
-        return Unreachable("answers, but not as a ComfyUI does", where=self.address.http(path), hint=hint)
+                yield response
+            finally:
+                response.close()
 
 
-def _answer(response: requests.Response) -> HttpAnswer:
-    headers = response.headers
-    return HttpAnswer(
-        response.status_code, read(response), seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", ""))
-    )
+def _params(filename: str, subfolder: str, kind: str) -> dict[str, bytes]:
+    # The names may be the server's own, which JSON lets be no text at all.
+    names = {"filename": filename, "subfolder": subfolder, "type": kind}
+    return {name: value.encode("utf-8", "replace") for name, value in names.items()}

@@ -12,48 +12,22 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.submit import CannotPost, PendingPrompt, PromptRequest, Rejected, Taken, Uncertain, UploadsMissing
+from comfy_runner.engine.comfyui.submit import PendingPrompt, PromptRequest, Rejected
 from comfy_runner.engine.comfyui.tracker import Tracker
-from comfy_runner.engine.comfyui.uploads import Provided, Provision, Uploads
+from comfy_runner.engine.comfyui.uploads import Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
 from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
 from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
-from comfy_runner.input_files import renamed
 
 __all__ = ["PromptRequest", "PromptThread"]
 
 _JOIN_SECONDS = 3.0
 _HEADER = 4096  # what a picture says of itself on the websocket
-
-
-@dataclass(frozen=True, slots=True)
-class _Attach:
-    job: PromptRequest
-
-
-@dataclass(frozen=True, slots=True)
-class _Cancel:
-    keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Uploaded:
-    pending: PendingPrompt
-    what: Provision | Exception | None
-
-
-class _Close:
-    pass
-
-
-_Message = PromptRequest | _Attach | _Cancel | _Uploaded | _Close | ws_messages.Frame | SocketUp | SocketDown
 
 
 class PromptThread:
@@ -83,7 +57,7 @@ class PromptThread:
     ) -> None:
         self._http, self._report, self._clock = http, report, clock
         self._timeouts = timeouts or Timeouts()
-        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._pending: dict[str, PendingPrompt] = {}
         self._uploads = Uploads(http)
         self._tracker = Tracker(http, self._tell, stall=stall, total=total, timeouts=self._timeouts, clock=clock)
@@ -94,7 +68,7 @@ class PromptThread:
         self._stream_from = self._post_from + (2 * self._timeouts.reconnect if with_socket else 0.0)
         self._hears = False
         self._closing = threading.Event()
-        self._socket = EventSocket(http.address, self._inbox.put, timeouts=self._timeouts) if with_socket else None
+        self._socket = EventSocket(http.address, self._deliver, timeouts=self._timeouts) if with_socket else None
         self._thread = threading.Thread(target=self._run, name=f"prompts {http.address.url}", daemon=True)
         self._thread.start()
 
@@ -102,7 +76,7 @@ class PromptThread:
         """Submit a job; what becomes of it is reported."""
         if self._socket is not None and submission.streamed:
             self._socket.take(max(submission.streamed.values()) + _HEADER)
-        self._inbox.put(submission)
+        self._inbox.put(lambda: self._pending.update({submission.key: PendingPrompt(submission, self._clock())}))
 
     def attach(self, submission: PromptRequest) -> None:
         """Take up a job that an earlier process of ours may have posted; it is followed like one of our own, and never posted.
@@ -111,11 +85,12 @@ class PromptThread:
         else's. A job that the server does not have ends as `Broken` with `JobLost`. Its progress is not told: the server
         tells that process, which is gone.
         """
-        self._inbox.put(_Attach(submission))
+        self._inbox.put(lambda: self._tracker.seek(submission))
 
     def cancel(self, keys: Iterable[str]) -> None:
         """Take jobs back: out of the queue, or interrupted by id; nobody else's prompt is touched."""
-        self._inbox.put(_Cancel(frozenset(keys)))
+        wanted = frozenset(keys)
+        self._inbox.put(lambda: self._cancel(wanted))
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Wait only so long from now on."""
@@ -125,7 +100,7 @@ class PromptThread:
     def close(self) -> None:
         """Stop following; what runs on the server goes on running. There are no reports after this."""
         self._closing.set()
-        self._inbox.put(_Close())
+        self._inbox.put(lambda: None)
         self._thread.join(timeout=_JOIN_SECONDS)
         if self._socket is not None:
             self._socket.close()
@@ -139,11 +114,11 @@ class PromptThread:
 
     def _turn(self) -> None:
         try:
-            message = self._inbox.get(timeout=self._pause())
+            act = self._inbox.get(timeout=self._pause())
         except queue.Empty:
             pass
         else:
-            self._handle(message)
+            act()
         if self._closing.is_set():
             return
         self._post_next()
@@ -157,16 +132,11 @@ class PromptThread:
         moments += [self._ready(pending) for pending in self._next_pending()]
         return max(0.0, min(moments) - self._clock()) if moments else None
 
-    def _handle(self, message: Any) -> None:
-        match message:
-            case PromptRequest(key):
-                self._pending[key] = PendingPrompt(message, self._clock())
-            case _Attach(job):
-                self._tracker.seek(job)
-            case _Cancel(keys):
-                self._cancel(keys)
-            case _Uploaded(pending, what):
-                self._uploaded(pending, what)
+    def _deliver(self, event: ws_messages.Frame | SocketUp | SocketDown) -> None:
+        self._inbox.put(lambda: self._hear(event))
+
+    def _hear(self, event: ws_messages.Frame | SocketUp | SocketDown) -> None:
+        match event:
             case SocketUp(client_id):
                 self._client_id, self._post_from, self._hears = client_id, self._clock(), True
                 self._stream_from = self._post_from
@@ -178,9 +148,9 @@ class PromptThread:
                 self._tracker.hear_as("")
                 self._uploads.forget()
             case ws_messages.Cached() | ws_messages.Executing() | ws_messages.Stepped() | ws_messages.Ended():
-                self._tracker.hear(message)
+                self._tracker.hear(event)
             case ws_messages.Picture():
-                self._tracker.see(message)
+                self._tracker.see(event)
 
     # Submitting
 
@@ -200,19 +170,22 @@ class PromptThread:
 
     def _post(self, pending: PendingPrompt) -> None:
         key = pending.job.key
-        match result := pending.attempt(self._http, self._client_id):
-            case Taken() as taken:
-                del self._pending[key]
-                self._tracker.add(pending.job, taken)
-                if pending.cancelling:
-                    self._tracker.cancel([key])
-            case Rejected() | CannotPost() | Uncertain():
-                self._not_posted(pending, result)
-            case UploadsMissing():
+        try:
+            taken = pending.find(self._http)
+            if taken is None and pending.cancelling:
+                self._settle(pending, Cancelled(key))
+                return
+            if taken is None and not pending.provided:
                 self._upload(pending)
-            case None:
-                del self._pending[key]
-                self._tell(Cancelled(key))
+                return
+            taken = taken or pending.post(self._http, self._client_id)
+        except (Rejected, ComfyRunnerError) as error:
+            self._not_posted(pending, error)
+            return
+        del self._pending[key]
+        self._tracker.add(pending.job, taken)
+        if pending.cancelling:
+            self._tracker.cancel([key])
 
     def _upload(self, pending: PendingPrompt) -> None:
         """Bring a job's files to the server, beside this thread: a large one takes minutes, in which others are followed."""
@@ -221,38 +194,35 @@ class PromptThread:
 
     def _bring(self, pending: PendingPrompt) -> None:
         try:
-            stop = lambda: pending.unwanted.is_set() or self._closing.is_set()  # noqa: E731
-            what: Provision | Exception | None = self._uploads.provide(pending.job.uploads, stop)
-        except Exception as error:  # a fault of ours, for this object's own thread
-            what = error
-        self._inbox.put(_Uploaded(pending, what))
+            names = self._uploads.provide(pending.job.uploads, lambda: pending.unwanted.is_set() or self._closing.is_set())
+        except Exception as error:  # a fault of ours too, for this object's own thread
+            failed = error
+            self._inbox.put(lambda: self._not_brought(pending, failed))
+        else:
+            self._inbox.put(lambda: self._brought(pending, names))
 
-    def _uploaded(self, pending: PendingPrompt, what: Provision | Exception | None) -> None:
-        key = pending.job.key
-        if self._pending.get(key) is not pending:
-            return  # it was taken back
-        pending.provided = isinstance(what, Provided)
-        match what:
-            case Provided(names):
-                pending.brought()
-                if names:
-                    pending.job = replace(pending.job, workflow=renamed(pending.job.workflow, names))
-            case Rejected() | CannotPost() | Uncertain():
-                self._not_posted(pending, what)
-            case Exception():
-                raise what
+    def _brought(self, pending: PendingPrompt, names: Mapping[str, str]) -> None:
+        pending.brought(names)
 
-    def _not_posted(self, pending: PendingPrompt, result: Rejected | CannotPost | Uncertain) -> None:
+    def _not_brought(self, pending: PendingPrompt, error: Exception) -> None:
+        if self._pending.get(pending.job.key) is pending:  # otherwise it was taken back
+            pending.provided = False
+            self._not_posted(pending, error)
+
+    def _not_posted(self, pending: PendingPrompt, error: Exception) -> None:
         key = pending.job.key
-        match result:
-            case Rejected(found):
-                del self._pending[key]
-                self._tell(Refused(key, found))
-            case CannotPost(error):
-                del self._pending[key]
-                self._tell(Broken(key, error))
-            case Uncertain(error):
+        match error:
+            case Rejected() if _misses_a_file(pending, error):
+                self._bring_again(pending, self._clock())
+                pending.brought_anew = True
+            case Rejected():
+                self._settle(pending, Refused(key, error.complaints))
+            case ServerError():
                 self._put_off(pending, error)
+            case ComfyRunnerError():
+                self._settle(pending, Broken(key, error))
+            case _:
+                raise error
 
     def _put_off(self, pending: PendingPrompt, error: ServerError) -> None:
         now = self._clock()
@@ -260,38 +230,48 @@ class PromptThread:
         pending.failures += 1
         pause = self._timeouts.pause_before_retry(error, failures=pending.failures, failing_for=now - pending.failing_since)
         if pause is None:
-            del self._pending[pending.job.key]
-            self._tell(Broken(pending.job.key, error))
-            return
-        # It may come back without the files.
+            self._settle(pending, Broken(pending.job.key, error))
+        else:
+            self._bring_again(pending, now + pause)
+
+    def _bring_again(self, pending: PendingPrompt, at: float) -> None:
+        """Try a job again, once it is sure that the server has its files: it may have come back without them."""
         self._uploads.forget()
         pending.provided = not pending.job.uploads
-        pending.at = now + pause
+        pending.at = at
+
+    def _settle(self, pending: PendingPrompt, report: Refused | Broken | Cancelled) -> None:
+        pending.unwanted.set()
+        del self._pending[pending.job.key]
+        self._tell(report)
 
     # Ending
 
     def _cancel(self, keys: frozenset[str]) -> None:
         for key in keys & self._pending.keys():
             pending = self._pending[key]
-            pending.unwanted.set()
             if pending.posted:
+                pending.unwanted.set()
                 pending.cancelling, pending.at = True, self._clock()
             else:
-                del self._pending[key]
-                self._tell(Cancelled(key))
+                self._settle(pending, Cancelled(key))
         self._tracker.cancel(keys)
 
     def _break_all(self, error: ComfyRunnerError) -> None:
-        keys = [*self._tracker.drop_all(), *self._pending]
-        for pending in self._pending.values():
-            pending.unwanted.set()
-        self._pending.clear()
-        for key in keys:
+        for key in self._tracker.drop_all():
             self._tell(Broken(key, error))
+        for pending in list(self._pending.values()):
+            self._settle(pending, Broken(pending.job.key, error))
 
     def _tell(self, report: EngineReport) -> None:
         if not self._closing.is_set():
             self._report(report)
+
+
+def _misses_a_file(pending: PendingPrompt, refusal: Rejected) -> bool:
+    """Return whether a server has lost a file since it was asked for it, as it may once for each job."""
+    said = " ".join(complaint.what for complaint in refusal.complaints)
+    return bool(pending.provided) and not pending.brought_anew and any(name in said for name in pending.names)
 
 
 def _unexpected(error: Exception) -> ServerError:

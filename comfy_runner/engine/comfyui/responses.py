@@ -9,82 +9,76 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import requests
 import urllib3
 
-from comfy_runner.errors import ComfyRunnerError, Unreachable, UsageError
+from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, UsageError
 from comfy_runner.wording import MIB
 
-LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
+_LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
 
 _LIMIT = 64 * MIB
 _MOST_VALUES = 4_000_000
 _SHOWN = 300
 
-# Every exception that requests can raise, and what it means here; one that is new means what its nearest parent means.
+# What the exceptions of urllib3 mean here; one that is not named means what its nearest parent means.
 TRANSLATION: dict[type[BaseException], tuple[type[ComfyRunnerError], str]] = {
-    requests.exceptions.InvalidURL: (UsageError, "is not a usable URL"),
-    requests.exceptions.MissingSchema: (UsageError, "is not a usable URL"),
-    requests.exceptions.InvalidSchema: (UsageError, "is not a usable URL"),
-    requests.exceptions.URLRequired: (UsageError, "is not a usable URL"),
-    requests.exceptions.InvalidHeader: (UsageError, "a header is not valid HTTP"),
-    requests.exceptions.InvalidProxyURL: (UsageError, "the proxy's URL in the environment is not usable"),
-    requests.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
-    requests.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
-    requests.exceptions.ConnectTimeout: (Unreachable, "nobody answered in time"),
-    requests.exceptions.ReadTimeout: (Unreachable, "did not answer in time"),
-    requests.exceptions.Timeout: (Unreachable, "did not answer in time"),
-    requests.exceptions.ChunkedEncodingError: (Unreachable, "the answer broke off"),
-    requests.exceptions.StreamConsumedError: (Unreachable, "the answer broke off"),
-    requests.exceptions.ContentDecodingError: (Unreachable, "the answer is garbled"),
-    requests.exceptions.JSONDecodeError: (Unreachable, "the answer is garbled"),
-    requests.exceptions.InvalidJSONError: (Unreachable, "the answer is garbled"),
-    requests.exceptions.ConnectionError: (Unreachable, "nobody answers"),
-    requests.exceptions.RetryError: (Unreachable, "the request failed"),
-    requests.exceptions.TooManyRedirects: (Unreachable, "the request failed"),
-    requests.exceptions.UnrewindableBodyError: (Unreachable, "the request failed"),
-    requests.exceptions.HTTPError: (Unreachable, "the request failed"),
-    requests.exceptions.RequestException: (Unreachable, "the request failed"),
+    urllib3.exceptions.LocationValueError: (UsageError, "is not a usable URL"),
+    urllib3.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
+    urllib3.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
+    urllib3.exceptions.ConnectTimeoutError: (Unreachable, "nobody answered in time"),
+    urllib3.exceptions.TimeoutError: (Unreachable, "did not answer in time"),
+    urllib3.exceptions.NewConnectionError: (Unreachable, "nobody answers"),
+    urllib3.exceptions.ProtocolError: (Unreachable, "the answer broke off"),
+    urllib3.exceptions.DecodeError: (Unreachable, "the answer is garbled"),
+    urllib3.exceptions.HTTPError: (Unreachable, "the request failed"),
 }
 
 _UNREACHABLE_HINT = "is ComfyUI running there? `--server local` starts one"
 _HINTS: dict[type[BaseException], str] = {
-    requests.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
-    requests.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
+    urllib3.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
+    urllib3.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A complete HTTP answer that is not a success, or whose status the caller wants to see.
+    """A complete HTTP answer.
 
     Attributes:
+        url: The route that was asked, without its query.
         status: The HTTP status.
-        body: The body, as JSON where it is JSON, else as text.
+        body: The body, as JSON where it is JSON, else the start of it as text.
         retry_after: Seconds after which the server wants to be asked again; 0 where it does not say.
     """
 
+    url: str
     status: int
     body: Any
     retry_after: float = 0.0
 
 
-def read(response: requests.Response) -> Any:
-    """Return the body of an answer, as JSON where it is JSON, else the start of it as text.
+def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
+    """Read a response, of which nothing was read yet, to its end.
+
+    Args:
+        response: The response.
+        url: The route that was asked, without its query.
 
     Raises:
         Unreachable: It is too large, or would be in memory.
     """
-    body = response.raw.read(_LIMIT + 1, decode_content=True)
+    body = response.read(_LIMIT + 1, decode_content=True)
     if len(body) > _LIMIT:
-        raise Unreachable(f"the answer is larger than {_LIMIT // MIB} MiB", where=response.url.partition("?")[0])
+        raise Unreachable(f"the answer is larger than {_LIMIT // MIB} MiB", where=url)
     # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
     if sum(body.count(sign) for sign in (b",", b"[", b"{")) > _MOST_VALUES:
-        raise Unreachable(f"the answer has more than {_MOST_VALUES} values", where=response.url.partition("?")[0])
+        raise Unreachable(f"the answer has more than {_MOST_VALUES} values", where=url)
     try:
-        return json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
-        return body[:_SHOWN].decode("utf-8", "replace")
+        parsed = body[:_SHOWN].decode("utf-8", "replace")
+    headers = response.headers
+    return HttpAnswer(url, response.status, parsed, seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", "")))
 
 
 def seconds_of(retry_after: str, *, date: str = "") -> float:
@@ -108,13 +102,23 @@ def strings(found: Any) -> list[str]:
     return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
 
 
-def status_hint(answer: HttpAnswer) -> str:
-    """Return what a status that is no success tells: a way out, or the server's own words."""
+def refused(answer: HttpAnswer) -> ServerRefused:
+    """Return the error for a status that is no success, with a way out or the server's own words."""
+    hint = str(answer.body)[:_SHOWN] if answer.body else ""
     if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
-        return LOGIN_HINT
-    if answer.status == 413:
-        return "the workflow is larger than the server takes: start ComfyUI with a higher --max-upload-size"
-    return str(answer.body)[:_SHOWN] if answer.body else ""
+        hint = _LOGIN_HINT
+    elif answer.status == 413:
+        hint = "the workflow is larger than the server takes: start ComfyUI with a higher --max-upload-size"
+    error = ServerRefused(f"answered with status {answer.status}", where=answer.url, hint=hint)
+    error.status, error.retry_after = answer.status, answer.retry_after
+    return error
+
+
+def not_comfyui(answer: HttpAnswer) -> Unreachable:
+    """Return the error for an answer that ComfyUI does not give."""
+    login = isinstance(answer.body, str) and "<html" in answer.body.lower()
+    hint = _LOGIN_HINT if login else "is this the address of ComfyUI itself?"
+    return Unreachable("answers, but not as a ComfyUI does", where=answer.url, hint=hint)
 
 
 @contextmanager
@@ -130,14 +134,12 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except requests.exceptions.RequestException as error:
+    except urllib3.exceptions.HTTPError as error:
         kind, what = next(TRANSLATION[parent] for parent in type(error).__mro__ if parent in TRANSLATION)
         hint = _HINTS.get(type(error), _UNREACHABLE_HINT) if kind is Unreachable else ""
         # The library's error quotes the URL with its query, which may hold a token.
         raise kind(what, where=url, hint=hint) from None
-    except urllib3.exceptions.HTTPError:  # while reading a body, requests lets these through
-        raise Unreachable("the answer broke off", where=url) from None
-    except UnicodeError:  # requests checks the characters of headers and host names only in part
+    except UnicodeError:  # the characters of headers and host names are checked only in part
         raise UsageError("a header or the host's name cannot be sent", where=url) from None
     except ValueError:  # http.client lets it out for a chunk of negative length
         raise Unreachable("the answer is garbled", where=url) from None

@@ -76,7 +76,7 @@ class ServerFiles:
         subfolder, _, stem = prefix.rpartition("/")
         for number in range(1, _MOST + 1):
             name = f"{stem}_{number:05}_.png"
-            if not self._http.exists(name, subfolder=subfolder, kind="output"):
+            if self._http.size_of(name, subfolder=subfolder, kind="output") is None:
                 return
             yield ServerFile(name, subfolder, "output")
 

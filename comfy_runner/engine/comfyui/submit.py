@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.reports import Complaint
-from comfy_runner.errors import ComfyRunnerError, ServerError, ServerRefused, Unreachable
-from comfy_runner.input_files import InputFile
+from comfy_runner.errors import ServerError, ServerRefused
+from comfy_runner.input_files import InputFile, renamed
 
 _RECENT = 50
 """How many history entries are looked through for a prompt whose id is not known."""
@@ -55,36 +55,16 @@ class Taken:
     complaints: tuple[Complaint, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The server wants nothing of the job."""
-
-    complaints: tuple[Complaint, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Uncertain:
-    """Not known to be taken.
+class Rejected(Exception):
+    """The server wants nothing of the job.
 
     Attributes:
-        error: What was answered last.
+        complaints: Why.
     """
 
-    error: ServerError
-
-
-@dataclass(frozen=True, slots=True)
-class CannotPost:
-    """It cannot be posted at all."""
-
-    error: ComfyRunnerError
-
-
-class UploadsMissing:
-    """It cannot be posted yet, because the server lacks its files."""
-
-
-SubmitResult = Taken | Rejected | Uncertain | CannotPost | UploadsMissing
+    def __init__(self, complaints: Iterable[Complaint]) -> None:
+        super().__init__()
+        self.complaints = tuple(complaints)
 
 
 class PendingPrompt:
@@ -97,7 +77,10 @@ class PendingPrompt:
         failing_since: When the first of them was.
         cancelling: It is no longer wanted.
         provided: Whether the server has its files; None while they are being brought there.
-        unwanted: Set to stop that.
+        brought_anew: Whether they were brought once more because the server missed one.
+        names: What the server calls them.
+        unwanted: Set to stop bringing them.
+        posted: Whether the server may have it.
     """
 
     def __init__(self, job: PromptRequest, at: float) -> None:
@@ -107,60 +90,62 @@ class PendingPrompt:
         self.failing_since: float | None = None
         self.cancelling = False
         self.provided: bool | None = not job.uploads
+        self.brought_anew = False
+        self.names: frozenset[str] = frozenset()
         self.unwanted = threading.Event()
+        self.posted = False
         self._client_ids: list[str] = []
-        self._doubtful: ServerError | None = None
 
-    @property
-    def posted(self) -> bool:
-        """Return whether the server may have it."""
-        return self._doubtful is not None
+    def brought(self, names: Mapping[str, str]) -> None:
+        """Note that the server has its files now; how long that took is not counted against its posting, which begins.
 
-    def brought(self) -> None:
-        """Note that the server has its files now; how long that took is not counted against its posting, which begins."""
+        Args:
+            names: What the server calls those that it does not call by their own names.
+        """
+        self.provided = True
+        self.names = frozenset(names.get(file.name, file.name) for file in self.job.uploads)
+        if names:
+            self.job = replace(self.job, workflow=renamed(self.job.workflow, names))
         if not self._client_ids:
             self.failures, self.failing_since = 0, None
 
-    def attempt(self, http: ComfyHttp, client_id: str) -> SubmitResult | None:
-        """Make one attempt; None says that the server does not have a job that is no longer wanted."""
-        if self._doubtful is not None:
-            try:
-                found = self._find(http)
-            except ServerError as error:
-                return Uncertain(error)
-            if found is not None:
-                return found
-            self._doubtful = None
-        if self.cancelling:
-            return None
-        return self._post(http, client_id) if self.provided else UploadsMissing()
+    def find(self, http: ComfyHttp) -> Taken | None:
+        """Return where the server has it, which it may since an earlier attempt; None where it surely does not.
 
-    def _post(self, http: ComfyHttp, client_id: str) -> SubmitResult:
+        Raises:
+            ServerError: The server cannot be asked.
+        """
+        found = self._look_for(http) if self.posted else None
+        self.posted = found is not None
+        return found
+
+    def _look_for(self, http: ComfyHttp) -> Taken | None:
+        found = find_prompt(http, http.queue(), self.job, client_ids=self._client_ids)
+        return None if found is None else Taken(found.prompt_id, found.client_id or self._client_ids[-1])
+
+    def post(self, http: ComfyHttp, client_id: str) -> Taken:
+        """Post it.
+
+        Raises:
+            Rejected: The server wants nothing of it.
+            ServerError: It is not known to be taken; `find` has to be asked before it is posted again.
+            WorkflowError: It cannot be posted.
+        """
         job = self.job
         if client_id not in self._client_ids:
             self._client_ids.append(client_id)
         try:
             answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
-        except (Unreachable, ServerRefused) as error:
-            if isinstance(error, ServerRefused) and error.status < 500 and not error.is_transient:
-                return CannotPost(error)
-            self._doubtful = error
-            # Mostly the server has it, or says at once that it does not: asking right away saves a pause.
-            try:
-                found = self._find(http)
-            except ServerError as silent:
-                return Uncertain(silent)
-            return found or Uncertain(error)
-        except ComfyRunnerError as error:
-            return CannotPost(error)
+        except ServerError as error:
+            self.posted = not isinstance(error, ServerRefused) or error.status >= 500 or error.is_transient
+            # Mostly the server has it, or says that it does not yet: asking right away saves a pause.
+            if self.posted and (found := self._look_for(http)) is not None:
+                return found
+            raise
         found_wrong = tuple(complaints(answer.body))
         if answer.status != 200:
-            return Rejected(found_wrong)
+            raise Rejected(found_wrong)
         return Taken(str(answer.body["prompt_id"]), client_id, found_wrong)
-
-    def _find(self, http: ComfyHttp) -> Taken | None:
-        found = find_prompt(http, http.queue(), self.job, client_ids=self._client_ids)
-        return None if found is None else Taken(found.prompt_id, found.client_id or self._client_ids[-1])
 
 
 def find_prompt(

@@ -10,16 +10,14 @@ import hashlib
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
-from comfy_runner.engine.comfyui.deadline import is_overdue
-from comfy_runner.engine.comfyui.submit import CannotPost, Rejected, Uncertain
+from comfy_runner.engine.comfyui.submit import Rejected
 from comfy_runner.engine.reports import Complaint
-from comfy_runner.errors import ComfyRunnerError, JobFailed, ServerRefused, Unreachable
+from comfy_runner.errors import JobFailed, ServerRefused, Unreachable
 from comfy_runner.input_files import FOLDER, InputFile
 from comfy_runner.text_files import shown
 from comfy_runner.wording import MIB
@@ -27,20 +25,6 @@ from comfy_runner.wording import MIB
 _CHUNK = 64 * 1024  # each has to go out within one timeout, also on a slow line
 _MOST_BREAKS = 3
 _AGAIN = "run the same command again"
-
-
-@dataclass(frozen=True, slots=True)
-class Provided:
-    """The server has the files.
-
-    Attributes:
-        names: What it calls those that it does not call by their own names.
-    """
-
-    names: Mapping[str, str]
-
-
-Provision = Provided | Rejected | Uncertain | CannotPost
 
 
 class Uploads:
@@ -62,33 +46,34 @@ class Uploads:
         self._sent.clear()
         self._most = None
 
-    def provide(self, files: Sequence[InputFile], stop: Callable[[], bool]) -> Provision | None:
-        """Make sure that the server has these files, each of which it is asked for; None where that was stopped.
+    def provide(self, files: Sequence[InputFile], stop: Callable[[], bool]) -> dict[str, str]:
+        """Make sure that the server has these files, each of which it is asked for.
 
         Args:
             files: The files.
             stop: Tells whether nobody wants them any more.
+
+        Returns:
+            What the server calls those that it does not call by their own names.
+
+        Raises:
+            Rejected: It does not take one.
+            JobFailed: One is not what it was, or cannot be read.
+            ServerError: It does not answer.
+            Stopped: Nobody wants them any more.
         """
-        names: dict[str, str] = {}
+        names = {}
         for file in files:
-            try:
-                with self._turn:
-                    names[file.name] = self._provide(file, stop)
-            except _Stopped:
-                return None
-            except _Refused as refused:
-                return Rejected((Complaint("", "", "", f"the input file {shown(Path(file.path))} {refused}"),))
-            except (Unreachable, ServerRefused) as error:
-                return Uncertain(error)
-            except ComfyRunnerError as error:
-                return CannotPost(error)
-        return Provided({name: said for name, said in names.items() if said != name})
+            with self._turn:
+                names[file.name] = self._provide(file, stop)
+        return {name: said for name, said in names.items() if said != name}
 
     def _provide(self, file: InputFile, stop: Callable[[], bool]) -> str:
         sent = self._sent.get(file.name)
         subfolder, _, filename = (sent or file.name).rpartition("/")
         try:
-            there = self._http.size_of(filename, subfolder=subfolder, kind="input") == file.size_bytes
+            size = self._http.size_of(filename, subfolder=subfolder, kind="input")
+            there = size == file.size_bytes or (size == -1 and sent is not None)
         except ServerRefused as error:
             if error.is_transient:
                 raise
@@ -98,7 +83,9 @@ class Uploads:
     def _send(self, file: InputFile, stop: Callable[[], bool]) -> str:
         most, size = self._limit(), f"{file.size_bytes / MIB:.1f} MiB"
         if 0 < most < file.size_bytes:
-            raise _Refused(f"has {size}, the server takes {most / MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size")
+            raise _refused(
+                file, f"has {size}, the server takes {most / MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size"
+            )
         form = _Form(file, stop)
         try:
             name, subfolder = self._http.upload(form, content_type=form.content_type)
@@ -108,11 +95,11 @@ class Uploads:
                 raise
             # Whoever refuses a file for its size may hang up before we hear of that.
             why = f"the connection broke off {_MOST_BREAKS} times: is that more than --max-upload-size, or a proxy, lets in?"
-            raise _Refused(f"has {size}, and {why}") from None
+            raise _refused(file, f"has {size}, and {why}") from None
         except ServerRefused as error:
             if error.is_transient:
                 raise
-            raise _Refused(_why_refused(error, size)) from None
+            raise _refused(file, _why_refused(error, size)) from None
         self._breaks.pop(file.name, None)
         said = f"{subfolder}/{name}" if subfolder else name
         self._sent[file.name] = said
@@ -127,12 +114,12 @@ class Uploads:
         return most
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """Nobody wants the file any more."""
 
 
-class _Refused(Exception):
-    """The server does not take the file; why."""
+def _refused(file: InputFile, why: str) -> Rejected:
+    return Rejected([Complaint("", "", "", f"the input file {shown(Path(file.path))} {why}")])
 
 
 def _why_refused(error: ServerRefused, size: str) -> str:
@@ -197,9 +184,7 @@ class _Form:
         digest, length, held = hashlib.sha256(), 0, b""
         while length <= self._file.size_bytes:
             if self._stop():
-                raise _Stopped
-            if is_overdue():
-                raise Unreachable("takes the file too slowly", where=where)
+                raise Stopped
             try:
                 chunk = file.read(_CHUNK)
             except OSError as error:

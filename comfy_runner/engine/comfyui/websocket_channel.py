@@ -10,34 +10,22 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import ssl
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import websocket
+from urllib3.util import Url
 
 from comfy_runner.engine.comfyui.address import Address
+from comfy_runner.engine.comfyui.connections import credentials, proxy_of, tls_of
 from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
 from comfy_runner.engine.timeouts import Timeouts
 
 _FIRST_PAUSE = 0.5
-_REASON_LENGTH = 200
 _LONGEST = 16 * 1024 * 1024  # a preview picture is a thousandth of it
-
-# Every exception that websocket-client can raise, and what it means here.
-REASONS: dict[type[BaseException], str] = {
-    websocket.WebSocketAddressException: "the server's name is not known",
-    websocket.WebSocketBadStatusException: "the server refuses websockets",
-    websocket.WebSocketConnectionClosedException: "the connection was cut",
-    websocket.WebSocketPayloadException: "the server sent what no websocket sends",
-    websocket.WebSocketProtocolException: "the server sent what no websocket sends",
-    websocket.WebSocketProxyException: "the proxy in between refused",
-    websocket.WebSocketTimeoutException: "the server gave no sign of life",
-    websocket.WebSocketException: "the websocket failed",
-    OSError: "nobody answers",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +38,6 @@ class SocketUp:
 @dataclass(frozen=True, slots=True)
 class SocketDown:
     """There is no connection."""
-
-    reason: str
 
 
 class EventSocket:
@@ -67,6 +53,8 @@ class EventSocket:
         self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None], *, timeouts: Timeouts | None = None
     ) -> None:
         self._address = address
+        self._tls = {"context": tls_of(address)} if address.url.startswith("https") else {}
+        self._proxy = _proxy_options(proxy_of(address))
         self._deliver = deliver
         self._timeouts = timeouts or Timeouts()
         self._closing = threading.Event()
@@ -99,22 +87,19 @@ class EventSocket:
         failures = 0
         while not self._closing.is_set():
             # Frames are bytes until they are parsed: text that is no UTF-8 is a frame to ignore, not a connection to drop.
-            connection = self._connection = _Connection(
-                enable_multithread=True, skip_utf8_validation=True, sslopt=_tls(self._address)
-            )
+            connection = self._connection = _Connection(enable_multithread=True, skip_utf8_validation=True, sslopt=self._tls)
             connection.longest = self._longest
             try:
                 self._connect(connection)
                 failures = 0
                 self._read(connection)
-                reason = "closed by the server"
-            except Exception as error:  # a server can send anything, and a dead thread would look like a silent server
-                reason = _reason(error)
+            except Exception:  # noqa: S110 - a server can send anything, and a dead thread would look like a silent server
+                pass
             finally:
                 self._connection = None
                 connection.shutdown()
             if not self._closing.is_set():
-                self._deliver(SocketDown(reason))
+                self._deliver(SocketDown())
             pause = min(self._timeouts.reconnect, _FIRST_PAUSE * 2**failures)
             self._closing.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
             failures = min(failures + 1, 10)
@@ -128,6 +113,7 @@ class EventSocket:
             # ComfyUI refuses a handshake whose Origin is not its own Host, and asks for none.
             suppress_origin=True,
             redirect_limit=0,
+            **self._proxy,
         )
         connection.settimeout(self._timeouts.silence)
         connection.send(HELLO)
@@ -175,13 +161,13 @@ class _Connection(websocket.WebSocket):
         return data
 
 
-def _tls(address: Address) -> dict[str, object]:
-    if address.insecure:
-        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
-    return {"ca_certs": address.cacert} if address.cacert else {}
-
-
-def _reason(error: Exception) -> str:
-    kind = next((REASONS[parent] for parent in type(error).__mro__ if parent in REASONS), "the websocket failed")
-    text = " ".join(str(error).split())[:_REASON_LENGTH]
-    return f"{kind}: {text}" if text else kind
+def _proxy_options(proxy: Url | None) -> dict[str, Any]:
+    if proxy is None:
+        return {"http_no_proxy": ["*"]}  # or the library looks into the environment itself
+    return {
+        "http_proxy_host": proxy.host,
+        "http_proxy_port": proxy.port or 80,
+        "http_proxy_auth": credentials(proxy),
+        "http_no_proxy": [""],
+        "proxy_type": proxy.scheme,
+    }

