@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner import errors
+from comfy_runner.cli.exit_codes import MEANINGS
 from comfy_runner.engine.local import LocalServer
 from comfy_runner.recipe.load import shipped_recipes
 from comfy_runner.yaml_loader import parse
@@ -54,13 +55,14 @@ def test_the_example_in_python_runs_as_it_stands(comfyui_server: LocalServer, tm
     assert done.stdout.splitlines() == ["quickstart done", str(Path("runs/quickstart/quickstart/upscaled.png"))]
 
 
-def test_the_exit_codes_are_those_of_the_errors() -> None:
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", _README, flags=re.MULTILINE)}
+def test_the_exit_codes_are_those_of_the_errors_and_mean_what_the_program_says() -> None:
+    documented = {int(code): meaning for code, meaning in re.findall(r"^\| (\d+) \| (.*) \|$", _README, flags=re.MULTILINE)}
     raised = {
         kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ComfyRunnerError)
     }
 
-    assert documented == raised | {0}
+    assert documented == MEANINGS
+    assert set(documented) == raised | {0}
 
 
 def test_the_recipe_in_the_readme_is_right_and_every_shipped_recipe_is_listed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A name or a meaning never changes within a version; new keys and new events may 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from comfy_runner.errors import ComfyRunnerError, Note
@@ -20,7 +21,6 @@ from comfy_runner.running.events import (
     RunFinished,
     RunStarted,
     ServerChanged,
-    Spent,
 )
 
 VERSION = 1
@@ -41,7 +41,7 @@ def records(event: Event) -> Iterator[dict[str, Any]]:
             for note in event.notes:
                 yield note_record(note)
         case ServerChanged(server, url, stage, error, seconds):
-            told = None if error is None else _error(error)
+            told = None if error is None else error_body(error)
             yield _record("server-changed", server=server, url=url, stage=stage, error=told, seconds=seconds)
         case JobSubmitted(job_id, prompt_id, server):
             yield _record("job-submitted", job=job_id, prompt_id=prompt_id, server=server)
@@ -54,7 +54,11 @@ def records(event: Event) -> Iterator[dict[str, Any]]:
         case JobFinished(result):
             yield _record("job-finished", **_result(result))
         case RunFinished(results, spent):
-            yield _record("run-finished", jobs=[_result(result) for result in results], spent=_spent(spent))
+            yield _record(
+                "run-finished",
+                jobs=[_result(result) for result in results],
+                spent=None if spent is None else {**asdict(spent), "jobs": dict(spent.jobs)},
+            )
 
 
 def note_record(note: Note) -> dict[str, Any]:
@@ -64,7 +68,12 @@ def note_record(note: Note) -> dict[str, Any]:
 
 def error_record(error: ComfyRunnerError) -> dict[str, Any]:
     """Return an error that ended the command as a JSON object."""
-    return _record("error", **_error(error))
+    return _record("error", **error_body(error))
+
+
+def error_body(error: ComfyRunnerError) -> dict[str, Any]:
+    """Return what there is to say of an error, as it is within other JSON objects."""
+    return {"code": error.code, "exit_code": error.exit_code, "problems": [asdict(problem) for problem in error.problems]}
 
 
 def _record(event: str, **values: Any) -> dict[str, Any]:
@@ -80,26 +89,5 @@ def _result(result: JobResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "cached_nodes": list(result.cached_nodes),
         "files": {role: [str(path) for path in paths] for role, paths in result.files.items()},
-        "error": None if result.error is None else _error(result.error),
-    }
-
-
-def _spent(spent: Spent | None) -> dict[str, Any] | None:
-    if spent is None:
-        return None
-    return {
-        "loads": spent.loads,
-        "first": spent.first,
-        "fewest_loads": spent.fewest_loads,
-        "fewest_first": spent.fewest_first,
-        "splits": spent.splits,
-        "jobs": dict(spent.jobs),
-    }
-
-
-def _error(error: ComfyRunnerError) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "exit_code": error.exit_code,
-        "problems": [{"what": problem.what, "where": problem.where, "hint": problem.hint} for problem in error.problems],
+        "error": None if result.error is None else error_body(result.error),
     }

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from comfy_runner.cli.live_servers import ServerLines, out_of_order, reason, shortened, worked_on
-from comfy_runner.cli.output import clean, note_text, print_notes, say
+from comfy_runner.cli.output import clean, note_text, print_stderr, say
 from comfy_runner.running.events import (
     Event,
     JobFinished,
@@ -46,27 +46,52 @@ def follower(*, quiet: bool, verbose: int) -> Iterator[Follow]:
         yield _PlainLines(verbose).follow
 
 
+class _Lines:
+    """What is said of a run, whether or not there are bars below; a server that stays out of order for the same reason once.
+
+    Attributes:
+        servers: The names of all servers that have ever taken part.
+    """
+
+    def __init__(self) -> None:
+        self.servers: list[str] = []
+        self._reasons: dict[str, str] = {}
+
+    def of(self, event: Event) -> list[str]:
+        """Return the lines of an event; none where it says nothing new. They are clean."""
+        match event:
+            case RunStarted():
+                self.servers += event.servers
+                return [*map(note_text, event.notes), clean(_opening(event))]
+            case ServerChanged():
+                self.servers += [event.server] if event.server not in self.servers else []
+                known = self._reasons.pop(event.server, None)
+                if event.stage == "out":
+                    self._reasons[event.server] = reason(event)
+                return [] if known is not None and known == self._reasons.get(event.server) else [clean(_change(event))]
+            case JobRetried(job_id, _, what):
+                return [clean(f"{job_id}: tried again: {what}")]
+            case JobFinished(result):
+                return [clean(_closing(result))]
+            case RunFinished():
+                return [*map(clean, spent_lines(event.spent, self.servers))]
+        return []
+
+
 class _PlainLines:
     """Shows a run as lines: one for each event, of progress only where a node begins, or for every step with -v."""
 
     def __init__(self, verbose: int) -> None:
         self._verbose = verbose
         self._nodes: dict[str, str] = {}
-        self._servers: dict[str, None] = {}
-        self._changes = _Changes()
+        self._lines = _Lines()
 
     def follow(self, event: Event) -> None:
+        for line in self._lines.of(event):
+            print_stderr(line)
         match event:
-            case RunStarted():
-                print_notes(event.notes)
-                say(_opening(event))
-                self._servers.update(dict.fromkeys(event.servers))
-            case ServerChanged():
-                self._servers[event.server] = None
-                for line in self._changes.lines(event):
-                    say(line)
             case JobSubmitted(job_id, prompt_id, server):
-                on = f" on {server}" if len(self._servers) > 1 else ""
+                on = f" on {server}" if len(self._lines.servers) > 1 else ""
                 say(f"{job_id}: submitted{on}" + (f" as {prompt_id}" if self._verbose else ""))
             case JobWaiting(job_id, ahead):
                 say(f"{job_id}: waits behind {ahead}")
@@ -74,21 +99,20 @@ class _PlainLines:
                 if self._verbose or self._nodes.get(job_id) != node:
                     self._nodes[job_id] = node
                     say(f"{job_id}: {worked_on(node, step, steps)} ({fraction:.0%})")
-            case JobRetried(job_id, _, what):
-                say(f"{job_id}: tried again: {what}")
-            case JobFinished(result):
-                say(_closing(result))
-            case RunFinished():
-                for line in spent_lines(event.spent, list(self._servers)):
-                    say(line)
 
 
-class _Bars(Progress):
-    """The bars of a run: one for each job on the server or, where it has several servers, a line for each of them."""
+class _LiveView(Progress):
+    """Shows a run as a bar for all jobs and one for each job on the server, or a line for each of several servers.
 
-    def __init__(self, server_lines: ServerLines, console: Console) -> None:
-        self._server_lines = server_lines
-        self.whole: TaskID | None = None
+    What has ended is a line above them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._server_lines = ServerLines()
+        self._lines = _Lines()
+        self._bars: dict[str, TaskID] = {}
+        self._whole: TaskID | None = None
+        self._finished = self._jobs = 0
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -102,82 +126,46 @@ class _Bars(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield what is shown now."""
-        if len(self._server_lines.names) > 1:
-            yield self.make_tasks_table([task for task in self.tasks if task.id == self.whole])
+        if len(self._lines.servers) > 1:
+            yield self.make_tasks_table([task for task in self.tasks if task.id == self._whole])
             yield self._server_lines
         else:
             yield from super().get_renderables()
 
-
-class _LiveView:
-    """Shows a run as a bar for all jobs and one for each job on the server, or a line for each of several servers.
-
-    What has ended is a line above them.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._server_lines = ServerLines()
-        self._changes = _Changes()
-        self._progress = _Bars(self._server_lines, console)
-        self._bars: dict[str, TaskID] = {}
-        self._finished = self._jobs = 0
-
-    def __enter__(self) -> _LiveView:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._progress.stop()
-
     def follow(self, event: Event) -> None:
         self._server_lines.follow(event)
+        for line in self._lines.of(event):
+            self.console.print(Text.from_ansi(line))
         match event:
-            case RunStarted():
-                self._print(*(note_text(note) for note in event.notes), clean(_opening(event)))
-                if len(event.jobs) > 1:
-                    self._finished, self._jobs = event.done, len(event.jobs)
-                    doing = f"{event.done} of {len(event.jobs)}"
-                    self._progress.whole = self._progress.add_task(
-                        "all jobs", total=len(event.jobs), completed=event.done, doing=doing
-                    )
-            case ServerChanged():
-                self._print(*map(clean, self._changes.lines(event)))
+            case RunStarted() if len(event.jobs) > 1:
+                self._finished, self._jobs = event.done, len(event.jobs)
+                doing = f"{event.done} of {len(event.jobs)}"
+                self._whole = self.add_task("all jobs", total=len(event.jobs), completed=event.done, doing=doing)
             case JobSubmitted(job_id):
                 self._remove(job_id)  # where the server had lost it
-                self._bars[job_id] = self._progress.add_task(self._short(clean(job_id)), total=1.0, doing="submitted")
+                short = shortened(clean(job_id), max(16, self.console.width * 2 // 5))
+                self._bars[job_id] = self.add_task(short, total=1.0, doing="submitted")
             case JobWaiting(job_id, ahead):
                 self._doing(job_id, f"waits behind {ahead}")
             case JobProgressed(job_id, node, step, steps, fraction):
                 self._doing(job_id, worked_on(node, step, steps), completed=fraction)
-            case JobRetried(job_id, _, what):
+            case JobRetried(job_id):
                 self._remove(job_id)
-                self._print(clean(f"{job_id}: tried again: {what}"))
             case JobFinished(result):
                 self._remove(result.job_id)
-                if self._progress.whole is not None:
-                    self._progress.advance(self._progress.whole)
+                if self._whole is not None:
                     self._finished += 1
-                    self._progress.update(self._progress.whole, doing=f"{self._finished} of {self._jobs}")
-                self._print(clean(_closing(result)))
-            case RunFinished():
-                self._print(*map(clean, spent_lines(event.spent, self._server_lines.names)))
-
-    def _short(self, job_id: str) -> str:
-        return shortened(job_id, max(16, self._progress.console.width * 2 // 5))
+                    self.update(self._whole, advance=1, doing=f"{self._finished} of {self._jobs}")
 
     def _remove(self, job_id: str) -> None:
         bar = self._bars.pop(job_id, None)
         if bar is not None:
-            self._progress.remove_task(bar)
-
-    def _print(self, *lines: str) -> None:
-        for line in lines:
-            self._progress.console.print(Text.from_ansi(line))
+            self.remove_task(bar)
 
     def _doing(self, job_id: str, doing: str, completed: float | None = None) -> None:
         bar = self._bars.get(job_id)
         if bar is not None:
-            self._progress.update(bar, doing=doing, completed=completed)
+            self.update(bar, doing=doing, completed=completed)
 
 
 def _opening(event: RunStarted) -> str:
@@ -189,20 +177,6 @@ def _opening(event: RunStarted) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
-
-
-class _Changes:
-    """Says how servers take part in a run; a server that stays out of order for the same reason is mentioned once."""
-
-    def __init__(self) -> None:
-        self._reasons: dict[str, str] = {}
-
-    def lines(self, event: ServerChanged) -> list[str]:
-        """Return the line of an event, or nothing where it says nothing new."""
-        known = self._reasons.pop(event.server, None)
-        if event.stage == "out":
-            self._reasons[event.server] = reason(event)
-        return [] if known is not None and known == self._reasons.get(event.server) else [_change(event)]
 
 
 def _change(event: ServerChanged) -> str:

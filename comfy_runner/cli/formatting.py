@@ -12,6 +12,8 @@ from comfy_runner.cli.output import clean, one_line
 LONGEST = 2000
 """The most characters of somebody else's words that are shown."""
 
+_LONGEST_NAME = 20
+
 
 def line_width() -> int:
     """Return how many characters a line may have: as many as the terminal is wide, but at least 40."""
@@ -37,6 +39,17 @@ def wrapped(text: str, indent: int) -> list[str]:
         indent: How many blanks each line but the first begins with.
     """
     return textwrap.wrap(text, line_width(), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return names of servers as they fit into a column: without what they begin with as URLs, long ones without their middle.
+
+    Where two would look alike so, all stay whole.
+    """
+    bare = {name: name.removeprefix("http://").removeprefix("https://") for name in names}
+    half = _LONGEST_NAME // 2
+    short = {name: text if len(text) <= _LONGEST_NAME else f"{text[: half - 1]}…{text[-half:]}" for name, text in bare.items()}
+    return short if len(set(short.values())) == len(short) else {name: name for name in names}
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

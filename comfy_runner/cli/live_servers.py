@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from comfy_runner.cli.formatting import short_names
 from comfy_runner.cli.output import clean
-from comfy_runner.cli.plan_fleet import short_names
 from comfy_runner.running.events import (
     Event,
     JobFinished,
@@ -78,11 +78,6 @@ class ServerLines:
         self._servers: dict[str, _Server] = {}
         self._server_of: dict[str, _Server] = {}
         self._lock = Lock()
-
-    @property
-    def names(self) -> list[str]:
-        """Return the names of all servers that have ever taken part."""
-        return list(self._servers)
 
     def follow(self, event: Event) -> None:
         """Take an event of the run."""

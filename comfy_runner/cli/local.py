@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.output import print_line, say
+from comfy_runner.cli.output import print_line, print_lines, say
 
 if TYPE_CHECKING:
     from comfy_runner.engine.local import LocalOptions, LocalStatus
@@ -79,8 +79,7 @@ def status() -> None:
     """Tell whether ComfyUI is set up, runs and answers."""
     from comfy_runner.engine import local as managed
 
-    for line in describe(managed.status(_options())):
-        print_line(line)
+    print_lines(describe(managed.status(_options())))
 
 
 @local.command()

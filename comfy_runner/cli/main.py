@@ -18,32 +18,33 @@ from typing import NoReturn
 import click
 
 from comfy_runner._version import __version__
+from comfy_runner.cli.exit_codes import MEANINGS
 from comfy_runner.cli.interruption import signals_as_ctrl_c
 from comfy_runner.cli.output import DroppingStream, clean, print_error, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
-# Each command is a function in the module of its name; the sentences stand here so that the list of commands needs no imports.
+# Each command is a function of its name in this module; the sentences stand here so that the list of commands needs no imports.
 _COMMANDS = {
-    "run": "Render recipes on ComfyUI servers and collect the pictures.",
-    "plan": "Show what a run would do, and what it would cost.",
-    "render": "Print a recipe's workflow graph in API format.",
-    "validate": "Check recipes, also against a server's nodes and models.",
-    "init": "Write a commented recipe to start from.",
-    "templates": "List the templates that recipes can name, or describe one.",
-    "schema": "Print the JSON Schema of recipes, for editors.",
-    "status": "Show the state of a run folder's jobs.",
-    "runs": "List run folders.",
-    "report": "Write a page to compare a run's pictures, and their metrics.",
-    "sheet": "Draw a run's pictures as one labelled grid.",
-    "suggest": "Name the denoise value with the most detail that keeps the picture.",
-    "fleet": "Add servers to a live run, or drain them.",
-    "cancel": "End a run, and take back what it has left on servers.",
-    "clean": "Remove files of a run folder that nobody needs any more.",
-    "repair": "Rebuild a run folder's ledger from its sidecars.",
-    "servers": "Show the state of servers: versions, queues, models, latency.",
-    "models": "List a server's models, samplers and schedulers.",
-    "nodes": "List a server's node classes, or describe one.",
-    "local": "Manage a ComfyUI on this machine.",
+    "run": ("run", "Render recipes on ComfyUI servers and collect the pictures."),
+    "plan": ("plan", "Show what a run would do, and what it would cost."),
+    "render": ("recipes", "Print a recipe's workflow graph in API format."),
+    "validate": ("recipes", "Check recipes, also against a server's nodes and models."),
+    "init": ("recipes", "Write a commented recipe to start from."),
+    "templates": ("templates", "List the templates that recipes can name, or describe one."),
+    "schema": ("recipes", "Print the JSON Schema of recipes, for editors."),
+    "status": ("status", "Show the state of a run folder's jobs."),
+    "runs": ("status", "List run folders."),
+    "report": ("report", "Write a page to compare a run's pictures, and their metrics."),
+    "sheet": ("report", "Draw a run's pictures as one labelled grid."),
+    "suggest": ("report", "Name the denoise value with the most detail that keeps the picture."),
+    "fleet": ("control", "Add servers to a live run, or drain them."),
+    "cancel": ("control", "End a run, and take back what it has left on servers."),
+    "clean": ("control", "Remove files of a run folder that nobody needs any more."),
+    "repair": ("control", "Rebuild a run folder's ledger from its sidecars."),
+    "servers": ("servers", "Show the state of servers: versions, queues, models, latency."),
+    "models": ("models", "List a server's models, samplers and schedulers."),
+    "nodes": ("nodes", "List a server's node classes, or describe one."),
+    "local": ("local", "Manage a ComfyUI on this machine."),
 }
 
 # Before click 8.2 there is none: the help is printed, and that is all.
@@ -57,12 +58,14 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"comfy_runner.cli.{cmd_name}"), cmd_name)
+        command = getattr(importlib.import_module(f"comfy_runner.cli.{_COMMANDS[cmd_name][0]}"), cmd_name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in _COMMANDS.items()])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in MEANINGS.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
@@ -75,11 +78,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="comfy-runner %(version)s")
 def cli() -> None:
-    """Render YAML recipes on ComfyUI: original and latent-upscaled pictures, collected and repeatable.
-
-    Exit codes: 0 ok, 1 a job failed or is partial, 2 recipe, template or command line wrong, 3 server unreachable or stuck,
-    4 verification failed, 5 run folder cannot be used, 130 interrupted.
-    """
+    """Render YAML recipes on ComfyUI: original and latent-upscaled pictures, collected and repeatable."""
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -114,18 +113,20 @@ def _exit_code(args: Sequence[str] | None) -> int:
         if context:
             say(context.get_usage())
         return UsageError.exit_code
-    except ComfyRunnerError as error:
-        print_error(error)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print_error(Interrupted("interrupted"))
-        return Interrupted.exit_code
-    except Exception as error:
-        # Help and version are printed by click. All that is written anywhere else has its own error.
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            print_error(unwritable(error))
-            return UsageError.exit_code
-        hint = "this is a fault of comfy-runner; please report it with the command and the recipe"
-        print_error(ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint))
-        return ComfyRunnerError.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        found = _told(error)
+        print_error(found)
+        return found.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _told(error: BaseException) -> ComfyRunnerError:
+    if isinstance(error, ComfyRunnerError):
+        return error
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Interrupted("interrupted")
+    # Help and version are printed by click. All that is written anywhere else has its own error.
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return unwritable(error)
+    hint = "this is a fault of comfy-runner; please report it with the command and the recipe"
+    return ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from comfy_runner.cli.formatting import line_width
-from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, say
+from comfy_runner.cli.options import json_option
+from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
 from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _MORE = ", …"
 @click.argument("kind", required=False)
 @server_option
 @object_info_option("Look into a saved answer of a server's /object_info.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all names (docs/servers.md).")
+@json_option("Print one JSON object with all names (docs/servers.md).")
 def models(kind: str | None, *, servers: NamedServers, object_info: Path | None, as_json: bool) -> None:
     """List the models of a server, and its samplers, schedulers and upscale methods.
 
@@ -34,17 +35,14 @@ def models(kind: str | None, *, servers: NamedServers, object_info: Path | None,
     workflows have to use for that server.
     """
     from comfy_runner import api
-    from comfy_runner.config import load_config
 
     servers.refuse_beside(object_info)
-    with errors_as_json(as_json):
-        config = load_config()
-        found = api.models(kind, server=servers.one(config), object_info=object_info, config=config, say=say)
+    found = api.models(kind, server=servers.one(), object_info=object_info, config=servers.config, say=say)
     if as_json:
-        print_json(json.dumps(models_record(found)))
+        lists = [{"kind": listing.kind, "source": listing.source, "names": list(listing.names)} for listing in found]
+        print_json(json.dumps({"v": _VERSION, "lists": lists}))
     elif kind is None:
-        for line in overview(found):
-            print_line(line)
+        print_lines(overview(found))
     elif names := found[0].names:
         print_line("\n".join(one_line(name, longest=0) for name in names))
     else:
@@ -60,12 +58,6 @@ def overview(found: Sequence[Listing]) -> Iterator[str]:
     for kind, listing in zip(kinds, found, strict=True):
         start = f"{kind.ljust(widest)}  {len(listing.names):{counts}}  "
         yield (start + _first(listing.names, width - len(start))).rstrip()
-
-
-def models_record(found: Sequence[Listing]) -> dict[str, Any]:
-    """Return what there is as a JSON object."""
-    lists = [{"kind": listing.kind, "source": listing.source, "names": list(listing.names)} for listing in found]
-    return {"v": _VERSION, "lists": lists}
 
 
 def _first(names: Sequence[str], width: int) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import prose, wrapped
-from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, say
+from comfy_runner.cli.options import json_option
+from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
 from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.wording import counted
 
@@ -34,34 +35,23 @@ _LARGEST_WHOLE = 1e15  # a larger number is easier to read with its exponent
 @click.option(
     "--search", metavar="TEXT", help="Only classes whose name, title, category, or a type of whose inputs or outputs fits."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all options (docs/servers.md).")
-def nodes(
-    class_type: str | None,
-    *,
-    servers: NamedServers,
-    object_info: Path | None,
-    search: str | None,
-    as_json: bool,
-) -> None:
+@json_option("Print one JSON object with all options (docs/servers.md).")
+def nodes(class_type: str | None, *, servers: NamedServers, object_info: Path | None, search: str | None, as_json: bool) -> None:
     """List the node classes of a server, one per line, or describe one.
 
     With CLASS: what it does, its inputs with their types, ranges, defaults and options, and its outputs.
     """
     from comfy_runner import api
-    from comfy_runner.config import load_config
 
     servers.refuse_beside(object_info)
     if class_type is not None and search is not None:
         raise click.UsageError("CLASS and --search exclude each other")
-    with errors_as_json(as_json):
-        config = load_config()
-        info = api.nodes(server=servers.one(config), object_info=object_info, config=config, say=say)
-        found = _matching(info, search) if class_type is None else [_only(info, class_type)]
+    info = api.nodes(server=servers.one(), object_info=object_info, config=servers.config, say=say)
+    found = _matching(info, search) if class_type is None else [_only(info, class_type)]
     if as_json:
         print_json(json.dumps({"v": _VERSION, "nodes": [node_record(node) for node in found]}))
     elif class_type is not None:
-        for line in describe(found[0]):
-            print_line(line)
+        print_lines(describe(found[0]))
     elif found:
         print_line("\n".join(one_line(node.name, longest=0) for node in found))
     else:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+from comfy_runner.cli.output import print_json
+from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
     from comfy_runner.report.suggest import Limits
@@ -24,6 +29,30 @@ _LIMITS = (
 def run_argument(command: _Command) -> _Command:
     """Add RUN, the run folder that a command is about."""
     return click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))(command)
+
+
+def json_option(text: str) -> Callable[[_Command], _Command]:
+    """Add ``--json``, with which an error that ends the command is printed as a JSON object, too.
+
+    Args:
+        text: What the help says of it.
+    """
+
+    def add(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def call(*, as_json: bool, **given: Any) -> Any:
+            try:
+                return command(as_json=as_json, **given)
+            except ComfyRunnerError as error:
+                if as_json:
+                    from comfy_runner.cli.event_json import error_record
+
+                    print_json(json.dumps(error_record(error)))
+                raise
+
+        return click.option("--json", "as_json", is_flag=True, help=text)(cast(_Command, call))
+
+    return add
 
 
 def recipe_options(command: _Command) -> _Command:

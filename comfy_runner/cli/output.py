@@ -8,13 +8,13 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from comfy_runner.errors import ComfyRunnerError, Note, UsageError
+from comfy_runner.errors import ComfyRunnerError, Note
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -40,16 +40,16 @@ def one_line(text: str, *, longest: int = 200) -> str:
 def print_error(error: ComfyRunnerError) -> None:
     """Print every problem of an error with its hint; a hint that serves several is printed once, after the last."""
     for number, problem in enumerate(error.problems):
-        _print_stderr(_label("error: ", "red") + clean(str(problem)))
+        print_stderr(_label("error: ", "red") + clean(str(problem)))
         following = error.problems[number + 1].hint if number + 1 < len(error.problems) else ""
         if problem.hint and problem.hint != following:
-            _print_stderr(_label("hint: ", "cyan") + clean(problem.hint))
+            print_stderr(_label("hint: ", "cyan") + clean(problem.hint))
 
 
 def print_notes(notes: Iterable[Note]) -> None:
     """Print notes."""
     for note in notes:
-        _print_stderr(note_text(note))
+        print_stderr(note_text(note))
 
 
 def note_text(note: Note) -> str:
@@ -60,30 +60,36 @@ def note_text(note: Note) -> str:
 
 def say(sentence: str) -> None:
     """Print a sentence about what goes on."""
-    _print_stderr(clean(sentence))
+    print_stderr(clean(sentence))
 
 
 def print_line(line: str) -> None:
     """Print a line of data on stdout. Whoever reads it may leave early, as `head` does.
 
     Raises:
-        UsageError: It cannot be written for any other reason, such as a full disk.
+        ComfyRunnerError: It cannot be written for any other reason, such as a full disk.
     """
     _print_stdout(clean(line))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines of data on stdout, as `print_line` does."""
+    for line in lines:
+        print_line(line)
 
 
 def print_path(path: Path) -> None:
     """Print a path on stdout as the system writes it, which need not be UTF-8, so that other programs find the file.
 
     Raises:
-        UsageError: It cannot be written.
+        ComfyRunnerError: It cannot be written.
     """
     _print_stdout(b"".join(os.fsencode(char if _is_raw_byte(char) else clean(char)) for char in str(path)))
 
 
-def unwritable(error: OSError) -> UsageError:
+def unwritable(error: OSError) -> ComfyRunnerError:
     """Return the error to raise where stdout cannot be written to, such as on a full disk."""
-    return UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout")
+    return ComfyRunnerError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout")
 
 
 def _print_stdout(line: str | bytes) -> None:
@@ -110,24 +116,11 @@ def print_json(text: str) -> None:
     """Print a JSON text on stdout; characters that could steer a terminal are escaped, which changes nothing of what it says.
 
     Raises:
-        UsageError: It cannot be written.
+        ComfyRunnerError: It cannot be written.
     """
     if not text.isprintable():
         text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
     print_line(text)
-
-
-@contextlib.contextmanager
-def errors_as_json(as_json: bool) -> Iterator[None]:
-    """Print an error that ends a command as a JSON object, too, where JSON is wanted; it is raised all the same."""
-    try:
-        yield
-    except ComfyRunnerError as error:
-        if as_json:
-            from comfy_runner.cli.event_json import error_record
-
-            print_json(json.dumps(error_record(error)))
-        raise
 
 
 class DroppingStream:
@@ -155,8 +148,8 @@ class DroppingStream:
         return getattr(self._stream, name)
 
 
-def _print_stderr(line: str) -> None:
-    # Nobody listens any more: that is no reason to stop working.
+def print_stderr(line: str) -> None:
+    """Print a line on stderr as it is. Where nobody listens any more, that is no reason to stop working."""
     with contextlib.suppress(OSError):
         click.echo(line, err=True)
 

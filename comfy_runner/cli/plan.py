@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.formatting import folded_table
-from comfy_runner.cli.options import choice_options, out_option, recipe_options
-from comfy_runner.cli.output import errors_as_json, print_json, print_line, print_notes, say
-from comfy_runner.cli.plan_fleet import fleet_lines, short_names
+from comfy_runner.cli.formatting import folded_table, short_names
+from comfy_runner.cli.options import choice_options, json_option, out_option, recipe_options
+from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.wording import GIB, counted, duration
 
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from comfy_runner.graph.decoding import DecodeMemory
     from comfy_runner.planning.duplicates import Duplicates
     from comfy_runner.planning.estimate import Estimate
-    from comfy_runner.planning.summary import PlannedRow, PlanSummary, RowState
+    from comfy_runner.planning.passes import Passes
+    from comfy_runner.planning.summary import PlannedRow, PlanSummary, RowState, ServerShare
+
+VERSION = 1
+"""Of the JSON object: names and meanings never change within a version; new keys may come, which readers ignore."""
 
 _MOST_ROWS = 40
 _MOST_KINDS = 5
+_FLEET_COLUMNS = (("server", False), *((name, True) for name in ("jobs", "loads", "first", "second", "work", "done in")))
 
 _STATES: tuple[tuple[RowState, str], ...] = (
     ("to render", "to render"),
@@ -39,27 +44,17 @@ _STATES: tuple[tuple[RowState, str], ...] = (
 @recipe_options
 @choice_options
 @click.option("--all", "everything", is_flag=True, help=f"Show all jobs, not {_MOST_ROWS} at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout (docs/plan.md).")
-def plan(
-    recipes: tuple[str, ...],
-    *,
-    servers: NamedServers,
-    everything: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+@json_option("Print one JSON object on stdout (docs/plan.md).")
+def plan(recipes: tuple[str, ...], *, servers: NamedServers, everything: bool, as_json: bool, **given: Any) -> None:
     """Show what a run would do, in which order, and what it would cost; nothing is rendered or written.
 
     RECIPE is as for run. With --server, the jobs are checked against what that server has, too; with several, the plan says who
     would do what, and when it would be done.
     """
     from comfy_runner import api
-    from comfy_runner.config import load_config
 
-    with errors_as_json(as_json):
-        config = load_config()
-        chosen = servers.fleet(config) if servers.names else None
-        show(api.plan(recipes, server=chosen, config=config, say=say, **given), as_json=as_json, everything=everything)
+    chosen = servers.fleet() if servers.names else None
+    show(api.plan(recipes, server=chosen, config=servers.config, say=say, **given), as_json=as_json, everything=everything)
 
 
 def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = False, quiet: bool = False) -> None:
@@ -74,22 +69,12 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
     if not quiet:
         print_notes(summary.notes)
     if as_json:
-        from comfy_runner.cli.plan_json import plan_record
-
-        print_json(json.dumps(plan_record(summary)))
+        print_json(json.dumps(_plan_record(summary)))
         return
     rows = summary.jobs if everything else summary.jobs[:_MOST_ROWS]
-    for line in _table(rows):
-        print_line(line)
-    if len(rows) < len(summary.jobs):
-        print_line(f"and {len(summary.jobs) - len(rows)} more (--all shows them)")
-    print_line("")
-    for line in _totals(summary):
-        print_line(line)
-    if summary.fleet and summary.count("to render"):
-        print_line("")
-        for line in fleet_lines(summary):
-            print_line(line)
+    more = [f"and {len(summary.jobs) - len(rows)} more (--all shows them)"] if len(rows) < len(summary.jobs) else []
+    fleet = ["", *_fleet(summary)] if summary.fleet and summary.count("to render") else []
+    print_lines([*_table(rows), *more, "", *_totals(summary), *fleet])
 
 
 def _table(rows: Sequence[PlannedRow]) -> list[str]:
@@ -182,3 +167,98 @@ def _memory(memory: DecodeMemory, *, several: bool) -> str:
 
 def _time(time: Estimate) -> str:
     return f"about {duration(time.seconds)} on {time.server} (from {counted(time.jobs, 'earlier job')})"
+
+
+def _fleet(summary: PlanSummary) -> Iterator[str]:
+    """Yield the table of servers, then sentences on all of them together."""
+    yield from folded_table(_FLEET_COLUMNS, (_cells(share) for share in summary.fleet))
+    yield ""
+    yield _together(summary)
+    for share in summary.fleet:
+        if share.cache == "none" and share.jobs:
+            yield f"{share.name} caches nothing: jobs that share a first pass go there as one graph"
+        if share.queued:
+            yield f"{share.name} has {counted(share.queued, 'prompt')} in its queue now"
+
+
+def _cells(share: ServerShare) -> Sequence[str]:
+    done = "" if not share.jobs else "?" if share.seconds is None else duration(share.seconds)
+    counts = (len(share.jobs), share.loads, share.first, share.second)
+    return (share.name, *map(str, counts), f"{share.work:.1f}", done)
+
+
+def _together(summary: PlanSummary) -> str:
+    loads = max(0, sum(share.loads for share in summary.fleet) - summary.needed.loads)
+    first = max(0, sum(share.first for share in summary.fleet) - summary.needed.first)
+    more = [counted(loads, "model load")] if loads else []
+    more += [counted(first, "first pass", "es")] if first else []
+    said = f"{' and '.join(more) or 'no model load and no first pass'} more than one server would need"
+    known = [share.seconds for share in summary.fleet if share.seconds is not None]
+    time = f"about {duration(max(known))} with these servers, " if known else ""
+    split = f"; {counted(summary.splits, 'group')} split" if summary.splits else ""
+    return time + said + split
+
+
+def _plan_record(summary: PlanSummary) -> dict[str, Any]:
+    return {
+        "v": VERSION,
+        "folder": None if summary.folder is None else str(summary.folder),
+        "server": summary.server,
+        "cache": summary.cache,
+        "graphs": summary.graphs,
+        "jobs": [_row_record(row) for row in summary.jobs],
+        "duplicates": [{"jobs": list(group.job_ids), "why": group.why} for group in summary.duplicates],
+        "needed": _passes_record(summary.needed),
+        "as_given": _passes_record(summary.as_given),
+        "unshared": _passes_record(summary.unshared),
+        "memory": None if summary.memory is None else _memory_record(summary.memory),
+        "time": None if summary.time is None else {**asdict(summary.time), "seconds": round(summary.time.seconds, 1)},
+        "fleet": [_share_record(share) for share in summary.fleet],
+        "splits": summary.splits,
+        "notes": [{"level": note.level, "where": note.where, "what": note.what} for note in summary.notes],
+    }
+
+
+def _row_record(row: PlannedRow) -> dict[str, Any]:
+    return {
+        "job": row.job_id,
+        "assignments": dict(row.assignments),
+        "state": row.state,
+        "position": row.position,
+        "shares": row.shares,
+        "again": row.again,
+        "work": round(row.work, 2),
+        "server": row.server,
+        "second": [
+            {
+                "node": second.node_id,
+                "title": second.title,
+                "denoise": second.denoise,
+                "steps": second.steps,
+                "schedule_steps": second.schedule_steps,
+                "scheduler": second.scheduler,
+                "sampler": second.sampler,
+                "start_sigma": None if second.start_sigma is None else round(second.start_sigma, 4),
+            }
+            for second in row.second
+        ],
+    }
+
+
+def _share_record(share: ServerShare) -> dict[str, Any]:
+    seconds = None if share.seconds is None else round(share.seconds, 1)
+    return {**asdict(share), "jobs": list(share.jobs), "work": round(share.work, 2), "seconds": seconds}
+
+
+def _passes_record(passes: Passes) -> dict[str, Any]:
+    return {**asdict(passes), "weighted": round(passes.weighted, 2)}
+
+
+def _memory_record(memory: DecodeMemory) -> dict[str, Any]:
+    return {
+        "width": memory.picture.width,
+        "height": memory.picture.height,
+        "tiled": memory.tiled,
+        "bytes_needed": memory.bytes_needed,
+        "vram_total": memory.vram_total,
+    }

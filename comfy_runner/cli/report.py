@@ -1,16 +1,34 @@
-"""``comfy-runner report``: a page to compare a run's pictures, and their metrics."""
+"""Commands on a run's finished pictures: ``report``, ``sheet`` and ``suggest``, with a suggestion as people read it."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import limit_options, limits_of, run_argument
-from comfy_runner.cli.output import print_notes, print_path, say
-from comfy_runner.cli.progress_bar import measuring
-from comfy_runner.cli.suggestion_text import sentence
+from comfy_runner.cli.formatting import aligned
+from comfy_runner.cli.options import json_option, limit_options, limits_of, run_argument
+from comfy_runner.cli.output import print_json, print_lines, print_notes, print_path, say
 from comfy_runner.errors import Note
+from comfy_runner.wording import named
+
+if TYPE_CHECKING:
+    from comfy_runner.report.suggest import Point, Suggestion
+
+_WORTH_SAYING = 8  # pairs of pictures; fewer are measured in a moment
+
+_ROWS = 10
+_NARROWEST = 5
+_WIDEST = 10
+_DETAIL, _DRIFT, _BOTH, _LIMIT = "●", "○", "◉", "┄"
+_MARGIN = 5
 
 
 @click.command()
@@ -31,3 +49,156 @@ def report(folder: Path, *, axis: str | None, **limits: float | None) -> None:
             print_path(path)
     if found.suggestion is not None:
         say(sentence(found.suggestion))
+
+
+@click.command()
+@run_argument
+@click.option("--rows", metavar="FIELD", help="The swept field of the rows (all that are not the columns').")
+@click.option("--columns", metavar="FIELD", help="The swept field of the columns (upscale.denoise).")
+@click.option(
+    "--cell", type=click.IntRange(1, 4096), default=384, show_default=True, metavar="PIXELS", help="Longer side of a picture."
+)
+@click.option("--out", "target", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The PNG (RUN/sheet.png).")
+def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
+    """Draw the pictures of the run folder RUN as one labelled grid, the original in the first column."""
+    from comfy_runner import api
+
+    with measuring() as progress:
+        found = api.draw_sheet(folder, target=target, progress=progress, **given)
+    print_notes(found.notes)
+    if found.left_out:
+        print_notes([Note(f"{len(found.left_out)} jobs have no upscaled picture: {named(found.left_out)}")])
+    for path in found.paths:
+        print_path(path)
+
+
+@click.command()
+@run_argument
+@limit_options
+@json_option("Print one JSON object (docs/metrics.md).")
+def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | None) -> None:
+    """Name the denoise value with the most real detail whose drift stays under the limit, from the pictures in RUN.
+
+    Every value is shown, with why it is not the one. It works for any swept field, by --axis.
+    """
+    from comfy_runner import api
+
+    with measuring() as progress:
+        found = api.suggest(folder, axis=axis, limits=limits_of(limits), progress=progress)
+    if as_json:
+        from comfy_runner.report.export import suggestion_json
+
+        print_json(json.dumps(suggestion_json(found)))
+        return
+    lines = [*_table(found), "", *curve(found, width=shutil.get_terminal_size().columns), ""]
+    print_lines([*lines, sentence(found), *_sureness(found), *_apart(found.apart)])
+
+
+@contextmanager
+def measuring(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that takes how many of how many pictures are measured: it shows a bar, or without a terminal a sentence.
+
+    Args:
+        quiet: Whether nothing is shown.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, markup=False, highlight=False)
+    if quiet:
+        yield lambda _done, _total: None
+        return
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield lambda done, total: say(f"measuring {total} pictures") if done == 1 and total >= _WORTH_SAYING else None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total >= _WORTH_SAYING)
+
+
+def sentence(found: Suggestion) -> str:
+    """Return the suggestion in one sentence."""
+    what = found.axis if found.chosen is None else f"{found.axis} {found.chosen.label}"
+    return f"{what}: {found.reason}"
+
+
+def curve(suggestion: Suggestion, *, width: int) -> list[str]:
+    """Return the lines of a plot: a column per value, from 0 upwards; the values that are too many for the width are left out.
+
+    Args:
+        suggestion: What was suggested.
+        width: Of the terminal, in characters.
+    """
+    points = [point for point in suggestion.points if point.detail is not None]
+    if len(points) < 2:
+        return []
+    longest = max(len(_short(point)) for point in points)
+    column = max(_NARROWEST, min(_WIDEST, longest + 2, (width - _MARGIN - 1) // len(points)))
+    points = points[: max(2, (width - _MARGIN - 1) // column)]
+    top = ceil(max(*(max(point.detail or 0.0, point.drift or 0.0) for point in points), suggestion.limits.drift) * 5) / 5
+    plot = [[" "] * (column * len(points)) for _ in range(_ROWS + 1)]
+    plot[_height(suggestion.limits.drift, top)] = [_LIMIT] * (column * len(points))
+    for number, point in enumerate(points):
+        where = number * column + column // 2
+        detail, drift = _height(point.detail or 0.0, top), _height(point.drift or 0.0, top)
+        plot[detail][where] = _DETAIL
+        plot[drift][where] = _DRIFT if detail != drift else _BOTH
+    lines = [f"{_scale(number, top)} │{''.join(line).rstrip()}" for number, line in enumerate(plot)]
+    lines.append(" " * _MARGIN + "└" + "─" * (column * len(points)))
+    lines.append(" " * (_MARGIN + 1) + "".join(_short(point)[: column - 1].center(column) for point in points).rstrip())
+    if suggestion.chosen in points:
+        where = points.index(suggestion.chosen) * column + column // 2
+        lines.append(" " * (_MARGIN + 1 + where) + "▲")
+    return [*lines, f"{_DETAIL} detail   {_DRIFT} drift   {_LIMIT} the most drift that is allowed"]
+
+
+def _table(found: Suggestion) -> list[str]:
+    heading = ("", found.axis, "pictures", "detail", "drift", "worst", "worst region", "")
+    return aligned([heading, *(_row(point, chosen=point == found.chosen) for point in found.points)])
+
+
+def _row(point: Point, *, chosen: bool) -> tuple[str, ...]:
+    return (
+        "▸" if chosen else "",
+        " ".join(point.label.split())[:40],
+        str(point.measured),
+        _number(point.detail, point.detail_spread),
+        _number(point.drift, point.drift_spread),
+        _number(point.worst_drift),
+        _number(point.worst_local_drift),
+        point.why if not point.passes else "",
+    )
+
+
+def _number(value: float | None, spread: float | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if spread is None else f"{value:.2f} ±{spread:.2f}"
+
+
+def _sureness(found: Suggestion) -> Iterator[str]:
+    if found.series < 2:
+        yield "how much that varies is not known: there is one series only (sweep the seed to know: --sweep seed=1,2,3)"
+        return
+    votes = ", ".join(f"{count} for {value}" for value, count in found.votes.items())
+    yield f"{found.sureness}: of {found.series} series alone, {votes}"
+
+
+def _apart(apart: Mapping[str, Mapping[str, str | None]]) -> Iterator[str]:
+    for field, values in apart.items():
+        if len(set(values.values())) > 1:
+            told = ", ".join(f"{value}: {chosen or 'none'}" for value, chosen in values.items())
+            yield f"by {field}: {told}"
+
+
+def _height(value: float, top: float) -> int:
+    return _ROWS - round(max(0.0, min(1.0, value / top)) * _ROWS)
+
+
+def _scale(number: int, top: float) -> str:
+    return f"{top * (_ROWS - number) / _ROWS:4.2f}" if number % 5 == 0 else "    "
+
+
+def _short(point: Point) -> str:
+    return " ".join(point.label.split())

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from comfy_runner.cli import exit_codes
 from comfy_runner.cli.interruption import cancelling_interrupts
-from comfy_runner.cli.options import choice_options, out_option, recipe_options
-from comfy_runner.cli.output import errors_as_json, print_error, print_json, print_notes, print_path, say
+from comfy_runner.cli.options import choice_options, json_option, out_option, recipe_options
+from comfy_runner.cli.output import print_error, print_json, print_notes, print_path, say
 from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.engine.timeouts import STALL_SECONDS
-from comfy_runner.errors import ComfyRunnerError, Note, RunFolderError, UsageError
+from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError
 
 if TYPE_CHECKING:
-    from comfy_runner.running.events import Event, JobResult
+    from comfy_runner.running.events import JobResult
 
-_NO_REPORT = (130, 5)
+_Value = TypeVar("_Value")
+
+# Whoever has interrupted the run, or has no room for it, does not want to wait for a report.
+_NO_REPORT = (Interrupted.exit_code, RunFolderError.exit_code)
 # Of more, measuring would take longer than people want to wait without having asked for it.
 _MOST_REPORTED = 3000
-
-# The most telling exit code first: an interruption, the run folder, the server, then failed jobs, then their pictures.
-_PRECEDENCE = (130, 5, 3, 2, 1, 4)
 
 
 @click.command()
@@ -53,7 +54,7 @@ _PRECEDENCE = (130, 5, 3, 2, 1, 4)
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event on stdout (docs/events.md).")
+@json_option("Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
 def run(
@@ -80,42 +81,48 @@ def run(
     stdout, everything else to stderr.
     """
     from comfy_runner import api
-    from comfy_runner.config import load_config
+    from comfy_runner.cli.event_json import records
+    from comfy_runner.cli.follow import follower
     from comfy_runner.running.policy import Policy
+    from comfy_runner.text_files import shown
 
     quietly: Callable[[str], None] = (lambda _sentence: None) if quiet else say
+    if dry_run:
+        from comfy_runner.cli.plan import show
+
+        asked = servers.fleet() if servers.names else None
+        given |= {"config": servers.config, "say": quietly, "force": force, "allow_partial": allow_partial}
+        show(api.plan(recipes, server=asked, **given), as_json=as_json, quiet=quiet)
+        return 0
     policy = Policy(
         websocket=not no_websocket, stall=stall_timeout, total=timeout, allow_partial=allow_partial, fail_fast=fail_fast
     )
-    with errors_as_json(as_json):
-        config = load_config()
-        if dry_run:
-            from comfy_runner.cli.plan import show
-
-            asked = servers.fleet(config) if servers.names else None
-            planned = api.plan(recipes, server=asked, config=config, say=quietly, force=force, allow_partial=allow_partial, **given)
-            show(planned, as_json=as_json, quiet=quiet)
-            return 0
-        chosen = servers.fleet(config)
-        with cancelling_interrupts() as begun:
-            rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=config, say=quietly, **given)
-            begun.append(rendering)
-            with rendering, _followed(as_json=as_json, quiet=quiet, verbose=verbose) as follow:
-                for event in rendering:
-                    follow(event)
-        results = rendering.results()
-    unwritable = None if as_json else _list(results)
-    code = _finish(results, quiet=quiet)
-    if unwritable is not None:
-        print_error(unwritable)
-    code = code or (unwritable.exit_code if unwritable else 0)
+    chosen, stdout = servers.fleet(), _Stdout()
+    with cancelling_interrupts() as begun:
+        rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=servers.config, say=quietly, **given)
+        begun.append(rendering)
+        with rendering, follower(quiet=quiet, verbose=verbose) as follow:
+            for event in rendering:
+                if as_json:
+                    stdout.print(print_json, map(json.dumps, records(event)))
+                follow(event)
+    results = rendering.results()
+    if not as_json:
+        stdout.print(print_path, (path for result in results for paths in result.files.values() for path in paths))
+    for error in {id(result.error): result.error for result in results if result.error is not None}.values():
+        print_error(error)
+    if not quiet:
+        say(summary(results))
+    if stdout.error is not None:
+        hint = f"the run has ended all the same; its pictures are in {shown(rendering.folder)}"
+        print_error(ComfyRunnerError(stdout.error.problems[0].what, where="stdout", hint=hint))
+    code = exit_codes.of_results(results) or (stdout.error.exit_code if stdout.error else 0)
     unwritten = _report(rendering.folder, results, code, quiet=quiet) if report else 0
     return code or unwritten
 
 
 def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: bool) -> int:
     """Write the report of a run that has ended, unless it is up to date; return an exit code, 0 if all is well."""
-    # Whoever has interrupted the run, or has no room for it, does not want to wait for more.
     if code in _NO_REPORT or not any(result.files for result in results):
         return 0
     if len(results) > _MOST_REPORTED:
@@ -123,8 +130,7 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
             print_notes([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
         return 0
     from comfy_runner import api
-    from comfy_runner.cli.progress_bar import measuring
-    from comfy_runner.cli.suggestion_text import sentence
+    from comfy_runner.cli.report import measuring, sentence
     from comfy_runner.report.page.page import PAGE
     from comfy_runner.report.writer import is_current
     from comfy_runner.text_files import shown
@@ -146,55 +152,32 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
     return 0
 
 
-@contextmanager
-def _followed(*, as_json: bool, quiet: bool, verbose: int) -> Iterator[Callable[[Event], None]]:
-    from comfy_runner.cli.follow import follower
+class _Stdout:
+    """What a run prints on stdout. Where that is not possible, the run goes on, and the user learns how it ended all the same.
 
-    with follower(quiet=quiet, verbose=verbose) as follow:
-        if not as_json:
-            yield follow
-            return
-        from comfy_runner.cli.event_json import records
+    Attributes:
+        error: Why no more can be printed; None where all could.
+    """
 
-        def record_and_follow(event: Event) -> None:
-            for record in records(event):
-                print_json(json.dumps(record))
-            follow(event)
+    def __init__(self) -> None:
+        self.error: ComfyRunnerError | None = None
 
-        yield record_and_follow
-
-
-def _list(results: Sequence[JobResult]) -> UsageError | None:
-    """Print the pictures' paths, or return why that is not possible: the user has to learn how the jobs ended all the same."""
-    try:
-        for path in (path for result in results for paths in result.files.values() for path in paths):
-            print_path(path)
-    except UsageError as error:
-        return error
-    return None
-
-
-def _finish(results: Sequence[JobResult], *, quiet: bool) -> int:
-    failures = {id(result.error): result.error for result in results if result.error is not None}
-    for error in failures.values():
-        print_error(error)
-    if not quiet:
-        say(summary(results))
-    return exit_code(results)
-
-
-def exit_code(results: Sequence[JobResult]) -> int:
-    """Return the most telling exit code of these results."""
-    codes = {result.error.exit_code for result in results if result.error is not None}
-    return next((code for code in _PRECEDENCE if code in codes), 0)
+    def print(self, write: Callable[[_Value], None], values: Iterable[_Value]) -> None:
+        """Print values, unless one could not be printed before."""
+        try:
+            for value in values if self.error is None else ():
+                write(value)
+        except ComfyRunnerError as error:
+            self.error = error
 
 
 def summary(results: Sequence[JobResult]) -> str:
     """Return how many jobs ended how, such as ``3 done (1 already), 1 partial``."""
-    parts = []
-    for state in ("done", "partial", "failed", "cancelled", "pending"):
-        count = sum(result.state == state for result in results)
-        already = sum(result.was_done for result in results if result.state == state)
-        if count:
-            parts.append(f"{count} {'not started' if state == 'pending' else state}" + (f" ({already} already)" if already else ""))
-    return ", ".join(parts)
+    counts = Counter(str(result.state) for result in results)
+    already = Counter(str(result.state) for result in results if result.was_done)
+    words = {"done": "done", "partial": "partial", "failed": "failed", "cancelled": "cancelled", "pending": "not started"}
+    return ", ".join(
+        f"{counts[state]} {word}" + (f" ({already[state]} already)" if already[state] else "")
+        for state, word in words.items()
+        if counts[state]
+    )

@@ -19,9 +19,9 @@ _Command = Callable[..., Any]
 _SERVER = "A URL, a name from the config file, or local"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NamedServers:
-    """The servers that a command line names, and what it says about their certificates.
+    """The servers that a command line names, what it says about their certificates, and the settings that they are looked up in.
 
     Attributes:
         names: URLs, names from the config file, ``local``; empty where none is named.
@@ -33,25 +33,32 @@ class NamedServers:
     cacert: Path | None
     insecure: bool
 
-    def one(self, config: Config) -> ServerConfig:
-        """Return the server that is named, or else the default one."""
-        return self._certified([config.find_server(self.names[0] if self.names else None)])[0]
+    @functools.cached_property
+    def config(self) -> Config:
+        """The user's settings."""
+        from comfy_runner.config import load_config
 
-    def fleet(self, config: Config) -> tuple[ServerConfig, ...]:
+        return load_config()
+
+    def one(self) -> ServerConfig:
+        """Return the server that is named, or else the default one."""
+        return self._certified([self.config.find_server(self.names[0] if self.names else None)])[0]
+
+    def fleet(self) -> tuple[ServerConfig, ...]:
         """Return the servers that are named, or else those that the settings use.
 
         Raises:
             UsageError: Two of them are the same server.
         """
-        return self._certified(config.find_servers(self.names))
+        return self._certified(self.config.find_servers(self.names))
 
-    def known(self, config: Config) -> tuple[ServerConfig, ...]:
+    def known(self) -> tuple[ServerConfig, ...]:
         """Return all servers of the settings, whether they are used or not."""
-        return self._certified(config.known_servers())
+        return self._certified(self.config.known_servers())
 
-    def named(self, config: Config) -> tuple[ServerConfig, ...]:
+    def named(self) -> tuple[ServerConfig, ...]:
         """Return the servers that are named, and no others."""
-        return self._certified([config.find_server(name) for name in self.names])
+        return self._certified([self.config.find_server(name) for name in self.names])
 
     def refuse_beside(self, object_info: Path | None) -> None:
         """Make sure that not both a server and a saved answer are given.

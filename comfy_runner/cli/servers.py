@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import wrapped
-from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line
+from comfy_runner.cli.options import json_option
+from comfy_runner.cli.output import one_line, print_json, print_lines
 from comfy_runner.cli.server_options import NamedServers, servers_option
-from comfy_runner.errors import ComfyRunnerError, LocalError, ServerError
+from comfy_runner.errors import LocalError, ServerError
 from comfy_runner.wording import GIB, counted
 
 if TYPE_CHECKING:
-    from comfy_runner.config import Config, ServerConfig
     from comfy_runner.engine.info import Device, EngineInfo, Queued
     from comfy_runner.engine.server_status import Standing
 
@@ -30,36 +30,26 @@ _UNKNOWN = "unknown"
 @click.command()
 @servers_option("Only this one: a URL, a name from the config file, or local; repeatable.")
 @click.option("--all", "everything", is_flag=True, help=f"Show all models, not {_MOST_NAMED} at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/servers.md).")
+@json_option("Print one JSON object (docs/servers.md).")
 def servers(*, servers: NamedServers, everything: bool, as_json: bool) -> int:
     """Show the state of servers: version, devices, queue, cache, models, latency.
 
     Without --server, all servers of the config file are asked, or the default one. That takes ten seconds at most, and local is
     neither set up nor started. The exit code is 3 where one does not answer.
     """
-    from comfy_runner.config import load_config
+    from comfy_runner.engine.registry import refuse_bad_addresses
     from comfy_runner.engine.server_status import ask_all
 
-    with errors_as_json(as_json):
-        config = load_config()
-        found = ask_all(_chosen(config, servers), config)
+    chosen = servers.fleet() if servers.names else servers.known()
+    if servers.names:
+        # What was typed wrongly is a mistake; what is wrong in the config file about one server is shown beside the others.
+        refuse_bad_addresses(chosen, servers.config)
+    found = ask_all(chosen, servers.config)
     if as_json:
         print_json(json.dumps(servers_record(found)))
     else:
-        for line in describe(found, everything=everything):
-            print_line(line)
+        print_lines(describe(found, everything=everything))
     return ServerError.exit_code if any(server.error for server in found) else 0
-
-
-def _chosen(config: Config, servers: NamedServers) -> tuple[ServerConfig, ...]:
-    from comfy_runner.engine.registry import refuse_bad_addresses
-
-    if not servers.names:
-        return servers.known(config)
-    chosen = servers.fleet(config)
-    # What was typed wrongly is a mistake; what is wrong in the config file about one server is shown beside the others.
-    refuse_bad_addresses(chosen, config)
-    return chosen
 
 
 def describe(found: Sequence[Standing], *, everything: bool = False) -> Iterator[str]:
@@ -151,12 +141,14 @@ def _models(what: str, names: Sequence[str], *, everything: bool) -> Iterator[st
 
 
 def _record(server: Standing) -> dict[str, Any]:
+    from comfy_runner.cli.event_json import error_body
+
     about = server.about
     return {
         "name": server.name,
         "url": server.url,
         "reachable": about is not None,
-        "error": None if server.error is None else _error(server.error),
+        "error": None if server.error is None else error_body(server.error),
         "comfyui": about.comfyui if about else None,
         "python": about.python if about else None,
         "pytorch": about.pytorch if about else None,
@@ -168,9 +160,3 @@ def _record(server: Standing) -> dict[str, Any]:
         "checkpoints": list(server.checkpoints),
         "diffusion_models": list(server.diffusion_models),
     }
-
-
-def _error(error: ComfyRunnerError) -> dict[str, Any]:
-    from comfy_runner.cli.event_json import error_record
-
-    return {key: value for key, value in error_record(error).items() if key in ("code", "exit_code", "problems")}

@@ -1,16 +1,18 @@
-"""``comfy-runner status``: the state of a run folder's jobs, as lines or as JSON (docs/runs.md)."""
+"""``comfy-runner status`` and ``runs``: how jobs and run folders stand, as lines or as JSON (docs/runs.md)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from comfy_runner.cli.options import run_argument
-from comfy_runner.cli.output import errors_as_json, print_json, print_line, say
+from comfy_runner.cli.formatting import aligned
+from comfy_runner.cli.options import json_option, run_argument
+from comfy_runner.cli.output import print_json, print_lines, say
 from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from comfy_runner.store.ledger_rows import JobRow
     from comfy_runner.store.lock import Holder
     from comfy_runner.store.states import State
-    from comfy_runner.store.status import JobStatus, Status
+    from comfy_runner.store.status import JobStatus, Status, Summary
 
 VERSION = 1
 _STATES: tuple[State, ...] = ("done", "partial", "failed", "cancelled", "submitted", "pending")
@@ -28,7 +30,7 @@ _UNFINISHED: tuple[State, ...] = ("failed", "partial")
 @click.command()
 @run_argument
 @click.option("--failed", is_flag=True, help="Only jobs that have failed or are partial.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every job (docs/runs.md).")
+@json_option("Print one JSON object with every job (docs/runs.md).")
 def status(folder: Path, *, failed: bool, as_json: bool) -> None:
     """Show the state of the jobs in the run folder RUN, who works there, and what servers have of it.
 
@@ -36,30 +38,40 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
     """
     from comfy_runner.store.status import status as look
 
-    with errors_as_json(as_json):
-        found = look(folder, states=_UNFINISHED if failed or not as_json else None)
+    found = look(folder, states=_UNFINISHED if failed or not as_json else None)
     if as_json:
-        print_json(json.dumps(status_record(found)))
+        print_json(json.dumps(_status_record(found)))
         return
-    for line in () if failed else describe(found):
-        print_line(line)
-    for job in found.jobs:
-        print_line(_unfinished(job.row))
+    print_lines([*(() if failed else _described(found)), *(_unfinished(job.row) for job in found.jobs)])
     if failed and not found.jobs:
         say("no job has failed")
 
 
-def state_counts(counts: Mapping[State, int]) -> str:
-    """Return how many jobs are in which state, such as ``70 done, 2 failed``."""
+@click.command()
+@click.argument("folder", metavar="[DIR]", default=Path("runs"), type=click.Path(path_type=Path))
+@json_option("Print one JSON object (docs/runs.md).")
+def runs(folder: Path, *, as_json: bool) -> None:
+    """List the run folders below DIR (runs): how their jobs stand, when something happened last, what runs now."""
+    from comfy_runner.store.status import list_runs
+
+    found = list_runs(folder)
+    if as_json:
+        print_json(json.dumps({"v": VERSION, "runs": [_summary_record(summary) for summary in found]}))
+        return
+    print_lines(aligned([_summary_row(summary, folder) for summary in found]))
+    if not found:
+        say(f"there are no run folders below {folder}")
+
+
+def _state_counts(counts: Mapping[State, int]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in _STATES if counts.get(state)) or "no jobs"
 
 
-def describe(found: Status) -> list[str]:
-    """Return how a run stands, a line each."""
-    lines = [f"{found.folder}: {state_counts(found.counts)}"]
+def _described(found: Status) -> list[str]:
+    lines = [f"{found.folder}: {_state_counts(found.counts)}"]
     if found.removed:
         lines.append(f"{found.removed} removed from the recipe, kept")
-    lines.append(f"runs now: {holder_name(found.holder)}" if found.holder else "no run is active")
+    lines.append(f"runs now: {_holder_name(found.holder)}" if found.holder else "no run is active")
     servers: dict[str, list[str]] = {}
     prompts: dict[str, int] = {}
     for submission in found.submissions:
@@ -71,20 +83,11 @@ def describe(found: Status) -> list[str]:
     return lines
 
 
-def holder_name(holder: Holder) -> str:
-    """Return the process that works on a run folder as it is named in a line."""
+def _holder_name(holder: Holder) -> str:
     return str(holder) or "another comfy-runner"
 
 
-def holder_record(holder: Holder | None) -> dict[str, Any] | None:
-    """Return the process that works on a run folder as a JSON object."""
-    if holder is None:
-        return None
-    return {"pid": holder.pid, "host": holder.host, "since": holder.since, "version": holder.version}
-
-
-def status_record(found: Status) -> dict[str, Any]:
-    """Return the status of a run as a JSON object."""
+def _status_record(found: Status) -> dict[str, Any]:
     from comfy_runner.store.registry import open_store
 
     store = open_store(found.folder)
@@ -102,7 +105,7 @@ def status_record(found: Status) -> dict[str, Any]:
         "folder": str(found.folder),
         "counts": dict(found.counts),
         "removed": found.removed,
-        "holder": holder_record(found.holder),
+        "holder": _holder_record(found.holder),
         "submissions": submissions,
         "jobs": [_job_record(job, store) for job in found.jobs],
     }
@@ -133,3 +136,31 @@ def _unfinished(row: JobRow) -> str:
     first, *rest = (row.error or "for an unknown reason").splitlines() or [""]
     told = first.removeprefix(f"{row.job_id}: ")
     return "\n".join([f"{row.job_id}: {row.state}: {told}", *(f"    {line}" for line in rest)])
+
+
+def _holder_record(holder: Holder | None) -> dict[str, Any] | None:
+    return None if holder is None else asdict(holder)
+
+
+def _summary_record(summary: Summary) -> dict[str, Any]:
+    return {
+        "folder": str(summary.folder),
+        "counts": dict(summary.counts),
+        "removed": summary.removed,
+        "holder": _holder_record(summary.holder),
+        "last_activity": summary.last_activity.isoformat(timespec="seconds") if summary.last_activity else None,
+        "problem": summary.problem,
+    }
+
+
+def _summary_row(summary: Summary, below: Path) -> tuple[str, ...]:
+    name = summary.folder.relative_to(below).as_posix()
+    when = summary.last_activity.astimezone().strftime("%Y-%m-%d %H:%M") if summary.last_activity else ""
+    jobs = f"damaged: {summary.problem}" if summary.problem else _state_counts(summary.counts)
+    removed = f", {summary.removed} removed" if summary.removed else ""
+    return (
+        str(summary.folder) if name == "." else name,
+        jobs + removed,
+        when,
+        f"runs now: {_holder_name(summary.holder)}" if summary.holder else "",
+    )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
-from comfy_runner.cli.options import templates_option
-from comfy_runner.cli.output import errors_as_json, one_line, print_json, print_line, print_notes, say
+from comfy_runner.cli.options import json_option, templates_option
+from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, print_notes, say
 from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.errors import Note, Problem, TemplateError
 
@@ -32,7 +32,7 @@ _LONGEST_PLACE = 40
 @server_option
 @object_info_option("Look into a saved answer of a server's /object_info.")
 @click.option("--mermaid", "only_graph", is_flag=True, help="Print nothing but the graph, as a Mermaid flowchart.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/templates.md).")
+@json_option("Print one JSON object (docs/templates.md).")
 def templates(
     name: str | None,
     templates: tuple[Path, ...],
@@ -47,7 +47,6 @@ def templates(
     With NAME, or the path of a .json.j2 file: what it does, its parameters and the recipe fields that it uses, its outputs, models
     and nodes, and its graph; with --server or --object-info, also what the server lacks of that.
     """
-    from comfy_runner.config import load_config
     from comfy_runner.templating.describe import describe, list_templates
     from comfy_runner.templating.recipe_template import folders_beside, named_template
 
@@ -56,30 +55,27 @@ def templates(
         raise click.UsageError("--mermaid and --json exclude each other")
     if name is None and (only_graph or servers.names or object_info is not None):
         raise click.UsageError("--mermaid, --server and --object-info are for one template: give its NAME")
-    with errors_as_json(as_json):
-        config = load_config()
-        folders = folders_beside(Path(), (*templates, *config.templates))
-        if name is None:
-            _list(list_templates(folders), as_json=as_json)
-            return
-        found = describe(named_template(name, folders, beside=Path()), folders)
-        if only_graph:
-            print_line(_graph(found))
-            return
-        source: str | None = None
-        lacking: Sequence[Problem] = ()
-        if servers.names or object_info is not None:
-            from comfy_runner import api
-            from comfy_runner.templating.describe import missing
+    folders = folders_beside(Path(), (*templates, *servers.config.templates))
+    if name is None:
+        _list(list_templates(folders), as_json=as_json)
+        return
+    found = describe(named_template(name, folders, beside=Path()), folders)
+    if only_graph:
+        print_line(_graph(found))
+        return
+    source: str | None = None
+    lacking: Sequence[Problem] = ()
+    if servers.names or object_info is not None:
+        from comfy_runner import api
+        from comfy_runner.templating.describe import missing
 
-            chosen = servers.one(config) if servers.names else None
-            info = api.nodes(server=chosen, object_info=object_info, config=config, say=say)
-            source, lacking = info.source, missing(found, info)
+        chosen = servers.one() if servers.names else None
+        info = api.nodes(server=chosen, object_info=object_info, config=servers.config, say=say)
+        source, lacking = info.source, missing(found, info)
     if as_json:
         print_json(json.dumps({"v": _VERSION, "template": description_record(found, source, lacking)}))
-        return
-    for line in described(found, source, lacking):
-        print_line(line)
+    else:
+        print_lines(described(found, source, lacking))
 
 
 def overview(found: Sequence[Listed]) -> Iterator[str]:
@@ -168,8 +164,7 @@ def _list(found: Sequence[Listed], *, as_json: bool) -> None:
     if as_json:
         print_json(json.dumps({"v": _VERSION, "templates": [_listed_record(listed) for listed in found]}))
     else:
-        for line in overview(found):
-            print_line(line)
+        print_lines(overview(found))
     print_notes(Note(problem.what, problem.where) for listed in found if listed.error for problem in listed.error.problems)
 
 

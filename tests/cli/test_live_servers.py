@@ -125,7 +125,6 @@ def test_a_server_that_joins_gets_a_line_and_one_that_is_drained_loses_it_when_i
     assert joined == ["one a 0% submitted 0 done", "two idle 0 done"]
     assert draining == ["one a 0% submitted 0 done, draining", "two idle 0 done"]
     assert drained == ["two idle 0 done"]
-    assert view.lines.names == ["one", "two"]
 
 
 def test_news_of_a_job_that_no_server_has_is_no_mistake() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.cli.plan_fleet import short_names
-from comfy_runner.cli.plan_json import VERSION
+from comfy_runner.cli.formatting import short_names
+from comfy_runner.cli.plan import VERSION
 from comfy_runner.store.run_folder import RunFolder
 from tests.cli.support import Typed, recipe_file
 from tests.running.fleet.support import fleet_of

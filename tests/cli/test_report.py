@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfy_runner.cli.report import curve
 from comfy_runner.cli.run import _report
-from comfy_runner.cli.suggestion_text import curve
 from comfy_runner.report.measure_run import measure_all
 from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggest import Limits, suggest

@@ -225,8 +225,27 @@ def test_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
             [*COMMAND, "render", "quickstart"], cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False
         )
 
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr.decode() == "error: stdout: cannot be written: no space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("args", [(), ("--json",)])
+def test_a_run_whose_output_cannot_be_written_is_done_and_says_so(server: StandIn, tmp_path: Path, args: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "run", str(recipe_file(tmp_path)), "--server", server.url, *args],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert "1 done\nerror: stdout: cannot be written: no space left on device\n" in done.stderr.decode()
+    assert "hint: the run has ended all the same; its pictures are in runs/lake\n" in done.stderr.decode()
+    assert len([*(tmp_path / "runs" / "lake").rglob("*.png")]) == 2
 
 
 # Signals

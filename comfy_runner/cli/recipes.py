@@ -1,0 +1,71 @@
+"""Commands on recipes that render nothing: ``validate``, ``render``, ``init`` and ``schema``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from comfy_runner.cli.options import only_option, recipe_options
+from comfy_runner.cli.output import print_json, print_notes, say
+from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
+from comfy_runner.errors import UsageError
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@server_option
+@object_info_option("Check against a saved answer of a server's /object_info.")
+@recipe_options
+def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Path | None, **given: Any) -> None:
+    """Check recipes without rendering anything.
+
+    With --server or --object-info, node classes, inputs, links, ranges and model names are held against what the server has.
+    """
+    from comfy_runner import api
+
+    servers.refuse_beside(object_info)
+    chosen = servers.one() if servers.names else None
+    print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=servers.config, say=say, **given))
+    against = " for that server" if servers.names or object_info is not None else ""
+    say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")
+
+
+@click.command()
+@click.argument("recipe")
+@recipe_options
+@only_option
+def render(recipe: str, **given: Any) -> None:
+    """Print the workflow graph of RECIPE in ComfyUI's API format.
+
+    RECIPE is a file, or the name of a shipped recipe such as quickstart. Of a sweep, --only chooses the job.
+    """
+    from comfy_runner import api
+
+    print_json(api.render(recipe, **given).to_json())
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="recipe.yaml")
+def init(file: Path) -> None:
+    """Write a commented recipe to FILE (recipe.yaml), which must not be there yet."""
+    from comfy_runner.shipped import STARTER
+
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(STARTER.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise UsageError("already exists", where=str(file), hint="give another name") from None
+    except OSError as error:
+        raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=str(file)) from error
+    say(f"wrote {file}; render it with: comfy-runner run {file}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for completion and checks in editors."""
+    from comfy_runner.recipe.schema import json_schema
+
+    print_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))
