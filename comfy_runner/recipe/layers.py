@@ -178,7 +178,7 @@ def value_at(values: Any, path: Iterable[str | int]) -> Any:
         if isinstance(values, Mapping):
             values = values.get(step)
         elif isinstance(values, list | tuple):
-            values = values[int(step)]
+            values = values[int(step)] if str(step).isdecimal() and int(step) < len(values) else None
         else:
             values = getattr(values, str(step), None) if isinstance(values, BaseModel) else None
     return values

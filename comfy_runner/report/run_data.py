@@ -13,6 +13,7 @@ from typing import Any
 
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.hints import did_you_mean
+from comfy_runner.recipe.layers import value_at
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow, JobRow
@@ -249,19 +250,7 @@ def _values(row: JobRow, fields: Iterable[str], files: JobFiles) -> Iterator[tup
     sidecar = sidecar_of(files, row.job_id) if missing else None
     recipe = sidecar.recipe if sidecar else None
     for name in fields:
-        yield name, row.assignments[name] if name in row.assignments else _found(recipe, name)
-
-
-def _found(recipe: Any, field: str) -> Any:
-    """Return the value of a dotted field of a recipe; None where it has none."""
-    for step in field.split("."):
-        if isinstance(recipe, Mapping):
-            recipe = recipe.get(step)
-        elif isinstance(recipe, list) and step.isdecimal() and int(step) < len(recipe):
-            recipe = recipe[int(step)]
-        else:
-            return None
-    return recipe
+        yield name, row.assignments[name] if name in row.assignments else value_at(recipe, name.split("."))
 
 
 def _by_role(files: Iterable[FileRow]) -> dict[str, tuple[FileRow, ...]]:

@@ -19,7 +19,7 @@ import jinja2
 from comfy_runner.atomic_files import write_atomically
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page_content import details, overview
-from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
+from comfy_runner.report.page.thumbnails import make_thumbnails
 from comfy_runner.report.run_data import Material
 from comfy_runner.report.suggest import Suggestion
 from comfy_runner.store.local import folder_errors
@@ -55,31 +55,22 @@ def write_page(
         RunFolderError: The folder cannot be written, or the disk is full.
     """
     path = material.folder / PAGE
-    with folder_errors(path):
-        rows = [row for entry in material.entries for pictures in entry.pictures.values() for row in pictures]
-        thumbnails = make_thumbnails(material.folder, rows, material.store)
-        write_atomically(path, _page(material, measured, suggestion, thumbnails, notes).encode())
-    return path
-
-
-def _page(
-    material: Material,
-    measured: Mapping[str, Measured],
-    suggestion: Suggestion | None,
-    thumbnails: Mapping[str, Thumbnail],
-    notes: Sequence[str],
-) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(_ASSETS))
     style = "\n".join(_asset(name) for name in _STYLES)
     scripts = [*map(_asset, _VENDOR), _own_script()]
-    return environment.get_template("page.html.j2").render(
-        title=_printable(material.folder.absolute().name),
-        policy=_policy(style, scripts),
-        style=style,
-        scripts=scripts,
-        data=for_html(overview(material, measured, suggestion, thumbnails, notes)),
-        details=packed(details(material, thumbnails)),
-    )
+    with folder_errors(path):
+        rows = [row for entry in material.entries for pictures in entry.pictures.values() for row in pictures]
+        thumbnails = make_thumbnails(material.folder, rows, material.store)
+        page = environment.get_template("page.html.j2").render(
+            title=material.folder.absolute().name.encode("utf-8", "replace").decode(),
+            policy=_policy(style, scripts),
+            style=style,
+            scripts=scripts,
+            data=for_html(overview(material, measured, suggestion, thumbnails, notes)),
+            details=packed(details(material, thumbnails)),
+        )
+        write_atomically(path, page.encode())
+    return path
 
 
 def _asset(name: str) -> str:
@@ -125,7 +116,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and value - value != 0 else value
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -18,10 +18,9 @@ from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail
-from comfy_runner.report.run_data import Axis, Entry, Material, is_number, key, label, short_name
+from comfy_runner.report.run_data import Entry, Material, is_number, key, label, short_name
 from comfy_runner.report.suggest import Limits, Suggestion, faults
 from comfy_runner.store.job_files import JobFiles
-from comfy_runner.store.sidecar import Sidecar
 
 _METRICS = {
     "drift": "How far the composition has moved: 0 is the original's",
@@ -71,7 +70,15 @@ def overview(
         "made": now(),
         "version": __version__,
         "counts": Counter(material.states.values()),
-        "axes": [_axis(axis, material) for axis in material.axes],
+        "axes": [
+            {
+                "field": axis.field,
+                "name": short_name(material, axis).replace("_", " "),
+                "values": [label(value) for value in axis.values],
+                "numbers": list(axis.values) if axis.is_numeric else None,
+            }
+            for axis in material.axes
+        ],
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
         "faults": _FAULTS,
         "jobs": [
@@ -79,15 +86,6 @@ def overview(
         ],
         "suggestion": asdict(suggestion) if suggestion else None,
         "notes": list(notes),
-    }
-
-
-def _axis(axis: Axis, material: Material) -> dict[str, object]:
-    return {
-        "field": axis.field,
-        "name": short_name(material, axis).replace("_", " "),
-        "values": [label(value) for value in axis.values],
-        "numbers": list(axis.values) if axis.is_numeric else None,
     }
 
 
@@ -163,9 +161,12 @@ def _signatures(entry: Entry, thumbnails: Mapping[str, Thumbnail]) -> dict[str, 
 
 
 def _of_sidecar(files: JobFiles, job_id: str) -> dict[str, object]:
-    sidecar, problem = _sidecar(files, job_id)
+    try:
+        sidecar = files.sidecar(job_id)
+    except RunFolderError as error:
+        return {"problem": str(error)}
     if sidecar is None:
-        return {"problem": problem}
+        return {"problem": "there is no job.json"}
     recipe = sidecar.recipe if isinstance(sidecar.recipe, Mapping) else {}
     return {
         "problem": "",
@@ -180,15 +181,6 @@ def _of_sidecar(files: JobFiles, job_id: str) -> dict[str, object]:
         "notes": list(sidecar.notes),
         "attempts": [_text(attempt) for attempt in sidecar.attempts],
     }
-
-
-def _sidecar(files: JobFiles, job_id: str) -> tuple[Sidecar | None, str]:
-    """Return a job's sidecar, and why there is none."""
-    try:
-        found = files.sidecar(job_id)
-    except RunFolderError as error:
-        return None, str(error)
-    return found, "" if found else "there is no job.json"
 
 
 def _pretty(value: object) -> str:
