@@ -52,7 +52,7 @@ def share(
     files.archive(draft.job_id, [path for path in originals if path not in there], keep=there)
     for path in (path for path in originals if path not in there):
         files.store.copy(originals[path].path, path)
-    files.write_sidecar(
+    files.put(
         Sidecar(
             job_id=draft.job_id,
             content_hash=draft.content_hash,

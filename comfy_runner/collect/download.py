@@ -7,27 +7,24 @@ what becomes of a job's outputs together, and does not put them to their keys (`
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from comfy_runner.collect.reencode import Encoding, convert
 from comfy_runner.collect.verify import comes_from_a_model, verify_file, verify_picture
 from comfy_runner.engine.interface import FileSource
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, VerificationError
+from comfy_runner.errors import ComfyRunnerError, VerificationError
 from comfy_runner.graph.sizes import Size
-from comfy_runner.store.interface import Artifact, ArtifactStore
-from comfy_runner.store.local import folder_errors, write_spool
+from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled
+from comfy_runner.store.local import write_spool
 from comfy_runner.store.media_types import PICTURES, is_reencoded, suffix_of
 from comfy_runner.store.run_folder import REPORT
-from comfy_runner.store.sidecar import FileRecord, sha256_of
+from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.wording import MIB
 
 _ATTEMPTS = 3
@@ -38,18 +35,24 @@ _OURS = ("job.json", "run.json", *REPORT)
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledFile:
-    """A file that a store can take.
+class FetchedFile:
+    """An output on this disk.
 
     Attributes:
-        spooled: Where it lies, on this disk.
+        spooled: Where it lies; a store can take it.
         record: What it is to be.
         notes: What the user should know of it.
+        error: What is wrong with it; None where nothing is.
     """
 
-    spooled: Path
+    spooled: Spooled
     record: FileRecord
     notes: tuple[str, ...] = ()
+    error: ComfyRunnerError | None = None
+
+    def discard(self) -> None:
+        """Remove it, unless a store has taken it."""
+        self.spooled.path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,83 +69,72 @@ class Downloader:
     store: ArtifactStore
     job: SubmittedJob
 
-    def fetch(
-        self, role: str, node_id: str, output: ServerFile | bytes | str, number: int
-    ) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
-        """Return the verified file; or the file and what is wrong with it, for a picture that a GPU has made is kept; or the error.
+    def fetch(self, role: str, node_id: str, output: ServerFile | bytes | str, number: int) -> FetchedFile:
+        """Return an output, verified and in the format of the recipe; one with something wrong too, for a GPU has made it.
 
         Args:
             role: Whose it is.
             node_id: The node that has given it.
             output: What it has given: a file of the server, a PNG that came over the websocket, or a text.
             number: How many the role has before it.
+
+        Raises:
+            ServerError: It cannot be had.
+            VerificationError: It is far too large.
+            RunFolderError: The disk does not take it.
         """
         planned = self.job.outputs[role]
         if isinstance(output, str):
-            return self._written(numbered(planned, number, ".txt"), output)
+            # JSON lets a server say half an emoji, which is no text.
+            data = output.encode("utf-8", "backslashreplace")
+            return write(self.store, numbered(planned, number, ".txt"), [data], most=_LONGEST_TEXT)
         suffix = suffix_of(output.filename) if isinstance(output, ServerFile) else ".png"
         path = numbered(planned, number, suffix if _SUFFIX.fullmatch(suffix) else ".png")
         if path.rpartition("/")[2] in _OURS:
             path = numbered(planned, number, ".png")
-        got, problem = self._downloaded(path, output, self.job.sizes.get(role), node_id)
-        if got is None or problem is not None:
-            return got, problem
-        return self._in_its_format(got, suffix_of(planned))
+        got = self._verified(path, output, self.job.sizes.get(role), node_id)
+        return got if got.error is not None else self._in_its_format(got, suffix_of(planned))
 
-    def _downloaded(
-        self, path: str, file: ServerFile | bytes, expected: Size | None, node_id: str
-    ) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
+    def _verified(self, path: str, output: ServerFile | bytes, expected: Size | None, node_id: str) -> FetchedFile:
+        """Return an output, downloaded several times where it is not as it should be."""
         may_be_flat = not comes_from_a_model(self.job.workflow, node_id)
-        got: SpooledFile | None = None
-        problem: ComfyRunnerError | None = None
-        for _attempt in range(_ATTEMPTS):
-            if got is not None:
-                got.spooled.unlink()
-            got, problem = None, None
+        for left in reversed(range(_ATTEMPTS)):
+            got = None
             try:
-                got = self.source.retrying(partial(self._download, path, file, most=_most_bytes(expected)))
-                got = replace(got, record=_verified(got, expected=expected, may_be_flat=may_be_flat))
-                break
+                got = self.source.retrying(partial(self._download, path, output, most=_most_bytes(expected)))
+                return replace(got, record=_checked(got, expected=expected, may_be_flat=may_be_flat))
             except VerificationError as error:
                 problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
-            except (ServerError, RunFolderError) as error:
-                problem = error
-                break
-        return got, problem
+                if got is not None and not left:
+                    return replace(got, error=problem)
+                if got is not None:
+                    got.discard()
+        raise problem
 
-    def _download(self, path: str, file: ServerFile | bytes, *, most: int) -> SpooledFile:
-        if isinstance(file, bytes):
-            return write(self.store, path, contextlib.nullcontext([file]), most=most)
-        got = write(self.store, path, self.source.open_file(file), most=most)
-        return replace(got, record=replace(got.record, server_name=f"{file.subfolder}/{file.filename}".lstrip("/")))
+    def _download(self, path: str, output: ServerFile | bytes, *, most: int) -> FetchedFile:
+        if isinstance(output, bytes):
+            return write(self.store, path, [output], most=most)
+        with self.source.open_file(output) as chunks:
+            got = write(self.store, path, chunks, most=most)
+        return replace(got, record=replace(got.record, server_name=f"{output.subfolder}/{output.filename}".lstrip("/")))
 
-    def _written(self, path: str, text: str) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
-        # JSON lets a server say half an emoji, which is no text.
-        data = text.encode("utf-8", "backslashreplace")
-        try:
-            return write(self.store, path, contextlib.nullcontext([data]), most=_LONGEST_TEXT), None
-        except (VerificationError, RunFolderError) as error:
-            return None, error
-
-    def _in_its_format(self, got: SpooledFile, wanted: str) -> tuple[SpooledFile | None, ComfyRunnerError | None]:
+    def _in_its_format(self, got: FetchedFile, wanted: str) -> FetchedFile:
         """Return a picture as the recipe wants it; where that cannot be, as the server gave it, for it is good."""
         record = got.record
         size = {"width": record.width, "height": record.height}
         if not is_reencoded(suffix_of(record.path), wanted, frames=record.frames, **size):
-            return got, None
-        try:
-            made = converted(self.store, got.spooled, record, wanted, Encoding.of(self.job.recipe))
-        except VerificationError as error:
-            return got, VerificationError(error.problems[0].what, where=record.path)
-        except RunFolderError as error:
-            got.spooled.unlink()
-            return None, error
-        got.spooled.unlink()
-        return made, None
+            return got
+        with contextlib.ExitStack() as stack:
+            stack.callback(got.discard)
+            try:
+                return converted(self.store, got.spooled.path, record, wanted, Encoding.of(self.job.recipe))
+            except VerificationError as error:
+                stack.pop_all()
+                return replace(got, error=VerificationError(error.problems[0].what, where=record.path))
 
 
-def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord, suffix: str, encoding: Encoding) -> SpooledFile:
-    """Return a picture written anew, as a spooled file.
+def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord, suffix: str, encoding: Encoding) -> FetchedFile:
+    """Return a picture written anew.
 
     Args:
         store: Where it goes later.
@@ -156,54 +148,45 @@ def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord,
         RunFolderError: The disk does not take it.
     """
     key = str(PurePosixPath(record.path).with_suffix(suffix))
-    left_out: tuple[str, ...] = ()
-
-    def fill(file: BinaryIO) -> None:
-        nonlocal left_out
-        left_out = convert(source, file, suffix, encoding)
-
-    spooled = write_spool(store, key, fill)
+    content, left_out = convert(source, suffix, encoding)
+    spooled = write_spool(store, key, [content])
+    new = replace(record, path=key, sha256=spooled.sha256, size_bytes=spooled.size_bytes)
+    notes = (f"{key} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
+    made = FetchedFile(spooled, new, notes)
     try:
         expected = Size(record.width, record.height) if record.width and record.height else None
-        verify_picture(spooled, expected=expected, may_be_flat=True)
-        with folder_errors(Artifact(store, key)):
-            new = replace(record, path=key, sha256=sha256_of(spooled), size_bytes=spooled.stat().st_size)
+        verify_picture(spooled.path, expected=expected, may_be_flat=True)
     except BaseException:
-        spooled.unlink(missing_ok=True)
+        made.discard()
         raise
-    notes = (f"{key} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
-    return SpooledFile(spooled, new, notes)
+    return made
 
 
-def write(store: ArtifactStore, key: str, source: AbstractContextManager[Iterable[bytes]], *, most: int) -> SpooledFile:
-    """Write a spooled file.
+def write(store: ArtifactStore, key: str, chunks: Iterable[bytes], *, most: int) -> FetchedFile:
+    """Write an output to this disk.
 
     Args:
         store: Where it goes later.
         key: Its key there.
-        source: Gives what is written.
-        most: How many bytes it may have.
+        chunks: What is written.
+        most: How many bytes that may be.
 
     Raises:
-        VerificationError: It has more.
+        VerificationError: It is more.
         RunFolderError: The disk does not take it.
         ServerError: What gives it failed.
     """
-    digest, length = hashlib.sha256(), 0
 
-    def fill(file: BinaryIO) -> None:
-        nonlocal length
-        # The server's errors are not `OSError`s.
-        with source as chunks:
-            for chunk in chunks:
-                digest.update(chunk)
-                length += len(chunk)
-                if length > most:
-                    raise VerificationError(f"is larger than what was planned can be, {most // MIB} MiB", where=key)
-                file.write(chunk)
+    def limited() -> Iterator[bytes]:
+        left = most
+        for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                raise VerificationError(f"is larger than what was planned can be, {most // MIB} MiB", where=key)
+            yield chunk
 
-    spooled = write_spool(store, key, fill)
-    return SpooledFile(spooled, FileRecord(key, digest.hexdigest(), length, None, None, ""))
+    spooled = write_spool(store, key, limited())
+    return FetchedFile(spooled, FileRecord(key, spooled.sha256, spooled.size_bytes, None, None, ""))
 
 
 def numbered(planned: str, number: int, suffix: str) -> str:
@@ -212,11 +195,11 @@ def numbered(planned: str, number: int, suffix: str) -> str:
     return str(path.with_name((path.stem if number == 0 else f"{path.stem}-{number + 1}") + suffix))
 
 
-def _verified(got: SpooledFile, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
+def _checked(got: FetchedFile, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
     if suffix_of(got.record.path) not in PICTURES:
         verify_file(got.record)
         return got.record
-    found = verify_picture(got.spooled, expected=expected, may_be_flat=may_be_flat)
+    found = verify_picture(got.spooled.path, expected=expected, may_be_flat=may_be_flat)
     return replace(got.record, width=found.size.width, height=found.size.height, frames=found.frames)
 
 

@@ -7,10 +7,11 @@ Does not decide which pictures are written anew (`store.media_types`), nor where
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
@@ -47,25 +48,20 @@ class Encoding:
         return cls(quality if type(quality) is int and 1 <= quality <= 100 else QUALITY, given.get("lossless") is True)
 
 
-def convert(source: Path | Artifact, target: BinaryIO, suffix: str, encoding: Encoding) -> tuple[str, ...]:
-    """Write a picture anew.
+def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[bytes, tuple[str, ...]]:
+    """Return a picture in another format, and what of its metadata has no room there, by name.
 
     Transparent parts of a JPEG become white; 16 bits a channel become 8.
 
     Args:
         source: A picture that was verified.
-        target: What takes the new file.
         suffix: Its format: ``.jpg`` or ``.webp``.
         encoding: How it is written.
 
-    Returns:
-        What of the picture's metadata has no room in the new file, by name.
-
     Raises:
         VerificationError: The picture cannot be read, or written in this format.
-        OSError: The disk does not take it.
     """
-    where = shown(source) if isinstance(source, Path) else str(source)
+    where, target = shown(source) if isinstance(source, Path) else str(source), io.BytesIO()
     try:
         with source.open("rb") as file:
             with without_warnings():
@@ -88,10 +84,8 @@ def convert(source: Path | Artifact, target: BinaryIO, suffix: str, encoding: En
         else:
             picture.save(target, "WEBP", quality=encoding.quality, lossless=encoding.lossless, exact=encoding.lossless, **beside)
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, not the encoder's
         raise VerificationError(f"cannot be written as {suffix}: {str(error) or type(error).__name__}", where=where) from error
-    return left_out
+    return target.getvalue(), left_out
 
 
 def _exif(image: Image.Image, *, most: int | None) -> tuple[bytes, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from comfy_runner.collect.download import SpooledFile, converted
+from comfy_runner.collect.download import FetchedFile, converted
 from comfy_runner.collect.reencode import Encoding
 from comfy_runner.errors import VerificationError
 from comfy_runner.planning.draft import Draft
@@ -66,8 +66,8 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
     ]
     if reusable.keys() < planned.outputs.keys() or not changing or any(was_reencoded(record) for record in changing):
         return
-    recipe = repeatable(planned.job, planned.template.path)
-    made: dict[str, SpooledFile] = {}
+    recipe = repeatable(planned.job, planned.template.path, planned.inputs)
+    made: dict[str, FetchedFile] = {}
     try:
         for record in changing:
             suffix = draft.variant.loaded.recipe.output.suffix
@@ -77,7 +77,7 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
         return  # a server can make it again
     finally:
         for new in made.values():
-            new.spooled.unlink(missing_ok=True)
+            new.discard()
 
 
 def _replace(
@@ -85,7 +85,7 @@ def _replace(
     sidecar: Sidecar,
     planned: PlannedJob,
     reusable: Mapping[str, tuple[FileRecord, ...]],
-    made: Mapping[str, SpooledFile],
+    made: Mapping[str, FetchedFile],
     recipe: Mapping[str, object],
 ) -> None:
     """Put new pictures in the place of old ones, so that at any instant the sidecar tells of whole ones."""
@@ -96,8 +96,6 @@ def _replace(
     }
     old = [record.path for records in sidecar.files.values() for record in records]
     folder.archive(job_id, [new.record.path for new in made.values()], keep=old)
-    for new in made.values():
-        folder.store.put(new.spooled, new.record.path, sha256=new.record.sha256)
     notes = (*sidecar.notes, *(note for new in made.values() for note in new.notes))
-    folder.write_sidecar(replace(sidecar, files=files, recipe=recipe, notes=notes))
+    folder.put(replace(sidecar, files=files, recipe=recipe, notes=notes), [new.spooled for new in made.values()])
     folder.archive(job_id, list(made), keep=[record.path for records in files.values() for record in records])

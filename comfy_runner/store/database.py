@@ -1,7 +1,10 @@
 """One SQLite file of ours: opened, known to be ours, brought up to date, written in transactions, its errors made ours.
 
 A rollback journal and not a write-ahead log, since that works on network disks, leaves one file, and lets a reader read where it
-may not write. What is in the tables is the business of subclasses.
+may not write. While the file is open its journal is kept and overwritten: to make and remove one for each commit costs twice as
+much, and a commit that ends with the removal of a file is undone where the power fails before that is on the disk.
+
+What is in the tables is the business of subclasses.
 """
 
 from __future__ import annotations
@@ -85,6 +88,7 @@ class Database:
                 if readonly:
                     self._finish_rollback()
                 version = self._version()
+                self._identity = self._found_at_path()
                 if not readonly:
                     self._set_up(version)
                 elif version < len(self.migrations):
@@ -96,6 +100,8 @@ class Database:
 
     def close(self) -> None:
         """Close the file; what was not committed is undone."""
+        with contextlib.suppress(sqlite3.Error):  # a reader cannot, and who has closed already need not
+            self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._connection.close()
 
     def check(self) -> None:
@@ -129,6 +135,7 @@ class Database:
         """
         with database_errors(self.path), self._undoing():
             if not self._connection.in_transaction:
+                self._refuse_moved()
                 self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             if not self._is_batch:
@@ -176,7 +183,22 @@ class Database:
 
     def _commit(self) -> None:
         """Put the transaction on the disk; every commit goes this way."""
+        self._refuse_moved()
         self._connection.execute("COMMIT")
+
+    def _found_at_path(self) -> tuple[int, int]:
+        """Return what is now at the path, as the file system numbers files; none has the number 0."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
+
+    def _refuse_moved(self) -> None:
+        # SQLite would write on into a file that was removed, and lose it.
+        if self._found_at_path() != self._identity:
+            what = "was moved or deleted while it was used"
+            raise RunFolderError(what, where=shown(self.path), hint="run the same command again")
 
     def _finish_rollback(self) -> None:
         """Undo what a writer that was killed has left half written; a read-only connection cannot, and would refuse to read."""
@@ -205,7 +227,7 @@ class Database:
         return version
 
     def _set_up(self, version: int) -> None:
-        for pragma in ("journal_mode = DELETE", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in ("journal_mode = PERSIST", "synchronous = FULL", "secure_delete = OFF", "foreign_keys = ON"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         if version and self._number("PRAGMA page_count") * self._number("PRAGMA page_size") <= _CHECKED_BYTES:
             self.check()
@@ -234,8 +256,6 @@ def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
 
 def _translated(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> RunFolderError:
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code == sqlite3.SQLITE_READONLY_DBMOVED:
-        return RunFolderError("was moved or deleted while it was used", where=shown(path), hint="run the same command again")
     repair = f"comfy-runner repair {shown(path.parent)} rebuilds it from the pictures' sidecars"
     what, hint = _REASONS.get(code & 0xFF, ("is damaged", repair))
     return RunFolderError(what, where=shown(path), hint=hint)

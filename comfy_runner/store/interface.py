@@ -10,7 +10,7 @@ disk; `ArtifactStore.put` moves it to its key. A job's sidecar is put last, and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -34,6 +34,23 @@ class Stat:
     modified_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A local file that a store can take, whole, and written to the disk.
+
+    Attributes:
+        path: Where it lies: what `ArtifactStore.spool` gave for its key.
+        key: Where it goes.
+        sha256: Of its bytes, hex, as they were written.
+        size_bytes: Its length.
+    """
+
+    path: Path
+    key: str
+    sha256: str
+    size_bytes: int
+
+
 class ArtifactStore(Protocol):
     """A place for finished files. Its methods may be called by several threads at a time.
 
@@ -45,13 +62,14 @@ class ArtifactStore(Protocol):
         """Return a new local file, open for writing, and its path, from where `put` takes it to this key."""
         ...
 
-    def put(self, spooled: Path, key: str, *, sha256: str) -> Stat:
-        """Move a file to its key, so that whoever looks sees what was there before, or all of it; it is durable on return.
+    def put(self, files: Sequence[Spooled]) -> None:
+        """Move files to their keys, in this order, and replace what is there; all of them are durable on return.
+
+        Whoever looks sees what was there before, or the whole file. After a crash there is none of which an earlier one is missing.
 
         Args:
-            spooled: A file that `spool` gave for this key, whole, and written to the disk. It is gone afterwards.
-            key: Where it goes; what is there is replaced.
-            sha256: Of its bytes, hex, as they were written. A store that transfers them holds what arrives against it.
+            files: They are gone from where they were spooled afterwards. A store that transfers them holds what arrives against
+                their checksums.
         """
         ...
 
@@ -63,7 +81,7 @@ class ArtifactStore(Protocol):
         """Return what is known of an artifact; None where there is none, or none that can be read."""
         ...
 
-    def copy(self, key: str, to: str) -> Stat:
+    def copy(self, key: str, to: str) -> None:
         """Put the bytes of an artifact to another key as well, as `put` does; later changes of one are not those of the other."""
         ...
 

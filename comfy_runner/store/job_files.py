@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.interface import Artifact, ArtifactStore, checksum
+from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, checksum
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors, write_spool
 from comfy_runner.store.media_types import has_media_type
@@ -65,15 +64,17 @@ class JobFiles:
                     if sidecar is not None:
                         yield sidecar
 
-    def write_sidecar(self, sidecar: Sidecar) -> None:
-        """Write a job's sidecar; from now on the job is known to be done, or partial.
+    def put(self, sidecar: Sidecar, files: Sequence[Spooled] = ()) -> None:
+        """Put new files of a job to their keys, then its sidecar; from now on the job is known to be done, or partial.
 
         Raises:
             RunFolderError: The store cannot be written; the old sidecar is untouched.
         """
-        key, content = self.sidecar_key(sidecar.job_id), sidecar.to_bytes()
-        spooled = write_spool(self.store, key, lambda file: file.write(content))
-        self.store.put(spooled, key, sha256=hashlib.sha256(content).hexdigest())
+        key, put = self.sidecar_key(sidecar.job_id), list(files)
+        try:
+            put.append(write_spool(self.store, key, [sidecar.to_bytes()]))
+        finally:
+            self.store.put(put)
 
     def reusable_files(self, job_id: str, content_hash: str, outputs: Mapping[str, str]) -> dict[str, tuple[FileRecord, ...]]:
         """Return the files of a job that need not be made again, by output role.

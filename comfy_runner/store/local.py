@@ -7,16 +7,16 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 from comfy_runner.atomic_files import is_leftover, leftovers, open_beside, sync_folder
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.interface import Artifact, ArtifactStore, Stat, is_key
+from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat, is_key
 from comfy_runner.text_files import shown
 
 _REASONS = {
@@ -66,17 +66,20 @@ class LocalStore:
         """See `ArtifactStore.spool`."""
         target = self._path(key)
         with folder_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            return open_beside(target)
+            try:
+                return open_beside(target)
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                return open_beside(target)
 
-    def put(self, spooled: Path, key: str, *, sha256: str) -> Stat:
-        """See `ArtifactStore.put`."""
-        target = self._path(key)
-        with folder_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            spooled.replace(target)
-            sync_folder(target.parent)
-            return replace(_stat(target), sha256=sha256)
+    def put(self, files: Sequence[Spooled]) -> None:
+        """See `ArtifactStore.put`. What goes into the same folder costs one `sync_folder`."""
+        targets = [self._path(spooled.key) for spooled in files]
+        for spooled, target, following in zip(files, targets, [*targets[1:], None], strict=True):
+            with folder_errors(target):
+                self._place(spooled.path, target)
+                if following is None or following.parent != target.parent:
+                    sync_folder(target.parent)
 
     def open(self, key: str) -> BinaryIO:
         """See `ArtifactStore.open`."""
@@ -89,18 +92,10 @@ class LocalStore:
         except OSError:
             return None
 
-    def copy(self, key: str, to: str) -> Stat:
+    def copy(self, key: str, to: str) -> None:
         """See `ArtifactStore.copy`. It makes no link: whoever changes one file by hand means that one."""
-        digest = hashlib.sha256()
-
-        def fill(file: BinaryIO) -> None:
-            while chunk := original.read(_CHUNK):
-                digest.update(chunk)
-                file.write(chunk)
-
         with folder_errors(self._path(key)), self.open(key) as original:
-            spooled = write_spool(self, to, fill)
-        return self.put(spooled, to, sha256=digest.hexdigest())
+            self.put([write_spool(self, to, iter(partial(original.read, _CHUNK), b""))])
 
     def archive(self, key: str, to: str) -> bool:
         """See `ArtifactStore.archive`. Where a folder has the name, it is moved as a whole."""
@@ -164,19 +159,22 @@ class LocalStore:
                 if key.startswith(prefix) and not (self._root / key).is_symlink():
                     yield key
 
+    def _place(self, spooled: Path, target: Path) -> None:
+        spooled.replace(target)
+
     def _path(self, key: str) -> Path:
         if not is_key(key):
             raise RunFolderError(f"must be a relative path inside of it (got {key!r})", where=shown(self._root))
         return self._root / key
 
 
-def write_spool(store: ArtifactStore, key: str, fill: Callable[[BinaryIO], object]) -> Path:
+def write_spool(store: ArtifactStore, key: str, chunks: Iterable[bytes]) -> Spooled:
     """Write a local file that `ArtifactStore.put` can take; nothing is left of it where that fails.
 
     Args:
         store: Where it goes later.
         key: Its key there.
-        fill: Writes its content.
+        chunks: Its content. What goes wrong with that is no `OSError`, or it is taken for the disk's.
 
     Returns:
         The file, which survives a power cut.
@@ -184,20 +182,22 @@ def write_spool(store: ArtifactStore, key: str, fill: Callable[[BinaryIO], objec
     Raises:
         RunFolderError: The disk does not take it.
     """
-    where = Artifact(store, key)
+    where, digest, length = Artifact(store, key), hashlib.sha256(), 0
     with folder_errors(where):
-        file, spooled = store.spool(key)
+        file, path = store.spool(key)
     try:
         # What the disk does not take may show as late as when the file is closed.
         with folder_errors(where), file:
-            fill(file)
+            for chunk in chunks:
+                digest.update(chunk)
+                length += file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
-            spooled.unlink()
+            path.unlink()
         raise
-    return spooled
+    return Spooled(path, key, digest.hexdigest(), length)
 
 
 def is_plain_inside(root: Path, path: Path) -> bool:

@@ -5,13 +5,16 @@ Never in it: credentials, headers, the server's command line.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.input_files import InputFile
@@ -110,9 +113,15 @@ class Sidecar:
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=2) + "\n"
+        values = {"format": FORMAT, **{name: getattr(self, name) for name in _FIELDS}}
+        with contextlib.suppress(PydanticSerializationError):
+            return to_json(values, indent=2, inf_nan_mode="constants") + b"\n"
         # A server may say anything, such as half an emoji; as a backslash escape it is JSON again.
+        text = json.dumps(values, default=asdict, ensure_ascii=False, indent=2) + "\n"
         return text.encode("utf-8", "backslashreplace")
+
+
+_FIELDS = tuple(each.name for each in fields(Sidecar))
 
 
 def parse_sidecar(content: bytes, *, where: str | Artifact) -> Sidecar:

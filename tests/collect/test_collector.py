@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfy_runner.collect.collector import CollectedFiles, EndedJob, collect
+from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
+from comfy_runner.engine.interface import JobToCollect
+from comfy_runner.engine.reports import Collected
+from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import JobFailed, ServerError, ServerRefused, Unreachable, VerificationError
@@ -66,18 +69,20 @@ def collected(
     job: PlannedJob | None = None,
     reason: str = "",
     texts: Mapping[str, tuple[str, ...]] | None = None,
-) -> CollectedFiles:
+) -> Collected:
     """Collect what a server has of a job, or of the small one."""
     job = job or planned()
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
     folder, source = RunFolder(out), ServerFiles(http, Timeouts(outage=0.0))
     try:
-        return collect(source, folder, EndedJob(submitted_job(job), "id", verdict, {}), server={}, reason=reason)
+        submission = Submission.of("id", [submitted_job(job)])
+        wanted = JobToCollect(job.job_id, {}, JobFailed(reason) if reason else None)
+        return collect_job(source, folder, submission, verdict, wanted, prompt_id="id", server={})
     finally:
         folder.close()
 
 
-def _paths(found: CollectedFiles) -> dict[str, list[str]]:
+def _paths(found: Collected) -> dict[str, list[str]]:
     return {role: [record.path for record in records] for role, records in found.files.items()}
 
 

@@ -218,7 +218,7 @@ def test_kinds_and_numbers_of_files_are_those_of_the_other(tmp_path: Path) -> No
     (tmp_path / "first/original-2.webp").write_bytes(b"3")
     more = (*made.files["original"], record("first/original-2.webp", b"3"))
     fill(folder, "first", {"upscaled": b"2"})
-    folder.write_sidecar(_with(made, {**made.files, "original": more}))
+    folder.put(_with(made, {**made.files, "original": more}))
     found = share(folder, draft(), "first", leader_hash=HASH)
     folder.close()
 
@@ -241,7 +241,7 @@ def test_what_is_not_whole_is_not_shared(tmp_path: Path, trouble: str) -> None:
         case "touched":
             (tmp_path / "first/upscaled.png").write_bytes(b"3")
         case "role":
-            folder.write_sidecar(_with(made, {"original": made.files["original"]}))
+            folder.put(_with(made, {"original": made.files["original"]}))
     found = share(folder, draft(), "first", leader_hash=HASH)
     folder.close()
 

@@ -30,9 +30,8 @@ def _picture(path: Path, image: Image.Image | None = None, **more: Any) -> Path:
 
 
 def _converted(source: Path, suffix: str, encoding: Encoding | None = None) -> tuple[Image.Image, tuple[str, ...]]:
-    buffer = io.BytesIO()
-    left_out = convert(source, buffer, suffix, encoding or Encoding())
-    image = Image.open(buffer)
+    content, left_out = convert(source, suffix, encoding or Encoding())
+    image = Image.open(io.BytesIO(content))
     image.load()
     return image, left_out
 

@@ -141,7 +141,7 @@ def test_a_current_picture_stays_wherever_it_lies(tmp_path: Path, known_by: str)
     path.write_bytes(b"picture")
     if known_by == "sidecar":
         # As a disk that does not tell upper and lower case apart may show it.
-        folder.write_sidecar(sidecar("a", {"original": (record("Superseded/ODD.png", b"picture"),)}))
+        folder.put(sidecar("a", {"original": (record("Superseded/ODD.png", b"picture"),)}))
     else:
         row = PlanRow(job_id="a", position=0, recipe="lake", content_hash="", pixel_hash="", shares="", assignments={})
         folder.ledger.write_plan([row], recipes=["lake"])

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.collect.collector import CollectedFiles, EndedJob, collect
+from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
+from comfy_runner.engine.interface import JobToCollect
+from comfy_runner.engine.reports import Collected
+from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerRefused
@@ -53,13 +56,16 @@ class AnyFile(ComfyHttp):
         yield iter([self.content])
 
 
-def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> CollectedFiles | ComfyRunnerError:
+def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> Collected | ComfyRunnerError:
     job = planned()
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
     verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
-    finish, source = EndedJob(submitted_job(job), "id", verdict, {}), ServerFiles(http, Timeouts(outage=0.0))
-    return survives("server file names", lambda: collect(source, folder, finish, server={}, reason=""))
+    submission, source = Submission.of("id", [submitted_job(job)]), ServerFiles(http, Timeouts(outage=0.0))
+    wanted = JobToCollect(job.job_id, {})
+    return survives(
+        "server file names", lambda: collect_job(source, folder, submission, verdict, wanted, prompt_id="id", server={})
+    )
 
 
 @pytest.mark.parametrize("first", range(0, 200, 20))
@@ -70,7 +76,7 @@ def test_a_file_of_any_name_lands_where_the_recipe_wants_it(tmp_path: Path, firs
             names = [dice.choice(TEXTS) + dice.choice(_SUFFIXES) for _ in range(3)]
             files = [ServerFile(name or "x", dice.choice(TEXTS), dice.choice(("output", "temp", *TEXTS))) for name in names]
             found = _collected(folder, *files)
-            assert isinstance(found, CollectedFiles)
+            assert isinstance(found, Collected)
             for records in found.files.values():
                 assert all(
                     record.path.startswith("lake/") and len(record.path) < 60 and record.path.isascii() for record in records
@@ -87,5 +93,5 @@ def test_no_file_of_a_server_replaces_one_of_ours(tmp_path: Path, name: str) -> 
     found = _collected(folder, ServerFile(name, "", "output"), content=b'{"format": 99}')
     sidecar = folder.sidecar("lake")
     folder.close()
-    assert isinstance(found, CollectedFiles)
+    assert isinstance(found, Collected)
     assert sidecar is None or sidecar.job_id == "lake"

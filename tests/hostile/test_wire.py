@@ -18,11 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from comfy_runner.collect.collector import CollectedFiles, EndedJob, collect
+from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
+from comfy_runner.engine.interface import JobToCollect
+from comfy_runner.engine.reports import Collected
+from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import RequestTimeouts, Timeouts
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ServerError, UsageError, VerificationError
@@ -289,13 +292,14 @@ def test_a_websocket_that_sends_nonsense_is_given_up(name: str) -> None:
 def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     files = {node: (ServerFile("x.png", "", "output"),) for node in submitted_job().workflow.outputs.values()}
-    finish = EndedJob(submitted_job(), "id", Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
+    submission, verdict = Submission.of("id", [submitted_job()]), Verdict(Outcome.SUCCEEDED, files, (), None, None)
+    wanted = JobToCollect(submission.job_ids[0], {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
         http = ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, download=60.0))
         source = ServerFiles(http, Timeouts(outage=0.0))
-        found = survives("servers", lambda: collect(source, folder, finish, server={}, reason=""))
+        found = survives("servers", lambda: collect_job(source, folder, submission, verdict, wanted, prompt_id="id", server={}))
     folder.close()
-    assert isinstance(found, CollectedFiles)
+    assert isinstance(found, Collected)
     assert found.files == {}
     assert all(isinstance(error, VerificationError) and "MiB" in str(error) for error in found.errors)
     assert {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()} == {".lock", "ledger.sqlite"}

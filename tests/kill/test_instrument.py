@@ -56,7 +56,7 @@ def test_an_unknown_point_is_no_silent_survival() -> None:
 
 
 def test_without_an_order_to_kill_nothing_is_wrapped() -> None:
-    code = "import sys; from comfy_runner.store.local import LocalStore; print(hasattr(LocalStore.put, '__wrapped__'))"
+    code = "import sys; from comfy_runner.store.local import LocalStore; print(hasattr(LocalStore._place, '__wrapped__'))"
     assert python("-c", code).stdout.strip() == "False"
     assert python("-c", code, KILL_AT="put.before:99").stdout.strip() == "True"
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import requests
 
-from comfy_runner.collect.collector import EndedJob, collect
+from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.server_files import ServerFiles
+from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome, Verdict
@@ -80,8 +81,10 @@ def taken_in(server: StandIn, out: Path, submission: Submission, job_id: str) ->
     files = source.find_files(job.prefixes)
     folder = RunFolder(out)
     try:
-        finish = EndedJob(job, submission.prompt_id, Verdict(Outcome.SUCCEEDED, files, (), None, None), {})
-        found = collect(source, folder, finish, server={}, reason="")
+        verdict = Verdict(Outcome.SUCCEEDED, files, (), None, None)
+        own, wanted = Submission.of(submission.prompt_id, [job]), JobToCollect(job_id, {})
+        found = collect_job(source, folder, own, verdict, wanted, prompt_id=submission.prompt_id, server={})
+        assert found.error is None
         assert not found.errors
         return tuple(folder.rows(found.files))
     finally:

@@ -191,7 +191,7 @@ def fill(folder: RunFolder, job_id: str, contents: Mapping[str, bytes], **change
         path.write_bytes(data)
         files[role] = (record(f"{job_id}/{role}.png", data),)
     made = sidecar(job_id, files, **changes)
-    folder.write_sidecar(made)
+    folder.put(made)
     return made
 
 

@@ -8,12 +8,12 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.interface import Stat, is_key
+from comfy_runner.store.interface import Spooled, Stat, is_key
 
 
 class MemoryStore:
@@ -37,14 +37,14 @@ class MemoryStore:
             path = Path(made.name)
         return path.open("wb"), path
 
-    def put(self, spooled: Path, key: str, *, sha256: str) -> Stat:
+    def put(self, files: Sequence[Spooled]) -> None:
         """See `ArtifactStore.put`."""
-        content = spooled.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise RunFolderError("arrived damaged", where=self.location(key))
-        self._set(key, content)
-        spooled.unlink()
-        return Stat(len(content), sha256)
+        for spooled in files:
+            content = spooled.path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != spooled.sha256:
+                raise RunFolderError("arrived damaged", where=self.location(spooled.key))
+            self._set(spooled.key, content)
+            spooled.path.unlink()
 
     def open(self, key: str) -> BinaryIO:
         """See `ArtifactStore.open`."""
@@ -58,14 +58,13 @@ class MemoryStore:
             return None
         return Stat(len(content), hashlib.sha256(content).hexdigest())
 
-    def copy(self, key: str, to: str) -> Stat:
+    def copy(self, key: str, to: str) -> None:
         """See `ArtifactStore.copy`."""
         try:
             content = self._get(key)
         except FileNotFoundError as error:
             raise RunFolderError("is gone", where=self.location(key)) from error
         self._set(to, content)
-        return Stat(len(content), hashlib.sha256(content).hexdigest())
 
     def archive(self, key: str, to: str) -> bool:
         """See `ArtifactStore.archive`."""

@@ -7,8 +7,9 @@ import hashlib
 import queue
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from comfy_runner.report.writer import write_report
 from comfy_runner.running.events import JobResult
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.start import begin
-from comfy_runner.store.interface import Artifact, ArtifactStore, Stat, checksum
+from comfy_runner.store.interface import Artifact, ArtifactStore, checksum
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.local import LocalStore, write_spool
@@ -59,9 +60,8 @@ def _announce(folder: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None
     monkeypatch.syspath_prepend(str(info.parent))
 
 
-def _put(store: ArtifactStore, key: str, content: bytes) -> Stat:
-    spooled = write_spool(store, key, lambda file: file.write(content))
-    return store.put(spooled, key, sha256=hashlib.sha256(content).hexdigest())
+def _put(store: ArtifactStore, key: str, content: bytes) -> None:
+    store.put([write_spool(store, key, [content])])
 
 
 def _content(store: ArtifactStore, key: str) -> bytes:
@@ -73,39 +73,60 @@ def _content(store: ArtifactStore, key: str) -> bytes:
 
 
 def test_what_is_put_is_there_with_its_size_and_checksum(store: ArtifactStore) -> None:
-    put = _put(store, "lake/original.png", b"picture")
+    spooled = write_spool(store, "lake/original.png", [b"pict", b"ure"])
 
-    assert (put.size_bytes, put.sha256) == (7, hashlib.sha256(b"picture").hexdigest())
+    store.put([spooled])
+
+    assert (spooled.size_bytes, spooled.sha256) == (7, hashlib.sha256(b"picture").hexdigest())
     assert _content(store, "lake/original.png") == b"picture"
     found = store.stat("lake/original.png")
     assert found is not None
     assert found.size_bytes == 7
-    assert checksum(store, "lake/original.png") == put.sha256
+    assert checksum(store, "lake/original.png") == spooled.sha256
+
+
+def test_several_files_are_put_together_wherever_they_go(store: ArtifactStore) -> None:
+    contents = {"lake/original.png": b"1", "elsewhere/upscaled.png": b"2", "lake/job.json": b"3"}
+
+    store.put([write_spool(store, key, [content]) for key, content in contents.items()])
+
+    assert {key: _content(store, key) for key in store.list()} == contents
+
+
+def test_where_one_of_several_cannot_be_put_those_before_it_are_there_and_none_after_it(store: ArtifactStore) -> None:
+    files = [write_spool(store, key, [key.encode()]) for key in ("lake/original.png", "lake/upscaled.png", "lake/job.json")]
+    files[1].path.unlink()
+
+    with pytest.raises((RunFolderError, OSError)):
+        store.put(files)
+
+    assert list(store.list()) == ["lake/original.png"]
 
 
 def test_what_is_spooled_is_not_there_yet_and_what_is_put_is_not_spooled_any_more(store: ArtifactStore) -> None:
-    spooled = write_spool(store, "lake/original.png", lambda file: file.write(b"1"))
+    spooled = write_spool(store, "lake/original.png", [b"1"])
     assert (store.stat("lake/original.png"), list(store.list())) == (None, [])
 
-    store.put(spooled, "lake/original.png", sha256=hashlib.sha256(b"1").hexdigest())
+    store.put([spooled])
 
-    assert not spooled.exists()
+    assert not spooled.path.exists()
     assert list(store.list()) == ["lake/original.png"]
 
 
 def test_a_spooled_file_that_cannot_be_filled_leaves_nothing(store: ArtifactStore) -> None:
-    def fail(file: object) -> None:
-        raise KeyboardInterrupt(file)
+    def fail() -> Iterator[bytes]:
+        yield b"half"
+        raise KeyboardInterrupt
 
-    spooled = write_spool(store, "a", lambda _: None)
+    spooled = write_spool(store, "a", [])
     with pytest.raises(KeyboardInterrupt):
-        write_spool(store, "a", fail)
+        write_spool(store, "a", fail())
 
-    assert list(spooled.parent.iterdir()) == [spooled]
+    assert list(spooled.path.parent.iterdir()) == [spooled.path]
 
 
 def test_what_a_killed_process_has_spooled_can_be_removed(store: ArtifactStore) -> None:
-    mine, other = (write_spool(store, key, lambda file: file.write(b"half")) for key in ("lake/a.png", "lake/b.png"))
+    mine, other = (write_spool(store, key, [b"half"]).path for key in ("lake/a.png", "lake/b.png"))
 
     store.remove_spooled("lake/a.png")
     store.remove_spooled("never/was.png")
@@ -126,8 +147,13 @@ def test_putting_replaces_and_who_reads_keeps_what_was_there(store: ArtifactStor
 
 def test_of_many_at_a_time_each_artifact_is_whole(store: ArtifactStore) -> None:
     contents = [bytes([number]) * 50_000 for number in range(40)]
+
+    def put(content: bytes) -> None:
+        _put(store, "same", content)
+        _put(store, f"own/{content[0]}", content)
+
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda content: (_put(store, "same", content), _put(store, f"own/{content[0]}", content)), contents))
+        list(pool.map(put, contents))
 
     assert _content(store, "same") in contents
     assert {_content(store, key) for key in store.list("own/")} == set(contents)
@@ -159,10 +185,10 @@ def test_keys_are_listed_by_their_beginning_in_order(store: ArtifactStore) -> No
 def test_a_copy_is_another_artifact(store: ArtifactStore) -> None:
     _put(store, "a.png", b"1")
 
-    copied = store.copy("a.png", "deep/b.png")
+    store.copy("a.png", "deep/b.png")
     _put(store, "a.png", b"2")
 
-    assert (copied.size_bytes, copied.sha256) == (1, hashlib.sha256(b"1").hexdigest())
+    assert checksum(store, "deep/b.png") == hashlib.sha256(b"1").hexdigest()
     assert (_content(store, "a.png"), _content(store, "deep/b.png")) == (b"2", b"1")
 
 
@@ -180,10 +206,10 @@ def test_archived_artifacts_are_out_of_the_way_and_removed_ones_are_gone(store: 
 @pytest.mark.parametrize("key", ["", ".", "..", "../a", "/a", "a/../b", "a//b", "a/", "a\\b", "C:a", "a\0", "\ud800"])
 def test_no_key_leads_out_of_the_store(store: ArtifactStore, tmp_path: Path, key: str) -> None:
     _put(store, "a", b"1")
-    spooled = write_spool(store, "b", lambda file: file.write(b"1"))
+    spooled = write_spool(store, "b", [b"1"])
     uses: list[Callable[[], object]] = [
         lambda: store.spool(key),
-        lambda: store.put(spooled, key, sha256=hashlib.sha256(b"1").hexdigest()),
+        lambda: store.put([replace(spooled, key=key)]),
         lambda: store.open(key),
         lambda: store.stat(key),
         lambda: store.copy("a", key),
@@ -214,7 +240,7 @@ def _fill(files: JobFiles, job_id: str, contents: dict[str, bytes], **changes: o
     for role, content in contents.items():
         _put(files.store, f"{job_id}/{role}.png", content)
     records = {role: (record(f"{job_id}/{role}.png", content),) for role, content in contents.items()}
-    files.write_sidecar(sidecar(job_id, records, **changes))
+    files.put(sidecar(job_id, records, **changes))
 
 
 def test_a_job_is_what_its_sidecar_says_and_its_artifacts_still_are(store: ArtifactStore) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import subprocess
@@ -236,7 +235,7 @@ def test_a_sidecar_of_a_newer_format_is_refused(folder: RunFolder) -> None:
     ],
 )
 def test_a_sidecar_whose_path_leads_out_of_the_folder_is_damaged(folder: RunFolder, path: str) -> None:
-    folder.write_sidecar(sidecar("lake", {"original": (replace(record("x.png", b""), path=path),)}))
+    folder.put(sidecar("lake", {"original": (replace(record("x.png", b""), path=path),)}))
 
     with pytest.raises(RunFolderError, match="is damaged"):
         folder.sidecar("lake")
@@ -298,7 +297,7 @@ def test_a_file_of_the_kind_that_the_server_chose_stands(folder: RunFolder) -> N
     (folder.path / "lake").mkdir()
     (folder.path / "lake" / "original.webp").write_bytes(b"1")
     files = {"original": (record("lake/original.webp", b"1"),)}
-    folder.write_sidecar(sidecar("lake", files, content_hash=job.content_hash))
+    folder.put(sidecar("lake", files, content_hash=job.content_hash))
 
     assert _standing(folder, job) == files
 
@@ -307,7 +306,7 @@ def test_a_file_with_a_problem_does_not_stand(folder: RunFolder) -> None:
     job = planned()
     made = fill(folder, "lake", {"original": b"1", "upscaled": b"2"}, content_hash=job.content_hash)
     bad = (replace(made.files["upscaled"][0], problem="is one flat colour"),)
-    folder.write_sidecar(replace(made, files={**made.files, "upscaled": bad}, state="partial"))
+    folder.put(replace(made, files={**made.files, "upscaled": bad}, state="partial"))
 
     assert list(_standing(folder, job)) == ["original"]
 
@@ -376,8 +375,8 @@ def test_where_nothing_is_in_the_way_nothing_is_put_away(folder: RunFolder) -> N
 
 
 def test_a_placed_file_is_in_its_place_and_no_longer_where_it_was(folder: RunFolder) -> None:
-    spooled = write_spool(folder.store, "deep/er/original.png", lambda file: file.write(b"1"))
+    spooled = write_spool(folder.store, "deep/er/original.png", [b"1"])
 
-    folder.store.put(spooled, "deep/er/original.png", sha256=hashlib.sha256(b"1").hexdigest())
+    folder.store.put([spooled])
 
     assert _files(folder.path) == {"deep/er/original.png": b"1"}

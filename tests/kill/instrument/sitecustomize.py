@@ -53,8 +53,8 @@ SEAMS = (
     Seam("ledger.commit", "comfy_runner.store.ledger", "Ledger", "_commit", _AROUND),
     Seam("post", "comfy_runner.engine.comfyui.client", "ComfyHttp", "submit", _AROUND),
     Seam("download", "comfy_runner.engine.comfyui.client", "ComfyHttp", "view", ("within",)),
-    Seam("put", "comfy_runner.store.local", "LocalStore", "put", _AROUND),
-    Seam("sidecar", "comfy_runner.store.job_files", "JobFiles", "write_sidecar", _AROUND),
+    Seam("put", "comfy_runner.store.local", "LocalStore", "_place", _AROUND),
+    Seam("sidecar", "comfy_runner.store.job_files", "JobFiles", "put", _AROUND),
 )
 POINTS = tuple(point for seam in SEAMS for point in seam.points())
 """The names of all points."""
