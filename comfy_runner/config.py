@@ -32,6 +32,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from comfy_runner.errors import ConfigError, Problem, UsageError
 from comfy_runner.hints import did_you_mean
@@ -46,7 +47,6 @@ LOCAL = "local"
 MOST_IN_FLIGHT = 16
 """Most jobs that one server may be given at once."""
 
-_IN_FILE = {"in_file": True}
 # A bare word is taken for a name: it may well be a mistyped one.
 _URL = re.compile(r"\S*://\S*|\S+:[0-9]+(/\S*)?")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -59,7 +59,19 @@ def _expanded(path: Path) -> Path:
         raise ValueError(f"no such user's folder (got {path.parts[0]})") from error
 
 
+def _filled(text: str, info: ValidationInfo) -> str:
+    """Put the environment's values where a text of the file says ``${NAME}``; elsewhere, it stays as it is."""
+    environment: Mapping[str, str] | None = info.context
+    if environment is None:
+        return text
+    for name in _VARIABLE.findall(text):
+        if name not in environment:
+            raise PydanticCustomError("variable", "the environment has no {name}", {"name": name, "hint": f"export {name}=…"})
+    return _VARIABLE.sub(lambda found: environment[found[1]], text)
+
+
 UserPath = Annotated[Path, AfterValidator(_expanded)]
+Secret = Annotated[str, AfterValidator(_filled)]
 
 
 class _Section(BaseModel):
@@ -80,8 +92,8 @@ class ServerConfig(_Section):
     """
 
     url: str
-    headers: dict[str, str] = Field(default={}, repr=False)
-    query: dict[str, str] = Field(default={}, repr=False)
+    headers: dict[str, Secret] = Field(default={}, repr=False)
+    query: dict[str, Secret] = Field(default={}, repr=False)
     cacert: UserPath | None = None
     insecure: bool = False
     in_flight: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT, strict=True)
@@ -90,7 +102,7 @@ class ServerConfig(_Section):
     @field_validator("name", mode="before")
     @classmethod
     def _is_its_key(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context == _IN_FILE:
+        if info.context is not None:
             raise ValueError("a server's name is the key that it stands under")
         return value
 
@@ -144,8 +156,8 @@ class Config(_Section):
     servers: dict[str, ServerConfig] = {}
     templates: tuple[UserPath, ...] = ()
     local: LocalConfig = LocalConfig()
-    token: str = Field(default="", repr=False)
-    query: dict[str, str] = Field(default={}, repr=False)
+    token: Secret = Field(default="", repr=False)
+    query: dict[str, Secret] = Field(default={}, repr=False)
     retry: Retry | None = None
 
     def find_server(self, given: str | ServerConfig | None) -> ServerConfig:
@@ -196,17 +208,18 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     found = os.environ if environment is None else environment
     named = _path(found, "COMFY_RUNNER_CONFIG")
     path = named or _usual_file()
-    config = _read(path) if path and (named or is_file(path)) else Config()
-    if servers := _servers(found.get("COMFY_RUNNER_SERVER", ""), config):
-        config = config.model_copy(update={"server": servers[0], "fleet": servers if len(servers) > 1 else ()})
+    config = _read(path, found) if path and (named or is_file(path)) else Config()
+    changes: dict[str, Any] = {}
+    given = found.get("COMFY_RUNNER_SERVER", "")
+    if servers := (given,) if given in config.servers else tuple(given.split()):
+        changes |= {"server": servers[0], "fleet": servers if len(servers) > 1 else ()}
     if home := _path(found, "COMFY_RUNNER_LOCAL_HOME"):
-        local = config.local.model_copy(update={"home": home})
-        config = config.model_copy(update={"local": local})
+        changes["local"] = config.local.model_copy(update={"home": home})
     if token := found.get("COMFY_RUNNER_TOKEN"):
-        config = config.model_copy(update={"token": token})
+        changes["token"] = token
     if query := found.get("COMFY_RUNNER_QUERY"):
-        config = config.model_copy(update={"query": _query(query)})
-    return _with_secrets(config, found, shown(path) if path else "")
+        changes["query"] = _query(query)
+    return config.model_copy(update=changes)
 
 
 def ca_bundle() -> str:
@@ -221,44 +234,12 @@ def _usual_file() -> Path | None:
         return None
 
 
-def _servers(text: str, config: Config) -> tuple[str, ...]:
-    return (text,) if text in config.servers else tuple(text.split())
-
-
 def _query(text: str) -> dict[str, str]:
     try:
         # A plus is one: tokens have some, and nobody writes a form here.
         return dict(parse_qsl(text.replace("+", "%2B"), strict_parsing=True))
     except ValueError:
         raise ConfigError("must be like token=…", where="COMFY_RUNNER_QUERY") from None
-
-
-def _with_secrets(config: Config, environment: Mapping[str, str], name: str) -> Config:
-    """Put the environment's values where headers and queries of the file say ``${NAME}``."""
-
-    def filled(values: Mapping[str, str], place: str) -> dict[str, str]:
-        return {key: _filled(value, environment, f"{name}: {place}.{key}") for key, value in values.items()}
-
-    servers = {
-        known: server.model_copy(
-            update={
-                "headers": filled(server.headers, f"servers.{known}.headers"),
-                "query": filled(server.query, f"servers.{known}.query"),
-            }
-        )
-        for known, server in config.servers.items()
-    }
-    token = _filled(config.token, environment, f"{name}: token")
-    return config.model_copy(update={"servers": servers, "token": token, "query": filled(config.query, "query")})
-
-
-def _filled(text: str, environment: Mapping[str, str], where: str) -> str:
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in environment:
-            raise ConfigError(f"the environment has no {found[1]}", where=where, hint=f"export {found[1]}=…")
-        return environment[found[1]]
-
-    return _VARIABLE.sub(value, text)
 
 
 def _path(environment: Mapping[str, str], variable: str) -> Path | None:
@@ -269,10 +250,10 @@ def _path(environment: Mapping[str, str], variable: str) -> Path | None:
         raise ConfigError(str(error), where=variable) from error
 
 
-def _read(path: Path) -> Config:
+def _read(path: Path, environment: Mapping[str, str]) -> Config:
     document = parse(read(path, error=ConfigError), name=shown(path), error=ConfigError)
     try:
-        config = Config.model_validate({} if document.value is None else document.value, context=_IN_FILE)
+        config = Config.model_validate({} if document.value is None else document.value, context=environment)
     except ValidationError as error:
         raise ConfigError.of(_problem(dict(detail), document, shown(path)) for detail in error.errors()) from error
     if problems := list(_fleet_problems(config, document, shown(path))):
@@ -318,4 +299,4 @@ def _problem(detail: Mapping[str, Any], document: Document, name: str) -> Proble
         settings = [setting for setting in _section(place).model_fields if setting != "name"]
         return Problem("there is no such setting", where, did_you_mean(str(place[-1]), settings))
     what = str(detail["msg"]).removeprefix("Value error, ")
-    return Problem(what[:1].lower() + what[1:], where)
+    return Problem(what[:1].lower() + what[1:], where, detail.get("ctx", {}).get("hint", ""))

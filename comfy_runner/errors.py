@@ -25,7 +25,7 @@ Errors of the libraries underneath do not get here: the folder that calls a libr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Self
 
 _LONGEST = 1500  # names in messages come from files and servers, and can be of any length
@@ -36,7 +36,21 @@ def _brief(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class _Said:
+    what: str
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            object.__setattr__(self, part.name, _brief(getattr(self, part.name)))
+
+    def __str__(self) -> str:
+        """Return ``where: what``."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(_Said):
     """One thing that is wrong.
 
     Attributes:
@@ -45,21 +59,11 @@ class Problem:
         hint: The way out, one sentence; empty where there is none.
     """
 
-    what: str
-    where: str = ""
     hint: str = ""
-
-    def __post_init__(self) -> None:
-        for part in ("what", "where", "hint"):
-            object.__setattr__(self, part, _brief(getattr(self, part)))
-
-    def __str__(self) -> str:
-        """Return ``where: what``."""
-        return f"{self.where}: {self.what}" if self.where else self.what
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Note(_Said):
     """Something that is not an error but that a user should know.
 
     Attributes:
@@ -68,17 +72,7 @@ class Note:
         level: ``changed`` for something that the program adjusted, ``warning`` for a known trap.
     """
 
-    what: str
-    where: str = ""
     level: Literal["changed", "warning"] = "warning"
-
-    def __post_init__(self) -> None:
-        for part in ("what", "where"):
-            object.__setattr__(self, part, _brief(getattr(self, part)))
-
-    def __str__(self) -> str:
-        """Return ``where: what``."""
-        return f"{self.where}: {self.what}" if self.where else self.what
 
 
 class ComfyRunnerError(Exception):

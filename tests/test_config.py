@@ -288,7 +288,7 @@ servers:
 def test_a_name_that_the_environment_does_not_have_is_an_error_with_its_place(tmp_path: Path) -> None:
     (problem,) = _problems(tmp_path, 'servers: {studio: {url: x, headers: {Authorization: "Bearer ${TOKEN}"}}}\n')
 
-    assert problem.where.endswith("config.yaml: servers.studio.headers.Authorization")
+    assert problem.where.endswith("config.yaml:1: servers.studio.headers.Authorization")
     assert (problem.what, problem.hint) == ("the environment has no TOKEN", "export TOKEN=…")
 
 

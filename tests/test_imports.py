@@ -61,7 +61,7 @@ _PLACES = {
     "platformdirs": ("config.py", "engine/local/"),
     "psutil": ("engine/local/",),
     "pydantic": ("recipe/", "config.py", "retry.py", "report/measure_run.py"),
-    "pydantic_core": ("recipe/", "store/sidecar.py"),
+    "pydantic_core": ("recipe/", "config.py", "store/sidecar.py"),
     "rich": ("cli/",),
     "scipy": ("report/metrics/",),
     "skimage": ("report/metrics/",),

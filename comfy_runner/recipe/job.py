@@ -13,12 +13,11 @@ from typing import Any
 from comfy_runner.errors import Note, RecipeError, UsageError
 from comfy_runner.recipe import names
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.recipe.lint import lint
+from comfy_runner.recipe.lint import lint, output_paths
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.sizes import PictureSizes, picture_sizes
-from comfy_runner.recipe.template_defaults import TemplateDefaults
+from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.recipe.template_values import Resolved, template_values
-from comfy_runner.recipe.validate import output_paths
 from comfy_runner.yaml_loader import got
 
 DEFAULT_OUTPUT = "{job_id}/{role}"
@@ -76,19 +75,18 @@ def draw_seed() -> int:
     return secrets.randbelow(MAX_SEED + 1)
 
 
-def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", route: TemplateDefaults | None = None) -> Job:
+def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", route: TemplateDefaults = NO_DEFAULTS) -> Job:
     """Return the job of a recipe, whose sweep does not count here (see `variants`).
 
     Args:
         loaded: The recipe.
         seed: The first pass's seed, if the recipe says ``random``; see `LoadedRecipe.needs_seed` and `draw_seed`.
         job_id: Its id; the recipe's name as a slug if empty.
-        route: What its template makes of recipes; None for one that says nothing.
+        route: What its template makes of recipes.
 
     Raises:
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
-    route = route or TemplateDefaults()
     return job_with_defaults(replace(loaded, recipe=route.over(loaded.recipe)), seed=seed, job_id=job_id, route=route)
 
 

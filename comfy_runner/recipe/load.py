@@ -16,12 +16,12 @@ from comfy_runner.hints import nearest
 from comfy_runner.recipe import names, overrides
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, value_at, written
+from comfy_runner.recipe.lint import output_paths, validate
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
-from comfy_runner.recipe.validate import output_paths, validate
 from comfy_runner.shipped import shipped
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse

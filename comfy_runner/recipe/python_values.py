@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -23,43 +24,37 @@ def plain(values: Mapping[str, Any], *, name: str) -> dict[str, Any]:
         RecipeError: naming everything that has no plain form: other types, numbers that are not finite or need more than
             64 bits, NUL and lone surrogates in text, more than `MAX_NODES` values or `MAX_DEPTH` levels.
     """
-    copier = _Copier(name)
-    copy = copier.copy(values, ())
-    if copier.problems:
-        raise RecipeError.of(copier.problems)
-    if not isinstance(copy, dict):
-        raise RecipeError(f"must be a mapping (got {got(values)})", where=name)
-    return copy
+    problems: list[Problem] = []
+    count = itertools.count(1)
 
+    def wrong(what: str, path: FieldPath) -> None:
+        if what:
+            problems.append(Problem(what, f"{name}: {dotted(path)}" if path else name))
 
-class _Copier:
-    def __init__(self, name: str) -> None:
-        self.problems: list[Problem] = []
-        self._name = name
-        self._count = 0
-
-    def copy(self, value: Any, path: FieldPath) -> Any:
-        self._count += 1
-        if self._count > MAX_NODES or len(path) >= MAX_DEPTH:
-            raise RecipeError(f"must have at most {MAX_NODES} values, nested at most {MAX_DEPTH} deep", where=self._name)
+    def copy(value: Any, path: FieldPath) -> Any:
+        if next(count) > MAX_NODES or len(path) >= MAX_DEPTH:
+            raise RecipeError(f"must have at most {MAX_NODES} values, nested at most {MAX_DEPTH} deep", where=name)
         if isinstance(value, Mapping):
-            return {self._key(key, path): self.copy(inner, (*path, str(key))) for key, inner in value.items()}
+            for key in value:
+                wrong(_key_fault(key), path)
+            return {str(key): copy(inner, (*path, str(key))) for key, inner in value.items()}
         if isinstance(value, list | tuple):
-            return [self.copy(inner, (*path, index)) for index, inner in enumerate(value)]
-        wrong = _fault(value)
-        if wrong:
-            self._wrong(wrong, path)
+            return [copy(inner, (*path, index)) for index, inner in enumerate(value)]
+        wrong(_fault(value), path)
         return value
 
-    def _key(self, key: Any, path: FieldPath) -> str:
-        if not isinstance(key, str):
-            self._wrong(f"a key must be text (got {got(key)})", path)
-        elif unsendable(key):
-            self._wrong("a key must not contain NUL or lone surrogates", path)
-        return str(key)
+    found = copy(values, ())
+    if problems:
+        raise RecipeError.of(problems)
+    if not isinstance(found, dict):
+        raise RecipeError(f"must be a mapping (got {got(values)})", where=name)
+    return found
 
-    def _wrong(self, what: str, path: FieldPath) -> None:
-        self.problems.append(Problem(what, f"{self._name}: {dotted(path)}" if path else self._name))
+
+def _key_fault(key: Any) -> str:
+    if not isinstance(key, str):
+        return f"a key must be text (got {got(key)})"
+    return "a key must not contain NUL or lone surrogates" if unsendable(key) else ""
 
 
 def _fault(value: Any) -> str:

@@ -72,6 +72,10 @@ class TemplateDefaults:
                 yield Remark("warning", f"above {usual.most:g} {usual.above} (got {value:g})", name)
 
 
+NO_DEFAULTS = TemplateDefaults()
+"""What a template makes of a recipe that says nothing of it."""
+
+
 def default_problems(defaults: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with a template's defaults; each problem's ``where`` is the dotted field."""
     wrong = [

@@ -11,9 +11,11 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from comfy_runner.recipe.fields import MAX_SEED
+from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import PictureSizes
 
@@ -44,36 +46,29 @@ class TemplateValue:
 
     Attributes:
         name: What the template calls it, dotted.
-        fields: The recipe fields that decide it, dotted; none for what no template is chosen for.
         of: Gives the value of a job.
-        decided_by: Gives the one of the fields, or a part of one, that a person would change in a given recipe.
+        fields: The recipe fields that decide it, dotted; none for what no template is chosen for.
+        changed: Those of them, or parts of them, that a person would change for another value: the first that a recipe gives.
     """
 
     name: str
-    fields: tuple[str, ...]
     of: Callable[[Resolved], Any]
-    decided_by: Callable[[Recipe], str]
+    fields: tuple[str, ...]
+    changed: tuple[str, ...]
 
 
-def _is(field: str, of: Callable[[Resolved], Any], *, name: str = "", behind: tuple[str, ...] = ()) -> TemplateValue:
+def _is(field: str, of: Callable[[Resolved], Any] | None = None, *, name: str = "", behind: tuple[str, ...] = ()) -> TemplateValue:
     """Return a value that one field decides wherever it is to be changed; `behind` are all that have a part in it."""
-    return TemplateValue(name or field, behind or (field,), of, lambda _recipe: field)
+    return TemplateValue(name or field, of or attrgetter(f"recipe.{field}"), behind or (field,), (field,))
 
 
 def _enlarged(side: str, of: Callable[[Resolved], int]) -> TemplateValue:
-    def decided_by(recipe: Recipe) -> str:
-        return f"upscale.size.{side}" if recipe.upscale.size else "upscale.factor"
-
-    return TemplateValue(f"upscale.{side}", _SIZES, of, decided_by)
+    return TemplateValue(f"upscale.{side}", of, _SIZES, (f"upscale.size.{side}", "upscale.factor"))
 
 
-def _second_sampler(name: str, of: Callable[[Resolved], Any], *more: str) -> TemplateValue:
+def _second_sampler(name: str, of: Callable[[Resolved], Any] | None = None, *more: str) -> TemplateValue:
     first, second = f"sampler.{name}", f"upscale.sampler.{name}"
-
-    def decided_by(recipe: Recipe) -> str:
-        return first if getattr(recipe.upscale.sampler, name) is None else second
-
-    return TemplateValue(second, (first, *more, second), of, decided_by)
+    return TemplateValue(second, of or _inherited(name), (first, *more, second), (second, first))
 
 
 def _inherited(name: str) -> Callable[[Resolved], Any]:
@@ -118,38 +113,33 @@ NEEDED_IF_USED = ("checkpoint", "prompt")
 VALUES: Mapping[str, TemplateValue] = {
     value.name: value
     for value in (
-        _is("checkpoint", lambda job: job.recipe.checkpoint),
-        _is("prompt", lambda job: job.recipe.prompt),
-        TemplateValue("name", (), lambda job: job.recipe.name, lambda _recipe: "name"),
-        TemplateValue("job_id", (), lambda job: job.job_id, lambda _recipe: "job_id"),
-        _is("negative_prompt", lambda job: job.recipe.negative_prompt),
-        _is("vae", lambda job: job.recipe.vae),
-        _is("clip_skip", lambda job: job.recipe.clip_skip),
+        _is("checkpoint"),
+        _is("prompt"),
+        TemplateValue("name", lambda job: job.recipe.name, (), ("name",)),
+        TemplateValue("job_id", lambda job: job.job_id, (), ("job_id",)),
+        _is("negative_prompt"),
+        _is("vae"),
+        _is("clip_skip"),
         _is("loras", _loras),
         _is("seed", lambda job: job.seed),
         _is("size.width", lambda job: job.sizes.original.width, name="width", behind=("size",)),
         _is("size.height", lambda job: job.sizes.original.height, name="height", behind=("size",)),
-        _is("sampler.name", lambda job: job.recipe.sampler.name),
-        _is("sampler.scheduler", lambda job: job.recipe.sampler.scheduler),
-        _is("sampler.steps", lambda job: job.recipe.sampler.steps),
-        _is("sampler.cfg", lambda job: job.recipe.sampler.cfg),
+        _is("sampler.name"),
+        _is("sampler.scheduler"),
+        _is("sampler.steps"),
+        _is("sampler.cfg"),
         _enlarged("width", lambda job: job.sizes.upscaled.width),
         _enlarged("height", lambda job: job.sizes.upscaled.height),
         _is("upscale.factor", lambda job: job.sizes.factor, behind=_SIZES),
-        _is("upscale.method", lambda job: job.recipe.upscale.method),
-        _is("upscale.denoise", lambda job: job.recipe.upscale.denoise),
-        _is("upscale.steps_mode", lambda job: job.recipe.upscale.steps_mode),
-        TemplateValue(
-            "upscale.seed",
-            ("seed", "upscale.seed"),
-            _second_seed,
-            lambda recipe: "upscale.seed" if isinstance(recipe.upscale.seed, int) else "seed",
-        ),
-        _second_sampler("name", _inherited("name")),
-        _second_sampler("scheduler", _inherited("scheduler")),
+        _is("upscale.method"),
+        _is("upscale.denoise"),
+        _is("upscale.steps_mode"),
+        TemplateValue("upscale.seed", _second_seed, ("seed", "upscale.seed"), ("upscale.seed", "seed")),
+        _second_sampler("name"),
+        _second_sampler("scheduler"),
         _second_sampler("steps", _second_steps, "upscale.steps_mode"),
-        _second_sampler("cfg", _inherited("cfg")),
-        TemplateValue("params", (), _params, lambda _recipe: "params"),
+        _second_sampler("cfg"),
+        TemplateValue("params", _params, (), ("params",)),
     )
 }
 """The values by name, in the order in which a template that walks through them meets them."""
@@ -197,4 +187,7 @@ def deciding_field(name: str, recipe: Recipe) -> str:
         recipe: The recipe.
     """
     known = VALUES.get(name)
-    return known.decided_by(recipe) if known else _INDEX.sub(r"[\1]", name)
+    if known is None:
+        return _INDEX.sub(r"[\1]", name)
+    *rest, last = known.changed
+    return next((field for field in rest if value_at(recipe, field.split(".")) not in (None, "same", "next")), last)

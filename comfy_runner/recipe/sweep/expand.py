@@ -16,14 +16,14 @@ from comfy_runner.errors import InputError, Problem, RecipeError
 from comfy_runner.recipe import names
 from comfy_runner.recipe.job import Job, job, job_with_defaults
 from comfy_runner.recipe.layers import conflict, patched, value_at
+from comfy_runner.recipe.lint import validate
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import ids
 from comfy_runner.recipe.sweep.axes import UNSET, Matcher, Sweep, sameness
 from comfy_runner.recipe.sweep.fields import Target, canonical
-from comfy_runner.recipe.template_defaults import TemplateDefaults
-from comfy_runner.recipe.validate import validate
+from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.yaml_loader import FieldPath
 
 _TRIED = 1000
@@ -68,16 +68,15 @@ class Variant:
         value = self.point[self.fields.index(field)] if field in self.fields else UNSET
         return getattr(self.loaded.recipe, field) if value is UNSET else value
 
-    def recipe(self, route: TemplateDefaults | None = None) -> Recipe:
+    def recipe(self, route: TemplateDefaults = NO_DEFAULTS) -> Recipe:
         """Return the recipe of this point alone, without a sweep; made anew each time.
 
         Args:
-            route: What its template makes of recipes; None for what the recipe itself says.
+            route: What its template makes of recipes.
 
         Raises:
             RecipeError: The values do not go together.
         """
-        route = route or TemplateDefaults()
         sweep = self.loaded.sweep
         if sweep is None:
             return route.over(self.loaded.recipe)
@@ -96,18 +95,17 @@ class Variant:
         """
         return self.loaded if self.loaded.sweep is None else self.loaded.variant(self.recipe())
 
-    def job(self, *, seed: int | None = None, route: TemplateDefaults | None = None) -> Job:
+    def job(self, *, seed: int | None = None, route: TemplateDefaults = NO_DEFAULTS) -> Job:
         """Return the job.
 
         Args:
             seed: The first pass's seed, if the recipe says ``random``; see `needs_seed`.
-            route: What its template makes of recipes; None for one that says nothing.
+            route: What its template makes of recipes.
 
         Raises:
             RecipeError: The values do not go together.
             UsageError: A seed is needed and not given, given and not needed, or out of range.
         """
-        route = route or TemplateDefaults()
         if self.loaded.sweep is None:
             return job(self.loaded, seed=seed, route=route)
         recipe = self.shared.recipe(self, route) if self.shared else self.recipe(route)

@@ -118,41 +118,36 @@ def resolve(field: str, base: Mapping[str, Any], *, where: str) -> Target:
     name = ".".join(steps)
     if steps[0] in _NOT_SWEPT:
         raise RecipeError("cannot be swept", where=where)
+    path = _path(steps, base, where)
     if steps[0] == "params" and len(steps) > 1:
-        return Target(name, _free_path(steps, base, where))
+        return Target(name, path)
     model: type[BaseModel] = Recipe
-    path: list[str | int] = []
-    for step in steps[:-1]:
-        inner = model_of(model, step) if step in model.model_fields else None
-        if path == ["loras"]:
-            path.append(_lora_index(step, base.get("loras"), where))
-        elif inner is None:
-            raise RecipeError("unknown field", where=where, hint="" if step in model.model_fields else meant((*path, step)))
-        else:
+    for depth, step in enumerate(path[:-1]):
+        if isinstance(step, str):
+            inner = model_of(model, step) if step in model.model_fields else None
+            if inner is None:
+                hint = "" if step in model.model_fields else meant(path[: depth + 1])
+                raise RecipeError("unknown field", where=where, hint=hint)
             model = inner
-            path.append(step)
-    if path == ["loras"]:
-        return Target(name, ("loras", _lora_index(steps[-1], base.get("loras"), where)), adapter=_bare_lora())
-    if steps[-1] not in model.model_fields:
-        raise RecipeError("unknown field", where=where, hint=meant((*path, steps[-1])))
-    return _field_of(model, steps[-1], name, (*path, steps[-1]))
+    last = path[-1]
+    if isinstance(last, int):
+        return Target(name, path, adapter=_bare_lora())
+    if last not in model.model_fields:
+        raise RecipeError("unknown field", where=where, hint=meant(path))
+    return _field_of(model, last, name, path)
 
 
-def _lora_index(step: str, loras: Any, where: str) -> int:
-    count = len(loras) if isinstance(loras, list | tuple) else 0
-    if not step.isdecimal() or int(step) >= count:
-        hint = "sweep loras, or give the recipe the LoRAs first"
-        raise RecipeError(f"the recipe has no such LoRA, only {count}", where=where, hint=hint)
-    return int(step)
-
-
-def _free_path(steps: list[str], base: Mapping[str, Any], where: str) -> FieldPath:
+def _path(steps: list[str], base: Mapping[str, Any], where: str) -> FieldPath:
+    """Return the way to a field, with numbers for items of lists that the recipe has."""
     path: list[str | int] = []
     here: Any = base
     for step in steps:
+        if path == ["loras"] and here is None:
+            here = ()
         if isinstance(here, list | tuple):
             if not step.isdecimal() or int(step) >= len(here):
-                raise RecipeError(f"the recipe has no such item, only {len(here)}", where=where)
+                what, hint = ("LoRA", "sweep loras, or give the recipe the LoRAs first") if path == ["loras"] else ("item", "")
+                raise RecipeError(f"the recipe has no such {what}, only {len(here)}", where=where, hint=hint)
             path.append(int(step))
             here = here[int(step)]
         else:

@@ -102,11 +102,8 @@ class _Parser:
     # axes
 
     def _axis(self, key: str, spec: Any) -> Iterator[SweepAxis]:
-        place, folder = self._at(key)
-        target = self._swept(key, place, key=key)
-        if not self._is_pinned(target, key):
-            values = written_values(spec, target.field, place=place, folder=folder)
-            yield self._distinct([target], [self._checked(target, values)], place=place)
+        layer = self._merged.origin((SWEEP, key))
+        yield from self._group({key: spec}, below(layer.place, SWEEP), layer.folder or Path(), key=key)
 
     def _zip(self, spec: Any) -> Iterator[SweepAxis]:
         place, folder = self._at("zip")
@@ -116,25 +113,28 @@ class _Parser:
             raise RecipeError(f"must be a list of groups (got {got(spec)})", where=place(()), hint=hint)
         for index, group in enumerate(groups):
             with self._collecting():
-                yield from self._group(group, place if group is spec else below(place, index), folder)
+                here = place if group is spec else below(place, index)
+                if not isinstance(group, Mapping) or not group:
+                    raise RecipeError(f"must be a mapping of fields that move together (got {got(group)})", where=here(()))
+                columns = table_columns(group, place=here, folder=folder) if list(group) == ["file"] else group
+                yield from self._group(columns, here, folder, key="zip")
 
-    def _group(self, group: Any, place: PlaceOf, folder: Path) -> Iterator[SweepAxis]:
-        if not isinstance(group, Mapping) or not group:
-            raise RecipeError(f"must be a mapping of fields that move together (got {got(group)})", where=place(()))
-        table = table_columns(group, place=place, folder=folder) if list(group) == ["file"] else {}
+    def _group(self, group: Mapping[str, Any], place: PlaceOf, folder: Path, *, key: str) -> Iterator[SweepAxis]:
+        """Yield the axis of fields that move together; those that are given otherwise do not count."""
         columns: dict[Target, list[Any]] = {}
-        for name, spec in (table or group).items():
+        for name, spec in group.items():
             with self._collecting():
-                where = table[name].place if table else below(place, name)
-                target = self._swept(name, where, key="zip")
-                values = table[name] if table else written_values(spec, name, place=where, folder=folder)
-                columns[target] = self._checked(target, values)
+                where = spec.place if isinstance(spec, Values) else below(place, name)
+                target = self._swept(name, where, key=key)
+                if not self._is_pinned(target, key):
+                    read = isinstance(spec, Values)
+                    values = spec if read else written_values(spec, target.field, place=where, folder=folder)
+                    columns[target] = self._checked(target, values)
         if len({len(column) for column in columns.values()}) > 1:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
             raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
-        free = [target for target in columns if not self._is_pinned(target, "zip")]
-        if free:
-            yield self._distinct(free, [columns[target] for target in free], place=place)
+        if columns:
+            yield self._distinct(columns, where=place(()) if key == "zip" else place((key,)))
 
     def _checked(self, target: Target, values: Values) -> list[Any]:
         checked, problems = [], []
@@ -147,14 +147,14 @@ class _Parser:
             self.problems.append(Problem(f"and {len(problems) - _SHOWN_PROBLEMS} more values are wrong", values.place(())))
         return checked
 
-    def _distinct(self, targets: Sequence[Target], columns: Sequence[list[Any]], *, place: PlaceOf) -> SweepAxis:
+    def _distinct(self, columns: Mapping[Target, list[Any]], *, where: str) -> SweepAxis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        again = [row for row in zip(*columns, strict=True) if rows.setdefault(tuple(map(sameness, row)), row) is not row]
+        again = [row for row in zip(*columns.values(), strict=True) if rows.setdefault(tuple(map(sameness, row)), row) is not row]
         if again:
             one = "a value is given twice and counts once"
             what = one if len(again) == 1 else f"{len(again)} values are given twice and count once"
-            self.notes.append(Note(f"{what} (got {', '.join(map(got, again[0]))})", place(()), "changed"))
-        return SweepAxis(tuple(targets), rows)
+            self.notes.append(Note(f"{what} (got {', '.join(map(got, again[0]))})", where, "changed"))
+        return SweepAxis(tuple(columns), rows)
 
     # points
 

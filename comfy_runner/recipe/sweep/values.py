@@ -113,14 +113,13 @@ def _numbers(spec: Mapping[str, Any], form: str, place: PlaceOf) -> list[Any]:
     if missing:
         raise RecipeError(f"{missing} is missing", where=place(()))
     for key, value in spec.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RecipeError(f"must be a number (got {got(value)})", where=place((key,)))
+        kind, words = (int, "a whole number") if key == "count" else (int | float, "a number")
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise RecipeError(f"must be {words} (got {got(value)})", where=place((key,)))
     try:
         if form == "from":
-            return list(from_to(spec["from"], spec["to"], spec.get("step")))
-        if not isinstance(spec["count"], int):
-            raise RecipeError(f"must be a whole number (got {got(spec['count'])})", where=place(("count",)))
-        return list(count_from(spec["start"], spec["count"], spec.get("step", 1)))
+            return from_to(spec["from"], spec["to"], spec.get("step"))
+        return count_from(spec["start"], spec["count"], spec.get("step", 1))
     except ValueError as fault:
         raise RecipeError(str(fault), where=place(())) from None
 
