@@ -35,9 +35,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from comfy_runner.errors import ConfigError, Problem, UsageError
-from comfy_runner.hints import did_you_mean
 from comfy_runner.retry import Remedy, Retry
 from comfy_runner.text_files import is_file, read, shown
+from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import Document, got, parse
 
 DEFAULT_SERVER = "http://127.0.0.1:8188"

@@ -1,8 +1,11 @@
-"""How numbers and lists are put in words: counts, durations, sizes, the first few of many names."""
+"""How things are put in words: counts, durations, sizes, moments, the first few of many names, the nearest to an unknown one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 MIB: Final = 1 << 20
@@ -11,7 +14,12 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 """Bytes of a gibibyte."""
 
+LISTED = 12
+"""Most names that a message lists."""
+
 _MOST_NAMED = 8
+_LONGEST = 200  # comparing takes the square of it, and names can come from a server
+_MOST = 5000
 
 
 def counted(number: int, what: str, plural: str = "s") -> str:
@@ -44,3 +52,28 @@ def duration(seconds: float) -> str:
 def size(count: int) -> str:
     """Return a number of bytes in KiB or MiB, such as ``3.5 MiB``."""
     return f"{count / 1024:.1f} KiB" if count < MIB else f"{count / MIB:.1f} MiB"
+
+
+def now() -> str:
+    """Return the moment as ISO 8601 with offset, in whole seconds: the only use of the clock that can be set."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """Return the known names most like this one, best first; letter case does not count, nor do very long names."""
+    short = itertools.islice((other for other in known if len(other) <= _LONGEST), _MOST)
+    by_folded = {other.casefold(): other for other in short}
+    found = difflib.get_close_matches(name[:_LONGEST].casefold(), by_folded, n=most, cutoff=0.6)
+    return [by_folded[folded] for folded in found]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest known names, or else the names that there are."""
+    names = [other if len(other) <= _LONGEST else other[:_LONGEST] + "..." for other in known]
+    close = nearest(name, names)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    if not names:
+        return "there is none"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"known are {', '.join(names[:LISTED])}{more}"

@@ -20,8 +20,6 @@ _FILES = sorted(_PACKAGE.rglob("*.py"))
 LEVELS = [
     {"_version", "errors"},
     {
-        "hints",
-        "clock",
         "atomic_files",
         "input_files",
         "picture_files",
@@ -153,7 +151,7 @@ def test_no_module_needs_itself_by_way_of_others() -> None:
 
 def test_the_check_of_imports_finds_the_wrong_ones() -> None:
     pairs = [
-        *[("graph", "recipe"), ("errors", "hints"), ("running", "api"), ("engine", "running"), ("config", "recipe")],
+        *[("graph", "recipe"), ("errors", "wording"), ("running", "api"), ("engine", "running"), ("config", "recipe")],
         *[
             ("running", "engine.comfyui"),
             ("running", "engine.local"),

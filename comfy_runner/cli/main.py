@@ -69,7 +69,7 @@ class _Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from comfy_runner.hints import did_you_mean
+            from comfy_runner.wording import did_you_mean
 
             ctx.fail(f"no such command: {clean(args[0])} ({did_you_mean(args[0], _COMMANDS)})")
         return super().resolve_command(ctx, args)

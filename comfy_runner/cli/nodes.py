@@ -110,7 +110,7 @@ def _matching(info: ObjectInfo, search: str | None) -> list[NodeInfo]:
 
 def _only(info: ObjectInfo, class_type: str) -> NodeInfo:
     from comfy_runner.errors import UsageError
-    from comfy_runner.hints import did_you_mean
+    from comfy_runner.wording import did_you_mean
 
     if (found := info.get(class_type)) is not None:
         return found

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from comfy_runner._version import __version__
-from comfy_runner.clock import now
 from comfy_runner.collect.download import Downloader, FetchedFile
 from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
@@ -20,6 +19,7 @@ from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerErro
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
+from comfy_runner.wording import now
 
 
 def collect_job(

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from comfy_runner._version import __version__
-from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.wording import now
 
 
 def share(

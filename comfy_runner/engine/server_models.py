@@ -8,7 +8,7 @@ from comfy_runner.engine.interface import Engine
 from comfy_runner.errors import ServerRefused, UsageError
 from comfy_runner.graph.model_lists import Listing, find_kind, folder_listing, further_folders, listings
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.hints import did_you_mean
+from comfy_runner.wording import did_you_mean
 
 
 def stock(info: ObjectInfo, engine: Engine | None, *, say: Callable[[str], None]) -> tuple[Listing, ...]:

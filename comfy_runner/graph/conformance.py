@@ -17,8 +17,8 @@ from comfy_runner.graph.decoding import LATER_INPUTS
 from comfy_runner.graph.model_lists import candidates
 from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.hints import LISTED, did_you_mean, nearest
 from comfy_runner.input_files import is_upload_name
+from comfy_runner.wording import LISTED, did_you_mean, nearest
 from comfy_runner.yaml_loader import got
 
 Locate = Callable[[str, str], str]

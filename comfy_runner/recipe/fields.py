@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe import names
+from comfy_runner.wording import did_you_mean
 
 VERBATIM = ("prompt", "negative_prompt")
 """Fields whose values are taken as they are typed, without YAML's quotes and escapes: they are full of colons and commas."""

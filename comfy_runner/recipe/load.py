@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
-from comfy_runner.hints import nearest
 from comfy_runner.recipe import names, overrides
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, value_at, written
@@ -24,6 +23,7 @@ from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.shipped import shipped
 from comfy_runner.text_files import is_file, read, shown
+from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
 
 _MAX_CHAIN = 16

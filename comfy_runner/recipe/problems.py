@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from comfy_runner.errors import Problem
-from comfy_runner.hints import nearest
 from comfy_runner.recipe.schema import Recipe
+from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 _WORDS: Mapping[str, str] = {

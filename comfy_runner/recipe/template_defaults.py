@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from comfy_runner.errors import Problem
-from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.field_docs import field_docs
 from comfy_runner.recipe.layers import patched, value_at
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import Remark
+from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import dotted
 
 _FIELDS = Recipe.model_fields.keys() - {"name", "extends", "template", "output", "params", "sweep", "retry"}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.job_files import JobFiles
@@ -21,6 +20,7 @@ from comfy_runner.store.media_types import PICTURES, suffix_of
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.status import JobStatus, status
+from comfy_runner.wording import did_you_mean
 
 RECIPE = "recipe"
 """The axis of runs of several recipes."""

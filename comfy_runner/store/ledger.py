@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from comfy_runner.clock import now
 from comfy_runner.store.database import Damaged, Database
 from comfy_runner.store.ledger_rows import (
     FileRow,
@@ -32,6 +31,7 @@ from comfy_runner.store.ledger_rows import (
     to_json,
 )
 from comfy_runner.store.states import ENDED, STATES, Change, State, after
+from comfy_runner.wording import now
 
 FILE = "ledger.sqlite"
 """Its name in the run folder."""

@@ -18,9 +18,9 @@ import filelock
 
 from comfy_runner._version import __version__
 from comfy_runner.atomic_files import write_atomically
-from comfy_runner.clock import now
 from comfy_runner.errors import RunFolderError
 from comfy_runner.text_files import shown
+from comfy_runner.wording import now
 
 LOCK = ".lock"
 """The name of the lock's file in the run folder."""

@@ -24,9 +24,9 @@ from typing import Any
 
 from comfy_runner import yaml_loader
 from comfy_runner.errors import Problem, TemplateError
-from comfy_runner.hints import did_you_mean
 from comfy_runner.templating.params import Param, declaration_problems, param_of
 from comfy_runner.text_files import shown
+from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import Document, got
 
 _KEYS = ("description", "params", "fields", "outputs", "needs")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfy_runner.errors import Problem
-from comfy_runner.hints import did_you_mean
+from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import got
 
 _TYPES: dict[str, tuple[type, ...]] = {

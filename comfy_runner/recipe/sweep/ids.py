@@ -19,8 +19,8 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from comfy_runner.errors import Problem, UsageError
-from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.names import MAX_SLUG, slug
+from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import got
 
 Token = tuple[int, str, str]

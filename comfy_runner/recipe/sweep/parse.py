@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
-from comfy_runner.hints import did_you_mean
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
 from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
+from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import FieldPath, got
 
 _SHOWN_PROBLEMS = 20

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RecipeError
-from comfy_runner.hints import did_you_mean, nearest
 from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.sweep.fields import PlaceOf
 from comfy_runner.text_files import control_character, is_file, read, shown
+from comfy_runner.wording import did_you_mean, nearest
 from comfy_runner.yaml_loader import FieldPath, dotted, got, plain_scalar
 
 MOST_VALUES = 100_000

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy_runner.hints import did_you_mean, nearest
+from comfy_runner.wording import did_you_mean, nearest
 
 
 def test_the_nearest_names_come_best_first() -> None:
