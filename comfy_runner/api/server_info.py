@@ -8,12 +8,13 @@ from pathlib import Path
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.engine.interface import Engine
 from comfy_runner.engine.registry import connect, refuse_bad_addresses
-from comfy_runner.engine.server_models import stock, stock_of
 from comfy_runner.engine.server_status import Standing, ask_all
-from comfy_runner.graph.model_lists import Listing
+from comfy_runner.errors import ServerRefused, UsageError
+from comfy_runner.graph.model_lists import Listing, find_kind, folder_listing, further_folders, listings
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.recipe.sources import read_json
 from comfy_runner.text_files import shown
+from comfy_runner.wording import did_you_mean
 
 
 def servers(
@@ -63,7 +64,32 @@ def models(
         ServerError: The server cannot be asked.
     """
     info, engine = _asked(server, object_info, config or load_config(), say)
-    return stock(info, engine, say=say or (lambda _sentence: None)) if kind is None else (stock_of(kind, info, engine),)
+    if kind is not None:
+        return (_of_one_kind(kind, info, engine),)
+    files: dict[str, list[str]] = {}
+    if engine is None:
+        return listings(info, files)
+    for folder in further_folders(engine.model_folders(), listings(info)):
+        try:
+            files[folder] = engine.models_in(folder)
+        except ServerRefused as error:
+            # One that it may not read keeps nobody from the others.
+            if say is not None:
+                say(f"warning: {error}")
+    return listings(info, files)
+
+
+def _of_one_kind(kind: str, info: ObjectInfo, engine: Engine | None) -> Listing:
+    """Return what a server lists of one kind; its folders are asked for only where its nodes do not list it."""
+    listed = {listing.kind: listing for listing in listings(info)}
+    if (known := find_kind(kind, list(listed))) is not None:
+        return listed[known]
+    folders = further_folders(engine.model_folders(), listed.values()) if engine else ()
+    folder = find_kind(kind, folders)
+    if engine is None or folder is None:
+        hint = did_you_mean(kind, [*listed, *folders])
+        raise UsageError(f"lists nothing of this kind (got {kind})", where=info.source, hint=hint)
+    return folder_listing(folder, engine.models_in(folder))
 
 
 def nodes(

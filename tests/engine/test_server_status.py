@@ -89,7 +89,7 @@ def test_ours_are_told_from_others_by_their_file_prefixes(server: StandIn) -> No
 def test_what_is_no_prompt_in_a_queue_is_not_ours() -> None:
     ours = [1, "a", {"9": {"inputs": {"filename_prefix": "comfy_runner/x"}}}, {}, []]
 
-    assert queue_status({"queue_running": [ours, [], 5], "queue_pending": {}}) == QueueStatus(Queued(running=1), Queued(running=1))
+    assert queue_status({"queue_running": [ours, [], 5], "queue_pending": {}}) == QueueStatus(Queued(running=1))
     assert queue_status({}) == QueueStatus()
 
 

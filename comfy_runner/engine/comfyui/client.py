@@ -221,14 +221,9 @@ class ComfyHttp:
         subfolder = answer.body.get("subfolder")
         return name, subfolder if isinstance(subfolder, str) else ""
 
-    def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
-        """Make the server give memory back, after the prompt that runs; to everybody's cost.
-
-        Args:
-            unload_models: Whether models leave the GPU.
-            free_memory: Whether what is cached of earlier prompts goes too: an identical prompt really runs again.
-        """
-        self._post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+    def free(self) -> None:
+        """Make the server give its memory back, after the prompt that runs: models, and all that is cached; to everybody's cost."""
+        self._post("/free", {"unload_models": True, "free_memory": True})
 
     def forget(self, prompt_ids: list[str]) -> None:
         """Take prompts out of the history; their files stay, and unknown ones are no error."""

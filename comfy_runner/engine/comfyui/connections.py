@@ -1,7 +1,7 @@
 """How one server is reached, by HTTP and by websocket alike: which proxy, which certificates; and how long one answer may take.
 
 The timeouts of `urllib3` are for the next bytes alone: a server that sends one byte a second is never late for them. So sockets
-ask before each piece whether the time of the whole is over.
+wait for each piece only as long as the whole may still take.
 """
 
 from __future__ import annotations
@@ -146,21 +146,32 @@ class _TooSlow(Exception):
     """The time of a request is over."""
 
 
-def _ask_for_time() -> None:
-    if time.monotonic() > getattr(_here, "ends", math.inf):
-        raise _TooSlow
-
-
 class _Limited:
-    """Asks for time before each piece that comes or goes; what it is put before is a socket."""
+    """Waits for a piece no longer than its thread's request may still take; what it is put before is a socket."""
 
-    def recv_into(self, *args: Any, **options: Any) -> int:
-        _ask_for_time()
-        return super().recv_into(*args, **options)  # type: ignore[misc,no-any-return]
+    def recv_into(self, *args: Any, **options: Any) -> Any:
+        with self._in_time():
+            return super().recv_into(*args, **options)  # type: ignore[misc]
 
     def sendall(self, *args: Any, **options: Any) -> None:
-        _ask_for_time()
-        super().sendall(*args, **options)  # type: ignore[misc]
+        with self._in_time():
+            super().sendall(*args, **options)  # type: ignore[misc]
+
+    @contextmanager
+    def _in_time(self: Any) -> Iterator[None]:
+        usual, left = self.gettimeout(), getattr(_here, "ends", math.inf) - time.monotonic()
+        if left <= 0:
+            raise _TooSlow
+        if usual is None or left >= usual:
+            yield
+            return
+        self.settimeout(left)
+        try:
+            yield
+        except TimeoutError:
+            raise _TooSlow from None
+        finally:
+            self.settimeout(usual)
 
 
 class _Socket(_Limited, socket.socket):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from comfy_runner._version import __version__
 from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.history import queue_items
 from comfy_runner.engine.comfyui.prompt_thread import PromptThread
 from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.comfyui.submit import PromptRequest, file_prefixes
@@ -195,15 +196,12 @@ class _Run:
 
 def queue_status(queue: Mapping[str, Any]) -> QueueStatus:
     """Return how many prompts of ours, and of others, an answer of ``/queue`` has."""
-    running, pending = ([_is_ours(item) for item in _items(queue.get(key))] for key in ("queue_running", "queue_pending"))
-    return QueueStatus(
-        Queued(running.count(True), pending.count(True)),
-        Queued(running.count(False), pending.count(False)),
-    )
-
-
-def _items(items: Any) -> Iterable[list[Any]]:
-    return [item for item in items if isinstance(item, list)] if isinstance(items, list) else []
+    ours, others = [], []
+    for key in ("queue_running", "queue_pending"):
+        items = list(queue_items(queue, key))
+        ours.append(sum(map(_is_ours, items)))
+        others.append(len(items) - ours[-1])
+    return QueueStatus(Queued(*ours), Queued(*others))
 
 
 def _is_ours(item: list[Any]) -> bool:

@@ -30,13 +30,27 @@ class QueuePosition:
     ahead: int
 
 
+def queue_items(queue: Mapping[str, Any], *keys: str) -> Iterator[list[Any]]:
+    """Yield what is in the answer of ``/queue``: the number, the prompt's id, its graph and more.
+
+    Args:
+        queue: The answer.
+        keys: Of which lists, ``queue_running`` and ``queue_pending``.
+    """
+    for key in keys:
+        items = queue.get(key)
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, list) and len(item) > 1 and isinstance(item[0], (int, float)):
+                yield item
+
+
 def find_in_queue(queue: Mapping[str, Any], prompt_id: str) -> QueuePosition | None:
     """Return a prompt's place in the answer of ``/queue``, or None where it is not in it."""
-    running = list(_items(queue, "queue_running"))
+    running = list(queue_items(queue, "queue_running"))
     if any(item[1] == prompt_id for item in running):
         return QueuePosition(running=True, ahead=0)
     # The server sends its heap as it lies in memory: only the number tells the order.
-    pending = sorted(_items(queue, "queue_pending"), key=lambda item: (item[0], str(item[1])))
+    pending = sorted(queue_items(queue, "queue_pending"), key=lambda item: (item[0], str(item[1])))
     for ahead, item in enumerate(pending):
         if item[1] == prompt_id:
             return QueuePosition(running=False, ahead=len(running) + ahead)
@@ -71,13 +85,6 @@ _ENDS = {
 
 def _cached(nodes: Any) -> tuple[str, ...]:
     return tuple(str(node) for node in nodes) if isinstance(nodes, list) else ()
-
-
-def _items(queue: Mapping[str, Any], key: str) -> Iterator[list[Any]]:
-    items = queue.get(key)
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, list) and len(item) > 1 and isinstance(item[0], (int, float)):
-            yield item
 
 
 def _messages(status: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

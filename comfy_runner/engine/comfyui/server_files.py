@@ -26,7 +26,7 @@ _MOST = 4096
 
 
 class ServerFiles:
-    """The files of one server, shared by the threads that collect from it.
+    """The files of one server, shared by the threads that collect from it; see `FileSource` for what its methods do.
 
     Args:
         http: The server.
@@ -46,28 +46,14 @@ class ServerFiles:
         return self._http.address.url
 
     def open_file(self, file: ServerFile) -> AbstractContextManager[Iterator[bytes]]:
-        """Return the content of a file, in chunks.
-
-        Raises:
-            ServerRefused: The server has no such file, or does not give it.
-            Unreachable: It does not answer, or not to the end of the file.
-        """
+        """Return the content of a file, in chunks."""
         return self._http.view(file.filename, subfolder=file.subfolder, kind=file.kind)
 
     def find_files(self, prefixes: Mapping[str, str]) -> dict[str, tuple[ServerFile, ...]]:
-        """Return the PNG files that the server has under file prefixes that nobody else uses: a restart wipes no files.
+        """Return the PNG files that the server has under these file prefixes: a restart wipes no files.
 
         ComfyUI's SaveImage numbers the files of a prefix from 1: ``<prefix>_00001_.png``. Nothing is downloaded, and whether a
         file is whole is not known: the server may have died while it wrote it.
-
-        Args:
-            prefixes: The file prefix by the id of the node that saves under it, with ``/`` after a folder.
-
-        Returns:
-            The files by node id, as a history entry would have named them; only nodes that have any.
-
-        Raises:
-            ServerError: The server cannot be asked.
         """
         found = {node_id: tuple(self._files(prefix)) for node_id, prefix in prefixes.items()}
         return {node_id: files for node_id, files in found.items() if files}
@@ -81,14 +67,7 @@ class ServerFiles:
             yield ServerFile(name, subfolder, "output")
 
     def retrying(self, ask: Callable[[], T]) -> T:
-        """Return what a question gives that is asked again after errors that may pass, for `Timeouts.outage` seconds at most.
-
-        Args:
-            ask: The question, which can be asked several times.
-
-        Raises:
-            ServerError: It is not answered; what else the question raises.
-        """
+        """Return what a question gives that is asked again after errors that may pass."""
         began, failures = time.monotonic(), 0
         while True:
             try:

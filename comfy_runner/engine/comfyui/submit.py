@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.history import queue_items
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import ServerError, ServerRefused
 from comfy_runner.input_files import InputFile, renamed
@@ -166,13 +167,14 @@ def find_prompt(
         ServerError: The server cannot be asked.
     """
     prompt_id = job.server_prompt_id or job.prompt_id
-    if any(item[1] == prompt_id for item in _queue_items(queue)) or http.history(prompt_id) is not None:
+    queued = list(queue_items(queue, "queue_running", "queue_pending"))
+    if any(item[1] == prompt_id for item in queued) or http.history(prompt_id) is not None:
         return Taken(prompt_id, "")
     prefixes = file_prefixes(job.workflow)
     if job.server_prompt_id or not prefixes:
         return None
-    items = [*_queue_items(queue), *_history_items(http.recent_history(_RECENT))]
-    return find_by_prefixes(items, prefixes, client_ids)
+    ended = [entry.get("prompt") for entry in http.recent_history(_RECENT).values() if isinstance(entry, dict)]
+    return find_by_prefixes([*queued, *ended], prefixes, client_ids)
 
 
 def file_prefixes(workflow: Any) -> frozenset[str]:
@@ -183,16 +185,18 @@ def file_prefixes(workflow: Any) -> frozenset[str]:
     return frozenset(prefix for prefix in found if isinstance(prefix, str))
 
 
-def find_by_prefixes(items: Iterable[list[Any]], prefixes: frozenset[str], client_ids: Iterable[str] | None) -> Taken | None:
+def find_by_prefixes(items: Iterable[Any], prefixes: frozenset[str], client_ids: Iterable[str] | None) -> Taken | None:
     """Find our prompt among items of the queue or the history: the same file prefixes, posted by one of our connections.
 
     Args:
-        items: The items.
+        items: The items: number, id, graph, and what it was posted with. What is no item is passed over.
         prefixes: All file prefixes of our graph.
         client_ids: Of our connections. None where they are not known: then the prefixes have to be nobody else's.
     """
     ours = None if client_ids is None else set(client_ids)
     for item in items:
+        if not isinstance(item, list) or len(item) < 3:
+            continue
         extra = item[3] if len(item) > 3 else None
         client_id = extra.get("client_id") if isinstance(extra, dict) else None
         # A prefix alone might be that of another day's job: a client id is never used twice.
@@ -200,23 +204,6 @@ def find_by_prefixes(items: Iterable[list[Any]], prefixes: frozenset[str], clien
         if is_ours and file_prefixes(item[2]) == prefixes:
             return Taken(str(item[1]), client_id if isinstance(client_id, str) else "")
     return None
-
-
-def _queue_items(queue: Mapping[str, Any]) -> Iterator[list[Any]]:
-    for key in ("queue_running", "queue_pending"):
-        items = queue.get(key)
-        yield from (item for item in items if _is_item(item)) if isinstance(items, list) else ()
-
-
-def _history_items(history: Mapping[str, Any]) -> Iterator[list[Any]]:
-    for entry in history.values():
-        item = entry.get("prompt") if isinstance(entry, dict) else None
-        if isinstance(item, list) and _is_item(item):
-            yield item
-
-
-def _is_item(item: Any) -> bool:
-    return isinstance(item, list) and len(item) > 2
 
 
 def complaints(body: Any) -> list[Complaint]:

@@ -11,8 +11,11 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from urllib3.filepost import encode_multipart_formdata
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.submit import Rejected
@@ -129,16 +132,13 @@ def _why_refused(error: ServerRefused, size: str) -> str:
     return f"is not taken: the server {problem.what}" + (f" ({problem.hint})" if problem.hint else "")
 
 
-def _opened(path: Path, where: str) -> BinaryIO:
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
     try:
-        return path.open("rb")
+        yield
     except OSError as error:
-        raise _unreadable(error, where) from None
-
-
-def _unreadable(error: OSError, where: str) -> JobFailed:
-    reason = (error.strerror or str(error)).lower()
-    return JobFailed(f"the file cannot be read any more ({reason})", where=where, hint=f"put it back, and {_AGAIN}")
+        reason = (error.strerror or str(error)).lower()
+        raise JobFailed(f"the file cannot be read any more ({reason})", where=where, hint=f"put it back, and {_AGAIN}") from None
 
 
 class _Form:
@@ -152,17 +152,11 @@ class _Form:
     def __init__(self, file: InputFile, stop: Callable[[], bool]) -> None:
         self.begun = False
         self._file, self._stop = file, stop
-        boundary = secrets.token_hex(16)
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        fields = {"subfolder": FOLDER, "type": "input", "overwrite": "true"}
-        head = "".join(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        content, fields = secrets.token_bytes(16), {"subfolder": FOLDER, "type": "input", "overwrite": "true"}
+        form, self.content_type = encode_multipart_formdata(
+            {**fields, "image": (file.filename, content, "application/octet-stream")}
         )
-        head += (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{file.filename}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        )
-        self._head, self._tail = head.encode("ascii"), f"\r\n--{boundary}--\r\n".encode("ascii")
+        self._head, _, self._tail = form.partition(content)
 
     def __len__(self) -> int:
         return len(self._head) + self._file.size_bytes + len(self._tail)
@@ -174,7 +168,9 @@ class _Form:
             JobFailed: The file is not what it was, or cannot be read; the server has not got all of it then.
         """
         where = f"{shown(Path(self._file.path))}: params.{self._file.param}"
-        with _opened(Path(self._file.path), where) as file:
+        with _readable(where):
+            file = Path(self._file.path).open("rb")  # noqa: SIM115 - it is closed below
+        with file:
             for chunk in self._checked(file, where):
                 self.begun = True
                 yield chunk
@@ -185,10 +181,8 @@ class _Form:
         while length <= self._file.size_bytes:
             if self._stop():
                 raise Stopped
-            try:
+            with _readable(where):
                 chunk = file.read(_CHUNK)
-            except OSError as error:
-                raise _unreadable(error, where) from None
             if not chunk:
                 break
             digest.update(chunk)

@@ -197,9 +197,9 @@ def test_a_status_of_a_login_is_refused_with_a_hint_at_headers(faulty: Server, s
     assert "headers" in caught.value.problems[0].hint
 
 
-def test_what_of_the_memory_is_given_back_can_be_chosen(faulty: Server, state: State) -> None:
-    faulty.http.free(unload_models=False)
-    assert [asked.body for asked in state.requests("POST", "/free")] == [{"unload_models": False, "free_memory": True}]
+def test_all_of_the_memory_is_given_back(faulty: Server, state: State) -> None:
+    faulty.http.free()
+    assert [asked.body for asked in state.requests("POST", "/free")] == [{"unload_models": True, "free_memory": True}]
 
 
 def test_a_login_page_is_no_file_that_exists(faulty: Server, state: State) -> None:
