@@ -17,7 +17,8 @@ from comfy_runner.cli.server_options import NamedServers, object_info_option, se
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:
-    from comfy_runner.templating.describe import Description, Listed, NodeClass, Setting
+    from comfy_runner.templating.describe import Description, Listed, NodeClass
+    from comfy_runner.templating.metadata import Param
 
 _VERSION = 1
 _WIDEST = 28
@@ -179,7 +180,7 @@ def _listed_record(listed: Listed) -> dict[str, Any]:
     }
 
 
-def _setting_record(setting: Setting) -> dict[str, Any]:
+def _setting_record(setting: Param) -> dict[str, Any]:
     usual = setting.usual
     return {
         "name": setting.name,
@@ -203,7 +204,7 @@ def _graph(found: Description) -> str:
     return mermaid(found.example.workflow)
 
 
-def _settings(settings: Sequence[Setting]) -> Iterator[str]:
+def _settings(settings: Sequence[Param]) -> Iterator[str]:
     names = [one_line(setting.name, longest=_LONGEST_VALUE) for setting in settings]
     width = min(_WIDEST, max(map(len, names), default=0))
     for name, setting in zip(names, settings, strict=True):
@@ -212,7 +213,7 @@ def _settings(settings: Sequence[Setting]) -> Iterator[str]:
         yield from prose(_usual(setting), width + 4)
 
 
-def _facts(setting: Setting) -> Iterator[str]:
+def _facts(setting: Param) -> Iterator[str]:
     yield setting.type
     if setting.choices:
         yield f"one of {', '.join(map(_value, setting.choices))}"
@@ -231,7 +232,7 @@ def _facts(setting: Setting) -> Iterator[str]:
         yield f"default {_value(setting.default)}"
 
 
-def _usual(setting: Setting) -> str:
+def _usual(setting: Param) -> str:
     if setting.usual is None:
         return ""
     usual = setting.usual

@@ -5,58 +5,50 @@ Reads nothing but the template and what it imports, and shows nothing.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import InputError, Problem
+from comfy_runner.errors import InputError, Problem, TemplateError
 from comfy_runner.graph.conformance import check
 from comfy_runner.graph.model_lists import MODEL_SUFFIX, model_kind
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.recipe.field_docs import deciding_fields, field_docs
+from comfy_runner.recipe.job import job
+from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange
+from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.recipe.template_values import NEEDED_IF_USED
 from comfy_runner.shipped import shipped
-from comfy_runner.templating.example import Example, example
+from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import SUFFIX, Template, find_template, template_names
-from comfy_runner.templating.params import Param
+from comfy_runner.templating.metadata import Param, given_params
 from comfy_runner.templating.recipe_template import route_of
 
+_WORDS = {"checkpoint": "CHECKPOINT", "prompt": "PROMPT"}
+_EMPTY: dict[str, Any] = {"boolean": False, "list": [], "object": {}}
+_PARAMS = "params."
 _FIRST_SENTENCE = re.compile(r".*?[.!?](?=\s|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """A recipe field, as it is with a template; free parameters are ``params.NAME``.
+class Example:
+    """A template's graph, rendered with its own defaults and with words that stand for what only a recipe can give.
 
     Attributes:
-        name: The field, dotted.
-        type: integer, number, text, …, as in `Param` and `FieldDoc`.
-        required: Whether a recipe has to give it.
-        default: What it is otherwise; None for nothing.
-        minimum: The smallest value, for numbers; None for no bound.
-        maximum: The largest value, likewise.
-        excludes_minimum: Whether the smallest value itself is too small.
-        choices: All values there are; empty for any.
-        usual: The usual values, where the template says so.
-        description: One or more sentences.
+        workflow: The graph.
+        sources: Dotted recipe field by (node id, input name), for the inputs that take a value as it is.
+        stand_ins: The fields, dotted, whose values are made up.
     """
 
-    name: str
-    type: str
-    required: bool
-    default: Any
-    minimum: float | None
-    maximum: float | None
-    excludes_minimum: bool
-    choices: tuple[Any, ...]
-    usual: UsualRange | None
-    description: str
+    workflow: Workflow
+    sources: Mapping[tuple[str, str], str]
+    stand_ins: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +105,7 @@ class Description:
     Attributes:
         template: The template.
         is_shipped: Whether it comes with the program.
-        params: Its free parameters.
+        params: Its free parameters, called ``params.NAME``.
         takes_any: Whether it declares none, and takes any.
         fields: The recipe fields that it uses, in the order of the schema.
         outputs: The pictures that it makes.
@@ -125,9 +117,9 @@ class Description:
 
     template: Template
     is_shipped: bool
-    params: tuple[Setting, ...]
+    params: tuple[Param, ...]
     takes_any: bool
-    fields: tuple[Setting, ...]
+    fields: tuple[Param, ...]
     outputs: tuple[OutputInfo, ...]
     models: tuple[Model, ...]
     nodes: tuple[NodeClass, ...]
@@ -173,7 +165,7 @@ def describe(template: Template, folders: Sequence[Path]) -> Description:
     made: Example | None = None
     failure = ""
     try:
-        made = example(template, route, folders)
+        made = _example(template, route, folders)
     except InputError as error:
         failure = str(error.problems[0])
     graph = made.workflow if made else Workflow({})
@@ -217,6 +209,46 @@ def first_sentence(text: str) -> str:
     return " ".join((found[0] if found else text).split())
 
 
+def _example(template: Template, route: TemplateDefaults, folders: Sequence[Path]) -> Example:
+    """Render a template without a recipe.
+
+    Raises:
+        InputError: It cannot be rendered with what stands for values here, or not at all.
+    """
+    renderer = Renderer(template, folders)
+    words = {name: word for name, word in _WORDS.items() if name not in route.defaults}
+    values = job(from_mapping({"name": "example", "seed": 0, **words}), route=route).values
+
+    def rendered(params: Mapping[str, Any], made_up: Iterable[str]) -> Example:
+        filled = renderer.render({**values, "params": params})
+        return Example(filled.workflow, filled.sources, frozenset([*words, *(_PARAMS + name for name in made_up)]))
+
+    if template.params is not None:
+        made_up = {name: stand_in(param) for name, param in template.params.items() if param.required}
+        params, wrong = given_params(template.params, made_up)
+        if wrong:
+            raise TemplateError.of(wrong)
+        return rendered(params, made_up)
+    try:
+        return rendered({}, ())
+    except InputError:
+        # It takes any parameters, and needs some.
+        used = {value.split(".")[1]: value.split(".")[1].upper() for value in sorted(template.uses) if value.startswith(_PARAMS)}
+        return rendered(used, used)
+
+
+def stand_in(param: Param) -> Any:
+    """Return a value for a parameter that has no default: its name in capitals, or the nearest to 1 that it may be."""
+    if param.choices:
+        return param.choices[0]
+    if param.type not in ("integer", "number"):
+        return _EMPTY.get(param.type, param.name.upper())
+    low = -math.inf if param.minimum is None else param.minimum
+    high = math.inf if param.maximum is None else param.maximum
+    value = min(max(1, low), high)
+    return math.ceil(value) if param.type == "integer" else value
+
+
 def _listed(name: str, folders: Sequence[Path]) -> Listed:
     file = name + SUFFIX
     path = next((folder / file for folder in folders if (folder / file).is_file()), Path(file))
@@ -232,52 +264,34 @@ def _is_shipped(path: Path) -> bool:
     return path.parent.absolute() == shipped("templates").absolute()  # in a checkout, it is the folder beside the recipes, too
 
 
-def _params(template: Template) -> Iterator[Setting]:
-    if template.params is not None:
-        yield from map(_param, template.params.values())
-        return
-    for value in sorted(template.uses):
-        if value.startswith("params."):
-            name = ".".join(value.split(".")[:2])
-            yield Setting(name, "any", False, None, None, None, False, (), None, "")
+def _params(template: Template) -> Iterator[Param]:
+    declared = template.params
+    if declared is None:  # it takes any, and uses these
+        names = sorted({value.split(".")[1] for value in template.uses if value.startswith(_PARAMS)})
+        declared = {name: Param(name, "any") for name in names}
+    for name, param in declared.items():
+        yield replace(param, name=_PARAMS + name)
 
 
-def _param(param: Param) -> Setting:
-    return Setting(
-        name=f"params.{param.name}",
-        type=param.type,
-        required=param.required,
-        default=param.default,
-        minimum=param.minimum,
-        maximum=param.maximum,
-        excludes_minimum=False,
-        choices=param.choices,
-        usual=None,
-        description=param.description,
-    )
-
-
-def _fields(template: Template, route: TemplateDefaults) -> Iterator[Setting]:
+def _fields(template: Template, route: TemplateDefaults) -> Iterator[Param]:
     said = template.header.fields
     used = {field for value in (*template.uses, *said) for field in deciding_fields(value)}
     values = route.over(Recipe()).model_dump(mode="json")
     for name, facts in field_docs().items():
-        if name not in used:
-            continue
-        own = said.get(name)
-        default = _value(values, name)
-        yield Setting(
-            name=name,
-            type=facts.type,
-            required=name in NEEDED_IF_USED and default is None,
-            default=default,
-            minimum=facts.minimum,
-            maximum=facts.maximum,
-            excludes_minimum=facts.excludes_minimum,
-            choices=facts.choices,
-            usual=route.usual.get(name),
-            description=(own.description if own else "") or facts.description,
-        )
+        if name in used:
+            default = _value(values, name)
+            yield Param(
+                name=name,
+                type=facts.type,
+                required=name in NEEDED_IF_USED and default is None,
+                default=default,
+                minimum=facts.minimum,
+                maximum=facts.maximum,
+                choices=facts.choices,
+                description=said.get(name) or facts.description,
+                excludes_minimum=facts.excludes_minimum,
+                usual=route.usual.get(name),
+            )
 
 
 def _value(values: Mapping[str, Any], name: str) -> Any:

@@ -17,8 +17,7 @@ from jinja2 import meta, nodes
 
 from comfy_runner.errors import TemplateError
 from comfy_runner.templating.environment import environment, failure
-from comfy_runner.templating.metadata import Header, parse_header
-from comfy_runner.templating.params import Param
+from comfy_runner.templating.metadata import Header, Param, parse_header
 from comfy_runner.text_files import is_file, read
 from comfy_runner.wording import did_you_mean
 

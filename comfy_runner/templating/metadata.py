@@ -1,4 +1,4 @@
-"""What a template says of itself: a Jinja comment at the top of the file, in YAML.
+"""What a template says of itself: a Jinja comment at the top of the file, in YAML; and what recipes give for its parameters.
 
 ::
 
@@ -12,51 +12,81 @@
     needs: {comfyui: 0.3.40, nodes: {UltimateSDUpscale: the node pack ComfyUI_UltimateSDUpscale}}
     #}
 
-Does not know what a parameter may be (`params`), and which recipe fields there are.
+Does not know which recipe fields there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from comfy_runner import yaml_loader
 from comfy_runner.errors import Problem, TemplateError
-from comfy_runner.templating.params import Param, declaration_problems, param_of
+from comfy_runner.recipe.template_defaults import UsualRange
 from comfy_runner.text_files import shown
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import Document, got
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "integer": (int,),
+    "number": (int, float),
+    "text": (str,),
+    "image": (str,),
+    "file": (str,),
+    "boolean": (bool,),
+    "list": (list,),
+    "object": (dict,),
+    "any": (object,),
+}
 _KEYS = ("description", "params", "fields", "outputs", "needs")
+_PARAM_KEYS = ("type", "default", "min", "max", "choices", "description")
 _FIELD_KEYS = ("default", "usual", "below", "above", "description")
 _NEEDS_KEYS = ("comfyui", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """What a template says of a recipe field.
+class Param:
+    """A free parameter that a template declares, or a recipe field as it is with a template.
 
     Attributes:
-        name: The field, dotted.
-        has_default: Whether it has another default with this template than with others.
-        default: That default.
-        least: The smallest usual value; None for no bound.
-        most: The largest usual value, likewise.
-        below: What happens below `least`.
-        above: What happens above `most`.
-        description: What the field is for in this template; empty for what it always is.
+        name: Its name: of a parameter, under ``params:`` in a recipe; of a field, dotted.
+        type: integer, number, text, boolean, list, object or any; image or file for the path of a file that is uploaded.
+        required: Whether a recipe must give it; it has no default then.
+        default: What it is where the recipe does not give it.
+        minimum: The smallest value, for integers and numbers; None for no bound.
+        maximum: The largest value, likewise.
+        choices: All values there are; empty for any.
+        description: One or more sentences.
+        excludes_minimum: Whether the smallest value itself is too small.
+        usual: The usual values, where the template says so.
     """
 
     name: str
-    has_default: bool = False
+    type: str
+    required: bool = False
     default: Any = None
-    least: float | None = None
-    most: float | None = None
-    below: str = ""
-    above: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] = ()
     description: str = ""
+    excludes_minimum: bool = False
+    usual: UsualRange | None = None
+
+    def problem(self, value: Any) -> str:
+        """Return what is wrong with a value for this parameter; empty where nothing is."""
+        allowed = _TYPES[self.type]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed and object not in allowed):
+            return f"must be of type {self.type} (got {got(value)})"
+        if isinstance(value, (int, float)):
+            if self.minimum is not None and value < self.minimum:
+                return f"must be at least {self.minimum} (got {value})"
+            if self.maximum is not None and value > self.maximum:
+                return f"must be at most {self.maximum} (got {value})"
+        if self.choices and value not in self.choices:
+            return f"must be one of {', '.join(map(str, self.choices))} (got {got(value)})"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +96,9 @@ class Header:
     Attributes:
         description: One or more sentences.
         params: The free parameters that it declares, by name; None where it has no declaration and takes any.
-        fields: What it says of recipe fields, by dotted name.
+        fields: What recipe fields are for in it, by dotted name; empty for what they always are.
+        defaults: The values of fields that have another default with it than with others.
+        usual: The usual values of fields.
         outputs: What each output role is, as far as it says so.
         version: The first ComfyUI that has all its nodes; empty where it does not say.
         packs: Where node classes come from that are not ComfyUI's own, by class.
@@ -75,11 +107,42 @@ class Header:
 
     description: str = ""
     params: Mapping[str, Param] | None = None
-    fields: Mapping[str, Field] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    usual: Mapping[str, UsualRange] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     packs: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
+
+
+def given_params(
+    declared: Mapping[str, Param] | None, given: Mapping[str, Any], *, elsewhere: Collection[str] = ()
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the parameters a template renders with, and what is wrong with those that were given.
+
+    Each problem's ``where`` is the dotted recipe field.
+
+    Args:
+        declared: The parameters that the template declares; None where it takes any.
+        given: What the recipe gives.
+        elsewhere: Names that are for other templates of the same recipe, and left out here.
+    """
+    if declared is None:
+        return dict(given), []
+    problems = []
+    given = {name: value for name, value in given.items() if name in declared or name not in elsewhere}
+    for name, value in given.items():
+        if name not in declared:
+            problems.append(Problem("the template has no such parameter", f"params.{name}", did_you_mean(name, declared)))
+        elif reason := declared[name].problem(value):
+            problems.append(Problem(reason, f"params.{name}", declared[name].description))
+    values = dict(given)
+    for name, param in declared.items():
+        if name not in given and param.required:
+            problems.append(Problem("the template needs this parameter", f"params.{name}", param.description))
+        values.setdefault(name, param.default)
+    return values, problems
 
 
 def parse_header(text: str, *, path: Path) -> Header:
@@ -97,27 +160,30 @@ def parse_header(text: str, *, path: Path) -> Header:
     if not isinstance(value, dict):
         return Header(value.strip() if isinstance(value, str) else "")
     reader = _Reader(document)
-    params = dict(reader.params(value.get("params"))) if value.get("params") is not None else None
-    fields = {found.name: found for found in reader.fields(value.get("fields"))}
+    reader.keys(value, (), _KEYS, "a template's header")
+    params = dict(reader.params(value["params"])) if value.get("params") is not None else None
+    fields = dict(reader.specs(value.get("fields"), "fields", "{default: 0.45, usual: [0.3, 0.55]}", _FIELD_KEYS, "a field"))
     outputs = reader.texts(value.get("outputs"), ("outputs",))
     needs = reader.mapping(value.get("needs"), ("needs",))
-    reader.keys(value, (), _KEYS, "a template's header")
     reader.keys(needs, ("needs",), _NEEDS_KEYS, "needs")
     packs = reader.texts(needs.get("nodes"), ("needs", "nodes"))
     version = needs.get("comfyui", "")
-    if not isinstance(version, (str, int, float)) or isinstance(version, bool):
+    if not isinstance(version, str) and not _is_number(version):
         reader.problem(f"must be a version such as 0.3.40 (got {got(version)})", ("needs", "comfyui"))
-    if reader.problems:
-        raise TemplateError.of(reader.problems)
-    return Header(
+    header = Header(
         description=str(value.get("description") or "").strip(),
         params=params,
-        fields=fields,
+        fields={name: str(spec.get("description", "")) for name, spec in fields.items()},
+        defaults={name: spec["default"] for name, spec in fields.items() if "default" in spec},
+        usual={name: found for name, spec in fields.items() if (found := reader.usual(spec, ("fields", name)))},
         outputs=outputs,
         version=str(version),
         packs=packs,
         lines={name: document.line(("fields", name)) for name in fields},
     )
+    if reader.problems:
+        raise TemplateError.of(reader.problems)
+    return header
 
 
 class _Reader:
@@ -147,47 +213,53 @@ class _Reader:
                 self.problem(f"must be text (got {got(text)})", (*path, name))
         return found
 
-    def params(self, declared: Any) -> Iterator[tuple[str, Param]]:
-        for name, spec in self.mapping(declared, ("params",)).items():
-            place = ("params", name)
-            reasons = list(declaration_problems(spec))
-            for reason in reasons:
-                self.problem(reason, place)
-            if reasons:
-                continue
-            param = param_of(name, spec)
-            given = [("default", spec["default"])] if "default" in spec else []
-            for key, value in [*given, *(("choice", choice) for choice in param.choices)]:
-                if reason := param.problem(value):
-                    self.problem(f"the {key} {reason}", place)
-            yield name, param
-
-    def fields(self, declared: Any) -> Iterator[Field]:
-        for name, spec in self.mapping(declared, ("fields",)).items():
-            place = ("fields", name)
+    def specs(
+        self, value: Any, section: str, example: str, known: tuple[str, ...], whose: str
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the declarations of a section by name, those that are mappings."""
+        for name, spec in self.mapping(value, (section,)).items():
             if not isinstance(spec, dict):
-                self.problem(f"must be a mapping such as {{default: 0.45, usual: [0.3, 0.55]}} (got {got(spec)})", place)
+                self.problem(f"must be a mapping such as {example} (got {got(spec)})", (section, name))
                 continue
             for key in spec:
-                if key not in _FIELD_KEYS:
-                    self.problem(f"{key} is not a key of a field; {did_you_mean(key, _FIELD_KEYS)}", place)
-            least, most = self.usual(spec.get("usual"), place)
-            yield Field(
-                name,
-                has_default="default" in spec,
-                default=spec.get("default"),
-                least=least,
-                most=most,
-                **{key: str(spec.get(key, "")) for key in ("below", "above", "description")},
-            )
+                if key not in known:
+                    quotes = "put quotes around a sentence that has a comma"
+                    hint = quotes if " " in str(key) else did_you_mean(key, known)
+                    self.problem(f"{key} is not a key of {whose}; {hint}", (section, name))
+            yield name, spec
 
-    def usual(self, value: Any, place: tuple[str, ...]) -> tuple[float | None, float | None]:
+    def params(self, declared: Any) -> Iterator[tuple[str, Param]]:
+        for name, spec in self.specs(declared, "params", "{type: number, default: 0.5}", _PARAM_KEYS, "a parameter"):
+            place, type_, choices = ("params", name), spec.get("type"), spec.get("choices", [])
+            wrong = []
+            if not isinstance(type_, str) or type_ not in _TYPES:
+                wrong.append(f"type must be one of {', '.join(_TYPES)} (got {got(type_)})")
+            if not isinstance(choices, list):
+                wrong.append(f"choices must be a list (got {got(choices)})")
+            ordered = type_ in ("integer", "number")
+            wrong += [
+                f"{bound} must be a number, and belongs to type integer or number (got {got(spec[bound])})"
+                for bound in ("min", "max")
+                if bound in spec and not (ordered and _is_number(spec[bound]))
+            ]
+            if not wrong:
+                bounds, sentence = (spec.get("min"), spec.get("max")), str(spec.get("description", ""))
+                param = Param(name, str(type_), "default" not in spec, spec.get("default"), *bounds, tuple(choices), sentence)
+                given = [("default", spec["default"])] if "default" in spec else []
+                given += [("choice", choice) for choice in choices]
+                wrong += [f"the {key} {reason}" for key, value in given if (reason := param.problem(value))]
+                yield name, param
+            for what in wrong:
+                self.problem(what, place)
+
+    def usual(self, spec: Mapping[str, Any], place: tuple[str, ...]) -> UsualRange | None:
+        value = spec.get("usual")
         if value is None:
-            return None, None
+            return None
         if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]:
-            return value[0], value[1]
+            return UsualRange(value[0], value[1], str(spec.get("below", "")), str(spec.get("above", "")))
         self.problem(f"usual must be the least and the most, such as [0.3, 0.55] (got {got(value)})", place)
-        return None, None
+        return None
 
 
 def _is_number(value: Any) -> bool:

@@ -13,11 +13,11 @@ from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems
+from comfy_runner.recipe.template_defaults import TemplateDefaults, default_problems
 from comfy_runner.recipe.template_values import NEEDED_IF_USED
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.lookup import ANYTHING, SUFFIX, Template, find_template
-from comfy_runner.templating.params import given_params
+from comfy_runner.templating.metadata import given_params
 from comfy_runner.text_files import shown
 
 _DEFAULT = Recipe()
@@ -97,7 +97,7 @@ def route_of(template: Template) -> TemplateDefaults:
         TemplateError: It says something of fields that there are not, or that they cannot be.
     """
     header = template.header
-    given = {name: field.default for name, field in header.fields.items() if field.has_default}
+    given = header.defaults
     wrong = [
         Problem(f"is a part of {other}, which has a default too", name)
         for name in given
@@ -117,9 +117,4 @@ def route_of(template: Template) -> TemplateDefaults:
             replace(problem, where=f"{shown(template.path)}:{header.lines.get(problem.where, 1)}: fields.{problem.where}")
             for problem in wrong
         )
-    usual = {
-        field.name: UsualRange(field.least, field.most, field.below, field.above)
-        for field in header.fields.values()
-        if field.least is not None and field.most is not None
-    }
-    return TemplateDefaults(defaults, usual)
+    return TemplateDefaults(defaults, header.usual)

@@ -12,10 +12,9 @@ from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.template_defaults import UsualRange
 from comfy_runner.shipped import shipped
-from comfy_runner.templating.describe import Description, Setting, describe, first_sentence, list_templates, missing
-from comfy_runner.templating.example import stand_in
+from comfy_runner.templating.describe import Description, describe, first_sentence, list_templates, missing, stand_in
 from comfy_runner.templating.lookup import find_template, template_names
-from comfy_runner.templating.params import Param
+from comfy_runner.templating.metadata import Param
 from tests.graph.support import recorded, with_options
 
 _SHIPPED = [shipped("templates")]
@@ -32,7 +31,7 @@ def _made(folder: Path, header: str, inputs: str = "", class_type: str = "Xyzzy9
     return describe(find_template("mine", [folder]), [folder])
 
 
-def _setting(settings: tuple[Setting, ...], name: str) -> Setting:
+def _setting(settings: tuple[Param, ...], name: str) -> Param:
     return next(setting for setting in settings if setting.name == name)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import TemplateError
+from comfy_runner.recipe.template_defaults import UsualRange
 from comfy_runner.templating.lookup import find_template
-from comfy_runner.templating.metadata import parse_header
-from comfy_runner.templating.params import given_params
+from comfy_runner.templating.metadata import given_params, parse_header
 from tests.graph.support import fault, faults
 
 HEADER = """
@@ -229,10 +229,9 @@ needs: {comfyui: 0.3.40, nodes: {Special: the node pack Special}}
 """,
         path=PATH,
     )
-    denoise, vae = header.fields.values()
-    assert (denoise.has_default, denoise.default, denoise.least, denoise.most) == (True, 0.45, 0.3, 0.55)
-    assert (denoise.below, denoise.above, denoise.description) == ("soft", "", "How much.")
-    assert (vae.name, vae.has_default, vae.least) == ("vae", False, None)
+    assert header.fields == {"upscale.denoise": "How much.", "vae": "Which."}
+    assert header.defaults == {"upscale.denoise": 0.45}
+    assert header.usual == {"upscale.denoise": UsualRange(0.3, 0.55, "soft", "")}
     assert header.outputs == {"original": "The first pass."}
     assert (header.version, header.packs) == ("0.3.40", {"Special": "the node pack Special"})
     assert header.lines == {"upscale.denoise": 3, "vae": 4}
