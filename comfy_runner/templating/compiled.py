@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from comfy_runner.graph.workflow import Workflow, as_link, parse_workflow
 from comfy_runner.templating import placeholders
 from comfy_runner.templating.environment import environment, failure, said
 from comfy_runner.templating.lookup import Template
-from comfy_runner.templating.placeholders import NAMED, PLAIN, REFERENCE, Observed
+from comfy_runner.templating.placeholders import NAMED, REFERENCE, Observed
 from comfy_runner.text_files import shown
 from comfy_runner.yaml_loader import got
 
@@ -30,21 +30,18 @@ _QUOTES = "{{ value }} prints a whole JSON value: write no quotes around it, and
 _COMMA = "take away the comma before the closing bracket; JSON has none there"
 
 
-@dataclass(slots=True)
 class _Form:
-    """What is known of all jobs whose values have one form.
+    """What is known of all jobs whose values have one form: the field of each scalar, how it has to be given, what was rendered."""
 
-    Attributes:
-        fields: The dotted field of each scalar.
-        levels: How each has to be given.
-        needed: Those that are no placeholders.
-        renderings: What was rendered, by the values of those.
-    """
+    def __init__(self, fields: list[str], least: Mapping[str, int]) -> None:
+        self.fields = fields
+        self.levels = [least.get(name, REFERENCE) for name in fields]
+        self.renderings: dict[tuple[Any, ...], _Rendering] = {}
+        self._needed = [index for index, level in enumerate(self.levels) if level != REFERENCE]
 
-    fields: list[str]
-    levels: list[int]
-    needed: tuple[int, ...]
-    renderings: dict[tuple[Any, ...], _Rendering] = field(default_factory=dict)
+    def key(self, scalars: Sequence[Any]) -> tuple[Any, ...]:
+        """Return what has to be equal for two jobs to share a rendering."""
+        return tuple([placeholders.same_only(scalars[index]) for index in self._needed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class Renderer:
         form, scalars = placeholders.take_apart(values)
         known = self._forms.get(form) if form is not None else None
         if known is not None:
-            rendering = known.renderings.get(_key(known, scalars))
+            rendering = known.renderings.get(known.key(scalars))
             if rendering is not None:
                 return rendering.filled(scalars)
         if form is None or not placeholders.has_plain_keys(values):
@@ -106,47 +103,23 @@ class Renderer:
         return Filled(shape := self._shape(workflow, {}), tuple(workflow.nodes[id_].inputs[name] for id_, name in shape.places))
 
     def _rendered(self, values: Mapping[str, Any], form: tuple[Any, ...], scalars: list[Any]) -> Filled:
-        lowest = REFERENCE
         while True:
-            known = self._form(values, form)
-            levels = [max(level, lowest) for level in known.levels]
+            known = self._forms.get(form) or self._forms.setdefault(form, _Form(placeholders.fields_of(values), self._least))
             try:
-                rendering = self._by_reference(values, levels, known.fields, scalars)
+                rendering = self._by_reference(values, known, scalars)
             except Observed as seen:
-                self._learn(seen.needed, known.fields)
+                self._least.update({known.fields[index]: level for index, level in seen.needed.items()})
+                self._forms.clear()
             except InputError:
                 # It may be the placeholders' fault; an error is told as it is without them.
-                if min(levels, default=PLAIN) == PLAIN:
-                    raise
-                lowest += 1
+                return self.plain(values)
             else:
-                if lowest != REFERENCE:
-                    self._learn(dict.fromkeys(range(len(scalars)), lowest), known.fields)
-                    known = self._form(values, form)
                 if len(known.renderings) >= _MOST_KEPT:
                     known.renderings.clear()
-                known.renderings[_key(known, scalars)] = rendering
+                known.renderings[known.key(scalars)] = rendering
                 return rendering.filled(scalars)
 
-    def _form(self, values: Mapping[str, Any], form: tuple[Any, ...]) -> _Form:
-        known = self._forms.get(form)
-        if known is None:
-            fields = placeholders.fields_of(values)
-            levels = [self._least.get(placeholders.family(name), REFERENCE) for name in fields]
-            needed = tuple(index for index, level in enumerate(levels) if level != REFERENCE)
-            known = self._forms[form] = _Form(fields, levels, needed)
-        return known
-
-    def _learn(self, needed: Mapping[int, int], fields: Sequence[str]) -> None:
-        """Remember how values have to be given."""
-        for index, level in needed.items():
-            family = placeholders.family(fields[index])
-            self._least[family] = max(level, self._least.get(family, REFERENCE))
-        self._forms.clear()
-
-    def _by_reference(
-        self, values: Mapping[str, Any], levels: Sequence[int], fields: Sequence[str], scalars: Sequence[Any]
-    ) -> _Rendering:
+    def _by_reference(self, values: Mapping[str, Any], known: _Form, scalars: Sequence[Any]) -> _Rendering:
         """Render the template with values at their levels.
 
         Raises:
@@ -154,16 +127,16 @@ class Renderer:
             Observed: It looks at a value that it was not given.
         """
         self.runs += 1
-        data = _parsed(self._text(placeholders.given(values, levels)), self._path)
+        data = _parsed(self._text(placeholders.given(values, known.levels)), self._path)
         placed = dict(_placed(data))
         for (node_id, name), found in placed.items():
             data[node_id]["inputs"][name] = scalars[found.index]
         whole = [data]
-        if needed := _fill_in(whole, scalars, levels):
+        if needed := _fill_in(whole, scalars, known.levels):
             raise Observed(needed)
         workflow = self._workflow(whole[0])
         told = {
-            place: fields[found.index]
+            place: known.fields[found.index]
             for place, found in placed.items()
             if found.alone and placeholders.tells_its_field(scalars[found.index])
         }
@@ -204,10 +177,6 @@ class Renderer:
                 self._shapes.clear()
             self._shapes[key] = Shape(workflow, sources)
         return self._shapes[key]
-
-
-def _key(known: _Form, scalars: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple([placeholders.same_only(scalars[index]) for index in known.needed])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from markupsafe import Markup
@@ -25,7 +24,6 @@ _TOKEN = re.compile(_PREFIX + r"([01])(\d{6})")
 _MOST_VALUES = 10**6
 _LARGEST = 1 << 64
 _EXACT = frozenset((str, bool, type(None)))
-_INDEX = re.compile(r"\.\d+(?=\.|\Z)")
 
 _OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or"
 _METHODS = """
@@ -224,12 +222,6 @@ def fields_of(values: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     _put_together(values, "", lambda _value, field: found.append(field))
     return found
-
-
-@lru_cache(maxsize=4096)
-def family(field: str) -> str:
-    """Return what a field shares with the same field of other items: ``loras.*.name`` for ``loras.1.name``."""
-    return _INDEX.sub(".*", field)
 
 
 def given(values: Mapping[str, Any], levels: Sequence[int]) -> Any:
