@@ -65,9 +65,9 @@ class Shape:
             nodes[node_id] = replace(nodes[node_id], inputs={**nodes[node_id].inputs, **inputs})
         return Workflow(nodes)
 
-    def signed(self, literals: Sequence[Any], *, after: Signed | None = None) -> Signed:
-        """Return the hashes of the graph with these literals; sooner, where those of a similar graph of this shape are given."""
-        return self._signer.sign(literals, after=after)
+    def signed(self, literals: Sequence[Any]) -> Signed:
+        """Return the hashes of the graph with these literals."""
+        return self._signer.sign(literals)
 
     def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
         """Return the size of each node's result in the graph with these literals."""
@@ -108,12 +108,12 @@ class Filled:
 
     @property
     def content_hash(self) -> str:
-        """Return the identity of the job (`comfy_runner.graph.signature.content_hash`)."""
+        """Return the identity of the job (`comfy_runner.graph.signature.Signed.content`)."""
         return self.shape.signed(self.literals).content
 
     @property
     def pixel_hash(self) -> str:
-        """Return the identity of what the job shows (`comfy_runner.graph.signature.pixel_hash`)."""
+        """Return the identity of what the job shows (`comfy_runner.graph.signature.Signed.pixels`)."""
         return self.pixels_of(self.shape.signed(self.literals))
 
     def pixels_of(self, signed: Signed) -> str:

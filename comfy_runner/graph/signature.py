@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any
 
 from comfy_runner.graph.equivalence import RULES, Rule
-from comfy_runner.graph.sizes import Size, node_sizes
+from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, as_link
 
 InputKey = tuple[str, str]
@@ -32,22 +32,9 @@ _encode_any = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",
 def signatures(workflow: Workflow) -> dict[str, str]:
     """Return a hex SHA-256 per node id, equal for two nodes exactly where they compute the same thing."""
     places, literals = literals_of(workflow)
-    return Signer(workflow, places, of=workflow.nodes).sign(literals).by_node()
-
-
-def content_hash(workflow: Workflow) -> str:
-    """Return the identity of a job as hex SHA-256: its output roles and what is saved under each.
-
-    File prefixes are left out, so that the same job in another folder is the same job.
-    """
-    places, literals = literals_of(workflow)
-    return Signer(workflow, places).sign(literals).content
-
-
-def pixel_hash(workflow: Workflow) -> str:
-    """Return the identity of what a job shows, as hex SHA-256: one for all graphs that are known to give the very same pixels."""
-    places, literals = literals_of(workflow)
-    return Signer(workflow, places).sign(literals).pixels(lambda: node_sizes(workflow))
+    signer = Signer(workflow, places, of=workflow.nodes)
+    cells = signer.sign(literals).cells
+    return {node_id: cells[cell] for node_id, cell in signer.cell_of.items()}
 
 
 def literals_of(workflow: Workflow) -> tuple[tuple[InputKey, ...], tuple[Any, ...]]:
@@ -84,16 +71,6 @@ class _Text:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """How a node is hashed: as it is, and as what it shows."""
-
-    cell: int
-    content: _Text
-    pixels: _Text
-    alike: _Alike | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Alike:
     """An input that is read otherwise where only the pixels matter."""
 
@@ -102,6 +79,21 @@ class _Alike:
     reads: tuple[int, ...]
     node: str
     measured: str
+
+    def stands_for(self, literals: Sequence[Any], sizes: Sizes) -> Any:
+        read = {name: literals[cell] for name, cell in zip(self.rule.reads, self.reads, strict=True)}
+        known = sizes() if self.rule.measured else {}
+        return self.rule.stands_for(read, known.get(self.measured), known.get(self.node))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """How a node is hashed: as it is, and as what it shows."""
+
+    cell: int
+    content: _Text
+    pixels: _Text
+    alike: _Alike | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +112,15 @@ class Signed:
 
     @property
     def content(self) -> str:
-        """Return the graph's `content_hash`."""
+        """Return the identity of a job: its output roles and what is saved under each.
+
+        File prefixes are left out, so that the same job in another folder is the same job.
+        """
         return self.signer.total.digest(self.cells)
 
     def pixels(self, sizes: Sizes) -> str:
-        """Return the graph's `pixel_hash`."""
+        """Return the identity of what a job shows: one for all graphs that are known to give the very same pixels."""
         return self.signer.pixels(self, sizes)
-
-    def by_node(self) -> dict[str, str]:
-        """Return the hash of each node, each after those that it depends on."""
-        return {node_id: self.cells[cell] for node_id, cell in self.signer.cell_of.items()}
 
 
 class Signer:
@@ -160,28 +151,29 @@ class Signer:
         for role, cell in roles:
             parts += ["," if parts else "{", f'{_encode(role)}:"', cell, '"']
         self.total = _Text.of([*(parts or ["{"]), "}"])
+        self._last: Signed | None = None
 
-    def sign(self, literals: Sequence[Any], *, after: Signed | None = None) -> Signed:
-        """Return the hashes of the graph with these literals.
+    def sign(self, literals: Sequence[Any]) -> Signed:
+        """Return the hashes of the graph with these literals, in the order of the places.
 
-        Args:
-            literals: The literals, in the order of the places.
-            after: The hashes of another of these graphs. Only what lies downstream of a literal that differs is hashed again.
+        Only what lies downstream of a literal that differs from the last graph's is hashed again: neighbours differ in little.
         """
-        if after is None:
+        last = self._last  # read once, and never changed: another thread may sign meanwhile
+        if last is None:
             cells = [_encode(value) for value in literals] + [""] * len(self.cell_of)
             changed = set(range(len(literals)))
         else:
-            cells = after.cells.copy()
-            pairs = enumerate(zip(literals, after.literals, strict=True))
+            cells = last.cells.copy()
+            pairs = enumerate(zip(literals, last.literals, strict=True))
             changed = {cell for cell, (new, old) in pairs if new is not old and not _same(new, old)}
             for cell in changed:
                 cells[cell] = _encode(literals[cell])
-        for line in self._lines if changed else ():
-            if after is None or not changed.isdisjoint(line.content.cells):
+        for line in self._lines if changed or last is None else ():
+            if last is None or not changed.isdisjoint(line.content.cells):
                 cells[line.cell] = line.content.digest(cells)
                 changed.add(line.cell)
-        return Signed(self, literals, cells)
+        self._last = Signed(self, literals, cells)
+        return self._last
 
     def pixels(self, signed: Signed, sizes: Sizes) -> str:
         """Return the pixel hash of a graph that was signed."""
@@ -189,7 +181,7 @@ class Signer:
         cells = content + [""] * (self._more - len(content))
         for line in self._unlike:
             if line.alike is not None:
-                cells[line.alike.cell] = _encode(_stands_for(line.alike, signed.literals, sizes))
+                cells[line.alike.cell] = _encode(line.alike.stands_for(signed.literals, sizes))
             picked = line.pixels.pick(cells)
             if picked != line.content.pick(content):
                 cells[line.cell] = line.pixels.digest_with(picked)
@@ -232,14 +224,6 @@ def _downstream(lines: Sequence[_Line]) -> list[_Line]:
             found.append(line)
             cells.add(line.cell)
     return found
-
-
-def _stands_for(alike: _Alike, literals: Sequence[Any], sizes: Sizes) -> Any:
-    read = {name: literals[cell] for name, cell in zip(alike.rule.reads, alike.reads, strict=True)}
-    if not alike.rule.measured:
-        return alike.rule.stands_for(read, None, None)
-    known = sizes()
-    return alike.rule.stands_for(read, known.get(alike.measured), known.get(alike.node))
 
 
 def _encode(value: Any) -> str:

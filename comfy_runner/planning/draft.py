@@ -12,8 +12,7 @@ from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.graph.cost import StepTable
-from comfy_runner.graph.filled import Filled, Shape
-from comfy_runner.graph.signature import Signed
+from comfy_runner.graph.filled import Filled
 from comfy_runner.input_files import InputFile
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import PlannedJob, decoded, output_paths, planned_job
@@ -140,7 +139,6 @@ class _Drafter:
         self._templates: dict[tuple[int, str], tuple[Template, TemplateDefaults, Renderer]] = {}
         self._renderers: dict[tuple[Path, ...], Renderer] = {}
         self._known_good: set[int] = set()
-        self._signed: dict[Shape, Signed] = {}
         self._params: dict[int, frozenset[str]] = {}
         # One variant for each template that a recipe sweeps over.
         self._of_template: dict[int, list[Variant]] = {}
@@ -158,8 +156,7 @@ class _Drafter:
             output_paths(job, filled.workflow)
             self._known_good.add(id(filled.shape))
         self.notes.update(dict.fromkeys(job.notes))
-        signed = filled.shape.signed(filled.literals, after=self._signed.get(filled.shape))
-        self._signed[filled.shape] = signed  # neighbours differ in little
+        signed = filled.shape.signed(filled.literals)
         # What is written otherwise has other pixels.
         pixels = filled.pixels_of(signed) + variant.loaded.recipe.output.kind
         return Draft(variant, seed, template, route, filled, signed.content, pixels, self.steps.of(filled, signed), inputs)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import InputError, Problem, TemplateError
-from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.signature import literals_of
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping
@@ -122,6 +123,21 @@ def node(class_type: str, *, role: Any = "", **inputs: Any) -> dict[str, Any]:
 def graph(**nodes: Mapping[str, Any]) -> Workflow:
     """Return a checked graph of nodes by id."""
     return parse_workflow(copy.deepcopy(nodes))
+
+
+def filled(workflow: Workflow) -> Filled:
+    """Return a graph as a shape of its own with its literals."""
+    return Filled(Shape(workflow, {}), literals_of(workflow)[1])
+
+
+def content_hash(workflow: Workflow) -> str:
+    """Return the identity of the job with this graph."""
+    return filled(workflow).content_hash
+
+
+def pixel_hash(workflow: Workflow) -> str:
+    """Return the identity of what the job with this graph shows."""
+    return filled(workflow).pixel_hash
 
 
 def chain(length: int) -> Workflow:

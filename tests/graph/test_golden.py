@@ -7,10 +7,20 @@ from typing import Any
 import pytest
 
 from comfy_runner.graph.conformance import check
-from comfy_runner.graph.signature import content_hash
 from comfy_runner.graph.sizes import output_sizes
 from comfy_runner.graph.workflow import Workflow, parse_workflow
-from tests.graph.support import GOLDEN, RECIPES, REFERENCE, golden_text, node, recorded, shipped_graph, values, with_options
+from tests.graph.support import (
+    GOLDEN,
+    RECIPES,
+    REFERENCE,
+    content_hash,
+    golden_text,
+    node,
+    recorded,
+    shipped_graph,
+    values,
+    with_options,
+)
 
 
 def reference() -> Workflow:

@@ -8,12 +8,10 @@ import pytest
 
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import decode_bytes, largest_decode, vram_total, with_decoding
-from comfy_runner.graph.filled import Filled, Shape
-from comfy_runner.graph.signature import literals_of
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.wording import GIB
-from tests.graph.support import graph, node, shipped_graph, values
+from tests.graph.support import filled, graph, node, shipped_graph, values
 
 
 def enlarged(width: int, height: int) -> Workflow:
@@ -23,7 +21,7 @@ def enlarged(width: int, height: int) -> Workflow:
 
 
 def memory_notes(workflow: Workflow, memory: int | None) -> tuple[Note, ...]:
-    return largest_decode([Filled(Shape(workflow, {}), literals_of(workflow)[1])], vram_total=memory)[1]
+    return largest_decode([filled(workflow)], vram_total=memory)[1]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.graph.signature import Signer, content_hash, literals_of, pixel_hash
-from tests.graph.support import graph, node
+from comfy_runner.graph.signature import Signer, literals_of
+from tests.graph.support import content_hash, graph, node, pixel_hash
 
 
 def shows(**nodes: Any) -> str:

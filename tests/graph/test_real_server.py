@@ -19,9 +19,9 @@ from comfy_runner.engine.local import LocalServer
 from comfy_runner.errors import WorkflowError
 from comfy_runner.graph.conformance import check
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.graph.signature import pixel_hash, signatures
+from comfy_runner.graph.signature import signatures
 from comfy_runner.graph.workflow import Workflow, parse_workflow
-from tests.graph.support import RECORDED, node, shipped_graph, values
+from tests.graph.support import RECORDED, node, pixel_hash, shipped_graph, values
 
 
 class Client:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
-from comfy_runner.graph.signature import content_hash, signatures
+from comfy_runner.graph.signature import signatures
 from comfy_runner.graph.sizes import node_work, output_sizes
 from comfy_runner.graph.workflow import Workflow, parse_workflow
-from tests.graph.support import chain, shipped_graph
+from tests.graph.support import chain, content_hash, shipped_graph
 from tests.hostile.tally import survives
 from tests.hostile.values import TEXTS, deep, seeded, spoiled, tree
 

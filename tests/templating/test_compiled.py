@@ -9,13 +9,12 @@ import pytest
 
 from comfy_runner.errors import TemplateError, WorkflowError
 from comfy_runner.graph.filled import Filled
-from comfy_runner.graph.signature import content_hash, pixel_hash
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.environment import MOST_OUTPUT
 from comfy_runner.templating.lookup import find_template
 from comfy_runner.templating.placeholders import Observed, Placeholder
-from tests.graph.support import RECIPES, fault, shipped_graph, values
+from tests.graph.support import RECIPES, content_hash, fault, pixel_hash, shipped_graph, values
 
 TEXT = '{"save": {"class_type": "SaveText", "inputs": {"value": %s, "filename_prefix": "x"}}}'
 

@@ -14,13 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from comfy_runner.errors import InputError
-from comfy_runner.graph.signature import content_hash, pixel_hash
 from comfy_runner.recipe.load import load, shipped_recipes
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import find_template
 from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders
-from tests.graph.support import render
+from tests.graph.support import content_hash, pixel_hash, render
 
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate] if "COMFY_RUNNER_EXAMPLES" in os.environ else list(Phase)
 _EXAMPLES = int(os.environ.get("COMFY_RUNNER_EXAMPLES", "150"))

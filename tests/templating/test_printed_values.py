@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.errors import TemplateError
-from comfy_runner.graph.signature import content_hash
 from comfy_runner.templating.lookup import find_template
-from tests.graph.support import fault, render, rendered, shipped_graph, template_fault, value_of, values
+from tests.graph.support import content_hash, fault, render, rendered, shipped_graph, template_fault, value_of, values
 
 HOSTILE = {
     "quotes": """ "double" 'single' `back` """,

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import TemplateError
-from comfy_runner.graph.signature import content_hash
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.planning.draft import draft_all
 from comfy_runner.recipe.load import load, shipped_recipes
@@ -16,6 +15,7 @@ from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.lookup import find_template, template_names
 from comfy_runner.text_files import read
+from tests.graph.support import content_hash
 from tests.templating.shipped.golden import GOLDEN, NEEDS_A_PICTURE, PICTURE, golden_text
 from tests.templating.shipped.graphs import GRAPHS, OF_A_PICTURE
 
