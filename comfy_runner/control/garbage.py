@@ -27,7 +27,6 @@ GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 
 _DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
 _INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
-_ENDS = {"done": Change.DONE, "partial": Change.PARTIAL, "failed": Change.FAILED, "cancelled": Change.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def remove(folder: RunFolder, files: GarbageFiles, jobs: Iterable[JobRow]) -> No
     for key in files.keys:
         store.remove(key)
     if files.kind == "removed":
-        folder.ledger.settle_all(_without_files(row) for row in jobs if row.state in ENDED)
+        folder.ledger.settle(*(_without_files(row) for row in jobs if row.state in ENDED))
 
 
 def all_sidecars(folder: RunFolder) -> tuple[dict[str, Sidecar | None], list[Problem]]:
@@ -154,12 +153,5 @@ def _plain(key: str) -> str:
 
 
 def _without_files(row: JobRow) -> JobUpdate:
-    return JobUpdate(
-        job_id=row.job_id,
-        change=_ENDS[row.state],
-        files=(),
-        error=row.error,
-        seconds=row.seconds,
-        work=row.work,
-        finished=row.finished,
-    )
+    end = Change(row.state)
+    return JobUpdate(row.job_id, end, files=(), error=row.error, seconds=row.seconds, work=row.work, finished=row.finished)

@@ -23,7 +23,7 @@ from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import Files
 from comfy_runner.store.control_files import answer
 from comfy_runner.store.ledger import Ledger
-from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate
 from comfy_runner.store.run_folder import RunFolder
 
 _SHARING_THREADS = 4
@@ -180,7 +180,7 @@ def write(ledger: Ledger, action: do.LedgerAction, *, rows_of: Callable[[Files],
             ledger.accepted(key, prompt_id)
         case do.Settle(job_id, change, key, error, files, seconds, work):
             rows = None if files is None else rows_of(files)
-            ledger.settle(job_id, change, prompt_id=key, files=rows, error=error, seconds=seconds, work=work)
+            ledger.settle(JobUpdate(job_id, change, prompt_id=key, files=rows, error=error, seconds=seconds, work=work))
         case do.Forget(key):
             ledger.forget(key)
         case do.Release(key):

@@ -72,9 +72,7 @@ def begin(
     clear_requests(folder.path)
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
-    folder.ledger.settle_all(
-        JobUpdate(job_id=job_id, change=Change.DONE, files=tuple(folder.rows(files))) for job_id, files in surveyed.found.items()
-    )
+    folder.ledger.settle(*(JobUpdate(job_id, Change.DONE, files=folder.rows(files)) for job_id, files in surveyed.found.items()))
     coordinator = None
     if candidates:
         # Only now: jobs that have changed do not wait for their submissions any more.

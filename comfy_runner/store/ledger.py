@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import ClassVar
 
 from comfy_runner.store.database import Damaged, Database
 from comfy_runner.store.ledger_rows import (
+    COLUMNS,
+    SCHEMA,
     FileRow,
     JobRow,
     JobUpdate,
@@ -20,12 +23,8 @@ from comfy_runner.store.ledger_rows import (
     OpenSubmission,
     PlanRow,
     ServerSpeed,
-    file_row,
     job_id_of,
-    job_row,
-    known_job,
-    open_submission,
-    speed,
+    read_row,
     state_of,
     storable,
     to_json,
@@ -38,58 +37,6 @@ FILE = "ledger.sqlite"
 
 _PAGE = 500  # rows fetched at a time; older SQLite takes at most 999 values in one statement
 _SETTLING = frozenset({Change.LOST, Change.DONE, Change.PARTIAL, Change.FAILED, Change.CANCELLED})
-
-_SCHEMA = (
-    """
-    CREATE TABLE submissions (
-        id INTEGER PRIMARY KEY,
-        prompt_id TEXT NOT NULL UNIQUE,
-        server TEXT NOT NULL,
-        server_prompt_id TEXT NOT NULL DEFAULT '',
-        minted TEXT NOT NULL,
-        parcel TEXT,  -- NULL once it is settled: it is large
-        settled INTEGER NOT NULL DEFAULT 0 CHECK (settled = (parcel IS NULL))
-    )
-    """,
-    "CREATE INDEX submissions_open ON submissions (id) WHERE settled = 0",
-    """
-    CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY,
-        job_id TEXT NOT NULL UNIQUE,
-        position INTEGER,
-        recipe TEXT NOT NULL,
-        content_hash TEXT NOT NULL,
-        pixel_hash TEXT NOT NULL,
-        shares TEXT NOT NULL,
-        assignments TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('pending', 'submitted', 'done', 'partial', 'failed', 'cancelled')),
-        removed INTEGER NOT NULL DEFAULT 0 CHECK (removed IN (0, 1)),
-        reason TEXT NOT NULL DEFAULT '',
-        error TEXT NOT NULL DEFAULT '',
-        attempts INTEGER NOT NULL DEFAULT 0,
-        seconds REAL,
-        work REAL,
-        finished TEXT,
-        submission INTEGER REFERENCES submissions (id),  -- that has it, or gave its result
-        CHECK (state <> 'submitted' OR submission IS NOT NULL),
-        CHECK (state <> 'pending' OR submission IS NULL)
-    )
-    """,
-    "CREATE INDEX jobs_state ON jobs (state, removed)",
-    "CREATE INDEX jobs_submission ON jobs (submission, state) WHERE submission IS NOT NULL",
-    """
-    CREATE TABLE files (
-        job INTEGER NOT NULL REFERENCES jobs (id),
-        role TEXT NOT NULL,
-        number INTEGER NOT NULL,
-        path TEXT NOT NULL,
-        size_bytes INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        sha256 TEXT NOT NULL,
-        PRIMARY KEY (job, role, number)
-    ) WITHOUT ROWID
-    """,
-)
 
 # The state is that of a new job; a known one's is left to `_REQUEUE`.
 _PLAN = """
@@ -104,11 +51,11 @@ _REQUEUE = """
     UPDATE jobs SET state = ?, submission = NULL, error = '', attempts = 0, seconds = NULL, work = NULL, finished = NULL
     WHERE job_id = ?
 """
-_JOBS = """
-    SELECT job_id, position, recipe, content_hash, pixel_hash, shares, assignments, state, removed, reason, error, attempts,
-        seconds, work, finished, prompt_id
+# One that has no submission has no prompt id either.
+_JOBS = f"""
+    SELECT {", ".join(COLUMNS[JobRow]).replace("prompt_id", "coalesce(prompt_id, '')")}
     FROM jobs LEFT JOIN submissions ON submissions.id = jobs.submission
-"""
+"""  # noqa: S608 - columns of ours
 _IDS = "SELECT id FROM jobs"
 _IN_ORDER = "ORDER BY position IS NULL, position, job_id"
 _OPEN = """
@@ -136,12 +83,13 @@ class Ledger(Database):
     """An open ledger; see `open_ledger`. Any method may raise a `RunFolderError`, after which nothing has changed."""
 
     application = 0x636F6D66  # "comf"
-    migrations: ClassVar[Sequence[Sequence[str]]] = (_SCHEMA,)
+    migrations: ClassVar[Sequence[Sequence[str]]] = (SCHEMA,)
 
     def known(self) -> dict[str, KnownJob]:
         """Return all jobs by their ids, also removed ones."""
         with self._reading() as connection:
-            return dict(map(known_job, connection.execute("SELECT job_id, content_hash, state FROM jobs")))
+            found = connection.execute("SELECT job_id, content_hash, state FROM jobs")
+            return {job_id_of(job_id): read_row(KnownJob, row) for job_id, *row in found}
 
     def write_plan(self, rows: Iterable[PlanRow], *, recipes: Collection[str]) -> None:
         """Put a plan into the ledger, as a whole or not at all.
@@ -207,14 +155,14 @@ class Ledger(Database):
             page = ids[start : start + _PAGE]
             query = f"{_JOBS} {where} AND jobs.id IN ({_places(page)}) {_IN_ORDER}"
             with self._reading() as connection:
-                rows = [job_row(row) for row in connection.execute(query, [*wanted, *marks, *page])]
+                rows = [read_row(JobRow, row) for row in connection.execute(query, [*wanted, *marks, *page])]
             yield from rows
 
     def job(self, job_id: str) -> JobRow | None:
         """Return a job; None where it is not known."""
         with self._reading() as connection:
             row = connection.execute(f"{_JOBS} WHERE job_id = ?", (job_id,)).fetchone()
-            return None if row is None else job_row(row)
+            return None if row is None else read_row(JobRow, row)
 
     def counts(self) -> dict[State, int]:
         """Return how many jobs are in each state, without removed ones."""
@@ -224,12 +172,12 @@ class Ledger(Database):
 
     def files(self, job_id: str) -> list[FileRow]:
         """Return the pictures that a job had when it last ended, which may have been a change ago."""
-        query = """
-            SELECT role, number, path, size_bytes, mtime_ns, sha256 FROM files
+        query = f"""
+            SELECT {", ".join(COLUMNS[FileRow])} FROM files
             WHERE job = (SELECT id FROM jobs WHERE job_id = ?) ORDER BY role, number
-        """
+        """  # noqa: S608 - columns of ours
         with self._reading() as connection:
-            return [file_row(row) for row in connection.execute(query, (job_id,))]
+            return [read_row(FileRow, row) for row in connection.execute(query, (job_id,))]
 
     def done_with(self, pixel_hashes: Collection[str]) -> dict[str, str]:
         """Return by pixel hash a done job that has such pictures, also a removed one; rather one that has them of its own."""
@@ -275,34 +223,8 @@ class Ledger(Database):
             number = _submission(connection, prompt_id)
             connection.execute("UPDATE submissions SET server_prompt_id = ? WHERE id = ?", (storable(server_prompt_id), number))
 
-    def settle(
-        self,
-        job_id: str,
-        change: Change,
-        *,
-        prompt_id: str | None = None,
-        files: Iterable[FileRow] | None = None,
-        error: str = "",
-        seconds: float | None = None,
-        work: float | None = None,
-        finished: str | None = None,
-    ) -> None:
-        """Write down what became of a job; see `JobUpdate` for the arguments and `settle_all` for what it raises."""
-        rows = None if files is None else tuple(files)
-        update = JobUpdate(
-            job_id=job_id,
-            change=change,
-            prompt_id=prompt_id,
-            files=rows,
-            error=error,
-            seconds=seconds,
-            work=work,
-            finished=finished,
-        )
-        self.settle_all([update])
-
-    def settle_all(self, updates: Iterable[JobUpdate]) -> None:
-        """Write down what became of several jobs, of all or of none.
+    def settle(self, *updates: JobUpdate) -> None:
+        """Write down what became of jobs, of all or of none.
 
         A submission is settled, and its text dropped, when the last of its jobs has left it.
 
@@ -362,18 +284,17 @@ class Ledger(Database):
 
     def open_submissions(self) -> list[OpenSubmission]:
         """Return all submissions that are not settled, oldest first, each with the jobs that still wait for it."""
-        found: dict[int, tuple[tuple[object, ...], list[object]]] = {}
+        found: dict[int, OpenSubmission] = {}
         with self._reading() as connection:
             for number, job_id, *row in connection.execute(_OPEN):
-                _, job_ids = found.setdefault(number, (tuple(row), []))
-                if job_id is not None:
-                    job_ids.append(job_id)
-            return [open_submission(row, job_ids) for row, job_ids in found.values()]
+                job_ids = found[number].job_ids if number in found else ()
+                found[number] = read_row(OpenSubmission, [*row, job_ids if job_id is None else (*job_ids, job_id_of(job_id))])
+            return list(found.values())
 
     def speeds(self) -> list[ServerSpeed]:
         """Return how fast each server was with the jobs that are done."""
         with self._reading() as connection:
-            return [speed(row) for row in connection.execute(_SPEEDS)]
+            return [read_row(ServerSpeed, row) for row in connection.execute(_SPEEDS)]
 
 
 def _settle(connection: sqlite3.Connection, update: JobUpdate) -> None:
@@ -392,9 +313,8 @@ def _settle(connection: sqlite3.Connection, update: JobUpdate) -> None:
         told = (storable(update.error), update.seconds, update.work, update.finished or now())
         connection.execute(query, (state, submission, *told, job))
     if update.files is not None:
-        rows = ((job, row.role, row.number, row.path, row.size_bytes, row.mtime_ns, row.sha256) for row in update.files)
         connection.execute("DELETE FROM files WHERE job = ?", (job,))
-        connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", ((job, *astuple(row)) for row in update.files))
     query = """
         UPDATE submissions SET settled = 1, parcel = NULL WHERE id = ? AND settled = 0
             AND NOT EXISTS (SELECT 1 FROM jobs WHERE submission = submissions.id AND state = 'submitted')

@@ -18,7 +18,7 @@ from comfy_runner.store.database import Damaged
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
-from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow, file_row, job_id_of, storable
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow, job_id_of, read_row, storable
 from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar
 from comfy_runner.store.states import Change
 from comfy_runner.text_files import shown
@@ -91,7 +91,7 @@ def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
         with open_ledger(new) as ledger:
             found = list(_found(files, problems))
             ledger.write_plan((row for row, _ in found), recipes=())
-            ledger.settle_all(end for _, end in found)
+            ledger.settle(*(end for _, end in found))
         aside = _move_aside(path)
         new.replace(path)
     except OSError as error:
@@ -180,9 +180,8 @@ def _file(store: ArtifactStore, role: str, number: int, record: FileRecord) -> F
     found = store.stat(record.path)
     if found is None or found.size_bytes != record.size_bytes:
         return None
-    return file_row(
-        (_encodable(role), number, _encodable(record.path), found.size_bytes, found.modified_ns, _encodable(record.sha256))
-    )
+    values = (_encodable(role), number, _encodable(record.path), found.size_bytes, found.modified_ns, _encodable(record.sha256))
+    return read_row(FileRow, values)
 
 
 def _encodable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What goes into the ledger and comes out of it: values, and the check that what was read is what was written.
+"""What goes into the ledger and comes out of it: its tables, the values, and the check that what was read is what was written.
 
 A run folder can come from anywhere, so names that were read are safe to be joined to its path.
 """
@@ -7,19 +7,141 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from comfy_runner.store.database import Damaged
 from comfy_runner.store.interface import is_key
 from comfy_runner.store.states import STATES, Change, State
 
+SCHEMA = (
+    """
+    CREATE TABLE submissions (
+        id INTEGER PRIMARY KEY,
+        prompt_id TEXT NOT NULL UNIQUE,
+        server TEXT NOT NULL,
+        server_prompt_id TEXT NOT NULL DEFAULT '',
+        minted TEXT NOT NULL,
+        parcel TEXT,  -- NULL once it is settled: it is large
+        settled INTEGER NOT NULL DEFAULT 0 CHECK (settled = (parcel IS NULL))
+    )
+    """,
+    "CREATE INDEX submissions_open ON submissions (id) WHERE settled = 0",
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY,
+        job_id TEXT NOT NULL UNIQUE,
+        position INTEGER,
+        recipe TEXT NOT NULL,
+        content_hash TEXT NOT NULL,
+        pixel_hash TEXT NOT NULL,
+        shares TEXT NOT NULL,
+        assignments TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'submitted', 'done', 'partial', 'failed', 'cancelled')),
+        removed INTEGER NOT NULL DEFAULT 0 CHECK (removed IN (0, 1)),
+        reason TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT '',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        seconds REAL,
+        work REAL,
+        finished TEXT,
+        submission INTEGER REFERENCES submissions (id),  -- that has it, or gave its result
+        CHECK (state <> 'submitted' OR submission IS NOT NULL),
+        CHECK (state <> 'pending' OR submission IS NULL)
+    )
+    """,
+    "CREATE INDEX jobs_state ON jobs (state, removed)",
+    "CREATE INDEX jobs_submission ON jobs (submission, state) WHERE submission IS NOT NULL",
+    """
+    CREATE TABLE files (
+        job INTEGER NOT NULL REFERENCES jobs (id),
+        role TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        PRIMARY KEY (job, role, number)
+    ) WITHOUT ROWID
+    """,
+)
+"""Its tables, as SQL."""
+
 _JOB_ID = re.compile(r"[^/\\:\0]*[^/\\:\0. ]")  # Windows drops dots and blanks at the end
 _STATES: Mapping[object, State] = {state: state for state in STATES}
+_Row = TypeVar("_Row")
 
 # Its `encode` is not made anew for each of 100,000 jobs, as `json.dumps` with options does.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+def state_of(value: object) -> State:
+    """Return a state, always the same object for the same state."""
+    state = _STATES.get(value)
+    if state is None:
+        raise Damaged("not a state")
+    return state
+
+
+def job_id_of(value: object) -> str:
+    """Return a job's id, which is safe as the name of a folder."""
+    if isinstance(value, str) and _JOB_ID.fullmatch(value):
+        return value
+    raise Damaged("not a job id")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise Damaged("not a text")
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int):
+        return value
+    raise Damaged("not a whole number")
+
+
+def _flag(value: object) -> bool:
+    return bool(_whole(value))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    raise Damaged("not a number")
+
+
+def _leader(value: object) -> str:
+    return _text(value) and job_id_of(value)
+
+
+def _place(value: object) -> str:
+    if is_key(value):
+        return _text(value)
+    raise Damaged("not a path in the run folder")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    try:
+        found = json.loads(_text(value))
+    except (ValueError, RecursionError) as error:
+        raise Damaged("not JSON") from error
+    if not isinstance(found, dict):
+        raise Damaged("not a JSON object")
+    return cast(dict[str, Any], found)
+
+
+def _or_none(check: Callable[[object], _Row]) -> Callable[[object], _Row | None]:
+    return lambda value: None if value is None else check(value)
+
+
+# What a column holds, and how that is checked when it is read.
+_Text = Annotated[str, _text]
+_JobId = Annotated[str, job_id_of]
+_Whole = Annotated[int, _whole]
+_Number = Annotated[float | None, _or_none(_number)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +153,23 @@ class KnownJob:
         state: Its state.
     """
 
-    content_hash: str
-    state: State
+    content_hash: _Text
+    state: Annotated[State, state_of]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRow:
+class _Planned:
+    job_id: _JobId
+    position: Annotated[int | None, _or_none(_whole)]
+    recipe: _Text
+    content_hash: _Text
+    pixel_hash: _Text
+    shares: Annotated[str, _leader]
+    assignments: Annotated[Mapping[str, Any], _mapping]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow(_Planned):
     """A job as a plan puts it into the ledger.
 
     Attributes:
@@ -50,28 +183,14 @@ class PlanRow:
         requeue: Why it is to be rendered again although it ended or is on a server already; empty where it is not.
     """
 
-    job_id: str
-    position: int | None
-    recipe: str
-    content_hash: str
-    pixel_hash: str
-    shares: str
-    assignments: Mapping[str, Any]
     requeue: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
-    """A job as the ledger has it.
+class JobRow(_Planned):
+    """A job as the ledger has it: what `PlanRow` says of it, when it was last planned, and what became of it.
 
     Attributes:
-        job_id: The job.
-        position: Its place in the order of rendering; None where it is not in the present plan.
-        recipe: The recipe that it belongs to.
-        content_hash: What it was when it was last planned.
-        pixel_hash: Equal for jobs that give the very same pixels; empty where it is not known.
-        shares: The job whose pictures it shares; empty where it has its own.
-        assignments: The values of the sweep's axes by dotted recipe field.
         state: Its state.
         removed: Whether its recipe no longer has it.
         reason: Why it is to be rendered again; empty where it was not rendered before, or has ended.
@@ -83,22 +202,15 @@ class JobRow:
         prompt_id: The submission that has it, or gave its result; empty where none has.
     """
 
-    job_id: str
-    position: int | None
-    recipe: str
-    content_hash: str
-    pixel_hash: str
-    shares: str
-    assignments: Mapping[str, Any]
-    state: State
-    removed: bool
-    reason: str
-    error: str
-    attempts: int
-    seconds: float | None
-    work: float | None
-    finished: str | None
-    prompt_id: str
+    state: Annotated[State, state_of]
+    removed: Annotated[bool, _flag]
+    reason: _Text
+    error: _Text
+    attempts: _Whole
+    seconds: _Number
+    work: _Number
+    finished: Annotated[str | None, _or_none(_text)]
+    prompt_id: _Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +226,15 @@ class FileRow:
         sha256: Of its bytes, hex.
     """
 
-    role: str
-    number: int
-    path: str
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
+    role: _Text
+    number: _Whole
+    path: Annotated[str, _place]
+    size_bytes: _Whole
+    mtime_ns: _Whole
+    sha256: _Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class JobUpdate:
     """What happened to a job that is not waiting or not on a server any more.
 
@@ -139,8 +251,9 @@ class JobUpdate:
 
     job_id: str
     change: Change
+    _: KW_ONLY
     prompt_id: str | None = None
-    files: tuple[FileRow, ...] | None = None
+    files: Sequence[FileRow] | None = None
     error: str = ""
     seconds: float | None = None
     work: float | None = None
@@ -160,12 +273,12 @@ class OpenSubmission:
         minted: When it was written down, ISO 8601 with offset.
     """
 
-    prompt_id: str
-    server: str
-    server_prompt_id: str
-    text: str
-    job_ids: tuple[str, ...]
-    minted: str
+    prompt_id: _Text
+    server: _Text
+    server_prompt_id: _Text
+    text: _Text
+    minted: _Text
+    job_ids: Annotated[tuple[str, ...], tuple]
 
 
 class ServerSpeed(NamedTuple):
@@ -178,15 +291,31 @@ class ServerSpeed(NamedTuple):
         jobs: How many jobs these were.
     """
 
-    server: str
-    seconds: float
-    work: float
-    jobs: int
+    server: _Text
+    seconds: Annotated[float, _number]
+    work: Annotated[float, _number]
+    jobs: _Whole
 
     @property
     def pace(self) -> float:
         """Return the weighted steps per second."""
         return self.work / self.seconds
+
+
+COLUMNS: Mapping[type, Mapping[str, Callable[[object], Any]]] = {
+    kind: {name: hint.__metadata__[0] for name, hint in get_type_hints(kind, include_extras=True).items()}
+    for kind in (KnownJob, JobRow, FileRow, OpenSubmission, ServerSpeed)
+}
+"""The columns that a value of each class is read from, in order, each with the check of what is in it."""
+
+
+def read_row(kind: type[_Row], row: Sequence[object]) -> _Row:
+    """Return what a row of the columns of a class holds.
+
+    Raises:
+        Damaged: It holds what this program never wrote.
+    """
+    return kind(**{name: check(value) for (name, check), value in zip(COLUMNS[kind].items(), row, strict=True)})
 
 
 def storable(text: str) -> str:
@@ -197,115 +326,3 @@ def storable(text: str) -> str:
 def to_json(assignments: Mapping[str, Any]) -> str:
     """Return a sweep's values as they lie in the ledger."""
     return _ENCODER.encode(dict(assignments))
-
-
-def known_job(row: tuple[object, ...]) -> tuple[str, KnownJob]:
-    """Return a job's id and what is known of it, from ``job_id, content_hash, state``."""
-    job_id, content_hash, state = row
-    return job_id_of(job_id), KnownJob(_text(content_hash), state_of(state))
-
-
-def job_row(row: tuple[object, ...]) -> JobRow:
-    """Return a job, from the columns in the order of `JobRow`."""
-    job_id, position, recipe, content_hash, pixel_hash, shares, assignments, state, removed, reason, error, *rest = row
-    attempts, seconds, work, finished, prompt_id = rest
-    return JobRow(
-        job_id=job_id_of(job_id),
-        position=None if position is None else _whole(position),
-        recipe=_text(recipe),
-        content_hash=_text(content_hash),
-        pixel_hash=_text(pixel_hash),
-        shares=_text(shares) and job_id_of(shares),
-        assignments=_mapping(assignments),
-        state=state_of(state),
-        removed=bool(_whole(removed)),
-        reason=_text(reason),
-        error=_text(error),
-        attempts=_whole(attempts),
-        seconds=_number(seconds),
-        work=_number(work),
-        finished=None if finished is None else _text(finished),
-        prompt_id="" if prompt_id is None else _text(prompt_id),
-    )
-
-
-def file_row(row: tuple[object, ...]) -> FileRow:
-    """Return a picture, from the columns in the order of `FileRow`."""
-    role, number, path, size_bytes, mtime_ns, sha256 = row
-    return FileRow(
-        role=_text(role),
-        number=_whole(number),
-        path=_inside(path),
-        size_bytes=_whole(size_bytes),
-        mtime_ns=_whole(mtime_ns),
-        sha256=_text(sha256),
-    )
-
-
-def open_submission(row: tuple[object, ...], job_ids: list[object]) -> OpenSubmission:
-    """Return a submission, from ``prompt_id, server, server_prompt_id, parcel, minted`` and its jobs."""
-    prompt_id, server, server_prompt_id, text, minted = map(_text, row)
-    return OpenSubmission(
-        prompt_id=prompt_id,
-        server=server,
-        server_prompt_id=server_prompt_id,
-        text=text,
-        job_ids=tuple(map(job_id_of, job_ids)),
-        minted=minted,
-    )
-
-
-def speed(row: tuple[object, ...]) -> ServerSpeed:
-    """Return a speed, from the columns in the order of `ServerSpeed`."""
-    server, seconds, work, jobs = row
-    return ServerSpeed(_text(server), _number(seconds) or 0.0, _number(work) or 0.0, _whole(jobs))
-
-
-def state_of(value: object) -> State:
-    """Return a state, always the same object for the same state."""
-    state = _STATES.get(value)
-    if state is None:
-        raise Damaged("not a state")
-    return state
-
-
-def job_id_of(value: object) -> str:
-    """Return a job's id, which is safe as the name of a folder."""
-    if isinstance(value, str) and _JOB_ID.fullmatch(value):
-        return value
-    raise Damaged("not a job id")
-
-
-def _inside(value: object) -> str:
-    path = _text(value)
-    if not is_key(path):
-        raise Damaged("not a path in the run folder")
-    return path
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise Damaged("not a text")
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    raise Damaged("not a whole number")
-
-
-def _number(value: object) -> float | None:
-    if value is None or isinstance(value, int | float):
-        return None if value is None else float(value)
-    raise Damaged("not a number")
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    try:
-        found = json.loads(_text(value))
-    except (ValueError, RecursionError) as error:
-        raise Damaged("not JSON") from error
-    if not isinstance(found, dict):
-        raise Damaged("not a JSON object")
-    return cast(dict[str, Any], found)

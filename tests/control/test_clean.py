@@ -17,7 +17,7 @@ from comfy_runner.control.clean import Cleaning, clean
 from comfy_runner.control.repair import repair
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from comfy_runner.store.status import status
@@ -145,7 +145,7 @@ def test_a_current_picture_stays_wherever_it_lies(tmp_path: Path, known_by: str)
     else:
         row = PlanRow(job_id="a", position=0, recipe="lake", content_hash="", pixel_hash="", shares="", assignments={})
         folder.ledger.write_plan([row], recipes=["lake"])
-        folder.ledger.settle("a", Change.DONE, files=[FileRow("original", 0, "superseded/odd.png", 7, 0, "")])
+        folder.ledger.settle(JobUpdate("a", Change.DONE, files=[FileRow("original", 0, "superseded/odd.png", 7, 0, "")]))
     folder.close()
 
     _clean(tmp_path, yes=True)
@@ -180,7 +180,9 @@ def test_a_removed_job_takes_no_file_with_it_that_is_anothers(server: StandIn, t
     _removed(server, tmp_path)
     with open_ledger(tmp_path / FILE) as ledger:
         paths = ["lake-s1/original.png", "run.json", FILE, "lake-s1/job.json", ".lock"]
-        ledger.settle("lake-s2", Change.DONE, files=[FileRow("x", number, path, 1, 1, "") for number, path in enumerate(paths)])
+        ledger.settle(
+            JobUpdate("lake-s2", Change.DONE, files=[FileRow("x", number, path, 1, 1, "") for number, path in enumerate(paths)])
+        )
     (tmp_path / "run.json").write_text('{"format": 1, "seeds": {}}', encoding="utf-8")
 
     _clean(tmp_path, yes=True, removed=True)

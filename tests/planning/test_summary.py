@@ -21,7 +21,7 @@ from comfy_runner.planning.summary import PlannedRow, PlanSummary
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import PlanRow, ServerSpeed
+from comfy_runner.store.ledger_rows import JobUpdate, PlanRow, ServerSpeed
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from tests.running.support import small
@@ -240,7 +240,7 @@ def _ledger_with(folder: Path, server: str, *, age: int) -> None:
         row = PlanRow(job_id="a", position=0, recipe="r", content_hash="c", pixel_hash="p", shares="", assignments={})
         ledger.write_plan([row], recipes=["r"])
         ledger.submit("p", server=server, text="", job_ids=["a"])
-        ledger.settle("a", Change.DONE, seconds=2.0, work=10.0)
+        ledger.settle(JobUpdate("a", Change.DONE, seconds=2.0, work=10.0))
     os.utime(folder / FILE, (10**9 - age, 10**9 - age))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage import data
 
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.store.states import Change
 
@@ -59,11 +59,11 @@ def make_run(
             prompt_id = str(uuid.uuid4())
             ledger.submit(prompt_id, server="http://127.0.0.1:8188", text="{}", job_ids=[row.job_id])
             if row.job_id in failed:
-                ledger.settle(row.job_id, Change.FAILED, error="out of memory", files=[])
+                ledger.settle(JobUpdate(row.job_id, Change.FAILED, error="out of memory", files=[]))
                 continue
             sidecar, files = _write(folder, row, paint(row.assignments), prompt_id, recipe or {})
             (folder / row.job_id / "job.json").write_bytes(sidecar.to_bytes())
-            ledger.settle(row.job_id, Change.DONE, files=files, seconds=2.5, work=40.0)
+            ledger.settle(JobUpdate(row.job_id, Change.DONE, files=files, seconds=2.5, work=40.0))
     return folder
 
 

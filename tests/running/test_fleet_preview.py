@@ -16,7 +16,7 @@ from comfy_runner.errors import ServerError, UsageError, WorkflowError
 from comfy_runner.planning.passes import passes, passes_of_submissions
 from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import PlanRow
+from comfy_runner.store.ledger_rows import JobUpdate, PlanRow
 from comfy_runner.store.states import Change
 from tests.running.fleet.support import begin, finished, fleet_of
 from tests.running.support import CHECKPOINTS, draft, plan_of, small, sweep
@@ -51,7 +51,7 @@ def _earlier(folder: Path, server: str, *, seconds: float, work: float) -> None:
             recipes=["r"],
         )
         ledger.submit("p", server=server, text="", job_ids=["a"])
-        ledger.settle("a", Change.DONE, seconds=seconds, work=work)
+        ledger.settle(JobUpdate("a", Change.DONE, seconds=seconds, work=work))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from comfy_runner.running.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import JobRow, OpenSubmission
+from comfy_runner.store.ledger_rows import JobRow, JobUpdate, OpenSubmission
 from comfy_runner.store.states import Change
 from tests.cli.support import Running, recipe_file
 from tests.running.abandon import abandoned, ended, taken_in
@@ -290,7 +290,7 @@ def test_of_a_parcel_that_is_half_collected_the_other_half_is_collected(
     rows = taken_in(server, tmp_path, submission, first)
     if written_down:
         with open_ledger(tmp_path / FILE) as ledger:
-            ledger.settle(first, Change.DONE, prompt_id=submission.prompt_id, files=rows)
+            ledger.settle(JobUpdate(first, Change.DONE, prompt_id=submission.prompt_id, files=rows))
     kept = (tmp_path / first / "upscaled.png").stat().st_mtime_ns
 
     results = rendered(server, tmp_path, recipe)

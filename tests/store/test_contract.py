@@ -30,7 +30,7 @@ from comfy_runner.running.policy import Policy
 from comfy_runner.running.start import begin
 from comfy_runner.store.interface import Artifact, ArtifactStore, checksum
 from comfy_runner.store.job_files import JobFiles
-from comfy_runner.store.ledger_rows import PlanRow
+from comfy_runner.store.ledger_rows import JobUpdate, PlanRow
 from comfy_runner.store.local import LocalStore, write_spool
 from comfy_runner.store.registry import GROUP, open_store
 from comfy_runner.store.run_folder import RunFolder
@@ -391,7 +391,7 @@ def test_a_report_reads_its_pictures_from_any_store(store: ArtifactStore, server
             assignments={},
         )
         folder.ledger.write_plan([row], recipes=["lake"])
-        folder.ledger.settle("lake", Change.DONE, files=folder.rows(found.files))
+        folder.ledger.settle(JobUpdate("lake", Change.DONE, files=folder.rows(found.files)))
     finally:
         folder.close()
 

@@ -98,7 +98,7 @@ def test_a_ledger_is_as_it_was_when_it_is_opened_again(tmp_path: Path) -> None:
 
 def test_what_is_known_of_jobs_are_their_hash_and_state(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("b", Change.FAILED)
+    ledger.settle(JobUpdate("b", Change.FAILED))
 
     assert ledger.known() == {"a": KnownJob("c-a", "pending"), "b": KnownJob("c-b", "failed")}
 
@@ -106,7 +106,7 @@ def test_what_is_known_of_jobs_are_their_hash_and_state(ledger: Ledger) -> None:
 @pytest.mark.parametrize("event", _ENDS)
 def test_a_next_plan_leaves_what_has_ended(ledger: Ledger, event: Change) -> None:
     _plan(ledger, "a")
-    ledger.settle("a", event, files=[_file()], error="e", seconds=1.5, work=2.5, finished="2026-11-23T06:20:00+00:00")
+    ledger.settle(JobUpdate("a", event, files=[_file()], error="e", seconds=1.5, work=2.5, finished="2026-11-23T06:20:00+00:00"))
     before = ledger.job("a")
 
     _plan(ledger, "a")
@@ -119,7 +119,7 @@ def test_a_next_plan_leaves_what_has_ended(ledger: Ledger, event: Change) -> Non
 def test_a_job_with_a_reason_is_pending_again(ledger: Ledger, event: Change) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", event, error="e", seconds=1.5, work=2.5)
+    ledger.settle(JobUpdate("a", event, error="e", seconds=1.5, work=2.5))
 
     _plan(ledger, "a", content_hash="new", requeue="denoise 0.40 → 0.50")
 
@@ -131,13 +131,13 @@ def test_a_job_with_a_reason_is_pending_again(ledger: Ledger, event: Change) -> 
 
 def test_the_reason_stays_until_the_job_has_ended(ledger: Ledger) -> None:
     _plan(ledger, "a")
-    ledger.settle("a", Change.DONE)
+    ledger.settle(JobUpdate("a", Change.DONE))
     _plan(ledger, "a", requeue="forced")
     reasons = []
     steps: list[Callable[[], None]] = [
         lambda: _plan(ledger, "a"),
         lambda: _submit(ledger, "p", "a"),
-        lambda: ledger.settle("a", Change.DONE),
+        lambda: ledger.settle(JobUpdate("a", Change.DONE)),
     ]
     for step in steps:
         step()
@@ -158,7 +158,7 @@ def test_a_new_job_has_no_reason_to_be_rendered_again(ledger: Ledger) -> None:
 
 def test_jobs_that_their_recipe_no_longer_has_are_kept_and_marked(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("a", Change.DONE, files=[_file()])
+    ledger.settle(JobUpdate("a", Change.DONE, files=[_file()]))
 
     _plan(ledger, "b")
 
@@ -173,7 +173,7 @@ def test_jobs_that_their_recipe_no_longer_has_are_kept_and_marked(ledger: Ledger
 
 def test_a_removed_job_that_comes_back_is_as_it_was(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("a", Change.DONE)
+    ledger.settle(JobUpdate("a", Change.DONE))
     _plan(ledger, "b")
 
     _plan(ledger, "a", "b")
@@ -227,8 +227,8 @@ def test_a_plan_that_breaks_off_changes_nothing(ledger: Ledger) -> None:
 
 def test_jobs_are_found_by_state(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c", "d")
-    ledger.settle("a", Change.DONE)
-    ledger.settle("c", Change.FAILED)
+    ledger.settle(JobUpdate("a", Change.DONE))
+    ledger.settle(JobUpdate("c", Change.FAILED))
 
     assert [row.job_id for row in ledger.jobs(states=["done", "failed"])] == ["a", "c"]
     assert list(ledger.jobs(states=["cancelled"])) == []
@@ -250,8 +250,8 @@ def test_jobs_can_be_changed_while_they_are_gone_through(ledger: Ledger) -> None
     for row in ledger.jobs(states=["pending"]):
         seen += 1
         if seen % 100 == 0:
-            ledger.settle(row.job_id, Change.CANCELLED)
-            ledger.settle("job-1199", Change.CANCELLED)
+            ledger.settle(JobUpdate(row.job_id, Change.CANCELLED))
+            ledger.settle(JobUpdate("job-1199", Change.CANCELLED))
 
     assert seen == 1199, "the last one was cancelled before its turn came"
     assert ledger.counts()["cancelled"] == 12
@@ -259,7 +259,7 @@ def test_jobs_can_be_changed_while_they_are_gone_through(ledger: Ledger) -> None
 
 def test_jobs_are_counted_by_state_without_removed_ones(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c")
-    ledger.settle("b", Change.DONE)
+    ledger.settle(JobUpdate("b", Change.DONE))
     _plan(ledger, "b", "c")
 
     assert ledger.counts() == {"pending": 1, "submitted": 0, "done": 1, "partial": 0, "failed": 0, "cancelled": 0}
@@ -268,8 +268,8 @@ def test_jobs_are_counted_by_state_without_removed_ones(ledger: Ledger) -> None:
 def test_a_done_job_with_the_same_pixels_is_found(ledger: Ledger) -> None:
     ledger.write_plan([_row("a", pixel_hash="p"), _row("b", pixel_hash="q"), _row("c", pixel_hash="")], recipes=["lake"])
     for job_id in ("a", "c"):
-        ledger.settle(job_id, Change.DONE)
-    ledger.settle("b", Change.FAILED)
+        ledger.settle(JobUpdate(job_id, Change.DONE))
+    ledger.settle(JobUpdate("b", Change.FAILED))
     ledger.write_plan([], recipes=["lake"])
 
     assert ledger.done_with(["p", "q", "r", ""]) == {"p": "a"}
@@ -278,7 +278,7 @@ def test_a_done_job_with_the_same_pixels_is_found(ledger: Ledger) -> None:
 def test_a_job_with_pictures_of_its_own_is_found_before_one_that_shares_them(ledger: Ledger) -> None:
     rows = [_row("a", pixel_hash="p", shares="b"), _row("b", pixel_hash="p"), _row("c", pixel_hash="p", shares="b")]
     ledger.write_plan(rows, recipes=["lake"])
-    ledger.settle_all(JobUpdate(job_id=row.job_id, change=Change.DONE) for row in rows)
+    ledger.settle(*(JobUpdate(row.job_id, Change.DONE) for row in rows))
 
     assert ledger.done_with({"p"}) == {"p": "b"}
 
@@ -306,7 +306,7 @@ def test_what_is_submitted_is_on_the_disk_with_all_that_is_needed_to_collect_it(
 
 def test_a_submission_with_a_job_that_is_not_pending_changes_nothing(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("b", Change.DONE)
+    ledger.settle(JobUpdate("b", Change.DONE))
 
     with pytest.raises(IllegalTransition):
         _submit(ledger, "p", "a", "b")
@@ -354,7 +354,7 @@ def test_a_submission_is_open_until_the_last_of_its_jobs_has_left_it(ledger: Led
     waiting = []
     for job_id, event in (("a", Change.DONE), ("b", Change.LOST), ("c", Change.FAILED)):
         waiting.append(_open(ledger))
-        ledger.settle(job_id, event, prompt_id="p")
+        ledger.settle(JobUpdate(job_id, event, prompt_id="p"))
 
     assert waiting == [{"p": ("a", "b", "c")}, {"p": ("b", "c")}, {"p": ("c",)}]
     assert _open(ledger) == {}
@@ -363,7 +363,7 @@ def test_a_submission_is_open_until_the_last_of_its_jobs_has_left_it(ledger: Led
 def test_the_text_of_a_settled_submission_is_dropped(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", Change.DONE)
+    ledger.settle(JobUpdate("a", Change.DONE))
 
     with closing(sqlite3.connect(ledger.path)) as connection:
         assert connection.execute("SELECT prompt_id, parcel, settled FROM submissions").fetchall() == [("p", None, 1)]
@@ -372,7 +372,7 @@ def test_the_text_of_a_settled_submission_is_dropped(ledger: Ledger) -> None:
 def test_a_lost_job_is_pending_and_can_be_submitted_again(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", Change.LOST, error="the server was restarted")
+    ledger.settle(JobUpdate("a", Change.LOST, error="the server was restarted"))
     lost = ledger.job("a")
     _submit(ledger, "q", "a")
 
@@ -387,10 +387,10 @@ def test_a_lost_job_is_pending_and_can_be_submitted_again(ledger: Ledger) -> Non
 def test_an_older_submission_that_gave_the_pictures_after_all_settles_the_newer_one_too(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
-    ledger.settle("a", Change.LOST)
+    ledger.settle(JobUpdate("a", Change.LOST))
     _submit(ledger, "q", "a")
 
-    ledger.settle("a", Change.DONE, prompt_id="p")
+    ledger.settle(JobUpdate("a", Change.DONE, prompt_id="p"))
 
     found = ledger.job("a")
     assert found is not None
@@ -415,7 +415,7 @@ def test_jobs_of_a_forgotten_submission_wait_again(ledger: Ledger) -> None:
     _plan(ledger, "a", "b", "c")
     _submit(ledger, "p", "a", "b")
     _submit(ledger, "q", "c")
-    ledger.settle("a", Change.DONE)
+    ledger.settle(JobUpdate("a", Change.DONE))
 
     ledger.forget("p")
 
@@ -429,7 +429,7 @@ def test_a_prompt_id_that_is_not_known_is_refused(ledger: Ledger, event: Change)
     _submit(ledger, "p", "a")
 
     attempts: list[Callable[[], None]] = [
-        lambda: ledger.settle("a", event, prompt_id="q"),
+        lambda: ledger.settle(JobUpdate("a", event, prompt_id="q")),
         lambda: ledger.forget("q"),
         lambda: ledger.accepted("q", "theirs"),
     ]
@@ -448,7 +448,9 @@ def test_an_end_is_kept_with_its_files(ledger: Ledger) -> None:
     _plan(ledger, "a")
     _submit(ledger, "p", "a")
 
-    ledger.settle("a", Change.PARTIAL, files=files, error="e", seconds=1.5, work=20.25, finished="2026-11-23T06:20:00+00:00")
+    ledger.settle(
+        JobUpdate("a", Change.PARTIAL, files=files, error="e", seconds=1.5, work=20.25, finished="2026-11-23T06:20:00+00:00")
+    )
 
     found = ledger.job("a")
     assert found is not None
@@ -460,7 +462,7 @@ def test_an_end_is_kept_with_its_files(ledger: Ledger) -> None:
 def test_a_job_can_end_without_a_submission(ledger: Ledger) -> None:
     _plan(ledger, "a")
 
-    ledger.settle("a", Change.DONE, files=[_file()])
+    ledger.settle(JobUpdate("a", Change.DONE, files=[_file()]))
 
     found = ledger.job("a")
     assert found is not None
@@ -471,10 +473,10 @@ def test_a_job_can_end_without_a_submission(ledger: Ledger) -> None:
 
 def test_files_are_replaced_where_some_are_given_and_stay_where_none_are(ledger: Ledger) -> None:
     _plan(ledger, "a")
-    ledger.settle("a", Change.DONE, files=[_file("original"), _file("upscaled")])
-    ledger.settle("a", Change.DONE)
+    ledger.settle(JobUpdate("a", Change.DONE, files=[_file("original"), _file("upscaled")]))
+    ledger.settle(JobUpdate("a", Change.DONE))
     kept = ledger.files("a")
-    ledger.settle("a", Change.DONE, files=[_file("upscaled")])
+    ledger.settle(JobUpdate("a", Change.DONE, files=[_file("upscaled")]))
 
     assert kept == [_file("original"), _file("upscaled")]
     assert ledger.files("a") == [_file("upscaled")]
@@ -482,10 +484,10 @@ def test_files_are_replaced_where_some_are_given_and_stay_where_none_are(ledger:
 
 def test_ends_of_several_jobs_are_written_together_or_not_at_all(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
-    ledger.settle("b", Change.DONE)
+    ledger.settle(JobUpdate("b", Change.DONE))
 
     with pytest.raises(IllegalTransition):
-        ledger.settle_all([JobUpdate(job_id="a", change=Change.DONE), JobUpdate(job_id="b", change=Change.CANCELLED)])
+        ledger.settle(JobUpdate("a", Change.DONE), JobUpdate("b", Change.CANCELLED))
 
     assert _states(ledger) == {"a": "pending", "b": "done"}
 
@@ -495,19 +497,19 @@ def test_what_is_no_end_cannot_be_settled(ledger: Ledger, event: Change) -> None
     _plan(ledger, "a")
 
     with pytest.raises(ValueError, match="is not an end"):
-        ledger.settle("a", event)
+        ledger.settle(JobUpdate("a", event))
 
 
 def test_an_unknown_job_cannot_be_settled(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
-        ledger.settle("a", Change.DONE)
+        ledger.settle(JobUpdate("a", Change.DONE))
 
 
 def test_half_an_emoji_in_what_a_server_says_is_kept_as_its_escape(ledger: Ledger) -> None:
     _plan(ledger, "a")
     ledger.submit("p", server=_URL, text=json.dumps({"a": "\ud83d"}, ensure_ascii=False), job_ids=["a"])
     (found,) = ledger.open_submissions()
-    ledger.settle("a", Change.FAILED, error="\ud83d and \0")
+    ledger.settle(JobUpdate("a", Change.FAILED, error="\ud83d and \0"))
 
     row = ledger.job("a")
     assert row is not None
@@ -520,10 +522,10 @@ def test_speeds_are_sums_of_done_jobs_by_server(ledger: Ledger) -> None:
     for job_id, server in zip("abcde", ["one", "one", "two", "two", "two"], strict=True):
         ledger.submit(job_id, server=server, text="", job_ids=[job_id])
     for job_id in "abc":
-        ledger.settle(job_id, Change.DONE, seconds=2, work=10)
-    ledger.settle("d", Change.DONE, seconds=2)
-    ledger.settle("e", Change.FAILED, seconds=2, work=10)
-    ledger.settle("f", Change.DONE)
+        ledger.settle(JobUpdate(job_id, Change.DONE, seconds=2, work=10))
+    ledger.settle(JobUpdate("d", Change.DONE, seconds=2))
+    ledger.settle(JobUpdate("e", Change.FAILED, seconds=2, work=10))
+    ledger.settle(JobUpdate("f", Change.DONE))
 
     assert ledger.speeds() == [ServerSpeed("one", 4.0, 20.0, 2), ServerSpeed("two", 2.0, 10.0, 1)]
 
@@ -566,7 +568,7 @@ def test_a_reader_in_another_process_follows_while_the_ledger_is_written(ledger:
         assert reader.stdout.readline() == "open\n"
         for number, job_id in enumerate(names):
             _submit(ledger, str(number), job_id)
-            ledger.settle(job_id, Change.DONE, files=[_file()])
+            ledger.settle(JobUpdate(job_id, Change.DONE, files=[_file()]))
         told = reader.stdout.read()
 
     assert (told, reader.returncode) == ("done 100\n", 0)
@@ -585,7 +587,7 @@ with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
         print("pending", flush=True)
         ledger.submit(f"prompt-{number}", server="http://gpu", text="{}", job_ids=[f"job-{number}"])
         print("submitted", flush=True)
-        ledger.settle(f"job-{number}", Change.DONE)
+        ledger.settle(JobUpdate(f"job-{number}", Change.DONE))
         print("done", flush=True)
 """
 
@@ -615,7 +617,7 @@ def test_a_reader_writes_nothing(ledger: Ledger) -> None:
 
     with open_ledger(ledger.path, readonly=True) as reader:
         with pytest.raises(RunFolderError, match="cannot be written"):
-            reader.settle("a", Change.DONE)
+            reader.settle(JobUpdate("a", Change.DONE))
         assert _states(reader) == {"a": "pending"}
 
     assert ledger.path.read_bytes() == before
@@ -711,7 +713,7 @@ def test_a_full_disk_is_an_error_and_the_ledger_is_as_before(tmp_path: Path) -> 
             _plan(ledger, *(f"job-{number}" for number in range(1000)))
 
         assert _states(ledger) == {"a": "pending"}
-        ledger.settle("a", Change.DONE)
+        ledger.settle(JobUpdate("a", Change.DONE))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
@@ -758,7 +760,7 @@ def test_what_is_written_in_a_batch_goes_onto_the_disk_with_one_commit(tmp_path:
         _submit(ledger, "p", "a")
         before = ledger.commits
         with ledger.batch():
-            ledger.settle("a", Change.DONE, prompt_id="p", files=[_file()])
+            ledger.settle(JobUpdate("a", Change.DONE, prompt_id="p", files=[_file()]))
             _submit(ledger, "q", "b")
             assert _states(ledger) == {"a": "done", "b": "submitted"}
             assert _states(reader) == {"a": "submitted", "b": "pending"}
@@ -776,7 +778,7 @@ def test_an_error_in_a_batch_undoes_what_is_not_on_the_disk_and_nothing_else(led
             _submit(ledger, "p", "a")
             ledger.flush()
             _submit(ledger, "q", "b")
-            ledger.settle("nobody's", Change.DONE)
+            ledger.settle(JobUpdate("nobody's", Change.DONE))
 
     with pytest.raises(KeyError):
         write()

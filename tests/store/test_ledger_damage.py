@@ -13,7 +13,7 @@ import pytest
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, Ledger, open_ledger
-from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.states import Change
 
 _NEIGHBOURS = {"job-0/original.png": b"a picture", "job-0/job.json": b"{}", "run.json": b"{}"}
@@ -35,7 +35,7 @@ def _fill(ledger: Ledger) -> None:
         if number < 20:
             files = [FileRow("original", 0, f"{job_id}/original.png", 9, number, "ab" * 32)]
             event = (Change.DONE, Change.FAILED, Change.LOST)[number % 3]
-            ledger.settle(job_id, event, files=files, error="e" * number, seconds=number, work=number)
+            ledger.settle(JobUpdate(job_id, event, files=files, error="e" * number, seconds=number, work=number))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def _use(ledger: Ledger) -> None:
     ledger.write_plan([_row(f"job-{number}", number) for number in range(50, 150)], recipes=["lake"])
     for number, row in enumerate(list(ledger.jobs(states=["pending"]))[:5]):
         ledger.submit(f"new-{number}", server="http://gpu", text="{}", job_ids=[row.job_id])
-        ledger.settle(row.job_id, Change.DONE, files=[FileRow("original", 0, "a/b.png", 1, 1, "ab")])
+        ledger.settle(JobUpdate(row.job_id, Change.DONE, files=[FileRow("original", 0, "a/b.png", 1, 1, "ab")]))
     for found in ledger.open_submissions():
         ledger.forget(found.prompt_id)
     _look(ledger)
@@ -265,7 +265,7 @@ def test_values_that_this_program_never_wrote_are_damage(tmp_path: Path, stateme
     path = tmp_path / FILE
     with open_ledger(path) as ledger:
         ledger.write_plan([_row("a", 0)], recipes=["lake"])
-        ledger.settle("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 1, 1, "ab")])
+        ledger.settle(JobUpdate("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 1, 1, "ab")]))
     _sql(path, statement)
 
     with open_ledger(path, readonly=True) as ledger, pytest.raises(RunFolderError, match="is damaged"):

@@ -223,7 +223,7 @@ class LedgerMachine(RuleBasedStateMachine):
         files = (FileRow("original", 0, f"{name}/original.png", self.lives, 1, "ab"),) if with_files else None
         self.do(
             crash,
-            lambda: self.ledger.settle(name, event, prompt_id=prompt_id, files=files),
+            lambda: self.ledger.settle(JobUpdate(name, event, prompt_id=prompt_id, files=files)),
             lambda model: model.settle(name, event, prompt_id, files),
         )
 
@@ -238,7 +238,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 model.settle(name, event, prompt_id, None)
 
         ends = [JobUpdate(job_id=name, change=event, prompt_id=prompt_id) for name in names]
-        self.do(crash, lambda: self.ledger.settle_all(ends), expect)
+        self.do(crash, lambda: self.ledger.settle(*ends), expect)
 
     @precondition(lambda self: self.model.texts)
     @rule(data=st.data(), crash=_crashes)

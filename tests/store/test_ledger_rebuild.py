@@ -11,7 +11,7 @@ import pytest
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger, open_or_rebuild, rebuild
-from comfy_runner.store.ledger_rows import PlanRow
+from comfy_runner.store.ledger_rows import JobUpdate, PlanRow
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.states import Change
 
@@ -273,7 +273,7 @@ def test_a_ledger_that_is_there_is_opened_as_it_is(folder: Path) -> None:
         ledger.write_plan(
             [PlanRow(job_id="b", position=0, recipe="r", content_hash="c", pixel_hash="", shares="", assignments={})], recipes=["r"]
         )
-        ledger.settle("b", Change.FAILED)
+        ledger.settle(JobUpdate("b", Change.FAILED))
 
     with open_or_rebuild(folder, FolderView(folder)) as ledger:
         assert ledger.counts()["failed"] == 1

@@ -12,7 +12,7 @@ import pytest
 
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from comfy_runner.store.status import list_runs, status
@@ -30,11 +30,11 @@ def _filled(folder: Path) -> Path:
     folder.mkdir(parents=True)
     with open_ledger(folder / FILE) as ledger:
         ledger.write_plan(map(_row, ["a", "b", "c", "d", "e", "gone"]), recipes=["lake"])
-        ledger.settle("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 7, 1, "ab" * 32)], seconds=1.5)
-        ledger.settle("b", Change.DONE)
-        ledger.settle("c", Change.FAILED, error="c: node exploded")
+        ledger.settle(JobUpdate("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 7, 1, "ab" * 32)], seconds=1.5))
+        ledger.settle(JobUpdate("b", Change.DONE))
+        ledger.settle(JobUpdate("c", Change.FAILED, error="c: node exploded"))
         ledger.submit("p-1", server=_URL, text="parcel", job_ids=["d"])
-        ledger.settle("gone", Change.FAILED, error="long ago")
+        ledger.settle(JobUpdate("gone", Change.FAILED, error="long ago"))
         ledger.write_plan(map(_row, "abcde"), recipes=["lake"])
     return folder
 

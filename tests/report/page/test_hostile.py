@@ -14,7 +14,7 @@ from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import write_page
 from comfy_runner.report.run_data import read_material
 from comfy_runner.store.ledger import FILE, open_ledger
-from comfy_runner.store.ledger_rows import FileRow, PlanRow
+from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.states import Change
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import measures, paint, suggest, wait_for_pictures
@@ -133,7 +133,7 @@ def strangely_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 files.append(
                     FileRow(role, 0, path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns, sha256)
                 )
-            ledger.settle(job_id, Change.DONE, files=files)
+            ledger.settle(JobUpdate(job_id, Change.DONE, files=files))
     return write_page(read_material(folder), {}, None)
 
 
