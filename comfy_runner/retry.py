@@ -1,7 +1,7 @@
 """What is tried again when a job fails for a reason that may pass: how often, and with what changed.
 
 A part of recipes and of the config file alike, so it belongs to neither. Errors of a graph are never tried again and have
-no remedy here. `running.retries` decides when a reason counts as one of these.
+no remedy here. `running.decide_completion` decides when a reason counts as one of these.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial:
     return Capabilities(drafts, info, by_shape, allow_partial=allow_partial)
 
 
-def unsuitable_jobs(drafts: Sequence[Draft], mine: Capabilities, others: Sequence[Capabilities]) -> frozenset[str]:
-    """Return the ids of jobs that a server is not to do: it cannot, or only in part where another one can do them whole.
+def unsuitable_jobs(drafts: Sequence[Draft], mine: Capabilities, others: Sequence[Capabilities]) -> frozenset[int]:
+    """Return the numbers of jobs that a server is not to do: it cannot, or only in part where another one can do them whole.
 
     Args:
         drafts: The jobs.
@@ -51,8 +51,8 @@ def unsuitable_jobs(drafts: Sequence[Draft], mine: Capabilities, others: Sequenc
     if mine.everything:
         return frozenset()
     return frozenset(
-        draft.job_id
-        for draft in drafts
+        number
+        for number, draft in enumerate(drafts)
         if not mine.can(draft) or (not mine.can_whole(draft) and any(other.can_whole(draft) for other in others))
     )
 

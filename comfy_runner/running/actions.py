@@ -17,7 +17,7 @@ from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running.candidates import Candidate
 from comfy_runner.running.events import Event
-from comfy_runner.running.state import Files
+from comfy_runner.running.in_flight import Files
 from comfy_runner.store.control_files import FleetRequest
 from comfy_runner.store.states import Change
 

@@ -6,6 +6,7 @@ submissions and fetch files on threads of their own and report; a caller that re
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import time
@@ -14,19 +15,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.reports import Crashed
+from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running import actions as do
 from comfy_runner.running.candidates import Candidate
 from comfy_runner.running.decide import decide, goes_on
 from comfy_runner.running.events import Event, JobResult, Spent
+from comfy_runner.running.in_flight import Files, Left
 from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Prepared, Tick
 from comfy_runner.running.perform import Performer
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Examiner
-from comfy_runner.running.recovery import read_left
 from comfy_runner.running.state import RunState, Work
 from comfy_runner.store.control_files import fleet_requests, wants_cancel
+from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.sidecar import UNREADABLE
 from comfy_runner.store.states import ENDED, State
 
 _LOOK_SECONDS = 1.0
@@ -63,7 +67,7 @@ class Coordinator:
     ) -> None:
         self._folder, self._enlist, self._policy = folder, enlist, policy or Policy()
         self._inbox: queue.SimpleQueue[Message | Crashed] = queue.SimpleQueue()
-        self._left = left = tuple(read_left(folder, submission) for submission in work.open)
+        self._left = left = tuple(_read_left(folder, submission) for submission in work.open)
         self._begin = Begin(left, take_back)
         self._state = RunState.of(work, candidates, left=left, folder=folder.path, policy=self._policy, known=folder.ledger.known())
         self._performer = Performer(
@@ -179,3 +183,24 @@ class Coordinator:
             except ComfyRunnerError as error:
                 change = FleetChange(request, None, error)
             self._carry_out([change])
+
+
+def _read_left(folder: RunFolder, submission: OpenSubmission) -> Left:
+    """Return a submission that an earlier process has left, with the files of its jobs that are there already.
+
+    What that process was writing when it ended is cleared away.
+
+    Args:
+        folder: The run folder.
+        submission: As its ledger has it.
+    """
+    reusable: dict[str, Files] = {}
+    found = None
+    with contextlib.suppress(*UNREADABLE, ComfyRunnerError):
+        found = Submission.from_text(submission.prompt_id, submission.text)
+    if found is not None and not set(submission.job_ids) <= set(found.job_ids):
+        found = None
+    for job in found.jobs if found else ():
+        folder.remove_leftovers(job.job_id, job.outputs.values())
+        reusable[job.job_id] = folder.reusable_files(job.job_id, job.content_hash, job.outputs)
+    return Left(submission.prompt_id, submission.server, submission.server_prompt_id, submission.job_ids, found, reusable)

@@ -58,6 +58,7 @@ from comfy_runner.running.decide_recovery import claim, forget_done, take_back_j
 from comfy_runner.running.decide_workers import change_fleet, fill, goes_on, look_again, only_ask_all, open_all, proved
 from comfy_runner.running.events import JobProgressed, JobSubmitted, JobWaiting
 from comfy_runner.running.failure_messages import CutShort
+from comfy_runner.running.in_flight import Tracked
 from comfy_runner.running.messages import (
     Begin,
     Cancel,
@@ -69,7 +70,7 @@ from comfy_runner.running.messages import (
     Shared,
     Tick,
 )
-from comfy_runner.running.state import RunState, Tracked, Worker
+from comfy_runner.running.state import RunState, Worker
 from comfy_runner.store.states import Change, after
 
 __all__ = ["decide", "goes_on"]
@@ -143,8 +144,9 @@ def _prepared(state: RunState, message: Prepared) -> Actions:
     submission = Submission.of(message.key, [found.job for found in message.ready])
     left_out = {found.job.job_id: found.left_out for found in message.ready if found.left_out is not None}
     reusable = {found.job.job_id: found.reusable for found in message.ready}
-    state.submissions[message.key] = Tracked.of(submission, worker.name, "posted", reusable=reusable, left_out=left_out)
-    state.waiting.posted(worker.name, message.key, submission.job_ids, state.now)
+    tracked = Tracked.of(submission, worker.name, "posted", reusable=reusable, left_out=left_out)
+    state.submissions[message.key] = tracked
+    state.posted(tracked)
     for job in map(state.jobs.__getitem__, submission.job_ids):
         job.state, job.submission = after(job.state, Change.SUBMITTED), message.key
     yield Record(submission, worker.url)

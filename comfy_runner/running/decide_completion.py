@@ -6,21 +6,23 @@ does nothing until they are taken: `yield from` it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Attempt
-from comfy_runner.engine.verdict import Outcome
-from comfy_runner.errors import ComfyRunnerError, Interrupted, JobLost, RunFolderError, ServerError
-from comfy_runner.retry import Retry
+from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.errors import ComfyRunnerError, FlatPicture, Interrupted, JobLost, RunFolderError, ServerError, ServerRefused
+from comfy_runner.retry import Remedy, Retry
 from comfy_runner.running.actions import Action, Emit, Forget, Settle, Share
 from comfy_runner.running.events import JobFinished, JobResult, JobRetried
+from comfy_runner.running.in_flight import Files, Tracked
 from comfy_runner.running.messages import Shared
-from comfy_runner.running.retries import failure_kind, next_attempt
-from comfy_runner.running.state import Files, RunJob, RunState, Tracked
+from comfy_runner.running.state import RunJob, RunState
 from comfy_runner.store.states import Change, State, after
 
 Actions = Iterator[Action]
+
+_MISSING = 404  # what the server says of a file that it has told of, and does not have
 
 
 def errors_of(done: Collected) -> list[ComfyRunnerError]:
@@ -88,8 +90,9 @@ def unsubmit(state: RunState, key: str, job_ids: Iterable[str]) -> None:
 
 def put_back(state: RunState, job_id: str, *, last: bool = False) -> None:
     """Have a job wait again, before all others or after them; others of its group may have ended."""
-    if state.jobs[job_id].draft is not None:
-        state.waiting.put_back(job_id, last=last)
+    job = state.jobs[job_id]
+    if job.draft is not None:
+        state.waiting.put_back([job.number], last=last)
 
 
 def lose(state: RunState, job_id: str, key: str, *, what: str = "") -> Actions:
@@ -135,6 +138,45 @@ def tries_again(state: RunState, done: Collected) -> Generator[Action, None, Att
     if attempt is not None:
         yield from settle(state, done.job_id, Change.LOST, key=done.key, error=what)
     return attempt
+
+
+# Retries: none where a server refuses the graph, a node fails of anything but memory, or the user interrupted the job
+
+
+def failure_kind(verdict: Verdict | None, errors: Sequence[ComfyRunnerError]) -> str:
+    """Return the kind of what went wrong, a field of `Retry`; empty for what is never tried again, or where nothing did.
+
+    Args:
+        verdict: What the server said; None where it said nothing.
+        errors: What was found wrong.
+    """
+    if any(isinstance(error, JobLost) or (isinstance(error, ServerRefused) and error.status == _MISSING) for error in errors):
+        return "server_lost"
+    if verdict is not None and verdict.failure is not None and verdict.failure.gpu_is_broken:
+        # It is the server that has failed, not the job.
+        return "server_lost"
+    if verdict is not None and verdict.outcome is Outcome.FAILED and verdict.failure is not None and verdict.failure.out_of_memory:
+        return "out_of_memory"
+    if errors and all(isinstance(error, FlatPicture) for error in errors):
+        return "flat_picture"
+    return ""
+
+
+def next_attempt(retry: Retry, attempts: Sequence[Attempt], *, reason: str, what: str) -> Attempt | None:
+    """Return what to try next, or None where it has been tried as often as it may be.
+
+    Args:
+        retry: What may be tried again.
+        attempts: What has been tried, by this process.
+        reason: The kind of what went wrong, a field of `Retry`; empty for none.
+        what: The same for people.
+    """
+    if not reason:
+        return None
+    remedy: Remedy = getattr(retry, reason)
+    if sum(attempt.reason == reason for attempt in attempts) >= remedy.times:
+        return None
+    return Attempt(reason, what, remedy.free, remedy.vae_decode or "")
 
 
 def refuse(job: RunJob, error: ComfyRunnerError) -> ComfyRunnerError:

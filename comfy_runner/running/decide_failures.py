@@ -24,9 +24,10 @@ from comfy_runner.running.decide_recovery import follow_on, release, seek_orphan
 from comfy_runner.running.decide_workers import absent, join, rest
 from comfy_runner.running.events import ServerChanged
 from comfy_runner.running.failure_messages import jobs_to_collect, refusal
+from comfy_runner.running.in_flight import Tracked
 from comfy_runner.running.messages import Examined
 from comfy_runner.running.prepare import Settled
-from comfy_runner.running.state import RunState, Tracked, Worker
+from comfy_runner.running.state import RunState, Worker
 from comfy_runner.store.states import Change
 
 _ABOUT_THE_SERVER = (401, 403, 407)  # whatever is posted; other refusals are about what was posted
@@ -84,9 +85,11 @@ def _fail_or_try_elsewhere(state: RunState, tracked: Tracked, job_id: str, error
 
 def _is_for_others(state: RunState, name: str, job_id: str) -> bool:
     """Return whether anybody else may do what a worker does not take, also one that is waited for."""
-    if state.jobs[job_id].draft is None or state.is_single:
+    job = state.jobs[job_id]
+    if job.draft is None or state.is_single:
         return False
-    return state.waiting.refuse(job_id, name, absent(state))
+    state.waiting.refuse(job.number, name)
+    return state.waiting.others_can(job.number, absent(state))
 
 
 def lose_all(state: RunState, tracked: Tracked) -> Actions:
@@ -209,7 +212,7 @@ def examined(state: RunState, message: Examined) -> Actions:
         worker.reason = message.error
         yield from rest(state, worker, message.error)
         return
-    is_new = not worker.quarantine.on_probation
+    is_new = not worker.failures
     worker.answered(message.answer)
     join(state, worker)
     yield Emit(ServerChanged(worker.name, worker.url, "joined" if is_new else "back"))
@@ -220,9 +223,9 @@ def examined(state: RunState, message: Examined) -> Actions:
 def gpu_broke(state: RunState, worker: Worker, tracked: Tracked) -> Actions:
     """Rather give jobs that failed of a broken GPU to others, and leave a worker alone where that has happened twice running."""
     worker.gpu_failures += 1
-    for job_id in tracked.waits_for:
-        if state.jobs[job_id].draft is not None:
-            state.waiting.avoid(job_id, worker.name)
+    for job in map(state.jobs.__getitem__, tracked.waits_for):
+        if job.draft is not None:
+            state.waiting.avoid(job.number, worker.name)
     if worker.gpu_failures >= _BROKEN_GPUS:
         what = f"{_BROKEN_GPUS} jobs running have failed of a broken GPU state"
         error = ServerStuck(what, where=worker.url, hint="restart ComfyUI, then run the same command again")

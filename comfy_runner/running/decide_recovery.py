@@ -12,7 +12,8 @@ from collections.abc import Generator
 from comfy_runner.engine.submission import Submission, SubmittedJob
 from comfy_runner.running.actions import Action, Attach, CancelOn, Forget, Release, Retake
 from comfy_runner.running.decide_completion import Actions, forget, is_let_go, put_back, unsubmit
-from comfy_runner.running.state import Left, RunState, Tracked, Worker
+from comfy_runner.running.in_flight import Left, Tracked
+from comfy_runner.running.state import RunState, Worker
 from comfy_runner.store.states import Change, after
 
 # What earlier processes have left
@@ -75,7 +76,7 @@ def _left(state: RunState, left: Left) -> Tracked | None:
 def _seek(state: RunState, tracked: Tracked) -> Actions:
     """Ask a worker whether it has a submission."""
     tracked.stage, tracked.is_attached = "sought", True
-    state.waiting.posted(tracked.worker, tracked.key, tracked.submission.job_ids, state.now)
+    state.posted(tracked)
     server_prompt_id = tracked.prompt_id if tracked.prompt_id != tracked.key else ""
     yield Attach(tracked.worker, tracked.submission, server_prompt_id)
 
@@ -100,7 +101,7 @@ def release(state: RunState, tracked: Tracked) -> Generator[Action, None, list[s
 def follow_on(state: RunState, worker: Worker) -> Actions:
     """Go on with what a worker still follows that answers again: it was not silent for long enough to give that up."""
     for tracked in [each for each in state.held_by(worker.name) if each.is_released]:
-        state.waiting.posted(worker.name, tracked.key, tracked.submission.job_ids, state.now)
+        state.posted(tracked)
         if not (tracked.waits_for or (yield from take_back_jobs(state, tracked))):
             yield CancelOn(worker.name, (tracked.key,))
 
@@ -160,7 +161,8 @@ def _own(state: RunState, tracked: Tracked, job_ids: list[str]) -> Actions:
 
 def _stops_waiting(state: RunState, job: SubmittedJob) -> bool:
     """Take a job out of those that wait; return whether it was there, and is what was posted."""
-    return state.jobs[job.job_id].is_still(job.content_hash) and state.waiting.remove(job.job_id)
+    known = state.jobs[job.job_id]
+    return known.is_still(job.content_hash) and state.waiting.remove(known.number)
 
 
 def _is_nobodys(state: RunState, job: SubmittedJob) -> bool:

@@ -32,7 +32,7 @@ def only_ask_all(state: RunState) -> None:
     """Count on all workers to say what they hold; they are given nothing, so nobody asks what they can do."""
     for worker in state.workers.values():
         worker.stage = "up"
-        state.waiting.join(worker.name, places=state.places(worker), most=worker.most, unable=(), speed=None)
+        state.waiting.join(worker.name, places=state.places(worker), most=worker.most)
 
 
 def join(state: RunState, worker: Worker) -> None:
@@ -44,14 +44,16 @@ def join(state: RunState, worker: Worker) -> None:
         worker.name,
         places=state.places(worker),
         most=worker.most,
-        unable=unsuitable_jobs(state.waiting.drafts, worker.capabilities, others),
+        unable=unsuitable_jobs(state.drafts, worker.capabilities, others),
         speed=worker.speed,
     )
 
 
 def rest(state: RunState, worker: Worker, error: ComfyRunnerError | None) -> Actions:
     """Leave a worker alone for a while."""
-    pause = worker.quarantine.failed(state.now)
+    worker.failures += 1
+    pause = state.policy.backoff.pause(worker.failures)
+    worker.until = state.now + pause
     if not state.is_single:
         yield Emit(ServerChanged(worker.name, worker.url, "out", error, pause))
 
@@ -59,15 +61,15 @@ def rest(state: RunState, worker: Worker, error: ComfyRunnerError | None) -> Act
 def proved(state: RunState, worker: Worker) -> None:
     """Note that a worker has done a job."""
     worker.gpu_failures = 0
-    if worker.quarantine.on_probation and worker.stage == "up":
-        worker.quarantine.proved()
+    if worker.failures and worker.stage == "up":
+        worker.failures = 0
         state.waiting.limit(worker.name, state.places(worker))
 
 
 def look_again(state: RunState) -> Actions:
     """Ask the workers of which it is time to ask whether they answer again."""
     for worker in state.workers.values():
-        if worker.stage == "out" and not worker.is_asked and worker.quarantine.until <= state.now:
+        if worker.stage == "out" and not worker.is_asked and worker.until <= state.now:
             worker.is_asked = True
             yield Examine(worker.name)
 
@@ -89,12 +91,12 @@ def change_fleet(state: RunState, change: FleetChange) -> Actions:
 def _add(state: RunState, known: Worker | None, candidate: Candidate) -> Actions:
     """Let a worker take part as soon as it answers; one that was drained takes part again."""
     if known is None:
-        known = state.workers[candidate.name] = Worker.of(candidate, state.policy)
+        known = state.workers[candidate.name] = Worker.of(candidate)
         yield Enlist(candidate)
         yield SetTimeouts(state.policy.timeouts_with(len(state.workers)))
     if known.stage != "up":
         known.stage = "out"
-        known.quarantine.until = state.now
+        known.until = state.now
     state.stuck_since = None
 
 
@@ -124,7 +126,7 @@ def fill(state: RunState) -> Actions:
     """Have the jobs prepared that a worker is to be given next: of one worker, for what is posted decides what is next."""
     names = _hungry(state)
     while names:
-        drafts = state.waiting.next(names[0], state.now)
+        drafts = [state.drafts[number] for number in state.waiting.next(names[0], state.now)]
         if not drafts:
             state.passed_over.add(names.pop(0))
         elif found := _free(state, drafts):

@@ -10,7 +10,7 @@ from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, Problem, WorkflowError
 from comfy_runner.planning.draft import Draft
-from comfy_runner.running.state import Tracked
+from comfy_runner.running.in_flight import Tracked
 
 
 class CutShort(JobLost):

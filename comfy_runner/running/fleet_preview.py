@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from comfy_runner.engine.info import CacheMode
+from comfy_runner.engine.info import EngineInfo
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import largest_decode
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
-from comfy_runner.planning.capabilities import unsuitable_jobs
+from comfy_runner.planning.capabilities import Capabilities, unsuitable_jobs
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import fitting_speed
 from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
-from comfy_runner.running.candidates import Answered, Candidate, hold_against
+from comfy_runner.running.candidates import Candidate, hold_against
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
 from comfy_runner.running.probe import Examiner
-from comfy_runner.running.waiting_jobs import backlog_of
+from comfy_runner.running.state import backlog_of
 from comfy_runner.scheduling.backlog import Costs
-from comfy_runner.scheduling.forecast import Entrant, ServerForecast, forecast
+from comfy_runner.scheduling.forecast import Entrant, forecast
 from comfy_runner.store.ledger_rows import ServerSpeed
 
 
@@ -56,31 +56,39 @@ def preview_fleet(
     """
     with preview_folder(plan, chosen, folder, force=force) as seen:
         rendered = seen.arrangement.rendered
-        present, asked = _asked(
-            [Candidate.of(each) for each in connect()], Examiner(rendered, allow_partial=allow_partial), seen.speeds
-        )
+        examiner = Examiner(rendered, allow_partial=allow_partial)
+        present, asked = _asked([Candidate.of(each) for each in connect()], examiner, seen.speeds)
         notes = dict.fromkeys(plan.notes)
         notes |= dict.fromkeys(_checked(rendered, asked))
         drafts, backlog = backlog_of(seen.arrangement.groups, plan.steps)
-        found = forecast(backlog, [each.entrant(drafts, present) for each in present])
-        pairs = list(zip(present, found.shares, strict=True))
-        for each, share in pairs:
-            _, warnings = largest_decode([drafts[number].filled for number in share.jobs], vram_total=each.vram)
-            notes |= dict.fromkeys(replace(note, where=each.candidate.name) for note in warnings)
-        smallest = min((each.vram for each in present if each.vram is not None), default=None)
-        alone = next((each for each in present if each.cache != "none"), present[0])
+        found = forecast(backlog, [_entrant(each, drafts, present) for each in present])
+        jobs = [[drafts[number] for number in share.jobs] for share in found.shares]
+        for each, its in zip(present, jobs, strict=True):
+            _, warnings = largest_decode([draft.filled for draft in its], vram_total=each.info.vram_total)
+            notes |= dict.fromkeys(replace(note, where=each.name) for note in warnings)
+        smallest = min((each.info.vram_total for each in present if each.info.vram_total is not None), default=None)
+        alone = next((each for each in present if each.info.cache != "none"), present[0])
         memory, _ = largest_decode([draft.filled for draft in rendered], vram_total=smallest)
-        summary = seen.summary(server=alone.candidate.url, cache=alone.cache, memory=memory, notes=tuple(notes))
+        summary = seen.summary(server=alone.url, cache=alone.info.cache, memory=memory, notes=tuple(notes))
         usual = statistics.median([each.pace for each in present if each.pace] or [1.0])
         # As a policy reckons with them, and as a plan does.
         placed, counted = (_cost_of_load(drafts, costs) for costs in (backlog.costs, plan.steps))
         shares = [
-            replace(
-                each.share(share, drafts),
-                work=share.work + share.loads * (counted - placed),
-                seconds=_without(share.seconds, share.loads * placed / (each.pace or usual)),
+            ServerShare(
+                name=each.name,
+                url=each.url,
+                comfyui=each.info.comfyui,
+                cache=each.info.cache,
+                jobs=tuple(draft.job_id for draft in its),
+                loads=(loads := share.kinds["load"]),
+                first=share.kinds["first"],
+                second=share.kinds["second"],
+                work=share.work + loads * (counted - placed),
+                # For one server it is reckoned without loads, which are in the pace already (`WithBoundedLoads`).
+                seconds=None if share.seconds is None else max(0.0, share.seconds - loads * placed / (each.pace or usual)),
+                queued=each.queued,
             )
-            for each, share in pairs
+            for each, share, its in zip(present, found.shares, jobs, strict=True)
         ]
         return summary.with_fleet(shares, splits=found.splits, submitted=_submitted(seen, present))
 
@@ -90,74 +98,45 @@ class _Present:
     """A server that answers.
 
     Attributes:
-        candidate: The server.
-        answer: What it says of itself.
+        name: What the user calls it.
+        url: Its URL.
+        places: How many submissions it holds at a time.
+        info: What it says of itself.
+        capabilities: What it can do of the jobs.
         queued: How many prompts it has, whoever's.
         speed: How fast it was with earlier jobs; None where nothing is known.
     """
 
-    candidate: Candidate
-    answer: Answered
+    name: str
+    url: str
+    places: int
+    info: EngineInfo
+    capabilities: Capabilities
     queued: int
     speed: ServerSpeed | None
-
-    @property
-    def vram(self) -> int | None:
-        return self.answer.info.vram_total
-
-    @property
-    def cache(self) -> CacheMode:
-        return self.answer.info.cache
 
     @property
     def pace(self) -> float | None:
         """Return weighted steps per second; None where nothing is known."""
         return self.speed.pace if self.speed else None
 
-    @property
-    def begins(self) -> float:
-        """Return in how many seconds it would begin: after what it has, if that takes as long as earlier jobs did on average."""
-        return self.queued * self.speed.seconds / self.speed.jobs if self.speed else 0.0
 
-    def entrant(self, drafts: Sequence[Draft], present: Sequence[_Present]) -> Entrant:
-        """Return it as the forecast is to know it."""
-        nothing = unsuitable_jobs(
-            drafts, self.answer.capabilities, [other.answer.capabilities for other in present if other is not self]
-        )
-        return Entrant(
-            self.candidate.url,
-            places=self.candidate.in_flight or IN_FLIGHT,
-            most=MOST_IN_A_GRAPH if self.cache == "none" else 1,
-            unable=frozenset(number for number, draft in enumerate(drafts) if draft.job_id in nothing),
-            speed=self.pace,
-            begins=self.begins,
-        )
-
-    def share(self, share: ServerForecast, drafts: Sequence[Draft]) -> ServerShare:
-        """Return what it would do, by the costs of the forecast."""
-        return ServerShare(
-            name=self.candidate.name,
-            url=self.candidate.url,
-            comfyui=self.answer.info.comfyui,
-            cache=self.cache,
-            jobs=tuple(drafts[number].job_id for number in share.jobs),
-            loads=share.loads,
-            first=share.first,
-            second=share.second,
-            work=share.work,
-            seconds=share.seconds,
-            queued=self.queued,
-        )
+def _entrant(server: _Present, drafts: Sequence[Draft], present: Sequence[_Present]) -> Entrant:
+    """Return a server as the forecast is to know it; what it has is expected to take as long as earlier jobs on average."""
+    speed = server.speed
+    return Entrant(
+        server.url,
+        places=server.places,
+        most=MOST_IN_A_GRAPH if server.info.cache == "none" else 1,
+        unable=unsuitable_jobs(drafts, server.capabilities, [other.capabilities for other in present if other is not server]),
+        speed=server.pace,
+        begins=server.queued * speed.seconds / speed.jobs if speed else 0.0,
+    )
 
 
 def _cost_of_load(drafts: Sequence[Draft], steps: Costs) -> float:
     """Return what a load of a model costs, which is the same for all; nothing where nobody loads any."""
     return next((steps.cost(step) for draft in drafts for step in draft.steps if steps.kind(step) == "load"), 0.0)
-
-
-def _without(seconds: float | None, loading: float) -> float | None:
-    """Return when a server is done, as it is reckoned for one server: loads are in the pace already (`WithBoundedLoads`)."""
-    return None if seconds is None else max(0.0, seconds - loading)
 
 
 def _asked(
@@ -176,9 +155,17 @@ def _asked(
 
     asked = examiner.ask_all(candidates, look_at_queue, late=lambda _candidate: LATECOMER_SECONDS)
     present = [
-        _Present(candidate, candidate.answer, queued[candidate.url], fitting_speed(speeds, server=candidate.url, alone=True))
+        _Present(
+            candidate.name,
+            candidate.url,
+            candidate.in_flight or IN_FLIGHT,
+            answer.info,
+            answer.capabilities,
+            queued[candidate.url],
+            fitting_speed(speeds, server=candidate.url, alone=True),
+        )
         for candidate in asked
-        if candidate.answer is not None
+        if (answer := candidate.answer) is not None
     ]
     return present, asked
 
@@ -206,7 +193,7 @@ def _submitted(seen: FolderPreview, present: Sequence[_Present]) -> Mapping[str,
     """Return on which server jobs are already, by id: its name, or the URL of one that is not asked now."""
     if seen.ledger is None or not seen.arrangement.awaited:
         return {}
-    names = {each.candidate.url: each.candidate.name for each in present}
+    names = {each.url: each.name for each in present}
     awaited = {draft.job_id for draft in seen.arrangement.awaited}
     waiting = [(found.server, job_id) for found in seen.ledger.open_submissions() for job_id in found.job_ids]
     return {job_id: names.get(url, url) for url, job_id in waiting if job_id in awaited}

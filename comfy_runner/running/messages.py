@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from comfy_runner.engine.reports import Collected, Freed, SubmissionReport
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running.candidates import Answered, Candidate
+from comfy_runner.running.in_flight import Left
 from comfy_runner.running.prepare import Ready, Settled
-from comfy_runner.running.state import Left
 from comfy_runner.store.control_files import FleetRequest
 from comfy_runner.store.sidecar import FileRecord
 

@@ -16,11 +16,11 @@ from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running import actions as do
 from comfy_runner.running.candidates import Answered, Candidate
 from comfy_runner.running.events import Event
+from comfy_runner.running.in_flight import Files
 from comfy_runner.running.messages import Examined, Prepared, Shared
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.prepare import Preparer
 from comfy_runner.running.probe import Examiner
-from comfy_runner.running.state import Files
 from comfy_runner.store.control_files import answer
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate

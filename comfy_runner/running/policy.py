@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.retry import Retry
-from comfy_runner.scheduling.quarantine import Backoff
 
 IN_FLIGHT = 2
 """Jobs that a server holds at a time: one runs and one waits, so that the GPU never does."""
@@ -19,6 +18,23 @@ FLEET_OUTAGE_SECONDS = 15.0
 
 LATECOMER_SECONDS = 5.0
 """For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """For how long a server that is out of order is left alone, in seconds: longer each time, until it has done a job.
+
+    Attributes:
+        first: Before the first try.
+        longest: At most; each pause is twice the one before it until then.
+    """
+
+    first: float = 2.0
+    longest: float = 60.0
+
+    def pause(self, failures: int) -> float:
+        """Return the pause after so many failures in a row, at least one."""
+        return min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

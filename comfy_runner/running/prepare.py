@@ -16,7 +16,6 @@ from comfy_runner.planning.capabilities import Capabilities
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.names import slug
-from comfy_runner.running.retries import decodes_tiled
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, repeatable
 from comfy_runner.store.states import Change
@@ -116,7 +115,7 @@ class Preparer:
             InputError: The server would refuse it.
         """
         planned = draft.planned()
-        if decodes_tiled(attempts):
+        if any(attempt.vae_decode == "tiled" for attempt in attempts):  # once that was needed it stays so
             planned = replace(planned, workflow=with_decoding(planned.workflow, "tiled"))
         fitted = self._capabilities.fit(planned)
         reusable = self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs) if reuse else {}

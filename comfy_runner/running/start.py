@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from comfy_runner.collect.reformat import reformat
 from comfy_runner.engine.interface import NamedEngine
-from comfy_runner.errors import Note
+from comfy_runner.engine.submission import Submission, SubmittedJob
+from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.planning.arrange import arrange
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import earlier_speeds, fitting_speed
@@ -19,11 +22,11 @@ from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.probe import Examiner
-from comfy_runner.running.recovery import retake_given_away
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import clear_requests
 from comfy_runner.store.ledger_rows import JobUpdate, OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.sidecar import UNREADABLE
 from comfy_runner.store.states import Change
 
 
@@ -53,7 +56,7 @@ def begin(
         ServerError: No server can be used.
         RunFolderError: The folder cannot be used.
     """
-    retake_given_away(folder)
+    _retake_given_away(folder)
     if not force:
         reformat(folder, [draft for draft in plan.drafts if draft.job_id in chosen])
     surveyed = survey(plan.drafts, folder, folder.ledger, forced=chosen if force else ())
@@ -145,3 +148,24 @@ def _elsewhere(waiting: Sequence[OpenSubmission], candidates: Sequence[Candidate
             f"what {asked} has no pictures of is posted {'there ' if len(candidates) == 1 else ''}again"
         )
         yield Note(what, "ledger")
+
+
+def _retake_given_away(folder: RunFolder) -> None:
+    """Have jobs wait for the servers that were given them, which an earlier process had taken back since these did not answer.
+
+    What such a server has finished need not be made again.
+
+    Args:
+        folder: The run folder, whose ledger is written.
+    """
+    for submission in folder.ledger.open_submissions():
+        with contextlib.suppress(*UNREADABLE, sqlite3.Error, ComfyRunnerError):
+            jobs = Submission.from_text(submission.prompt_id, submission.text).jobs
+            pending = [job.job_id for job in jobs if _waits_as_posted(folder, job)]
+            if pending:
+                folder.ledger.retake(submission.prompt_id, pending)
+
+
+def _waits_as_posted(folder: RunFolder, job: SubmittedJob) -> bool:
+    row = folder.ledger.job(job.job_id)
+    return row is not None and row.state == "pending" and row.content_hash == job.content_hash

@@ -6,34 +6,33 @@ written in one place, `RunState.submissions`, and how a job stands in one place,
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from comfy_runner.engine.info import CacheMode
-from comfy_runner.engine.reports import Complaint
-from comfy_runner.engine.submission import Attempt, Submission, SubmittedJob
+from comfy_runner.engine.submission import Attempt
+from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import ComfyRunnerError, Interrupted
-from comfy_runner.graph.sizes import node_work
+from comfy_runner.graph.cost import node_kinds
+from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
 from comfy_runner.planning.capabilities import Capabilities
 from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.estimate import WithBoundedLoads
+from comfy_runner.planning.passes import new_results
 from comfy_runner.running.candidates import Answered, Candidate
-from comfy_runner.running.events import JobResult
+from comfy_runner.running.events import JobResult, Spent
+from comfy_runner.running.in_flight import Left, Tracked
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.progress import JobProgress
-from comfy_runner.running.stats import Stats
-from comfy_runner.running.waiting_jobs import WaitingJobs
-from comfy_runner.scheduling.backlog import Costs
-from comfy_runner.scheduling.quarantine import Quarantine
+from comfy_runner.scheduling.backlog import Backlog, Costs
+from comfy_runner.scheduling.placement import Placement
 from comfy_runner.store.ledger_rows import KnownJob, OpenSubmission
-from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import State
-
-Files = Mapping[str, tuple[FileRecord, ...]]
-"""The files of one job by output role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +68,7 @@ class RunJob:
 
     Attributes:
         draft: What is asked for; None for a job that this run was not asked for, of which a server holds a submission.
+        number: What it is called where jobs are placed; -1 where there is no draft.
         content_hash: What the job is, as the ledger has it.
         state: How it stands, as the ledger has it; None for a job that the ledger does not know.
         submission: The key of the submission that it waits for, as the ledger has it; empty where it waits for none.
@@ -83,6 +83,7 @@ class RunJob:
     """
 
     draft: Draft | None
+    number: int = -1
     content_hash: str = ""
     state: State | None = None
     submission: str = ""
@@ -99,114 +100,6 @@ class RunJob:
         return self.draft is not None and self.draft.content_hash == content_hash
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A submission that an earlier process has left, and that may still be on its server.
-
-    Attributes:
-        key: The id that was minted for it.
-        server: The server's URL.
-        server_prompt_id: The id that the server gave it; empty where that is the same, or not known.
-        job_ids: The jobs that wait for it, as the ledger has it; none where all were changed since it was posted.
-        submission: What was posted; None where nobody can read it any more.
-        reusable: For each of its jobs, files that are there already, by output role.
-    """
-
-    key: str
-    server: str
-    server_prompt_id: str
-    job_ids: tuple[str, ...]
-    submission: Submission | None
-    reusable: Mapping[str, Files] = field(default_factory=dict)
-
-
-Stage = Literal["sought", "posted", "collecting", "orphan"]
-"""``sought``: its worker is asked whether it has it. ``posted``: its worker has it, or is about to. ``collecting``: nothing more is
-done for it, its files are fetched. ``orphan``: its worker is out of order, nothing can be learnt of it, and others do its jobs."""
-
-
-@dataclass(slots=True)
-class Tracked:
-    """A submission from the moment in which it is posted, or looked for, to its end.
-
-    Attributes:
-        submission: What was posted.
-        worker: The name of the worker that holds it.
-        stage: How far it is.
-        waits_for: The jobs that are still to be collected of it, and that nobody else does.
-        reusable: For each job, files of earlier runs that are still good, by output role.
-        left_out: For each job, why it will be partial in any case.
-        prompt_id: What the server calls it, which old servers choose themselves.
-        progress: How far it is.
-        complaints: What the server left out of it.
-        is_attached: Whether it was looked for on the server, so that nobody knows when that began with it.
-        is_outdated: Whether it is of nothing but what jobs are no longer.
-        is_released: Whether its jobs were given to others, because its worker was out of order.
-        is_recovered: Whether the server has forgotten it, and its files are looked for by their names.
-        is_cancelled: Whether the worker was told to take it back.
-        unreachable: The jobs whose pictures the server has, and could not be had.
-    """
-
-    submission: Submission
-    worker: str
-    stage: Stage
-    waits_for: set[str]
-    reusable: Mapping[str, Files]
-    left_out: Mapping[str, ComfyRunnerError]
-    prompt_id: str
-    progress: JobProgress
-    complaints: tuple[Complaint, ...] = ()
-    is_attached: bool = False
-    is_outdated: bool = False
-    is_released: bool = False
-    is_recovered: bool = False
-    is_cancelled: bool = False
-    unreachable: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(
-        cls,
-        submission: Submission,
-        worker: str,
-        stage: Stage,
-        *,
-        reusable: Mapping[str, Files],
-        waits_for: Iterable[str] | None = None,
-        left_out: Mapping[str, ComfyRunnerError] | None = None,
-        prompt_id: str = "",
-    ) -> Tracked:
-        """Return a submission of which nothing is known yet; it waits for all of its jobs, or for these."""
-        waiting = set(submission.job_ids if waits_for is None else waits_for)
-        progress = JobProgress(node_work(submission.workflow))
-        return cls(submission, worker, stage, waiting, reusable, left_out or {}, prompt_id or submission.prompt_id, progress)
-
-    @property
-    def key(self) -> str:
-        """Return the id that we minted for it."""
-        return self.submission.prompt_id
-
-    @property
-    def jobs(self) -> list[SubmittedJob]:
-        """Return the jobs that it waits for, in order."""
-        return [job for job in self.submission.jobs if job.job_id in self.waits_for]
-
-    @property
-    def job_ids(self) -> list[str]:
-        """Return the ids of the jobs that it waits for, in order; also of a submission that nobody can read any more."""
-        known = [job.job_id for job in self.jobs]
-        return [*known, *sorted(self.waits_for.difference(known))]
-
-    @property
-    def all_job_ids(self) -> list[str]:
-        """Return the ids of all its jobs, also of those that it does not wait for."""
-        return list(dict.fromkeys((*self.submission.job_ids, *self.job_ids)))
-
-    @property
-    def is_active(self) -> bool:
-        """Return whether its worker holds it, or may, and reports what becomes of it."""
-        return self.stage in ("sought", "posted")
-
-
 WorkerStage = Literal["up", "out", "draining"]
 """``up``: gets work. ``out``: is left alone for a while, or has not answered yet. ``draining``: finishes what it has."""
 
@@ -220,8 +113,9 @@ class Worker:
         url: Its URL.
         in_flight: How many submissions it holds at a time; None for the run's own number.
         speed: Weighted steps per second, from earlier runs; None where nothing is known.
-        quarantine: When it is asked again.
         stage: Whether it gets work.
+        failures: How often it was found out of order since it has done a job.
+        until: When it is asked again, monotonic seconds.
         capabilities: What it can do of the run's jobs; None where it has not answered.
         cache: How it caches results.
         reason: Why it is out; None where it is not.
@@ -233,8 +127,9 @@ class Worker:
     url: str
     in_flight: int | None
     speed: float | None
-    quarantine: Quarantine
     stage: WorkerStage = "out"
+    failures: int = 0
+    until: float = 0.0
     capabilities: Capabilities | None = None
     cache: CacheMode = "classic"
     reason: ComfyRunnerError | None = None
@@ -242,11 +137,9 @@ class Worker:
     gpu_failures: int = 0
 
     @classmethod
-    def of(cls, candidate: Candidate, policy: Policy) -> Worker:
+    def of(cls, candidate: Candidate) -> Worker:
         """Return a worker for a server that is to take part."""
-        worker = cls(
-            candidate.name, candidate.url, candidate.in_flight, candidate.speed, Quarantine(policy.backoff), reason=candidate.error
-        )
+        worker = cls(candidate.name, candidate.url, candidate.in_flight, candidate.speed, reason=candidate.error)
         if candidate.answer is not None:
             worker.answered(candidate.answer)
         return worker
@@ -262,6 +155,41 @@ class Worker:
         return MOST_IN_A_GRAPH if self.cache == "none" else 1
 
 
+class Stats:
+    """The loads and first passes of one run.
+
+    Args:
+        rendered: The jobs that are to be rendered, in the plan's order.
+        costs: What the results of their nodes are.
+    """
+
+    def __init__(self, rendered: Sequence[Draft], costs: Costs) -> None:
+        self._rendered, self._costs = rendered, costs
+        self._kinds: Counter[str] = Counter()
+        self._done: set[str] = set()
+        self._jobs: Counter[str] = Counter()
+
+    def ran(self, workflow: Workflow, verdict: Verdict) -> None:
+        """Count what a server ran of a graph."""
+        if verdict.outcome is Outcome.SUCCEEDED:
+            kinds = node_kinds(workflow)
+            self._kinds.update(kind for node_id, kind in kinds.items() if node_id not in verdict.cached)
+
+    def finished(self, job_id: str, server: str) -> None:
+        """Count a job that a server has done."""
+        self._done.add(job_id)
+        self._jobs[server] += 1
+
+    def spent(self, splits: int) -> Spent | None:
+        """Return the sums; None where nothing was rendered."""
+        if not self._jobs:
+            return None
+        done = (draft.steps for draft in self._rendered if draft.job_id in self._done)
+        fewest = Counter(self._costs.kind(step) for new in new_results(done) for step in new)
+        kinds = self._kinds
+        return Spent(kinds["load"], kinds["first"], fewest["load"], fewest["first"], splits, dict(self._jobs))
+
+
 @dataclass(slots=True)
 class RunState:
     """All that a run knows.
@@ -272,7 +200,8 @@ class RunState:
         jobs: Every job that this run was asked for, and those of submissions that earlier processes have left.
         submissions: Every submission that a worker holds or may hold, by its key, until its files are collected.
         workers: The workers by their names.
-        waiting: The jobs that nobody has begun, and who is to get them.
+        drafts: What is asked for, by the numbers of jobs.
+        waiting: The jobs that nobody has begun, by their numbers, and who is to get them.
         stats: What the workers had to do.
         is_forced: Whether files of earlier runs are made again.
         followers: The jobs that get the pictures of another one, by that one's id.
@@ -293,7 +222,8 @@ class RunState:
     policy: Policy
     jobs: dict[str, RunJob]
     workers: dict[str, Worker]
-    waiting: WaitingJobs
+    drafts: Sequence[Draft]
+    waiting: Placement
     stats: Stats
     followers: dict[str, list[str]]
     is_forced: bool
@@ -342,14 +272,17 @@ class RunState:
                 jobs.setdefault(job_id, _job(known.get(job_id)))
             for job_id in each.job_ids:
                 jobs[job_id].submission = each.key
-        rendered = [draft for group in work.groups for draft in group]
+        drafts, backlog = backlog_of(work.groups, work.costs, others=[*work.awaited, *shared])
+        for number, draft in enumerate(drafts):
+            jobs[draft.job_id].number = number
         return cls(
             folder,
             policy,
             jobs,
-            {candidate.name: Worker.of(candidate, policy) for candidate in candidates},
-            WaitingJobs(work.groups, [*work.awaited, *shared], work.costs),
-            Stats(rendered, work.costs),
+            {candidate.name: Worker.of(candidate) for candidate in candidates},
+            drafts,
+            Placement(backlog),
+            Stats([draft for group in work.groups for draft in group], work.costs),
             {leader_id: [draft.job_id for draft in drafts] for leader_id, drafts in work.shared.items()},
             work.is_forced,
         )
@@ -384,7 +317,13 @@ class RunState:
 
     def places(self, worker: Worker) -> int:
         """Return how many submissions a worker holds at a time; one until it has shown that it works again."""
-        return 1 if worker.quarantine.on_probation else worker.in_flight or self.policy.in_flight
+        return 1 if worker.failures else worker.in_flight or self.policy.in_flight
+
+    def posted(self, tracked: Tracked) -> None:
+        """Note that a worker has a submission, as far as it is of jobs that this run was asked for."""
+        numbers = [number for job_id in tracked.submission.job_ids if (number := self.jobs[job_id].number) >= 0]
+        if numbers:
+            self.waiting.posted(tracked.worker, tracked.key, numbers, self.now)
 
     def by_url(self, url: str) -> Worker | None:
         """Return the worker with this URL; None where none has it."""
@@ -392,4 +331,20 @@ class RunState:
 
 
 def _job(known: KnownJob | None, draft: Draft | None = None) -> RunJob:
-    return RunJob(draft, known.content_hash, known.state) if known else RunJob(draft)
+    return RunJob(draft, content_hash=known.content_hash, state=known.state) if known else RunJob(draft)
+
+
+def backlog_of(groups: Sequence[Sequence[Draft]], costs: Costs, *, others: Iterable[Draft] = ()) -> tuple[Sequence[Draft], Backlog]:
+    """Return drafts by their numbers, and the backlog that knows them by these.
+
+    Args:
+        groups: The jobs that wait, in groups, in order.
+        costs: What the results of their nodes cost.
+        others: Jobs that do not wait now, but may have to.
+    """
+    together = [*groups, *([draft] for draft in others)]
+    drafts = [draft for group in together for draft in group]
+    numbers = itertools.count()
+    numbered = [[next(numbers) for _ in group] for group in together]
+    steps = [draft.steps for draft in drafts]
+    return drafts, Backlog(numbered, steps, WithBoundedLoads.of(costs, steps), waiting=len(groups))

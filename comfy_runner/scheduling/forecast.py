@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from comfy_runner.scheduling.backlog import Backlog
 from comfy_runner.scheduling.placement import Placement
@@ -32,27 +32,37 @@ class Entrant:
     begins: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServerForecast:
     """What one server would do.
 
     Attributes:
-        name: The server.
+        entrant: The server.
         jobs: The jobs, in its order.
-        loads: How many loads of checkpoints and diffusion models it needs.
-        first: How many first passes.
-        second: How many second passes.
+        kinds: How many results of each kind it would make: ``load`` (of a checkpoint or diffusion model), ``first``, ``second`` pass.
         work: What all of it costs, weighted steps.
         seconds: When it would be done, from now; None where no speed is known.
     """
 
-    name: str
-    jobs: tuple[int, ...]
-    loads: int
-    first: int
-    second: int
-    work: float
-    seconds: float | None
+    entrant: Entrant
+    jobs: list[int] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    work: float = 0.0
+    seconds: float | None = 0.0
+    _cached: frozenset[int] = frozenset()
+
+    def take(self, backlog: Backlog, jobs: Sequence[int], speed: float, now: float) -> float:
+        """Do a submission; return when it is done."""
+        results = backlog.results(jobs)
+        new = results - self._cached
+        self._cached = results if self.entrant.most == 1 else frozenset()
+        work = sum(map(backlog.costs.cost, new))
+        self.kinds.update(map(backlog.costs.kind, new))
+        self.work += work
+        end = max(self.seconds or 0.0 if self.jobs else self.entrant.begins, now) + work / speed
+        self.jobs += jobs
+        self.seconds = end
+        return end
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +88,19 @@ def forecast(backlog: Backlog, entrants: Sequence[Entrant]) -> Forecast:
         entrants: The servers, at least one.
     """
     placement = Placement(backlog)
-    known = any(entrant.speed for entrant in entrants)
     for entrant in entrants:
         placement.join(entrant.name, places=entrant.places, most=entrant.most, unable=entrant.unable, speed=entrant.speed)
-    logs = {entrant.name: _Log(entrant) for entrant in entrants}
+    shares = {entrant.name: ServerForecast(entrant) for entrant in entrants}
     landings: list[tuple[float, int, str]] = []
     now, number = 0.0, 0
     while True:
-        hungry = placement.order(logs)
+        hungry = placement.order(shares)
         while hungry:
             name = hungry.pop(0)
             jobs = placement.next(name, now)
             if jobs:
                 placement.posted(name, str(number), jobs, now)
-                until = logs[name].take(backlog, jobs, placement.speed(name), now)
+                until = shares[name].take(backlog, jobs, placement.speed(name), now)
                 heapq.heappush(landings, (until, number, name))
                 number += 1
                 hungry = placement.order([*hungry, name])
@@ -99,37 +108,7 @@ def forecast(backlog: Backlog, entrants: Sequence[Entrant]) -> Forecast:
             break
         now, landed, name = heapq.heappop(landings)
         placement.landed(name, str(landed), now, measured=False)
-    shares = tuple(log.share(known=known) for log in logs.values())
-    return Forecast(shares, placement.splits, tuple(job for portion in backlog for job in portion.jobs))
-
-
-class _Log:
-    """What one server has done so far."""
-
-    def __init__(self, entrant: Entrant) -> None:
-        self._entrant = entrant
-        self._jobs: list[int] = []
-        self._kinds: Counter[str] = Counter()
-        self._work = 0.0
-        self._until = entrant.begins
-        self._cached: frozenset[int] = frozenset()
-
-    def take(self, backlog: Backlog, jobs: Sequence[int], speed: float, now: float) -> float:
-        """Do a submission; return when it is done."""
-        results = backlog.results(jobs)
-        new = results - self._cached
-        self._cached = results if self._entrant.most == 1 else frozenset()
-        work = sum(map(backlog.costs.cost, new))
-        self._jobs += jobs
-        self._kinds.update(map(backlog.costs.kind, new))
-        self._work += work
-        self._until = max(self._until, now) + work / speed
-        return self._until
-
-    def share(self, *, known: bool) -> ServerForecast:
-        """Return all of it."""
-        kinds = self._kinds
-        seconds = (self._until if self._jobs else 0.0) if known else None
-        return ServerForecast(
-            self._entrant.name, tuple(self._jobs), kinds["load"], kinds["first"], kinds["second"], self._work, seconds
-        )
+    if not any(entrant.speed for entrant in entrants):
+        for share in shares.values():
+            share.seconds = None
+    return Forecast(tuple(shares.values()), placement.splits, tuple(job for portion in backlog for job in portion.jobs))

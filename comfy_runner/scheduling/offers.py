@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from comfy_runner.scheduling.backlog import Backlog, Portion, Shelf
 from comfy_runner.scheduling.eligibility import Kind
 from comfy_runner.scheduling.server_load import Outlook, ServerLoad
-from comfy_runner.scheduling.splitting import part, together
-from comfy_runner.scheduling.urgent_work import urgent_kinds
 
 _NEAR = 64  # groups on a shelf that are looked at one by one
+_URGENT = 0.9  # of the time that all the work takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,3 +280,72 @@ class Choosing:
 
 def _rank(backlog: Backlog, portion: Portion) -> tuple[bool, int]:
     return not backlog.has_begun(portion.group), portion.group
+
+
+def urgent_kinds(backlog: Backlog, name: str, outlook: Outlook) -> frozenset[int]:
+    """Return which kinds of jobs a server is to do before all others, by `Kind.unable`; none where every server can do all.
+
+    No work can be done before those who can do it, and nothing else, would be done with it.
+
+    Args:
+        backlog: The work.
+        name: The server.
+        outlook: When everybody would be done.
+    """
+    left: dict[int, float] = {}
+    for kind, cost in backlog.left_of.items():
+        left[kind.unable] = left.get(kind.unable, 0.0) + cost
+    if not any(left):
+        return frozenset()
+    able = {unable: backlog.abilities.may(Kind(unable)) for unable in left}
+    seconds: dict[frozenset[str], float] = {}
+    for names in set(able.values()):
+        if names:
+            work = sum(cost for unable, cost in left.items() if able[unable] <= names)
+            seconds[names] = work / sum(outlook.rate(outlook.servers[other]) for other in names)
+    longest = max(seconds.values(), default=0.0)
+    urgent = [unable for unable, names in able.items() if name in names and seconds[names] >= _URGENT * longest]
+    fewest = min((len(able[unable]) for unable in urgent), default=0)
+    return frozenset(unable for unable in urgent if len(able[unable]) == fewest) if fewest < len(outlook.servers) else frozenset()
+
+
+# How servers share work so that all are done at the same time
+
+
+def part(jobs: Iterable[tuple[float, float]], *, begin: float, own: float, theirs: float, speed: float) -> int:
+    """Return how many jobs off the end of a sequence a second server should take; 0 where that ends nothing earlier.
+
+    Args:
+        jobs: The jobs, the last one first. For each, what it costs after its neighbour, and what the second server has to do more
+            if it begins with it, such as loading models and a first pass; weighted steps.
+        begin: Seconds until the second server can begin.
+        own: Its speed, weighted steps per second.
+        theirs: Seconds until the first one would be done with all of them.
+        speed: The speed of the first one.
+    """
+    taken, count = 0.0, 0
+    for number, (cost, extra) in enumerate(jobs, 1):
+        taken += cost
+        seconds = begin + (extra + taken) / own
+        if seconds >= theirs or (count and seconds > theirs - taken / speed):
+            break
+        count = number
+        if seconds > theirs - taken / speed:
+            break  # the first job is worth it, even if the second server is done last
+    return count
+
+
+def together(servers: Iterable[tuple[float, float]], work: float) -> float:
+    """Return in how many seconds servers would be done with work that can be divided as is best.
+
+    Args:
+        servers: For each, in how many seconds it can begin, and its speed in weighted steps per second; at least one.
+        work: The work, weighted steps.
+    """
+    speed = seconds = 0.0
+    for begin, more in sorted(servers):
+        if speed * (begin - seconds) >= work and speed:
+            break
+        work -= speed * (begin - seconds)
+        seconds, speed = begin, speed + more
+    return seconds + work / speed

@@ -11,8 +11,8 @@ A server that has a free place asks with `Placement.next`; what it gets it does.
 
 What was put back goes to the server that has done the rest of its group, if that is done with it as soon as any other one. A
 server that is so slow, or so full, that the others would be done with everything before it was done with one job more, gets none.
-All times are estimates from measured speeds (`speed`); where none is known, servers are as fast as the median of the others. The
-moments are the caller's.
+All times are estimates from measured speeds; where none is known, servers are as fast as the median of the others. The moments are
+the caller's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from comfy_runner.scheduling.backlog import Backlog
 from comfy_runner.scheduling.offers import Choosing, Offer, alone
-from comfy_runner.scheduling.server_load import Outlook, Rates, ServerLoad
-from comfy_runner.scheduling.speed import InFlight, Speed
+from comfy_runner.scheduling.server_load import InFlight, Outlook, Rates, ServerLoad, Speed
 
 _MOMENT = 0.01  # seconds, for which it looks the same as long as nothing lands
 

@@ -21,7 +21,7 @@ from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
 from comfy_runner.graph.conformance import Checked, check
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.running.progress import JobProgress
+from comfy_runner.running.in_flight import JobProgress
 from tests.graph.support import RECORDED, content_hash, shipped_graph
 from tests.hostile.tally import survives
 from tests.hostile.values import SCALARS, TEXTS, deep, many, seeded, spoiled, tree

@@ -20,8 +20,7 @@ from comfy_runner.config import Config
 from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.running.events import JobFinished, ServerChanged
-from comfy_runner.running.policy import Policy
-from comfy_runner.scheduling.quarantine import Backoff
+from comfy_runner.running.policy import Backoff, Policy
 from tests.conftest import say
 from tests.real.support import sidecar
 

@@ -29,11 +29,12 @@ from comfy_runner.running import actions as do
 from comfy_runner.running.candidates import Answered, Candidate
 from comfy_runner.running.decide import decide, goes_on
 from comfy_runner.running.events import JobFinished
+from comfy_runner.running.in_flight import Left
 from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Prepared, Shared, Tick
 from comfy_runner.running.perform import write
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.prepare import Ready, Settled
-from comfy_runner.running.state import Left, RunState, Work
+from comfy_runner.running.state import RunState, Work
 from comfy_runner.store.control_files import FleetRequest
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import KnownJob, PlanRow
@@ -800,7 +801,7 @@ class World:
         for worker in state.workers.values():
             server = self.servers[worker.name]
             if worker.stage == "up" and not any(tracked.worker == worker.name for tracked in held):
-                able = [draft for draft in state.waiting.drafts if self._waits(draft) and draft.job_id not in server.maker.unable]
+                able = [draft for draft in state.drafts if self._waits(draft) and draft.job_id not in server.maker.unable]
                 if able and not any(tracked.is_active for tracked in held):
                     self.fail(f"everybody is idle, and {able[0].job_id} waits")
 

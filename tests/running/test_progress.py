@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.running.progress import JobProgress
+from comfy_runner.running.in_flight import JobProgress
 
 _NODES = st.sampled_from(["a", "b", "c", "unknown"])
 _MOVES = st.lists(

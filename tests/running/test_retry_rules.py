@@ -22,7 +22,7 @@ from comfy_runner.errors import (
     WorkflowError,
 )
 from comfy_runner.retry import FlatPictureRemedy, OutOfMemoryRemedy, Retry, ServerLostRemedy
-from comfy_runner.running.retries import decodes_tiled, failure_kind, next_attempt
+from comfy_runner.running.decide_completion import failure_kind, next_attempt
 
 _REASONS = ("server_lost", "out_of_memory", "flat_picture")
 
@@ -87,7 +87,6 @@ class Tries(RuleBasedStateMachine):
             out_of_memory=OutOfMemoryRemedy(times=memory, free=free, vae_decode="tiled" if tiled else None),
             flat_picture=FlatPictureRemedy(times=flat, free=not free),
         )
-        self.was_tiled = False
 
     @rule(reason=st.sampled_from(_REASONS), what=st.text())
     def go_wrong(self, reason: str, what: str) -> None:
@@ -109,12 +108,6 @@ class Tries(RuleBasedStateMachine):
         if self.attempts:
             for reason, times in self.times.items():
                 assert sum(attempt.reason == reason for attempt in self.attempts) <= times
-
-    @invariant()
-    def tiled_stays_tiled(self) -> None:
-        if self.attempts:
-            assert decodes_tiled(self.attempts) or not self.was_tiled
-            self.was_tiled = decodes_tiled(self.attempts)
 
 
 TestTries = Tries.TestCase

@@ -79,8 +79,8 @@ def test_as_many_checkpoints_as_servers_are_each_loaded_once() -> None:
 
     found = forecast(Backlog(groups, steps[1], steps[0]), [Entrant(f"s{number}", speed=1.0) for number in range(4)])
 
-    assert [share.loads for share in found.shares] == [1, 1, 1, 1]
-    assert sum(share.first for share in found.shares) == 16
+    assert [share.kinds["load"] for share in found.shares] == [1, 1, 1, 1]
+    assert sum(share.kinds["first"] for share in found.shares) == 16
     assert found.splits == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy_runner.scheduling.speed import InFlight, Speed
+from comfy_runner.scheduling.server_load import InFlight, Speed
 
 
 def test_what_is_measured_counts_instead_of_what_was_expected() -> None:

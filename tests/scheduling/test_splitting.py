@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfy_runner.scheduling.splitting import part, together
+from comfy_runner.scheduling.offers import part, together
 
 
 def _part(count: int, *, more: float = 0.0, begin: float = 0.0, own: float = 1.0, theirs: float, speed: float = 1.0) -> int:

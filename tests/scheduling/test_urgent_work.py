@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from comfy_runner.scheduling.backlog import Backlog
-from comfy_runner.scheduling.server_load import Outlook, Rates, ServerLoad
-from comfy_runner.scheduling.speed import Speed
-from comfy_runner.scheduling.urgent_work import urgent_kinds
+from comfy_runner.scheduling.offers import urgent_kinds
+from comfy_runner.scheduling.server_load import Outlook, Rates, ServerLoad, Speed
 from tests.scheduling.placing import plan
 
 

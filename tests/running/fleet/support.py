@@ -12,8 +12,7 @@ from comfy_runner.config import Config
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.running.events import Event, RunFinished
 from comfy_runner.running.handle import Run
-from comfy_runner.running.policy import Policy
-from comfy_runner.scheduling.quarantine import Backoff
+from comfy_runner.running.policy import Backoff, Policy
 from comfy_runner.store.ledger import open_ledger
 from comfy_runner.store.ledger_rows import JobRow, OpenSubmission
 from tests.standin import StandIn, State
