@@ -7,24 +7,13 @@ what engines report here they have read from it, and whatever is about to be don
 
 from __future__ import annotations
 
-from comfy_runner.engine.reports import (
-    Broken,
-    CachedNodes,
-    Cancelled,
-    Collected,
-    Finished,
-    Freed,
-    NodeProgress,
-    Refused,
-    SubmissionReport,
-    Submitted,
-    TakenInPart,
-    Waiting,
-)
+from comfy_runner.engine import reports
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.verdict import Outcome, Verdict
 from comfy_runner.errors import Interrupted, JobLost, ServerStuck
-from comfy_runner.running.actions import Accept, Action, CancelOn, Emit, Free, Record, StopWaiting, Submit
+from comfy_runner.running import actions as do
+from comfy_runner.running import messages
+from comfy_runner.running.actions import Action
 from comfy_runner.running.decide_completion import (
     Actions,
     change_of,
@@ -59,24 +48,13 @@ from comfy_runner.running.decide_workers import change_fleet, fill, goes_on, loo
 from comfy_runner.running.events import JobProgressed, JobSubmitted, JobWaiting
 from comfy_runner.running.failure_messages import CutShort
 from comfy_runner.running.in_flight import Tracked
-from comfy_runner.running.messages import (
-    Begin,
-    Cancel,
-    Examined,
-    Finish,
-    FleetChange,
-    Message,
-    Prepared,
-    Shared,
-    Tick,
-)
 from comfy_runner.running.state import RunState, Worker
 from comfy_runner.store.states import Change, after
 
 __all__ = ["decide", "goes_on"]
 
 
-def decide(state: RunState, message: Message, now: float) -> list[Action]:
+def decide(state: RunState, message: messages.Message, now: float) -> list[Action]:
     """Take what has happened, and return what is to be done about it.
 
     Args:
@@ -85,14 +63,14 @@ def decide(state: RunState, message: Message, now: float) -> list[Action]:
         now: When, monotonic seconds.
     """
     state.now = now
-    if not isinstance(message, Prepared):
+    if not isinstance(message, messages.Prepared):
         state.passed_over.clear()
     return list(_decide(state, message))
 
 
-def _decide(state: RunState, message: Message) -> Actions:
+def _decide(state: RunState, message: messages.Message) -> Actions:
     match message:
-        case Begin(left, cancel):
+        case messages.Begin(left, cancel):
             if cancel is not None:
                 _stop(state, cancel)
                 only_ask_all(state)
@@ -101,25 +79,25 @@ def _decide(state: RunState, message: Message) -> Actions:
             for each in left:
                 yield from take_up(state, each)
             yield from share_what_is_there(state)
-        case Finish():
+        case messages.Finish():
             yield from _finish(state)
             return
-        case Cancel():
+        case messages.Cancel():
             yield from _cancel(state, message)
-        case Prepared():
+        case messages.Prepared():
             yield from _prepared(state, message)
-        case Collected():
+        case reports.Collected():
             yield from _collected(state, message)
-        case Freed(job_id):
+        case reports.Freed(job_id):
             state.freeing -= 1
             put_back(state, job_id)
-        case Shared():
+        case messages.Shared():
             yield from shared(state, message)
-        case Examined():
+        case messages.Examined():
             yield from examined(state, message)
-        case FleetChange():
+        case messages.FleetChange():
             yield from change_fleet(state, message)
-        case Tick():
+        case messages.Tick():
             pass
         case _:
             tracked = state.submissions.get(message.key)
@@ -133,7 +111,7 @@ def _decide(state: RunState, message: Message) -> Actions:
 # Submitting
 
 
-def _prepared(state: RunState, message: Prepared) -> Actions:
+def _prepared(state: RunState, message: messages.Prepared) -> Actions:
     """Record jobs as submitted, and have them posted; see to those that need not be."""
     state.is_preparing = False
     worker = state.workers[message.worker]
@@ -149,27 +127,27 @@ def _prepared(state: RunState, message: Prepared) -> Actions:
     state.posted(tracked)
     for job in map(state.jobs.__getitem__, submission.job_ids):
         job.state, job.submission = after(job.state, Change.SUBMITTED), message.key
-    yield Record(submission, worker.url)
-    yield Submit(worker.name, submission)
+    yield do.Record(submission, worker.url)
+    yield do.Submit(worker.name, submission)
 
 
 # What workers report
 
 
-def _reported(state: RunState, tracked: Tracked, report: SubmissionReport) -> Actions:
+def _reported(state: RunState, tracked: Tracked, report: reports.SubmissionReport) -> Actions:
     worker = state.workers[tracked.worker]
     match report:
-        case Submitted(_, prompt_id):
+        case reports.Submitted(_, prompt_id):
             yield from _submitted(state, tracked, prompt_id)
-        case Finished(_, verdict):
+        case reports.Finished(_, verdict):
             yield from _finished(state, worker, tracked, verdict)
-        case Refused(_, complaints):
+        case reports.Refused(_, complaints):
             yield from refused(state, tracked, complaints)
-        case Cancelled():
+        case reports.Cancelled():
             yield from _cancelled(state, tracked)
-        case Broken(_, error):
+        case reports.Broken(_, error):
             yield from broken(state, tracked, error)
-        case Waiting() | CachedNodes() | NodeProgress() | TakenInPart():
+        case _:
             yield from _progressed(state, tracked, report)
             return
     if state.is_interrupted:
@@ -180,32 +158,32 @@ def _submitted(state: RunState, tracked: Tracked, prompt_id: str) -> Actions:
     """Its worker has it."""
     if prompt_id != tracked.key:
         tracked.prompt_id = prompt_id
-        yield Accept(tracked.key, prompt_id)
+        yield do.Accept(tracked.key, prompt_id)
     if tracked.stage == "sought":
         tracked.stage = "posted"
         wanted = not tracked.is_outdated and (tracked.waits_for or (yield from take_back_jobs(state, tracked)))
         if not wanted and not state.is_interrupted:
-            yield CancelOn(tracked.worker, (tracked.key,))
+            yield do.CancelOn(tracked.worker, (tracked.key,))
     for job_id in _told_of(state, tracked):
-        yield Emit(JobSubmitted(job_id, tracked.prompt_id, tracked.worker))
+        yield do.Emit(JobSubmitted(job_id, tracked.prompt_id, tracked.worker))
 
 
-def _progressed(state: RunState, tracked: Tracked, report: Waiting | CachedNodes | NodeProgress | TakenInPart) -> Actions:
+def _progressed(state: RunState, tracked: Tracked, report: reports.SubmissionReport) -> Actions:
     match report:
-        case Waiting(_, ahead):
+        case reports.Waiting(_, ahead):
             for job_id in _told_of(state, tracked):
-                yield Emit(JobWaiting(job_id, ahead))
-        case CachedNodes(_, nodes):
+                yield do.Emit(JobWaiting(job_id, ahead))
+        case reports.CachedNodes(_, nodes):
             tracked.progress.cached(nodes)
-        case NodeProgress(_, node_id, step, steps):
+        case reports.NodeProgress(_, node_id, step, steps):
             tracked.progress.at(node_id, step, steps)
             # A node that several jobs share is told of once.
             job_id = tracked.submission.job_of(node_id)
             # Of what was given to another worker, that one tells.
             if job_id and state.jobs[job_id].draft is not None and tracked.waits_for:
                 title = tracked.submission.workflow.nodes[node_id].title
-                yield Emit(JobProgressed(job_id, title, step, steps, tracked.progress.fraction))
-        case TakenInPart(_, complaints):
+                yield do.Emit(JobProgressed(job_id, title, step, steps, tracked.progress.fraction))
+        case reports.TakenInPart(_, complaints):
             tracked.complaints = complaints
 
 
@@ -254,7 +232,7 @@ def _cancelled(state: RunState, tracked: Tracked) -> Actions:
 # What was collected
 
 
-def _collected(state: RunState, done: Collected) -> Actions:
+def _collected(state: RunState, done: reports.Collected) -> Actions:
     tracked = state.submissions[done.key]
     tracked.waits_for.discard(done.job_id)
     if not (yield from is_let_go(state, tracked, done.job_id)):
@@ -266,7 +244,7 @@ def _collected(state: RunState, done: Collected) -> Actions:
             del state.submissions[done.key]
 
 
-def _ended(state: RunState, tracked: Tracked, done: Collected) -> Actions:
+def _ended(state: RunState, tracked: Tracked, done: reports.Collected) -> Actions:
     away = unreachable(done)
     if away is not None:
         yield from kept_away(state, tracked, done, away)
@@ -283,7 +261,7 @@ def _ended(state: RunState, tracked: Tracked, done: Collected) -> Actions:
             yield from end(state, done.job_id, change, error, key=done.key, files=done.files, done=done)
         elif attempt.freed:
             state.freeing += 1
-            yield Free(tracked.worker, done.job_id)
+            yield do.Free(tracked.worker, done.job_id)
         else:
             put_back(state, done.job_id)
 
@@ -291,17 +269,17 @@ def _ended(state: RunState, tracked: Tracked, done: Collected) -> Actions:
 # The user
 
 
-def _cancel(state: RunState, message: Cancel) -> Actions:
+def _cancel(state: RunState, message: messages.Cancel) -> Actions:
     """Begin nothing more, and take everything back."""
     if state.is_interrupted:
         return
     _stop(state, message)
-    yield StopWaiting()
+    yield do.StopWaiting()
     for worker in state.workers.values():
         yield from _take_back(state, worker)
 
 
-def _stop(state: RunState, cancel: Cancel) -> None:
+def _stop(state: RunState, cancel: messages.Cancel) -> None:
     state.stopped = Interrupted(cancel.what, hint="run the same command again to go on")
     state.deadline = state.now + cancel.seconds
 
@@ -316,7 +294,7 @@ def _take_back(state: RunState, worker: Worker) -> Actions:
     if keys and not any(tracked.stage == "sought" for tracked in held):
         for tracked in held:
             tracked.is_cancelled = True
-        yield CancelOn(worker.name, keys)
+        yield do.CancelOn(worker.name, keys)
 
 
 def _finish(state: RunState) -> Actions:

@@ -1,4 +1,4 @@
-"""The jobs that nobody has begun: in groups that are worth keeping on one server, on shelves by what they need.
+"""The jobs that nobody has begun: in groups worth keeping on one server, on shelves by what they need and who may get them.
 
 Who takes what is decided in `offers`; groups are found by `planning.order`.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from comfy_runner.scheduling.eligibility import Abilities, Kind
+from typing import NamedTuple, Protocol
 
 
 class Costs(Protocol):
@@ -23,6 +21,76 @@ class Costs(Protocol):
     def kind(self, step: int, /) -> str:
         """Return ``load`` (of a checkpoint or diffusion model), ``first`` (sampler pass), or anything else."""
         ...
+
+
+class Kind(NamedTuple):
+    """What decides who may get a job; jobs of one kind are together, so that nobody has to look through all for one that fits.
+
+    Attributes:
+        unable: The servers that cannot do it.
+        avoided: The servers that are to get it only where no other one can do it.
+        refused: The servers that do not get it again, even where it has to wait for another one.
+    """
+
+    unable: frozenset[str] = frozenset()
+    avoided: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+
+
+_PLAIN = Kind()
+
+
+class Abilities:
+    """The servers that get work, and which jobs each of them may be given."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[int, Kind] = {}
+        self._one_of_each: dict[Kind, Kind] = {}
+        self._unable: dict[str, frozenset[int]] = {}
+        self._present: frozenset[str] = frozenset()
+        self._may: dict[Kind, frozenset[str]] = {}
+        self.version = 0
+        """Another number whenever kinds have changed for other reasons than `avoid` and `refuse`."""
+
+    def know(self, name: str, unable: Collection[int]) -> None:
+        """Note which jobs a server cannot do."""
+        before, now = self._unable.get(name, frozenset()), frozenset(unable)
+        self._unable[name] = now
+        for job in before ^ now:
+            self._note(job, self.kind(job)._replace(unable=self.kind(job).unable ^ {name}))
+        self.version += before != now
+
+    def count_on(self, names: Iterable[str]) -> None:
+        """Note which servers get work."""
+        self._present = frozenset(names)
+        self._may.clear()
+
+    def avoid(self, job: int, name: str) -> None:
+        """Note that a server is to get a job only where no other one can do it."""
+        self._note(job, self.kind(job)._replace(avoided=self.kind(job).avoided | {name}))
+
+    def refuse(self, job: int, name: str) -> None:
+        """Note that a server is not to get a job again, although it seemed to be able to do it."""
+        self._note(job, self.kind(job)._replace(refused=self.kind(job).refused | {name}))
+
+    def kind(self, job: int) -> Kind:
+        """Return of which kind a job is."""
+        return self._kinds.get(job, _PLAIN)
+
+    def can(self, name: str, job: int) -> bool:
+        """Return whether a server can do a job."""
+        return name not in self.kind(job).unable | self.kind(job).refused
+
+    def may(self, kind: Kind) -> frozenset[str]:
+        """Return the servers that may get jobs of a kind."""
+        found = self._may.get(kind)
+        if found is None:
+            able = self._present - kind.unable - kind.refused
+            found = self._may[kind] = able - kind.avoided or able
+        return found
+
+    def _note(self, job: int, kind: Kind) -> None:
+        self._kinds[job] = self._one_of_each.setdefault(kind, kind)
 
 
 @dataclass(slots=True, eq=False)
@@ -219,31 +287,23 @@ class Backlog:
         by_kind: dict[Kind, list[int]] = {}
         for job in jobs:
             by_kind.setdefault(self.abilities.kind(job), []).append(job)
-        pool = self._pool_of[group]
+        shelves = self._pools.setdefault(self._pool_of[group], {})
         for kind, found in by_kind.items():
-            shelf = self._pools.get(pool, {}).get(kind)
-            known = shelf.portions.get((last, group)) if shelf else None
-            if known is not None:
-                found = sorted({*known.jobs, *found}, key=self._rank.__getitem__)
-                self._unfile(known, known.jobs)
-            portion = Portion(group, pool, deque(found), sum([self.after[job] for job in found]), last)
-            self._lay(portion, kind)
-            if first and portion.shelf is not None:
-                portion.shelf.portions.move_to_end((last, group), last=False)
-
-    def _lay(self, portion: Portion, kind: Kind) -> None:
-        """Lay a portion on its shelf, after all others."""
-        shelves = self._pools.setdefault(portion.pool, {})
-        shelf = shelves.get(kind)
-        if shelf is None:
-            shelf = shelves[kind] = Shelf(portion.pool, kind)
-        places = self._where.setdefault(portion.group, [])
-        if shelf not in places:
-            places.append(shelf)
-        shelf.portions[portion.last, portion.group] = portion
-        shelf.least = min(shelf.least, portion.left)
-        portion.shelf = shelf
-        self._count(shelf, portion.left)
+            shelf = shelves.get(kind)
+            if shelf is None:
+                shelf = shelves[kind] = Shelf(self._pool_of[group], kind)
+            portion = shelf.portions.get((last, group))
+            if portion is None:
+                portion = shelf.portions[last, group] = Portion(group, shelf.pool, deque(), 0.0, last, shelf)
+                places = self._where.setdefault(group, [])
+                if shelf not in places:
+                    places.append(shelf)
+            portion.jobs = deque(sorted({*portion.jobs, *found}, key=self._rank.__getitem__))
+            before, portion.left = portion.left, sum([self.after[job] for job in portion.jobs])
+            shelf.least = min(shelf.least, portion.left)
+            self._count(shelf, portion.left - before)
+            if first:
+                shelf.portions.move_to_end((last, group), last=False)
 
     def _unfile(self, portion: Portion, jobs: Collection[int]) -> None:
         shelf, cost = portion.shelf, portion.left
@@ -280,7 +340,7 @@ class Backlog:
         self.left_of[shelf.kind] = self.left_of.get(shelf.kind, 0.0) + cost
 
     def _file_anew(self) -> None:
-        """Sort everything onto the shelves as kinds are now: they have only become finer."""
+        """Sort everything onto the shelves as kinds are now."""
         self._version = self.abilities.version
         kind_of = self.abilities.kind
         for shelf in [shelf for kinds in self._pools.values() for shelf in kinds.values()]:
@@ -288,7 +348,4 @@ class Backlog:
                 kinds = {kind_of(job) for job in portion.jobs}
                 if kinds != {shelf.kind}:
                     self._unfile(portion, portion.jobs)
-                    if len(kinds) == 1:
-                        self._lay(portion, kinds.pop())
-                    else:
-                        self._file(portion.group, portion.jobs, last=portion.last)
+                    self._file(portion.group, portion.jobs, last=portion.last)

@@ -39,7 +39,7 @@ class ServerForecast:
     Attributes:
         entrant: The server.
         jobs: The jobs, in its order.
-        kinds: How many results of each kind it would make: ``load`` (of a checkpoint or diffusion model), ``first``, ``second`` pass.
+        kinds: How many results of each kind it would make: ``load`` of a model, ``first`` and ``second`` pass.
         work: What all of it costs, weighted steps.
         seconds: When it would be done, from now; None where no speed is known.
     """

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from comfy_runner.scheduling.backlog import Backlog, Portion, Shelf
-from comfy_runner.scheduling.eligibility import Kind
+from comfy_runner.scheduling.backlog import Backlog, Kind, Portion, Shelf
 from comfy_runner.scheduling.server_load import Outlook, ServerLoad
 
 _NEAR = 64  # groups on a shelf that are looked at one by one
@@ -282,7 +281,7 @@ def _rank(backlog: Backlog, portion: Portion) -> tuple[bool, int]:
     return not backlog.has_begun(portion.group), portion.group
 
 
-def urgent_kinds(backlog: Backlog, name: str, outlook: Outlook) -> frozenset[int]:
+def urgent_kinds(backlog: Backlog, name: str, outlook: Outlook) -> frozenset[frozenset[str]]:
     """Return which kinds of jobs a server is to do before all others, by `Kind.unable`; none where every server can do all.
 
     No work can be done before those who can do it, and nothing else, would be done with it.
@@ -292,7 +291,7 @@ def urgent_kinds(backlog: Backlog, name: str, outlook: Outlook) -> frozenset[int
         name: The server.
         outlook: When everybody would be done.
     """
-    left: dict[int, float] = {}
+    left: dict[frozenset[str], float] = {}
     for kind, cost in backlog.left_of.items():
         left[kind.unable] = left.get(kind.unable, 0.0) + cost
     if not any(left):
