@@ -16,11 +16,10 @@ from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, RunFolderError, ServerError, UsageError
 from comfy_runner.graph.cost import StepTable
-from comfy_runner.running.candidates import Candidate
+from comfy_runner.running.candidates import Candidate, Examiner
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.messages import Cancel
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import clear_requests, request_cancel
 from comfy_runner.store.local import folder_errors

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.submission import Attempt, Submission
-from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.planning.draft import Draft
@@ -195,13 +194,6 @@ class Enlist:
 
 
 @dataclass(frozen=True, slots=True)
-class SetTimeouts:
-    """Have all workers wait only so long from now on."""
-
-    timeouts: Timeouts
-
-
-@dataclass(frozen=True, slots=True)
 class StopWaiting:
     """Wait no longer for files of servers that do not answer: the next process collects them."""
 
@@ -226,18 +218,5 @@ class Emit:
 
 LedgerAction = Record | Accept | Settle | Forget | Release | Retake
 Action = (
-    LedgerAction
-    | Prepare
-    | Submit
-    | Attach
-    | CancelOn
-    | Collect
-    | Free
-    | Share
-    | Examine
-    | Enlist
-    | SetTimeouts
-    | StopWaiting
-    | Answer
-    | Emit
+    LedgerAction | Prepare | Submit | Attach | CancelOn | Collect | Free | Share | Examine | Enlist | StopWaiting | Answer | Emit
 )

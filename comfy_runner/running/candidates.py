@@ -1,15 +1,29 @@
-"""The servers that are to take part in a run, as values: what each has said of itself, and what that means for the jobs."""
+"""The servers that are to take part in a run: what each says of itself, and what that means for the jobs.
+
+They are asked before they get work, all at once, so that those that hang delay nobody.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from comfy_runner.engine.info import EngineInfo
 from comfy_runner.engine.interface import Engine, NamedEngine
-from comfy_runner.errors import ComfyRunnerError, Note
-from comfy_runner.planning.capabilities import Capabilities, impossible_jobs, refuse_impossible
+from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerRefused, ServerStuck, Unreachable
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.planning.capabilities import Capabilities, capabilities_of, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
+
+T = TypeVar("T")
+
+_TURN_SECONDS = 0.5  # a wait without an end cannot be interrupted from the keyboard on Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +90,112 @@ def hold_against(rendered: Sequence[Draft], candidates: Sequence[Candidate]) -> 
     else:
         count = sum(1 for _ in impossible_jobs(rendered, known))
     return count, tuple(note for capabilities in known.values() for note in capabilities.notes)
+
+
+class Examiner:
+    """Asks servers, from several threads.
+
+    Args:
+        drafts: The jobs of the run.
+        allow_partial: Whether a part of a job is better than nothing of it.
+    """
+
+    def __init__(self, drafts: Sequence[Draft], *, allow_partial: bool = False) -> None:
+        self._drafts, self._allow_partial = drafts, allow_partial
+        self._known: dict[str, Capabilities] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, engine: Engine) -> Answered:
+        """Return what a server says of itself.
+
+        Raises:
+            ServerError: It does not answer, or not as a ComfyUI does.
+        """
+        info = _asked(engine.info)
+        return Answered(info, self._capabilities(_asked(engine.object_info)))
+
+    def ask_again(self, engine: Engine) -> Answered:
+        """Return what a server says of itself that was out of order.
+
+        Raises:
+            ServerError: It still is.
+        """
+        queue = engine.queue()
+        if queue.pending and not queue.running:
+            raise ServerStuck("still accepts prompts and runs none", where=engine.url, hint="restart ComfyUI")
+        return self.ask(engine)
+
+    def ask_all(
+        self, candidates: Sequence[Candidate], before: Callable[[Candidate], None], *, late: Callable[[Candidate], float]
+    ) -> list[Candidate]:
+        """Return servers with what they say of themselves, or why they do not, all asked at the same time.
+
+        Args:
+            candidates: The servers.
+            before: Called for each before it is asked, on a thread of its own.
+            late: Tells how many seconds one is waited for after the last answer of another one; before the first, as long as
+                it takes.
+
+        Raises:
+            ServerError: None of them answers; with the reasons of all.
+        """
+        answers: queue.SimpleQueue[tuple[int, Candidate | BaseException]] = queue.SimpleQueue()
+
+        def ask(number: int, candidate: Candidate) -> None:
+            try:
+                before(candidate)
+                answers.put((number, replace(candidate, answer=self.ask(candidate.engine))))
+            except ComfyRunnerError as error:
+                answers.put((number, replace(candidate, error=error)))
+            except BaseException as crash:  # a fault of ours, for the caller's thread
+                answers.put((number, crash))
+
+        # Each on a thread of its own: those that hang hold up nobody, nor the end of the program.
+        for number, candidate in enumerate(candidates):
+            threading.Thread(target=ask, args=(number, candidate), name=f"ask {candidate.url}", daemon=True).start()
+        known: dict[int, Candidate] = {}
+        last = math.inf
+        while missing := [candidate for number, candidate in enumerate(candidates) if number not in known]:
+            left = last + max(map(late, missing)) - time.monotonic()
+            try:
+                number, answer = answers.get(timeout=max(0.0, min(left, _TURN_SECONDS)))
+            except queue.Empty:
+                if left <= 0:
+                    break
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            known[number] = answer
+            if answer.answer is not None:
+                last = time.monotonic()
+        found = [known.get(number) or _silent(candidate) for number, candidate in enumerate(candidates)]
+        if not any(candidate.answer for candidate in found):
+            errors = [candidate.error for candidate in found if candidate.error is not None]
+            raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
+        return found
+
+    def _capabilities(self, info: ObjectInfo) -> Capabilities:
+        # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.
+        with self._lock:
+            known = self._known.get(info.fingerprint)
+            found = known.of_equal_server(info) if known else capabilities_of(self._drafts, info, allow_partial=self._allow_partial)
+            self._known.setdefault(info.fingerprint, found)
+            return found
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """Return what a server answers; one that says that it cannot answer just now is asked a few times more."""
+    timeouts, failures = Timeouts(), 0
+    while True:
+        try:
+            return ask()
+        except ServerRefused as error:
+            failures += 1
+            pause = timeouts.pause_before_retry(error, failures=failures, failing_for=0.0)
+            if pause is None or failures > len(timeouts.repost):
+                raise
+            time.sleep(pause)
+
+
+def _silent(candidate: Candidate) -> Candidate:
+    return replace(candidate, error=Unreachable("did not answer in time", where=candidate.url))

@@ -18,14 +18,13 @@ from comfy_runner.engine.reports import Crashed
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running import actions as do
-from comfy_runner.running.candidates import Candidate
+from comfy_runner.running.candidates import Candidate, Examiner
 from comfy_runner.running.decide import decide, goes_on
 from comfy_runner.running.events import Event, JobResult, Spent
 from comfy_runner.running.in_flight import Files, Left
 from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Prepared, Tick
 from comfy_runner.running.perform import Performer
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import RunState, Work
 from comfy_runner.store.control_files import fleet_requests, wants_cancel
 from comfy_runner.store.ledger_rows import OpenSubmission

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from comfy_runner.errors import ComfyRunnerError, ServerError
 from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.planning.draft import Draft
-from comfy_runner.running.actions import Answer, Emit, Enlist, Examine, Prepare, SetTimeouts
+from comfy_runner.running.actions import Answer, Emit, Enlist, Examine, Prepare
 from comfy_runner.running.candidates import Candidate
 from comfy_runner.running.decide_completion import Actions, put_back
 from comfy_runner.running.events import ServerChanged
@@ -20,7 +20,6 @@ from comfy_runner.running.state import RunState, Worker
 
 def open_all(state: RunState) -> Actions:
     """Let the workers that have answered take part, and leave the others alone for a while."""
-    yield SetTimeouts(state.policy.timeouts_with(len(state.workers)))
     for worker in state.workers.values():
         if worker.stage == "up":
             join(state, worker)
@@ -93,7 +92,6 @@ def _add(state: RunState, known: Worker | None, candidate: Candidate) -> Actions
     if known is None:
         known = state.workers[candidate.name] = Worker.of(candidate)
         yield Enlist(candidate)
-        yield SetTimeouts(state.policy.timeouts_with(len(state.workers)))
     if known.stage != "up":
         known.stage = "out"
         known.until = state.now

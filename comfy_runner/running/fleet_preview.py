@@ -21,9 +21,8 @@ from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import fitting_speed
 from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
-from comfy_runner.running.candidates import Candidate, hold_against
+from comfy_runner.running.candidates import Candidate, Examiner, hold_against
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
-from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import backlog_of
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.scheduling.forecast import Entrant, forecast

@@ -14,13 +14,12 @@ from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Crashed, EngineReport
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running import actions as do
-from comfy_runner.running.candidates import Answered, Candidate
+from comfy_runner.running.candidates import Answered, Candidate, Examiner
 from comfy_runner.running.events import Event
 from comfy_runner.running.in_flight import Files
 from comfy_runner.running.messages import Examined, Prepared, Shared
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.prepare import Preparer
-from comfy_runner.running.probe import Examiner
 from comfy_runner.store.control_files import answer
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate
@@ -57,8 +56,7 @@ class Performer:
         self._preparers: dict[str, Preparer] = {}
         self._pool = ThreadPoolExecutor(_SHARING_THREADS, thread_name_prefix="share")
         self._stopped_waiting = threading.Event()
-        for candidate in candidates:
-            self._enlist(candidate)
+        self._enlist(*candidates)
 
     def __enter__(self) -> Self:
         return self
@@ -101,9 +99,6 @@ class Performer:
                 threading.Thread(target=self._guarded, args=(self._examine, worker), daemon=True).start()
             case do.Enlist(candidate):
                 self._enlist(candidate)
-            case do.SetTimeouts(timeouts):
-                for each in self._workers.values():
-                    each.engine.set_timeouts(timeouts)
             case do.StopWaiting():
                 self._stopped_waiting.set()
                 for each in self._workers.values():
@@ -123,19 +118,22 @@ class Performer:
         ready, settled = self._preparers[action.worker].pack(action.drafts, key, attempts=action.attempts, forced=action.forced)
         return Prepared(action.worker, key, tuple(ready), tuple(settled))
 
-    def _enlist(self, candidate: Candidate) -> None:
-        self._workers[candidate.name] = candidate
-        policy = self._policy
+    def _enlist(self, *candidates: Candidate) -> None:
+        self._workers |= {candidate.name: candidate for candidate in candidates}
+        policy, timeouts = self._policy, self._policy.timeouts_with(len(self._workers))
         options = EngineOptions(
             websocket=policy.websocket,
             stall=policy.stall,
             total=policy.total,
             allow_partial=policy.allow_partial,
-            timeouts=policy.timeouts,
+            timeouts=timeouts,
         )
-        candidate.engine.open(self._report, self._folder, options)
-        if candidate.answer is not None:
-            self.answered(candidate.name, candidate.answer)
+        for candidate in candidates:
+            candidate.engine.open(self._report, self._folder, options)
+            if candidate.answer is not None:
+                self.answered(candidate.name, candidate.answer)
+        for worker in self._workers.values():
+            worker.engine.set_timeouts(timeouts)
 
     # On other threads
 

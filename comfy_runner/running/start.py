@@ -16,12 +16,11 @@ from comfy_runner.planning.arrange import arrange
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import earlier_speeds, fitting_speed
 from comfy_runner.planning.survey import plan_rows, survey
-from comfy_runner.running.candidates import Candidate, hold_against
+from comfy_runner.running.candidates import Candidate, Examiner, hold_against
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import clear_requests
 from comfy_runner.store.ledger_rows import JobUpdate, OpenSubmission

@@ -554,7 +554,7 @@ class World:
             case do.Emit(event):
                 if isinstance(event, JobFinished):
                     self._tell(f"tells {event.result.job_id}: {event.result.state}")
-            case do.Enlist() | do.SetTimeouts() | do.StopWaiting() | do.Answer():
+            case do.Enlist() | do.StopWaiting() | do.Answer():
                 pass
         return None
 

@@ -26,12 +26,11 @@ from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sources import RecipeSource, load_source
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.retry import Retry
-from comfy_runner.running.candidates import Candidate
+from comfy_runner.running.candidates import Candidate, Examiner
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import Event, JobResult, RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
-from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import Work
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar

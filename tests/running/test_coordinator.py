@@ -17,7 +17,7 @@ from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Interrupted, JobFailed, ServerError, ServerStuck
 from comfy_runner.graph.cost import StepTable
-from comfy_runner.running.candidates import Candidate
+from comfy_runner.running.candidates import Candidate, Examiner
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import (
     Event,
@@ -31,7 +31,6 @@ from comfy_runner.running.events import (
     Spent,
 )
 from comfy_runner.running.handle import Run
-from comfy_runner.running.probe import Examiner
 from comfy_runner.running.state import Work
 from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import Room, begin, no_more, posted_jobs, rendered, sidecar_in, small
