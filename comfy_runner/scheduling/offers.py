@@ -87,7 +87,7 @@ class Choosing:
             key=lambda p: (p.last, not self._backlog.has_begun(p.group), p not in following, p.group),
         )
         yield from map(Offer, found)
-        yield from self._smaller(own)
+        yield from self._others_on(own)
         yield from self._untouched([shelf for shelf in shelves if not self._workers(shelf)])
         yield from self._of_others([shelf for shelf in shelves if self._workers(shelf)])
 
@@ -106,18 +106,20 @@ class Choosing:
             left[shelf.pool] += shelf.left
         ordered = sorted(shelves, key=lambda shelf: (-left[shelf.pool], shelf.pool))
         yield from map(Offer, filter(None, map(self._first, ordered)))
-        yield from self._smaller(ordered)
+        yield from self._others_on(ordered)
 
-    def _smaller(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
-        """Yield other groups than the first choice, which a server has no time for: smaller ones, and those passed over."""
+    def _others_on(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
+        """Yield other groups than the first choice, which a server has no time for: quicker begun, and those passed over."""
+        after = self._backlog.after
         for shelf in shelves:
             choice = self._first(shelf)
-            if choice is None or (shelf.least >= choice.left and choice is next(iter(shelf.portions.values()))):
+            if choice is None:
                 continue
             passed_over = True
             for portion in itertools.islice(shelf.portions.values(), _NEAR):
                 passed_over = passed_over and portion is not choice
-                if (passed_over or portion.left < choice.left) and portion is not choice and not self._is_kept(portion):
+                quicker = after[portion.jobs[0]] < after[choice.jobs[0]]
+                if portion is not choice and (passed_over or quicker) and not self._is_kept(portion):
                     yield Offer(portion)
 
     def _of_others(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:

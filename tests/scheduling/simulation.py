@@ -106,7 +106,8 @@ class World:
         self.work, self.steps = work, work.steps
         self.group_of = {job: number for number, group in enumerate(work.groups) for job in group}
         self.results = [frozenset(job) for job in work.jobs]
-        self.placement = Placement(Backlog(work.groups, work.jobs, work.steps))
+        self.backlog = Backlog(work.groups, work.jobs, work.steps)
+        self.placement = Placement(self.backlog)
         self.machines: dict[str, Machine] = {}
         self.waiting: set[int] = set(range(len(work.jobs)))
         self.ended: dict[int, str] = {}

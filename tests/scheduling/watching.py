@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.scheduling.simulation import Machine, Watcher, World
@@ -97,7 +97,10 @@ class Inspector(Watcher):
         belief.pool, belief.last = self._pool[jobs[-1]], world.group_of[jobs[-1]]
 
     def refuses(self, world: World, machine: Machine) -> None:
-        """Nothing that it can do would be done sooner by it, be it all of a group that waits, or the last job of one."""
+        """Nothing that it can do would be done sooner by it, be it all of a group that waits, or the last job of one.
+
+        Of models that nobody works at, somebody begins with the first job of a group: its end alone would be no gain for anybody.
+        """
         if machine.queue:
             return
         portions: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
@@ -107,7 +110,7 @@ class Inspector(Watcher):
                 portions[world.group_of[job], view.holder(job)].append(job)
         self.refusals += bool(portions)
         for first, *rest in portions.values():
-            last = rest[-1] if rest else first
+            last = rest[-1] if rest and view.is_shared(machine, rest[-1]) else first
             if not (
                 view.is_better_elsewhere(machine, first)
                 or view.is_better_elsewhere(machine, last)
@@ -119,15 +122,18 @@ class Inspector(Watcher):
     def _check_split(self, world: World, machine: Machine, jobs: tuple[int, ...]) -> None:
         """No group is divided while the server could have a whole one that others would be done with later.
 
-        What another one has left for want of time is not divided by the server that gets all of it.
+        What another one has left for want of time is not divided by the server that gets all of it; nor is a group of which
+        something was put back, as after a failure, and comes first, while the rest was left for want of time, and comes last.
         """
         mine = {*world.placement.ahead(machine.name), *jobs}
-        others = (job for job in world.work.groups[world.group_of[jobs[0]]] if job not in mine and job in world.waiting)
+        last = {job for portion in world.backlog if portion.last for job in portion.jobs}
+        group = world.work.groups[world.group_of[jobs[0]]]
+        others = (job for job in group if job not in mine and job in world.waiting and job not in last)
         divided = any(job in self._held for job in mine) or any(job not in self._held and world.may(machine, job) for job in others)
         if not divided:
             return
         self.divided += 1
-        view = _View(self, world)
+        view = _View(self, world, given=dict.fromkeys(jobs, machine))
         for number, group in enumerate(world.work.groups):
             whole = number not in world.begun and all(job in world.waiting and world.may(machine, job) for job in group)
             if not whole or view.is_better_elsewhere(machine, group[0]):
@@ -172,13 +178,13 @@ class Inspector(Watcher):
 
 
 class _View:
-    """How it looks at one moment."""
+    """How it looks at one moment; jobs that are just being given to somebody do not wait."""
 
-    def __init__(self, inspector: Inspector, world: World) -> None:
+    def __init__(self, inspector: Inspector, world: World, *, given: Mapping[int, Machine] | None = None) -> None:
         self._inspector, self._world = inspector, world
         self._machines = [machine for machine in world.machines.values() if machine.takes_part]
         self._ahead = {machine.name: world.placement.ahead(machine.name) for machine in self._machines}
-        self._holder = {job: machine for machine in self._machines for job in self._ahead[machine.name]}
+        self._holder = {job: machine for machine in self._machines for job in self._ahead[machine.name]} | dict(given or {})
 
     def holder(self, job: int) -> str:
         """Return who has taken a job that waits; nothing where nobody has."""
@@ -263,6 +269,10 @@ class _View:
             for other in self._machines
             if other is not machine and self._inspector.belief(other).last == group and self._world.may(other, job)
         )
+
+    def is_shared(self, machine: Machine, job: int) -> bool:
+        """Return whether others have a job, or work at its models."""
+        return job in self._holder or bool(self._workers(machine, job))
 
     def _beside(self, job: int) -> list[int]:
         """Return what waits, taken by nobody, of the same models and for the same servers."""
