@@ -97,10 +97,7 @@ class Inspector(Watcher):
         belief.pool, belief.last = self._pool[jobs[-1]], world.group_of[jobs[-1]]
 
     def refuses(self, world: World, machine: Machine) -> None:
-        """Nothing that it can do would be done sooner by it, be it all of a group that waits, or the last job of one.
-
-        Of models that nobody works at, somebody begins with the first job of a group: its end alone would be no gain for anybody.
-        """
+        """Nothing that it can do would be done sooner by it, be it all of a group that waits, or the last job of one."""
         if machine.queue:
             return
         portions: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
@@ -110,7 +107,7 @@ class Inspector(Watcher):
                 portions[world.group_of[job], view.holder(job)].append(job)
         self.refusals += bool(portions)
         for first, *rest in portions.values():
-            last = rest[-1] if rest and view.is_shared(machine, rest[-1]) else first
+            last = rest[-1] if rest else first
             if not (
                 view.is_better_elsewhere(machine, first)
                 or view.is_better_elsewhere(machine, last)
@@ -269,10 +266,6 @@ class _View:
             for other in self._machines
             if other is not machine and self._inspector.belief(other).last == group and self._world.may(other, job)
         )
-
-    def is_shared(self, machine: Machine, job: int) -> bool:
-        """Return whether others have a job, or work at its models."""
-        return job in self._holder or bool(self._workers(machine, job))
 
     def _beside(self, job: int) -> list[int]:
         """Return what waits, taken by nobody, of the same models and for the same servers."""
