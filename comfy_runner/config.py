@@ -149,6 +149,8 @@ class Config(_Section):
         token: Bearer token for a server that is given by its URL; named servers have their own headers.
         query: Query parameters for such a server.
         retry: What is tried again, where a recipe does not say.
+        outage_timeout: Seconds that a server may answer nobody before its jobs are left to others, or to the next run; None for a
+            minute, and for a quarter of one where others can do them.
     """
 
     server: str = DEFAULT_SERVER
@@ -159,6 +161,7 @@ class Config(_Section):
     token: Secret = Field(default="", repr=False)
     query: dict[str, Secret] = Field(default={}, repr=False)
     retry: Retry | None = None
+    outage_timeout: float | None = Field(default=None, gt=0)
 
     def find_server(self, given: str | ServerConfig | None) -> ServerConfig:
         """Return the server of this name or URL, or the default one, which is the first of a fleet."""

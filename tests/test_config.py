@@ -320,3 +320,7 @@ def test_all_about_a_server_can_be_given_at_once() -> None:
     server = ServerConfig(url="http://x", insecure=True)
 
     assert Config(token=_SECRET).find_server(server) is server
+
+
+def test_a_plus_in_a_token_of_the_environment_is_a_plus(tmp_path: Path) -> None:
+    assert _loaded(tmp_path, "", COMFY_RUNNER_QUERY="token=a+b%2Bc/d==").query == {"token": "a+b+c/d=="}

@@ -82,7 +82,7 @@ def run(
     try:
         if any(variant.needs_seed for variant in variants):
             drafted = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(recipe_name(variant)), files=files)
-        how = replace(policy, retry=policy.retry or settings.retry)
+        how = replace(policy, retry=policy.retry or settings.retry, outage=policy.outage or settings.outage_timeout)
         return begin(
             drafted,
             chosen,

@@ -224,4 +224,5 @@ def spent_lines(spent: Spent | None, servers: Sequence[str]) -> list[str]:
 def _closing(result: JobResult) -> str:
     took = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
     cached = f", {len(result.cached_nodes)} nodes from the cache" if result.cached_nodes else ""
-    return f"{result.job_id}: {result.state}{took}{cached}"
+    stands = "still on the server" if result.state == "submitted" else result.state
+    return f"{result.job_id}: {stands}{took}{cached}"

@@ -50,6 +50,12 @@ _MOST_REPORTED = 3000
     metavar="SECONDS",
     help="The most that a running job may go without progress.",
 )
+@click.option(
+    "--outage-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="The most that a server may be silent before its jobs go to others, or to the next run (default: 60, of several 15).",
+)
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
@@ -67,6 +73,7 @@ def run(
     fail_fast: bool,
     timeout: float | None,
     stall_timeout: float,
+    outage_timeout: float | None,
     no_websocket: bool,
     report: bool,
     as_json: bool,
@@ -95,7 +102,12 @@ def run(
         show(api.plan(recipes, server=asked, **given), as_json=as_json, quiet=quiet)
         return 0
     policy = Policy(
-        websocket=not no_websocket, stall=stall_timeout, total=timeout, allow_partial=allow_partial, fail_fast=fail_fast
+        websocket=not no_websocket,
+        stall=stall_timeout,
+        total=timeout,
+        outage=outage_timeout,
+        allow_partial=allow_partial,
+        fail_fast=fail_fast,
     )
     chosen, stdout = servers.fleet(), _Stdout()
     with cancelling_interrupts() as begun:
@@ -172,10 +184,11 @@ class _Stdout:
 
 
 def summary(results: Sequence[JobResult]) -> str:
-    """Return how many jobs ended how, such as ``3 done (1 already), 1 partial``."""
+    """Return how many jobs ended how, such as ``3 done (1 already), 1 on the server; the same command collects it``."""
     counts = Counter(str(result.state) for result in results)
     already = Counter(str(result.state) for result in results if result.was_done)
     words = {"done": "done", "partial": "partial", "failed": "failed", "cancelled": "cancelled", "pending": "not started"}
+    words["submitted"] = f"on the server; the same command collects {'it' if counts['submitted'] == 1 else 'them'}"
     return ", ".join(
         f"{counts[state]} {word}" + (f" ({already[state]} already)" if already[state] else "")
         for state, word in words.items()

@@ -156,6 +156,7 @@ def _reported(state: RunState, tracked: Tracked, report: reports.SubmissionRepor
 
 def _submitted(state: RunState, tracked: Tracked, prompt_id: str) -> Actions:
     """Its worker has it."""
+    tracked.is_confirmed = True
     if prompt_id != tracked.key:
         tracked.prompt_id = prompt_id
         yield do.Accept(tracked.key, prompt_id)

@@ -240,11 +240,6 @@ def tell(
     yield Emit(JobFinished(job.result))
 
 
-def tell_of_outage(state: RunState, job_id: str, error: ComfyRunnerError, files: Files) -> Actions:
-    """Tell that a job may well be on its server, and run: the next process asks for it."""
-    yield from tell(state, job_id, "partial" if files else "failed", error, files=files)
-
-
 def tell_the_rest(state: RunState) -> Actions:
     """Tell of the jobs that were not begun, or that a server kept longer than an interruption waits."""
     for job_id, job in state.jobs.items():

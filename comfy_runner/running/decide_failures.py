@@ -17,7 +17,7 @@ from comfy_runner.running.decide_completion import (
     lose,
     put_back,
     refuse,
-    tell_of_outage,
+    tell,
     unsubmit,
 )
 from comfy_runner.running.decide_recovery import follow_on, release, seek_orphans, take_back_jobs
@@ -151,7 +151,9 @@ def _broken_alone(state: RunState, tracked: Tracked, error: ComfyRunnerError) ->
     for job_id in tracked.job_ids:
         files = tracked.reusable.get(job_id, {})
         if isinstance(error, ServerError):
-            yield from tell_of_outage(state, job_id, error, files)
+            # What was never taken is not there, unless nobody could be asked; what a dead server has is lost with it.
+            may_be_there = (tracked.is_confirmed and not isinstance(error, ServerStuck)) or isinstance(error, Unreachable)
+            yield from tell(state, job_id, "submitted" if may_be_there else "partial" if files else "failed", error, files=files)
         elif not (yield from is_let_go(state, tracked, job_id)):
             yield from end(state, job_id, Change.FAILED, error, key=tracked.key, files=files)
 
@@ -240,7 +242,7 @@ def kept_away(state: RunState, tracked: Tracked, done: Collected, error: ComfyRu
     if state.is_single or state.is_interrupted or not isinstance(error, ServerError):
         state.stopped = state.stopped or error
         state.kept.append(error)
-        yield from tell_of_outage(state, done.job_id, error, done.files)
+        yield from tell(state, done.job_id, "submitted", error, files=done.files)
         return
     worker = state.workers[tracked.worker]
     if worker.stage == "up":

@@ -189,7 +189,7 @@ def _hopeless(state: RunState) -> ComfyRunnerError | None:
     """Return why there is no use in waiting for work to be done: nobody has done any for too long; None while there is."""
     out = [worker for worker in state.workers.values() if worker.stage == "out"]
     state.stuck_since = state.now if state.stuck_since is None else state.stuck_since
-    if out and state.now - state.stuck_since <= state.policy.timeouts.outage:
+    if out and state.now - state.stuck_since <= state.policy.timeouts_with(1).outage:
         return None
     reasons = [worker.reason for worker in out if worker.reason]
     if not reasons:

@@ -18,7 +18,7 @@ class JobResult:
     Attributes:
         job_id: The job.
         state: ``done``; ``partial``: some pictures are there, `error` says why not all; ``failed``; ``cancelled``;
-            ``pending``: not started.
+            ``submitted``: it is, or may be, on its server, and the next run collects it; ``pending``: not started.
         files: The pictures by output role; a role that saved several has several.
         error: Why it is not done; None where it is.
         was_done: Whether it was done already and nothing was rendered.

@@ -56,6 +56,7 @@ class Tracked:
         prompt_id: What the server calls it, which old servers choose themselves.
         progress: How far it is.
         complaints: What the server left out of it.
+        is_confirmed: Whether the server has said that it has it.
         is_attached: Whether it was looked for on the server, so that nobody knows when that began with it.
         is_outdated: Whether it is of nothing but what jobs are no longer.
         is_released: Whether its jobs were given to others, because its worker was out of order.
@@ -73,6 +74,7 @@ class Tracked:
     prompt_id: str
     progress: JobProgress
     complaints: tuple[Complaint, ...] = ()
+    is_confirmed: bool = False
     is_attached: bool = False
     is_outdated: bool = False
     is_released: bool = False

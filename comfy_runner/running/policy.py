@@ -49,6 +49,8 @@ class Policy:
         allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
         fail_fast: Whether nothing more is begun once a job is not done.
         retry: What is tried again where the recipe does not say; None for what the config file says.
+        outage: Seconds that a server may answer nobody, or only with errors that may pass, before its jobs go to others, or to the
+            next run; None for what the config file says, and without a word there for `timeouts` and `fleet_outage`.
         timeouts: All other waiting.
         fleet_outage: Seconds that one of several servers may answer nobody before its jobs go to the others.
         latecomers: Seconds after the last answer for which servers that have not answered are waited for at the start, if any
@@ -63,6 +65,7 @@ class Policy:
     allow_partial: bool = False
     fail_fast: bool = False
     retry: Retry | None = None
+    outage: float | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     fleet_outage: float = FLEET_OUTAGE_SECONDS
     latecomers: float = LATECOMER_SECONDS
@@ -70,6 +73,8 @@ class Policy:
 
     def timeouts_with(self, servers: int) -> Timeouts:
         """Return all other waiting for one of so many servers."""
+        if self.outage is not None:
+            return replace(self.timeouts, outage=self.outage)
         if servers == 1:
             return self.timeouts
         return replace(self.timeouts, outage=min(self.timeouts.outage, self.fleet_outage))

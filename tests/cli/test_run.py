@@ -23,6 +23,11 @@ def _result(state: State, error: type[ComfyRunnerError] | None = None, *, was_do
         ([_result("done")], "1 done"),
         ([_result("done"), _result("done", was_done=True)], "2 done (1 already)"),
         ([_result("failed"), _result("done"), _result("partial"), _result("failed")], "1 done, 1 partial, 2 failed"),
+        ([_result("submitted"), _result("done")], "1 done, 1 on the server; the same command collects it"),
+        (
+            [_result("submitted"), _result("pending"), _result("submitted")],
+            "1 not started, 2 on the server; the same command collects them",
+        ),
         ([_result("pending"), _result("cancelled")], "1 cancelled, 1 not started"),
     ],
 )

@@ -65,6 +65,27 @@ def test_a_token_of_the_environment_goes_to_the_server_that_is_given_by_its_url(
     assert _is_done(tmp_path)
 
 
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_certificates_that_the_environment_names_hold_for_http_and_websocket(proxy: Proxy, tmp_path: Path, variable: str) -> None:
+    others = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    environment = {**_NO_CONFIG, **others, "COMFY_RUNNER_TOKEN": _SECRET, variable: str(proxy.cacert)}
+
+    done = comfy_runner("run", "quickstart", *_FAST, "--server", proxy.url, folder=tmp_path, environment=environment)
+
+    assert _is_done(tmp_path)
+    assert "First pass" in done.stderr, "progress comes over the websocket"
+    assert {"/ws", "/prompt", "/view"} <= {path for path, _ in proxy.headers}
+
+
+def test_a_file_without_certificates_is_told_with_its_path(proxy: Proxy, tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("nothing", encoding="utf-8")
+    environment = {**_NO_CONFIG, "REQUESTS_CA_BUNDLE": str(tmp_path / "none.pem")}
+
+    done = comfy_runner("run", "quickstart", "--server", proxy.url, folder=tmp_path, code=2, environment=environment)
+
+    assert "none.pem: no certificates can be read" in done.stderr
+
+
 def test_an_unknown_certificate_is_refused_with_the_way_out(proxy: Proxy, tmp_path: Path) -> None:
     args = ("run", "quickstart", "--server", proxy.url)
 
@@ -118,4 +139,4 @@ def test_a_missing_variable_is_named_with_its_place(proxy: Proxy, tmp_path: Path
 
     done = comfy_runner("run", "quickstart", folder=tmp_path, code=2, environment=settings)
 
-    assert "config.yaml: servers.studio.headers.Authorization: the environment has no NOT_THERE" in done.stderr
+    assert "config.yaml:1: servers.studio.headers.Authorization: the environment has no NOT_THERE" in done.stderr

@@ -267,7 +267,7 @@ def test_a_server_that_goes_away_ends_the_run_and_what_was_not_begun_stays_pendi
     room.folder.close()
 
     results = {event.result.job_id: event.result for event in room.events if isinstance(event, JobFinished)}
-    assert [results[name].state for name in "abcd"] == ["failed", "failed", "pending", "pending"]
+    assert [results[name].state for name in "abcd"] == ["submitted", "submitted", "pending", "pending"]
     assert all(isinstance(result.error, ServerError) for result in results.values())
     server.state.come_back()
 

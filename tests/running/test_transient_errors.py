@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
+from comfy_runner.config import Config
 from comfy_runner.engine.comfyui.responses import seconds_of
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import TRANSIENT_STATUSES, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
-from tests.running.support import begin, files_in, rendered, small, states
+from comfy_runner.running.policy import Policy
+from tests.running.support import begin, files_in, posted, rendered, small, states
 from tests.running.test_runs_with_uploads import draw, recipe, room
 from tests.standin import StandIn, State
 
 __all__ = ["room"]
 
 _QUICK = Timeouts(outage=20.0, queue=0.02, repost=(0.01, 0.01, 0.02, 0.02, 0.05), poll_longest=0.02)
-_STATUSES = (408, 429, 500, 503, 524, 530)
+_STATUSES = sorted(TRANSIENT_STATUSES)
 _EACH_JOB = [("POST", "/prompt"), ("GET", "/queue"), ("GET", "/history/*"), ("GET", "/view"), ("POST", "/upload/image")]
 _ONCE = [("GET", "/system_stats"), ("GET", "/object_info")]
 _CALLS = [
@@ -65,10 +67,34 @@ def test_a_picture_that_cannot_be_had_now_is_left_for_the_next_run_which_renders
     second = rendered(server, tmp_path, small())
 
     (error,) = [result.error for result in first]
+    assert states(first) == {"lake": "submitted"}
     assert error is not None
     assert error.exit_code == 3
     assert states(second) == {"lake": "done"}
     assert len(server.state.requests("POST", "/prompt")) == len(server.state.memory.history) == 1
+
+
+def test_for_how_long_a_server_may_be_silent_can_be_set_and_what_it_has_is_collected_later(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("first_pass")
+    began = time.monotonic()
+    with begin(server, tmp_path, small(), timeouts=Timeouts(outage=600.0), config=Config(outage_timeout=0.3)) as rendering:
+        gate.wait()
+        server.state.go_away()
+        first = rendering.results()
+    seconds = time.monotonic() - began
+    gate.open()
+    server.state.come_back()
+
+    second = rendered(server, tmp_path, small())
+
+    assert (states(first), states(second)) == ({"lake": "submitted"}, {"lake": "done"})
+    assert len(posted(server)) == 1
+    assert seconds < 60.0
+
+
+def test_for_how_long_a_server_may_be_silent_is_the_same_in_a_fleet_once_it_is_set() -> None:
+    assert [Policy().timeouts_with(servers).outage for servers in (1, 2)] == [60.0, 15.0]
+    assert [Policy(outage=300.0).timeouts_with(servers).outage for servers in (1, 2)] == [300.0, 300.0]
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/prompt"), ("GET", "/view"), ("GET", "/history/*")])

@@ -14,9 +14,8 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address
-from comfy_runner.engine.comfyui.connections import at_most, pool_of
+from comfy_runner.engine.comfyui.connections import at_most, headers_of, pool_of
 from comfy_runner.engine.comfyui.responses import HttpAnswer, answer_of, not_comfyui, refused, strings, translated
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ServerRefused, WorkflowError
@@ -24,7 +23,6 @@ from comfy_runner.errors import ServerRefused, WorkflowError
 __all__ = ["ComfyHttp", "HttpAnswer", "UploadForm"]
 
 _CHUNK = 256 * 1024
-_HEADERS = {"User-Agent": f"comfy-runner/{__version__}", "Accept-Encoding": "gzip, deflate"}
 
 
 class UploadForm(Protocol):
@@ -47,8 +45,7 @@ class ComfyHttp:
         self.address = address
         self._timeouts = timeouts or RequestTimeouts()
         self._pool = pool_of(address)
-        self._headers = urllib3.HTTPHeaderDict(_HEADERS)
-        self._headers.update(address.headers)
+        self._headers = headers_of(address, **{"Accept-Encoding": "gzip, deflate"})
 
     def system_stats(self) -> dict[str, Any]:
         """Return ``GET /system_stats``: versions, devices, memory in bytes.

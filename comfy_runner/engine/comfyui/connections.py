@@ -24,8 +24,14 @@ import certifi
 import urllib3
 from urllib3.util import Url, parse_url
 
+from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address, is_loopback
 from comfy_runner.errors import Unreachable, UsageError
+
+USER_AGENT = f"comfy-runner/{__version__}"
+"""What we call ourselves: some servers turn the names of libraries away."""
+
+_KEPT_OPEN = 16  # connections; no more threads than that ask one server at a time
 
 _here = threading.local()
 
@@ -96,6 +102,13 @@ def tls_of(address: Address) -> ssl.SSLContext:
     return found
 
 
+def headers_of(address: Address, **usual: str) -> dict[str, str]:
+    """Return the headers of each request to a server: its own, instead of ours of these names."""
+    found = urllib3.HTTPHeaderDict({"User-Agent": USER_AGENT, **usual})
+    found.update(address.headers)
+    return dict(found)
+
+
 def pool_of(address: Address) -> urllib3.PoolManager:
     """Return connections to a server, for several threads, whose answers `at_most` can limit.
 
@@ -105,7 +118,9 @@ def pool_of(address: Address) -> urllib3.PoolManager:
     scheme, proxy = urlsplit(address.url).scheme, proxy_of(address)
     if scheme not in ("http", "https"):
         raise UsageError("is not a usable URL", where=address.url)
-    options: dict[str, Any] = {"ssl_context": tls_of(address)} if "https" in (scheme, proxy and proxy.scheme) else {}
+    options: dict[str, Any] = {"maxsize": _KEPT_OPEN}
+    if "https" in (scheme, proxy and proxy.scheme):
+        options["ssl_context"] = tls_of(address)
     if address.insecure:
         # The user has asked for it and is told so once; urllib3 would say so with every request.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)

@@ -108,10 +108,18 @@ def refused(answer: HttpAnswer) -> ServerRefused:
     if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
         hint = _LOGIN_HINT
     elif answer.status == 413:
-        hint = "the workflow is larger than the server takes: start ComfyUI with a higher --max-upload-size"
+        hint = too_large(str(answer.body))
     error = ServerRefused(f"answered with status {answer.status}", where=answer.url, hint=hint)
     error.status, error.retry_after = answer.status, answer.retry_after
     return error
+
+
+def too_large(body: str) -> str:
+    """Return the way out where something is larger than a server takes, by what it says: ComfyUI itself, or a proxy before it."""
+    if "request body size" in body:
+        return "start ComfyUI with a higher --max-upload-size"
+    proxy = "raise the limit of the proxy before ComfyUI (client_max_body_size in nginx)"
+    return proxy if "<html" in body.lower() else f"{proxy}, or start ComfyUI with a higher --max-upload-size"
 
 
 def not_comfyui(answer: HttpAnswer) -> Unreachable:

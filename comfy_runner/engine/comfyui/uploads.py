@@ -127,7 +127,7 @@ def _refused(file: InputFile, why: str) -> Rejected:
 
 def _why_refused(error: ServerRefused, size: str) -> str:
     if error.status == 413:
-        return f"has {size}, more than the server takes: start ComfyUI with a higher --max-upload-size, or look at its proxy"
+        return f"has {size}, more than the server takes: {error.problems[0].hint}"
     problem = error.problems[0]
     return f"is not taken: the server {problem.what}" + (f" ({problem.hint})" if problem.hint else "")
 

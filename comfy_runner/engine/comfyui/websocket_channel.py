@@ -20,7 +20,7 @@ import websocket
 from urllib3.util import Url
 
 from comfy_runner.engine.comfyui.address import Address
-from comfy_runner.engine.comfyui.connections import credentials, proxy_of, tls_of
+from comfy_runner.engine.comfyui.connections import credentials, headers_of, proxy_of, tls_of
 from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
 from comfy_runner.engine.timeouts import Timeouts
 
@@ -108,7 +108,7 @@ class EventSocket:
         client_id = str(uuid.uuid4())
         connection.connect(
             self._address.websocket(client_id),
-            header=[f"{name}: {value}" for name, value in self._address.headers.items()],
+            header=[f"{name}: {value}" for name, value in headers_of(self._address).items()],
             timeout=self._timeouts.connect,
             # ComfyUI refuses a handshake whose Origin is not its own Host, and asks for none.
             suppress_origin=True,
@@ -163,7 +163,8 @@ class _Connection(websocket.WebSocket):
 
 def _proxy_options(proxy: Url | None) -> dict[str, Any]:
     if proxy is None:
-        return {"http_no_proxy": ["*"]}  # or the library looks into the environment itself
+        # Without a proxy to make an exception from, the library looks into the environment itself.
+        return {"http_proxy_host": "none", "http_no_proxy": ["*"]}
     return {
         "http_proxy_host": proxy.host,
         "http_proxy_port": proxy.port or 80,

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp, HttpAnswer
+from comfy_runner.engine.comfyui.connections import credentials, proxy_of
 from comfy_runner.engine.reports import Finished, Submitted
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.engine.verdict import Outcome
@@ -179,6 +181,12 @@ def test_every_request_carries_the_query_of_the_address_beside_its_own(standin: 
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_server_is_told_our_name_and_version_unless_it_has_a_name_for_us(standin: StandIn, state: State) -> None:
+    http(standin.url).queue()
+    ComfyHttp(parse_address(standin.url, headers={"user-agent": "Mozilla/5.0"})).queue()
+    assert [asked.headers["user-agent"] for asked in state.asked] == [f"comfy-runner/{__version__}", "Mozilla/5.0"]
+
+
 def test_no_origin_is_sent(standin: StandIn, state: State) -> None:
     http(standin.url).queue()
     assert "origin" not in state.asked[0].headers
@@ -241,6 +249,20 @@ def test_a_workflow_that_is_too_large_is_refused_with_a_hint(faulty: Server, sta
     with pytest.raises(ServerRefused) as caught:
         submit(faulty.http, plain_graph())
     assert "--max-upload-size" in caught.value.problems[0].hint
+    assert "client_max_body_size" in caught.value.problems[0].hint
+
+
+_NGINX = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<center>nginx/1.24.0</center>\r\n</html>"
+_AIOHTTP = "Maximum request body size 1048576 exceeded, actual body size 1053076"
+
+
+@pytest.mark.parametrize(("body", "way_out"), [(_NGINX, "client_max_body_size"), (_AIOHTTP, "--max-upload-size")])
+def test_whoever_takes_no_more_is_named(faulty: Server, state: State, body: str, way_out: str) -> None:
+    state.fail_next("/prompt", 413, body=body)
+    with pytest.raises(ServerRefused) as caught:
+        submit(faulty.http, plain_graph())
+    found = {each for each in ("client_max_body_size", "--max-upload-size") if each in caught.value.problems[0].hint}
+    assert found == {way_out}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
@@ -340,6 +362,19 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(standin: Stand
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     assert http(standin.url).queue() == {"queue_running": [], "queue_pending": []}
+
+
+@pytest.mark.parametrize("excepted", ["10.0.0.0/8", "10.1.2.3", "*", "example.org,10.1.2.3"])
+def test_whom_no_proxy_names_is_asked_without_one(monkeypatch: pytest.MonkeyPatch, excepted: str) -> None:
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://ann:p%40ss@proxy.example:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("no_proxy", excepted)
+    assert proxy_of(Address("http://10.1.2.3:8188")) is None
+    if excepted != "*":
+        proxy = proxy_of(Address("http://11.1.2.3:8188"))
+        assert proxy is not None
+        assert (proxy.host, proxy.port, credentials(proxy)) == ("proxy.example", 3128, ("ann", "p@ss"))
 
 
 def test_a_proxy_of_the_environment_is_asked_for_other_machines(monkeypatch: pytest.MonkeyPatch, deaf_port: int) -> None:

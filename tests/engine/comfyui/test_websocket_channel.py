@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import pytest
 
+from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
 from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Frame, QueueChanged, Stepped
@@ -200,6 +201,40 @@ def test_a_redirect_to_another_websocket_is_not_followed_for_it_would_be_given_o
             ear.until(SocketDown)
         talker.join(HELD)
     assert asked == [b"GET /ws"] * 2
+
+
+@pytest.mark.parametrize("excepted", ["", "example.org"])
+def test_no_proxy_hears_of_a_socket_on_this_machine(standin: StandIn, monkeypatch: pytest.MonkeyPatch, excepted: str) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("no_proxy", excepted)
+        with listening(standin.url) as ear:
+            client_id_of(ear)
+        proxy.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+def test_a_socket_to_another_machine_goes_through_the_proxy_as_requests_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://ann:secret@127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with listening("http://gpu.example:8188"):
+            proxy.settimeout(HELD)
+            connection, _ = proxy.accept()
+            with connection:
+                asked = connection.recv(4096).decode()
+    assert asked.startswith("CONNECT gpu.example:8188 ")
+    assert "Proxy-Authorization: Basic YW5uOnNlY3JldA==" in asked
+
+
+def test_a_handshake_has_our_name_and_version(standin: StandIn, state: State) -> None:
+    with listening(standin.url) as ear:
+        client_id_of(ear)
+    assert [asked.headers["user-agent"] for asked in state.requests("GET", "/ws")] == [f"comfy-runner/{__version__}"]
 
 
 def threads() -> set[str]:
