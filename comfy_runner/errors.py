@@ -149,6 +149,10 @@ TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, *range(520, 525), 
 """HTTP statuses that may pass: a server is too busy or fails just now, or a proxy does not reach it (520 to 530: Cloudflare)."""
 
 
+LOGIN_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403, 407})
+"""HTTP statuses of somebody before ComfyUI, which itself knows no users: who asks has to log in."""
+
+
 class ServerError(ComfyRunnerError):
     """A server cannot be used."""
 
@@ -159,6 +163,11 @@ class ServerError(ComfyRunnerError):
     def is_transient(self) -> bool:
         """Return whether the same question may be answered a moment later: the one rule for whatever is asked of a server."""
         return False
+
+    @property
+    def leaves_open(self) -> bool:
+        """Return whether the answer says nothing of what was asked for: it may pass, or comes from somebody in between."""
+        return self.is_transient
 
 
 class Unreachable(ServerError):
@@ -188,6 +197,11 @@ class ServerRefused(ServerError):
     def is_transient(self) -> bool:
         """Return whether the status is one that may pass."""
         return self.status in TRANSIENT_STATUSES
+
+    @property
+    def leaves_open(self) -> bool:
+        """Return whether it may pass, or whoever asks has to log in."""
+        return self.is_transient or self.status in LOGIN_STATUSES
 
 
 class JobLost(ServerError):

@@ -56,7 +56,7 @@ def collect_job(
             found = source.retrying(lambda: source.find_files(prefixes))
         except ServerError as silent:
             # One that answers, and does not tell which files it has, is no help: the job is lost.
-            return replace(done, error=silent) if silent.is_transient else done
+            return replace(done, error=silent) if silent.leaves_open else done
         verdict = Verdict(Outcome.SUCCEEDED, found, (), None, None)
         error = None if set(wanted.values()) <= found.keys() else error
     else:

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from comfy_runner.collect.reencode import Encoding, convert
-from comfy_runner.collect.verify import comes_from_a_model, verify_file, verify_picture
+from comfy_runner.collect.verify import comes_from_a_model, is_page, is_picture, verify_file, verify_picture
 from comfy_runner.engine.interface import FileSource
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ComfyRunnerError, VerificationError
+from comfy_runner.errors import ComfyRunnerError, Unreachable, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled
 from comfy_runner.store.local import write_spool
@@ -31,6 +31,8 @@ _ATTEMPTS = 3
 _LONGEST_FILE = 4096 * MIB  # where its size in pixels was not planned; it may be a video
 _LONGEST_TEXT = 16 * MIB
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,11}")
+_PAGES = (".html", ".htm", ".xhtml")
+_SAVES_PICTURES = ("SaveImage", "PreviewImage")  # whatever a server calls what they have saved
 _OURS = ("job.json", "run.json", *REPORT)
 
 
@@ -98,11 +100,12 @@ class Downloader:
     def _verified(self, path: str, output: ServerFile | bytes, expected: Size | None, node_id: str) -> FetchedFile:
         """Return an output, downloaded several times where it is not as it should be."""
         may_be_flat = not comes_from_a_model(self.job.workflow, node_id)
+        saves_pictures = self.job.workflow.nodes[node_id].class_type in _SAVES_PICTURES
         for left in reversed(range(_ATTEMPTS)):
             got = None
             try:
                 got = self.source.retrying(partial(self._download, path, output, most=_most_bytes(expected)))
-                return replace(got, record=_checked(got, expected=expected, may_be_flat=may_be_flat))
+                return replace(got, record=_checked(got, expected=expected, may_be_flat=may_be_flat, picture=saves_pictures))
             except VerificationError as error:
                 problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
                 if got is not None and not left:
@@ -116,6 +119,10 @@ class Downloader:
             return write(self.store, path, [output], most=most)
         with self.source.open_file(output) as chunks:
             got = write(self.store, path, chunks, most=most)
+        if suffix_of(path) not in _PAGES and is_page(got.spooled.path, picture=suffix_of(path) in PICTURES):
+            got.discard()
+            hint = "a login page or a proxy is in between; the file is still there, and the same command asks for it again"
+            raise Unreachable(f"gives a page instead of {output.filename}", where=self.source.url, hint=hint)
         return replace(got, record=replace(got.record, server_name=f"{output.subfolder}/{output.filename}".lstrip("/")))
 
     def _in_its_format(self, got: FetchedFile, wanted: str) -> FetchedFile:
@@ -195,8 +202,9 @@ def numbered(planned: str, number: int, suffix: str) -> str:
     return str(path.with_name((path.stem if number == 0 else f"{path.stem}-{number + 1}") + suffix))
 
 
-def _checked(got: FetchedFile, *, expected: Size | None, may_be_flat: bool) -> FileRecord:
-    if suffix_of(got.record.path) not in PICTURES:
+def _checked(got: FetchedFile, *, expected: Size | None, may_be_flat: bool, picture: bool) -> FileRecord:
+    # Whatever it is called: the content tells, and the node that has saved it.
+    if not picture and suffix_of(got.record.path) not in PICTURES and not is_picture(got.spooled.path):
         verify_file(got.record)
         return got.record
     found = verify_picture(got.spooled.path, expected=expected, may_be_flat=may_be_flat)

@@ -23,6 +23,7 @@ _MOST_DECODED = 64 * MOST_PIXELS
 """Pixels of an animation that are decoded: some thousand frames of a film. What comes after them is not looked at."""
 
 _MOST_FRAMES = 1 << 16
+_START, _SPACE = 512, 0x20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,27 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
     found = Output(record=replace(record, problem=problem), metrics={CONTRAST: contrast})
     _refuse(found, [whole] if may_be_flat else [whole, not_flat], where)
     return Verified(size, frames)
+
+
+def is_page(path: Path, *, picture: bool) -> bool:
+    """Return whether what came is not a server's file but what somebody in between says of it: a login, an error.
+
+    Args:
+        path: What came.
+        picture: Whether it has to be a picture, so that any text is such a page; otherwise only HTML is.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.lower().startswith((b"<!doctype html", b"<html")):
+        return True
+    return picture and bool(start) and start.isascii() and all(byte >= _SPACE or byte in b"\t\r\n" for byte in start)
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a file says in its first bytes that it is a picture that can be read, whatever it is called."""
+    with path.open("rb") as file:
+        start = file.read(_START)
+    return start.startswith((b"\x89PNG", b"\xff\xd8\xff")) or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
 
 
 def verify_file(record: FileRecord) -> None:

@@ -32,11 +32,15 @@ def errors_of(done: Collected) -> list[ComfyRunnerError]:
 
 def unreachable(done: Collected) -> ComfyRunnerError | None:
     """Return why the pictures of a job could not be had, or kept, although the server may still have them; None for other ends."""
-    return next((error for error in errors_of(done) if isinstance(error, RunFolderError) or _may_pass(error)), None)
+    return next((error for error in errors_of(done) if isinstance(error, RunFolderError) or _leaves_open(error)), None)
 
 
-def _may_pass(error: ComfyRunnerError) -> bool:
-    return isinstance(error, ServerError) and error.is_transient
+def _leaves_open(error: ComfyRunnerError) -> bool:
+    return isinstance(error, ServerError) and error.leaves_open
+
+
+def _is_missing(error: ComfyRunnerError) -> bool:
+    return isinstance(error, ServerRefused) and error.status == _MISSING
 
 
 def change_of(done: Collected) -> Change:
@@ -133,7 +137,9 @@ def tries_again(state: RunState, done: Collected) -> Generator[Action, None, Att
     reason = failure_kind(done.verdict, errors_of(done))
     if not reason or state.jobs[done.job_id].draft is None:
         return None
-    what = str(errors_of(done)[0])
+    what, missing = str(errors_of(done)[0]), [str(error) for error in errors_of(done) if _is_missing(error)]
+    if missing and any(attempt.what in missing for attempt in state.jobs[done.job_id].attempts):
+        return None  # it was rendered once more, and is gone again: that is no accident
     attempt = yield from begins_again(state, done.job_id, reason=reason, what=what)
     if attempt is not None:
         yield from settle(state, done.job_id, Change.LOST, key=done.key, error=what)
@@ -150,7 +156,7 @@ def failure_kind(verdict: Verdict | None, errors: Sequence[ComfyRunnerError]) ->
         verdict: What the server said; None where it said nothing.
         errors: What was found wrong.
     """
-    if any(isinstance(error, JobLost) or (isinstance(error, ServerRefused) and error.status == _MISSING) for error in errors):
+    if any(isinstance(error, JobLost) or _is_missing(error) for error in errors):
         return "server_lost"
     if verdict is not None and verdict.failure is not None and verdict.failure.gpu_is_broken:
         # It is the server that has failed, not the job.

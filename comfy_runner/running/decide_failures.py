@@ -30,7 +30,6 @@ from comfy_runner.running.prepare import Settled
 from comfy_runner.running.state import RunState, Worker
 from comfy_runner.store.states import Change
 
-_ABOUT_THE_SERVER = (401, 403, 407)  # whatever is posted; other refusals are about what was posted
 _BROKEN_GPUS = 2  # jobs running that have failed of it: one may have been the job's fault
 
 
@@ -159,8 +158,7 @@ def _broken_alone(state: RunState, tracked: Tracked, error: ComfyRunnerError) ->
 
 
 def _broken_in_fleet(state: RunState, tracked: Tracked, error: ServerError) -> Actions:
-    about_the_server = error.is_transient or (isinstance(error, ServerRefused) and error.status in _ABOUT_THE_SERVER)
-    if isinstance(error, ServerRefused) and error.status < 500 and not about_the_server:
+    if isinstance(error, ServerRefused) and error.status < 500 and not error.leaves_open:
         drop(state, tracked)
         for job_id in tracked.job_ids:
             yield from _fail_or_try_elsewhere(state, tracked, job_id, error)

@@ -26,6 +26,8 @@ from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import files_in, planned, sidecar_in, submitted_job
 
 _TEXT = b"not a picture"
+_GARBAGE = b"\x00\x01\x02 not a picture"
+_PAGE = b"\n<!DOCTYPE html><html><body>please log in</body></html>"
 
 
 def _png(width: int, height: int, tint: int = 0) -> bytes:
@@ -163,10 +165,10 @@ def test_the_kind_of_a_file_is_the_servers_choice(tmp_path: Path, name: str, pat
 def test_no_kind_of_file_can_take_the_place_of_our_own_records(tmp_path: Path, path: str, own: str) -> None:
     job = planned(output={"original": path})
 
-    collected(tmp_path, {"save_original": [_file("x.json")]}, Served({"x.json": [_TEXT]}), job=job)
+    collected(tmp_path, {"save_original": [_file("x.json")]}, Served({"x.json": [_GARBAGE]}), job=job)
 
-    assert (tmp_path / path).read_bytes() == _TEXT
-    assert not (tmp_path / own).exists() or (tmp_path / own).read_bytes() != _TEXT
+    assert (tmp_path / path).read_bytes() == _GARBAGE
+    assert not (tmp_path / own).exists() or (tmp_path / own).read_bytes() != _GARBAGE
 
 
 def test_a_bad_download_is_tried_again_until_it_is_good(tmp_path: Path) -> None:
@@ -191,12 +193,43 @@ def test_what_the_server_refuses_is_not_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_picture_is_kept_with_what_is_wrong_with_it(tmp_path: Path) -> None:
-    found = collected(tmp_path, {"save_original": [_file("x.png")]}, Served({"x.png": [_TEXT]}))
+    found = collected(tmp_path, {"save_original": [_file("x.png")]}, Served({"x.png": [_GARBAGE]}))
 
     assert isinstance(found.errors[0], VerificationError)
     assert str(found.errors[0]).startswith("lake/original.png: is not a whole picture")
-    assert (tmp_path / "lake/original.png").read_bytes() == _TEXT
+    assert (tmp_path / "lake/original.png").read_bytes() == _GARBAGE
     assert sidecar_in(tmp_path)["files"]["original"][0]["problem"] == str(found.errors[0])
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.exe"])
+@pytest.mark.parametrize("content", [_GARBAGE, _TEXT, _png(32, 32)], ids=["garbage", "text", "another size"])
+def test_what_saves_pictures_is_verified_whatever_the_server_calls_them(tmp_path: Path, name: str, content: bytes) -> None:
+    found = collected(tmp_path, {"save_original": [_file(name)]}, Served({name: [content]}))
+
+    assert isinstance(found.errors[0], VerificationError)
+    assert found.files["original"][0].problem == str(found.errors[0])
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.exe", "x"])
+def test_a_good_picture_is_good_whatever_the_server_calls_it(tmp_path: Path, name: str) -> None:
+    found = collected(tmp_path, {"save_original": [_file(name)]}, Served({name: [_png(64, 64)]}))
+
+    (record,) = found.files["original"]
+    assert (record.width, record.height, record.problem) == (64, 64, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.png", _PAGE), ("x.png", b'{"error": "rate limited"}'), ("x.jpg", _TEXT), ("x.mp4", _PAGE)]
+)
+def test_a_page_in_place_of_a_file_is_somebody_in_between_and_no_result(tmp_path: Path, name: str, content: bytes) -> None:
+    http = Served({name: [content]})
+
+    found = collected(tmp_path, {"save_original": [_file(name)]}, http)
+
+    assert isinstance(found.errors[0], Unreachable)
+    assert f"gives a page instead of {name}" in str(found.errors[0])
+    assert len(http.asked) == 3
+    assert files_in(tmp_path) == []
 
 
 def test_where_nothing_came_there_is_no_sidecar(tmp_path: Path) -> None:

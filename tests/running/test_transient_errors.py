@@ -74,6 +74,19 @@ def test_a_picture_that_cannot_be_had_now_is_left_for_the_next_run_which_renders
     assert len(server.state.requests("POST", "/prompt")) == len(server.state.memory.history) == 1
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 407, 200])
+def test_a_login_in_front_of_a_picture_costs_no_second_rendering(server: StandIn, tmp_path: Path, status: int) -> None:
+    server.state.fail_next("/view", status, method="GET", times=-1, body="<html>please log in</html>")
+    first = rendered(server, tmp_path, small(), timeouts=Timeouts(outage=0.2, repost=(0.01,)))
+    server.state.reply_faults.clear()
+
+    second = rendered(server, tmp_path, small())
+
+    assert (states(first), states(second)) == ({"lake": "submitted"}, {"lake": "done"})
+    assert [result.error.exit_code for result in first if result.error] == [3]
+    assert len(posted(server)) == 1
+
+
 def test_for_how_long_a_server_may_be_silent_can_be_set_and_what_it_has_is_collected_later(server: StandIn, tmp_path: Path) -> None:
     gate = server.state.hold("first_pass")
     began = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Any
 
 import urllib3
 
-from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, UsageError
+from comfy_runner.errors import LOGIN_STATUSES, ComfyRunnerError, ServerRefused, Unreachable, UsageError
 from comfy_runner.wording import MIB
 
 _LOGIN_HINT = "a login page or a proxy is in between: give its headers in the config file"
@@ -105,7 +105,7 @@ def strings(found: Any) -> list[str]:
 def refused(answer: HttpAnswer) -> ServerRefused:
     """Return the error for a status that is no success, with a way out or the server's own words."""
     hint = str(answer.body)[:_SHOWN] if answer.body else ""
-    if answer.status in (301, 302, 303, 307, 308, 401, 403, 407):
+    if answer.status in LOGIN_STATUSES:
         hint = _LOGIN_HINT
     elif answer.status == 413:
         hint = too_large(str(answer.body))
