@@ -33,6 +33,7 @@ from comfy_runner.wording import counted
 WAIT_SECONDS = 30.0
 """How long a live run may take to end, and a server to let go of a prompt."""
 
+_WITH_CLOSING = 1.5  # a live run waits as long itself for its servers to let go, and has to end after that
 _POLL_SECONDS = 0.1
 _ASK_AGAIN_SECONDS = 3.0
 
@@ -77,7 +78,7 @@ def cancel(
     """
     folder_path, tell = Path(path), say or _nobody
     require_run(folder_path)
-    asked = _end_live_run(folder_path, tell, seconds)
+    asked = _end_live_run(folder_path, tell, seconds * _WITH_CLOSING)
     folder = RunFolder(folder_path)
     ended: dict[str, State] = {}
     errors: list[ComfyRunnerError] = []

@@ -74,6 +74,22 @@ def test_a_picture_that_cannot_be_had_now_is_left_for_the_next_run_which_renders
     assert len(server.state.requests("POST", "/prompt")) == len(server.state.memory.history) == 1
 
 
+def test_an_interruption_waits_seconds_and_not_minutes_for_a_picture_that_does_not_come(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("GET /view")
+    with begin(server, tmp_path, small(), websocket=False) as rendering:
+        server.state.until_asked("GET", "/view", 1)
+        began = time.monotonic()
+        rendering.cancel()
+        first = rendering.results()
+    seconds = time.monotonic() - began
+    gate.open()
+
+    assert states(first) == {"lake": "submitted"}
+    assert seconds < 12.0
+    assert states(rendered(server, tmp_path, small())) == {"lake": "done"}
+    assert len(posted(server)) == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 407, 200])
 def test_a_login_in_front_of_a_picture_costs_no_second_rendering(server: StandIn, tmp_path: Path, status: int) -> None:
     server.state.fail_next("/view", status, method="GET", times=-1, body="<html>please log in</html>")

@@ -6,6 +6,7 @@ Nothing is retried and nothing is decided here. Redirects are never followed: wh
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,8 +45,12 @@ class ComfyHttp:
     def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None) -> None:
         self.address = address
         self._timeouts = timeouts or RequestTimeouts()
-        self._pool = pool_of(address)
+        self._pool, self._hurry = pool_of(address), threading.Event()
         self._headers = headers_of(address, **{"Accept-Encoding": "gzip, deflate"})
+
+    def hurry(self) -> None:
+        """Give up every request, also those that wait already, once the server has been silent for some seconds."""
+        self._hurry.set()
 
     def system_stats(self) -> dict[str, Any]:
         """Return ``GET /system_stats``: versions, devices, memory in bytes.
@@ -263,7 +268,7 @@ class ComfyHttp:
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         url = self.address.http(path)
         query = urlencode({**self.address.query, **(params or {})})
-        with at_most(self._timeouts.answer if seconds is None else seconds, url), translated(url):
+        with at_most(self._timeouts.answer if seconds is None else seconds, url, self._hurry), translated(url):
             response = self._pool.urlopen(
                 method,
                 f"{url}{'&' if '?' in path else '?'}{query}" if query else url,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import math
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -32,6 +32,9 @@ USER_AGENT = f"comfy-runner/{__version__}"
 """What we call ourselves: some servers turn the names of libraries away."""
 
 _KEPT_OPEN = 16  # connections; no more threads than that ask one server at a time
+
+_LOOK = 0.5  # seconds between two looks whether there is a hurry
+_HURRIED = 5.0
 
 _here = threading.local()
 
@@ -138,55 +141,68 @@ def pool_of(address: Address) -> urllib3.PoolManager:
 
 
 @contextmanager
-def at_most(seconds: float, url: str) -> Iterator[None]:
+def at_most(seconds: float, url: str, hurry: threading.Event) -> Iterator[None]:
     """Limit the request that this thread makes inside the block, however slowly its answer drips.
 
     Args:
         seconds: What sending and reading may take together.
         url: Whom it is sent to, for the message.
+        hurry: Once it is set, also while the answer is waited for, a server may be silent only for `_HURRIED` seconds.
 
     Raises:
         Unreachable: It takes longer.
     """
-    _here.ends = time.monotonic() + seconds
+    _here.limit = _Limit(time.monotonic() + seconds, hurry)
     try:
         yield
     except _TooSlow:
-        raise Unreachable(f"took longer than {seconds:g} seconds to answer", where=url) from None
+        what = "did not answer in time" if hurry.is_set() else f"took longer than {seconds:g} seconds to answer"
+        raise Unreachable(what, where=url) from None
     finally:
-        _here.ends = math.inf
+        _here.limit = None
 
 
 class _TooSlow(Exception):
     """The time of a request is over."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    ends: float
+    hurry: threading.Event
+
+    def left(self, began: float) -> float:
+        """Return the seconds for which to wait for a piece that is waited for since `began`."""
+        ends = min(self.ends, began + _HURRIED) if self.hurry.is_set() else self.ends
+        if (left := ends - time.monotonic()) <= 0:
+            raise _TooSlow
+        return left
+
+
 class _Limited:
     """Waits for a piece no longer than its thread's request may still take; what it is put before is a socket."""
 
-    def recv_into(self, *args: Any, **options: Any) -> Any:
-        with self._in_time():
+    def recv_into(self: Any, *args: Any, **options: Any) -> Any:
+        limit, usual, began = getattr(_here, "limit", None), self.gettimeout(), time.monotonic()
+        if limit is None or usual is None:
             return super().recv_into(*args, **options)  # type: ignore[misc]
-
-    def sendall(self, *args: Any, **options: Any) -> None:
-        with self._in_time():
-            super().sendall(*args, **options)  # type: ignore[misc]
-
-    @contextmanager
-    def _in_time(self: Any) -> Iterator[None]:
-        usual, left = self.gettimeout(), getattr(_here, "ends", math.inf) - time.monotonic()
-        if left <= 0:
-            raise _TooSlow
-        if usual is None or left >= usual:
-            yield
-            return
-        self.settimeout(left)
         try:
-            yield
-        except TimeoutError:
-            raise _TooSlow from None
+            while True:
+                silent = time.monotonic() - began
+                self.settimeout(max(0.001, min(usual - silent, limit.left(began), _LOOK)))
+                try:
+                    return super().recv_into(*args, **options)  # type: ignore[misc]
+                except TimeoutError:
+                    if time.monotonic() - began >= usual:
+                        raise
         finally:
             self.settimeout(usual)
+
+    def sendall(self: Any, *args: Any, **options: Any) -> None:
+        limit = getattr(_here, "limit", None)
+        if limit is not None:
+            limit.left(time.monotonic())
+        super().sendall(*args, **options)  # type: ignore[misc]
 
 
 class _Socket(_Limited, socket.socket):

@@ -189,6 +189,7 @@ class _Run:
             self.report(Crashed(error))
 
     def close(self) -> None:
+        self._http.hurry()
         if self._follower is not None:
             self._follower.close()
         self._pool.shutdown(cancel_futures=True)

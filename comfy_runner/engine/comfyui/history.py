@@ -169,9 +169,15 @@ class Health:
         """Note that a question was answered."""
         self._failing_since = None
 
-    def failed(self, now: float) -> bool:
-        """Note that a question was not answered; return whether that has gone on for too long."""
-        self._failing_since = now if self._failing_since is None else self._failing_since
+    def failed(self, now: float, *, asked: float | None = None) -> bool:
+        """Note that a question was not answered; return whether that has gone on for too long.
+
+        Args:
+            now: The moment, on the clock.
+            asked: When it was asked, for a server that is silent was so all the time; None for now.
+        """
+        if self._failing_since is None:
+            self._failing_since = now if asked is None else asked
         # A standstill is something that is seen, and nothing is seen now.
         self._idle_since = None
         return now - self._failing_since > self.timeouts.outage

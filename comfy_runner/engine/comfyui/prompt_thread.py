@@ -169,7 +169,7 @@ class PromptThread:
         return max(pending.at, self._stream_from if pending.job.streamed else self._post_from)
 
     def _post(self, pending: PendingPrompt) -> None:
-        key = pending.job.key
+        key, pending.asked = pending.job.key, self._clock()
         try:
             taken = pending.find(self._http)
             if taken is None and pending.cancelling:
@@ -189,7 +189,7 @@ class PromptThread:
 
     def _upload(self, pending: PendingPrompt) -> None:
         """Bring a job's files to the server, beside this thread: a large one takes minutes, in which others are followed."""
-        pending.provided = None
+        pending.provided, pending.asked = None, self._clock()
         threading.Thread(target=self._bring, args=(pending,), name=f"upload {self._http.address.url}", daemon=True).start()
 
     def _bring(self, pending: PendingPrompt) -> None:
@@ -226,7 +226,7 @@ class PromptThread:
 
     def _put_off(self, pending: PendingPrompt, error: ServerError) -> None:
         now = self._clock()
-        pending.failing_since = now if pending.failing_since is None else pending.failing_since
+        pending.failing_since = pending.asked if pending.failing_since is None else pending.failing_since
         pending.failures += 1
         pause = self._timeouts.pause_before_retry(error, failures=pending.failures, failing_for=now - pending.failing_since)
         if pause is None:

@@ -86,11 +86,14 @@ class ServerFiles:
     def stop_waiting(self) -> None:
         """Wait for the server no longer, now and in future."""
         self._unwanted.set()
+        self._http.hurry()
 
     def wait_until_reachable(self) -> bool:
         """Wait until the server answers, for `Timeouts.outage` seconds at most; return whether it does."""
         end = time.monotonic() + self.timeouts.outage
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
+            if self._unwanted.is_set():
+                break
             try:
                 self._http.system_stats()
             except ServerError:

@@ -75,7 +75,8 @@ class PendingPrompt:
         job: The job.
         at: Not to be tried before this moment, on the monotonic clock.
         failures: Attempts that settled nothing.
-        failing_since: When the first of them was.
+        failing_since: When the first of them was begun.
+        asked: When the last attempt was begun.
         cancelling: It is no longer wanted.
         provided: Whether the server has its files; None while they are being brought there.
         brought_anew: Whether they were brought once more because the server missed one.
@@ -89,6 +90,7 @@ class PendingPrompt:
         self.at = at
         self.failures = 0
         self.failing_since: float | None = None
+        self.asked = at
         self.cancelling = False
         self.provided: bool | None = not job.uploads
         self.brought_anew = False

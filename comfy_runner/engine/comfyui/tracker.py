@@ -207,7 +207,7 @@ class Tracker:
         except ServerStuck as error:
             return error
         except ServerError as error:
-            hopeless, pause = self._outage(error), wait_asked_for(error)
+            hopeless, pause = self._outage(error, now), wait_asked_for(error)
         else:
             self.health.answered()
         for prompt in due:
@@ -345,7 +345,7 @@ class Tracker:
             try:
                 self._take_back(prompt, self._http.queue())
             except ServerError as error:
-                hopeless = self._outage(error)
+                hopeless = self._outage(error, now)
             what = f"has taken longer than {self._total:g} s"
             self._end(prompt, Broken(prompt.key, JobFailed(what, where=prompt.key, hint="allow it more time")))
         return hopeless
@@ -361,8 +361,8 @@ class Tracker:
     def _stuck(self, what: str) -> ServerStuck:
         return ServerStuck(what, where=self._http.address.url, hint="restart ComfyUI, then run the same command again")
 
-    def _outage(self, error: ServerError) -> ServerError | None:
-        return error if self.health.failed(self._clock()) else None
+    def _outage(self, error: ServerError, asked: float) -> ServerError | None:
+        return error if self.health.failed(self._clock(), asked=asked) else None
 
     def _end(self, prompt: _Prompt, report: EngineReport) -> None:
         if self._prompts.pop(prompt.key, None) is not None:

@@ -6,19 +6,43 @@ Only on the stand-in: a real ComfyUI cannot be told to freeze, to forget or to r
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from comfy_runner.engine.comfyui.address import Address
+from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.reports import Broken, Finished, NodeProgress, Refused, Submitted, Waiting
+from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobFailed, JobLost, ServerStuck, Unreachable
 from tests.engine.comfyui.support import QUICK, Clock, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import HELD, NodeFault, State
 from tests.standin.faults import SocketMode
+
+# A server that hangs
+
+
+@pytest.mark.parametrize("posted", [True, False], ids=["while it works", "before it takes a job"])
+def test_a_server_that_hangs_is_given_up_when_the_time_of_an_outage_is_over(faulty: Server, state: State, posted: bool) -> None:
+    client = ComfyHttp(parse_address(faulty.url), timeouts=RequestTimeouts(connect=1.0, read=1.0))
+    rig = Rig(client, with_socket=False, timeouts=replace(QUICK, outage=1.5))
+    places = ["GET /queue", "save" if posted else "POST /prompt"]
+    gates = [state.hold(place) for place in places]
+    began = time.monotonic()
+    rig.submit(plain_graph())
+    report = rig.end()
+    seconds = time.monotonic() - began
+    for gate in gates:
+        gate.open()
+    rig.thread.close()
+    assert isinstance(report, Broken)
+    assert isinstance(report.error, Unreachable)
+    # The time of the outage, and what one question takes that was asked before it was over; not as much for each question.
+    assert seconds < 1.5 + 2 * 1.0 + 0.5
+
 
 # The websocket
 
