@@ -81,6 +81,8 @@ def _rows(server: Standing) -> Iterator[tuple[str, str]]:
         yield "hint", server.error.problems[0].hint
     if about is not None:
         yield "version", _version(about)
+        if about.generation != _UNKNOWN:
+            yield "like", about.generation
         for device in about.devices:
             yield "device", _device(device)
         yield "cache", about.cache
@@ -150,6 +152,7 @@ def _record(server: Standing) -> dict[str, Any]:
         "reachable": about is not None,
         "error": None if server.error is None else error_body(server.error),
         "comfyui": about.comfyui if about else None,
+        "generation": about.generation if about else None,
         "python": about.python if about else None,
         "pytorch": about.pytorch if about else None,
         "devices": [asdict(device) for device in about.devices] if about else [],

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 CacheMode = Literal["none", "lru", "ram", "classic", "unknown"]
-"""What an engine keeps of earlier prompts: nothing; some node results; all that fits into memory; those of the last prompt."""
+"""What an engine keeps of earlier prompts: nothing; some node results; what the last one used, and more only where memory abounds;
+what the last one used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class EngineInfo:
         pytorch: The version of its PyTorch.
         devices: What it computes on.
         cache: What it keeps of earlier prompts.
+        generation: The versions that behave alike, to which its own belongs; ``unknown`` where it does not say.
         vram_total: The memory in bytes of the GPU that it computes on; None where it has none, or does not say.
     """
 
@@ -45,6 +47,7 @@ class EngineInfo:
     devices: tuple[Device, ...]
     cache: CacheMode
     vram_total: int | None = None
+    generation: str = "unknown"
 
     def as_record(self) -> dict[str, str]:
         """Return what a sidecar says of the engine: nothing of its command line, which may hold paths and secrets."""

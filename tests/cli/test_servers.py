@@ -64,6 +64,7 @@ def test_a_server_is_a_block_of_lines_on_stdout(cli: Cli, server: StandIn) -> No
     assert re.fullmatch(r"  state    reachable, answers in (\d+ ms|\d+\.\d s)", state)
     assert rest == [
         "  version  ComfyUI 0.3.75, Python 3.12",
+        "  like     0.3.57 to 0.3: interrupts a job by its id",
         "  device   stand-in, 8.0 of 8.0 GiB free",
         "  cache    classic",
         "  queue    ours: 1 running; others: 2 pending",
@@ -176,12 +177,12 @@ def test_of_many_models_the_first_are_shown_and_the_rest_counted(cli: Cli) -> No
         some = cli("servers", "--server", rich.url).out.splitlines()
         every = cli("servers", "--server", rich.url, "--all").out.splitlines()
 
-    assert some[6:] == [
+    assert some[7:] == [
         "  models   60 checkpoints",
         *(f"             SDXL/model-{number:02}.safetensors" for number in range(6)),
         "             and 54 more (--all shows them)",
     ]
-    assert every[7:] == [f"             SDXL/model-{number:02}.safetensors" for number in range(60)]
+    assert every[8:] == [f"             SDXL/model-{number:02}.safetensors" for number in range(60)]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -204,7 +205,7 @@ def test_hostile_names_neither_steer_the_terminal_nor_look_like_lines_of_ours(cl
 
     assert done.code == 0
     assert all(char.isprintable() or char == "\n" for char in done.out + told.out)
-    assert len(done.out.splitlines()) == 7 + len(names)
+    assert len(done.out.splitlines()) == 8 + len(names)
     assert len(done.out) < 2000
     assert json.loads(told.out)["servers"][0]["checkpoints"] == names
 

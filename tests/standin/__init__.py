@@ -20,7 +20,7 @@ of early 2024. Only the stand-in can
 from __future__ import annotations
 
 from tests.standin.faults import HELD, CacheMode, Gate, NodeFault, ReplyFault, Trouble, ViewFault
-from tests.standin.generations import EARLY_2024, V0_3_40, V0_3_75, V0_38, Generation
+from tests.standin.generations import EARLY_2024, V0_3_40, V0_3_75, V0_33, V0_38, Generation
 from tests.standin.records import Asked, Ran, Work
 from tests.standin.server import StandIn
 from tests.standin.state import State
@@ -30,6 +30,7 @@ __all__ = [
     "HELD",
     "V0_3_40",
     "V0_3_75",
+    "V0_33",
     "V0_38",
     "Asked",
     "CacheMode",

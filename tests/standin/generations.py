@@ -23,7 +23,7 @@ class Generation:
         uuid_only: A ``prompt_id`` that is no canonical UUID is refused (mid 2026).
         jobs_routes: ``/api/jobs`` exists (December 2025).
         missing_node_type: An unknown class has an error type of its own (February 2026).
-        keeps_older_prompts: The cache keeps what prompts before the last one used (by 0.38.1).
+        cancels_jobs: ``POST /api/jobs/{id}/cancel`` exists (0.26).
         checks_v3_combos: ``["COMBO", {"options": …}]`` is validated (by 0.38.1).
         compares_uploads: An upload with the content of the file that has its name already keeps the name; early 2024 renames it.
     """
@@ -41,7 +41,7 @@ class Generation:
     uuid_only: bool = False
     jobs_routes: bool = False
     missing_node_type: bool = False
-    keeps_older_prompts: bool = False
+    cancels_jobs: bool = False
     checks_v3_combos: bool = False
     compares_uploads: bool = True
 
@@ -64,6 +64,7 @@ V0_38 = Generation(
     uuid_only=True,
     jobs_routes=True,
     missing_node_type=True,
-    keeps_older_prompts=True,
+    cancels_jobs=True,
     checks_v3_combos=True,
 )
+V0_33 = replace(V0_38, version="0.33.0", checks_v3_combos=False)

@@ -64,6 +64,8 @@ def application(state: State) -> web.Application:
             app.router.add_get(place, handler) if method == "GET" else app.router.add_post(place, handler)
     if generation.jobs_routes:
         app.router.add_get("/api/jobs", routes.jobs)
+    if generation.cancels_jobs:
+        app.router.add_post("/api/jobs/{prompt_id}/cancel", routes.cancel_job)
     return app
 
 
@@ -157,6 +159,17 @@ class _Routes:
         else:
             self.state.memory.interrupted = True
         return web.Response()
+
+    async def cancel_job(self, request: web.Request) -> web.Response:
+        prompt_id, memory = request.match_info["prompt_id"], self.state.memory
+        waiting = [item for item in memory.pending if item[1] == prompt_id]
+        for item in waiting:
+            memory.pending.remove(item)
+            heapq.heapify(memory.pending)
+        runs = prompt_id in [item[1] for item in memory.running]
+        memory.interrupted = memory.interrupted or runs
+        publish_status(self.state)
+        return web.json_response({"cancelled": bool(waiting) or runs})
 
     async def free(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -241,7 +241,8 @@ class State:
     @property
     def cache_mode(self) -> CacheMode:
         """How its cache works."""
-        return self.cache or ("ram" if self.generation.keeps_older_prompts else "classic")
+        # The default of newer ones goes by free memory: on most machines it keeps what the classic one does.
+        return self.cache or "classic"
 
     def obey(self, orders: Callable[..., None]) -> None:
         """Take what carries out orders that need the server's thread."""

@@ -138,6 +138,19 @@ class ComfyHttp:
         """Take prompts out of the queue; those that run or are unknown are left as they are."""
         self._post("/queue", {"delete": prompt_ids})
 
+    def cancel_job(self, prompt_id: str) -> bool:
+        """Take a prompt back, whether it waits or runs; return whether the server has a route for that (0.26 and later).
+
+        A prompt that is unknown, or has ended, is left as it is.
+        """
+        try:
+            self._post(f"/api/jobs/{quote(prompt_id, safe='', errors='replace')}/cancel", {})
+        except ServerRefused as error:
+            if error.status not in (404, 405):
+                raise
+            return False
+        return True
+
     def interrupt(self, prompt_id: str) -> None:
         """Interrupt this prompt. Servers before 0.3.57 interrupt whatever runs: ask `queue` first."""
         self._post("/interrupt", {"prompt_id": prompt_id})

@@ -5,7 +5,7 @@ Ask for the queue first and for the history second: in the other order a prompt 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,16 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
     # tells. Servers of early 2024 send none on success.
     last = next((kind for kind, _ in reversed(list(_messages(status))) if kind in _ENDS), "")
     outcome = _ENDS.get(last, Outcome.FAILED if status.get("status_str") == "error" else Outcome.SUCCEEDED)
+    shown = _shown_nodes(entry.get("meta"))
+    given = entry.get("outputs")
+    outputs = [(shown.get(node_id) or node_id, output) for node_id, output in given.items()] if isinstance(given, dict) else []
     return Verdict(
         outcome=outcome,
-        files=_files(entry.get("outputs")),
+        files=_files(outputs),
         cached=_cached(messages.get("execution_cached", {}).get("nodes")),
-        failure=_failure(messages.get("execution_error", {})) if outcome is Outcome.FAILED else None,
+        failure=_failure(messages.get("execution_error", {}), shown) if outcome is Outcome.FAILED else None,
         seconds=_seconds(messages, last),
-        texts=_texts(entry.get("outputs")),
+        texts=_texts(outputs),
     )
 
 
@@ -94,27 +97,37 @@ def _messages(status: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield str(message[0]), message[1]
 
 
-def _files(outputs: Any) -> dict[str, tuple[ServerFile, ...]]:
-    found = {}
-    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
+def _shown_nodes(meta: Any) -> dict[str, str]:
+    """Return for nodes that a server has made while it ran, as in loops, the node of the graph that they stand for."""
+    found: dict[str, str] = {}
+    for node_id, about in meta.items() if isinstance(meta, dict) else ():
+        shown = about.get("display_node") if isinstance(about, dict) else None
+        if isinstance(shown, str):
+            found[node_id] = shown
+    return found
+
+
+def _files(outputs: Iterable[tuple[str, Any]]) -> dict[str, tuple[ServerFile, ...]]:
+    found: dict[str, tuple[ServerFile, ...]] = {}
+    for node_id, output in outputs:
         files = [item for items in _lists(output).values() for item in items if _is_file(item)]
         if files:
-            found[node_id] = tuple(
+            found[node_id] = found.get(node_id, ()) + tuple(
                 ServerFile(item["filename"], str(item.get("subfolder") or ""), str(item.get("type") or "output")) for item in files
             )
     return found
 
 
-def _texts(outputs: Any) -> dict[str, tuple[str, ...]]:
-    found = {}
-    for node_id, output in outputs.items() if isinstance(outputs, dict) else ():
+def _texts(outputs: Iterable[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for node_id, output in outputs:
         lists = _lists(output)
         has_files = any(_is_file(item) for items in lists.values() for item in items)
         # Beside files, only what is called so is meant to be read; others are file names, seeds and the like.
         named = [items for key, items in lists.items() if key == "text" or (not has_files and "text" not in lists)]
         texts = [item for items in named for item in items if isinstance(item, str)]
         if texts:
-            found[node_id] = tuple(texts[:_MOST_TEXTS])
+            found[node_id] = (*found.get(node_id, ()), *texts)[:_MOST_TEXTS]
     return found
 
 
@@ -128,10 +141,11 @@ def _is_file(item: Any) -> bool:
     return isinstance(item, dict) and isinstance(item.get("filename"), str) and bool(item["filename"])
 
 
-def _failure(error: Mapping[str, Any]) -> Failure:
+def _failure(error: Mapping[str, Any], shown: Mapping[str, str]) -> Failure:
+    node_id = str(error.get("node_id") or "")
     message = " ".join(str(error.get("exception_message") or "the server gave no reason").split())
     return Failure(
-        node=str(error.get("node_id") or ""),
+        node=shown.get(node_id, node_id),
         class_type=str(error.get("node_type") or ""),
         exception=str(error.get("exception_type") or ""),
         message=message if len(message) <= _MESSAGE_LENGTH else message[:_MESSAGE_LENGTH] + " …",

@@ -12,9 +12,16 @@ from comfy_runner.graph.decoding import vram_total
 _LENGTH = 200
 _UNKNOWN = "unknown"
 _FLAG = "--cache-"
-# The default was changed in spring 2026, some time after 0.19 and not after 0.24.
-_LAST_CLASSIC = (0, 19, 999)
-_FIRST_RAM = (0, 24, 0)
+_FIRST_RAM = (0, 23, 0)  # where the default way of caching was changed
+# The first version of each generation, and what is new in it for those who post jobs. What a server can do is tried all the same.
+_GENERATIONS = (
+    ((0, 26, 0), "0.26 and later: takes one job back at once"),
+    (_FIRST_RAM, "0.23 to 0.25: the cache goes by free memory"),
+    ((0, 4, 0), "0.4 to 0.22: nodes with dynamic inputs"),
+    ((0, 3, 57), "0.3.57 to 0.3: interrupts a job by its id"),
+    ((0, 3, 45), "0.3.45 to 0.3.56: takes our job ids"),
+    ((0, 0, 0), "before 0.3.45: chooses job ids itself"),
+)
 
 
 def info_from_stats(url: str, stats: Mapping[str, Any]) -> EngineInfo:
@@ -35,6 +42,9 @@ def info_from_stats(url: str, stats: Mapping[str, Any]) -> EngineInfo:
         devices=tuple(_device(item) for item in devices if isinstance(item, dict)) if isinstance(devices, list) else (),
         cache=_cache(system.get("argv"), _text(system.get("comfyui_version"))),
         vram_total=vram_total(stats),
+        generation=next(
+            (what for first, what in _GENERATIONS if _numbers(_text(system.get("comfyui_version"))) >= first), _UNKNOWN
+        ),
     )
 
 
@@ -60,9 +70,7 @@ def _cache(argv: Any, version: str) -> CacheMode:
         modes: list[CacheMode] = [mode for mode in get_args(CacheMode) if mode.startswith(flags[-1])]
         return modes[0] if len(modes) == 1 else "unknown"
     numbers = _numbers(version)
-    if not numbers or _LAST_CLASSIC < numbers < _FIRST_RAM:
-        return "unknown"
-    return "classic" if numbers <= _LAST_CLASSIC else "ram"
+    return "unknown" if not numbers else "ram" if numbers >= _FIRST_RAM else "classic"
 
 
 def _is_cache_flag(argument: Any) -> bool:

@@ -103,6 +103,8 @@ class Tracker:
         self.health = Health(timeouts)
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
         self._witness = ""
+        # Until it says that it has no route for that.
+        self._cancels_jobs = True
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Wait only so long from now on."""
@@ -325,14 +327,19 @@ class Tracker:
 
     def _take_back(self, prompt: _Prompt, found: Mapping[str, Any]) -> None:
         """Take a job out of the queue, or interrupt it; `found` is the queue as it was a moment ago."""
-        place = find_in_queue(found, prompt.prompt_id)
-        if place is not None and not place.running:
+        place, now = find_in_queue(found, prompt.prompt_id), self._clock()
+        # Once more after a while, for a prompt that is just being started wipes an interrupt.
+        if place is None or now - prompt.interrupted_at < self._timeouts.queue:
+            return
+        self._cancels_jobs = self._cancels_jobs and self._http.cancel_job(prompt.prompt_id)
+        if self._cancels_jobs:
+            prompt.interrupted_at = now
+            return
+        if not place.running:
             self._http.delete_pending([prompt.prompt_id])
             place = find_in_queue(self._http.queue(), prompt.prompt_id)
-        # Older servers interrupt whatever runs: only what was seen running is interrupted. Once more after a while, for a
-        # prompt that is just being started wipes the interrupt.
-        now = self._clock()
-        if place is not None and place.running and now - prompt.interrupted_at >= self._timeouts.queue:
+        # Older servers interrupt whatever runs: only what was seen running is interrupted.
+        if place is not None and place.running:
             self._http.interrupt(prompt.prompt_id)
             prompt.interrupted_at = now
 

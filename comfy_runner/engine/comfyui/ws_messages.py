@@ -117,11 +117,17 @@ def _parse(kind: str, data: Any) -> Frame | None:
     if kind == "execution_cached":
         return Cached(prompt_id, tuple(str(node) for node in data["nodes"]))
     if kind == "executing":
-        return Ended(prompt_id) if data["node"] is None else Executing(prompt_id, str(data["node"]))
+        return Ended(prompt_id) if data["node"] is None else Executing(prompt_id, _shown(data))
     if kind == "progress":
         steps = max(0, int(data["max"]))
-        return Stepped(prompt_id, str(data["node"]), min(max(0, int(data["value"])), steps), steps)
+        return Stepped(prompt_id, _shown(data), min(max(0, int(data["value"])), steps), steps)
     return None
+
+
+def _shown(data: Mapping[str, Any]) -> str:
+    """Return the node of the graph that a node stands for which a server has made while it ran, as in loops."""
+    shown = data.get("display_node")
+    return shown if isinstance(shown, str) and shown else str(data["node"])
 
 
 @dataclass(slots=True)

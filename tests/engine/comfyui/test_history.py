@@ -50,6 +50,38 @@ def test_an_error_says_where_and_why_and_nothing_of_the_inputs() -> None:
     assert "secret" not in repr(verdict)
 
 
+def test_what_a_server_has_made_in_a_loop_belongs_to_the_node_that_it_shows_for_it() -> None:
+    def image(name: str) -> dict[str, Any]:
+        return {"images": [{"filename": name, "subfolder": "", "type": "output"}], "text": [name]}
+
+    found = entry(SUCCESS, outputs={"9": image("1.png"), "9.0.0.9": image("2.png"), "9.0.1.9": image("3.png"), "5": image("x.png")})
+    found["meta"] = {
+        **{
+            node: {"node_id": node, "display_node": "9", "parent_node": "7", "real_node_id": "9"}
+            for node in ("9", "9.0.0.9", "9.0.1.9")
+        },
+        "5": {"node_id": "5", "display_node": None},
+    }
+    error = [ERROR[0], {**ERROR[1], "node_id": "9.0.1.9"}]
+
+    verdict = judge(found)
+    failed = judge({**entry(error, status="error"), "meta": found["meta"]})
+
+    assert {node: [file.filename for file in files] for node, files in verdict.files.items()} == {
+        "9": ["1.png", "2.png", "3.png"],
+        "5": ["x.png"],
+    }
+    assert verdict.texts["9"] == ("1.png", "2.png", "3.png")
+    assert failed.failure is not None
+    assert failed.failure.node == "9"
+
+
+@pytest.mark.parametrize("meta", [None, [], 3, {"9": None}, {"9": {"display_node": 7}}, {"9": {}}])
+def test_what_is_said_of_nodes_in_an_odd_way_is_passed_over(meta: Any) -> None:
+    files = {"9": {"images": [{"filename": "1.png"}]}}
+    assert set(judge({**entry(SUCCESS, outputs=files), "meta": meta}).files) == {"9"}
+
+
 def test_an_interruption_is_told_from_an_error_though_its_status_is_the_same() -> None:
     assert judge(entry(START, CACHED, INTERRUPTED, status="error")).outcome is Outcome.INTERRUPTED
 

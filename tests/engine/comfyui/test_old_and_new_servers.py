@@ -14,9 +14,9 @@ from comfy_runner.engine.reports import Broken, Cancelled, Finished, Refused, Su
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobLost, ServerRefused
 from tests.engine.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
-from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_38, Generation, StandIn, State
+from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_33, V0_38, Generation, StandIn, State
 
-EVERY = {"early 2024": EARLY_2024, "0.3.40": V0_3_40, "0.3.75": V0_3_75, "0.38": V0_38}
+EVERY = {"early 2024": EARLY_2024, "0.3.40": V0_3_40, "0.3.75": V0_3_75, "0.33": V0_33, "0.38": V0_38}
 
 
 @pytest.fixture(params=list(EVERY.values()), ids=list(EVERY))
@@ -163,6 +163,40 @@ def test_a_restart_of_an_old_server_is_noticed(old_server: Server, old: State) -
         report = rig.end()
     assert isinstance(report, Broken)
     assert isinstance(report.error, JobLost)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_new_server_takes_one_job_back_at_once_and_nothing_else(running: bool) -> None:
+    with StandIn(State(generation=V0_33)) as server, following(Server(server.url, server.state)) as rig:
+        gate = server.state.hold("save" if running else "foreign_sampler")
+        foreign = [] if running else server.state.add_foreign()
+        if foreign:
+            gate.wait()
+        job = rig.submit(plain_graph())
+        rig.until(Submitted)
+        if running:
+            gate.wait()
+        rig.thread.cancel(["job"])
+        report = rig.end()
+        gate.open()
+        rig.finish(plain_graph(), "next")
+        asked = {asked.path for asked in server.state.asked if asked.method == "POST"}
+    assert isinstance(report, Finished if running else Cancelled)
+    assert not isinstance(report, Finished) or report.verdict.outcome is Outcome.INTERRUPTED
+    assert asked == {"/prompt", f"/jobs/{job.prompt_id}/cancel"}
+    assert [server.state.memory.history[each]["status"]["status_str"] for each in foreign] == ["success"] * len(foreign)
+
+
+def test_a_server_is_asked_only_once_whether_it_takes_one_job_back(faulty: Server, state: State) -> None:
+    state.hold("save")
+    with following(faulty) as rig:
+        for key in ("one", "two"):
+            rig.submit(plain_graph(), key)
+            rig.until_node("save", key)
+            rig.thread.cancel([key])
+            rig.end(key)
+    assert len([asked for asked in state.asked if asked.path.startswith("/jobs/")]) == 1
+    assert len(state.requests("POST", "/interrupt")) == 2
 
 
 def test_a_new_server_is_given_ids_that_it_takes() -> None:

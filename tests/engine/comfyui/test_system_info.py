@@ -31,7 +31,8 @@ def about(*, argv: Any = None, version: Any = "0.3.75") -> EngineInfo:
 def test_versions_devices_and_memory_are_told() -> None:
     found = info_from_stats("http://gpu:8188", {"system": SYSTEM, "devices": DEVICES})
     devices = (Device("cuda:0 GPU", 24_000_000_000, 20_000_000_000), Device("cuda:1 GPU", 8_000_000_000, 1))
-    assert found == EngineInfo("http://gpu:8188", "0.3.75", "3.12.3", "2.9.1+cu128", devices, "classic", 24_000_000_000)
+    like = "0.3.57 to 0.3: interrupts a job by its id"
+    assert found == EngineInfo("http://gpu:8188", "0.3.75", "3.12.3", "2.9.1+cu128", devices, "classic", 24_000_000_000, like)
 
 
 def test_a_sidecar_says_versions_and_devices_and_nothing_of_the_command_line() -> None:
@@ -75,7 +76,8 @@ def test_the_way_of_caching_is_told_by_the_command_line(argv: Any, mode: CacheMo
         ("v0.3.75", "classic"),
         ("0.3.76", "classic"),
         ("0.19.5", "classic"),
-        ("0.20.0", "unknown"),
+        ("0.22.9", "classic"),
+        ("0.23.0", "ram"),
         ("0.24.1", "ram"),
         ("0.38.1", "ram"),
         ("1.0.0", "ram"),
@@ -87,6 +89,24 @@ def test_the_way_of_caching_is_told_by_the_command_line(argv: Any, mode: CacheMo
 )
 def test_without_a_word_there_the_default_of_the_version_counts(version: Any, mode: CacheMode) -> None:
     assert about(argv=["main.py"], version=version).cache == mode
+
+
+@pytest.mark.parametrize(
+    ("version", "generation"),
+    [
+        ("0.3.44", "before 0.3.45"),
+        ("0.3.45", "0.3.45 to 0.3.56"),
+        ("0.3.75", "0.3.57 to 0.3"),
+        ("0.4.0", "0.4 to 0.22"),
+        ("v0.23.0", "0.23 to 0.25"),
+        ("0.33.0", "0.26 and later"),
+        ("1.2.3", "0.26 and later"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_version_belongs_to_a_generation(version: Any, generation: str) -> None:
+    assert about(argv=["main.py"], version=version).generation.partition(":")[0] == generation
 
 
 def test_what_a_server_does_not_say_is_unknown() -> None:
