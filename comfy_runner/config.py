@@ -114,9 +114,9 @@ class ServerConfig(_Section):
             parts = urlsplit(text if "://" in text or text == LOCAL else f"http://{text}")
             port = "" if parts.port is None else f":{parts.port}"
         except ValueError:  # it is none, which whoever connects to it will say
-            return _harmless(text)
+            return harmless(text)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}" if host else _harmless(text)
+        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}" if host else harmless(text)
 
 
 class LocalConfig(_Section):
@@ -268,8 +268,8 @@ def _fleet_problems(config: Config, document: Document, name: str) -> Iterator[P
     places = [f"{name}:{document.line(('fleet', number))}: fleet.{number}" for number in range(len(config.fleet))]
     for where, entry in zip(places, config.fleet, strict=True):
         if entry not in config.servers and entry != LOCAL and not _URL.fullmatch(entry):
-            hint = did_you_mean(_harmless(entry), [*config.servers, LOCAL])
-            yield Problem(f"is neither a server's name nor a URL (got {got(_harmless(entry))})", where, hint)
+            hint = did_you_mean(harmless(entry), [*config.servers, LOCAL])
+            yield Problem(f"is neither a server's name nor a URL (got {got(harmless(entry))})", where, hint)
     for number, first in _repeated([config.find_server(entry) for entry in config.fleet]).items():
         yield Problem(f"is the same server as fleet.{first}", places[number], "give each server once")
 
@@ -281,7 +281,7 @@ def _repeated(servers: Sequence[ServerConfig]) -> dict[int, int]:
     return {number: before for number, before in numbered if before != number}
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Return what may be an address without the password that may be in it."""
     return text.rsplit("@", 1)[-1].partition("?")[0]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from comfy_runner.engine.comfyui.engine import queue_status
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import complaints, file_prefixes, find_by_prefixes
-from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, QueueChanged, Stepped, parse_frame
+from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Stepped, parse_frame
 from comfy_runner.engine.info import QueueStatus
 from comfy_runner.engine.server_status import model_names
 from comfy_runner.engine.verdict import Verdict
@@ -51,7 +51,7 @@ def test_a_spoiled_frame_is_a_sound_frame_or_none(seed: int) -> None:
 
 def _try_frame(text: str) -> None:
     frame = survives("websocket frames", lambda: parse_frame(text))
-    assert frame is None or isinstance(frame, (Cached, Executing, Stepped, Ended, QueueChanged))
+    assert frame is None or isinstance(frame, (Cached, Executing, Stepped, Ended))
     progress = JobProgress({"1": 1.0, "2": 3.0})
     if isinstance(frame, Stepped):
         progress.at(frame.node, frame.step, frame.steps)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
+from comfy_runner.config import harmless
 from comfy_runner.errors import UsageError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -71,12 +72,12 @@ def parse_address(
         parts = urlsplit(text if "://" in text else f"http://{text}")
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"not the address of a server: {error} (got {_harmless(text)!r})", hint=_EXAMPLE) from error
+        raise UsageError(f"not the address of a server: {error} (got {harmless(text)!r})", hint=_EXAMPLE) from error
     # urlsplit drops line ends and tabs without a word, so the text itself is looked at.
     odd = parts.query or parts.fragment or any(char.isspace() or not char.isprintable() for char in text)
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or odd:
         hint = "a token in the query goes into the config file, under `query:`" if parts.query else _EXAMPLE
-        raise UsageError(f"not the address of a server (got {_harmless(text)!r})", hint=hint)
+        raise UsageError(f"not the address of a server (got {harmless(text)!r})", hint=hint)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     netloc = host if port is None else f"{host}:{port}"
     found = dict(headers or {})
@@ -94,10 +95,6 @@ def _check_header(name: str, value: str) -> None:
     # The value may be a secret: it is not shown.
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise UsageError(f"a header is not valid HTTP (got the header {name!r})", hint="use plain ASCII names and Latin-1 values")
-
-
-def _harmless(text: str) -> str:
-    return text.rsplit("@", 1)[-1].partition("?")[0]
 
 
 def is_loopback(url: str) -> bool:

@@ -47,17 +47,6 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueChanged:
-    """Some prompt, of anybody, has been queued, started, or has ended.
-
-    Attributes:
-        remaining: Prompts that are pending or running.
-    """
-
-    remaining: int
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A PNG. Previews are JPEG; they are not looked at.
 
@@ -72,7 +61,7 @@ class Picture:
     data: bytes
 
 
-Frame = Cached | Executing | Stepped | Ended | QueueChanged | Picture
+Frame = Cached | Executing | Stepped | Ended | Picture
 
 HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 """What a client says first: pictures are to say whose they are. Older servers take no notice."""
@@ -108,8 +97,6 @@ def parse_binary(data: bytes) -> Picture | None:
 
 
 def _parse(kind: str, data: Any) -> Frame | None:
-    if kind == "status":
-        return QueueChanged(int(data["status"]["exec_info"]["queue_remaining"]))
     # On reconnecting, a server sends an "executing" without a prompt id: it says nothing about any one job.
     prompt_id = data["prompt_id"]
     if not isinstance(prompt_id, str):

@@ -19,7 +19,7 @@ import pytest
 from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
-from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Frame, QueueChanged, Stepped
+from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Frame, Stepped
 from comfy_runner.engine.timeouts import Timeouts
 from tests.engine.comfyui.support import QUICK, Server, plain_graph, sampler_graph
 from tests.standin import HELD, StandIn, State
@@ -62,7 +62,7 @@ def test_a_job_is_told_from_its_start_to_its_end(modern: Server) -> None:
     with listening(modern.url) as ear:
         prompt_id = str(uuid.uuid4())
         modern.http.submit(sampler_graph(steps=2), prompt_id=prompt_id, client_id=client_id_of(ear))
-        frames = [frame for frame in ear.until(Ended) if not isinstance(frame, QueueChanged)]
+        frames = ear.until(Ended)
     assert isinstance(frames[0], Cached)
     assert [frame for frame in frames if isinstance(frame, (Executing, Stepped)) and frame.node == "first"] == [
         Executing(prompt_id, "first"),
@@ -80,12 +80,6 @@ def test_the_history_is_written_when_the_end_is_told(modern: Server) -> None:
             modern.http.submit(plain_graph(), prompt_id=prompt_id, client_id=client_id)
             assert ear.until(Ended)[-1] == Ended(prompt_id)
             assert modern.http.history(prompt_id) is not None
-
-
-def test_the_state_of_the_queue_is_told_on_connecting(server: Server) -> None:
-    with listening(server.url) as ear:
-        client_id_of(ear)
-        assert ear.until(QueueChanged) == [QueueChanged(0)]
 
 
 def test_the_handshake_carries_the_headers_and_the_query_and_no_origin(standin: StandIn, state: State) -> None:
@@ -138,7 +132,6 @@ def test_a_server_that_gives_no_sign_of_life_is_given_up(standin: StandIn, state
 def test_a_server_that_answers_pings_is_not_given_up_though_it_says_nothing(standin: StandIn, state: State) -> None:
     with listening(standin.url, timeouts=replace(QUICK, silence=0.02)) as ear:
         client_id = client_id_of(ear)
-        ear.until(QueueChanged)
         with pytest.raises(queue.Empty):
             ear.heard.get(timeout=0.2)
     assert state.client_ids == [client_id]
@@ -264,6 +257,6 @@ def test_closing_twice_does_nothing(standin: StandIn) -> None:
 
 def test_nothing_is_told_after_closing(standin: StandIn) -> None:
     with listening(standin.url) as ear:
-        ear.until(QueueChanged)
+        client_id_of(ear)
         ear.socket.close()
         assert ear.heard.empty()
