@@ -15,6 +15,7 @@ from typing import Any
 
 from comfy_runner.config import LOCAL, Config, ServerConfig
 from comfy_runner.engine.info import EngineInfo, Queued
+from comfy_runner.engine.interface import Engine
 from comfy_runner.engine.registry import connect
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ComfyRunnerError, Unreachable, WorkflowError
@@ -73,16 +74,30 @@ def ask_all(
     Returns:
         The standings, in the order of the servers.
     """
-    asked = [_Asked(server, config, timeouts, limit) for server in servers]
+    standings, faults = [_unasked(server, limit) for server in servers], list[Exception]()
+
+    def ask(number: int) -> None:
+        def know(**facts: Any) -> None:
+            standings[number] = replace(standings[number], **facts)
+
+        try:
+            _ask(connect(servers[number], config, start=False, requests=timeouts), know)
+        except ComfyRunnerError as error:
+            know(error=error)
+        except Exception as fault:
+            # Ours, and to be seen: it goes on in the thread that has asked for this.
+            faults.append(fault)
+
+    # A thread that still waits for somebody keeps the program from nothing.
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(len(servers))]
     deadline = time.monotonic() + limit
-    for one in asked:
-        one.thread.start()
-    for one in asked:
-        one.thread.join(max(0.0, deadline - time.monotonic()))
-    for one in asked:
-        if one.fault is not None:
-            raise one.fault
-    return tuple(one.standing for one in asked)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for fault in faults:
+        raise fault
+    return tuple(standings)
 
 
 def model_names(ask: Callable[[str], ObjectInfo], loader: str, input_name: str) -> tuple[str, ...]:
@@ -101,40 +116,20 @@ def model_names(ask: Callable[[str], ObjectInfo], loader: str, input_name: str) 
     return tuple(name for name in (found.options or () if found else ()) if isinstance(name, str))
 
 
-class _Asked:
-    """A server that is being asked; its standing is right at any time, and is more with each answer."""
+def _unasked(server: ServerConfig, limit: float) -> Standing:
+    late = Unreachable(f"has not answered everything within {limit:g} seconds", where=server.place)
+    is_local = server.url == LOCAL
+    return Standing("" if is_local else server.place, server.name or (LOCAL if is_local else ""), error=late)
 
-    def __init__(self, server: ServerConfig, config: Config, timeouts: RequestTimeouts, limit: float) -> None:
-        late = Unreachable(f"has not answered everything within {limit:g} seconds", where=server.place)
-        # A thread that still waits for somebody keeps the program from nothing.
-        self.thread = threading.Thread(target=self._run, name=f"standing of {server.place}", daemon=True)
-        self.standing = Standing(url=server.place, name=server.name, error=late)
-        if server.url == LOCAL:
-            self.standing = Standing(url="", name=server.name or LOCAL, error=late)
-        self.fault: Exception | None = None
-        self._server, self._config, self._timeouts = server, config, timeouts
 
-    def _run(self) -> None:
-        try:
-            self._ask()
-        except ComfyRunnerError as error:
-            self.standing = replace(self.standing, error=error)
-        except Exception as fault:
-            # Ours, and to be seen: it goes on in the thread that has asked for this.
-            self.fault = fault
-
-    def _ask(self) -> None:
-        engine = connect(self._server, self._config, start=False, requests=self._timeouts)
-        self._know(url=engine.url)
-        self._know(about=engine.info())
-        self._know(latency_seconds=_latency(engine.info))
-        queue = engine.queue()
-        self._know(ours=queue.ours, others=queue.others)
-        self._know(checkpoints=model_names(engine.object_info, *_CHECKPOINTS))
-        self._know(diffusion_models=model_names(engine.object_info, *_DIFFUSION_MODELS), error=None)
-
-    def _know(self, **facts: Any) -> None:
-        self.standing = replace(self.standing, **facts)
+def _ask(engine: Engine, know: Callable[..., None]) -> None:
+    know(url=engine.url)
+    know(about=engine.info())
+    know(latency_seconds=_latency(engine.info))
+    queue = engine.queue()
+    know(ours=queue.ours, others=queue.others)
+    know(checkpoints=model_names(engine.object_info, *_CHECKPOINTS))
+    know(diffusion_models=model_names(engine.object_info, *_DIFFUSION_MODELS), error=None)
 
 
 def _latency(ask: Callable[[], object]) -> float:
