@@ -7,14 +7,13 @@ and checks that rule pictures out; docs/metrics.md has an example of each.
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 from pydantic import ConfigDict, TypeAdapter
@@ -168,26 +167,10 @@ def _measure(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> 
     original, upscaled = map(material.artifact, entry.pair())
     failed: list[str] = []
     try:
-        measures = measure(original, upscaled, custom={name: _guarded(name, metric, failed) for name, metric in custom.items()})
+        measures = measure(original, upscaled, custom=custom, failed=failed)
         return _MeasuredPair(measures, "", fingerprint(read_rgb(upscaled)), tuple(failed))
     except VerificationError as error:
         return _MeasuredPair(None, error.problems[0].what, None)
-
-
-def _guarded(name: str, metric: Metric, failed: list[str]) -> Metric:
-    """Return a metric that gives no number where the user's raises or gives none, and says so: the others are still wanted."""
-
-    def guarded(original: Any, plain: Any, upscaled: Any) -> float:
-        try:
-            value = float(metric(original, plain, upscaled))
-        except Exception as error:  # whatever a foreign function raises
-            failed.append(f"metric {name} failed ({type(error).__name__}: {error})")
-            return math.nan
-        if not math.isfinite(value):
-            failed.append(f"metric {name} gave no number (got {value})")
-        return value
-
-    return guarded
 
 
 def _told(

@@ -35,13 +35,20 @@ Metric = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
 """A metric of the user's own: original, plain upscale, upscaled picture, RGB of 0 to 1; shapes (h, w, 3), (H, W, 3), (H, W, 3)."""
 
 
-def measure(original: Path | Artifact, upscaled: Path | Artifact, *, custom: Mapping[str, Metric] | None = None) -> Measures:
+def measure(
+    original: Path | Artifact,
+    upscaled: Path | Artifact,
+    *,
+    custom: Mapping[str, Metric] | None = None,
+    failed: list[str] | None = None,
+) -> Measures:
     """Measure the picture in one file against its original in another.
 
     Args:
         original: The small picture.
         upscaled: The large one, of the same shape but for what rounding to whole latent cells takes.
         custom: More metrics, by name. What they find is in `Measures.extra`, unless it is not finite.
+        failed: Is given which of these gave no number, and why: the others are still wanted. None to raise it.
 
     Raises:
         VerificationError: A file is no whole picture, the two do not fit each other, or a metric of the user's own fails.
@@ -51,7 +58,7 @@ def measure(original: Path | Artifact, upscaled: Path | Artifact, *, custom: Map
     where = shown(upscaled) if isinstance(upscaled, Path) else str(upscaled)
     if problem:
         raise VerificationError(problem, where=where)
-    return measure_pictures(small, large, extra=_extra(small, large, custom or {}, where=where))
+    return measure_pictures(small, large, extra=_extra(small, large, custom or {}, failed, where=where))
 
 
 def measure_pictures(
@@ -92,7 +99,7 @@ def _misfit(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> str:
 
 
 def _extra(
-    original: NDArray[np.uint8], upscaled: NDArray[np.uint8], custom: Mapping[str, Metric], *, where: str
+    original: NDArray[np.uint8], upscaled: NDArray[np.uint8], custom: Mapping[str, Metric], failed: list[str] | None, *, where: str
 ) -> dict[str, float]:
     if not custom:
         return {}
@@ -104,9 +111,14 @@ def _extra(
         try:
             value = float(metric(small, middle, large))
         except Exception as error:  # whatever other people's code raises
-            raise VerificationError(f"metric {name} failed: {str(error) or type(error).__name__}", where=where) from error
+            if failed is None:
+                raise VerificationError(f"metric {name} failed: {str(error) or type(error).__name__}", where=where) from error
+            failed.append(f"metric {name} failed ({type(error).__name__}: {error})")
+            continue
         if math.isfinite(value):
             found[name] = value
+        elif failed is not None:
+            failed.append(f"metric {name} gave no number (got {value})")
     return found
 
 
