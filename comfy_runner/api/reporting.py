@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,8 @@ def suggest(
         hint = f"name one with --axis: {', '.join(known)}" if known else "sweep one: --sweep upscale.denoise=0.45:0.70:0.05"
         raise UsageError(what, where=shown(material.folder), hint=hint)
     require_metrics()
-    measured, _ = measure_all(material, custom=metrics, progress=progress)
-    return suggesting.suggest(material, measured, chosen, limits=limits)
+    measured, notes = measure_all(material, custom=metrics, progress=progress)
+    return replace(suggesting.suggest(material, measured, chosen, limits=limits), notes=notes)
 
 
 def draw_sheet(

@@ -17,7 +17,7 @@ from comfy_runner.cli.formatting import aligned
 from comfy_runner.cli.options import json_option, limit_options, limits_of, run_argument
 from comfy_runner.cli.output import print_json, print_lines, print_notes, print_path, say
 from comfy_runner.errors import Note
-from comfy_runner.wording import named
+from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
     from comfy_runner.report.suggest import Point, Suggestion
@@ -67,7 +67,7 @@ def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
         found = api.draw_sheet(folder, target=target, progress=progress, **given)
     print_notes(found.notes)
     if found.left_out:
-        print_notes([Note(f"{len(found.left_out)} jobs have no upscaled picture: {named(found.left_out)}")])
+        print_notes([Note(f"no upscaled picture to draw of {counted(len(found.left_out), 'job')}: {named(found.left_out)}")])
     for path in found.paths:
         print_path(path)
 
@@ -90,6 +90,7 @@ def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | 
 
         print_json(json.dumps(suggestion_json(found)))
         return
+    print_notes(map(Note, found.notes))
     lines = [*_table(found), "", *curve(found, width=shutil.get_terminal_size().columns), ""]
     print_lines([*lines, sentence(found), *_sureness(found), *_apart(found.apart)])
 

@@ -38,7 +38,8 @@ def metrics_json(
 def suggestion_json(suggestion: Suggestion) -> dict[str, Any]:
     """Return a suggestion as a JSON object."""
     chosen = None if suggestion.chosen is None else suggestion.chosen.value
-    return asdict(suggestion) | {"chosen": chosen, "points": [_point(point) for point in suggestion.points]}
+    points = [_point(point) for point in suggestion.points]
+    return asdict(suggestion) | {"chosen": chosen, "points": points, "notes": list(suggestion.notes)}
 
 
 def metrics_csv(told: Mapping[str, Any]) -> str:
@@ -56,7 +57,7 @@ def metrics_csv(told: Mapping[str, Any]) -> str:
         places = [_cell(label(job["values"][field])) if field in job["values"] else "" for field in fields]
         numbers = [(job["measures"] or {}).get(name) for name in (*NUMBERS, *extras)]
         texts = [_cell(job[name]) for name in _TEXTS]
-        writer.writerow([job["job"], job["state"], *places, job["rank"], *numbers, " ".join(job["faults"]), *texts])
+        writer.writerow([job["job"], job["state"], *places, job["rank"], *numbers, "; ".join(job["faults"]), *texts])
     return out.getvalue()
 
 

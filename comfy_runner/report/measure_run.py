@@ -32,6 +32,7 @@ from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import REPORT_FILES
+from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
@@ -92,7 +93,7 @@ def measure_all(
 ) -> tuple[dict[str, Measured], tuple[str, ...]]:
     """Return what there is to say of each entry's first original and first upscaled picture, by its name.
 
-    Second come the metrics and checks of installed packages that failed, and why; each is left out where it did.
+    Second come notes: of which jobs not all pictures are measured, and which metrics and checks of installed packages failed.
 
     Args:
         material: The run.
@@ -124,7 +125,14 @@ def measure_all(
                 write_atomically(cache, _KNOWN.dump_json({name: found for name, found in kept.items() if not found.failed}))
     failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
     told = _told(material, {entry: kept[name] for entry, name in pairs.items() if name}, checks, failed)
-    return told, tuple(failed)
+    return told, (*_several(material), *failed)
+
+
+def _several(material: Material) -> Iterator[str]:
+    """Yield a note on jobs of which more pictures could be measured than the first."""
+    jobs = {entry.job_id for entry in material.entries if entry.pair() and len(entry.pictures[UPSCALED]) > 1}
+    if jobs:
+        yield f"{counted(len(jobs), 'job')} with several upscaled pictures: the first of them alone is measured"
 
 
 def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> str:

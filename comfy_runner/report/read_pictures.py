@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 from PIL import Image
@@ -11,8 +14,14 @@ from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
-MOST_PIXELS = 64 * 1024 * 1024
-"""Largest picture that is decoded: 8192x8192."""
+MOST_SIDE = 8192
+"""Largest picture that is measured, if it is square: all metrics of one of 64 megapixels take some gigabytes of memory."""
+
+MOST_DRAWN_SIDE = 16_384
+"""Largest picture that is drawn small, likewise: one of 256 megapixels takes one or two gigabytes while it is decoded."""
+
+_ONE_AT_A_TIME = threading.Lock()
+_REDUCIBLE = ("RGB", "RGBA", "L", "LA", "CMYK")
 
 _BEHIND = (128, 128, 128)
 """The neutral grey that is seen through transparent parts: neither black nor white, which a model's failure looks like."""
@@ -26,19 +35,41 @@ def read_rgb(source: Path | Artifact) -> Image.Image:
     have them.
 
     Raises:
-        VerificationError: It is no whole PNG, JPEG or WebP, or has more than `MOST_PIXELS`.
+        VerificationError: It is no whole PNG, JPEG or WebP, or has more pixels than `MOST_SIDE` twice.
     """
+    return _read(source, MOST_SIDE, "measured")[0]
+
+
+def read_reduced(source: Path | Artifact) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a picture to be drawn small, as `read_rgb` does, and its own width and height.
+
+    One that is too large to be measured is divided by a whole number, so that it no longer is.
+
+    Raises:
+        VerificationError: It is no whole PNG, JPEG or WebP, or has more pixels than `MOST_DRAWN_SIDE` twice.
+    """
+    return _read(source, MOST_DRAWN_SIDE, "drawn")
+
+
+def _read(source: Path | Artifact, most: int, done: str) -> tuple[Image.Image, tuple[int, int]]:
     where = shown(source) if isinstance(source, Path) else str(source)
     try:
         with source.open("rb") as file:
             # They come with the header; pixels give none.
             with without_warnings():
                 image = opened(file)
-            with image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise VerificationError(f"is larger than {MOST_PIXELS} pixels (got {image.width}x{image.height})", where=where)
+            width, height = image.size
+            factor = math.ceil(math.sqrt(width * height) / MOST_SIDE)
+            with image, _ONE_AT_A_TIME if factor > 1 else nullcontext():
+                if width * height > most**2:
+                    what = f"is larger than {most}x{most} pixels, the most that is {done} (got {width}x{height})"
+                    raise VerificationError(what, where=where)
                 image.load()
-                return _rgb(image)
+                if factor <= 1:
+                    return _rgb(image), image.size
+                # Before its colours are converted, which takes as much memory again.
+                small = image.reduce(factor) if image.mode in _REDUCIBLE else _rgb(image).reduce(factor)
+                return _rgb(small), (width, height)
     except BROKEN as error:
         raise VerificationError(f"is not a whole picture: {str(error) or type(error).__name__}", where=where) from error
 

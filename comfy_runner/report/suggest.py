@@ -95,6 +95,7 @@ class Suggestion:
         apart: For every other axis but seeds: what would be named for each of its values alone, by label; None for none.
         limits: What was allowed.
         points: Every value of the axis, in its order.
+        notes: What else is to be known, a sentence each: pictures that were not measured, metrics that failed.
     """
 
     axis: str
@@ -106,6 +107,7 @@ class Suggestion:
     apart: Mapping[str, Mapping[str, str | None]]
     limits: Limits
     points: tuple[Point, ...]
+    notes: tuple[str, ...] = ()
 
 
 _Measuring = tuple[Entry, Measures]

@@ -72,6 +72,14 @@ def test_the_table_has_a_row_per_job_and_a_column_per_axis_and_metric() -> None:
     assert [row["faults"] for row in found] == ["", "drift", "noise", ""]
 
 
+def test_faults_of_several_words_can_be_told_apart() -> None:
+    run = material({DENOISE: [0.4]})
+    told = metrics_json(run, measured(run, {(0.4,): measures(0.2, 0.9)}), None, LIMITS)
+
+    assert told["jobs"][0]["faults"] == ["drift", "local drift"]
+    assert next(csv.DictReader(io.StringIO(metrics_csv(told))))["faults"] == "drift; local drift"
+
+
 def test_text_with_quotes_and_lines_comes_back_as_it_was() -> None:
     assert rows()[2]["prompt"] == RUN.axes[0].values[1]
 

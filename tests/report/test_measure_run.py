@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,24 @@ def test_a_metric_of_the_users_own_that_gives_no_number_is_told(run: Path) -> No
     assert measure_all(read_material(run), custom={"odd": lambda *_pictures: math.nan})[1] == (
         "metric odd gave no number (got nan)",
     )
+
+
+def test_it_is_said_that_the_first_of_several_pictures_is_measured(run: Path) -> None:
+    material = read_material(run)
+    first, *others = material.entries
+    batch = (*first.pictures["upscaled"], *others[0].pictures["upscaled"])
+    first = replace(first, pictures={**first.pictures, "upscaled": batch})
+
+    found, notes = measure_all(replace(material, entries=(first, *others)))
+
+    assert notes == ("1 job with several upscaled pictures: the first of them alone is measured",)
+    assert len(found) == 4
+    assert all(one.measures for one in found.values())
+
+
+def test_a_picture_too_large_to_be_measured_says_so(tmp_path: Path) -> None:
+    sizes = {"original": (4150, 4100), "upscaled": (8300, 8200)}
+    run = make_run(tmp_path / "lake", {}, lambda _: {role: Image.new("L", size, 90) for role, size in sizes.items()})
+    found, _ = counted(run)
+
+    assert found["lake"].problem == "is larger than 8192x8192 pixels, the most that is measured (got 8300x8200)"

@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import VerificationError
-from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.run_folder import REPORT_FILES
@@ -100,11 +100,11 @@ def _thumbnail(folder: Path, source: Artifact, name: str) -> Thumbnail:
     if known is not None:
         return known
     try:
-        picture = read_rgb(source)
+        picture, (width, height) = read_reduced(source)
     except VerificationError as error:
         return Thumbnail(problem=error.problems[0].what)
     columns, rows, signature = _signature(picture.convert("L"))
-    made = Thumbnail(path=name, width=picture.width, height=picture.height, columns=columns, rows=rows, signature=signature)
+    made = Thumbnail(path=name, width=width, height=height, columns=columns, rows=rows, signature=signature)
     picture = picture.resize(_fitted(picture.size, min(LONG_SIDE, max(picture.size))), Image.Resampling.LANCZOS, reducing_gap=2.0)
     # It can be made anew, and a thousand waits for the disk take long.
     write_atomically(folder / name, _encoded(picture, made), durable=False)

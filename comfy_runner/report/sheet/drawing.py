@@ -14,8 +14,8 @@ from comfy_runner.report.sheet.layout import Box, Page, Place, Scale, places
 from comfy_runner.report.sheet.lettering import font, leading, length, lines
 from comfy_runner.store.interface import Artifact, ArtifactStore
 
-Reader = Callable[[Artifact], Image.Image]
-"""Reads a picture as RGB; raises a `ComfyRunnerError` where it is broken."""
+Reader = Callable[[Artifact], tuple[Image.Image, tuple[int, int]]]
+"""Reads a picture as `read_reduced` does; raises a `ComfyRunnerError` where it cannot be drawn."""
 
 _Colour = tuple[int, int, int]
 _BACKGROUND = (250, 250, 248)
@@ -150,10 +150,10 @@ def _fitted(cells: Sequence[Place], store: ArtifactStore, reader: Reader) -> Ite
             done = entry.state == "done"
             return f"no {slot.role} picture" if done else f"{entry.state}: {entry.error}" if entry.error else entry.state
         try:
-            picture = reader(Artifact(store, slot.file.path))
+            picture, _ = reader(Artifact(store, slot.file.path))
         except ComfyRunnerError as error:
             # Without its place: a sheet is shown to others, and says nothing of the folders here.
-            return f"broken picture: {error.problems[0].what}"
+            return f"no picture: {error.problems[0].what}"
         share = min(box.width / picture.width, box.height / picture.height)
         size = max(1, round(picture.width * share)), max(1, round(picture.height * share))
         return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)

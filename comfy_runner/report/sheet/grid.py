@@ -131,6 +131,8 @@ def arrange(
         notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
     elif differ:
         notes.append(Note("each row shows one original, although those of its jobs are not the same to the last pixel"))
+    if any(slot.number and slot.file for slot in slots) and any(slot.numbers for slot in slots):
+        notes.append(Note("of several pictures of a job, the first alone is measured"))
     has_column = has_originals and not above
     bands: dict[tuple[int, ...], tuple[str, list[Row]]] = {}
     for (band, _, again), row in sorted(placed.items(), key=lambda item: item[0]):

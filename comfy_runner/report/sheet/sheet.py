@@ -14,7 +14,7 @@ from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import Note, RunFolderError, UsageError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measures import Measured
-from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material
 from comfy_runner.report.sheet.drawing import Reader, draw_page
 from comfy_runner.report.sheet.grid import Slot, arrange
@@ -37,7 +37,7 @@ class Sheet:
         height: Its height in pixels.
         paths: All files.
         shown: How many upscaled pictures can be seen.
-        left_out: The jobs without one, in the order of the plan.
+        left_out: The jobs without one that can be drawn, in the order of the plan.
         notes: What a user may not expect.
     """
 
@@ -58,7 +58,7 @@ def draw_sheet(
     columns: str | None = None,
     cell: int = 384,
     measured: Mapping[str, Measured] | None = None,
-    reader: Reader = read_rgb,
+    reader: Reader = read_reduced,
 ) -> Sheet:
     """Draw the pictures of a run as a labelled grid; see `arrange` for what stands where.
 

@@ -7,10 +7,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from comfy_runner.errors import VerificationError
-from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.read_pictures import read_reduced, read_rgb
 
 
 def _ramp(mode: str = "RGB") -> Image.Image:
@@ -77,14 +77,39 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_rgb(tmp_path / "a.png")
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+def _claims(path: Path, width: int, height: int) -> Path:
+    """Write a PNG whose header promises more than it has."""
+
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0))
-    (tmp_path / "a.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    )
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""))
+    return path
 
-    with pytest.raises(VerificationError, match="larger than 67108864 pixels"):
-        read_rgb(tmp_path / "a.png")
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    with pytest.raises(VerificationError, match=r"larger than 8192x8192 pixels, the most that is measured \(got 9000x9000\)"):
+        read_rgb(_claims(tmp_path / "a.png", 9000, 9000))
+    with pytest.raises(VerificationError, match=r"larger than 16384x16384 pixels, the most that is drawn \(got 70000x70000\)"):
+        read_reduced(_claims(tmp_path / "b.png", 70_000, 70_000))
+
+
+@pytest.mark.parametrize("mode", ["L", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("P", "RGBA", "I;16"))])
+def test_what_is_too_large_to_measure_is_read_smaller_to_be_drawn(tmp_path: Path, mode: str) -> None:
+    image = _ramp(mode).resize((16_000, 4800)) if mode != "I;16" else Image.new(mode, (16_000, 4800), 0x8080)
+    image.save(tmp_path / "a.png", compress_level=1)
+
+    found, size = read_reduced(tmp_path / "a.png")
+
+    assert (found.mode, found.size, size) == ("RGB", (8000, 2400), (16_000, 4800))
+    same = _ramp().resize((8000, 2400)) if mode != "I;16" else Image.new("RGB", (8000, 2400), (128, 128, 128))
+    assert max(ImageStat.Stat(ImageChops.difference(found, same)).mean) < 8
+
+
+def test_what_is_small_enough_is_read_to_be_drawn_as_it_is(tmp_path: Path) -> None:
+    _ramp().save(tmp_path / "a.png")
+
+    found, size = read_reduced(tmp_path / "a.png")
+
+    assert (found.tobytes(), size) == (read_rgb(tmp_path / "a.png").tobytes(), (24, 16))

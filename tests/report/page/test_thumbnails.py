@@ -117,6 +117,17 @@ def test_a_hash_that_is_none_names_no_path(tmp_path: Path) -> None:
     assert (tmp_path / made.path).is_file()
 
 
+def test_a_picture_too_large_to_be_measured_has_a_thumbnail_that_knows_its_size(tmp_path: Path) -> None:
+    row = _row(tmp_path, "a.png", Image.new("L", (16_000, 4500), 90))
+
+    made = make_thumbnails(tmp_path, [row], LocalStore(tmp_path))["a.png"]
+
+    assert (made.width, made.height, made.problem) == (16_000, 4500, "")
+    assert set(base64.b64decode(made.signature)[::2]) == {90}
+    with Image.open(tmp_path / made.path) as small:
+        assert small.size == (320, 90)
+
+
 def test_extreme_shapes_have_a_thumbnail(tmp_path: Path) -> None:
     rows = [
         _row(tmp_path, "dot.png", _noise(1, 1)),

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.measures import Measured, Measures
-from comfy_runner.report.read_pictures import read_rgb
+from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.report.run_data import Axis, Entry, Material, read_material
 from comfy_runner.report.sheet.grid import Grid, arrange
 from comfy_runner.report.sheet.layout import MOST_PIXELS, MOST_SIDE, Place, best, paged, places, scaled, shape
@@ -30,6 +30,7 @@ from tests.report.support import make_run
 _DENOISE = "upscale.denoise"
 _SWEEP: dict[str, list[Any]] = {"checkpoint": ["a", "b"], "seed": [1, 2], _DENOISE: [0.3, 0.5, 0.7]}
 Box = tuple[int, int, int, int]
+Size = tuple[int, int]
 
 
 def _colour(role: str, values: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -314,6 +315,38 @@ def test_a_broken_or_missing_picture_is_an_empty_cell(tmp_path: Path, harm: Any)
     assert _where(_opened(sheet), _colour("upscaled", {_DENOISE: 0.3})) is None
 
 
+def test_a_picture_too_large_to_be_measured_is_drawn_all_the_same(tmp_path: Path) -> None:
+    def paint(values: Mapping[str, Any]) -> dict[str, Image.Image | bytes]:
+        return {"upscaled": Image.new("L", (8300, 8200), 90) if values["seed"] == 1 else Image.new("L", (83, 82), 160)}
+
+    sheet = draw_sheet(_run(tmp_path, {"seed": [1, 2]}, paint=paint), target=tmp_path / "sheet.png", cell=128)
+
+    image = _opened(sheet)
+    large, small = (_where(image, (value, value, value)) for value in (90, 160))
+    assert (sheet.shown, sheet.left_out) == (2, ())
+    assert large
+    assert small
+    assert (large[2] - large[0], large[3] - large[1]) == (small[2] - small[0], small[3] - small[1])
+
+
+def test_of_several_pictures_of_a_job_it_is_said_that_the_first_is_measured(tmp_path: Path) -> None:
+    material = _run(tmp_path, {"seed": [1, 2]})
+    rows = [entry.pictures["upscaled"] for entry in material.entries]
+    entries = [
+        replace(entry, pictures={**entry.pictures, "upscaled": (*entry.pictures["upscaled"], *rows[0])})
+        for entry in material.entries
+    ]
+    material = replace(material, entries=tuple(entries))
+
+    plain = draw_sheet(material, target=tmp_path / "sheet.png", cell=128)
+    with_numbers = draw_sheet(material, target=tmp_path / "sheet.png", cell=128, measured={"lake-s1": _measures(0.4, 0.1)})
+
+    assert plain.shown == with_numbers.shown == 4
+    told = "of several pictures of a job, the first alone is measured"
+    assert told not in map(str, plain.notes)
+    assert told in map(str, with_numbers.notes)
+
+
 def test_a_run_of_which_nothing_is_rendered_yet_can_be_drawn(tmp_path: Path) -> None:
     sheet = draw_sheet(_seeds(tmp_path, 3), target=tmp_path / "sheet.png")
 
@@ -380,7 +413,7 @@ def test_a_target_that_cannot_be_a_png_is_refused(tmp_path: Path, name: str) -> 
 
 
 def test_a_failure_leaves_the_earlier_sheet_and_no_rubbish(tmp_path: Path) -> None:
-    def reader(_: Artifact) -> Image.Image:
+    def reader(_: Artifact) -> tuple[Image.Image, Size]:
         raise KeyboardInterrupt
 
     target = tmp_path / "sheets" / "sheet.png"
@@ -518,14 +551,14 @@ def test_only_few_whole_pictures_are_in_memory_at_a_time(tmp_path: Path) -> None
         with lock:
             alive.discard(number)
 
-    def reader(path: Artifact) -> Image.Image:
+    def reader(path: Artifact) -> tuple[Image.Image, Size]:
         nonlocal most
-        image = read_rgb(path)
+        image, size = read_reduced(path)
         with lock:
             alive.add(id(image))
             weakref.finalize(image, gone, id(image))
             most = max(most, len(alive))
-        return image
+        return image, size
 
     sheet = draw_sheet(_run(tmp_path, {"seed": list(range(30))}), target=tmp_path / "sheet.png", cell=96, reader=reader)
 
