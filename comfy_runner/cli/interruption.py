@@ -10,26 +10,35 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from comfy_runner.running.handle import Run
 
+_IMPORTING = "<frozen importlib._bootstrap>"
 _HANGUPS = [signal.SIGHUP] if sys.platform != "win32" else []
 
 
 @contextlib.contextmanager
 def signals_as_ctrl_c() -> Iterator[None]:
     """SIGTERM, and a terminal that is closed, end any command as Ctrl-C does: it cleans up behind itself."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
     heeded = [number for number in (signal.SIGTERM, *_HANGUPS) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in heeded:
-        signal.signal(number, interrupt)
+    heeded += [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []
+    before = {number: signal.signal(number, _interrupt) for number in heeded}
     try:
         yield
     finally:
-        for number in heeded:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Raise what Ctrl-C raises. While a module is imported, leave at once: libraries blame others where their import breaks off."""
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            _shout("error: interrupted")
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -42,10 +51,10 @@ def cancelling_interrupts() -> Iterator[list[Run]]:
     begun: list[Run] = []
     presses = 0
 
-    def interrupt(number: int, _frame: object) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal presses
         if not begun:
-            raise KeyboardInterrupt
+            _interrupt(number, frame)
         presses += 1
         if presses == 1:
             begun[0].cancel()

@@ -251,6 +251,27 @@ def test_a_run_whose_output_cannot_be_written_is_done_and_says_so(server: StandI
 # Signals
 
 
+@pytest.mark.parametrize("args", [("plan", "quickstart"), ("run", "quickstart", "--json")])
+def test_ctrl_c_while_a_library_is_imported_is_an_interruption_and_nobodys_fault(tmp_path: Path, args: tuple[str, ...]) -> None:
+    library = """
+import sys, time
+print("importing", file=sys.stderr, flush=True)
+try:
+    time.sleep(60)
+except BaseException:
+    raise ImportError("cannot be imported, for whatever reason")
+"""
+    (tmp_path / "jinja2.py").write_text(library, encoding="utf-8")
+    running = Running(*args, folder=tmp_path, changes={"PYTHONPATH": str(tmp_path)})
+    running.wait_for("importing")
+    running.signal(signal.SIGINT)
+
+    done = running.end()
+
+    assert (done.code, done.out) == (130, "")
+    assert done.err.split() == ["importing", "error:", "interrupted"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_takes_our_jobs_back_and_ends_the_run(server: StandIn, tmp_path: Path, number: signal.Signals) -> None:
     running, _ = _held(server, tmp_path)
