@@ -282,7 +282,7 @@ def _repeated(servers: Sequence[ServerConfig]) -> dict[int, int]:
 
 
 def harmless(text: str) -> str:
-    """Return what may be an address without the password that may be in it."""
+    """Return what may be a server's address without the password or the token that may be in it."""
     return text.rsplit("@", 1)[-1].partition("?")[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from comfy_runner.config import harmless
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.store.control_files import FleetAction, answer_to, request_fleet, withdraw
 from comfy_runner.store.local import folder_errors
@@ -30,10 +31,14 @@ def change_fleet(path: Path | str, action: FleetAction, server: str, *, seconds:
         seconds: How long to wait for the run.
 
     Raises:
-        UsageError: The run does not know such a server, or its address is wrong.
+        UsageError: The run does not know such a server, its address is wrong, or there is a password or a token in it.
         RunFolderError: It is no run folder, nobody works in it, or who does so does not answer.
     """
     folder = Path(path)
+    if harmless(server) != server:
+        what = f"a password or a token is not written into a run folder (got one for {harmless(server)})"
+        hint = "the run takes it from its own command line or its config file: give the URL without it, or a name from that file"
+        raise UsageError(what, hint=hint)
     require_run(folder)
     if holder(folder) is None:
         hint = "start one with several servers: comfy-runner run RECIPE --server URL --server URL"

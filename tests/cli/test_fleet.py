@@ -150,3 +150,17 @@ def test_a_fleet_in_the_config_file_is_used_where_the_command_line_names_none(
     results = [job for record in records if record["event"] == "run-finished" for job in record["jobs"]]
     assert {job["state"] for job in results} == {"done"}
     assert server.state.work().second + other.state.work().second == len(_SEEDS)
+
+
+@pytest.mark.parametrize("action", ["add", "drain"])
+@pytest.mark.parametrize("url", ["http://mary:s3cret@gpu:8188", "mary:s3cret@gpu:8188", "http://gpu:8188?token=s3cret"])
+def test_a_password_is_neither_printed_nor_written_into_the_run_folder(cli: Cli, tmp_path: Path, action: str, url: str) -> None:
+    folder = tmp_path / "runs" / "lake"
+    folder.mkdir(parents=True)
+
+    done = cli("fleet", action, "runs/lake", url)
+
+    assert done.code == 2
+    assert "a password or a token is not written into a run folder (got one for " in done.err
+    assert "s3cret" not in done.out + done.err
+    assert [*folder.iterdir()] == []

@@ -15,7 +15,7 @@ from typing import Final
 
 import psutil
 
-from comfy_runner.engine.local.state_files import read_json, tail, write_json
+from comfy_runner.engine.local.state_files import read_json, remove_secrets, tail, without_secrets, write_json
 from comfy_runner.errors import LocalError
 
 # The system derives a process's creation time from its own clock, which may be set while the process runs.
@@ -118,7 +118,7 @@ def run_tool(
         LocalError: If the command fails; with the last lines of its output.
     """
     with log.open("ab") as output:
-        output.write(f"\n$ {' '.join(command)}\n".encode())
+        output.write(f"\n$ {without_secrets(' '.join(command))}\n".encode())
         output.flush()
         start = output.tell()
         began = time.monotonic()
@@ -136,6 +136,7 @@ def run_tool(
                 raise
             finally:
                 record.unlink(missing_ok=True)
+                remove_secrets(log, start=start)
     if code != 0:
         said = tail(log, lines=_TAIL_LINES, start=start)
         raise LocalError(f"{doing} failed (got exit code {code})\n{said}", where=str(log), hint=hint(said))

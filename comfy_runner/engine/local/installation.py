@@ -157,7 +157,9 @@ def _build(options: LocalOptions, *, say: Callable[[str], None]) -> InstalledEng
     options.setup_record.unlink(missing_ok=True)
     shutil.rmtree(options.scratch, ignore_errors=True)
     options.scratch.mkdir(parents=True)
-    options.setup_log.write_bytes(b"")
+    # What tools say may be nobody else's business: how an index is logged in to, for example.
+    options.setup_log.unlink(missing_ok=True)
+    options.setup_log.touch(mode=0o600)
     if not _has_venv(options):
         _build_venv(options, say=say)
     if not (_source_folder(options) / "main.py").is_file():

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import filelock
 
 from comfy_runner.atomic_files import write_atomically
+
+# What a URL has before its host, and what it or its path has behind a question mark.
+_SECRETS: Final = (re.compile(r"""(\w://)[^/\s'"]+(?=@)"""), re.compile(r"""(\?)[\w.-]+=[^\s'"]+"""))
 
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
@@ -28,8 +33,25 @@ def read_json(path: Path) -> dict[str, object]:
     return data if isinstance(data, dict) else {}
 
 
+def without_secrets(text: str) -> str:
+    """Return a text without the user names, passwords and tokens of the URLs in it, such as that of a package index."""
+    for secret in _SECRETS:
+        text = secret.sub(r"\1****", text)
+    return text
+
+
+def remove_secrets(path: Path, *, start: int) -> None:
+    """Write the end of a log, from this byte on, anew without secrets."""
+    with path.open("r+b") as stream:
+        stream.seek(start)
+        said = without_secrets(stream.read().decode("utf-8", errors="replace"))
+        stream.seek(start)
+        stream.write(said.encode())
+        stream.truncate()
+
+
 def tail(path: Path, *, lines: int, start: int = 0) -> str:
-    """Return the last lines of a text file; empty if it cannot be read.
+    """Return the last lines of a text file, without secrets; empty if it cannot be read.
 
     Args:
         path: The file.
@@ -44,7 +66,7 @@ def tail(path: Path, *, lines: int, start: int = 0) -> str:
         return ""
     # Progress bars overwrite their line with carriage returns: only what a terminal would still show is of interest.
     shown = (line.decode("utf-8", errors="replace").rstrip().rsplit("\r", 1)[-1] for line in last)
-    return "\n".join(shown)
+    return without_secrets("\n".join(shown))
 
 
 @contextmanager

@@ -94,3 +94,12 @@ def test_the_tail_of_a_log_shows_what_a_terminal_would_show(tmp_path: Path) -> N
 
 def test_the_tail_of_a_missing_log_is_empty(tmp_path: Path) -> None:
     assert tail(tmp_path / "log", lines=2) == ""
+
+
+def test_the_tail_of_a_log_has_no_secrets(tmp_path: Path) -> None:
+    said = "Looking in http://mary:p@ss@host:80/simple and 'https://token@host/x?key=1&sig=2', git+ssh://git@host/repo#sha256=3\n"
+    (tmp_path / "log").write_text(said, encoding="utf-8")
+
+    shown = tail(tmp_path / "log", lines=2)
+
+    assert shown == "Looking in http://****@host:80/simple and 'https://****@host/x?****', git+ssh://****@host/repo#sha256=3"

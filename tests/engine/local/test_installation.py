@@ -130,6 +130,21 @@ def test_pip_that_fails_is_shown_and_a_half_done_environment_is_built_anew(tmp_p
 
 
 @pytest.mark.slow
+def test_how_an_index_is_logged_in_to_is_nobodys_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    index = ("--index-url=http://mary:s3cret@127.0.0.1:9/simple?token=t0ken", "--retries=0")
+    options = LocalOptions(home=tmp_path / "home", pip_args=("--isolated", *index))
+    with pytest.raises(LocalError) as caught:
+        setup(options, say=lambda _: None)
+    log = options.setup_log.read_text(encoding="utf-8")
+    assert "--index-url=http://****@127.0.0.1:9/simple?****" in log
+    for said in (log, logs(options), logs(options, lines=1000), str(caught.value), str(caught.value.problems)):
+        assert "s3cret" not in said
+        assert "t0ken" not in said
+    assert options.setup_log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
 def test_a_tool_left_behind_by_a_killed_setup_is_ended_first(tmp_path: Path) -> None:
     options = offline_options(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as leftover:
