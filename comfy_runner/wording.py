@@ -22,15 +22,15 @@ _LONGEST = 200  # comparing takes the square of it, and names can come from a se
 _MOST = 5000
 
 
-def counted(number: int, what: str, plural: str = "s") -> str:
-    """Return a number with its noun, such as ``1 job`` or ``2 jobs``.
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, such as ``1 job`` or ``2 jobs``, or with more words that go with the number.
 
     Args:
         number: How many there are.
-        what: The noun in the singular.
-        plural: What is added to the noun for any number but one.
+        one: What follows the number 1, such as ``job has``.
+        many: What follows any other, such as ``jobs have``; empty for `one` with an s.
     """
-    return f"{number} {what}{'' if number == 1 else plural}"
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def named(names: Sequence[str]) -> str:

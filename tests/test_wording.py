@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from comfy_runner.wording import did_you_mean, nearest
+from comfy_runner.wording import counted, did_you_mean, nearest
+
+_PACKAGE = Path(__file__).parents[1] / "comfy_runner"
+_PLURAL = re.compile(
+    r" (more |weighted |model )?(jobs|nodes|files|pictures|recipes|values|prompts|servers|outputs|inputs|rows|columns|cells|lines"
+    r"|graphs|groups|times|models|names|options|changes|problems|warnings|places|passes|loads|steps|fields|axes|links|requests)\b"
+)
 
 
 def test_the_nearest_names_come_best_first() -> None:
@@ -33,3 +44,40 @@ def test_a_hint_names_what_is_near_or_else_what_there_is(name: str, known: list[
 
 def test_names_may_come_from_a_generator() -> None:
     assert did_you_mean("seeed", (name for name in ["seed"])) == "did you mean seed?"
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ((0, "job"), "0 jobs"),
+        ((1, "job"), "1 job"),
+        ((2, "first pass", "first passes"), "2 first passes"),
+        ((1, "job has", "jobs have"), "1 job has"),
+    ],
+)
+def test_a_number_has_its_noun_in_the_singular_or_the_plural(args: tuple[int, str], text: str) -> None:
+    assert counted(*args) == text
+
+
+def _values(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
+    """Yield the values of f-strings, with the text that follows each; numbers with a format are no counts."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            for value, text in zip(node.values, node.values[1:], strict=False):
+                if isinstance(value, ast.FormattedValue) and value.format_spec is None and isinstance(text, ast.Constant):
+                    yield value.value, str(text.value)
+
+
+def _is_constant(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name | ast.Attribute) and ast.unparse(value).rpartition(".")[2].isupper()
+
+
+def test_no_sentence_has_a_plural_whatever_the_number_is() -> None:
+    wrong = [
+        f"{path.relative_to(_PACKAGE)}:{value.lineno}: {ast.unparse(value)}{text}"
+        for path in sorted(_PACKAGE.rglob("*.py"))
+        for value, text in _values(ast.parse(path.read_text(encoding="utf-8")))
+        if _PLURAL.match(text) and not _is_constant(value)
+    ]
+
+    assert wrong == []

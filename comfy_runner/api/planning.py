@@ -23,6 +23,7 @@ from comfy_runner.recipe.sweep.expand import Variant, expand
 from comfy_runner.recipe.sweep.ids import select
 from comfy_runner.running.fleet_preview import preview_fleet
 from comfy_runner.store.run_folder import FolderView
+from comfy_runner.wording import counted
 
 
 def plan(
@@ -112,7 +113,7 @@ def render(
     variants = expand(load_source(recipe, sets=sets, sweeps=sweeps))
     chosen = select([variant.job_id for variant in variants], only=only, skip=())
     if len(chosen) > 1:
-        what = f"the recipe has {len(chosen)} jobs, of which one can be printed"
+        what = f"the recipe has {counted(len(chosen), 'job')}, of which one can be printed"
         raise UsageError(what, hint=f"choose it: --only {chosen[0]}")
     variant = next(variant for variant in variants if variant.job_id in chosen)
     folders = (*templates, *(config or load_config()).templates)

@@ -139,10 +139,9 @@ def _cleaned(found: Cleaning, *, server_files: bool) -> list[str]:
         if there.prompts:
             lines.append(f"{verb} in the history of {there.url}: {len(there.prompts)} of our prompts{option}")
         if there.files:
+            stay = counted(len(there.files), "file stays", "files stay")
             where = named([f"output/{folder}" for folder in there.folders])
-            lines.append(
-                f"on {there.url}: {counted(len(there.files), 'file')} stay under {where}; ComfyUI has no way to delete them"
-            )
+            lines.append(f"on {there.url}: {stay} under {where}; ComfyUI has no way to delete them")
     return lines
 
 

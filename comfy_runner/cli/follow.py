@@ -171,7 +171,7 @@ class _LiveView(Progress):
 def _opening(event: RunStarted) -> str:
     done = f", {event.done} done already" if event.done else ""
     servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
-    named = _listed(servers) if len(servers) <= _MOST_NAMED else f"{len(servers)} servers"
+    named = _listed(servers) if len(servers) <= _MOST_NAMED else counted(len(servers), "server")
     return f"{counted(len(event.jobs), 'job')}{done}{f' on {named}' if named else ''}, run folder {event.folder}"
 
 
@@ -206,23 +206,21 @@ def spent_lines(spent: Spent | None, servers: Sequence[str]) -> list[str]:
         jobs = _listed([f"{counted(count, 'job') if count else 'none'} on {name}" for name, count in counts.items()])
     else:
         fewest, most = min(counts.values()), max(counts.values())
-        jobs = f"{counted(sum(counts.values()), 'job')} on {len(counts)} servers, {fewest} to {most} on each"
+        jobs = f"{counted(sum(counts.values()), 'job')} on {counted(len(counts), 'server')}, {fewest} to {most} on each"
     loads, first = spent.loads - spent.fewest_loads, spent.first - spent.fewest_first
     if loads > 0 and first > 0:
         more = f"{loads} and {first} more than on one server"
     elif loads > 0 or first > 0:
-        more = f"{counted(loads, 'load') if loads > 0 else counted(first, 'first pass', 'es')} more than on one server"
+        more = f"{counted(loads, 'load') if loads > 0 else counted(first, 'first pass', 'first passes')} more than on one server"
     else:
         # Fewer where a server had some of it in its cache from an earlier run.
         more = "no more than on one server"
-    split = (
-        f"; {counted(spent.splits, 'group')} {'was' if spent.splits == 1 else 'were'} split to end earlier" if spent.splits else ""
-    )
-    return [jobs, f"{counted(spent.loads, 'model load')} and {counted(spent.first, 'first pass', 'es')}, {more}{split}"]
+    split = f"; {counted(spent.splits, 'group was', 'groups were')} split to end earlier" if spent.splits else ""
+    return [jobs, f"{counted(spent.loads, 'model load')} and {counted(spent.first, 'first pass', 'first passes')}, {more}{split}"]
 
 
 def _closing(result: JobResult) -> str:
     took = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
-    cached = f", {len(result.cached_nodes)} nodes from the cache" if result.cached_nodes else ""
+    cached = f", {counted(len(result.cached_nodes), 'node')} from the cache" if result.cached_nodes else ""
     stands = "still on the server" if result.state == "submitted" else result.state
     return f"{result.job_id}: {stands}{took}{cached}"

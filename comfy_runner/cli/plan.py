@@ -132,7 +132,8 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
 
 def _passes(summary: PlanSummary) -> str:
     needed, given = summary.needed, summary.as_given
-    said = f"{counted(needed.loads, 'model load')}, {needed.first} first and {counted(needed.second, 'second pass', 'es')}"
+    second = counted(needed.second, "second pass", "second passes")
+    said = f"{counted(needed.loads, 'model load')}, {needed.first} first and {second}"
     sums = (given.loads, given.first, given.second)
     better = sums != (needed.loads, needed.first, needed.second)
     return said + (f"; the recipe's order would need {', '.join(map(str, sums))}" if better else "")
@@ -142,7 +143,7 @@ def _cost(summary: PlanSummary) -> str:
     needed, given, unshared = (round(passes.weighted) for passes in (summary.needed, summary.as_given, summary.unshared))
     others = [f"{given} in the recipe's order"] if given != needed else []
     others += [f"{unshared} without a cache"] if unshared not in (needed, given) else []
-    return f"{needed} weighted steps" + (f" ({', '.join(others)})" if others else "")
+    return counted(needed, "weighted step") + (f" ({', '.join(others)})" if others else "")
 
 
 def _same(groups: Sequence[Duplicates]) -> Iterator[str]:
@@ -152,10 +153,11 @@ def _same(groups: Sequence[Duplicates]) -> Iterator[str]:
     for why, alike in list(kinds.items())[:_MOST_KINDS]:
         first, second, *more = alike[0].job_ids
         example = f"{first} and {second}" if not more else f"{first}, {second} and {len(more)} more"
-        said = f"{example} give the same pixels" if len(alike) == 1 else f"{len(alike)} times the same pixels, such as {example}"
+        times = counted(len(alike), "time")
+        said = f"{example} give the same pixels" if len(alike) == 1 else f"{times} the same pixels, such as {example}"
         yield said + (f": {why}" if why else "")
     if len(kinds) > _MOST_KINDS:
-        yield f"and {sum(map(len, list(kinds.values())[_MOST_KINDS:]))} more times the same pixels"
+        yield f"and {counted(sum(map(len, list(kinds.values())[_MOST_KINDS:])), 'more time')} the same pixels"
 
 
 def _memory(memory: DecodeMemory, *, several: bool) -> str:
@@ -191,7 +193,7 @@ def _together(summary: PlanSummary) -> str:
     loads = max(0, sum(share.loads for share in summary.fleet) - summary.needed.loads)
     first = max(0, sum(share.first for share in summary.fleet) - summary.needed.first)
     more = [counted(loads, "model load")] if loads else []
-    more += [counted(first, "first pass", "es")] if first else []
+    more += [counted(first, "first pass", "first passes")] if first else []
     said = f"{' and '.join(more) or 'no model load and no first pass'} more than one server would need"
     known = [share.seconds for share in summary.fleet if share.seconds is not None]
     time = f"about {duration(max(known))} with these servers, " if known else ""

@@ -12,6 +12,7 @@ from comfy_runner.cli.options import only_option, recipe_options
 from comfy_runner.cli.output import print_json, print_notes, say
 from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.errors import UsageError
+from comfy_runner.wording import counted
 
 
 @click.command()
@@ -30,7 +31,7 @@ def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Pa
     chosen = servers.one() if servers.names else None
     print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=servers.config, say=say, **given))
     against = " for that server" if servers.names or object_info is not None else ""
-    say(f"{len(recipes)} {'recipe is' if len(recipes) == 1 else 'recipes are'} right{against}")
+    say(f"{counted(len(recipes), 'recipe is', 'recipes are')} right{against}")
 
 
 @click.command()

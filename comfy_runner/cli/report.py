@@ -110,7 +110,7 @@ def measuring(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
         yield lambda _done, _total: None
         return
     if not sys.stderr.isatty() or console.is_dumb_terminal:
-        yield lambda done, total: say(f"measuring {total} pictures") if done == 1 and total >= _WORTH_SAYING else None
+        yield lambda done, total: say(f"measuring {counted(total, 'picture')}") if done == 1 and total >= _WORTH_SAYING else None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:

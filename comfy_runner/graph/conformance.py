@@ -18,7 +18,7 @@ from comfy_runner.graph.model_lists import candidates
 from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
 from comfy_runner.input_files import is_upload_name
-from comfy_runner.wording import LISTED, did_you_mean, nearest
+from comfy_runner.wording import LISTED, counted, did_you_mean, nearest
 from comfy_runner.yaml_loader import got
 
 Locate = Callable[[str, str], str]
@@ -250,7 +250,7 @@ class _Checker:
             return  # said where that node is checked
         place = f"{_place(node_id, node)}, input {name}"
         if link.slot >= len(known.outputs):
-            count = f"{len(known.outputs)} output{'s' if len(known.outputs) != 1 else ''}"
+            count = counted(len(known.outputs), "output")
             self.problem(f'{place}: node "{link.node}" ({source.class_type}) has {count} (got index {link.slot})')
         elif not _types_meet(known.outputs[link.slot], wanted.type):
             given = known.outputs[link.slot]
@@ -306,7 +306,7 @@ class _Checker:
         is_nominal = len(options) <= _NOMINAL and wanted.choices is None and isinstance(plain, str)
         if is_nominal and known is not None and not known.is_core:
             return _Judgement("noted", value, f"{what}, which may know better: the server decides")
-        hint = did_you_mean(str(plain), wanted.texts)
+        hint = did_you_mean(str(plain), [str(option) for option in options if isinstance(option, str | int | float)])
         if wanted.takes_unlisted and not options:
             hint = "a template's parameter of the type image or file brings a file of yours to the server"
         return _Judgement("refused", value, what, hint)

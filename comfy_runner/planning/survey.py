@@ -16,6 +16,7 @@ from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, KnownJob, PlanRow
 from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.wording import counted
 
 _MOST_CHANGES = 3
 _LONGEST_VALUE = 40
@@ -147,7 +148,7 @@ def _changes(sidecar: Sidecar, draft: Draft) -> str:
     fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field not in same]
     told = [f"{field} {_shown(before.get(field))} → {_shown(now.get(field))}" for field in fields[:_MOST_CHANGES]]
     if len(fields) > _MOST_CHANGES:
-        told.append(f"{len(fields) - _MOST_CHANGES} more changes")
+        told.append(counted(len(fields) - _MOST_CHANGES, "more change"))
     edited = [file for field, (file, old) in files.items() if field not in same and file.path == old.get("path")]
     told += [f"the content of {_shown(Path(file.path).name)} has changed" for file in edited]
     if sidecar.template.get("sha256") != planned.template.sha256:

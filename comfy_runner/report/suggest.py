@@ -18,6 +18,7 @@ from comfy_runner.check.interface import Output, failures
 from comfy_runner.check.thresholds import most
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.run_data import DENOISE, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.wording import counted
 
 NONE: Final = "none"
 """The vote of a series of which no value passes."""
@@ -265,7 +266,7 @@ def _reason(points: Sequence[Point], chosen: Point | None, limits: Limits) -> st
         return f"no value passes; the nearest is {nearest.label}, but: {nearest.why}"
     passing = [point for point in points if point.passes]
     best = max(passing, key=lambda point: point.detail or 0.0)
-    within = f"of the {len(passing)} values that pass" if len(passing) > 1 else "and is the only value that passes"
+    within = f"of the {counted(len(passing), 'value')} that pass" if len(passing) > 1 else "and is the only value that passes"
     numbers = f"(detail {chosen.detail:.2f}, drift {chosen.drift:.2f} of at most {limits.drift:g})"
     if chosen is best:
         return f"{chosen.label} paints the most detail {within} {numbers}"

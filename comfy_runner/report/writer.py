@@ -24,6 +24,7 @@ from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.text_files import shown
+from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
@@ -131,7 +132,7 @@ def _without_original(material: Material) -> Iterator[str]:
     """Yield a note on jobs that have a picture but no original to measure it against: their workflow saves one picture only."""
     alone = {entry.job_id for entry in material.entries if UPSCALED in entry.pictures and ORIGINAL not in entry.pictures}
     if alone:
-        has, them = ("1 job has", "it") if len(alone) == 1 else (f"{len(alone)} jobs have", "them")
+        has, them = counted(len(alone), "job has", "jobs have"), "it" if len(alone) == 1 else "them"
         yield f"{has} no original picture to be held against, so nothing is measured of {them}"
 
 

@@ -27,6 +27,7 @@ from comfy_runner.running.state import backlog_of
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.scheduling.forecast import Entrant, forecast
 from comfy_runner.store.ledger_rows import ServerSpeed
+from comfy_runner.wording import counted
 
 
 def preview_fleet(
@@ -71,7 +72,7 @@ def preview_fleet(
         summary = seen.summary(server=alone.url, cache=alone.info.cache, memory=memory, notes=tuple(notes))
         usual = statistics.median([each.pace for each in present if each.pace] or [1.0])
         # As a policy reckons with them, and as a plan does.
-        placed, counted = (_cost_of_load(drafts, costs) for costs in (backlog.costs, plan.steps))
+        placed, reckoned = (_cost_of_load(drafts, costs) for costs in (backlog.costs, plan.steps))
         shares = [
             ServerShare(
                 name=each.name,
@@ -82,7 +83,7 @@ def preview_fleet(
                 loads=(loads := share.kinds["load"]),
                 first=share.kinds["first"],
                 second=share.kinds["second"],
-                work=share.work + loads * (counted - placed),
+                work=share.work + loads * (reckoned - placed),
                 # For one server it is reckoned without loads, which are in the pace already (`WithBoundedLoads`).
                 seconds=None if share.seconds is None else max(0.0, share.seconds - loads * placed / (each.pace or usual)),
                 queued=each.queued,
@@ -183,7 +184,7 @@ def _checked(rendered: Sequence[Draft], asked: Sequence[Candidate]) -> Iterator[
                 candidate.name,
             )
     if count:
-        jobs = "1 job is" if count == 1 else f"{count} jobs are"
+        jobs = counted(count, "job is", "jobs are")
         yield Note(f"{jobs} planned for nobody, since none of the servers that answer can do that; a run waits for the others")
     yield from changes
 

@@ -27,6 +27,7 @@ from comfy_runner.store.ledger_rows import JobUpdate, OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import UNREADABLE
 from comfy_runner.store.states import Change
+from comfy_runner.wording import counted
 
 
 def begin(
@@ -143,7 +144,7 @@ def _elsewhere(waiting: Sequence[OpenSubmission], candidates: Sequence[Candidate
     for server in sorted({submission.server for submission in waiting} - {candidate.url for candidate in candidates}):
         count = sum(len(submission.job_ids) for submission in waiting if submission.server == server)
         what = (
-            f"{count} jobs were submitted to {server}, which is not asked now; "
+            f"{counted(count, 'job was', 'jobs were')} submitted to {server}, which is not asked now; "
             f"what {asked} has no pictures of is posted {'there ' if len(candidates) == 1 else ''}again"
         )
         yield Note(what, "ledger")

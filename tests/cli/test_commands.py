@@ -95,8 +95,8 @@ def test_a_shared_error_is_told_once_for_all_jobs(cli: Cli, server: StandIn, tmp
 
     assert done.code == 5
     assert " not started" in done.err
-    partial = int(re.findall(r"(\d+) partial", done.err)[0])
-    assert done.err.count("a file is where a folder should be") == partial
+    there = int(re.findall(r"(\d+) on the server; the same command collects them", done.err)[0])
+    assert done.err.count("a file is where a folder should be") == there
 
 
 def test_render_prints_the_graph_and_nothing_else(cli: Cli) -> None:

@@ -158,7 +158,7 @@ def recorded(**changed: Callable[[dict[str, Any]], object]) -> ObjectInfo:
     return ObjectInfo(data, source="http://server")
 
 
-def with_options(name: str, options: list[str]) -> Callable[[dict[str, Any]], object]:
+def with_options(name: str, options: Sequence[str | int]) -> Callable[[dict[str, Any]], object]:
     """Return a change that gives an enum these options."""
     return lambda known: known["input"]["required"][name].__setitem__(0, options)
 

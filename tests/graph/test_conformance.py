@@ -203,6 +203,12 @@ def test_a_server_without_any_checkpoint_says_so() -> None:
     assert found.hint == "there is none"
 
 
+def test_the_numbers_of_a_list_are_named_as_its_texts_are() -> None:
+    known = info(EmptyLatentImage=with_options("width", [512, 768]))
+    found = problem(golden(), known)
+    assert found.hint == "known are 512, 768"
+
+
 @pytest.mark.parametrize(
     "server_name",
     [f"sdxl\\{CHECKPOINT}", f"custom/sdxl/{CHECKPOINT}", CHECKPOINT.upper(), f"SDXL\\{CHECKPOINT.lower()}"],

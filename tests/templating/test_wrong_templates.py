@@ -11,6 +11,7 @@ import pytest
 from comfy_runner.errors import TemplateError, WorkflowError
 from comfy_runner.graph.workflow import EXPORT_HINT
 from comfy_runner.templating.lookup import find_template, template_names
+from comfy_runner.templating.recipe_template import named_template
 from tests.graph.support import fault, render, rendered, template_fault, value_of
 
 SEEN: dict[str, Any] = {"prompt": "text", "seed": 5, "cfg": 0.5, "loras": [{"name": "a"}], "params": {}, "sampler": {"steps": 3}}
@@ -267,6 +268,12 @@ def test_a_template_that_is_not_there_is_an_error_with_the_nearest_names(tmp_pat
     problem = fault(lambda: find_template("latent_upscal", [tmp_path / "none", tmp_path], where="here"), error=TemplateError)
     assert str(problem) == "here: no template of this name (got latent_upscal)"
     assert problem.hint == "did you mean latent_upscale?"
+
+
+def test_a_template_by_its_path_in_a_folder_without_any_says_what_one_is_called(tmp_path: Path) -> None:
+    problem = fault(lambda: named_template("mine/portrait.json.j2", [], beside=tmp_path, where="here"), error=TemplateError)
+    assert str(problem) == "here: no template of this name (got portrait)"
+    assert problem.hint == "a template is a file NAME.json.j2, and that folder has none"
 
 
 def test_the_first_folder_that_has_a_template_wins(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
 from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
-from comfy_runner.wording import did_you_mean
+from comfy_runner.wording import counted, did_you_mean
 from comfy_runner.yaml_loader import FieldPath, got
 
 _SHOWN_PROBLEMS = 20
@@ -68,7 +68,7 @@ class _Parser:
         includes = list(self._includes(raw.get("include")))
         points = math.prod(len(axis.rows) for axis in axes) + len(includes)
         if points > MOST_POINTS:
-            what = f"makes {points} jobs, and at most {MOST_POINTS} are possible"
+            what = f"makes {counted(points, 'job')}, and at most {MOST_POINTS} are possible"
             self.problems.append(Problem(what, self._merged.place((SWEEP,))))
         more = {target.field: target for point in includes for target in point}
         return Sweep(
@@ -144,16 +144,16 @@ class _Parser:
             problems += wrong
         self.problems.extend(problems[:_SHOWN_PROBLEMS])
         if len(problems) > _SHOWN_PROBLEMS:
-            self.problems.append(Problem(f"and {len(problems) - _SHOWN_PROBLEMS} more values are wrong", values.place(())))
+            more = counted(len(problems) - _SHOWN_PROBLEMS, "more value is", "more values are")
+            self.problems.append(Problem(f"and {more} wrong", values.place(())))
         return checked
 
     def _distinct(self, columns: Mapping[Target, list[Any]], *, where: str) -> SweepAxis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         again = [row for row in zip(*columns.values(), strict=True) if rows.setdefault(tuple(map(sameness, row)), row) is not row]
         if again:
-            one = "a value is given twice and counts once"
-            what = one if len(again) == 1 else f"{len(again)} values are given twice and count once"
-            self.notes.append(Note(f"{what} (got {', '.join(map(got, again[0]))})", where, "changed"))
+            given = counted(len(again), "value is given twice and counts", "values are given twice and count")
+            self.notes.append(Note(f"{given} once (got {', '.join(map(got, again[0]))})", where, "changed"))
         return SweepAxis(tuple(columns), rows)
 
     # points

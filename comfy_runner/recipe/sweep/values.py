@@ -19,7 +19,7 @@ from comfy_runner.errors import RecipeError
 from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.sweep.fields import PlaceOf
 from comfy_runner.text_files import control_character, is_file, read, shown
-from comfy_runner.wording import did_you_mean, nearest
+from comfy_runner.wording import counted, did_you_mean, nearest
 from comfy_runner.yaml_loader import FieldPath, dotted, got, plain_scalar
 
 MOST_VALUES = 100_000
@@ -247,7 +247,7 @@ def _table(path: Path, where: str) -> tuple[str, list[str], list[tuple[int, list
     for number, row in body:
         if len(row) != len(columns):
             hint = "put a cell with a comma in it in quotes"
-            raise RecipeError(f"must have {len(columns)} cells (got {len(row)})", where=f"{name}:{number}", hint=hint)
+            raise RecipeError(f"must have {counted(len(columns), 'cell')} (got {len(row)})", where=f"{name}:{number}", hint=hint)
     return name, columns, body
 
 

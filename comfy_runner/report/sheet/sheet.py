@@ -178,7 +178,8 @@ def _size_notes(cell: int, scale: Scale, paths: Sequence[Path]) -> Iterator[Note
             f"the cells are {scale.cell} pixels, so that the sheet does not become too large (asked for {cell})", level="changed"
         )
     if len(paths) > 1:
-        what = f"the sheet takes {len(paths)} files, {paths[0].name} to {paths[-1].name}: one would be too large for most viewers"
+        files = f"{counted(len(paths), 'file')}, {paths[0].name} to {paths[-1].name}"
+        what = f"the sheet takes {files}: one would be too large for most viewers"
         yield Note(what, level="changed")
 
 
