@@ -139,7 +139,7 @@ def test_only_stamps_depend_on_the_clock_that_can_be_set() -> None:
     asking = {path.relative_to(_PACKAGE).as_posix(): _wall_clock(path) for path in _PACKAGE.rglob("*.py")}
 
     assert {name: functions for name, functions in asking.items() if functions} == {
-        "clock.py": {"now"},  # when a job was submitted, collected and so on
+        "wording.py": {"now"},  # when a job was submitted, collected and so on
     }
 
 
