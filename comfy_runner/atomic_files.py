@@ -1,11 +1,13 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and read only where they are plain files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,19 @@ from typing import BinaryIO
 
 _LONGEST_STEM = 50
 _LEFTOVER = re.compile(rf"\..{{0,{_LONGEST_STEM}}}\.[0-9a-f]{{16}}\.part", re.DOTALL)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file for reading. What is none, such as a named pipe, would be waited for without an end.
+
+    Raises:
+        OSError: It is not there, cannot be read, or is no plain file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Is no plain file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def open_beside(path: Path) -> tuple[BinaryIO, Path]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 from pydantic import ConfigDict, TypeAdapter
 
-from comfy_runner.atomic_files import leftovers, write_atomically
+from comfy_runner.atomic_files import leftovers, open_plain, write_atomically
 from comfy_runner.check.interface import Check, Output, failures, installed_checks
 from comfy_runner.check.thresholds import VETO_NAMES
 from comfy_runner.errors import UsageError, VerificationError
@@ -154,7 +154,9 @@ def _hash(store: ArtifactStore, row: FileRow) -> str:
 def _read(path: Path) -> dict[str, _MeasuredPair]:
     """Return what was measured before; nothing where the file is missing or makes no sense."""
     try:
-        known = _KNOWN.validate_json(path.read_bytes()) if path.stat().st_size <= _MOST_KEPT else {}
+        with open_plain(path) as file:
+            content = file.read(_MOST_KEPT + 1)
+        known = _KNOWN.validate_json(content) if len(content) <= _MOST_KEPT else {}
     except (OSError, ValueError):
         return {}
     return {name: found for name, found in known.items() if found.measures is None or VETO_NAMES.issuperset(found.measures.vetoes)}

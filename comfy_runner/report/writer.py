@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from comfy_runner._version import __version__
-from comfy_runner.atomic_files import leftovers, write_atomically
+from comfy_runner.atomic_files import leftovers, open_plain, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
 from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
@@ -21,7 +21,7 @@ from comfy_runner.report.page.page import PAGE, write_page
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, find_axis, read_material
 from comfy_runner.report.suggest import Limits, Suggestion, suggest, usual_axis
 from comfy_runner.store.interface import ArtifactStore
-from comfy_runner.store.local import folder_errors
+from comfy_runner.store.local import folder_errors, refuse_links
 from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.text_files import shown
 from comfy_runner.wording import counted
@@ -33,6 +33,7 @@ METRICS: Final = "metrics.json"
 TABLE: Final = "metrics.csv"
 
 _MADE_FROM: Final = "made-from.sha256"
+_LONGEST_STATE: Final = 100
 
 WITHOUT_METRICS: Final = f"nothing is measured, for numpy and scikit-image are not installed: {EXTRA}"
 
@@ -85,6 +86,7 @@ def write_report(
     limits = limits or Limits()
     named = find_axis(material, axis, "--axis") if axis is not None else None
     _refuse_pictures(material)
+    refuse_links(folder, folder / REPORT_FILES)
     measured: Mapping[str, Measured] = {}
     notes: Sequence[str] = (WITHOUT_METRICS,)
     if can_measure():
@@ -115,7 +117,8 @@ def is_current(folder: Path) -> bool:
         RunFolderError: It is no run folder, or cannot be read.
     """
     try:
-        made = (folder / REPORT_FILES / _MADE_FROM).read_text(encoding="utf-8")
+        with open_plain(folder / REPORT_FILES / _MADE_FROM) as file:
+            made = file.read(_LONGEST_STATE).decode()
     except (OSError, ValueError):
         return False
     return (folder / PAGE).is_file() and made == _state(read_material(folder), None, Limits())

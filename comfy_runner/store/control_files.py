@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from comfy_runner.atomic_files import write_atomically
+from comfy_runner.atomic_files import open_plain, write_atomically
 
 _CANCEL = ".cancel"
 _FLEET = ".fleet-"
@@ -46,7 +46,7 @@ def request_cancel(folder: Path) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
-    (folder / _CANCEL).touch()
+    write_atomically(folder / _CANCEL, b"", durable=False)
 
 
 def wants_cancel(folder: Path) -> bool:
@@ -118,7 +118,7 @@ def clear_requests(folder: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             found = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,7 @@ class Database:
         self.path, self._is_batch = path, False
         if readonly and not is_file(path):
             raise RunFolderError("is not there", where=shown(path), hint="name the folder that `run --out` was given")
+        _refuse_links(path)
         with database_errors(path):
             self._connection = _connect(path, "ro" if readonly else "rwc", self.busy_seconds)
             try:
@@ -241,6 +243,17 @@ class Database:
     def _number(self, query: str) -> int:
         (number,) = self._connection.execute(query).fetchone()
         return int(number)
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse what SQLite would follow, or wait for: a symbolic link, a named pipe; also for the files that it keeps beside."""
+    for name in ("", "-journal", "-wal", "-shm"):
+        beside = path.with_name(path.name + name)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if not stat.S_ISREG(beside.lstat().st_mode):
+                raise RunFolderError(
+                    "is no plain file: a symbolic link, a folder or a pipe", where=shown(beside), hint="move it away"
+                )
 
 
 def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:

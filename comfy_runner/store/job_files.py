@@ -17,11 +17,13 @@ from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors, write_spool
 from comfy_runner.store.media_types import has_media_type
 from comfy_runner.store.sidecar import FileRecord, Sidecar, parse_sidecar
+from comfy_runner.wording import MIB
 
 SUPERSEDED = "superseded"
 """What the keys of replaced files begin with."""
 
 _SIDECAR = "job.json"
+_MOST_BYTES = 64 * MIB  # of a sidecar; one of a large graph has some hundred KiB
 _DEPTH = 3
 """Slashes in the key of a replaced sidecar: ``superseded/<job_id>/<content hash>/job.json``."""
 
@@ -176,12 +178,15 @@ class JobFiles:
         artifact = Artifact(self.store, key)
         try:
             with artifact.open() as file:
-                content = file.read()
+                content = file.read(_MOST_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError:
             with folder_errors(artifact):
                 raise
+        if len(content) > _MOST_BYTES:
+            hint = "move it away to have the job rendered again; its pictures stay"
+            raise RunFolderError(f"is larger than {_MOST_BYTES // MIB} MiB, which no sidecar is", where=str(artifact), hint=hint)
         return parse_sidecar(content, where=artifact)
 
     def _shelf(self, job_id: str, name: str) -> str:

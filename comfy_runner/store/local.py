@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from comfy_runner.atomic_files import is_leftover, leftovers, open_beside, sync_folder
+from comfy_runner.atomic_files import is_leftover, leftovers, open_beside, open_plain, sync_folder
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat, is_key
 from comfy_runner.text_files import shown
@@ -53,7 +53,7 @@ class LocalStore:
     """An `ArtifactStore` in a local folder: a key is a path below it.
 
     Files are spooled beside their places, hidden, so that putting one is a rename. Symbolic links are read, but neither listed nor
-    removed.
+    removed, and nothing is written past one: it would go to where nobody has allowed it. What is no plain file is not read.
 
     Args:
         root: The folder, which need not be there.
@@ -64,7 +64,7 @@ class LocalStore:
 
     def spool(self, key: str) -> tuple[BinaryIO, Path]:
         """See `ArtifactStore.spool`."""
-        target = self._path(key)
+        target = self._target(key)
         with folder_errors(target):
             try:
                 return open_beside(target)
@@ -74,7 +74,7 @@ class LocalStore:
 
     def put(self, files: Sequence[Spooled]) -> None:
         """See `ArtifactStore.put`. What goes into the same folder costs one `sync_folder`."""
-        targets = [self._path(spooled.key) for spooled in files]
+        targets = [self._target(spooled.key) for spooled in files]
         for spooled, target, following in zip(files, targets, [*targets[1:], None], strict=True):
             with folder_errors(target):
                 self._place(spooled.path, target)
@@ -83,7 +83,7 @@ class LocalStore:
 
     def open(self, key: str) -> BinaryIO:
         """See `ArtifactStore.open`."""
-        return self._path(key).open("rb")
+        return open_plain(self._path(key))
 
     def stat(self, key: str) -> Stat | None:
         """See `ArtifactStore.stat`."""
@@ -99,10 +99,11 @@ class LocalStore:
 
     def archive(self, key: str, to: str) -> bool:
         """See `ArtifactStore.archive`. Where a folder has the name, it is moved as a whole."""
-        source, target = self._path(key), self._path(to)
+        source, target = self._path(key), self._target(to)
         with folder_errors(source):
             if not source.exists():
                 return False
+            self._target(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
             return True
@@ -130,8 +131,8 @@ class LocalStore:
 
     def remove_spooled(self, key: str) -> None:
         """See `ArtifactStore.remove_spooled`."""
-        with contextlib.suppress(OSError):
-            for leftover in leftovers(self._path(key)):
+        with contextlib.suppress(OSError, RunFolderError):
+            for leftover in leftovers(self._target(key)):
                 leftover.unlink()
 
     def url(self, key: str) -> str:
@@ -161,6 +162,12 @@ class LocalStore:
 
     def _place(self, spooled: Path, target: Path) -> None:
         spooled.replace(target)
+
+    def _target(self, key: str) -> Path:
+        """Return the path of what is to be written."""
+        path = self._path(key)
+        refuse_links(self._root, path.parent)
+        return path
 
     def _path(self, key: str) -> Path:
         if not is_key(key):
@@ -198,6 +205,23 @@ def write_spool(store: ArtifactStore, key: str, chunks: Iterable[bytes]) -> Spoo
             path.unlink()
         raise
     return Spooled(path, key, digest.hexdigest(), length)
+
+
+def refuse_links(root: Path, folder: Path) -> None:
+    """Refuse to write into a folder that lies past a symbolic link.
+
+    Args:
+        root: The folder that is written to, which may be a link itself.
+        folder: That folder, or one below it.
+
+    Raises:
+        RunFolderError: There is a link between them.
+    """
+    while folder != root:
+        if folder.is_symlink():
+            hint = "put a folder in its place, or choose another folder with --out"
+            raise RunFolderError("is a symbolic link, past which nothing is written", where=shown(folder), hint=hint)
+        folder = folder.parent
 
 
 def is_plain_inside(root: Path, path: Path) -> bool:

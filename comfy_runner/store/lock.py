@@ -17,7 +17,7 @@ from pathlib import Path
 import filelock
 
 from comfy_runner._version import __version__
-from comfy_runner.atomic_files import write_atomically
+from comfy_runner.atomic_files import open_plain, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.text_files import shown
 from comfy_runner.wording import now
@@ -119,7 +119,7 @@ def _lock(path: Path) -> filelock.BaseFileLock:
 def _noted(path: Path) -> Holder:
     """Return what the note says; nothing of it where any of it cannot be."""
     try:
-        with (path / HOLDER).open("rb") as file:
+        with open_plain(path / HOLDER) as file:
             noted = json.loads(file.read(_LONGEST))
         pid, host, since, version = (noted[name] for name in ("pid", "host", "since", "version"))
         datetime.fromisoformat(since).astimezone()

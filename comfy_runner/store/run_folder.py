@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from comfy_runner.atomic_files import write_atomically
+from comfy_runner.atomic_files import open_plain, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.job import draw_seed
@@ -23,13 +23,16 @@ from comfy_runner.store.lock import FolderLock
 from comfy_runner.store.registry import open_store
 from comfy_runner.store.sidecar import FORMAT, UNREADABLE, refuse_newer
 from comfy_runner.text_files import shown
-from comfy_runner.wording import GIB
+from comfy_runner.wording import GIB, MIB
 
 REPORT_FILES = "report_files"
 """The folder, in a run folder, of what a report keeps beside its page. No job is called so, for ids have no underscores."""
 
 REPORT = ("report.html", "metrics.json", "metrics.csv", "sheet.png")
 """What a report writes into a run folder, which no picture may be called."""
+
+
+_MOST_BYTES = 64 * MIB  # of ``run.json``: a million seeds have half of that
 
 
 class FolderView(JobFiles):
@@ -57,8 +60,10 @@ class FolderView(JobFiles):
         where = shown(self._record)
         try:
             with folder_errors(self._record):
-                data = self._record.read_bytes() if self._record.exists() else b'{"format": 1, "seeds": {}}'
-            record = json.loads(data)
+                if not self._record.exists():
+                    return {}
+                with open_plain(self._record) as file:
+                    record = json.loads(file.read(_MOST_BYTES))
             refuse_newer(record["format"], where)
             seeds = dict(record["seeds"])
             if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds.values()):

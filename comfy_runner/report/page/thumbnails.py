@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter
 
-from comfy_runner.atomic_files import write_atomically
+from comfy_runner.atomic_files import open_plain, write_atomically
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.store.interface import Artifact, ArtifactStore
@@ -114,7 +114,7 @@ def _thumbnail(folder: Path, source: Artifact, name: str) -> Thumbnail:
 def _known(folder: Path, name: str) -> Thumbnail | None:
     """Return what an earlier report left; None where it has to be made."""
     try:
-        with Image.open(folder / name, formats=["WEBP"]) as picture:
+        with open_plain(folder / name) as file, Image.open(file, formats=["WEBP"]) as picture:
             fields = json.loads(picture.getexif()[_IMAGE_DESCRIPTION])
         if fields.pop("format") != _FORMAT:
             return None
