@@ -19,6 +19,9 @@ EXPORT_HINT = "in ComfyUI use Workflow > Export (API) and give that file"
 _DEEPEST = 50
 _LONGEST_SHOWN = 12
 
+_NEVER_TWICE = frozenset({"PreviewImage", "PreviewAudio", "PreviewAny", "MaskPreview", "SaveImageWebsocket"})
+"""Outputs of ComfyUI's own that take no file prefix, and use no name twice, or none at all."""
+
 
 class Link(NamedTuple):
     """An input that is another node's output: the node's id and the index of its output."""
@@ -55,6 +58,14 @@ class Node:
     def is_output(self) -> bool:
         """Return whether the node makes a picture to be collected: it has a role, or takes a ``filename_prefix``."""
         return bool(self.role) or "filename_prefix" in self.inputs
+
+    @property
+    def names_its_files(self) -> bool:
+        """Return whether an output chooses the names of its files, and may use one twice, as with a fixed name or the time.
+
+        Then a later job's file may take the place of an earlier one's, for it takes no file prefix, which ours never are the same.
+        """
+        return self.is_output and "filename_prefix" not in self.inputs and self.class_type not in _NEVER_TWICE
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Yield the inputs that are links, sorted by name, as ComfyUI's cache walks them."""

@@ -7,6 +7,8 @@ what engines report here they have read from it, and whatever is about to be don
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_runner.engine import reports
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.verdict import Outcome, Verdict
@@ -43,6 +45,7 @@ from comfy_runner.running.decide_failures import (
     set_aside,
     settled,
 )
+from comfy_runner.running.decide_names import look_at_names, put_back_alone, render_again
 from comfy_runner.running.decide_recovery import claim, forget_done, take_back_jobs, take_up
 from comfy_runner.running.decide_workers import change_fleet, fill, goes_on, look_again, only_ask_all, open_all, proved
 from comfy_runner.running.events import JobProgressed, JobSubmitted, JobWaiting
@@ -117,13 +120,18 @@ def _prepared(state: RunState, message: messages.Prepared) -> Actions:
     worker = state.workers[message.worker]
     for found in message.settled:
         yield from settled(state, worker, found)
-    if not message.ready:
+    ready = message.ready
+    if len(ready) > 1 and any(state.names_files(found.job.workflow) for found in ready):
+        # In one graph they would write the same files.
+        put_back_alone(state, [found.job.job_id for found in ready[1:]])
+        ready = ready[:1]
+    if not ready:
         return
-    submission = Submission.of(message.key, [found.job for found in message.ready])
-    left_out = {found.job.job_id: found.left_out for found in message.ready if found.left_out is not None}
-    reusable = {found.job.job_id: found.reusable for found in message.ready}
+    submission = Submission.of(message.key, [found.job for found in ready])
+    left_out = {found.job.job_id: found.left_out for found in ready if found.left_out is not None}
+    reusable = {found.job.job_id: found.reusable for found in ready}
     tracked = Tracked.of(submission, worker.name, "posted", reusable=reusable, left_out=left_out)
-    state.submissions[message.key] = tracked
+    state.follow(tracked)
     state.posted(tracked)
     for job in map(state.jobs.__getitem__, submission.job_ids):
         job.state, job.submission = after(job.state, Change.SUBMITTED), message.key
@@ -196,7 +204,8 @@ def _finished(state: RunState, worker: Worker, tracked: Tracked, verdict: Verdic
     """Collect what a worker has finished, and count on it more, or less."""
     succeeded = verdict.outcome is Outcome.SUCCEEDED
     state.stats.ran(tracked.submission.workflow, verdict)
-    if not tracked.waits_for and succeeded:
+    doubtful = look_at_names(state, tracked, verdict)
+    if not tracked.waits_for and succeeded and not doubtful:
         yield from claim(state, tracked)
     leave(state, tracked, measured=succeeded and not tracked.is_attached)
     if not tracked.submission.jobs:
@@ -208,8 +217,12 @@ def _finished(state: RunState, worker: Worker, tracked: Tracked, verdict: Verdic
         # By us, when its worker was out of order.
         drop(state, tracked)
         yield from lose_all(state, tracked)
+    elif doubtful and succeeded:
+        drop(state, tracked)
+        yield from render_again(state, tracked, doubtful, is_cached=any(node_id in verdict.cached for node_id in doubtful))
     else:
-        yield from collect(tracked, verdict, state.stopped)
+        known = {node_id: files for node_id, files in verdict.files.items() if node_id not in doubtful}
+        yield from collect(tracked, replace(verdict, files=known), state.stopped)
     if verdict.failure is not None and verdict.failure.gpu_is_broken:
         yield from gpu_broke(state, worker, tracked)
     else:

@@ -28,7 +28,9 @@ def take_up(state: RunState, left: Left) -> Actions:
         for job_id in left.job_ids:
             put_back(state, job_id)
         return
-    state.submissions[tracked.key] = tracked
+    state.follow(tracked)
+    # Only what is known to name its files was posted with nothing behind it.
+    tracked.is_followed = not tracked.names_files
     worker = state.workers[tracked.worker]
     if worker.stage == "up":
         yield from _seek(state, tracked)

@@ -140,9 +140,10 @@ def _hungry(state: RunState) -> list[str]:
     """Return the names of the workers that may be given work now, those with the least to do first."""
     if state.is_preparing or not state.waiting.waits or not may_begin(state):
         return []
-    # One that has lost what it had is first asked which files it still has.
-    recovering = {each.worker for each in state.submissions.values() if each.is_recovered and each.stage == "collecting"}
-    passed = recovering | state.passed_over
+    # One that has lost what it had is first asked which files it still has; nothing is posted that could overwrite a file.
+    held = [each for each in state.submissions.values() if each.stage != "orphan"]
+    waited_for = {each.worker for each in held if each.names_files or (each.is_recovered and each.stage == "collecting")}
+    passed = waited_for | state.passed_over
     return state.waiting.order(name for name, worker in state.workers.items() if worker.stage == "up" and name not in passed)
 
 

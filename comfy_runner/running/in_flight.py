@@ -62,6 +62,9 @@ class Tracked:
         is_released: Whether its jobs were given to others, because its worker was out of order.
         is_recovered: Whether the server has forgotten it, and its files are looked for by their names.
         is_cancelled: Whether the worker was told to take it back.
+        names_files: Whether its server chooses names of its files, so that a later submission may overwrite them: while it is in
+            flight or collected, nothing more is posted there.
+        is_followed: Whether something was posted to its server after it, or may have been.
         unreachable: The jobs whose pictures the server has, and could not be had.
     """
 
@@ -80,6 +83,8 @@ class Tracked:
     is_released: bool = False
     is_recovered: bool = False
     is_cancelled: bool = False
+    names_files: bool = False
+    is_followed: bool = False
     unreachable: set[str] = field(default_factory=set)
 
     @classmethod

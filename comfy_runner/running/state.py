@@ -215,6 +215,7 @@ class RunState:
         is_preparing: Whether jobs are just being made ready to be posted.
         passed_over: The workers that were offered nothing since the last message.
         stuck_since: Since when nobody has had anything to do although jobs wait; None where somebody has.
+        naming: The classes of outputs that were seen to name their files by themselves although they take a file prefix.
         kept: Why submissions stay open that an interrupted run could not take back or collect.
     """
 
@@ -238,6 +239,7 @@ class RunState:
     is_preparing: bool = False
     passed_over: set[str] = field(default_factory=set)
     stuck_since: float | None = None
+    naming: set[str] = field(default_factory=set)
     kept: list[ComfyRunnerError] = field(default_factory=list)
 
     @classmethod
@@ -306,6 +308,18 @@ class RunState:
     def is_busy(self) -> bool:
         """Return whether files are on their way, which is waited for whatever happens."""
         return bool(self.sharing or self.freeing) or any(each.stage == "collecting" for each in self.submissions.values())
+
+    def follow(self, tracked: Tracked) -> None:
+        """Hold a submission; what its worker has already is followed by it from now on."""
+        tracked.names_files = self.names_files(tracked.submission.workflow)
+        for other in self.submissions.values():
+            other.is_followed |= other.worker == tracked.worker
+        self.submissions[tracked.key] = tracked
+
+    def names_files(self, workflow: Workflow) -> bool:
+        """Return whether any output of a graph chooses the names of its files, as far as is known."""
+        nodes = workflow.nodes.values()
+        return any(node.names_its_files or (node.is_output and node.class_type in self.naming) for node in nodes)
 
     def held_by(self, worker: str) -> Iterator[Tracked]:
         """Yield the submissions that a worker holds, or may, oldest first."""

@@ -38,7 +38,8 @@ def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, 
         chunks = _chunks(graph, extra)
         images = []
         for number in range(made.count):
-            name = _free_name(folder, stem)
+            fixed = graph[node_id]["class_type"] == "SaveFixed"
+            name = f"{stem}-{number}.png" if fixed else _free_name(folder, stem)
             picture(made, number).save(folder / name, pnginfo=chunks, compress_level=1)
             subfolder = folder.relative_to(state.files / kind).as_posix()
             subfolder = "" if subfolder == "." else subfolder
@@ -67,6 +68,8 @@ def _place(state: State, graph: Graph, node_id: str, made: Made) -> tuple[Path, 
     node = graph[node_id]
     kind = "temp" if node["class_type"] == "PreviewImage" else "output"
     prefix = str(node["inputs"].get("filename_prefix", f"ComfyUI_temp_{node_id}"))
+    if node["class_type"] == "SaveFixed":
+        prefix = str(node["inputs"]["filename"])
     prefix = prefix.replace("%width%", str(made.width)).replace("%height%", str(made.height))
     subfolder, stem = posixpath.split(posixpath.normpath(prefix) if prefix else "")
     root = state.files / kind

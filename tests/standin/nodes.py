@@ -29,6 +29,16 @@ _EMPTY_IMAGE = {
 
 _SAVE_IMAGE_WEBSOCKET = {"input": {"required": {"images": ["IMAGE"]}}, "output": [], "output_node": True}
 
+# As several packs have it: the same file again and again, whatever prefix the graph gives.
+_SAVE_FIXED = {
+    "input": {
+        "required": {"images": ["IMAGE"], "filename": ["STRING", {"default": "out"}]},
+        "optional": {"filename_prefix": ["STRING", {"default": ""}]},
+    },
+    "output": [],
+    "output_node": True,
+}
+
 _VAE_DECODE_TILED = {
     "input": {
         "required": {
@@ -86,6 +96,7 @@ def _classes() -> dict[str, Any]:
     added = {
         "EmptyImage": _EMPTY_IMAGE,
         "SaveImageWebsocket": _SAVE_IMAGE_WEBSOCKET,
+        "SaveFixed": _SAVE_FIXED,
         "ImageScale": _IMAGE_SCALE,
         "LoadImageMask": _LOAD_IMAGE_MASK,
     }
