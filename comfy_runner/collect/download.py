@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from comfy_runner.collect.ownership import refuse_anothers
 from comfy_runner.collect.reencode import Encoding, convert
 from comfy_runner.collect.verify import comes_from_a_model, is_page, is_picture, verify_file, verify_picture
 from comfy_runner.engine.interface import FileSource
@@ -82,6 +83,7 @@ class Downloader:
 
         Raises:
             ServerError: It cannot be had.
+            JobLost: It says of itself that it is another job's.
             VerificationError: It is far too large.
             RunFolderError: The disk does not take it.
         """
@@ -105,6 +107,7 @@ class Downloader:
             got = None
             try:
                 got = self.source.retrying(partial(self._download, path, output, most=_most_bytes(expected)))
+                self._refuse_anothers(got, output, node_id)
                 return replace(got, record=_checked(got, expected=expected, may_be_flat=may_be_flat, picture=saves_pictures))
             except VerificationError as error:
                 problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
@@ -113,6 +116,13 @@ class Downloader:
                 if got is not None:
                     got.discard()
         raise problem
+
+    def _refuse_anothers(self, got: FetchedFile, output: ServerFile | bytes, node_id: str) -> None:
+        if isinstance(output, ServerFile) and not self.job.owns(node_id, output):
+            with contextlib.ExitStack() as stack:
+                stack.callback(got.discard)
+                refuse_anothers(got.spooled.path, self.job, node_id, name=output.filename)
+                stack.pop_all()
 
     def _download(self, path: str, output: ServerFile | bytes, *, most: int) -> FetchedFile:
         if isinstance(output, bytes):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.graph.merge import merge
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, parse_workflow
@@ -88,6 +88,12 @@ class SubmittedJob:
         """Return the file prefix of each node that saves under one."""
         nodes = self.workflow.nodes.items()
         return {node_id: str(node.inputs["filename_prefix"]) for node_id, node in nodes if "filename_prefix" in node.inputs}
+
+    def owns(self, node_id: str, file: ServerFile) -> bool:
+        """Return whether a file of a node is this job's for certain, by its name, or since its node uses no name twice."""
+        node = self.workflow.nodes[node_id]
+        prefix = self.prefixes.get(node_id)
+        return not node.names_its_files if prefix is None else prefix.rpartition("/")[2] in file.filename
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

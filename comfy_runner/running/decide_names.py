@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from comfy_runner.engine.verdict import ServerFile, Verdict
+from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import JobLost
-from comfy_runner.graph.workflow import Node
 from comfy_runner.running.actions import Free
 from comfy_runner.running.decide_completion import Actions, begins_again, end, is_let_go, lose, put_back, settle
 from comfy_runner.running.in_flight import Tracked
@@ -30,7 +29,7 @@ def look_at_names(state: RunState, tracked: Tracked, verdict: Verdict) -> frozen
     for job, ids in zip(submission.jobs, submission.ids, strict=True):
         for node_id in job.workflow.outputs.values():
             node, posted = job.workflow.nodes[node_id], ids[node_id]
-            if not all(_is_marked(node, file) for file in verdict.files.get(posted, ())):
+            if not all(job.owns(node_id, file) for file in verdict.files.get(posted, ())):
                 unmarked.add(posted)
                 learnt |= set() if node.names_its_files else {node.class_type}
     if not unmarked:
@@ -43,14 +42,6 @@ def look_at_names(state: RunState, tracked: Tracked, verdict: Verdict) -> frozen
     if tracked.is_followed or len(submission.jobs) > 1:
         return frozenset(unmarked)
     return frozenset(unmarked.intersection(verdict.cached))
-
-
-def _is_marked(node: Node, file: ServerFile) -> bool:
-    """Return whether a file's name says whose it is, or is never used twice."""
-    prefix = node.inputs.get("filename_prefix")
-    if prefix is None:
-        return not node.names_its_files
-    return str(prefix).rpartition("/")[2] in file.filename
 
 
 def put_back_alone(state: RunState, job_ids: Iterable[str]) -> None:

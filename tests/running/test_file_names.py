@@ -79,7 +79,7 @@ def test_what_ignores_its_file_prefix_is_found_out_and_rendered_again(server: St
     assert "may be another job's" in again[0].what
 
 
-@pytest.mark.parametrize("mode", ["none", "lru"])
+@pytest.mark.parametrize("mode", ["none", "ram"])
 def test_whatever_the_server_caches_every_job_gets_its_own_picture(mode: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with StandIn(State(cache=mode)) as server:
@@ -88,7 +88,7 @@ def test_whatever_the_server_caches_every_job_gets_its_own_picture(mode: Any, tm
 
 def test_a_job_whose_file_was_replaced_is_rendered_anew_though_its_node_is_cached(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with StandIn(State(cache="lru")) as server:
+    with StandIn(State(cache="ram")) as server:
         first = rendered(server, out, _recipe(tmp_path, count=2))
         _check_own(first, out)
 
@@ -123,3 +123,14 @@ def test_servers_of_a_fleet_have_one_such_job_each(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with fleet_of(State(), State()) as servers:
         _check_own(begin_on(servers, out, _recipe(tmp_path)).results(), out)
+
+
+def test_servers_that_share_an_output_folder_give_no_job_the_picture_of_another_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with fleet_of(*(State(files=tmp_path / "shared") for _ in range(2))) as servers:
+        results = begin_on(servers, out, _recipe(tmp_path)).results()
+
+    for result in (result for result in results if result.state == "done"):
+        assert _seed_of(result.files["upscaled"][0]) == sidecar_in(out, result.job_id)["workflow"]["sample"]["inputs"]["seed"]
+    assert {result.state for result in results} <= {"done", "failed"}
+    assert any(result.state == "done" for result in results)
