@@ -50,7 +50,6 @@ _LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
     "PIL": ("picture_files.py", "collect/reencode.py", "collect/verify.py", "report/"),
-    "certifi": ("engine/comfyui/connections.py",),
     "click": ("cli/",),
     "filelock": ("store/", "engine/local/"),
     "jinja2": ("templating/", "report/page/page.py"),
@@ -60,6 +59,7 @@ _PLACES = {
     "psutil": ("engine/local/",),
     "pydantic": ("recipe/", "config.py", "retry.py", "report/measure_run.py"),
     "pydantic_core": ("recipe/", "config.py", "store/sidecar.py"),
+    "requests": ("engine/comfyui/",),
     "rich": ("cli/",),
     "scipy": ("report/metrics/",),
     "skimage": ("report/metrics/",),
@@ -73,7 +73,7 @@ _PLACES = {
 # Run by another Python, without the package around it: its modules can only name each other.
 _ALONE = "engine/local/tiny_models/"
 _HEAVY = (
-    *("PIL", "filelock", "jinja2", "numpy", "psutil", "pydantic", "rich", "scipy", "skimage", "urllib3", "websocket"),
+    *("PIL", "filelock", "jinja2", "numpy", "psutil", "pydantic", "requests", "rich", "scipy", "skimage", "urllib3", "websocket"),
     "yaml",
 )
 
@@ -200,7 +200,7 @@ def test_the_names_of_events_load_neither_server_nor_recipe_libraries() -> None:
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert not {"urllib3", "pydantic", "jinja2", "PIL", "rich"} & set(done.stdout.split())
+    assert not {"requests", "pydantic", "jinja2", "PIL", "rich"} & set(done.stdout.split())
 
 
 def _dotted(node: ast.AST) -> str:

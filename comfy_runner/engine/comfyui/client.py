@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-import urllib3
+import requests
 
 from comfy_runner.engine.comfyui.address import Address
-from comfy_runner.engine.comfyui.connections import at_most, headers_of, pool_of
+from comfy_runner.engine.comfyui.connections import Connections, at_most, headers_of
 from comfy_runner.engine.comfyui.responses import HttpAnswer, answer_of, not_comfyui, refused, strings, translated
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import ServerRefused, WorkflowError
@@ -45,7 +45,7 @@ class ComfyHttp:
     def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None) -> None:
         self.address = address
         self._timeouts = timeouts or RequestTimeouts()
-        self._pool, self._hurry = pool_of(address), threading.Event()
+        self._connections, self._hurry = Connections(address), threading.Event()
         self._headers = headers_of(address, **{"Accept-Encoding": "gzip, deflate"})
 
     def hurry(self) -> None:
@@ -172,9 +172,9 @@ class ComfyHttp:
             Unreachable: The connection failed, also in the middle of the file.
         """
         with self._asked("GET", "/view", params=_params(filename, subfolder, kind), seconds=self._timeouts.download) as response:
-            if response.status != 200:
+            if response.status_code != 200:
                 raise refused(answer_of(response, self.address.http("/view")))
-            yield response.stream(_CHUNK)
+            yield response.iter_content(_CHUNK)
 
     def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
         """Return how many bytes a file of the server has, which need not be whole; nothing of it is transferred.
@@ -222,9 +222,9 @@ class ComfyHttp:
             ServerRefused: Any status but 200.
             Unreachable: The connection failed, also in the middle of the file, or it is not one of ComfyUI.
         """
-        path, headers = "/upload/image", {"Content-Type": content_type, "Content-Length": str(len(form))}
+        path, headers = "/upload/image", {"Content-Type": content_type}
         # The first is what a piece may take to be sent, the other one what writing the file may take.
-        timeout = urllib3.Timeout(connect=self._timeouts.read, read=self._timeouts.answer)
+        timeout = (self._timeouts.read, self._timeouts.answer)
         seconds = self._timeouts.download
         with self._asked("POST", path, body=form, headers=headers, seconds=seconds, timeout=timeout) as response:
             answer = answer_of(response, self.address.http(path))
@@ -277,25 +277,15 @@ class ComfyHttp:
         headers: Mapping[str, str] | None = None,
         body: bytes | UploadForm | None = None,
         seconds: float | None = None,
-        timeout: urllib3.Timeout | None = None,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        timeout: tuple[float, float] | None = None,
+    ) -> Iterator[requests.Response]:
         url = self.address.http(path)
-        query = urlencode({**self.address.query, **(params or {})})
         with at_most(self._timeouts.answer if seconds is None else seconds, url, self._hurry), translated(url):
-            response = self._pool.urlopen(
-                method,
-                f"{url}{'&' if '?' in path else '?'}{query}" if query else url,
-                body=body,
-                headers={**self._headers, **(headers or {})},
-                timeout=timeout or urllib3.Timeout(connect=self._timeouts.connect, read=self._timeouts.read),
-                preload_content=False,
-                redirect=False,
-                retries=False,
-            )
-            try:
+            query, sent = {**self.address.query, **(params or {})}, {**self._headers, **(headers or {})}
+            request = requests.Request(method, url, params=query, headers=sent, data=body)
+            usual = (self._timeouts.connect, self._timeouts.read)
+            with self._connections.ask(request.prepare(), timeout=timeout or usual) as response:
                 yield response
-            finally:
-                response.close()
 
 
 def _params(filename: str, subfolder: str, kind: str) -> dict[str, bytes]:

@@ -1,27 +1,25 @@
 """How one server is reached, by HTTP and by websocket alike: which proxy, which certificates; and how long one answer may take.
 
-The timeouts of `urllib3` are for the next bytes alone: a server that sends one byte a second is never late for them. So sockets
+The timeouts of `requests` are for the next bytes alone: a server that sends one byte a second is never late for them. So sockets
 wait for each piece only as long as the whole may still take.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import certifi
+import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from urllib3.util import Url, parse_url
 
 from comfy_runner._version import __version__
@@ -45,28 +43,13 @@ def proxy_of(address: Address) -> Url | None:
     Raises:
         UsageError: It is no URL.
     """
-    parts = urlsplit(address.url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or is_loopback(address.url) or proxy_bypass(parts.netloc):
+    if is_loopback(address.url):
         return None
-    # NO_PROXY may name networks too, which the standard library does not know.
-    if _is_in(proxies.get("no", "").split(","), parts.hostname or ""):
-        return None
+    proxy = requests.utils.select_proxy(address.url, requests.utils.get_environ_proxies(address.url))
     try:
-        return parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        return parse_url(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
     except urllib3.exceptions.LocationParseError:
         raise UsageError("the proxy's URL in the environment is not usable", where=address.url) from None
-
-
-def _is_in(networks: Iterable[str], host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        found = ipaddress.ip_address(host)
-        for network in networks:
-            with contextlib.suppress(ValueError):
-                if found in ipaddress.ip_network(network.strip(), strict=False):
-                    return True
-    return False
 
 
 def credentials(proxy: Url) -> tuple[str, str] | None:
@@ -98,7 +81,7 @@ def tls_of(address: Address) -> ssl.SSLContext:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"no certificates can be read ({reason})", where=path, hint="name a file in PEM format") from None
     if not path and usual.cafile in (None, usual.openssl_cafile) and usual.capath in (None, usual.openssl_capath):
-        found.load_verify_locations(certifi.where())
+        found.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
     if address.insecure:
         found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
     found.sslsocket_class = _TlsSocket
@@ -112,32 +95,57 @@ def headers_of(address: Address, **usual: str) -> dict[str, str]:
     return dict(found)
 
 
-def pool_of(address: Address) -> urllib3.PoolManager:
-    """Return connections to a server, for several threads, whose answers `at_most` can limit.
+class Connections(HTTPAdapter):
+    """Connections to one server, for several threads, whose answers `at_most` can limit.
+
+    Args:
+        address: The server.
 
     Raises:
-        UsageError: The URL, that of a proxy, or a certificate is not usable.
+        UsageError: The URL of a proxy or a certificate is not usable.
     """
-    scheme, proxy = urlsplit(address.url).scheme, proxy_of(address)
-    if scheme not in ("http", "https"):
-        raise UsageError("is not a usable URL", where=address.url)
-    options: dict[str, Any] = {"maxsize": _KEPT_OPEN}
-    if "https" in (scheme, proxy and proxy.scheme):
-        options["ssl_context"] = tls_of(address)
-    if address.insecure:
-        # The user has asked for it and is told so once; urllib3 would say so with every request.
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    if proxy is None:
-        pool = urllib3.PoolManager(**options)
-    else:
-        login = credentials(proxy)
-        headers = urllib3.make_headers(proxy_basic_auth=":".join(login)) if login else {}
-        try:
-            pool = urllib3.ProxyManager(str(proxy), proxy_headers=headers, proxy_ssl_context=options.get("ssl_context"), **options)
-        except urllib3.exceptions.ProxySchemeUnknown:
-            raise UsageError("the proxy's URL in the environment is not usable", where=address.url) from None
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": urllib3.HTTPSConnectionPool}
-    return pool
+
+    def __init__(self, address: Address) -> None:
+        proxy = proxy_of(address)
+        self._proxies = {"all": str(proxy)} if proxy else {}
+        uses_tls = "https" in (urlsplit(address.url).scheme, proxy and proxy.scheme)
+        self._tls: dict[str, Any] = {"ssl_context": tls_of(address)} if uses_tls else {}
+        if address.insecure:
+            # The user has asked for it and is told so once; urllib3 would say so with every request.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        super().__init__(pool_maxsize=_KEPT_OPEN)
+
+    def ask(self, request: requests.PreparedRequest, *, timeout: tuple[float, float]) -> requests.Response:
+        """Send a request; a redirect is an answer like others, and nothing of the body is read yet.
+
+        A session would merge cookies, hooks and the environment into it, which costs as much as the request.
+
+        Args:
+            request: What is sent.
+            timeout: Seconds for the connection, and for the next bytes.
+
+        Raises:
+            requests.RequestException: There is no answer.
+        """
+        return self.send(request, stream=True, timeout=timeout, proxies=self._proxies)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        """Make the pools for direct connections."""
+        super().init_poolmanager(connections, maxsize, block, **options, **self._tls)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Make the pools for connections through a proxy."""
+        manager = super().proxy_manager_for(proxy, **options, **self._tls, proxy_ssl_context=self._tls.get("ssl_context"))
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Return whom a request goes to; how certificates are checked is the same for all of them."""
+        return super().build_connection_pool_key_attributes(request, verify, cert)[0], {}
+
+    def cert_verify(self, *args: Any) -> None:
+        """Leave that to `tls_of`."""
 
 
 @contextmanager
@@ -223,3 +231,6 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 class _Pool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
+
+
+_POOLS = {"http": _Pool, "https": urllib3.HTTPSConnectionPool}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import requests
 import urllib3
 
 from comfy_runner.errors import LOGIN_STATUSES, ComfyRunnerError, ServerRefused, Unreachable, UsageError
@@ -20,23 +21,31 @@ _LIMIT = 64 * MIB
 _MOST_VALUES = 4_000_000
 _SHOWN = 300
 
-# What the exceptions of urllib3 mean here; one that is not named means what its nearest parent means.
+# What exceptions of requests mean here, and those of urllib3, which it lets through while a body is read; one that is not named
+# means what its nearest parent means.
 TRANSLATION: dict[type[BaseException], tuple[type[ComfyRunnerError], str]] = {
-    urllib3.exceptions.LocationValueError: (UsageError, "is not a usable URL"),
-    urllib3.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
-    urllib3.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
-    urllib3.exceptions.ConnectTimeoutError: (Unreachable, "nobody answered in time"),
+    requests.exceptions.InvalidProxyURL: (UsageError, "the proxy's URL in the environment is not usable"),
+    requests.exceptions.InvalidURL: (UsageError, "is not a usable URL"),
+    requests.exceptions.MissingSchema: (UsageError, "is not a usable URL"),
+    requests.exceptions.InvalidSchema: (UsageError, "is not a usable URL"),
+    requests.exceptions.InvalidHeader: (UsageError, "a header is not valid HTTP"),
+    requests.exceptions.SSLError: (Unreachable, "the TLS connection failed"),
+    requests.exceptions.ProxyError: (Unreachable, "the proxy in between refused"),
+    requests.exceptions.ConnectTimeout: (Unreachable, "nobody answered in time"),
+    requests.exceptions.Timeout: (Unreachable, "did not answer in time"),
+    requests.exceptions.ConnectionError: (Unreachable, "nobody answers"),
+    requests.exceptions.ChunkedEncodingError: (Unreachable, "the answer broke off"),
+    requests.exceptions.ContentDecodingError: (Unreachable, "the answer is garbled"),
+    requests.exceptions.RequestException: (Unreachable, "the request failed"),
     urllib3.exceptions.TimeoutError: (Unreachable, "did not answer in time"),
-    urllib3.exceptions.NewConnectionError: (Unreachable, "nobody answers"),
-    urllib3.exceptions.ProtocolError: (Unreachable, "the answer broke off"),
     urllib3.exceptions.DecodeError: (Unreachable, "the answer is garbled"),
-    urllib3.exceptions.HTTPError: (Unreachable, "the request failed"),
+    urllib3.exceptions.HTTPError: (Unreachable, "the answer broke off"),
 }
 
 _UNREACHABLE_HINT = "is ComfyUI running there? `--server local` starts one"
 _HINTS: dict[type[BaseException], str] = {
-    urllib3.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
-    urllib3.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
+    requests.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
+    requests.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
 }
 
 
@@ -57,7 +66,7 @@ class HttpAnswer:
     retry_after: float = 0.0
 
 
-def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
+def answer_of(response: requests.Response, url: str) -> HttpAnswer:
     """Read a response, of which nothing was read yet, to its end.
 
     Args:
@@ -67,7 +76,7 @@ def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
     Raises:
         Unreachable: It is too large, or would be in memory.
     """
-    body = response.read(_LIMIT + 1, decode_content=True)
+    body = response.raw.read(_LIMIT + 1, decode_content=True)
     if len(body) > _LIMIT:
         raise Unreachable(f"the answer is larger than {_LIMIT // MIB} MiB", where=url)
     # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
@@ -78,7 +87,7 @@ def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
     except (ValueError, RecursionError):
         parsed = body[:_SHOWN].decode("utf-8", "replace")
     headers = response.headers
-    return HttpAnswer(url, response.status, parsed, seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", "")))
+    return HttpAnswer(url, response.status_code, parsed, seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", "")))
 
 
 def seconds_of(retry_after: str, *, date: str = "") -> float:
@@ -142,7 +151,7 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except urllib3.exceptions.HTTPError as error:
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
         kind, what = next(TRANSLATION[parent] for parent in type(error).__mro__ if parent in TRANSLATION)
         hint = _HINTS.get(type(error), _UNREACHABLE_HINT) if kind is Unreachable else ""
         # The library's error quotes the URL with its query, which may hold a token.
