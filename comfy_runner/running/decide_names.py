@@ -68,7 +68,9 @@ def render_again(state: RunState, tracked: Tracked, doubtful: Collection[str], *
         job.is_alone = True
         if (yield from is_let_go(state, tracked, job_id)):
             continue
-        error = JobLost(f"node {named} names its files by itself: what is there may be another job's", where=job_id, hint=hint)
+        error = JobLost(
+            f"the names of its files are chosen by the node {named}: what is there may be another job's", where=job_id, hint=hint
+        )
         is_wanted = state.stopped is None and job.draft is not None
         if is_wanted and (yield from begins_again(state, job_id, reason="server_lost", what=str(error))) is None:
             yield from end(state, job_id, Change.FAILED, error, key=tracked.key, files=tracked.reusable.get(job_id, {}))

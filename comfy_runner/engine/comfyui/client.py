@@ -174,7 +174,8 @@ class ComfyHttp:
         with self._asked("GET", "/view", params=_params(filename, subfolder, kind), seconds=self._timeouts.download) as response:
             if response.status_code != 200:
                 raise refused(answer_of(response, self.address.http("/view")))
-            yield response.iter_content(_CHUNK)
+            # Errors of requests are errors of the operating system too, as which a full disk would be told.
+            yield response.raw.stream(_CHUNK, decode_content=True)
 
     def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
         """Return how many bytes a file of the server has, which need not be whole; nothing of it is transferred.
