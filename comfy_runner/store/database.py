@@ -102,7 +102,8 @@ class Database:
 
     def close(self) -> None:
         """Close the file; what was not committed is undone."""
-        with contextlib.suppress(sqlite3.Error):  # a reader cannot, and who has closed already need not
+        # A reader cannot, who has closed already need not, and of a damaged file the error may be no text.
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         self._connection.close()
 

@@ -63,7 +63,7 @@ def test_of_a_job_the_disk_keeps_what_it_can_take_and_the_next_run_makes_the_res
     again = _run(server, tmp_path, size=_LARGE)
 
     assert (done.code, again.code) == (5, 0)
-    assert "1 partial" in done.err
+    assert "1 on the server; the same command collects it" in done.err
     assert kept == ["lake/original.png"]
     assert pictures(tmp_path / "out") == ["lake/original.png", "lake/upscaled.png"]
     assert (tmp_path / "out/lake/original.png").stat().st_mtime_ns == original.st_mtime_ns

@@ -92,7 +92,7 @@ def test_a_reader_of_the_talk_that_leaves_stops_no_run(server: StandIn, tmp_path
 def test_output_that_does_not_fit_on_the_disk_is_an_error(tmp_path: Path, args: tuple[str, ...]) -> None:
     done = shell('"$@" >/dev/full', *args, folder=tmp_path)
 
-    assert (done.code, done.err) == (2, "error: stdout: cannot be written: no space left on device\n")
+    assert (done.code, done.err) == (1, "error: stdout: cannot be written: no space left on device\n")
 
 
 @pytest.mark.parametrize("node", ["first_pass"] if _HAS_FULL else [])
@@ -101,7 +101,7 @@ def test_how_a_run_ended_is_told_also_where_its_paths_do_not_fit_on_the_disk(ser
     server.state.node_faults[node] = NodeFault.OUT_OF_MEMORY
     bad = _run(server, tmp_path, '"$@" >/dev/full', "--force", "--set", "seed=2")
 
-    assert (good[0], bad[0]) == (2, 1)
+    assert (good[0], bad[0]) == (1, 1)
     assert "1 done" in good[2]
     assert "error: stdout: cannot be written" in good[2]
     assert "the GPU's memory did not suffice" in bad[2]
