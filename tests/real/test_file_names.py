@@ -1,0 +1,61 @@
+"""Savers that name their files by themselves, on the real ComfyUI: every job gets its own picture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
+from tests.conftest import say
+from tests.real.support import comfy_runner, sidecar
+
+_PLAIN = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0x336699}}
+
+
+@pytest.fixture(scope="module")
+def odd_server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
+    """A real ComfyUI that has the odd savers."""
+    assert local_engine.checkpoint is not None
+    options = replace(local_options, instance=f"{local_options.instance}-odd")
+    nodes = options.base / "custom_nodes"
+    nodes.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("odd_savers.py"), nodes)
+    try:
+        yield start(options, say=say)
+    finally:
+        stop(options)
+        shutil.rmtree(options.folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("prefix", [{}, {"filename_prefix": "x"}])
+@pytest.mark.parametrize("class_type", ["SaveFixed", "SaveBySecond"])
+def test_every_job_gets_its_own_picture(odd_server: LocalServer, tmp_path: Path, class_type: str, prefix: dict[str, Any]) -> None:
+    graph = {
+        "plain": _PLAIN,
+        "noise": {"class_type": "ImageAddNoise", "inputs": {"image": ["plain", 0], "seed": "SEED", "strength": 0.5}},
+        "save": {
+            "class_type": class_type,
+            "inputs": {"images": ["noise", 0], "filename": "out", **prefix},
+            "_meta": {"role": "result"},
+        },
+    }
+    text = json.dumps(graph).replace('"SEED"', "{{ seed }}")
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/graph.json.j2").write_text(text, encoding="utf-8")
+    (tmp_path / "job.yaml").write_text("template: graph\nsweep: {seed: [1, 2, 3, 4, 5, 6, 7, 8]}\n", encoding="utf-8")
+
+    comfy_runner("run", "job.yaml", "--server", odd_server.url, folder=tmp_path)
+
+    folders = sorted(path.parent for path in (tmp_path / "runs/job").glob("*/job.json"))
+    assert len(folders) == 8
+    for folder in folders:
+        with Image.open(folder / "result.png") as image:
+            drawn = json.loads(image.info["prompt"])["noise"]["inputs"]["seed"]
+        assert drawn == sidecar(folder)["workflow"]["noise"]["inputs"]["seed"], folder.name
