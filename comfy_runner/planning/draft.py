@@ -6,13 +6,14 @@ they are needed. Does not know where the jobs are rendered, and what is done alr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.workflow import Workflow
 from comfy_runner.input_files import InputFile
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import PlannedJob, decoded, output_paths, planned_job
@@ -154,6 +155,8 @@ class _Drafter:
         filled = decoded(job, renderer.render({**job.values, "params": params}))
         if job.outputs or id(filled.shape) not in self._known_good:
             output_paths(job, filled.workflow)
+            if id(filled.shape) not in self._known_good:
+                self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
             self._known_good.add(id(filled.shape))
         self.notes.update(dict.fromkeys(job.notes))
         signed = filled.shape.signed(filled.literals)
@@ -183,6 +186,17 @@ class _Drafter:
             if "template" not in variant.fields:  # otherwise it is for another one
                 self.notes.update(dict.fromkeys(unused(alone, template)))
         return self._templates[key]
+
+
+def _self_naming(workflow: Workflow, template: Template) -> Iterator[Note]:
+    """Yield a note for each output whose files have names that we do not give."""
+    for node_id, node in workflow.nodes.items():
+        if node.names_its_files:
+            what = (
+                f'node "{node_id}" ({node.class_type}) takes no filename_prefix, so that files of several jobs may have one name: '
+                "its jobs go to a server one at a time; give it a filename_prefix, if it takes one, or save with SaveImage"
+            )
+            yield Note(what, template.name, "warning")
 
 
 def _refuse_clashes(drafts: Sequence[Draft]) -> None:

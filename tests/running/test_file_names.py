@@ -13,7 +13,7 @@ from comfy_runner.running.events import JobResult, JobRetried
 from tests.running.abandon import abandoned, ended
 from tests.running.fleet.support import begin as begin_on
 from tests.running.fleet.support import fleet_of
-from tests.running.support import begin, rendered, sidecar_in, states, sweep
+from tests.running.support import begin, plan_of, rendered, sidecar_in, states, sweep
 from tests.standin import StandIn, State
 
 _CLIP = {"clip": ["load", 1], "text": "a lake"}
@@ -65,6 +65,13 @@ def test_with_a_fixed_name_every_job_gets_its_own_picture(server: StandIn, tmp_p
     _check_own(rendered(server, out, _recipe(tmp_path), in_flight=3), out)
 
     assert len(server.state.requests("POST", "/prompt")) == 8  # nothing twice
+
+
+def test_a_plan_names_the_node_that_names_its_files(tmp_path: Path) -> None:
+    (note,) = plan_of(_recipe(tmp_path)).notes
+    assert note.what.startswith('node "save" (SaveFixed) takes no filename_prefix')
+    assert note.what.endswith("give it a filename_prefix, if it takes one, or save with SaveImage")
+    assert not plan_of(_recipe(tmp_path, prefix="x")).notes
 
 
 def test_what_ignores_its_file_prefix_is_found_out_and_rendered_again(server: StandIn, tmp_path: Path) -> None:
