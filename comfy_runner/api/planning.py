@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from comfy_runner.api.server_info import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
@@ -19,6 +20,7 @@ from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.sources import RecipeSource, load_all, load_source
+from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.recipe.sweep.expand import Variant, expand
 from comfy_runner.recipe.sweep.ids import select
 from comfy_runner.running.fleet_preview import preview_fleet
@@ -73,13 +75,8 @@ def plan(
     path = run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
-    drawn = FolderView(path).seeds() if path and any(variant.needs_seed for variant in variants) else {}
-    stand_in = stand_in_seeds(variants)
-    drafted = draft_all(
-        variants,
-        templates=(*templates, *settings.templates),
-        seed_of=lambda variant: drawn.get(recipe_name(variant), stand_in(variant)),
-    )
+    drawn = FolderView(path).seeds() if path and records(variants) else {}
+    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=seeds(variants, drawn))
     if len(asked) > 1:
         clients = partial(connect_all, asked, settings, say=say)
         return preview_fleet(drafted, chosen, path, connect=clients, force=force, allow_partial=allow_partial)
@@ -151,7 +148,7 @@ def validate(
     """
     settings = config or load_config()
     variants = [variant for recipe in load_all(recipes, sets=sets, sweeps=sweeps) for variant in expand(recipe)]
-    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=stand_in_seeds(variants))
+    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=seeds(variants))
     notes = dict.fromkeys(drafted.notes)
     if object_info is not None or server is not None:
         notes |= dict.fromkeys(check_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
@@ -175,13 +172,24 @@ def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
     return Path("runs") / slug(recipes[0].recipe.name)
 
 
-def recipe_name(variant: Variant) -> str:
-    """Return the name of a variant's recipe, for which its seed is drawn."""
-    return slug(variant.loaded.recipe.name)
+def records(variants: Sequence[Variant]) -> dict[str, None]:
+    """Return what a run folder calls the random seeds that these jobs need, in their order."""
+    return dict.fromkeys(variant.draw.record(variant.recipe_name) for variant in variants if variant.draw)
 
 
-def stand_in_seeds(variants: Sequence[Variant]) -> Callable[[Variant], int]:
-    """Return a function that gives each recipe a seed of its own in place of one that is yet to be drawn."""
-    names = dict.fromkeys(map(recipe_name, variants))
-    seeds = {name: MAX_SEED - number for number, name in enumerate(names)}
-    return lambda variant: seeds[recipe_name(variant)]
+def seeds(variants: Sequence[Variant], drawn: Mapping[str, int] = MappingProxyType({})) -> Callable[[Variant], int]:
+    """Return what gives each job its random seed; for one that is yet to be drawn stands a number that no other job has.
+
+    Args:
+        variants: All jobs.
+        drawn: The seeds that a run folder has, as it calls them.
+    """
+    draws = dict.fromkeys((variant.recipe_name, variant.draw) for variant in variants if variant.draw)
+    stand_ins = {draw: MAX_SEED - number for number, draw in enumerate(draws)}
+
+    def seed(variant: Variant) -> int:
+        recipe, draw = variant.recipe_name, variant.draw or Draw()
+        start = drawn.get(draw.record(recipe))
+        return stand_ins[recipe, draw] if start is None else draw.seed(start)
+
+    return seed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from comfy_runner.api.planning import recipe_name, run_folder, stand_in_seeds
+from comfy_runner.api.planning import records, run_folder, seeds
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.engine.registry import connect_all, enlist, refuse_bad_addresses
 from comfy_runner.errors import UsageError
@@ -77,11 +77,11 @@ def run(
     folders = (*templates, *settings.templates)
     # Once with any seeds, so that a mistake costs nothing, not even an empty folder.
     files = InputFiles()
-    drafted = draft_all(variants, templates=folders, seed_of=stand_in_seeds(variants), files=files)
+    drafted = draft_all(variants, templates=folders, seed_of=seeds(variants), files=files)
     folder = RunFolder(path)
     try:
-        if any(variant.needs_seed for variant in variants):
-            drafted = draft_all(variants, templates=folders, seed_of=lambda variant: folder.seed(recipe_name(variant)), files=files)
+        if names := records(variants):
+            drafted = draft_all(variants, templates=folders, seed_of=seeds(variants, folder.draw_seeds(names)), files=files)
         how = replace(policy, retry=policy.retry or settings.retry, outage=policy.outage or settings.outage_timeout)
         return begin(
             drafted,

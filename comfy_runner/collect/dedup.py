@@ -70,7 +70,7 @@ def share(
             comfy_runner=__version__,
             notes=tuple(str(note) for note in planned.notes),
             recipe_name=draft.recipe_name,
-            assignments=draft.variant.assignments,
+            assignments=draft.assignments,
             shares=leader_id,
             inputs=tuple(file.to_json() for file in planned.inputs),
         )

@@ -6,9 +6,10 @@ they are needed. Does not know where the jobs are rendered, and what is done alr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.graph.cost import StepTable
@@ -17,7 +18,6 @@ from comfy_runner.graph.workflow import Workflow
 from comfy_runner.input_files import InputFile
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import PlannedJob, decoded, output_paths, planned_job
-from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.sweep.expand import Variant
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.retry import Retry
@@ -66,7 +66,13 @@ class Draft:
     @property
     def recipe_name(self) -> str:
         """Return which recipe it belongs to, as the ledger knows it."""
-        return slug(self.variant.loaded.recipe.name)
+        return self.variant.recipe_name
+
+    @property
+    def assignments(self) -> Mapping[str, Any]:
+        """Return the values of the sweep's fields; of a seed that was drawn, the number."""
+        found = self.variant.assignments
+        return {**found, "seed": self.seed} if self.seed is not None and "seed" in found else found
 
     @property
     def retry(self) -> Retry | None:
@@ -118,7 +124,7 @@ def draft_all(
     problems: dict[Problem, type[InputError]] = {}
     for variant in variants:
         try:
-            drafts.append(drafter.draft(variant, seed_of(variant) if variant.needs_seed else None))
+            drafts.append(drafter.draft(variant, seed_of(variant) if variant.draw else None))
         except InputError as error:
             problems.update(dict.fromkeys(error.problems, type(error)))
             if len(problems) > MOST_PROBLEMS:

@@ -91,7 +91,7 @@ def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mappin
             content_hash=draft.content_hash,
             pixel_hash=draft.pixel_hash,
             shares=leaders.get(draft.job_id, ""),
-            assignments=draft.variant.assignments,
+            assignments=draft.assignments,
             requeue=again.get(draft.job_id, ""),
         )
 

@@ -43,7 +43,9 @@ _VALUES = {
         {"type": "array", "minItems": 1, "description": "The values themselves."},
         _mapping({"from": _NUMBER, "to": _NUMBER, "step": _NUMBER}, ["from", "to"], "Exact decimals, both ends included."),
         _mapping(
-            {"start": _NUMBER, "count": {"type": "integer", "minimum": 1}, "step": _NUMBER}, ["start", "count"], "Such as seeds."
+            {"start": {"anyOf": [_NUMBER, {"const": "random"}]}, "count": {"type": "integer", "minimum": 1}, "step": _NUMBER},
+            ["start", "count"],
+            "Such as seeds, which can start at random.",
         ),
         _mapping({"file": _FILE}, ["file"], "A text file, one value per line."),
         _mapping({"file": _FILE, "column": _FILE}, ["file", "column"], "A column of a CSV file."),

@@ -136,7 +136,7 @@ class Preparer:
             recipe=repeatable(fitted.job, fitted.template.path, fitted.inputs),
             template={"name": fitted.template.name, "sha256": fitted.template.sha256},
             recipe_name=draft.recipe_name,
-            assignments=draft.variant.assignments,
+            assignments=draft.assignments,
             notes=tuple(str(note) for note in fitted.notes),
             attempts=tuple(attempts),
             inputs=fitted.inputs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from comfy_runner.atomic_files import open_plain, write_atomically
@@ -52,7 +52,7 @@ class FolderView(JobFiles):
         yield from sorted({*super().job_ids(), *(path.parent.name for path in self.path.glob("*/job.json"))})
 
     def seeds(self) -> dict[str, int]:
-        """Return the random seeds that were drawn, by recipe.
+        """Return the random seeds that were drawn, by recipe: ``lake``, and ``lake#2`` for its second one.
 
         Raises:
             RunFolderError: Their record is damaged.
@@ -122,11 +122,16 @@ class RunFolder(FolderView):
             what = f"the planned pictures may need {needed / GIB:.3f} GiB of free space (got {disk.free / GIB:.3f} GiB)"
             raise RunFolderError(what, where=shown(self.path), hint="free some space, or choose another folder with --out")
 
-    def seed(self, name: str) -> int:
-        """Return the random seed of a recipe: drawn once per run folder and recorded in ``run.json``."""
+    def draw_seeds(self, names: Iterable[str]) -> dict[str, int]:
+        """Return all random seeds by name, these among them: drawn once per run folder and recorded in ``run.json``.
+
+        Raises:
+            RunFolderError: Their record is damaged, or cannot be written.
+        """
         seeds = self.seeds()
-        if name not in seeds:
-            seeds[name] = draw_seed()
+        missing = set(names).difference(seeds)
+        if missing:
+            seeds |= {name: draw_seed() for name in sorted(missing)}
             with folder_errors(self.path):
                 write_atomically(self._record, (json.dumps({"format": FORMAT, "seeds": seeds}, indent=2) + "\n").encode())
-        return seeds[name]
+        return seeds

@@ -124,8 +124,8 @@ def test_a_spoiled_record_of_seeds_is_read_or_refused(tmp_path: Path) -> None:
         with seeded(seed) as dice:
             text = json.dumps(spoiled(dice, {"format": 1, "seeds": {"lake": 3, "b": 4}}, ["format", "seeds", "lake"])).encode()
             path.write_bytes(text if seed % 3 else mangled(dice, text))
-            found = survives("run.json", partial(folder.seed, "lake"))
-            assert isinstance(found, RunFolderError) or (isinstance(found, int) and 0 <= found < 2**53)
+            found = survives("run.json", partial(folder.draw_seeds, ["lake"]))
+            assert isinstance(found, RunFolderError) or (isinstance(found, dict) and 0 <= found["lake"] < 2**53)
     folder.close()
 
 
@@ -137,7 +137,7 @@ def test_a_record_of_another_shape_is_refused(tmp_path: Path, text: str) -> None
     (folder.path / "run.json").write_text(text, encoding="utf-8")
     (folder.path / "lake").mkdir()
     (folder.path / "lake" / "job.json").write_text(text, encoding="utf-8")
-    found = survives("run.json", lambda: folder.seed("lake"))
+    found = survives("run.json", lambda: folder.draw_seeds(["lake"]))
     other = survives("sidecars", lambda: folder.sidecar("lake"))
     folder.close()
     assert isinstance(found, RunFolderError)

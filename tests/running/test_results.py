@@ -255,6 +255,25 @@ def test_a_random_seed_stays_the_same_in_a_run_folder(server: StandIn, tmp_path:
     assert _posted(server)[0]["first_pass"]["inputs"]["seed"] == sidecar_in(tmp_path)["recipe"]["seed"]
 
 
+def test_each_random_seed_of_a_sweep_is_drawn_and_stays(server: StandIn, tmp_path: Path) -> None:
+    few = rendered(server, tmp_path, small(seed="random", sweep={"seed": ["random"] * 2}))
+    more = rendered(server, tmp_path, small(seed="random", sweep={"seed": ["random"] * 3}))
+
+    seeds = [sidecar_in(tmp_path, result.job_id)["recipe"]["seed"] for result in more]
+    assert [result.was_done for result in more] == [True, True, False]
+    assert [result.job_id for result in more] == [*(result.job_id for result in few), "lake-s-random3"]
+    assert len(set(seeds)) == 3
+    assert [graph["first_pass"]["inputs"]["seed"] for graph in _posted(server)] == seeds
+    assert [sidecar_in(tmp_path, result.job_id)["assignments"] for result in more] == [{"seed": seed} for seed in seeds]
+
+
+def test_seeds_can_be_consecutive_from_one_that_is_drawn(server: StandIn, tmp_path: Path) -> None:
+    results = rendered(server, tmp_path, small(seed=1, sweep={"seed": {"start": "random", "count": 2}}))
+
+    first, second = (sidecar_in(tmp_path, result.job_id)["recipe"]["seed"] for result in results)
+    assert second == (first + 1) % 2**53
+
+
 def test_random_recipes_whose_files_are_named_by_their_seeds_do_not_clash(server: StandIn, tmp_path: Path) -> None:
     output = {"original": "{seed}-1.png", "upscaled": "{seed}-2.png"}
     recipes = [small(name=name, seed="random", output=output) for name in ("a", "b")]

@@ -105,22 +105,24 @@ def test_what_the_system_refuses_is_a_run_folder_error_with_its_place(number: in
 
 
 def test_a_seed_is_drawn_once_and_kept(folder: RunFolder) -> None:
-    seed = folder.seed("lake")
+    seed = folder.draw_seeds(["lake"])["lake"]
     folder.close()
 
     again = RunFolder(folder.path)
     try:
-        assert again.seed("lake") == seed
+        assert again.draw_seeds(["lake"]) == {"lake": seed} == again.seeds()
         assert 0 <= seed <= MAX_SEED
     finally:
         again.close()
 
 
 def test_every_recipe_has_a_seed_of_its_own(folder: RunFolder) -> None:
-    first = folder.seed("lake")
+    first = folder.draw_seeds(["lake", "lake#2"])
 
-    assert folder.seed("hill") != first
-    assert folder.seed("lake") == first
+    both = folder.draw_seeds(["hill", "lake"])
+
+    assert both == {**first, "hill": both["hill"]}
+    assert len(set(both.values())) == 3
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_a_damaged_record_of_seeds_is_an_error_and_is_left_as_it_is(folder: RunF
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
 
     with pytest.raises(RunFolderError, match=r"run\.json: is damaged") as caught:
-        folder.seed("hill")
+        folder.draw_seeds(["hill"])
 
     assert "move it away" in caught.value.problems[0].hint
     assert path.read_bytes() == content.encode("utf-8", "surrogateescape")
@@ -157,7 +159,7 @@ def test_a_record_of_seeds_of_a_newer_format_is_refused_and_left_as_it_is(folder
     path.write_text(f'{{"format": {FORMAT + 1}, "seeds": {{}}}}', encoding="utf-8")
 
     with pytest.raises(RunFolderError, match="written by a newer comfy_runner"):
-        folder.seed("lake")
+        folder.draw_seeds(["lake"])
 
     assert json.loads(path.read_text(encoding="utf-8"))["format"] == FORMAT + 1
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import Merged
 from comfy_runner.recipe.sweep.fields import Target
 
@@ -33,6 +34,30 @@ UNSET: Final = _Unset()
 """In a point: the recipe's own value."""
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """In a point: a seed that is drawn once per run folder, or so far from one.
+
+    Attributes:
+        number: Which of its recipe's draws, from 1.
+        offset: How far the seed is from it.
+    """
+
+    number: int = 1
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"random{self.number if self.number > 1 else ''}{f'{self.offset:+d}' if self.offset else ''}"
+
+    def record(self, recipe: str) -> str:
+        """Return what the run folder calls the draw, given its recipe's name."""
+        return f"{recipe}#{self.number}" if self.number > 1 else recipe
+
+    def seed(self, drawn: int) -> int:
+        """Return the seed, given what was drawn; behind the largest one comes 0."""
+        return (drawn + self.offset) % (MAX_SEED + 1)
+
+
 def sameness(value: Any) -> Any:
     """Return something hashable that is equal for equal values only; 1, 1.0 and true differ, as they do in a graph."""
     kind = type(value)
@@ -40,6 +65,8 @@ def sameness(value: Any) -> Any:
         return value
     if kind in (int, float, bool):
         return kind.__name__, value
+    if kind is Draw:
+        return str(value)
     return "json", json.dumps(value, sort_keys=True)
 
 

@@ -21,7 +21,7 @@ from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import ids
-from comfy_runner.recipe.sweep.axes import UNSET, Matcher, Sweep, sameness
+from comfy_runner.recipe.sweep.axes import UNSET, Draw, Matcher, Sweep, sameness
 from comfy_runner.recipe.sweep.fields import Target, canonical
 from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.yaml_loader import FieldPath
@@ -51,13 +51,20 @@ class Variant:
 
     @property
     def assignments(self) -> dict[str, Any]:
-        """The swept fields that this point gives, with their values."""
-        return {field: value for field, value in zip(self.fields, self.point, strict=True) if value is not UNSET}
+        """The swept fields that this point gives, with their values; a drawn seed as the text of its `Draw`."""
+        given = zip(self.fields, self.point, strict=True)
+        return {field: str(value) if type(value) is Draw else value for field, value in given if value is not UNSET}
 
     @property
-    def needs_seed(self) -> bool:
-        """Whether the seed is ``random``, so that the caller has to draw one."""
-        return bool(self._value("seed") == "random")
+    def draw(self) -> Draw | None:
+        """The seed that the caller has to draw; None where the recipe gives one."""
+        seed = self._value("seed")
+        return Draw() if seed == "random" else seed if isinstance(seed, Draw) else None
+
+    @property
+    def recipe_name(self) -> str:
+        """The name of its recipe, as a run folder and its ledger know it."""
+        return names.slug(self.loaded.recipe.name)
 
     @property
     def template(self) -> str:
@@ -80,7 +87,8 @@ class Variant:
         sweep = self.loaded.sweep
         if sweep is None:
             return route.over(self.loaded.recipe)
-        changes = [(target.path, value) for target, value in zip(sweep.targets, self.point, strict=True) if value is not UNSET]
+        given = zip(sweep.targets, self.point, strict=True)
+        changes = [(target.path, _in_recipe(value)) for target, value in given if value is not UNSET]
         try:
             return Recipe.model_validate(route.under(patched(sweep.merged.values, changes)))
         except ValidationError as error:
@@ -99,7 +107,7 @@ class Variant:
         """Return the job.
 
         Args:
-            seed: The first pass's seed, if the recipe says ``random``; see `needs_seed`.
+            seed: The first pass's seed, if the recipe says ``random``; see `draw`.
             route: What its template makes of recipes.
 
         Raises:
@@ -151,7 +159,7 @@ class SharedRecipes:
             if len(self._known) >= _MOST_SHARED:
                 self._known.clear()
             self._known[key] = route, variant.recipe(route)
-        return self._known[key][1].model_copy(update={field: point[index] for index, field in self._single})
+        return self._known[key][1].model_copy(update={field: _in_recipe(point[index]) for index, field in self._single})
 
 
 def expand(loaded: LoadedRecipe) -> list[Variant]:
@@ -178,6 +186,10 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
                 found.setdefault((problem.where, problem.what.removesuffix(variant.job_id)), problem)
         raise RecipeError.of(list(found.values())[:_SHOWN])
     return variants
+
+
+def _in_recipe(value: Any) -> Any:
+    return "random" if type(value) is Draw else value
 
 
 def _place(sweep: Sweep, path: FieldPath) -> str:
@@ -253,7 +265,7 @@ def _ids(loaded: LoadedRecipe, fields: tuple[str, ...], points: Sequence[tuple[A
 def _problems(variant: Variant) -> list[Problem]:
     """Return what only the combination of a point's values shows."""
     try:
-        variant.job(seed=0 if variant.needs_seed else None)
+        variant.job(seed=0 if variant.draw else None)
     except InputError as error:
         return list(error.problems)
     return []

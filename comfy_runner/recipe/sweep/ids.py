@@ -20,6 +20,7 @@ from typing import Any
 
 from comfy_runner.errors import Problem, UsageError
 from comfy_runner.recipe.names import MAX_SLUG, slug
+from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import got
 
@@ -70,6 +71,7 @@ _LONG_DIGITS = 8
 _CLASH_DIGITS = 16
 # Words that could be the token of something else than a text.
 _TAKEN = re.compile(r"none|true|false|m?[0-9]+(p[0-9]+)?")
+_SIGNS = str.maketrans({"+": "-plus", "-": "-minus"})
 _SEPARATORS = re.compile(r"[-_ ./:\\]+")
 _MODEL_SUFFIX = ".safetensors"
 # Of files that are uploaded: of their paths, the last part without these tells most.
@@ -124,6 +126,8 @@ def _labelled(field: str) -> tuple[int, str]:
 def _token(field: str, label: str, value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return _beside(label, {True: "true", False: "false", None: "none"}[value])
+    if isinstance(value, Draw):
+        return _beside(label, str(value).translate(_SIGNS))
     if isinstance(value, int | float):
         number = _hundredths(value) if field == "upscale.denoise" else _number(value, exact=field.startswith("params."))
         if len(number) > _LONGEST_TEXT:

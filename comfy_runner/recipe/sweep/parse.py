@@ -15,7 +15,7 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
-from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Matcher, Sweep, SweepAxis, sameness
+from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Draw, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
 from comfy_runner.wording import counted, did_you_mean
@@ -54,6 +54,7 @@ class _Parser:
         self._taken: dict[Target, str] = {}
         self._origins: dict[FieldPath, Layer] = {}
         self._fields: set[str] = set()
+        self._draws = 0
 
     def sweep(self, raw: Mapping[str, Any]) -> Sweep:
         """Return the sweep; where something is wrong with it, it is only part of one."""
@@ -62,20 +63,22 @@ class _Parser:
             if key not in ("exclude", "include"):
                 with self._collecting():
                     axes.extend(self._zip(spec) if key == "zip" else self._axis(key, spec))
-        swept = {target.field: target for axis in axes for target in axis.targets}
+        swept = {target.field: axis for axis in axes for target in axis.targets}
         exclusions = list(self._exclusions(raw.get("exclude"), swept))
         self._note_idle(exclusions, axes)
+        if self._merged.values.get("seed", "random") == "random":  # the points that give no seed have the first draw
+            self._draws = max(self._draws, 1)
         includes = list(self._includes(raw.get("include")))
         points = math.prod(len(axis.rows) for axis in axes) + len(includes)
         if points > MOST_POINTS:
             what = f"makes {counted(points, 'job')}, and at most {MOST_POINTS} are possible"
             self.problems.append(Problem(what, self._merged.place((SWEEP,))))
-        more = {target.field: target for point in includes for target in point}
+        targets = dict.fromkeys(itertools.chain(*(axis.targets for axis in axes), *includes))
         return Sweep(
             axes=tuple(axes),
             exclusions=tuple(condition for condition, _ in exclusions),
             includes=tuple({target.field: value for target, value in point.items()} for point in includes),
-            targets=tuple({**swept, **more}.values()),
+            targets=tuple(targets),
             merged=self._with_places(),
             only_includes=bool(includes) and not axes and not self._pinned,
         )
@@ -129,7 +132,7 @@ class _Parser:
                 if not self._is_pinned(target, key):
                     read = isinstance(spec, Values)
                     values = spec if read else written_values(spec, target.field, place=where, folder=folder)
-                    columns[target] = self._checked(target, values)
+                    columns[target] = self._drawn(target, self._checked(target, values))
         if len({len(column) for column in columns.values()}) > 1:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
             raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
@@ -139,7 +142,7 @@ class _Parser:
     def _checked(self, target: Target, values: Values) -> list[Any]:
         checked, problems = [], []
         for index, value in enumerate(values.values):
-            sound, wrong = target.check(value, below(values.place, index))
+            sound, wrong = (value, []) if type(value) is Draw else target.check(value, below(values.place, index))
             checked.append(sound)
             problems += wrong
         self.problems.extend(problems[:_SHOWN_PROBLEMS])
@@ -147,6 +150,20 @@ class _Parser:
             more = counted(len(problems) - _SHOWN_PROBLEMS, "more value is", "more values are")
             self.problems.append(Problem(f"and {more} wrong", values.place(())))
         return checked
+
+    def _drawn(self, target: Target, values: list[Any]) -> list[Any]:
+        """Return values with a draw of its own in place of each random seed."""
+        if target.field != "seed":
+            return values
+        found: list[Any] = []
+        for value in values:
+            if value == "random":
+                self._draws += 1
+                value = Draw(self._draws)
+            elif type(value) is Draw:
+                self._draws = 1
+            found.append(value)
+        return found
 
     def _distinct(self, columns: Mapping[Target, list[Any]], *, where: str) -> SweepAxis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -158,7 +175,7 @@ class _Parser:
 
     # points
 
-    def _exclusions(self, spec: Any, swept: Mapping[str, Target]) -> Iterator[tuple[Condition, str]]:
+    def _exclusions(self, spec: Any, swept: Mapping[str, SweepAxis]) -> Iterator[tuple[Condition, str]]:
         for point, place in self._points("exclude", spec):
             condition: dict[str, frozenset[Any]] = {}
             possible = True
@@ -174,7 +191,11 @@ class _Parser:
                         raise RecipeError("is not swept", where=where(()), hint=did_you_mean(name, swept))
                     else:
                         found = Values(values, where if isinstance(given, list) else _without_index(where))
-                        condition[target.field] = frozenset(map(sameness, self._checked(target, found)))
+                        keys = set(map(sameness, self._checked(target, found)))
+                        if target.field == "seed" and "random" in keys:  # whichever of them
+                            rows = itertools.chain.from_iterable(swept["seed"].rows.values())
+                            keys.update(str(value) for value in rows if type(value) is Draw)
+                        condition[target.field] = frozenset(keys)
             if possible and condition:
                 yield condition, place(())
 
@@ -201,7 +222,7 @@ class _Parser:
                     if other is not None:
                         raise RecipeError(f"cannot be given beside {other.field}", where=where(()))
                     self._comes_from(target, where(()), "include")
-                    (point[target],) = self._checked(target, Values([value], _without_index(where)))
+                    (point[target],) = self._drawn(target, self._checked(target, Values([value], _without_index(where))))
             if point:
                 yield point
 

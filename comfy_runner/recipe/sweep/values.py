@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RecipeError
-from comfy_runner.recipe.fields import VERBATIM
+from comfy_runner.recipe.fields import MAX_SEED, VERBATIM
+from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.recipe.sweep.fields import PlaceOf
 from comfy_runner.text_files import control_character, is_file, read, shown
 from comfy_runner.wording import counted, did_you_mean, nearest
@@ -64,7 +65,7 @@ def written_values(spec: Any, field: str, *, place: PlaceOf, folder: Path) -> Va
         found = Values(spec, place)
     elif isinstance(spec, Mapping):
         form = _form(spec, field, place)
-        found = _from_file(spec, field, place, folder) if form == "file" else Values(_numbers(spec, form, place), place)
+        found = _from_file(spec, field, place, folder) if form == "file" else Values(_numbers(spec, form, field, place), place)
     else:
         raise RecipeError(f"must be a list of values (got {got(spec)})", where=place(()), hint=_EXAMPLES)
     if not found.values:
@@ -108,15 +109,21 @@ def _form(spec: Mapping[str, Any], field: str, place: PlaceOf) -> str:
 # Numbers
 
 
-def _numbers(spec: Mapping[str, Any], form: str, place: PlaceOf) -> list[Any]:
+def _numbers(spec: Mapping[str, Any], form: str, field: str, place: PlaceOf) -> list[Any]:
+    drawn = field == "seed" and spec.get("start") == "random"
     missing = next((key for key in (("from", "to") if form == "from" else ("start", "count")) if key not in spec), None)
     if missing:
         raise RecipeError(f"{missing} is missing", where=place(()))
     for key, value in spec.items():
-        kind, words = (int, "a whole number") if key == "count" else (int | float, "a number")
+        if drawn and key == "start":
+            continue
+        kind, words = (int, "a whole number") if drawn or key == "count" else (int | float, "a number")
         if isinstance(value, bool) or not isinstance(value, kind):
-            raise RecipeError(f"must be {words} (got {got(value)})", where=place((key,)))
+            hint = "write {start: random, count: 3}, or [random, random, random]" if field == "seed" and value == "random" else ""
+            raise RecipeError(f"must be {words} (got {got(value)})", where=place((key,)), hint=hint)
     try:
+        if drawn:
+            return _from_draw(spec["count"], spec.get("step", 1))
         if form == "from":
             return from_to(spec["from"], spec["to"], spec.get("step"))
         return count_from(spec["start"], spec["count"], spec.get("step", 1))
@@ -163,6 +170,14 @@ def count_from(first: _Number, count: int, step: _Number = 1) -> list[_Number]:
     if not step and count > 1:
         raise ValueError("step must not be 0")
     return _spaced(first, step, count, whole=True)
+
+
+def _from_draw(count: int, step: int) -> list[Draw]:
+    """Return so many seeds from one that is drawn, as `count_from` does from a number."""
+    offsets = count_from(0, count, step)
+    if abs(offsets[-1]) > MAX_SEED:
+        raise ValueError(f"must be at most {MAX_SEED} from the first to the last (got {got(abs(offsets[-1]))})")
+    return [Draw(offset=int(offset)) for offset in offsets]
 
 
 def _exact(number: _Number) -> Fraction:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import UsageError
+from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping, load
+from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.recipe.sweep.expand import Variant, expand
 from tests.recipe.support import fault, faults, written
 
@@ -97,7 +99,7 @@ def test_the_paths_of_a_variant_have_its_own_id_and_seed() -> None:
 def test_a_random_seed_is_asked_for_where_a_variant_has_one() -> None:
     found = variants({"seed": [5, "random"]})
 
-    assert [variant.needs_seed for variant in found] == [False, True]
+    assert [variant.draw for variant in found] == [None, Draw()]
     assert found[1].job(seed=9).seed == 9
     assert "random" in fault(lambda: found[1].job(), error=UsageError).what
     assert "a seed of its own" in fault(lambda: found[0].job(seed=9), error=UsageError).what
@@ -107,7 +109,54 @@ def test_a_swept_seed_needs_none_though_the_recipes_is_random() -> None:
     loaded = from_mapping({"sweep": {"seed": [5]}})
 
     assert loaded.needs_seed
-    assert not expand(loaded)[0].needs_seed
+    assert expand(loaded)[0].draw is None
+
+
+@pytest.mark.parametrize(
+    ("sweep", "expected"),
+    [
+        ({"seed": ["random"] * 3}, ["s-random", "s-random2", "s-random3"]),
+        ({"seed": ["random", 5, "random"]}, ["s-random", "s5", "s-random2"]),
+        ({"seed": {"start": "random", "count": 3}}, ["s-random", "s-random-plus1", "s-random-plus2"]),
+        ({"seed": {"start": "random", "count": 2, "step": -10}}, ["s-random", "s-random-minus10"]),
+        ({"seed": ["random"] * 2, "clip_skip": [1, 2]}, ["clip1-s-random", "clip2-s-random", "clip1-s-random2", "clip2-s-random2"]),
+        ({"zip": {"seed": ["random"] * 2, "clip_skip": [1, 2]}}, ["clip1-s-random", "clip2-s-random2"]),
+        ({"zip": {"seed": {"start": "random", "count": 2}, "clip_skip": [1, 2]}}, ["clip1-s-random", "clip2-s-random-plus1"]),
+        ({"seed": ["random", "random", 5], "exclude": [{"seed": "random"}]}, ["s5"]),
+        ({"seed": ["random"] * 2, "clip_skip": [1, 2], "exclude": [{"seed": "random", "clip_skip": 1}]},
+         ["clip2-s-random", "clip2-s-random2"]),
+        ({"seed": [5], "include": [{"seed": "random"}, {"seed": "random"}]}, ["s5", "s-random2", "s-random3"]),
+        ({"seed": ["random"] * 2, "include": [{"seed": "random"}, {"clip_skip": 2}]},
+         ["s-random", "s-random2", "s-random3", "clip2"]),
+        ({"seed": {"start": "random", "count": 2}, "include": [{"seed": "random"}]}, ["s-random", "s-random-plus1", "s-random2"]),
+    ],
+)  # fmt: skip
+def test_each_random_seed_of_a_sweep_is_a_draw_of_its_own(sweep: dict[str, Any], expected: list[str]) -> None:
+    found = expand(from_mapping({"name": "lake", "sweep": sweep}))
+
+    assert [variant.job_id for variant in found] == [f"lake-{token}" for token in expected]
+    assert from_mapping({"name": "lake", "sweep": sweep}).notes == ()
+    for variant in found:
+        assert variant.job(seed=9 if variant.draw else None).seed == (9 if variant.draw else 5)
+
+
+def test_what_draws_are_called_does_not_hang_on_other_values() -> None:
+    three = {variant.job_id: variant.draw for variant in variants({"seed": ["random"] * 3})}
+    more = {variant.job_id: variant.draw for variant in variants({"seed": [7, *["random"] * 4], "upscale.denoise": [0.5]})}
+
+    assert {job_id.replace("-d050", "") for job_id in more} > set(three)
+    assert [draw.record("lake") for draw in three.values() if draw] == ["lake", "lake#2", "lake#3"]
+
+
+def test_seeds_from_a_drawn_one_stay_within_their_range() -> None:
+    draws = [variant.draw for variant in variants({"seed": {"start": "random", "count": 3}})]
+
+    assert {draw.record("lake") for draw in draws if draw} == {"lake"}
+    assert [draw.seed(MAX_SEED - 1) for draw in draws if draw] == [MAX_SEED - 1, MAX_SEED, 0]
+    assert [variant.assignments["seed"] for variant in variants({"seed": {"start": "random", "count": 2}})] == [
+        "random",
+        "random+1",
+    ]
 
 
 def test_the_place_of_a_swept_field_is_its_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

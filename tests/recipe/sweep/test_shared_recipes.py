@@ -22,7 +22,7 @@ _DEFAULTS = TemplateDefaults(
     {"upscale.denoise": UsualRange(0.35, 0.5, "little", "much")},
 )
 _SWEEPS: dict[str, dict[str, Any]] = {
-    "seeds and denoise": {"upscale.denoise": [0.3, 0.4, 0.55], "seed": [1, 2, "random"]},
+    "seeds and denoise": {"upscale.denoise": [0.3, 0.4, 0.55], "seed": [1, "random", "random"]},
     "two fields of one part": {"sampler.steps": [10, 20], "sampler.cfg": [3, 4.5], "seed": [1, 2]},
     "a field and a part that it lies in": {"upscale.factor": [1.5, 2], "upscale.sampler.steps": [5, 6], "prompt": ["a", "b"]},
     "sizes": {"size": [{"width": 512, "height": 512}, {"preset": "16:9-exact"}], "upscale.factor": [2, 3], "seed": [1, 2]},
@@ -40,7 +40,7 @@ def test_every_job_is_what_it_would_be_alone(sweep: dict[str, Any], route: Templ
     variants = expand(from_mapping({"name": "x", "prompt": "p", "sweep": sweep}))
     assert len(variants) > 2
     for variant in variants * 2:
-        seed = 5 if variant.needs_seed else None
+        seed = 5 if variant.draw else None
         together, alone = variant.job(seed=seed, route=route), replace(variant, shared=None).job(seed=seed, route=route)
         assert together == alone
         assert repr(together.values) == repr(alone.values)
