@@ -10,24 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.decoding import LATER_INPUTS
-from comfy_runner.graph.model_lists import candidates
+from comfy_runner.graph.literals import Acceptance, Judgement, judge, wants_link
 from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.input_files import is_upload_name
-from comfy_runner.wording import LISTED, counted, did_you_mean, nearest
+from comfy_runner.wording import counted, did_you_mean, nearest
 from comfy_runner.yaml_loader import got
 
 Locate = Callable[[str, str], str]
 """Tells where a recipe gives the value of (node id, input name): ``file:line: field``, or nothing."""
-
-Acceptance = Literal["fine", "noted", "refused"]
-"""What a server makes of a literal: it is taken without a word, with a note, or is a problem."""
-
-_NOMINAL = 1  # options, of which a list proves nothing: there is none to choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +88,7 @@ class ShapeCheck:
 
     def verdict(self, node_id: str, name: str, value: Any) -> Acceptance:
         """Return what the server makes of a literal as this node's input."""
-        wanted = self._checker.inputs(node_id).get(name)
-        return self._checker.judge(node_id, name, value, wanted).acceptance if wanted is not None else "fine"
+        return self._checker.judge(node_id, name, value).acceptance
 
     def has_output_without(self, bad: Set[str]) -> bool:
         """Return whether some output depends on none of these nodes."""
@@ -111,15 +104,6 @@ def selectors(workflow: Workflow, info: ObjectInfo) -> frozenset[tuple[str, str]
         for name in node.inputs
         if (found := known[node_id]) is not None and name.partition(".")[0] in found.dynamic
     )
-
-
-class _Judgement(NamedTuple):
-    """What a server makes of a literal, what the literal is there, and what there is to say of it."""
-
-    acceptance: Acceptance
-    value: Any
-    what: str = ""
-    hint: str = ""
 
 
 class _Checker:
@@ -192,7 +176,7 @@ class _Checker:
             elif link is not None:
                 self.check_link(node_id, node, name, link, wanted)
             elif literals:
-                self.check_literal(node_id, name, value, wanted)
+                self.check_literal(node_id, name, value)
         for name, wanted in inputs.items():
             if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
                 self.missing_input(node_id, node, name, wanted)
@@ -231,7 +215,7 @@ class _Checker:
 
     def missing_input(self, node_id: str, node: Node, name: str, wanted: InputInfo) -> None:
         place = f"{_place(node_id, node)}, input {name}"
-        if self.wants_link(wanted):
+        if wants_link(wanted, self.info):
             self.problem(f"{place}: required by the server, not given", f"link it to a node's {wanted.type}")
         elif wanted.has_default and wanted.choices is None:
             self.changes[node_id, name] = wanted.default
@@ -239,9 +223,6 @@ class _Checker:
         else:
             hint = did_you_mean("", map(str, wanted.options)) if wanted.options else ""
             self.problem(f"{place}: required by the server, not given", hint)
-
-    def wants_link(self, wanted: InputInfo) -> bool:
-        return wanted.types.isdisjoint(("*", "COMBO", *_LITERALS)) and self.info.is_produced(wanted.type)
 
     def check_link(self, node_id: str, node: Node, name: str, link: Link, wanted: InputInfo) -> None:
         source = self.workflow.nodes[link.node]
@@ -258,71 +239,22 @@ class _Checker:
             hint = f'output {" or ".join(fitting)} of node "{link.node}" is {wanted.type}' if fitting else ""
             self.problem(f'{place}: wants {wanted.type} (got {given} from node "{link.node}")', hint)
 
-    def check_literal(self, node_id: str, name: str, value: Any, wanted: InputInfo) -> None:
-        found = self.judge(node_id, name, value, wanted)
+    def judge(self, node_id: str, name: str, value: Any) -> Judgement:
+        """Return what the server makes of a literal; nothing is said here of an input that it does not have."""
+        node, wanted = self.workflow.nodes[node_id], self.inputs(node_id).get(name)
+        known = self.info.get(node.class_type)
+        if known is None or wanted is None:
+            return Judgement("fine", value)
+        return judge(value, wanted, known, self.info, at=f"{_place(node_id, node)}, input {name}")
+
+    def check_literal(self, node_id: str, name: str, value: Any) -> None:
+        found = self.judge(node_id, name, value)
         if found.acceptance == "refused":
             self.problem(found.what, found.hint, at=(node_id, name))
         elif found.acceptance == "noted":
             if is_other := found.value is not value:
                 self.changes[node_id, name] = found.value
             self.note(found.what, "changed" if is_other else "warning", at=(node_id, name))
-
-    def judge(self, node_id: str, name: str, value: Any, wanted: InputInfo) -> _Judgement:
-        """Return what the server makes of a literal."""
-        # A list is written as an object.
-        plain = value["__value__"] if isinstance(value, dict) and "__value__" in value else value
-        if wanted.options is not None:
-            return self.judge_option(node_id, name, value, plain, wanted)
-        what = self.literal_problem(plain, wanted)
-        if not what:
-            return _Judgement("fine", value)
-        return _Judgement("refused", value, f"{_place(node_id, self.workflow.nodes[node_id])}, input {name}: {what}")
-
-    def literal_problem(self, value: Any, wanted: InputInfo) -> str:
-        if self.wants_link(wanted):
-            return f"wants a link to a {wanted.type} (got {got(value)})"
-        kinds = [kind for type_, kind in _LITERALS.items() if type_ in wanted.types]
-        if kinds and not wanted.types & {"*", "COMBO"} and not any(fits(value) for _, fits in kinds):
-            return f"must be {' or '.join(expected for expected, _ in kinds)} (got {got(value)})"
-        if _is_number(value):
-            if wanted.minimum is not None and value < wanted.minimum:
-                return f"must be at least {_bound(wanted.minimum)} (got {got(value)})"
-            if wanted.maximum is not None and value > wanted.maximum:
-                return f"must be at most {_bound(wanted.maximum)} (got {got(value)})"
-        return ""
-
-    def judge_option(self, node_id: str, name: str, value: Any, plain: Any, wanted: InputInfo) -> _Judgement:
-        options, node = wanted.options or (), self.workflow.nodes[node_id]
-        found, place = _meant(plain, wanted), f"({_place(node_id, node)}, input {name})"
-        if len(found) == 1:
-            if found[0] is plain:
-                return _Judgement("fine", value)
-            return _Judgement("noted", found[0], f"{got(plain)} is {got(found[0])} on {self.info.source} {place}")
-        if found:
-            what = f"{got(plain)} can be {len(found)} of those that {self.info.source} has {place}"
-            return _Judgement("refused", value, what, f"write one of {', '.join(found[:LISTED])}")
-        what = f"{got(plain)} is not among the {len(options)} that {self.info.source} has {place}"
-        known = self.info.get(node.class_type)
-        is_nominal = len(options) <= _NOMINAL and wanted.choices is None and isinstance(plain, str)
-        if is_nominal and known is not None and not known.is_core:
-            return _Judgement("noted", value, f"{what}, which may know better: the server decides")
-        hint = did_you_mean(str(plain), [str(option) for option in options if isinstance(option, str | int | float)])
-        if wanted.takes_unlisted and not options:
-            hint = "a template's parameter of the type image or file brings a file of yours to the server"
-        return _Judgement("refused", value, what, hint)
-
-
-def _meant(value: Any, wanted: InputInfo) -> list[Any]:
-    """Return the options that a value can mean; the very value where the server takes it as it is."""
-    if any(value == option and type(value) is type(option) for option in wanted.options or ()):
-        return [value]
-    if not isinstance(value, str) or wanted.choices is not None:
-        return []
-    if wanted.takes_unlisted and ("/" in value or value.endswith("]")):
-        return [value]  # LoadImage takes folder/file and "file [output]"
-    if is_upload_name(value):
-        return [value]  # it will be there; LoadLatent takes it, too, and does not announce that it takes more than it lists
-    return list(candidates(value, wanted.texts))
 
 
 def _place(node_id: str, node: Node) -> str:
@@ -341,24 +273,3 @@ def _is_part(name: str, inputs: Mapping[str, InputInfo]) -> bool:
     """Return whether this belongs to an input that grows in a way that the server does not tell."""
     whole = inputs.get(name.partition(".")[0])
     return "." in name and whole is not None and whole.type.startswith("COMFY_") and whole.choices is None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    # 512.0 is what a division in a template gives, and what some servers announce as a default.
-    return _is_number(value) and (isinstance(value, int) or value.is_integer())
-
-
-_LITERALS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "INT": ("a whole number", _is_whole),
-    "FLOAT": ("a number", _is_number),
-    "STRING": ("text", lambda value: isinstance(value, str)),
-    "BOOLEAN": ("true or false", lambda value: isinstance(value, bool)),
-}
-
-
-def _bound(number: float) -> str:
-    return f"{number:g}" if isinstance(number, float) else str(number)

@@ -233,8 +233,8 @@ def _input(spec: Any, *, required: bool, depth: int) -> InputInfo:
     kind = spec[0] if isinstance(spec, list) and spec else "*"
     extra = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
     options = kind if isinstance(kind, list) else extra.get("options") if kind == "COMBO" else None
-    if extra.get("multiselect"):  # the value is a list of options; no core node has one
-        options = None
+    if any(extra.get(key) for key in ("multiselect", "multi_select", "remote")):
+        options = None  # the value is a list of options, or the page asks elsewhere for them
     choices = _choices(extra.get("options"), depth) if kind == "COMFY_DYNAMICCOMBO_V3" else None
     return InputInfo(
         type="COMBO" if isinstance(kind, list) else str(kind),

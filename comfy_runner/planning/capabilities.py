@@ -16,8 +16,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from comfy_runner.errors import Note, Problem, WorkflowError
-from comfy_runner.graph.conformance import Acceptance, Checked, ShapeCheck, check, selectors
+from comfy_runner.graph.conformance import Checked, ShapeCheck, check, selectors
 from comfy_runner.graph.filled import Shape
+from comfy_runner.graph.literals import Acceptance
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import MOST_PROBLEMS, Draft
 from comfy_runner.planning.job_graph import PlannedJob

@@ -622,20 +622,3 @@ def test_a_class_that_the_server_replaces_is_not_refused() -> None:
 @pytest.mark.parametrize("answer", [[], {"OldSave": {}}, {"OldSave": [{"new_node_id": 5}]}, {"OldSave": [{"new_node_id": "Nope"}]}])
 def test_a_replacement_that_the_server_cannot_make_is_none(answer: Any) -> None:
     assert problem(with_node(old=node("OldSave", pictures=IMAGE)), replacing(answer)).what.endswith("has no node class OldSave")
-
-
-# --- lists that prove nothing
-
-
-@pytest.mark.parametrize("options", [[], ["none"]])
-def test_of_a_list_with_nothing_to_choose_from_the_server_decides(options: list[str]) -> None:
-    known = info(Custom=lambda it: it.update(input={"required": {"i": [options, {}]}}, output_node=True))
-    found = checked(with_node(custom=node("Custom", i="a wildcard")), known)
-    assert found.problems == ()
-    assert found.workflow.nodes["custom"].inputs["i"] == "a wildcard"
-    (note,) = found.notes
-    assert note.level == "warning"
-    assert note.what == (
-        f'"a wildcard" is not among the {len(options)} that http://server has (node "custom" (Custom), input i), '
-        "which may know better: the server decides"
-    )

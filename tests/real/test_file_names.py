@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
-from tests.conftest import say
+from comfy_runner.engine.local import LocalServer
 from tests.real.support import comfy_runner, sidecar
 
 _PLAIN = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0x336699}}
-
-
-@pytest.fixture(scope="module")
-def odd_server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
-    """A real ComfyUI that has the odd savers."""
-    assert local_engine.checkpoint is not None
-    options = replace(local_options, instance=f"{local_options.instance}-odd")
-    nodes = options.base / "custom_nodes"
-    nodes.mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("odd_savers.py"), nodes)
-    try:
-        yield start(options, say=say)
-    finally:
-        stop(options)
-        shutil.rmtree(options.folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("prefix", [{}, {"filename_prefix": "x"}])

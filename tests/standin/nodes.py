@@ -39,6 +39,23 @@ _SAVE_FIXED = {
     "output_node": True,
 }
 
+# Its lists prove nothing, for it judges its values itself, of which nothing is said here.
+_SAVE_PICKED = {
+    "input": {
+        "required": {
+            "images": ["IMAGE"],
+            "filename_prefix": ["STRING", {"default": "x"}],
+            "empty": [[]],
+            "style": [["choose\u2026", "---"]],
+            "film": [["a.mp4", "b.mp4"]],
+        }
+    },
+    "output": [],
+    "output_node": True,
+}
+JUDGED = frozenset({("SavePicked", "empty"), ("SavePicked", "style"), ("SavePicked", "film")})
+"""The inputs of which the list is not looked at."""
+
 _VAE_DECODE_TILED = {
     "input": {
         "required": {
@@ -97,6 +114,7 @@ def _classes() -> dict[str, Any]:
         "EmptyImage": _EMPTY_IMAGE,
         "SaveImageWebsocket": _SAVE_IMAGE_WEBSOCKET,
         "SaveFixed": _SAVE_FIXED,
+        "SavePicked": _SAVE_PICKED,
         "ImageScale": _IMAGE_SCALE,
         "LoadImageMask": _LOAD_IMAGE_MASK,
     }
