@@ -23,6 +23,7 @@ import yaml
 
 from comfy_runner.errors import InputError, Problem
 from comfy_runner.text_files import MAX_BYTES, control_character
+from comfy_runner.yaml_syntax import ESCAPED, QUOTE, explained
 
 MAX_NODES = 10_000
 """Most values in one document, counted after aliases are written out."""
@@ -33,6 +34,9 @@ MAX_DEPTH = 50
 _MAX_DIGITS = 100
 _MAX_PROBLEMS = 50
 
+_COMMENT = re.compile(r" *(?:\r?\n( *))?(#[^\r\n]*)")
+# Letters that a folder or a file may well begin with; those of \n, \r and \t are meant often enough.
+_ESCAPE = re.compile(r"\\(?:([0abefvNLP_])|.)", re.DOTALL)
 _UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -55,10 +59,12 @@ class Document:
     Attributes:
         value: Plain Python: dict with text keys, list, str, int, float, bool, None.
         name: What the text is called in messages.
+        comments: The comments that stand right behind unquoted values, with their ``#``; a person may have meant them as text.
     """
 
     value: Any
     name: str
+    comments: Mapping[FieldPath, str] = field(repr=False)
     _lines: Mapping[FieldPath, int] = field(repr=False)
 
     def line(self, path: FieldPath) -> int:
@@ -82,13 +88,15 @@ def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Docu
     try:
         value = reader.document()
     except yaml.MarkedYAMLError as fault:
-        raise error.of([_syntax_problem(fault, name)]) from None
+        what, hint, mark = explained(fault, text, reader.last)
+        place = name if mark is None else f"{name}:{mark.line + 1}:{mark.column + 1}"
+        raise error(what, where=place, hint=hint) from None
     except (yaml.YAMLError, ValueError, OverflowError) as fault:
         # PyYAML lets ValueError and OverflowError out for escapes beyond Unicode ("\UFFFFFFFF").
         raise error(f"is not YAML ({fault})", where=name) from None
     if reader.problems:
         raise error.of(reader.problems)
-    return Document(value, name, reader.lines)
+    return Document(value, name, reader.comments, reader.lines)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -156,14 +164,17 @@ class _Reader:
 
     def __init__(self, text: str, name: str, error: type[InputError]) -> None:
         self.lines: dict[FieldPath, int] = {}
+        self.comments: dict[FieldPath, str] = {}
         self.problems: list[Problem] = []
         self._name = name
+        self._text = text
         self._error = error
         self._source: Iterator[Any] = yaml.parse(text, Loader=yaml.BaseLoader)
         self._events: list[Any] = []
         self._at = 0
         self._anchors: dict[str, int | None] = {}
-        self._count = self._depth = 0
+        self._unused: dict[str, tuple[Any, FieldPath]] = {}
+        self._count = self._depth = self._indent = 0
 
     def document(self) -> Any:
         """Return the value of the only document."""
@@ -171,6 +182,8 @@ class _Reader:
         self._next()  # the start of the text
         if isinstance(self._next(), yaml.DocumentStartEvent):
             value = self._value(self._next(), ())
+            for unused in [*self._unused.values()]:
+                self._is_unused(*unused)
             self._next()  # the end of the document
             if isinstance(event := self._next(), yaml.DocumentStartEvent):
                 raise self._refusal("must be one document (got a second one after ---)", event)
@@ -187,6 +200,11 @@ class _Reader:
             yield event
 
     @property
+    def last(self) -> Any:
+        """The last event that was read, but for the end of a document."""
+        return next(event for event in reversed(self._events) if not isinstance(event, yaml.DocumentEndEvent))
+
+    @property
     def _is_new(self) -> bool:
         """Whether the last event is read for the first time."""
         return self._at == len(self._events)
@@ -198,6 +216,9 @@ class _Reader:
         start, anchor = self._at - 1, event.anchor if self._is_new else None
         if anchor is not None:
             self._anchors[anchor] = None
+            if anchor in self._unused:
+                self._is_unused(*self._unused[anchor])
+            self._unused[anchor] = event, path
         if event.tag is not None:
             hint = "quote a value to make it text, remove the tag"
             self._problem(event, f"tags are not supported (got {got(event.tag)})", path, hint=hint)
@@ -210,7 +231,10 @@ class _Reader:
         if isinstance(event, yaml.MappingStartEvent):
             value: Any = self._mapping(path)
         elif isinstance(event, yaml.SequenceStartEvent):
-            value = [self._value(item, (*path, index)) for index, item in enumerate(self._inside())]
+            value = []
+            for index, item in enumerate(self._inside()):
+                self._indent = item.start_mark.column
+                value.append(self._value(item, (*path, index)))
         else:
             value = self._scalar(event, path)
         self._depth -= 1
@@ -221,7 +245,9 @@ class _Reader:
     def _alias(self, event: Any, path: FieldPath) -> Any:
         if self._is_new:
             if event.anchor not in self._anchors:
-                raise self._refusal(f"there is no anchor &{event.anchor} before this alias", event)
+                what = f"there is no anchor &{event.anchor} before this alias"
+                raise self._refusal(what, event, hint=f"if *{event.anchor} is meant as text, {QUOTE}")
+            self._unused.pop(event.anchor, None)
             event.start = self._anchors[event.anchor]  # an anchor of the same name may follow
             if event.start is None:
                 raise self._refusal(f"the alias *{event.anchor} stands inside its own anchor", event)
@@ -233,8 +259,14 @@ class _Reader:
     def _scalar(self, event: Any, path: FieldPath) -> Any:
         # JSON, which YAML contains, writes an emoji as a pair of surrogates: \ud83c\udf32.
         text = event.value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        if wrong := unsendable(text):
+        raw = self._text[event.start_mark.index : event.end_mark.index]
+        if event.style == '"' and (bad := next((found[1] for found in _ESCAPE.finditer(raw) if found[1]), "")):
+            what = f"\\{bad} in double quotes is the character U+{ord(yaml.Loader.ESCAPE_REPLACEMENTS[bad]):04X}"
+            self._problem(event, what, path, hint=ESCAPED)
+        elif wrong := unsendable(text):
             self._problem(event, wrong, path)
+        if not event.style and (comment := _comment(self._text, event.end_mark.index, self._indent)):
+            self.comments[path] = comment
         try:
             return text if event.style else plain_scalar(text)
         except ValueError as fault:
@@ -255,11 +287,16 @@ class _Reader:
                 self._problem(key, f"given twice (first on line {self.lines[here]})", here)
             else:
                 self.lines[here] = _line(key)
+            self._indent = key.start_mark.column + 1
             found[str(name)] = self._value(self._next(), here)
         return found
 
-    def _refusal(self, what: str, event: Any) -> InputError:
-        return self._error(what, where=f"{self._name}:{_line(event)}")
+    def _is_unused(self, event: Any, path: FieldPath) -> None:
+        hint = f"if &{event.anchor} is meant as text, {QUOTE}; otherwise remove it"
+        self._problem(event, f"nothing uses the anchor &{event.anchor}", path, hint=hint)
+
+    def _refusal(self, what: str, event: Any, *, hint: str = "") -> InputError:
+        return self._error(what, where=f"{self._name}:{_line(event)}", hint=hint)
 
     def _problem(self, event: Any, what: str, path: FieldPath, *, hint: str = "") -> None:
         where = f"{self._name}:{_line(event)}"
@@ -275,37 +312,18 @@ def _check_text(text: str, name: str, error: type[InputError]) -> None:
         raise error(what, where=f"{name}:{line}:{column}")
 
 
+def _comment(text: str, end: int, indent: int) -> str:
+    """Return the comment behind an unquoted value: on its line, or on the next one where that is indented as if the value went on.
+
+    Args:
+        text: The whole text.
+        end: The index at which the value ends.
+        indent: The least column at which a line would belong to the value.
+    """
+    found = _COMMENT.match(text, end)
+    return found[2] if found and (found[1] is None or len(found[1]) >= indent) else ""
+
+
 def _line(start: Any) -> int:
     """Return the line, from 1, at which an event starts."""
     return int(start.start_mark.line) + 1
-
-
-_READABLE: Sequence[tuple[str, str, str]] = (
-    (
-        "mapping values are not allowed here",
-        "': ' where no key can be",
-        "put a value with ': ' in it in quotes, and indent the keys of one mapping alike",
-    ),
-    ("cannot start any token", "", "put the value in quotes"),
-    ("found character '\\t'", "a tab cannot indent", "indent with spaces"),
-    ("expected <block end>", "the indentation does not fit the lines above", "indent the keys of one mapping alike"),
-    ("could not find expected ':'", "a key without ': ' after it", "write key: value, and indent text that goes on"),
-    ("got '<stream end>'", "the text ends too early", "close the quote or the bracket"),
-    ("found unexpected end of stream", "the text ends too early", "close the quote or the bracket"),
-)
-
-
-def _syntax_problem(fault: yaml.MarkedYAMLError, name: str) -> Problem:
-    """Return a fault of syntax in plain words, at ``name:line:column``."""
-    said = fault.problem or fault.context or "is not YAML"
-    mark = fault.problem_mark or fault.context_mark
-    where = name if mark is None else f"{name}:{mark.line + 1}:{mark.column + 1}"
-    what, hint = said, ""
-    # The last that fits wins: a tab is also a character that cannot start a token.
-    for sign, words, way_out in _READABLE:
-        if sign in said:
-            what, hint = words or said, way_out
-    opened = fault.context_mark
-    if fault.context and opened is not None and mark is not None and opened.line != mark.line:
-        what += f", {fault.context} that starts on line {opened.line + 1}"
-    return Problem(what, where, hint)

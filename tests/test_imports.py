@@ -26,6 +26,7 @@ LEVELS = [
         "text_files",
         "plugins",
         "yaml_loader",
+        "yaml_syntax",
         "shipped",
         "retry",
         "wording",

@@ -141,6 +141,45 @@ def test_an_alias_without_an_anchor_is_an_error() -> None:
     assert fault(lambda: value("a: 1\nb: *c"), error=InputError).what == "there is no anchor &c before this alias"
 
 
+@pytest.mark.parametrize(
+    "text", ["a: &cat sitting", "a:\n  &cat sitting\n  here", "&cat a: b", "a: [&cat b]", "a: &cat {}", "a: &cat"]
+)
+def test_an_anchor_that_nothing_uses_is_an_error(text: str) -> None:
+    problem = fault(lambda: value(text), error=InputError)
+    assert problem.what == "nothing uses the anchor &cat"
+    assert "quotes" in problem.hint
+
+
+def test_each_of_two_anchors_of_one_name_has_to_be_used() -> None:
+    assert fault(lambda: value("a: &x 1\nb: &x 2\nc: *x"), error=InputError).where == "x.yaml:1: a"
+    assert value("a: &x 1\nb: *x\nc: &x 2\nd: *x") == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "comment"),
+    [
+        ("a: a cat # best", "# best"),
+        ("a: a #1 cat # best", "#1 cat # best"),
+        ("a: #1", "#1"),
+        ("a:\n  a cat # best\nb: c", "# best"),
+        ("a: a cat\r\n  sitting # best\r\nb: c", "# best"),
+        ("a: a cat\n #1 of all\nb: c", "#1 of all"),
+        ("a: a cat\n# b: c\nd: e", ""),
+        ("a: a cat#best # 1", "# 1"),
+        ("a: 'a cat' # best", ""),
+        ("a: |  # here\n  a cat # best", ""),
+        ("# best\na: a cat\n\n# best", ""),
+    ],
+)
+def test_a_comment_right_behind_an_unquoted_value_is_known(text: str, comment: str) -> None:
+    assert dict(parse(text, name="x").comments) == ({("a",): comment} if comment else {})
+
+
+def test_a_comment_behind_an_item_of_a_list_is_known_by_its_path() -> None:
+    comments = parse("a:\n- b c\n# no\n- d e # f\n- g\n  # h\nb: [c # i\n ]", name="x").comments
+    assert dict(comments) == {("a", 1): "# f", ("a", 2): "# h", ("b", 0): "# i"}
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 1000, "- " * 5000, "? " * 5000])
 def test_deep_nesting_is_an_error(text: str) -> None:
     assert f"at most {MAX_DEPTH} deep" in fault(lambda: value(text), error=InputError).what
@@ -174,32 +213,27 @@ def test_a_control_character_is_an_error_with_its_place(char: str) -> None:
     assert str(problem) == f"x.yaml:2:5: must not contain control characters (got U+{ord(char):04X})"
 
 
-@pytest.mark.parametrize("escape", [r"\0", r"\ud800", r"\udfff"])
+@pytest.mark.parametrize("escape", [r"\ud800", r"\udfff", r"\x00"])
 def test_an_escape_that_no_server_accepts_is_an_error(escape: str) -> None:
     assert fault(lambda: value(f'a: "x{escape}"'), error=InputError).what.startswith("must not contain U+")
+
+
+@pytest.mark.parametrize(
+    ("letter", "code"), [("b", "0008"), ("a", "0007"), ("0", "0000"), ("_", "00A0"), ("N", "0085"), ("P", "2029")]
+)
+def test_a_backslash_that_makes_a_letter_another_character_is_an_error_that_shows_it(letter: str, code: str) -> None:
+    problem = fault(lambda: value(f'checkpoint: "SDXL\\{letter}ase"'), error=InputError)
+    assert str(problem) == f"x.yaml:1: checkpoint: \\{letter} in double quotes is the character U+{code}"
+    assert "single quotes" in problem.hint
+
+
+def test_escapes_that_are_meant_are_taken() -> None:
+    assert value(r'a: "\\b \n \t \x08 \u00a0 \" \/"') == {"a": '\\b \n \t \x08 \xa0 " /'}
 
 
 @pytest.mark.parametrize("text", [r'a: "\UFFFFFFFF"', r'a: "\U00110000"', "%YAML 1." + "9" * 5000 + "\n---\na"])
 def test_what_makes_the_parser_itself_fail_is_an_error_too(text: str) -> None:
     assert fault(lambda: value(text), error=InputError).what.startswith("is not YAML")
-
-
-@pytest.mark.parametrize(
-    ("text", "place", "words"),
-    [
-        ("a: 1\nb: c: d\n", "2:5", "': ' where no key can be"),
-        ("a: 1\n\tb: 2\n", "2:1", "a tab cannot indent"),
-        ("a: 1\nb: @x\n", "2:4", "found character '@' that cannot start any token"),
-        ("a: 'x\n", "2:1", "starts on line 1"),
-        ("a: [1, 2\n", "2:1", "the text ends too early"),
-        ("a:\n  - 1\n - 2\n", "3:2", "the indentation does not fit"),
-    ],
-)
-def test_a_fault_of_syntax_has_line_column_and_a_readable_reason(text: str, place: str, words: str) -> None:
-    problem = fault(lambda: value(text), error=InputError)
-    assert problem.where == f"x.yaml:{place}"
-    assert words in problem.what
-    assert problem.hint
 
 
 def test_a_text_above_the_limit_is_an_error() -> None:

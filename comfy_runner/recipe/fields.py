@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from comfy_runner.recipe import names
 from comfy_runner.wording import did_you_mean
+from comfy_runner.yaml_syntax import escape_hint
 
 VERBATIM = ("prompt", "negative_prompt")
 """Fields whose values are taken as they are typed, without YAML's quotes and escapes: they are full of colons and commas."""
@@ -105,12 +106,14 @@ def _second_seed(value: Any) -> int | str:
 def _checked_name(value: str) -> str:
     wrong = names.name_fault(value)
     if wrong:
-        raise fault(wrong)
+        raise fault(wrong, hint=escape_hint(value))
     return value
 
 
 def _checked_word(value: str) -> str:
-    if _LINE_END.search(value) or value != value.strip():
+    if bad := _LINE_END.search(value):
+        raise fault(f"must be one line, without the character U+{ord(bad[0]):04X}", hint=escape_hint(value))
+    if value != value.strip():
         raise fault("must be one line without spaces around it")
     return value
 
@@ -118,7 +121,7 @@ def _checked_word(value: str) -> str:
 def _checked_pattern(value: str) -> str:
     wrong = names.pattern_fault(value)
     if wrong:
-        raise fault(wrong)
+        raise fault(wrong, hint=escape_hint(value))
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from comfy_runner.shipped import shipped
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
+from comfy_runner.yaml_syntax import QUOTE
 
 _MAX_CHAIN = 16
+_HASHTAG = re.compile(r"#+[^#\s]")
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
@@ -54,7 +56,7 @@ class LoadedRecipe:
         sets: The overrides, as given.
         sweeps: The axes that were given beside the recipe, as given.
         sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
-        notes: What the user should know of the sweep.
+        notes: What the user should know of the sweep, and of the way in which values are written.
     """
 
     recipe: Recipe
@@ -150,9 +152,9 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, sources: tuple[Re
     main, *parents = layers
     # A name says what this file is; what it extends has its own.
     bases = [
-        Layer({k: v for k, v in base.values.items() if k not in ("name", "extends")}, base.place, base.folder) for base in parents
+        replace(base, values={k: v for k, v in base.values.items() if k not in ("name", "extends")}) for base in reversed(parents)
     ]
-    order = [*reversed(bases), main, *over]
+    order = [*bases, main, *over]
     merged = merge(order, main=main)
     merged.values.setdefault("name", stem)
     sweep, wrong, notes = parse_sweep(merged, pins=_pins(merged, order))
@@ -160,6 +162,12 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, sources: tuple[Re
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
         raise _refusal([*problems(error, place=merged.place), *wrong]) from None
+    notes += [
+        Note(what, layer.place(path))
+        for layer in (main, *bases)
+        for path, what in layer.remarks.items()
+        if merged.origin(path) is layer
+    ]
     loaded = LoadedRecipe(recipe, None, sources, (), merged, sweep=sweep, notes=tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
@@ -214,7 +222,17 @@ def _read(path: Path) -> tuple[RecipeFile, Layer]:
     if not isinstance(document.value, dict):
         what = "is empty" if document.value is None else f"must be a mapping of fields (got {got(document.value)})"
         raise RecipeError(what, where=document.name)
-    return RecipeFile(path.resolve(), text), Layer(document.value, _place_in(document), path.absolute().parent)
+    layer = Layer(document.value, _place_in(document), path.absolute().parent, dict(_lost_to_comments(document)))
+    return RecipeFile(path.resolve(), text), layer
+
+
+def _lost_to_comments(document: Document) -> Iterator[tuple[FieldPath, str]]:
+    """Yield each comment behind an unquoted text that may have been meant as a part of it: ``prompt: a cat #1``."""
+    for path, comment in document.comments.items():
+        text = value_at(document.value, path)
+        is_prose = isinstance(text, str) and (" " in text or "prompt" in written(path))
+        if is_prose or (isinstance(text, str) and _HASHTAG.match(comment)):
+            yield path, f"{got(comment)} is a comment, and no part of {got(text)}; if it is meant as text, {QUOTE}"
 
 
 def _place_in(document: Document) -> Callable[[FieldPath], str]:

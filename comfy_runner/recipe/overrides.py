@@ -15,11 +15,14 @@ from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.layers import SWEEP, Layer, conflict
 from comfy_runner.recipe.sweep.fields import resolve
-from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath, dotted, got, parse
+from comfy_runner.text_files import control_character
+from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath, dotted, got, parse, plain_scalar
+from comfy_runner.yaml_syntax import ESCAPED
 
 AXIS = "--sweep"
 """How the places of axes start."""
 
+_QUOTES = ("'", '"', "[", "{")
 _KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _RANGE = re.compile(rf"(?P<from>{_NUMBER}):(?P<to>{_NUMBER})(?::(?P<step>{_NUMBER}))?")
@@ -30,8 +33,8 @@ def layers(sets: Sequence[str], sweeps: Sequence[str] = ()) -> list[Layer]:
     """Return one layer for each override, then one for each axis.
 
     Args:
-        sets: Each ``field=value``: a dotted field, and a value in YAML. Prompts are taken as they are unless quoted, and
-            nothing at all after ``=`` is the empty text.
+        sets: Each ``field=value``: a dotted field, and a number, true, false, null, text as it is, or YAML in quotes, brackets
+            or braces. Prompts are taken as they are unless quoted, and nothing at all after ``=`` is the empty text.
         sweeps: Each ``field=values``.
 
     Raises:
@@ -80,17 +83,16 @@ def _override(text: str) -> Layer:
 
 
 def _value(key: str, text: str) -> Any:
-    if not text:
-        return ""
+    is_quoted = text.strip()[:1] in ("'", '"')
+    if not text or (key in VERBATIM and not is_quoted):
+        return text
     try:
         value = _yaml(text, place=f"--set {key}")
     except UsageError:
         if key not in VERBATIM:
             raise
-        value = None
-    if key in VERBATIM:
-        return value if text.strip()[:1] in ("'", '"') and isinstance(value, str) else text
-    return value
+        return text
+    return value if key not in VERBATIM or isinstance(value, str) else text
 
 
 def _axis(text: str) -> tuple[FieldPath, Layer]:
@@ -146,16 +148,23 @@ def _leaves(values: Any, path: FieldPath = ()) -> list[FieldPath]:
 
 
 def _yaml(text: str, *, place: str) -> Any:
-    """Return a value of the command line, in YAML.
+    """Return a value of the command line: YAML in quotes, brackets or braces, or else an unquoted scalar with any characters.
 
     Raises:
-        UsageError: It is no YAML.
+        UsageError: It is neither.
     """
     try:
+        if text.strip()[:1] not in _QUOTES and not control_character(text):
+            return plain_scalar(text.strip())
         return parse(text, name=place).value
+    except ValueError as error:
+        raise UsageError(str(error), where=place) from None
     except InputError as error:
         # Lines and columns of a one-line value help nobody.
-        raise UsageError.of(Problem(problem.what, place, problem.hint) for problem in error.problems) from None
+        hint = f"""a text that begins with a bracket or a quote needs quotes around it: {place}='"..."'"""
+        raise UsageError.of(
+            Problem(problem.what, place, problem.hint if problem.hint in ("", ESCAPED) else hint) for problem in error.problems
+        ) from None
 
 
 def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:

@@ -100,9 +100,13 @@ def _problem(detail: ErrorDetails, place: Callable[[FieldPath], str], at: FieldP
 
 def _way_out(kind: str, value: Any) -> str:
     if value is None:
-        return "give a value, or remove the line"
+        return "give a value, or remove the line; a text that begins with # needs quotes"
+    if kind == "string_type" and isinstance(value, Mapping | list):
+        return "a text that begins with [ or {, or has ': ' in it, needs quotes"
     if kind == "string_type" and isinstance(value, bool | int | float):
         return "put it in quotes to make it text"
+    if kind == "model_type" and isinstance(value, str):
+        return "write {field: value}"
     if kind in ("int_type", "float_type") and isinstance(value, str) and value.strip().replace(".", "", 1).isdigit():
         return "remove the quotes"
     return ""

@@ -234,6 +234,59 @@ def test_a_folder_is_that_of_the_file_that_gave_the_field(here: Path) -> None:
     assert load("child.yaml", sets=["template=x"]).folder("template") is None
 
 
+# texts that are not what they look like
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "comment", "value"),
+    [
+        ("prompt: a cat # best", "1: prompt", "# best", "a cat"),
+        ("prompt: a #1 cat # best", "1: prompt", "#1 cat # best", "a"),
+        ("prompt: cat # best", "1: prompt", "# best", "cat"),
+        ("seed: 1\nprompt: a cat\n  sitting # best", "2: prompt", "# best", "a cat sitting"),
+        ("prompt: a cat\n  #1 of all\n", "1: prompt", "#1 of all", "a cat"),
+        ("prompt: a {# big #} cat\n", "1: prompt", "#} cat", "a {# big"),
+        ("sweep:\n  prompt: [a, b]\n  negative_prompt:\n  - blur # all", "4: sweep.negative_prompt[0]", "# all", "blur"),
+        ("vae: model #2.safetensors", "1: vae", "#2.safetensors", "model"),
+        ("params: {title: my cat # 1\n}", "1: params.title", "# 1", "my cat"),
+    ],
+)
+def test_a_comment_that_may_be_a_part_of_a_text_is_a_warning(here: Path, text: str, place: str, comment: str, value: str) -> None:
+    (note,) = load(written(here, "x.yaml", text)).notes
+    assert note.where == f"x.yaml:{place}"
+    assert note.what.startswith(f'"{comment}" is a comment, and no part of "{value}"; if it is meant as text, put the whole text')
+    assert note.level == "warning"
+
+
+@pytest.mark.parametrize(
+    "text", ["vae: x.pt # mine", "seed: 1 #2", "prompt: 'a cat' # best", "prompt: a cat\n# best", "vae: #x.pt"]
+)
+def test_other_comments_are_no_warnings(here: Path, text: str) -> None:
+    assert load(written(here, "x.yaml", text)).notes == ()
+
+
+def test_comments_in_a_parent_count_where_its_text_does(here: Path) -> None:
+    written(here, "base.yaml", "prompt: a cat # best\n")
+    child = written(here, "child.yaml", "extends: base.yaml\n")
+    assert [note.where for note in load(child).notes] == ["base.yaml:1: prompt"]
+    assert load(child, sets=["prompt=x"]).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("prompt: [cat]", "a text that begins with [ or {"),
+        ("prompt: {a|b}", "a text that begins with [ or {"),
+        ("negative_prompt: #1 cat", "a text that begins with # needs quotes"),
+        (r'vae: "SDXL\new.pt"', r"\n in double quotes is that character: put the value in single quotes"),
+        (r'output: {original: "a\test.png"}', r"\t in double quotes is that character"),
+        (r'name: "a\rest"', r"\r in double quotes is that character"),
+    ],
+)
+def test_a_text_that_yaml_takes_for_something_else_is_an_error_with_the_way_out(here: Path, text: str, hint: str) -> None:
+    assert hint in fault(lambda: load(written(here, "x.yaml", text))).hint
+
+
 # fields that exclude each other
 
 
@@ -301,6 +354,14 @@ def test_of_two_overrides_of_one_field_the_last_wins() -> None:
         ("vae=null", "vae", None),
         ("checkpoint=a\\b.safetensors", "checkpoint", "a\\b.safetensors"),
         ("params={a: [1, 16:9]}", "params", {"a": [1, "16:9"]}),
+        ("prompt=[a:b:0.1,0.5],cat", "prompt", "[a:b:0.1,0.5],cat"),
+        ('prompt="a": b', "prompt", '"a": b'),
+        ('params.x="[a:b:0.1],cat"', "params", {"x": "[a:b:0.1],cat"}),
+        *[
+            (f"params.x={text}", "params", {"x": text})
+            for text in ("a #1", "#1", "a: b", "@a", "&a b", "*a", "!a b", "| a", "%", "`")
+        ],
+        ("params.x= 0x10 ", "params", {"x": 16}),
         ("params.deep.er=true", "params", {"deep": {"er": True}}),
     ],
 )
@@ -314,9 +375,11 @@ def test_a_malformed_override_is_a_usage_error(override: str) -> None:
     assert problem.what.startswith("must be field=value")
 
 
-def test_an_override_whose_value_is_no_yaml_is_a_usage_error() -> None:
-    problem = fault(lambda: from_mapping({}, sets=["seed=[1"]), error=UsageError)
-    assert problem.where == "--set seed"
+@pytest.mark.parametrize("text", ["[1", "[a:b:0.1,0.5],cat", '"a "big" cat"', "{a|b} cat"])
+def test_an_override_that_begins_as_yaml_and_is_none_is_a_usage_error_with_the_way_out(text: str) -> None:
+    problem = fault(lambda: from_mapping({}, sets=[f"params.x={text}"]), error=UsageError)
+    assert problem.where == "--set params.x"
+    assert """--set params.x='"..."'""" in problem.hint
 
 
 def test_an_override_of_a_very_deep_field_is_a_usage_error() -> None:

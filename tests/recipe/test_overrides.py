@@ -39,6 +39,7 @@ def values(option: str) -> list[Any]:
         ("loras=[[a],[]]", [["a"], []]),
         ("loras.0.strength_model=0.5", [0.5]),
         ("params.x=1:3", [1, 2, 3]),
+        ("params.x=a #1, b: c, &d, null", ["a #1", "b: c", "&d", None]),
     ],
 )
 def test_an_axis_can_be_given_beside_the_recipe(option: str, expected: list[Any]) -> None:

@@ -98,7 +98,7 @@ def test_a_strength_outside_its_range_is_refused(field: str, strength: float) ->
         ("prompt", ["a"], "must be text (got a list)"),
         ("negative_prompt", None, "must be text (got nothing)"),
         ("checkpoint", "", 'must not be empty (got "")'),
-        ("checkpoint", "a\nb", 'must be one line without spaces around it (got "a\\nb")'),
+        ("checkpoint", "a\nb", 'must be one line, without the character U+000A (got "a\\nb")'),
         ("template", " x", 'must be one line without spaces around it (got " x")'),
         ("sampler", [], "must be a mapping (got a list)"),
         ("sampler", None, "must be a mapping (got nothing)"),
