@@ -15,6 +15,7 @@ from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.layers import SWEEP, Layer, conflict
 from comfy_runner.recipe.sweep.fields import resolve
+from comfy_runner.recipe.sweep.value_files import TABLES
 from comfy_runner.text_files import control_character
 from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath, dotted, got, parse, plain_scalar
 from comfy_runner.yaml_syntax import ESCAPED
@@ -120,7 +121,7 @@ def _axis_values(field: str, text: str, place: str, *, numbers: bool) -> Any:
         raise UsageError("has no values", where=place, hint=_AXIS_HINT)
     if text.startswith("@"):
         name, separator, column = text[1:].rpartition("#")
-        return {"file": name, "column": column} if separator and name.lower().endswith(".csv") else {"file": text[1:]}
+        return {"file": name, "column": column} if separator and name.lower().endswith(TABLES) else {"file": text[1:]}
     if text[0] == "[":
         return _yaml(text, place=place)
     if text[0] == "{":

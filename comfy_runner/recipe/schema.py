@@ -48,12 +48,12 @@ _VALUES = {
             "Such as seeds, which can start at random.",
         ),
         _mapping({"file": _FILE}, ["file"], "A text file, one value per line."),
-        _mapping({"file": _FILE, "column": _FILE}, ["file", "column"], "A column of a CSV file."),
+        _mapping({"file": _FILE, "column": _FILE, "delimiter": _FILE}, ["file", "column"], "A column of a table."),
     ]
 }
 _GROUP = {
     "anyOf": [
-        _mapping({"file": _FILE}, ["file"], "A CSV file whose columns are fields."),
+        _mapping({"file": _FILE, "delimiter": _FILE}, ["file"], "A table whose columns are fields."),
         {"type": "object", "minProperties": 1, "properties": {"file": False}, "additionalProperties": _VALUES},
     ]
 }

@@ -17,7 +17,8 @@ from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
 from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Draw, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
-from comfy_runner.recipe.sweep.values import Values, table_columns, written_values
+from comfy_runner.recipe.sweep.value_files import Values, table_columns
+from comfy_runner.recipe.sweep.values import written_values
 from comfy_runner.wording import counted, did_you_mean
 from comfy_runner.yaml_loader import FieldPath, got
 
@@ -119,7 +120,7 @@ class _Parser:
                 here = place if group is spec else below(place, index)
                 if not isinstance(group, Mapping) or not group:
                     raise RecipeError(f"must be a mapping of fields that move together (got {got(group)})", where=here(()))
-                columns = table_columns(group, place=here, folder=folder) if list(group) == ["file"] else group
+                columns = table_columns(group, place=here, folder=folder) if "file" in group else group
                 yield from self._group(columns, here, folder, key="zip")
 
     def _group(self, group: Mapping[str, Any], place: PlaceOf, folder: Path, *, key: str) -> Iterator[SweepAxis]:
@@ -132,6 +133,7 @@ class _Parser:
                 if not self._is_pinned(target, key):
                     read = isinstance(spec, Values)
                     values = spec if read else written_values(spec, target.field, place=where, folder=folder)
+                    self.notes.extend(values.notes)
                     columns[target] = self._drawn(target, self._checked(target, values))
         if len({len(column) for column in columns.values()}) > 1:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())

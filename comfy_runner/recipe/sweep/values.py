@@ -1,52 +1,28 @@
 """The ways to write the values of an axis: a list, ``{from, to, step}``, ``{start, count, step}``, ``{file}``, ``{file, column}``.
 
-Numbers are exact in decimals: 0.45 to 0.70 by 0.05 is six numbers, and none of them is 0.6000000000000001. Files are hostile until
-checked: limited in size, UTF-8, without control characters. `fields` checks whether the field takes the values.
+Numbers are exact in decimals: 0.45 to 0.70 by 0.05 is six numbers, and none of them is 0.6000000000000001. Files are read by
+`value_files`; `fields` checks whether the field takes the values.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RecipeError
-from comfy_runner.recipe.fields import MAX_SEED, VERBATIM
+from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.recipe.sweep.fields import PlaceOf
-from comfy_runner.text_files import control_character, is_file, read, shown
-from comfy_runner.wording import counted, did_you_mean, nearest
-from comfy_runner.yaml_loader import FieldPath, dotted, got, plain_scalar
-
-MOST_VALUES = 100_000
-"""Most values of one axis."""
-
-MAX_BYTES = 16 << 20
-"""Largest file of values, in bytes."""
+from comfy_runner.recipe.sweep.value_files import MOST_VALUES, Values, from_file
+from comfy_runner.wording import nearest
+from comfy_runner.yaml_loader import got
 
 _Number = int | float
 
-_MAX_COLUMNS = 1000
-_FORMS = (("from", "to", "step"), ("start", "count", "step"), ("file", "column"))
+_FORMS = (("from", "to", "step"), ("start", "count", "step"), ("file", "column", "delimiter"))
 _EXAMPLES = "write a list, {from: 0.5, to: 0.7, step: 0.05}, {start: 1, count: 8} or {file: values.txt}"
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """Values as they are written, not yet checked.
-
-    Attributes:
-        values: Plain Python.
-        place: Returns the place of a value, or of a part of it, for messages: the path starts with its number from 0.
-    """
-
-    values: list[Any]
-    place: PlaceOf
 
 
 def written_values(spec: Any, field: str, *, place: PlaceOf, folder: Path) -> Values:
@@ -65,29 +41,13 @@ def written_values(spec: Any, field: str, *, place: PlaceOf, folder: Path) -> Va
         found = Values(spec, place)
     elif isinstance(spec, Mapping):
         form = _form(spec, field, place)
-        found = _from_file(spec, field, place, folder) if form == "file" else Values(_numbers(spec, form, field, place), place)
+        is_file = form == "file"
+        found = from_file(spec, field, place, folder) if is_file else Values(_numbers(spec, form, field, place), place)
     else:
         raise RecipeError(f"must be a list of values (got {got(spec)})", where=place(()), hint=_EXAMPLES)
     if not found.values:
         raise RecipeError("has no values", where=place(()), hint=_EXAMPLES)
     return found
-
-
-def table_columns(spec: Mapping[str, Any], *, place: PlaceOf, folder: Path) -> dict[str, Values]:
-    """Return the values of all columns of a CSV file, by their names in its first row.
-
-    Args:
-        spec: ``{file: …}``.
-        place: Returns the place of `spec`, or of a part of it, for messages.
-        folder: What the path is relative to.
-
-    Raises:
-        RecipeError: It names no file, or the file cannot be read, is too large, is no table or has no rows.
-    """
-    name, columns, rows = _table(_file(spec, place, folder), place(("file",)))
-    if not rows:
-        raise RecipeError("has no values", where=name)
-    return {column: _in_file(name, [(line, row[at]) for line, row in rows], column, column) for at, column in enumerate(columns)}
 
 
 def _form(spec: Mapping[str, Any], field: str, place: PlaceOf) -> str:
@@ -194,90 +154,3 @@ def _spaced(first: _Number, step: _Number, count: int, *, whole: bool) -> list[_
         return [kind(start + stride * index) for index in range(count)]
     except OverflowError:
         raise ValueError("must be finite numbers") from None
-
-
-# Files
-
-
-def _from_file(spec: Mapping[str, Any], field: str, place: PlaceOf, folder: Path) -> Values:
-    """Return the lines of a text, without empty ones and those that start with ``#``; or the cells of a column."""
-    path = _file(spec, place, folder)
-    label, wanted = f"sweep.{field}", spec.get("column")
-    if wanted is None:
-        if path.suffix.lower() == ".csv":
-            raise RecipeError("column is missing", where=place(()), hint="name a column of the CSV file")
-        name, text = _text(path, place(("file",)))
-        lines = enumerate(re.split(r"\r\n|\r|\n", text), 1)
-        return _in_file(name, [(number, line) for number, line in lines if line.strip() and not line.startswith("#")], field, label)
-    if not isinstance(wanted, str):
-        raise RecipeError(f"must be the name of a column (got {got(wanted)})", where=place(("column",)))
-    name, columns, rows = _table(path, place(("file",)))
-    if wanted not in columns:
-        raise RecipeError(f"has no column {got(wanted)}", where=f"{name}:1", hint=did_you_mean(wanted, columns))
-    at = columns.index(wanted)
-    return _in_file(name, [(line, row[at]) for line, row in rows], field, label)
-
-
-def _in_file(name: str, texts: Sequence[tuple[int, str]], field: str, label: str) -> Values:
-    """Return texts, each with its line in a file, as values: prompts as they are, all else as YAML's unquoted scalars."""
-    if len(texts) > MOST_VALUES:
-        raise RecipeError(f"must have at most {MOST_VALUES} values (got {len(texts)})", where=name)
-
-    def value(line: int, text: str) -> Any:
-        try:
-            return text if field in VERBATIM else plain_scalar(text.strip())
-        except ValueError as fault:
-            raise RecipeError(str(fault), where=f"{name}:{line}") from None
-
-    def place(path: FieldPath) -> str:
-        if not path or not isinstance(path[0], int):
-            return f"{name}: {label}"
-        return f"{name}:{texts[path[0]][0]}: {label}{dotted(path[1:])}"
-
-    return Values([value(line, text) for line, text in texts], place)
-
-
-def _table(path: Path, where: str) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
-    """Return how messages call a CSV file, the names of its columns, and its other rows that are not empty, with their lines."""
-    name, text = _text(path, where)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    line = 1
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append((line, row))
-            line = reader.line_num + 1
-    except csv.Error as fault:
-        raise RecipeError(f"is not CSV ({fault})", where=f"{name}:{line}") from None
-    if not rows:
-        raise RecipeError("is empty", where=name)
-    (first, header), *body = rows
-    columns = [cell.strip() for cell in header]
-    if len(columns) > _MAX_COLUMNS:
-        raise RecipeError(f"must have at most {_MAX_COLUMNS} columns (got {len(columns)})", where=f"{name}:{first}")
-    twice = next((column for column in columns if columns.count(column) > 1), None)
-    if twice is not None:
-        raise RecipeError(f"has two columns {got(twice)}", where=f"{name}:{first}")
-    for number, row in body:
-        if len(row) != len(columns):
-            hint = "put a cell with a comma in it in quotes"
-            raise RecipeError(f"must have {counted(len(columns), 'cell')} (got {len(row)})", where=f"{name}:{number}", hint=hint)
-    return name, columns, body
-
-
-def _file(spec: Mapping[str, Any], place: PlaceOf, folder: Path) -> Path:
-    name = spec["file"]
-    if not isinstance(name, str) or not name:
-        raise RecipeError(f"must be the path of a file (got {got(name)})", where=place(("file",)))
-    return folder / name
-
-
-def _text(path: Path, where: str) -> tuple[str, str]:
-    name = shown(path)
-    if not is_file(path):  # nor anything that never ends, such as a pipe
-        raise RecipeError(f"no such file (got {name})", where=where)
-    text = read(path, error=RecipeError, most=MAX_BYTES)
-    if bad := control_character(text):
-        raise RecipeError(bad[0], where=f"{name}:{bad[1]}")
-    return name, text

@@ -129,6 +129,64 @@ def test_a_table_gives_fields_that_move_together(here: Path) -> None:
     assert [tuple(point.values()) for point in found] == [(1, "a, b", 0.5), (2, "", 1.0)]
 
 
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ('seed;prompt;upscale.denoise\n1;"a; ""b"", c";0.5\n2;"first\nsecond";1\n', None),
+        ('\ufeffsep=;\r\nseed;prompt;upscale.denoise\r\n1;"a; ""b"", c";0.5\r\n2;"first\r\nsecond";1\r\n', None),
+        ('"sep=;"\n"seed";"prompt";"upscale.denoise"\n1;"a; ""b"", c";0.5\n\n2;"first\nsecond";1', None),
+        ('SEP=|\nseed|prompt|upscale.denoise\n1|"a; ""b"", c"|0.5\n||\n2|"first\nsecond"|1', None),
+        ('seed\tprompt\tupscale.denoise\n1\t"a; ""b"", c"\t0.5\n2\t"first\nsecond"\t1\n', None),
+        ('seed|prompt|upscale.denoise\n1|"a; ""b"", c"|0.5\n2|"first\nsecond"|1\n', None),
+        ('seed,prompt,upscale.denoise\r1,"a; ""b"", c",0.5\r2,"first\rsecond",1\r', None),
+        ('"seed"~"prompt"~"upscale.denoise"\n1~"a; ""b"", c"~0.5\n2~"first\nsecond"~1\n', "~"),
+        ('sep=,\nseed\tprompt\tupscale.denoise\n1\t"a; ""b"", c"\t0.5\n2\t"first\nsecond"\t1\n', "tab"),
+    ],
+)
+def test_what_separates_the_cells_of_a_table_is_told_by_the_recipe_the_file_or_its_header(
+    here: Path, content: str, delimiter: str | None
+) -> None:
+    (here / "t.csv").write_bytes(content.encode())
+    spec = {"file": "t.csv", **({"delimiter": delimiter} if delimiter else {})}
+
+    assert [tuple(point.values()) for point in points({"zip": [spec]})] == [(1, 'a; "b", c', 0.5), (2, "first\nsecond", 1.0)]
+    assert values("prompt", {**spec, "column": "prompt"}) == ['a; "b", c', "first\nsecond"]
+
+
+def test_a_header_is_separated_so_that_it_has_the_column_that_is_asked_for(here: Path) -> None:
+    written(here, "t.csv", "size, in pixels;seed\n1;2\n")
+    written(here, "one.csv", "what;ever\n5\n6\n")
+
+    assert values("seed", {"file": "t.csv", "column": "seed"}) == [2]
+    assert values("params.x", {"file": "t.csv", "column": "size, in pixels"}) == [1]
+    assert values("seed", {"file": "one.csv", "column": "what;ever"}) == [5, 6]
+
+
+_OPTION = "an option is taken as part of the prompt; sweep its field instead"
+_COMMENT = "a comment is taken as part of the prompt; write it on a line that starts with #"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "spec", "expected"),
+    [
+        ("p.txt", "a cat\nb --steps 7 --cfg 5\nc --cfg=7\n", {}, ["p.txt:2", _OPTION, '(got "--steps 7 --cfg 5", 1 more such)']),
+        ("p.txt", '--prompt "a" --steps 7\n', {}, ["p.txt:1", _OPTION, '(got "--prompt \\"a\\" --steps 7")']),
+        ("p.txt", "# a\n// b\n  # c\na #1 cat # best\n#1\n", {}, ["p.txt:2", _COMMENT, '(got "// b", 2 more such)']),
+        ("p.csv", 'a;p\n1;"x\ny // z"\n', {"column": "p"}, ["p.csv:2", _COMMENT, '(got "// z")']),
+        ("p.txt", "a cat -- big\nhttp://x//y\na #1 cat\nc# and b-flat\n1--2\n", {}, []),
+    ],
+)  # fmt: skip
+def test_prompts_with_what_other_programs_do_not_take_for_prompts_are_told_once_a_kind(
+    here: Path, name: str, content: str, spec: dict[str, str], expected: list[str]
+) -> None:
+    written(here, name, content)
+
+    notes = [str(note) for note in from_mapping({"sweep": {"prompt": {"file": name, **spec}}}).notes]
+
+    assert notes == (["{}: sweep.prompt: {} {}".format(*expected)] if expected else [])
+    assert from_mapping({"sweep": {"params.x": {"file": name, **spec}}}).notes == ()
+
+
 def test_points_that_match_all_of_an_exclusion_are_left_out() -> None:
     sweep: dict[str, Any] = {"seed": [1, 2, 3], "upscale.denoise": [0.5, 1]}
 
@@ -307,6 +365,7 @@ def test_all_that_is_wrong_is_told_once_with_its_place(here: Path) -> None:
         ({"size.width": [64], "size.preset": ["sdxl-square"]}, "sweep.size.preset: cannot be swept beside size.width"),
         ({"zip": {"seed": [1, 2], "prompt": ["a"]}}, "sweep.zip: fields that move together need equally many values (got 2 of"),
         ({"zip": 5}, "sweep.zip: must be a list of groups (got 5)"),
+        ({"zip": {"file": "x.csv", "column": "a"}}, 'sweep.zip.column: "column" does not go with file'),
         ({"zip": [[]]}, "sweep.zip[0]: must be a mapping of fields that move together (got a list)"),
         ({"exclude": {"seed": 1}}, "sweep.exclude: must be a list of mappings (got a mapping)"),
         ({"seed": [1], "exclude": [{}]}, "sweep.exclude[0]: must be a mapping of fields to values (got a mapping)"),
@@ -385,6 +444,14 @@ def test_of_very_many_wrong_values_some_are_shown_and_the_rest_counted() -> None
         ({"file": "x.csv", "column": "a"}, 'a\n1\n"2', "x.csv:3: is not CSV"),
         ({"file": "x.csv", "column": "a"}, "a\n1\n-2\n", "x.csv:3: sweep.seed: must be at least 0"),
         ({"file": "x.csv", "column": "a"}, "a\n1\n.nan\n", "x.csv:3: must be a finite number (got .nan)"),
+        ({"file": "x.csv", "column": "x"}, "a;b,c\n1;2,3\n", "x.csv:1: has a comma and a semicolon in its header"),
+        ({"file": "x.csv", "column": "c"}, "a;b\n1;2\n", 'x.csv:1: has no column "c"'),
+        ({"file": "x.csv", "column": "a"}, "sep=;\na;b\n1;2\n1;2;3\n", "x.csv:4: must have 2 cells (got 3)"),
+        ({"file": "x.csv", "column": "a", "delimiter": ";;"}, "a", "sweep.seed.delimiter: must be one character"),
+        ({"file": "x.csv", "column": "a", "delimiter": "x"}, "a", 'is no letter, digit or quote; or tab (got "x")'),
+        ({"file": "x.csv", "column": "a", "delimiter": ""}, "a", "sweep.seed.delimiter: must be one character"),
+        ({"file": "x.csv", "column": "a", "delimiter": 5}, "a", "sweep.seed.delimiter: must be one character"),
+        ({"file": "x.txt", "delimiter": ";"}, "a", "sweep.seed: column is missing"),
         ({"file": "x.txt"}, "1\n\n# two\nx\n", "x.txt:4: sweep.seed: must be a whole number"),
         ({"file": "x.txt"}, "# nothing\n", "sweep.seed: has no values"),
         ({"file": "x.txt"}, "1\n\0\n", "x.txt:2: must not contain control characters (got U+0000)"),
@@ -408,6 +475,15 @@ def test_columns_of_a_table_have_to_be_fields(here: Path) -> None:
     assert found == {"pairs.csv: upscale.denois: unknown field", "pairs.csv:3: sampler.cfg: must be at most 100 (got 101)"}
 
 
+def test_a_header_that_does_not_tell_what_separates_its_columns_is_refused(here: Path) -> None:
+    written(here, "pairs.csv", "seed;prompt,clip_skip\n1;a,2\n")
+
+    problem = fault(lambda: from_mapping({"sweep": {"zip": {"file": "pairs.csv"}}}))
+
+    assert str(problem) == "pairs.csv:1: has a comma and a semicolon in its header, and only one can separate columns"
+    assert problem.hint == 'write for example delimiter: ";" beside file, or sep=; as the file\'s first line'
+
+
 # the JSON schema
 
 
@@ -415,8 +491,12 @@ def test_columns_of_a_table_have_to_be_fields(here: Path) -> None:
     "sweep",
     [
         {"upscale.denoise": [0.5], "seed": {"start": 1, "count": 4}, "sampler.cfg": {"from": 1, "to": 2, "step": 0.5}},
-        {"prompt": {"file": "a.txt"}, "vae": {"file": "a.csv", "column": "x"}},
-        {"zip": [{"seed": [1], "prompt": ["a"]}, {"file": "x.csv"}], "exclude": [{"seed": 1}], "include": [{"seed": 2}]},
+        {"prompt": {"file": "a.txt"}, "vae": {"file": "a.csv", "column": "x", "delimiter": ";"}},
+        {
+            "zip": [{"seed": [1], "prompt": ["a"]}, {"file": "x.csv", "delimiter": "tab"}],
+            "exclude": [{"seed": 1}],
+            "include": [{"seed": 2}],
+        },
         {"zip": {"seed": [1]}, "seed": {"start": "random", "count": 4}},
         None,
     ],

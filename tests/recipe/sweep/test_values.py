@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.recipe.sweep.values import MOST_VALUES, count_from, from_to
+from comfy_runner.recipe.sweep.value_files import MOST_VALUES
+from comfy_runner.recipe.sweep.values import count_from, from_to
 
 
 def test_both_ends_are_included_and_exact() -> None:
