@@ -189,6 +189,7 @@ class _Drafter:
             same = (template.path, *folders)
             renderer = self._renderers.setdefault(same, Renderer(template, folders))
             self._templates[key] = (template, route_of(template), renderer)
+            self.notes.update(dict.fromkeys(template.notes))
             if "template" not in variant.fields:  # otherwise it is for another one
                 self.notes.update(dict.fromkeys(unused(alone, template)))
         return self._templates[key]

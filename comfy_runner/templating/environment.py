@@ -33,6 +33,9 @@ from comfy_runner.text_files import is_file, read, shown
 MOST_OUTPUT = 1 << 24
 """Characters that a template prints, or keeps of what it has printed, at most; a value that is merely printed counts as a few."""
 
+KEEP_BRACES = "write {% raw %} before and {% endraw %} after a text with {{, {% or {# in it that is to stay as it is"
+"""The way out for a text that Jinja takes for its own."""
+
 _MOST_BITS = 3322  # of a number of 1000 digits
 _MOST_REPEATED = 1 << 20
 _NO_VALUE = re.compile(r"'dict object' has no attribute '(.*)'")
@@ -274,7 +277,7 @@ def failure(error: Exception, path: Path) -> TemplateError:
         return error
     if isinstance(error, jinja2.TemplateSyntaxError):  # in an imported file, too
         file = Path(error.filename or path)
-        return TemplateError(said(error), where=f"{shown(file if file.is_file() else path)}:{error.lineno}")
+        return TemplateError(said(error), where=f"{shown(file if file.is_file() else path)}:{error.lineno}", hint=KEEP_BRACES)
     where = _place(error, path)
     if isinstance(error, jinja2.TemplateNotFound):
         hint = "imported files are looked for beside the template, then in the template folders"
@@ -286,7 +289,7 @@ def failure(error: Exception, path: Path) -> TemplateError:
     if isinstance(error, SecurityError):
         return TemplateError(f"forbidden in a template: {said(error)}", where=where)
     if isinstance(error, jinja2.UndefinedError):
-        hint = "docs/templates.md lists what a template sees; a parameter is declared in the header, and written params.NAME"
+        hint = f"docs/templates.md lists what a template sees; parameters are written params.NAME; {KEEP_BRACES}"
         return TemplateError(_NO_VALUE.sub(r"there is no value called \1", said(error)), where=where, hint=hint)
     return TemplateError(f"{said(error)} ({type(error).__name__})", where=where)
 

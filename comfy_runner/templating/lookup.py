@@ -8,23 +8,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import meta, nodes
 
-from comfy_runner.errors import TemplateError
-from comfy_runner.templating.environment import environment, failure
+from comfy_runner.errors import Note, TemplateError
+from comfy_runner.templating.environment import KEEP_BRACES, environment, failure
 from comfy_runner.templating.metadata import Header, Param, parse_header
-from comfy_runner.text_files import is_file, read
+from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import did_you_mean
+from comfy_runner.yaml_loader import got
 
 SUFFIX = ".json.j2"
 ANYTHING = "*"
 """Stands for all values among those that a template uses."""
 
+# Quotes, and what is none: an escape, and the end of a line, beyond which no text of JSON goes.
+_TEXT_BOUNDS = re.compile(r'\\.|"|\n')
 _HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
 
 
@@ -39,6 +42,7 @@ class Template:
         sha256: Of the file's text, hex.
         uses: The values that appear in it, dotted: ``checkpoint``, ``upscale.denoise``, or ``sampler`` where it is used as a whole;
             `ANYTHING` where another file sees all values.
+        notes: What the user should know of the way it is written.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Template:
     header: Header
     sha256: str
     uses: frozenset[str]
+    notes: tuple[Note, ...] = ()
 
     @property
     def description(self) -> str:
@@ -95,7 +100,20 @@ def _read(name: str, path: Path) -> Template:
         above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
         header = parse_header(above + found.group(1), path=path)
     sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
-    return Template(name, path, header, sha256, uses)
+    return Template(name, path, header, sha256, uses, tuple(_lost_to_comments(source, path)))
+
+
+def _lost_to_comments(source: str, path: Path) -> Iterator[Note]:
+    """Yield a note for each comment within a text, such as a prompt in an exported graph: Jinja drops it."""
+    in_text = False
+    for line, kind, piece in environment([]).lex(source):
+        if kind == "data":
+            for found in _TEXT_BOUNDS.finditer(piece):
+                if len(found[0]) == 1:
+                    in_text = found[0] == '"' and not in_text
+        elif kind == "comment" and in_text:
+            what = f"{got(piece.strip())} between {{# and #}} within a text is a comment, and vanishes; {KEEP_BRACES}"
+            yield Note(what, f"{shown(path)}:{line}")
 
 
 @lru_cache(maxsize=256)

@@ -84,9 +84,8 @@ def test_what_is_undefined_is_an_error_with_its_line(tmp_path: Path, expression:
     problem = template_fault(tmp_path, expression, SEEN)
     assert problem.what == what
     assert problem.where.endswith("mine.json.j2:1")
-    assert (
-        problem.hint
-        == "docs/templates.md lists what a template sees; a parameter is declared in the header, and written params.NAME"
+    assert problem.hint.startswith(
+        "docs/templates.md lists what a template sees; parameters are written params.NAME; write {% raw %}"
     )
 
 
@@ -274,6 +273,32 @@ def test_a_template_by_its_path_in_a_folder_without_any_says_what_one_is_called(
     problem = fault(lambda: named_template("mine/portrait.json.j2", [], beside=tmp_path, where="here"), error=TemplateError)
     assert str(problem) == "here: no template of this name (got portrait)"
     assert problem.hint == "a template is a file NAME.json.j2, and that folder has none"
+
+
+@pytest.mark.parametrize("expression", ['"a {# cat"', '"a {% cat %}"', '"a {{ big cat }}"'])
+def test_braces_of_an_exported_text_are_an_error_that_says_how_to_keep_them(tmp_path: Path, expression: str) -> None:
+    assert "{% raw %}" in template_fault(tmp_path, expression, SEEN).hint
+
+
+def test_a_comment_within_a_text_is_a_note_with_its_line(tmp_path: Path) -> None:
+    text = """{# "header" #}
+{
+  {# "no text" #}
+  "a": "x {# y #} z", "b": "p \\" {#- q
+  #}r", "c": "s",
+  "d": {% raw %}"{# kept #}"{% endraw %}, {# none #}
+  "e": {{ "{# kept #}" }}, "f": "{{ seed }}{# g #}"
+}"""
+    (tmp_path / "mine.json.j2").write_text(text, encoding="utf-8")
+
+    notes = find_template("mine", [tmp_path]).notes
+
+    assert [(note.where.rpartition("/")[2], note.what.split(" between ")[0]) for note in notes] == [
+        ("mine.json.j2:4", '"y"'),
+        ("mine.json.j2:4", '"q"'),
+        ("mine.json.j2:7", '"g"'),
+    ]
+    assert "vanishes; write {% raw %} before and {% endraw %} after a text" in notes[0].what
 
 
 def test_the_first_folder_that_has_a_template_wins(tmp_path: Path) -> None:
