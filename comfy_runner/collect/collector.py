@@ -48,7 +48,7 @@ def collect_job(
     """
     number, is_recovered = submission.job_ids.index(job.job_id), verdict is None
     posted, error = submission.jobs[number], job.error
-    wanted = {role: node_id for role, node_id in posted.workflow.outputs.items() if role not in job.reusable}
+    wanted = {role: node_id for role, node_id in posted.workflow.collected.items() if role not in job.reusable}
     done = Collected(submission.prompt_id, job.job_id, None, job.reusable, (), error)
     if verdict is None:
         prefixes = {node_id: prefix for node_id, prefix in posted.prefixes.items() if node_id in wanted.values()}
@@ -58,7 +58,9 @@ def collect_job(
             # One that answers, and does not tell which files it has, is no help: the job is lost.
             return replace(done, error=silent) if silent.leaves_open else done
         verdict = Verdict(Outcome.SUCCEEDED, found, (), None, None)
-        error = None if set(wanted.values()) <= found.keys() else error
+        # Of one that tells of no file nobody knows whether it has run.
+        is_whole = all(role in job.reusable or node_id in found for role, node_id in posted.workflow.outputs.items())
+        error = None if is_whole else error
     else:
         verdict, count = submission.verdict_on(number, verdict), len(submission.jobs)
         seconds = None if verdict.seconds is None else verdict.seconds / count
@@ -68,8 +70,10 @@ def collect_job(
     try:
         collected = {**job.reusable, **{role: _records(found, wrong.get(role)) for role, found in fetched.items()}}
         lacking = [role for role in posted.outputs if role not in collected and role not in wrong]
+        untold = {} if is_recovered or error else _silent(posted, lacking)
+        lacking = [role for role in lacking if role not in untold]
         errors = [each for several in wrong.values() for each in several] + ([] if error else _missing(posted, lacking, source.url))
-        if collected:
+        if collected or not (error or errors):
             new = [file for found in fetched.values() for file in found]
             sidecar = Sidecar(
                 job_id=posted.job_id,
@@ -86,7 +90,7 @@ def collect_job(
                 seconds=verdict.seconds,
                 finished=now(),
                 comfy_runner=__version__,
-                notes=(*posted.notes, *(note for file in new for note in file.notes)),
+                notes=(*posted.notes, *(note for file in new for note in file.notes), *untold.values()),
                 recipe_name=posted.recipe_name,
                 assignments=posted.assignments,
                 attempts=tuple(attempt.to_json() for attempt in posted.attempts),
@@ -134,6 +138,13 @@ def _records(files: Iterable[FetchedFile], wrong: Sequence[ComfyRunnerError] | N
     return tuple(replace(file.record, problem=problem) for file in files)
 
 
+def _silent(posted: SubmittedJob, roles: Iterable[str]) -> dict[str, str]:
+    """Return a note for each of these roles whose node may tell of no file: what it has saved is not known, and stays there."""
+    nodes = {role: posted.workflow.nodes[posted.workflow.outputs[role]] for role in roles if role in posted.workflow.outputs}
+    what = "tells of no file: what it has saved stays on the server"
+    return {role: f'node "{role}" ({node.class_type}) {what}' for role, node in nodes.items() if node.may_be_silent}
+
+
 def _missing(posted: SubmittedJob, roles: Sequence[str], url: str) -> list[ComfyRunnerError]:
     """Return what is to be said of roles for which the server gave nothing although it finished the job."""
     nodes, outputs = posted.workflow.nodes, posted.workflow.outputs
@@ -146,6 +157,9 @@ def _missing(posted: SubmittedJob, roles: Sequence[str], url: str) -> list[Comfy
         errors.append(JobLost(f"nothing, or not all, came over the websocket for {', '.join(streamed)}", where=url, hint=hint))
     if unsaved:
         hint = "run the same command again; if it stays so, look at the server's log"
+        named = [role for role in unsaved if role in outputs and nodes[outputs[role]].role]
+        if named:
+            hint += f'; for a node that tells of no file, its template says "role": {{"name": "{named[0]}", "reports": "nothing"}}'
         errors.append(JobFailed(f"the server saved nothing for {', '.join(unsaved)}", where=url, hint=hint))
     return errors
 
@@ -154,6 +168,6 @@ def _put(files: JobFiles, sidecar: Sidecar, new: Sequence[FetchedFile], *, reusa
     kept = {record.path for records in reusable.values() for record in records}
     # A process that was killed between putting a picture and recording it has left the very same one there.
     kept |= {file.record.path for file in new if files.has(file.record)}
-    if new:
+    if new or not sidecar.files:
         files.archive(sidecar.job_id, [file.record.path for file in new if file.record.path not in kept], keep=kept)
     files.put(sidecar, [file.spooled for file in new])

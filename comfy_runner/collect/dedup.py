@@ -41,8 +41,8 @@ def share(
         for role, path in planned.outputs.items()
         if role in good
     }
-    complete = shared.keys() == planned.outputs.keys()
-    if not shared or not (complete or partial):
+    complete = shared.keys() >= {*leader.expected(planned.workflow)}
+    if not complete and not (shared and partial):
         return None
     files.remove_leftovers(draft.job_id, planned.outputs.values())
     originals = {record.path: other for role in shared for record, other in zip(shared[role], leader.files[role], strict=True)}

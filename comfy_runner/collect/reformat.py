@@ -13,7 +13,6 @@ from comfy_runner.collect.download import FetchedFile, converted
 from comfy_runner.collect.reencode import Encoding
 from comfy_runner.errors import VerificationError
 from comfy_runner.planning.draft import Draft
-from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of, was_reencoded
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
@@ -56,15 +55,17 @@ def _of_another_kind(folder: RunFolder, drafts: Iterable[Draft]) -> Iterator[Dra
 
 def _reformat(folder: RunFolder, draft: Draft) -> None:
     sidecar, planned = folder.sidecar(draft.job_id), draft.planned()
-    if sidecar is None or sidecar.content_hash != draft.content_hash or not sidecar.files.keys() >= planned.outputs.keys():
+    if sidecar is None or sidecar.content_hash != draft.content_hash:
+        return
+    expected = sidecar.expected(planned.workflow)
+    outputs = {role: path for role, path in planned.outputs.items() if role in expected}
+    if not sidecar.files.keys() >= outputs.keys():
         return
     # As they lie there, in whatever format.
-    lie = {role: path.rpartition(".")[0] + suffix_of(sidecar.files[role][0].path) for role, path in planned.outputs.items()}
+    lie = {role: path.rpartition(".")[0] + suffix_of(sidecar.files[role][0].path) for role, path in outputs.items()}
     reusable = folder.reusable_files(draft.job_id, draft.content_hash, lie)
-    changing = [
-        record for role, path in planned.outputs.items() for record in reusable.get(role, ()) if not has_media_type(record, path)
-    ]
-    if reusable.keys() < planned.outputs.keys() or not changing or any(was_reencoded(record) for record in changing):
+    changing = [record for role, path in outputs.items() for record in reusable.get(role, ()) if not has_media_type(record, path)]
+    if reusable.keys() < outputs.keys() or not changing or any(was_reencoded(record) for record in changing):
         return
     recipe = repeatable(planned.job, planned.template.path, planned.inputs)
     made: dict[str, FetchedFile] = {}
@@ -72,7 +73,7 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
         for record in changing:
             suffix = draft.variant.loaded.recipe.output.suffix
             made[record.path] = converted(folder.store, folder.artifact(record), record, suffix, Encoding.of(recipe))
-        _replace(folder, sidecar, planned, reusable, made, recipe)
+        _replace(folder, sidecar, reusable, made, recipe)
     except VerificationError:
         return  # a server can make it again
     finally:
@@ -83,7 +84,6 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
 def _replace(
     folder: RunFolder,
     sidecar: Sidecar,
-    planned: PlannedJob,
     reusable: Mapping[str, tuple[FileRecord, ...]],
     made: Mapping[str, FetchedFile],
     recipe: Mapping[str, object],
@@ -91,8 +91,8 @@ def _replace(
     """Put new pictures in the place of old ones, so that at any instant the sidecar tells of whole ones."""
     job_id = sidecar.job_id
     files = {
-        role: tuple(made[record.path].record if record.path in made else record for record in reusable[role])
-        for role in planned.outputs
+        role: tuple(made[record.path].record if record.path in made else record for record in records)
+        for role, records in reusable.items()
     }
     old = [record.path for records in sidecar.files.values() for record in records]
     folder.archive(job_id, [new.record.path for new in made.values()], keep=old)

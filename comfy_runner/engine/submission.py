@@ -121,7 +121,7 @@ class SubmittedJob:
         """
         outputs, workflow = dict(data["outputs"]), parse_workflow(data["workflow"])
         # Whoever can write the ledger names a server, too: what comes from there goes nowhere but into the folder.
-        if not all(map(is_key, outputs.values())) or not workflow.outputs.keys() <= outputs.keys():
+        if not all(map(is_key, outputs.values())) or not workflow.collected.keys() <= outputs.keys():
             raise ValueError("an output goes nowhere, or out of the run folder")
         if not HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")

@@ -41,8 +41,8 @@ class Shape:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """Return the node id of each output role."""
-        return self._workflow.outputs
+        """Return the node id of each output role of which files are collected."""
+        return self._workflow.collected
 
     @property
     def bare(self) -> Workflow:

@@ -76,4 +76,5 @@ def _rewired(node: Node, new_id: str, ids: Mapping[str, str]) -> Node:
     for name, value in node.inputs.items():
         link = as_link(value)
         inputs[name] = [ids[link.node], link.slot] if link else value
-    return replace(node, inputs=inputs, meta={**node.meta, "role": new_id} if node.role else node.meta)
+    rewired = replace(node, inputs=inputs)
+    return rewired.with_role(new_id) if node.role else rewired

@@ -22,6 +22,14 @@ _LONGEST_SHOWN = 12
 _NEVER_TWICE = frozenset({"PreviewImage", "PreviewAudio", "PreviewAny", "MaskPreview", "SaveImageWebsocket"})
 """Outputs of ComfyUI's own that take no file prefix, and use no name twice, or none at all."""
 
+_ALWAYS_REPORTING = frozenset(
+    {"SaveImage", "SaveAnimatedPNG", "SaveAnimatedWEBP", "SaveVideo", "SaveWEBM", "SaveSVGNode", "SaveGLB", "SaveLatent"}
+    | {"SaveAudio", "SaveAudioMP3", "SaveAudioOpus", *_NEVER_TWICE}
+)
+"""Outputs of ComfyUI's own that tell which files they have saved; where one of them tells of none, something has gone wrong."""
+
+_SILENT = "nothing"
+
 
 class Link(NamedTuple):
     """An input that is another node's output: the node's id and the index of its output."""
@@ -52,7 +60,18 @@ class Node:
     @property
     def role(self) -> str:
         """Return the output role from ``_meta``; empty where there is none."""
-        return str(self.meta.get("role") or "")
+        role = self.meta.get("role")
+        return str((role["name"] if isinstance(role, dict) else role) or "")
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether its role says that the server tells of no file of it, so that nothing is collected."""
+        return isinstance(self.meta.get("role"), dict)
+
+    @property
+    def may_be_silent(self) -> bool:
+        """Return whether nothing is amiss where the server tells of no file of it, as of ComfyUI's VAESave and CheckpointSave."""
+        return self.is_silent or not (self.role or self.class_type in _ALWAYS_REPORTING)
 
     @property
     def is_output(self) -> bool:
@@ -65,7 +84,13 @@ class Node:
 
         Then a later job's file may take the place of an earlier one's, for it takes no file prefix, which ours never are the same.
         """
-        return self.is_output and "filename_prefix" not in self.inputs and self.class_type not in _NEVER_TWICE
+        is_collected = self.is_output and not self.is_silent
+        return is_collected and "filename_prefix" not in self.inputs and self.class_type not in _NEVER_TWICE
+
+    def with_role(self, name: str) -> Node:
+        """Return the node with its role called otherwise."""
+        role = self.meta["role"]
+        return replace(self, meta={**self.meta, "role": {**role, "name": name} if isinstance(role, dict) else name})
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Yield the inputs that are links, sorted by name, as ComfyUI's cache walks them."""
@@ -88,6 +113,11 @@ class Workflow:
         A role is ``_meta.role``; a node that takes a ``filename_prefix`` and has no role is known by its id.
         """
         return {node.role or node_id: node_id for node_id, node in self.nodes.items() if node.is_output}
+
+    @property
+    def collected(self) -> dict[str, str]:
+        """Return the node id of each output role of which files are collected: all but those that are said to report nothing."""
+        return {role: node_id for role, node_id in self.outputs.items() if not self.nodes[node_id].is_silent}
 
     def in_order(self) -> list[str]:
         """Return all node ids, each after those that it links to; always the same for the same graph."""
@@ -207,8 +237,9 @@ def _node_problems(node_id: str, node: Any, data: Mapping[str, Any], where: str)
     meta = node.get("_meta") or {}
     if not isinstance(meta, dict):
         yield Problem(f"{place}: _meta must be an object (got {_kind(meta)})", where)
-    elif not isinstance(meta.get("role") or "", str):
-        yield Problem(f"{place}: a role must be text (got {_kind(meta['role'])})", where)
+    elif not _is_role(meta.get("role") or ""):
+        example = f'{{"name": "latent", "reports": "{_SILENT}"}}'
+        yield Problem(f"{place}: a role must be text, or as {example} (got {_kind(meta['role'])})", where)
     elif reason := _literal_problem(meta):
         yield Problem(f"{place}, _meta: {reason}", where)
     inputs = node.get("inputs")
@@ -230,6 +261,13 @@ def _node_problems(node_id: str, node: Any, data: Mapping[str, Any], where: str)
             )
         elif reason := _literal_problem(value):
             yield Problem(f"{place}, input {name}: {reason}", where)
+
+
+def _is_role(role: Any) -> bool:
+    if isinstance(role, dict):
+        name, reports = role.get("name"), role.get("reports")
+        return len(role) == 2 and isinstance(name, str) and bool(name) and reports == _SILENT
+    return isinstance(role, str)
 
 
 def _literal_problem(value: Any, depth: int = 0) -> str:

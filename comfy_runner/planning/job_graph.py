@@ -109,7 +109,7 @@ def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:
     if job.job_id == SUPERSEDED:
         what = f'"{SUPERSEDED}" is the folder of replaced pictures, not a job'
         raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")
-    paths = {role: job.output_for(role) for role in workflow.outputs}
+    paths = {role: job.output_for(role) for role in workflow.collected}
     for role, path in paths.items():
         reserved = _RESERVED.get(path.split("/", 1)[0].casefold())
         if reserved:

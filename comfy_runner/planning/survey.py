@@ -74,7 +74,7 @@ def survey(drafts: Sequence[Draft], folder: JobFiles, ledger: Ledger | None, *, 
         reusable = _reusable_files(draft, found, folder, ledger)
         if not isinstance(reusable, str) and draft.job_id not in forced:
             done.add(draft.job_id)
-            if reusable:
+            if reusable is not None:
                 found_files[draft.job_id] = reusable
         elif found is not None and reusable != "":
             again[draft.job_id] = reusable if isinstance(reusable, str) else "is to be made again"
@@ -98,13 +98,13 @@ def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mappin
 
 def _reusable_files(
     draft: Draft, known: KnownJob | None, folder: JobFiles, ledger: Ledger | None
-) -> str | Mapping[str, tuple[FileRecord, ...]]:
-    """Return why a job is to be made, empty where it never was; where it is done, its files, if the ledger does not know them."""
+) -> str | Mapping[str, tuple[FileRecord, ...]] | None:
+    """Return why a job is to be made, empty where it never was; where it is done, its files, None if the ledger knows them."""
     if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
         rows = ledger.files(draft.job_id)
         if rows and _as_planned(draft, rows, folder):
             gone = next((row.path for row in rows if not folder.is_untouched(row)), None)
-            return {} if gone is None else f"{gone} is gone or was changed"
+            return None if gone is None else f"{gone} is gone or was changed"
     sidecar = folder.sidecar(draft.job_id)
     if sidecar is None:
         if known is None or known.state == "pending":
@@ -114,8 +114,9 @@ def _reusable_files(
         return _changes(sidecar, draft)
     planned = draft.planned()
     reusable = folder.reusable_files(draft.job_id, draft.content_hash, planned.outputs)
-    missing = [role for role in planned.outputs if role not in reusable]
-    if any(not has_media_type(record, planned.outputs[role]) for role in missing for record in sidecar.files.get(role, ())):
+    missing = [role for role in sidecar.expected(planned.workflow) if role not in reusable]
+    lying = [(path, record) for role, path in planned.outputs.items() if role in missing for record in sidecar.files.get(role, ())]
+    if any(not has_media_type(record, path) for path, record in lying):
         return f"output.format is {draft.variant.loaded.recipe.output.format} now"
     return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else reusable
 
@@ -123,10 +124,14 @@ def _reusable_files(
 def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: JobFiles) -> bool:
     """Return whether files lie where the recipe wants them, and are of the kind that it wants."""
     output = draft.variant.loaded.recipe.output
-    own = {} if output.roles else {role: f"{draft.job_id}/{role}." for role in draft.filled.shape.outputs}
+    nodes, made = draft.filled.shape.bare.nodes, draft.filled.shape.outputs
+    own = {} if output.roles else {role: f"{draft.job_id}/{role}." for role in made}
     outputs = own or draft.planned().outputs
     starts = {role: path.rpartition(".")[0] for role, path in outputs.items()}
-    if {row.role for row in rows} != starts.keys() or not all(row.path.startswith(starts[row.role]) for row in rows):
+    missing = starts.keys() - {row.role for row in rows}
+    if not all(nodes[made[role]].may_be_silent for role in missing):
+        return False
+    if not all(row.role in starts and row.path.startswith(starts[row.role]) for row in rows):
         return False
     others = [row.path for row in rows if not row.path.endswith(output.suffix) and suffix_of(row.path) in PICTURES]
     if not others:

@@ -27,7 +27,7 @@ def look_at_names(state: RunState, tracked: Tracked, verdict: Verdict) -> frozen
     unmarked: set[str] = set()
     learnt = set[str]()
     for job, ids in zip(submission.jobs, submission.ids, strict=True):
-        for node_id in job.workflow.outputs.values():
+        for node_id in job.workflow.collected.values():
             node, posted = job.workflow.nodes[node_id], ids[node_id]
             if not all(job.owns(node_id, file) for file in verdict.files.get(posted, ())):
                 unmarked.add(posted)

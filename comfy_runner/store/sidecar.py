@@ -17,6 +17,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.graph.workflow import Workflow
 from comfy_runner.input_files import InputFile
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.names import slug
@@ -110,6 +111,18 @@ class Sidecar:
     recovered: bool = False
     recipe_name: str = ""
     inputs: tuple[Mapping[str, Any], ...] = ()
+
+    def expected(self, workflow: Workflow) -> list[str]:
+        """Return the output roles that have files, or are still to be made: all, but for silent ones of a job that is done.
+
+        Args:
+            workflow: The job's graph.
+        """
+        nodes = ((role, workflow.nodes[node_id]) for role, node_id in workflow.outputs.items())
+        is_done = self.state == "done"
+        return [
+            role for role, node in nodes if not (is_done and (node.is_silent or (node.may_be_silent and role not in self.files)))
+        ]
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""

@@ -16,6 +16,7 @@ from tests.graph.support import chain, fault, faults, graph, node
 
 SAVE = node("SaveImage", images=["empty", 0], filename_prefix="x")
 EMPTY = node("EmptyImage", width=64, height=64)
+_SILENT = '{"name": "latent", "reports": "nothing"}'
 
 
 def what(data: Any) -> str:
@@ -74,7 +75,21 @@ def test_the_ui_format_is_an_error_that_says_how_to_export(more: dict[str, Any])
         ({"class_type": "X", "inputs": None}, 'node "a": has no "inputs" object; ComfyUI dies of such a node'),
         ({"class_type": "X", "inputs": []}, 'node "a": has no "inputs" object; ComfyUI dies of such a node'),
         ({"class_type": "X", "inputs": {}, "_meta": "t"}, 'node "a": _meta must be an object (got text)'),
-        ({"class_type": "X", "inputs": {}, "_meta": {"role": 5}}, 'node "a": a role must be text (got a number)'),
+        *(
+            (
+                {"class_type": "X", "inputs": {}, "_meta": {"role": role}},
+                f'node "a": a role must be text, or as {_SILENT} (got {kind})',
+            )
+            for role, kind in [
+                (5, "a number"),
+                (["a"], "a list"),
+                ({"name": "a"}, "an object"),
+                ({"name": "", "reports": "nothing"}, "an object"),
+                ({"name": 5, "reports": "nothing"}, "an object"),
+                ({"name": "a", "reports": "files"}, "an object"),
+                ({"name": "a", "reports": "nothing", "more": 1}, "an object"),
+            ]
+        ),
         (node("X", i=["b", 0]), 'node "a", input i: links to node "b", which is not there'),
         (node("X", i=["a", -1]), 'node "a", input i: an output index is never negative (got -1)'),
         (node("X", i=math.nan), 'node "a", input i: must be a finite number (got nan)'),
@@ -164,6 +179,14 @@ def test_a_node_that_saves_and_has_no_role_is_known_by_its_id() -> None:
 
 def test_a_role_may_be_given_to_a_node_without_a_file_prefix() -> None:
     assert graph(a=EMPTY, b=node("SaveImageWebsocket", role="live", images=["a", 0])).outputs == {"live": "b"}
+
+
+def test_of_a_role_that_reports_nothing_nothing_is_collected() -> None:
+    role: Any = {"name": "weights", "reports": "nothing"}
+    workflow = graph(a=EMPTY, b={**SAVE, "_meta": {"role": role}}, c={**SAVE, "_meta": {"role": "upscaled"}}, empty=EMPTY)
+
+    assert (workflow.outputs, workflow.collected) == ({"weights": "b", "upscaled": "c"}, {"upscaled": "c"})
+    assert workflow.nodes["b"].with_role("b_2").meta["role"] == {**role, "name": "b_2"}
 
 
 def test_two_nodes_of_one_role_are_an_error() -> None:

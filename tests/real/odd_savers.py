@@ -48,4 +48,12 @@ class SaveBySecond(SaveFixed):
         return time.strftime(f"{filename}-%Y%m%d-%H%M%S")
 
 
-NODE_CLASS_MAPPINGS = {"SaveFixed": SaveFixed, "SaveBySecond": SaveBySecond}
+class SaveSilently(SaveFixed):
+    """Saves, and tells nobody."""
+
+    def save(self, images: Any, filename: str, prompt: Any, **more: Any) -> dict[str, Any]:
+        super().save(images, filename, prompt, **more)
+        return {}
+
+
+NODE_CLASS_MAPPINGS = {"SaveFixed": SaveFixed, "SaveBySecond": SaveBySecond, "SaveSilently": SaveSilently}

@@ -1,4 +1,4 @@
-"""Savers that name their files by themselves, on the real ComfyUI: every job gets its own picture."""
+"""Savers that name their files by themselves, or tell of none, on the real ComfyUI: every job gets its own picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfy_runner.engine.local import LocalServer
+from comfy_runner.engine.local import InstalledEngine, LocalServer
 from tests.real.support import comfy_runner, sidecar
 
 _PLAIN = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0x336699}}
@@ -40,3 +40,39 @@ def test_every_job_gets_its_own_picture(odd_server: LocalServer, tmp_path: Path,
         with Image.open(folder / "result.png") as image:
             drawn = json.loads(image.info["prompt"])["noise"]["inputs"]["seed"]
         assert drawn == sidecar(folder)["workflow"]["noise"]["inputs"]["seed"], folder.name
+
+
+_SILENT: dict[str, tuple[str, dict[str, Any]]] = {
+    "SaveSilently": ("", {"images": ["plain", 0], "filename": "silent", "filename_prefix": "x"}),
+    "VAESave": ("vae", {"vae": ["load", 2], "filename_prefix": "x"}),
+    "CLIPSave": ("clip", {"clip": ["load", 1], "filename_prefix": "x"}),
+}
+
+
+@pytest.mark.parametrize("role", [None, {"name": "weights", "reports": "nothing"}])
+@pytest.mark.parametrize("class_type", _SILENT)
+def test_what_saves_and_tells_of_no_file_is_done(
+    odd_server: LocalServer, local_engine: InstalledEngine, tmp_path: Path, class_type: str, role: Any
+) -> None:
+    assert local_engine.checkpoint is not None
+    kind, inputs = _SILENT[class_type]
+    graph = {
+        "plain": _PLAIN,
+        "save": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["plain", 0], "filename_prefix": "x"},
+            "_meta": {"role": "result"},
+        },
+        "silent": {"class_type": class_type, "inputs": inputs, **({"_meta": {"role": role}} if role else {})},
+    }
+    if kind:
+        graph["load"] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": local_engine.checkpoint.name}}
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/graph.json.j2").write_text(json.dumps(graph), encoding="utf-8")
+    (tmp_path / "job.yaml").write_text("template: graph\nseed: 1\n", encoding="utf-8")
+
+    comfy_runner("run", "job.yaml", "--server", odd_server.url, folder=tmp_path)
+
+    assert list(sidecar(tmp_path / "runs/job/job")["files"]) == ["result"]
+    again = comfy_runner("run", "job.yaml", "--server", odd_server.url, folder=tmp_path)
+    assert "1 done (1 already)" in again.stderr

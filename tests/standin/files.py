@@ -28,8 +28,11 @@ class SaveError(Exception):
     """SaveImage refuses a prefix or the disk refuses the name: the prompt fails while it runs."""
 
 
-def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, Any]) -> dict[str, Any]:
-    """Write the pictures of a SaveImage or PreviewImage and return its output, as frames and history tell it; of others, texts."""
+def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, Any]) -> dict[str, Any] | None:
+    """Write the pictures of a SaveImage or PreviewImage and return its output, as frames and history tell it; of others, texts.
+
+    None of what tells of nothing.
+    """
     if graph[node_id]["class_type"] == "PreviewAny":
         source = graph[node_id]["inputs"]["source"]
         return {"text": [str(graph[source[0]]["inputs"].get("value")) if isinstance(source, list) else str(source)]}
@@ -37,17 +40,19 @@ def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, 
         folder, stem, kind = _place(state, graph, node_id, made)
         chunks = _chunks(graph, extra)
         images = []
+        silent = graph[node_id]["class_type"] == "SaveSilently"
         for number in range(made.count):
             fixed = graph[node_id]["class_type"] == "SaveFixed"
             name = f"{stem}-{number}.png" if fixed else _free_name(folder, stem)
-            picture(made, number).save(folder / name, pnginfo=chunks, compress_level=1)
+            path = (folder / name).with_suffix(".safetensors" if silent else ".png")
+            picture(made, number).save(path, "PNG", pnginfo=chunks, compress_level=1)
             subfolder = folder.relative_to(state.files / kind).as_posix()
             subfolder = "" if subfolder == "." else subfolder
             subfolder = subfolder.replace("/", "\\") if state.windows else subfolder
             images.append({"filename": state.output_names.get(node_id, name), "subfolder": subfolder, "type": kind})
     except (OSError, ValueError) as error:
         raise SaveError(str(error)) from error
-    return {"images": images}
+    return None if silent else {"images": images}
 
 
 def tear(state: State) -> None:

@@ -56,6 +56,13 @@ _SAVE_PICKED = {
 JUDGED = frozenset({("SavePicked", "empty"), ("SavePicked", "style"), ("SavePicked", "film")})
 """The inputs of which the list is not looked at."""
 
+# As VAESave and CheckpointSave do, it tells of no file.
+_SAVE_SILENTLY = {
+    "input": {"required": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}},
+    "output": [],
+    "output_node": True,
+}
+
 _VAE_DECODE_TILED = {
     "input": {
         "required": {
@@ -115,6 +122,7 @@ def _classes() -> dict[str, Any]:
         "SaveImageWebsocket": _SAVE_IMAGE_WEBSOCKET,
         "SaveFixed": _SAVE_FIXED,
         "SavePicked": _SAVE_PICKED,
+        "SaveSilently": _SAVE_SILENTLY,
         "ImageScale": _IMAGE_SCALE,
         "LoadImageMask": _LOAD_IMAGE_MASK,
     }

@@ -157,6 +157,7 @@ class _Run:
             await self.stream(node_id)
         elif is_output:
             ui = save(self.state, self.graph, node_id, self.made[node_id], self.extra)
+        if ui is not None:
             self.ui[node_id] = ui
             self.tell("executed", {"node": node_id, "display_node": node_id, "output": ui, "prompt_id": self.prompt_id})
         self.executed.append(node_id)
