@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         write_report as write_report,
     )
     from comfy_runner.errors import (
+        BrokenDownload as BrokenDownload,
         ComfyRunnerError as ComfyRunnerError,
         ConfigError as ConfigError,
         FlatPicture as FlatPicture,
@@ -77,7 +78,7 @@ _NAMES = {
         "servers suggest validate write_report"
     ),
     "errors": (
-        "ComfyRunnerError ConfigError FlatPicture InputError Interrupted JobFailed JobLost LocalError Note Problem "
+        "BrokenDownload ComfyRunnerError ConfigError FlatPicture InputError Interrupted JobFailed JobLost LocalError Note Problem "
         "RecipeError RunFolderError ServerError ServerRefused ServerStuck TemplateError Unreachable UsageError "
         "VerificationError WorkflowError"
     ),

@@ -11,6 +11,7 @@ ComfyRunnerError
 ├── ServerError            3   a server cannot be used
 │   ├── Unreachable        3   nobody answers, or somebody who is not ComfyUI
 │   ├── ServerRefused      3   it answers with an error that is not about the graph
+│   ├── BrokenDownload     3   what it gives is not the whole file that it was asked for
 │   ├── JobLost            3   it forgot a job
 │   ├── ServerStuck        3   it accepts work and does none
 │   └── LocalError         3   the managed local ComfyUI cannot be set up or started
@@ -154,10 +155,15 @@ LOGIN_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403, 407})
 
 
 class ServerError(ComfyRunnerError):
-    """A server cannot be used."""
+    """A server cannot be used.
+
+    Attributes:
+        retry_after: Seconds after which the server wants to be asked again (``Retry-After``); 0 where it does not say.
+    """
 
     exit_code = 3
     code = "server"
+    retry_after: float = 0.0
 
     @property
     def is_transient(self) -> bool:
@@ -186,12 +192,10 @@ class ServerRefused(ServerError):
 
     Attributes:
         status: The HTTP status.
-        retry_after: Seconds after which the server wants to be asked again (``Retry-After``); 0 where it does not say.
     """
 
     code = "refused"
     status: int = 0
-    retry_after: float = 0.0
 
     @property
     def is_transient(self) -> bool:
@@ -202,6 +206,17 @@ class ServerRefused(ServerError):
     def leaves_open(self) -> bool:
         """Return whether it may pass, or whoever asks has to log in."""
         return self.is_transient or self.status in LOGIN_STATUSES
+
+
+class BrokenDownload(ServerError):
+    """What a server gives, or somebody before it, is not the whole file that it was asked for."""
+
+    code = "broken-download"
+
+    @property
+    def is_transient(self) -> bool:
+        """Return True: what is spoilt on its way may come whole the next time."""
+        return True
 
 
 class JobLost(ServerError):

@@ -15,6 +15,7 @@ import comfy_runner
 from comfy_runner import errors
 
 _NAMES = [
+    "BrokenDownload",
     "ComfyRunnerError",
     "ConfigError",
     "Event",
@@ -82,6 +83,7 @@ _ERRORS = {
     "ServerError": (3, "server", "ComfyRunnerError"),
     "Unreachable": (3, "unreachable", "ServerError"),
     "ServerRefused": (3, "refused", "ServerError"),
+    "BrokenDownload": (3, "broken-download", "ServerError"),
     "JobLost": (3, "job-lost", "ServerError"),
     "ServerStuck": (3, "server-stuck", "ServerError"),
     "LocalError": (3, "local", "ServerError"),

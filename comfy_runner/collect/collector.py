@@ -15,7 +15,7 @@ from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError
+from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError, Unreachable
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
@@ -66,13 +66,14 @@ def collect_job(
         seconds = None if verdict.seconds is None else verdict.seconds / count
         work = sum(work for node, work in node_work(posted.workflow).items() if node not in verdict.cached) / count
         done = replace(done, verdict=verdict, seconds=seconds, work=work)
-    fetched, wrong = _fetched(Downloader(source, files.store, posted), wanted, verdict, keeps_broken=not is_recovered)
+    fetched, wrong = _fetched(Downloader(source, files, posted, is_recovered), wanted, verdict)
     try:
         collected = {**job.reusable, **{role: _records(found, wrong.get(role)) for role, found in fetched.items()}}
+        errors = [each for several in wrong.values() for each in several]
         lacking = [role for role in posted.outputs if role not in collected and role not in wrong]
         untold = {} if is_recovered or error else _silent(posted, lacking)
-        lacking = [role for role in lacking if role not in untold]
-        errors = [each for several in wrong.values() for each in several] + ([] if error else _missing(posted, lacking, source.url))
+        if error is None and not any(isinstance(each, Unreachable) for each in errors):
+            errors += _missing(posted, [role for role in lacking if role not in untold], source.url)
         if collected or not (error or errors):
             new = [file for found in fetched.values() for file in found]
             sidecar = Sidecar(
@@ -109,7 +110,7 @@ def collect_job(
 
 
 def _fetched(
-    downloader: Downloader, wanted: Mapping[str, str], verdict: Verdict, *, keeps_broken: bool
+    downloader: Downloader, wanted: Mapping[str, str], verdict: Verdict
 ) -> tuple[dict[str, list[FetchedFile]], dict[str, list[ComfyRunnerError]]]:
     """Return by role what could be had of the outputs of these nodes, and what is wrong with it or could not be had."""
     found: dict[str, list[FetchedFile]] = {}
@@ -122,10 +123,12 @@ def _fetched(
                 file = downloader.fetch(role, node_id, output, number)
             except ComfyRunnerError as error:
                 wrong.setdefault(role, []).append(error)
+                if isinstance(error, Unreachable):
+                    return found, wrong  # it was waited for, and the others would be in vain
                 continue
             if file.error is not None:
                 wrong.setdefault(role, []).append(file.error)
-            if file.error is None or keeps_broken:
+            if file.error is None or not downloader.is_recovered:
                 found.setdefault(role, []).append(file)
             else:
                 file.discard()

@@ -1,6 +1,7 @@
 """One output of a job brought to this disk: downloaded, or written where it is a text; verified; in the format of the recipe.
 
-It is a spooled file then, which the store can take. What a server calls it is recorded and never used as a path. Does not decide
+It is a spooled file then, which the store can take. What a server calls it is recorded and never used as a path. What is not whole
+is no result: it is asked for again, and where it stays so it is kept in ``superseded``, as ``original.broken``. Does not decide
 what becomes of a job's outputs together, and does not put them to their keys (`collector`).
 """
 
@@ -15,24 +16,26 @@ from pathlib import Path, PurePosixPath
 
 from comfy_runner.collect.ownership import refuse_anothers
 from comfy_runner.collect.reencode import Encoding, convert
-from comfy_runner.collect.verify import comes_from_a_model, is_page, is_picture, verify_file, verify_picture
+from comfy_runner.collect.verify import NotWhole, comes_from_a_model, is_page, is_picture, verify_file, verify_picture
 from comfy_runner.engine.interface import FileSource
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ComfyRunnerError, Unreachable, VerificationError
+from comfy_runner.errors import BrokenDownload, ComfyRunnerError, Unreachable, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled
+from comfy_runner.store.job_files import SUPERSEDED, JobFiles
 from comfy_runner.store.local import write_spool
 from comfy_runner.store.media_types import PICTURES, is_reencoded, suffix_of
 from comfy_runner.store.run_folder import REPORT
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.wording import MIB
 
-_ATTEMPTS = 3
+_BROKEN = ".broken"
+_CHUNK = 1024 * 1024
 _LONGEST_FILE = 4096 * MIB  # where its size in pixels was not planned; it may be a video
 _LONGEST_TEXT = 16 * MIB
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,11}")
-_PAGES = (".html", ".htm", ".xhtml")
+_SPOILT = "somebody in between may have spoilt it; the file is still there, and the same command asks for it again"
 _SAVES_PICTURES = ("SaveImage", "PreviewImage")  # whatever a server calls what they have saved
 _OURS = ("job.json", "run.json", *REPORT)
 
@@ -64,16 +67,18 @@ class Downloader:
 
     Attributes:
         source: Has them, and waits where the engine does not answer.
-        store: Where they go later.
+        files: Where they go later.
         job: The job, as it was posted.
+        is_recovered: Whether the engine has forgotten the job, so that a file may have been cut short where it lies.
     """
 
     source: FileSource
-    store: ArtifactStore
+    files: JobFiles
     job: SubmittedJob
+    is_recovered: bool = False
 
     def fetch(self, role: str, node_id: str, output: ServerFile | bytes | str, number: int) -> FetchedFile:
-        """Return an output, verified and in the format of the recipe; one with something wrong too, for a GPU has made it.
+        """Return an output, whole and in the format of the recipe; one with something else wrong too, for a GPU has made it.
 
         Args:
             role: Whose it is.
@@ -83,53 +88,94 @@ class Downloader:
 
         Raises:
             ServerError: It cannot be had.
+            BrokenDownload: What comes is not whole; it may be when it is asked for the next time.
             JobLost: It says of itself that it is another job's.
-            VerificationError: It is far too large.
+            VerificationError: It is far too large, or was no whole file the last time either.
             RunFolderError: The disk does not take it.
         """
         planned = self.job.outputs[role]
         if isinstance(output, str):
             # JSON lets a server say half an emoji, which is no text.
             data = output.encode("utf-8", "backslashreplace")
-            return write(self.store, numbered(planned, number, ".txt"), [data], most=_LONGEST_TEXT)
+            return write(self.files.store, numbered(planned, number, ".txt"), [data], most=_LONGEST_TEXT)
         suffix = suffix_of(output.filename) if isinstance(output, ServerFile) else ".png"
         path = numbered(planned, number, suffix if _SUFFIX.fullmatch(suffix) else ".png")
         if path.rpartition("/")[2] in _OURS:
             path = numbered(planned, number, ".png")
-        got = self._verified(path, output, self.job.sizes.get(role), node_id)
+        aside = f"{SUPERSEDED}/{self.job.job_id}/{numbered(planned, number, _BROKEN)}"
+        got = self._whole(path, aside, output, self.job.sizes.get(role), node_id)
+        if self.files.store.stat(aside) is not None:
+            self.files.store.remove(aside)
         return got if got.error is not None else self._in_its_format(got, suffix_of(planned))
 
-    def _verified(self, path: str, output: ServerFile | bytes, expected: Size | None, node_id: str) -> FetchedFile:
-        """Return an output, downloaded several times where it is not as it should be."""
-        may_be_flat = not comes_from_a_model(self.job.workflow, node_id)
-        saves_pictures = self.job.workflow.nodes[node_id].class_type in _SAVES_PICTURES
-        for left in reversed(range(_ATTEMPTS)):
-            got = None
-            try:
-                got = self.source.retrying(partial(self._download, path, output, most=_most_bytes(expected)))
-                self._refuse_anothers(got, output, node_id)
-                return replace(got, record=_checked(got, expected=expected, may_be_flat=may_be_flat, picture=saves_pictures))
-            except VerificationError as error:
-                problem = type(error)(error.problems[0].what, where=path, hint=error.problems[0].hint)
-                if got is not None and not left:
-                    return replace(got, error=problem)
-                if got is not None:
-                    got.discard()
-        raise problem
+    def _whole(self, path: str, aside: str, output: ServerFile | bytes, expected: Size | None, node_id: str) -> FetchedFile:
+        """Return an output, asked for again as long as what comes is not whole."""
+        broken: FetchedFile | None = None
 
-    def _refuse_anothers(self, got: FetchedFile, output: ServerFile | bytes, node_id: str) -> None:
-        if isinstance(output, ServerFile) and not self.job.owns(node_id, output):
+        def ask() -> FetchedFile:
+            nonlocal broken
+            got = self._download(path, output, most=_most_bytes(expected))
             with contextlib.ExitStack() as stack:
                 stack.callback(got.discard)
-                refuse_anothers(got.spooled.path, self.job, node_id, name=output.filename)
+                found = self._checked(got, output, expected, node_id)
                 stack.pop_all()
+            if not isinstance(found.error, NotWhole):
+                return found
+            if broken is not None:
+                broken.discard()
+            broken = found
+            raise BrokenDownload(found.error.problems[0].what, where=path, hint=_SPOILT)
+
+        try:
+            return ask() if isinstance(output, bytes) else self.source.retrying(ask)
+        except BrokenDownload as error:
+            problem = self._lasting(aside, broken, error) if broken is not None else error
+            raise problem from None
+        finally:
+            if broken is not None:
+                broken.discard()
+
+    def _lasting(self, aside: str, broken: FetchedFile, error: BrokenDownload) -> ComfyRunnerError:
+        """Return what is to be said of a file that came broken every time, and keep what came, unless that has happened before.
+
+        The same bytes once more, a run later, are what the server has: to ask for them for ever would keep the job from being done.
+        """
+        what, record = error.problems[0].what, replace(broken.record, path=aside)
+        if self.is_recovered or not broken.record.server_name:
+            return VerificationError(what, where=broken.record.path)
+        if self.files.has(record):
+            hint = f"it is so on the server, it seems, and the next run renders it again; what came is kept as {aside}"
+            return VerificationError(f"{what}, as the last time", where=broken.record.path, hint=hint)
+        with broken.spooled.path.open("rb") as file:
+            self.files.store.put([write_spool(self.files.store, aside, iter(partial(file.read, _CHUNK), b""))])
+        return error
+
+    def _checked(self, got: FetchedFile, output: ServerFile | bytes, expected: Size | None, node_id: str) -> FetchedFile:
+        """Return what came with what it is, and what is wrong with it.
+
+        Raises:
+            JobLost: It says of itself that it is another job's.
+        """
+        if isinstance(output, ServerFile) and not self.job.owns(node_id, output):
+            refuse_anothers(got.spooled.path, self.job, node_id, name=output.filename)
+        # Whatever it is called: the content tells, and the node that has saved it.
+        saves_pictures = self.job.workflow.nodes[node_id].class_type in _SAVES_PICTURES
+        try:
+            if not saves_pictures and suffix_of(got.record.path) not in PICTURES and not is_picture(got.spooled.path):
+                verify_file(got.record)
+                return got
+            may_be_flat = not comes_from_a_model(self.job.workflow, node_id)
+            found = verify_picture(got.spooled.path, expected=expected, may_be_flat=may_be_flat)
+        except VerificationError as error:
+            return replace(got, error=type(error)(error.problems[0].what, where=got.record.path, hint=error.problems[0].hint))
+        return replace(got, record=replace(got.record, width=found.size.width, height=found.size.height, frames=found.frames))
 
     def _download(self, path: str, output: ServerFile | bytes, *, most: int) -> FetchedFile:
         if isinstance(output, bytes):
-            return write(self.store, path, [output], most=most)
+            return write(self.files.store, path, [output], most=most)
         with self.source.open_file(output) as chunks:
-            got = write(self.store, path, chunks, most=most)
-        if suffix_of(path) not in _PAGES and is_page(got.spooled.path, picture=suffix_of(path) in PICTURES):
+            got = write(self.files.store, path, chunks, most=most)
+        if is_page(got.spooled.path, suffix_of(path)):
             got.discard()
             hint = "a login page or a proxy is in between; the file is still there, and the same command asks for it again"
             raise Unreachable(f"gives a page instead of {output.filename}", where=self.source.url, hint=hint)
@@ -144,7 +190,7 @@ class Downloader:
         with contextlib.ExitStack() as stack:
             stack.callback(got.discard)
             try:
-                return converted(self.store, got.spooled.path, record, wanted, Encoding.of(self.job.recipe))
+                return converted(self.files.store, got.spooled.path, record, wanted, Encoding.of(self.job.recipe))
             except VerificationError as error:
                 stack.pop_all()
                 return replace(got, error=VerificationError(error.problems[0].what, where=record.path))
@@ -210,15 +256,6 @@ def numbered(planned: str, number: int, suffix: str) -> str:
     """Return where a file goes: as planned, with its own kind of file, numbered where a role has several."""
     path = PurePosixPath(planned)
     return str(path.with_name((path.stem if number == 0 else f"{path.stem}-{number + 1}") + suffix))
-
-
-def _checked(got: FetchedFile, *, expected: Size | None, may_be_flat: bool, picture: bool) -> FileRecord:
-    # Whatever it is called: the content tells, and the node that has saved it.
-    if not picture and suffix_of(got.record.path) not in PICTURES and not is_picture(got.spooled.path):
-        verify_file(got.record)
-        return got.record
-    found = verify_picture(got.spooled.path, expected=expected, may_be_flat=may_be_flat)
-    return replace(got.record, width=found.size.width, height=found.size.height, frames=found.frames)
 
 
 def _most_bytes(expected: Size | None) -> int:

@@ -14,6 +14,7 @@ from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.store.media_types import is_binary
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.text_files import shown
 
@@ -24,6 +25,11 @@ _MOST_DECODED = 64 * MOST_PIXELS
 
 _MOST_FRAMES = 1 << 16
 _START, _SPACE = 512, 0x20
+_PAGES = (".html", ".htm", ".xhtml")
+
+
+class NotWhole(VerificationError):
+    """A file that cannot be read to its end as what it is, or has no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +55,18 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
             An animation is flat where all of its frames are, of whatever colour.
 
     Raises:
-        VerificationError: It does not decode, or has another size.
+        NotWhole: It does not decode, also where it has another size.
+        VerificationError: It has another size.
         FlatPicture: It is one flat colour.
     """
-    where, problem = shown(path), ""
+    where, problem, most = shown(path), "", max(MOST_PIXELS, expected.pixels if expected else 0)
     record, size, frames, contrast = FileRecord(path.name, "", 0, None, None, ""), Size(0, 0), 1, 0.0
     try:
         with without_warnings(), path.open("rb") as file, opened(file) as image:
             size = Size(*image.size)
             record = replace(record, width=size.width, height=size.height)
-            # Before it is decoded, for it may be far too large for that.
-            _refuse(Output(record=record), [planned_size(expected)], where)
+            if size.pixels > most:
+                raise OSError(f"it is larger than {most} pixels (got {size})")
             frames = int(getattr(image, "n_frames", 1))
             for number in range(max(1, min(frames, _MOST_FRAMES, _MOST_DECODED // max(1, size.pixels)))):
                 image.seek(number)
@@ -68,22 +75,25 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
     except BROKEN as error:
         problem = f"is not a whole picture: {str(error) or type(error).__name__}"
     found = Output(record=replace(record, problem=problem), metrics={CONTRAST: contrast})
-    _refuse(found, [whole] if may_be_flat else [whole, not_flat], where)
+    _refuse(found, [whole, planned_size(expected), *(() if may_be_flat else (not_flat,))], where)
     return Verified(size, frames)
 
 
-def is_page(path: Path, *, picture: bool) -> bool:
+def is_page(path: Path, suffix: str) -> bool:
     """Return whether what came is not a server's file but what somebody in between says of it: a login, an error.
 
     Args:
         path: What came.
-        picture: Whether it has to be a picture, so that any text is such a page; otherwise only HTML is.
+        suffix: What the file's name ends in: any text in place of what is no text is such a page; otherwise only HTML is.
     """
+    if suffix in _PAGES:
+        return False
     with path.open("rb") as file:
         start = file.read(_START).removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.lower().startswith((b"<!doctype html", b"<html")):
         return True
-    return picture and bool(start) and start.isascii() and all(byte >= _SPACE or byte in b"\t\r\n" for byte in start)
+    is_text = bool(start) and start.isascii() and all(byte >= _SPACE or byte in b"\t\r\n" for byte in start)
+    return is_text and is_binary(suffix)
 
 
 def is_picture(path: Path) -> bool:
@@ -97,7 +107,7 @@ def verify_file(record: FileRecord) -> None:
     """Check what is no picture: it has any content.
 
     Raises:
-        VerificationError: It has none.
+        NotWhole: It has none.
     """
     _refuse(Output(record=record), [not_empty], record.path)
 
@@ -107,7 +117,8 @@ def _refuse(output: Output, checks: Iterable[Check], where: str) -> None:
     for found in failures(output, checks):
         if found.check == "flat":
             raise FlatPicture(found.message, where=where, hint=_FLAT)
-        raise VerificationError(found.message, where=where)
+        kind = VerificationError if found.check == "size" else NotWhole
+        raise kind(found.message, where=where)
 
 
 def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comfy_runner.errors import ServerError, ServerRefused
+from comfy_runner.errors import BrokenDownload, ServerError, ServerRefused
 
 STALL_SECONDS = 3600.0
 """For how long a running job may show no progress, unless a user says otherwise."""
@@ -16,7 +16,7 @@ _LONGEST_RETRY_AFTER = 30.0
 
 def wait_asked_for(error: ServerError) -> float:
     """Return the seconds for which a server wants to be left alone, 30 at most; 0 where it does not say."""
-    return min(error.retry_after, _LONGEST_RETRY_AFTER) if isinstance(error, ServerRefused) else 0.0
+    return min(error.retry_after, _LONGEST_RETRY_AFTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Timeouts:
         """Return the seconds to wait before a question is asked again that was not answered; None to give it up.
 
         What may pass is asked for as long as `outage`. A status of 500 is ComfyUI's own and seldom passes, so that a few attempts
-        are enough. What the server says in ``Retry-After`` is kept to, up to 30 seconds.
+        are enough, as for a file that comes broken. What the server says in ``Retry-After`` is kept to, up to 30 seconds.
 
         Args:
             error: What was answered last.
@@ -82,7 +82,7 @@ class Timeouts:
             failing_for: Seconds since the first of them.
         """
         status = error.status if isinstance(error, ServerRefused) else 0
-        few = status == _OWN_FAULT and failures > len(self.repost)
+        few = (status == _OWN_FAULT or isinstance(error, BrokenDownload)) and failures > len(self.repost)
         if not error.is_transient or few or failing_for > self.outage:
             return None
         pause = self.repost[min(failures, len(self.repost)) - 1] if self.repost else 0.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from comfy_runner.engine.reports import Collected, Complaint
 from comfy_runner.engine.verdict import Verdict
-from comfy_runner.errors import ComfyRunnerError, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
+from comfy_runner.errors import BrokenDownload, ComfyRunnerError, JobLost, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.running.actions import CancelOn, Collect, Emit, Release
 from comfy_runner.running.decide_completion import (
     Actions,
@@ -237,8 +237,9 @@ def gpu_broke(state: RunState, worker: Worker, tracked: Tracked) -> Actions:
 
 def kept_away(state: RunState, tracked: Tracked, done: Collected, error: ComfyRunnerError) -> Actions:
     """Leave a job for later whose pictures may be on its server; what cannot be kept must not be rendered."""
-    if state.is_single or state.is_interrupted or not isinstance(error, ServerError):
-        state.stopped = state.stopped or error
+    if isinstance(error, BrokenDownload) or state.is_single or state.is_interrupted or not isinstance(error, ServerError):
+        # Other files may come whole.
+        state.stopped = state.stopped or (None if isinstance(error, BrokenDownload) else error)
         state.kept.append(error)
         yield from tell(state, done.job_id, "submitted", error, files=done.files)
         return

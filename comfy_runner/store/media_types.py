@@ -5,6 +5,7 @@ Only single pictures are written anew in another format. An animation, and whate
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import PurePosixPath
 
 from comfy_runner.recipe.names import SUFFIXES
@@ -13,6 +14,10 @@ from comfy_runner.store.sidecar import FileRecord
 PICTURES = frozenset({*SUFFIXES.values(), ".jpeg"})
 """Suffixes of the pictures that can be read."""
 
+_NO_TEXT = frozenset(
+    {".glb", ".safetensors", ".latent", ".webm", ".mkv", ".webp", ".avif", ".flac", ".opus", ".npz", ".npy", ".zip"}
+)
+
 LONGEST_EDGE = {".jpg": 65500, ".webp": 16383}
 """Longest edge that a format has, in pixels."""
 
@@ -20,6 +25,12 @@ LONGEST_EDGE = {".jpg": 65500, ".webp": 16383}
 def suffix_of(path: str) -> str:
     """Return what a file's name ends in, in lower case."""
     return PurePosixPath(path).suffix.lower()
+
+
+def is_binary(suffix: str) -> bool:
+    """Return whether files that end so never are mere text: pictures, films, sounds, meshes in binary, tensors."""
+    kind = mimetypes.guess_type(f"x{suffix}")[0] or ""
+    return suffix in _NO_TEXT or (kind.startswith(("image/", "video/", "audio/")) and not kind.endswith("xml"))
 
 
 def is_reencoded(suffix: str, wanted: str, *, frames: int, width: int | None, height: int | None) -> bool:

@@ -20,7 +20,7 @@ from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import JobFailed, ServerError, ServerRefused, Unreachable, VerificationError
+from comfy_runner.errors import BrokenDownload, JobFailed, ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import files_in, planned, sidecar_in, submitted_job
@@ -75,7 +75,7 @@ def collected(
     """Collect what a server has of a job, or of the small one."""
     job = job or planned()
     verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
-    folder, source = RunFolder(out), ServerFiles(http, Timeouts(outage=0.0))
+    folder, source = RunFolder(out), ServerFiles(http, Timeouts(outage=0.0, repost=(0.001, 0.001, 0.001)))
     try:
         submission = Submission.of("id", [submitted_job(job)])
         wanted = JobToCollect(job.job_id, {}, JobFailed(reason) if reason else None)
@@ -165,10 +165,10 @@ def test_the_kind_of_a_file_is_the_servers_choice(tmp_path: Path, name: str, pat
 def test_no_kind_of_file_can_take_the_place_of_our_own_records(tmp_path: Path, path: str, own: str) -> None:
     job = planned(output={"original": path})
 
-    collected(tmp_path, {"save_original": [_file("x.json")]}, Served({"x.json": [_GARBAGE]}), job=job)
+    collected(tmp_path, {"save_original": [_file("x.json")]}, Served({"x.json": [_png(64, 64)]}), job=job)
 
-    assert (tmp_path / path).read_bytes() == _GARBAGE
-    assert not (tmp_path / own).exists() or (tmp_path / own).read_bytes() != _GARBAGE
+    assert (tmp_path / path).read_bytes() == _png(64, 64)
+    assert not (tmp_path / own).exists() or (tmp_path / own).read_bytes() != _png(64, 64)
 
 
 def test_a_bad_download_is_tried_again_until_it_is_good(tmp_path: Path) -> None:
@@ -192,19 +192,42 @@ def test_what_the_server_refuses_is_not_tried_again(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_a_file_that_is_no_picture_is_kept_with_what_is_wrong_with_it(tmp_path: Path) -> None:
-    found = collected(tmp_path, {"save_original": [_file("x.png")]}, Served({"x.png": [_GARBAGE]}))
+@pytest.mark.parametrize("name", ["x.png", "x.html", "x.exe"])
+@pytest.mark.parametrize(
+    "content", [_GARBAGE, b"", _png(64, 64)[:100], _png(32, 32)[:-40]], ids=["garbage", "empty", "cut", "small"]
+)
+def test_what_is_not_whole_is_no_result_and_left_for_the_next_run(tmp_path: Path, name: str, content: bytes) -> None:
+    http = Served({name: [content]})
 
-    assert isinstance(found.errors[0], VerificationError)
-    assert str(found.errors[0]).startswith("lake/original.png: is not a whole picture")
-    assert (tmp_path / "lake/original.png").read_bytes() == _GARBAGE
-    assert sidecar_in(tmp_path)["files"]["original"][0]["problem"] == str(found.errors[0])
+    found = collected(tmp_path, {"save_original": [_file(name)]}, http)
+
+    assert isinstance(found.errors[0], BrokenDownload)
+    assert found.errors[0].leaves_open
+    assert str(found.errors[0]).startswith("lake/original.")
+    assert "is not a whole picture" in str(found.errors[0])
+    assert len(http.asked) == 3
+    assert found.files == {}
+    assert files_in(tmp_path) == ["superseded/lake/lake/original.broken"]
+
+
+def test_a_file_that_comes_broken_in_the_same_way_a_run_later_is_so_on_the_server(tmp_path: Path) -> None:
+    kept, files = tmp_path / "superseded/lake/lake/original.broken", {"save_original": [_file("x.png")]}
+    collected(tmp_path, files, Served({"x.png": [_GARBAGE]}))
+
+    other = collected(tmp_path, files, Served({"x.png": [_GARBAGE + b"!"]}))
+    same = collected(tmp_path, files, Served({"x.png": [_GARBAGE + b"!"]}))
+
+    assert [type(found.errors[0]) for found in (other, same)] == [BrokenDownload, VerificationError]
+    assert str(same.errors[0]).endswith(", as the last time")
+    assert kept.read_bytes() == _GARBAGE + b"!"
+
+    assert collected(tmp_path, files, Served({"x.png": [_png(64, 64)]})).files["original"][0].problem == ""
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize("name", ["x.html", "x.exe"])
-@pytest.mark.parametrize("content", [_GARBAGE, _TEXT, _png(32, 32)], ids=["garbage", "text", "another size"])
-def test_what_saves_pictures_is_verified_whatever_the_server_calls_them(tmp_path: Path, name: str, content: bytes) -> None:
-    found = collected(tmp_path, {"save_original": [_file(name)]}, Served({name: [content]}))
+def test_what_saves_pictures_is_verified_whatever_the_server_calls_them(tmp_path: Path, name: str) -> None:
+    found = collected(tmp_path, {"save_original": [_file(name)]}, Served({name: [_png(32, 32)]}))
 
     assert isinstance(found.errors[0], VerificationError)
     assert found.files["original"][0].problem == str(found.errors[0])
@@ -219,7 +242,15 @@ def test_a_good_picture_is_good_whatever_the_server_calls_it(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("x.png", _PAGE), ("x.png", b'{"error": "rate limited"}'), ("x.jpg", _TEXT), ("x.mp4", _PAGE)]
+    ("name", "content"),
+    [
+        ("x.png", _PAGE),
+        ("x.png", b'{"error": "rate limited"}'),
+        ("x.jpg", _TEXT),
+        ("x.mp4", _PAGE),
+        ("x.mp4", _TEXT),
+        ("x.glb", _TEXT),
+    ],
 )
 def test_a_page_in_place_of_a_file_is_somebody_in_between_and_no_result(tmp_path: Path, name: str, content: bytes) -> None:
     http = Served({name: [content]})

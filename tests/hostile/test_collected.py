@@ -61,7 +61,7 @@ def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> C
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
     verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
-    submission, source = Submission.of("id", [submitted_job(job)]), ServerFiles(http, Timeouts(outage=0.0))
+    submission, source = Submission.of("id", [submitted_job(job)]), ServerFiles(http, Timeouts(outage=0.0, repost=()))
     wanted = JobToCollect(job.job_id, {})
     return survives(
         "server file names", lambda: collect_job(source, folder, submission, verdict, wanted, prompt_id="id", server={})

@@ -12,6 +12,7 @@ from PIL import Image
 
 from comfy_runner import api
 from comfy_runner.config import Config, ServerConfig
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import (
     InputError,
     JobFailed,
@@ -471,7 +472,7 @@ def test_a_picture_of_another_size_makes_the_job_partial(server: StandIn, tmp_pa
     assert "is not as large as planned, 64x64 pixels (got 24x16)" in str(result.error)
 
 
-@pytest.mark.parametrize("fault", [ViewFault.TRUNCATED, ViewFault.HTML, ViewFault.FLAT])
+@pytest.mark.parametrize("fault", [ViewFault.TRUNCATED, ViewFault.HTML, ViewFault.GARBAGE, ViewFault.CUT])
 def test_a_download_that_goes_wrong_is_tried_again(server: StandIn, tmp_path: Path, fault: ViewFault) -> None:
     server.state.view_fault, server.state.view_fault_times = fault, 2
 
@@ -484,11 +485,12 @@ def test_a_download_that_goes_wrong_is_tried_again(server: StandIn, tmp_path: Pa
 def test_a_download_that_always_breaks_off_leaves_no_part_of_it(server: StandIn, tmp_path: Path) -> None:
     server.state.view_fault = ViewFault.TRUNCATED
 
-    (result,) = rendered(server, tmp_path)
+    (result,) = rendered(server, tmp_path, timeouts=Timeouts(outage=0.2, repost=(0.01,)))
 
     assert (result.state, result.files) == ("submitted", {})
     assert isinstance(result.error, ServerError)
     assert files_in(tmp_path) == []
+    assert len({asked.query["filename"] for asked in server.state.requests("GET", "/view")}) == 1
 
 
 def test_a_picture_that_is_not_there_to_download_leaves_the_other(server: StandIn, tmp_path: Path) -> None:

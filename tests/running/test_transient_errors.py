@@ -17,7 +17,7 @@ from comfy_runner.errors import TRANSIENT_STATUSES, JobLost, ServerError, Server
 from comfy_runner.running.policy import Policy
 from tests.running.support import begin, files_in, posted, rendered, small, states
 from tests.running.test_runs_with_uploads import draw, recipe, room
-from tests.standin import StandIn, State
+from tests.standin import StandIn, State, ViewFault
 
 __all__ = ["room"]
 
@@ -101,6 +101,38 @@ def test_a_login_in_front_of_a_picture_costs_no_second_rendering(server: StandIn
     assert (states(first), states(second)) == ({"lake": "submitted"}, {"lake": "done"})
     assert [result.error.exit_code for result in first if result.error] == [3]
     assert len(posted(server)) == 1
+
+
+@pytest.mark.parametrize("fault", [ViewFault.GARBAGE, ViewFault.CUT, ViewFault.HTML])
+def test_a_picture_that_comes_broken_is_asked_for_by_the_next_run_and_not_rendered_again(
+    server: StandIn, tmp_path: Path, fault: ViewFault
+) -> None:
+    server.state.view_fault = fault
+    jobs, timeouts = (small(), small(name="b", seed=2)), Timeouts(outage=0.2, repost=(0.01,))
+    first = rendered(server, tmp_path, *jobs, timeouts=timeouts)
+    names = [name for name in files_in(tmp_path) if name.endswith(".png")]
+    server.state.view_fault = None
+
+    second = rendered(server, tmp_path, *jobs)
+
+    assert states(first) == {"lake": "submitted", "b": "submitted"}
+    assert ([result.error.exit_code for result in first if result.error], names) == ([3, 3], [])
+    assert states(second) == {"lake": "done", "b": "done"}
+    assert len(posted(server)) == 2
+    assert [name for name in files_in(tmp_path) if name.endswith(".broken")] == []
+
+
+def test_a_picture_that_is_broken_on_its_server_is_rendered_again_once_that_is_certain(server: StandIn, tmp_path: Path) -> None:
+    timeouts = Timeouts(repost=(0.01,))
+    server.state.view_fault = ViewFault.CUT
+    runs = [rendered(server, tmp_path, small(), timeouts=timeouts) for _ in range(2)]
+    server.state.view_fault = None
+
+    last = rendered(server, tmp_path, small())
+
+    assert [states(run) for run in (*runs, last)] == [{"lake": "submitted"}, {"lake": "failed"}, {"lake": "done"}]
+    assert [result.error.exit_code for run in runs for result in run if result.error] == [3, 4]
+    assert len(posted(server)) == 2
 
 
 def test_for_how_long_a_server_may_be_silent_can_be_set_and_what_it_has_is_collected_later(server: StandIn, tmp_path: Path) -> None:

@@ -63,6 +63,10 @@ class ViewFault(Enum):
     TRUNCATED = "truncated"
     OTHER_SIZE = "other size"
     HTML = "html"
+    GARBAGE = "garbage"
+    CUT = "cut"
+    """The first half of the file, as if that were all."""
+
     FLAT = "flat"
 
 

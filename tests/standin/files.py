@@ -127,6 +127,10 @@ async def _badly(fault: ViewFault, data: bytes, request: web.Request) -> web.Str
     match fault:
         case ViewFault.HTML:
             return web.Response(text="<html><body>please log in</body></html>", content_type="text/html")
+        case ViewFault.GARBAGE:
+            return web.Response(body=bytes(range(256)), content_type="image/png")
+        case ViewFault.CUT:
+            return web.Response(body=data[: len(data) // 2], content_type="image/png")
         case ViewFault.OTHER_SIZE:
             return web.Response(body=_png(Image.open(io.BytesIO(data)).resize((24, 16))), content_type="image/png")
         case ViewFault.FLAT:

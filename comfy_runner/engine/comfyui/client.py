@@ -169,11 +169,13 @@ class ComfyHttp:
 
         Raises:
             ServerRefused: The file is not there (404), or its name is one that ``/view`` refuses.
-            Unreachable: The connection failed, also in the middle of the file.
+            Unreachable: The connection failed, also in the middle of the file, or a page comes in place of it.
         """
         with self._asked("GET", "/view", params=_params(filename, subfolder, kind), seconds=self._timeouts.download) as response:
             if response.status_code != 200:
                 raise refused(answer_of(response, self.address.http("/view")))
+            if _is_html(response) and not filename.lower().endswith(("html", "htm")):
+                raise not_comfyui(replace(answer_of(response, self.address.http("/view")), body="<html"))
             # Errors of requests are errors of the operating system too, as which a full disk would be told.
             yield response.raw.stream(_CHUNK, decode_content=True)
 
@@ -199,7 +201,7 @@ class ComfyHttp:
         if answer.status not in (200, 404):
             raise refused(answer)
         # A picture is never HTML: that is a login page, or a proxy.
-        if answer.status == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+        if answer.status == 200 and _is_html(response):
             raise not_comfyui(replace(answer, body="<html"))
         length = response.headers.get("Content-Length", "")
         return None if answer.status == 404 else int(length) if length.isdecimal() else -1
@@ -287,6 +289,10 @@ class ComfyHttp:
             usual = (self._timeouts.connect, self._timeouts.read)
             with self._connections.ask(request.prepare(), timeout=timeout or usual) as response:
                 yield response
+
+
+def _is_html(response: requests.Response) -> bool:
+    return response.headers.get("Content-Type", "").startswith("text/html")
 
 
 def _params(filename: str, subfolder: str, kind: str) -> dict[str, bytes]:

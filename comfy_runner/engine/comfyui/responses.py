@@ -135,7 +135,9 @@ def not_comfyui(answer: HttpAnswer) -> Unreachable:
     """Return the error for an answer that ComfyUI does not give."""
     login = isinstance(answer.body, str) and "<html" in answer.body.lower()
     hint = _LOGIN_HINT if login else "is this the address of ComfyUI itself?"
-    return Unreachable("answers, but not as a ComfyUI does", where=answer.url, hint=hint)
+    error = Unreachable("answers, but not as a ComfyUI does", where=answer.url, hint=hint)
+    error.retry_after = answer.retry_after
+    return error
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from comfy_runner.errors import ServerError, Unreachable
 
 T = TypeVar("T")
 
-_MOST_BREAKS = 3  # connections that break off one after the other although the server answers
+_MOST_BREAKS = 3  # answers of no use that come one after the other, however long each of them took
 _PAUSES = (0.1, 0.2, 0.5, 1.0)  # seconds between two questions whether the server answers; the last one is repeated
 _MOST = 4096
 """Pictures that one batch can hold in ComfyUI; whoever claims to have more claims to have anything."""
@@ -78,8 +78,10 @@ class ServerFiles:
                     raise
 
     def _may_ask_again(self, error: ServerError, failures: int, failing_for: float) -> bool:
-        if isinstance(error, Unreachable):
-            return failures < _MOST_BREAKS and self.wait_until_reachable()
+        if isinstance(error, Unreachable) and not self.wait_until_reachable():
+            return False
+        # A long file has taken long already when it breaks off.
+        failing_for = 0.0 if failures < _MOST_BREAKS else failing_for
         pause = self.timeouts.pause_before_retry(error, failures=failures, failing_for=failing_for)
         return pause is not None and not self._unwanted.wait(pause)
 
