@@ -192,9 +192,12 @@ class Choosing:
         if self._begin + least / self._own <= done + most / speed:
             return True
         # A job cannot be divided: nobody may be done with one sooner, however soon all would be done with the work.
-        starts, names = self._outlook.starts(pool), self._may(kind)
-        mine = starts[self._server.name][0] + least / self._own
-        return all(starts[other.name][0] + least / starts[other.name][1] >= mine for other in self._others if other.name in names)
+        mine, *others = (
+            self._outlook.begin(server) + (least + self._backlog.loading(pool, server.cached)) / self._outlook.rate(server)
+            for server in (self._server, *self._others)
+            if server is self._server or server.name in self._may(kind)
+        )
+        return all(other >= mine for other in others)
 
     def _others_done(self, kind: Kind, pool: int) -> tuple[float, float]:
         """Return in how many seconds others would be done with all that waits, and how fast the fastest of them is.
