@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from comfy_runner.planning.arrange import arrange
-from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.planning.passes import passes
 from comfy_runner.planning.survey import plan_rows, survey
 from comfy_runner.recipe.job import job

@@ -13,7 +13,7 @@ from comfy_runner.engine.registry import connect, connect_all
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.capabilities import check_all
-from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.planning.preview import preview
 from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED

@@ -10,7 +10,7 @@ from comfy_runner.api.planning import records, run_folder, seeds
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.engine.registry import connect_all, enlist, refuse_bad_addresses
 from comfy_runner.errors import UsageError
-from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.recipe.sources import RecipeSource, load_all
 from comfy_runner.recipe.sweep.expand import expand

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.schedules import SAMPLERS
-from comfy_runner.graph.signature import Signed
+from comfy_runner.graph.signature import Series, Signed
 from comfy_runner.graph.sizes import Size, stepper, work
 from comfy_runner.graph.workflow import Workflow
 
@@ -32,12 +33,12 @@ class StepTable:
     """
 
     def __init__(self) -> None:
-        self._number: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
         self._column_of: array[int] = array("I")
         self._cost_of: array[float] = array("d")
         self._columns: dict[tuple[str, int, StepKind], int] = {}
         self._kinds: list[StepKind] = []
-        self._rows: dict[Shape, list[_Row]] = {}
+        self._rows_of: dict[Shape, list[_Row]] = {}
 
     def of(self, filled: Filled, signed: Signed | None = None) -> tuple[int, ...]:
         """Return the number of each step of a job, ordered by column.
@@ -48,20 +49,38 @@ class StepTable:
             filled: The job's graph.
             signed: Its hashes, where they are known.
         """
-        rows = self._rows.get(filled.shape)
-        if rows is None:
-            rows = self._rows[filled.shape] = self._rows_of(filled.shape)
         cells = (signed or filled.shape.signed(filled.literals)).cells
         found = []
-        for row in rows:
-            key = int(cells[row.cell][:_DIGITS], 16)
-            number = self._number.get(key)
-            if number is None:
-                number = self._number[key] = len(self._column_of)
-                self._column_of.append(row.column)
-                self._cost_of.append(_cost(row, filled))
-            found.append(number)
-        return tuple(found) if len(set(found)) == len(found) else tuple(dict.fromkeys(found))
+        for row in self._rows(filled.shape):
+            key = _key(cells[row.cell])
+            number = self._numbers.get(key)
+            found.append(self._add(key, row.column, _cost(row, filled)) if number is None else number)
+        return _each_once(found)
+
+    def of_series(self, first: Filled, series: Series) -> Callable[[Sequence[str]], tuple[int, ...]]:
+        """Return what does the same for the graphs of a series, of which it takes what `Series.sign` returns.
+
+        Args:
+            first: The first graph of the series.
+            series: The hashes of the others.
+        """
+        rows, cells = self._rows(first.shape), first.shape.signed(first.literals).cells
+        start = [self._numbers.get(_key(cells[row.cell]), 0) for row in rows]
+        differing = [
+            (index, series.hashes[row.cell], row.column, _cost(row, first))
+            for index, row in enumerate(rows)
+            if row.cell in series.hashes
+        ]
+
+        def of(cells: Sequence[str]) -> tuple[int, ...]:
+            found = start.copy()
+            for index, cell, column, cost in differing:
+                key = _key(cells[cell])
+                number = self._numbers.get(key)
+                found[index] = self._add(key, column, cost) if number is None else number
+            return _each_once(found)
+
+        return of
 
     def __len__(self) -> int:
         """Return how many steps there are."""
@@ -79,7 +98,15 @@ class StepTable:
         """Return what a step is: a sampler with a sampler before it is a second pass."""
         return self._kinds[self._column_of[step]]
 
-    def _rows_of(self, shape: Shape) -> list[_Row]:
+    def _add(self, key: int, column: int, cost: float) -> int:
+        number = self._numbers[key] = len(self._column_of)
+        self._column_of.append(column)
+        self._cost_of.append(cost)
+        return number
+
+    def _rows(self, shape: Shape) -> list[_Row]:
+        if shape in self._rows_of:
+            return self._rows_of[shape]
         graph = shape.bare
         linked = {link.node for node in graph.nodes.values() for _, link in node.links()}
         position = {place: index for index, place in enumerate(shape.places)}
@@ -95,7 +122,8 @@ class StepTable:
             rows.append(
                 _Row(cell, column, node_id, node.class_type, kinds[node_id], position.get((stepper(graph, node_id), "steps")))
             )
-        return sorted(rows, key=lambda row: row.column)
+        found = self._rows_of[shape] = sorted(rows, key=lambda row: row.column)
+        return found
 
     def _column(self, class_type: str, ordinal: int, kind: StepKind) -> int:
         column = self._columns.setdefault((class_type, ordinal, kind), len(self._columns))
@@ -113,6 +141,14 @@ class _Row(NamedTuple):
     class_type: str
     kind: StepKind
     steps: int | None  # where the literal is that says how many steps it makes
+
+
+def _key(digest: str) -> int:
+    return int(digest[:_DIGITS], 16)
+
+
+def _each_once(steps: list[int]) -> tuple[int, ...]:
+    return tuple(steps) if len(set(steps)) == len(steps) else tuple(dict.fromkeys(steps))
 
 
 def node_kinds(graph: Workflow) -> dict[str, StepKind]:

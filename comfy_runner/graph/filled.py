@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
-from comfy_runner.graph.signature import InputKey, Signed, Signer, literals_of
+from comfy_runner.graph.equivalence import RULES
+from comfy_runner.graph.signature import InputKey, Series, Signed, Signer, literals_of
 from comfy_runner.graph.sizes import MEASURES, Size, node_sizes
 from comfy_runner.graph.workflow import Workflow
 
 _MOST_SIZES = 1000
+# What tells more of a graph than that its hashes are others: sizes, costs, and what is alike.
+_TELLING = MEASURES.union({"steps"}, *(rule.reads for rule in RULES.values()))
 
 
 class Shape:
@@ -68,6 +71,17 @@ class Shape:
     def signed(self, literals: Sequence[Any]) -> Signed:
         """Return the hashes of the graph with these literals."""
         return self._signer.sign(literals)
+
+    def series(self, literals: Sequence[Any], varying: Sequence[int]) -> Series | None:
+        """Return what hashes graphs that differ from one in some literals alone; None where sizes or costs may differ with these.
+
+        Args:
+            literals: What the one graph has in the places.
+            varying: The indices of the places in which the others may have something else.
+        """
+        if any(self.places[index][1] in _TELLING for index in varying):
+            return None
+        return Series(self.signed(literals), lambda: self.sizes(literals), varying)
 
     def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
         """Return the size of each node's result in the graph with these literals."""

@@ -8,6 +8,7 @@ Where many graphs differ in their literals alone, a `Signer` hashes again only w
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -48,26 +49,35 @@ def literals_of(workflow: Workflow) -> tuple[tuple[InputKey, ...], tuple[Any, ..
     return tuple(place for place, _ in found), tuple(value for _, value in found)
 
 
-@dataclass(frozen=True, slots=True)
 class _Text:
-    """A text with the contents of some cells in it, of which a hash is taken."""
+    """A text with the contents of some cells in it, of which a hash is taken.
 
-    text: str
-    cells: tuple[int, ...]
-    pick: Callable[[list[str]], Any]
+    Args:
+        parts: Its parts, of which the numbers are cells.
+    """
 
-    @classmethod
-    def of(cls, parts: Sequence[str | int]) -> _Text:
-        """Return the text of these parts, of which the numbers are cells."""
+    __slots__ = ("_begin", "_rest", "cells", "parts", "pick")
+
+    def __init__(self, parts: Sequence[str | int]) -> None:
+        self.parts = parts
+        self.cells = tuple(part for part in parts if isinstance(part, int))
+        self.pick: Callable[[list[str]], Any] = itemgetter(*self.cells) if self.cells else lambda _cells: ()
+        begin = "".join(itertools.takewhile(lambda part: isinstance(part, str), parts))  # type: ignore[arg-type] # texts alone
+        self._begin = hashlib.sha256(begin.encode("ascii"))
         text = "".join("%s" if isinstance(part, int) else part.replace("%", "%%") for part in parts)
-        cells = tuple(part for part in parts if isinstance(part, int))
-        return cls(text, cells, itemgetter(*cells) if cells else lambda _cells: ())
+        self._rest = text[len(begin.replace("%", "%%")) :]
 
     def digest(self, cells: list[str]) -> str:
         return self.digest_with(self.pick(cells))
 
     def digest_with(self, picked: Any) -> str:
-        return hashlib.sha256((self.text % picked).encode("ascii")).hexdigest()
+        digest = self._begin.copy()  # that far, it is the same text each time
+        digest.update((self._rest % picked).encode("ascii"))
+        return digest.hexdigest()
+
+    def bound(self, cells: Mapping[int, int], known: Sequence[str]) -> _Text:
+        """Return the text with what is known in it; only these cells are left, by the numbers that they are given."""
+        return _Text([cells.get(part, known[part]) if isinstance(part, int) else part for part in self.parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,7 @@ class Signer:
     Attributes:
         cell_of: The cell of each node's hash, by node id.
         total: What the content hash is a hash of.
+        lines: How each node is hashed, in the order of the links.
     """
 
     def __init__(self, workflow: Workflow, places: Sequence[InputKey], *, of: Collection[str] | None = None) -> None:
@@ -144,13 +155,13 @@ class Signer:
         self._blank = set(outputs.values()) if of is None else set()
         self.cell_of = {node_id: cell for cell, node_id in enumerate(order, len(places))}
         self._more = len(places) + len(order)
-        self._lines = [self._line(workflow, node_id) for node_id in order]
-        self._unlike = _downstream(self._lines)
+        self.lines = [self._line(workflow, node_id) for node_id in order]
+        self._unlike = _downstream(self.lines)
         roles = [(role, self.cell_of[node_id]) for role, node_id in sorted(outputs.items()) if node_id in self.cell_of]
         parts: list[str | int] = []
         for role, cell in roles:
             parts += ["," if parts else "{", f'{_encode(role)}:"', cell, '"']
-        self.total = _Text.of([*(parts or ["{"]), "}"])
+        self.total = _Text([*(parts or ["{"]), "}"])
         self._last: Signed | None = None
 
     def sign(self, literals: Sequence[Any]) -> Signed:
@@ -168,7 +179,7 @@ class Signer:
             changed = {cell for cell, (new, old) in pairs if new is not old and not _same(new, old)}
             for cell in changed:
                 cells[cell] = _encode(literals[cell])
-        for line in self._lines if changed or last is None else ():
+        for line in self.lines if changed or last is None else ():
             if last is None or not changed.isdisjoint(line.content.cells):
                 cells[line.cell] = line.content.digest(cells)
                 changed.add(line.cell)
@@ -177,6 +188,10 @@ class Signer:
 
     def pixels(self, signed: Signed, sizes: Sizes) -> str:
         """Return the pixel hash of a graph that was signed."""
+        return self.total.digest(self.shown(signed, sizes))
+
+    def shown(self, signed: Signed, sizes: Sizes) -> list[str]:
+        """Return the cells of a graph that was signed with what each node shows in place of what it is."""
         content = signed.cells
         cells = content + [""] * (self._more - len(content))
         for line in self._unlike:
@@ -185,7 +200,7 @@ class Signer:
             picked = line.pixels.pick(cells)
             if picked != line.content.pick(content):
                 cells[line.cell] = line.pixels.digest_with(picked)
-        return self.total.digest(cells)
+        return cells
 
     def _line(self, workflow: Workflow, node_id: str) -> _Line:
         node = workflow.nodes[node_id]
@@ -203,7 +218,7 @@ class Signer:
                 piece = [f'{begin}{{"value":', self._places[node_id, name], "}"]
             content += piece
             pixels += [piece[0], alike.cell, piece[2]] if alike is not None and alike.rule.input == name else piece
-        return _Line(self.cell_of[node_id], _Text.of([*content, "}}"]), _Text.of([*pixels, "}}"]), alike)
+        return _Line(self.cell_of[node_id], _Text([*content, "}}"]), _Text([*pixels, "}}"]), alike)
 
     def _alike(self, workflow: Workflow, node_id: str) -> _Alike | None:
         node = workflow.nodes[node_id]
@@ -214,6 +229,52 @@ class Signer:
         self._more += 1
         reads = tuple(self._places[node_id, name] for name in rule.reads)
         return _Alike(self._more - 1, rule, reads, node_id, measured.node if measured else "")
+
+
+class Series:
+    """The hashes of graphs that differ from a first one in the same few literals: nothing else is hashed again.
+
+    Args:
+        first: The hashes of the first graph.
+        sizes: Gives the sizes in it, which are those of all.
+        varying: The cells of the literals that differ; none of them may be one that sizes or pixel hashes are worked out from.
+
+    Attributes:
+        hashes: Which of the cells that `sign` returns is the hash of a node that differs, by its cell in the first graph.
+        content: Which one is the content hash.
+        pixels: Which one is the pixel hash.
+    """
+
+    def __init__(self, first: Signed, sizes: Sizes, varying: Sequence[int]) -> None:
+        signer, content = first.signer, first.cells
+        shown = signer.shown(first, sizes)
+        self._varying = varying
+        self._lines: list[_Text] = []
+        cells = {cell: number for number, cell in enumerate(varying)}
+        for line in signer.lines:
+            if not cells.keys().isdisjoint(line.content.cells):
+                cells[line.cell] = self._add(line.content.bound(cells, content))
+        self.hashes = {cell: place for cell, place in cells.items() if cell not in varying}
+        self.content = self._add(signer.total.bound(cells, content))
+        # What shows in the first graph what it is does so in all of them.
+        for line in signer.lines:
+            if line.cell in cells and shown[line.cell] != content[line.cell]:
+                cells[line.cell] = self._add(line.pixels.bound(cells, shown))
+        self.pixels = self._add(signer.total.bound(cells, shown))
+
+    def _add(self, text: _Text) -> int:
+        self._lines.append(text)
+        return len(self._varying) + len(self._lines) - 1
+
+    def sign(self, values: Sequence[Any]) -> list[str]:
+        """Return the cells of the graph with these literals in the varying places: the literals, then what was hashed.
+
+        Which of them is what is said by `hashes`, `content` and `pixels`.
+        """
+        cells = [_encode(value) for value in values]
+        for text in self._lines:
+            cells.append(text.digest(cells))
+        return cells
 
 
 def _downstream(lines: Sequence[_Line]) -> list[_Line]:

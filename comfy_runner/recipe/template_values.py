@@ -85,11 +85,16 @@ def _second_steps(job: Resolved) -> int:
     return max(1, round(steps * upscale.denoise)) if upscale.steps_mode == "scaled" else steps
 
 
-def _second_seed(job: Resolved) -> int:
-    seed = job.recipe.upscale.seed
-    if isinstance(seed, int):
-        return seed
-    return job.seed if seed == "same" else (job.seed + 1) % (MAX_SEED + 1)
+def second_seed(given: int | str, first: int) -> int:
+    """Return the second pass's seed.
+
+    Args:
+        given: What the recipe says of it: a number, or ``same`` or ``next``.
+        first: The first pass's seed.
+    """
+    if isinstance(given, int):
+        return given
+    return first if given == "same" else (first + 1) % (MAX_SEED + 1)
 
 
 def _loras(job: Resolved) -> list[dict[str, Any]]:
@@ -134,7 +139,12 @@ VALUES: Mapping[str, TemplateValue] = {
         _is("upscale.method"),
         _is("upscale.denoise"),
         _is("upscale.steps_mode"),
-        TemplateValue("upscale.seed", _second_seed, ("seed", "upscale.seed"), ("upscale.seed", "seed")),
+        TemplateValue(
+            "upscale.seed",
+            lambda job: second_seed(job.recipe.upscale.seed, job.seed),
+            ("seed", "upscale.seed"),
+            ("upscale.seed", "seed"),
+        ),
         _second_sampler("name"),
         _second_sampler("scheduler"),
         _second_sampler("steps", _second_steps, "upscale.steps_mode"),

@@ -96,6 +96,24 @@ class Renderer:
             return self.plain(values)
         return self._rendered(values, form, scalars)
 
+    def printed(self, values: Mapping[str, Any]) -> dict[str, tuple[InputKey, ...]]:
+        """Return the values that the template does nothing with but print them: which inputs of the graph each of them is.
+
+        Args:
+            values: Those of a job that was rendered.
+        """
+        form, scalars = placeholders.take_apart(values)
+        known = self._forms.get(form) if form is not None else None
+        rendering = known.renderings.get(known.key(scalars)) if known is not None else None
+        if known is None or rendering is None:
+            return {}
+        picks = tuple(zip(rendering.shape.places, rendering.picks, strict=True))
+        return {
+            field: tuple(place for place, pick in picks if pick == index)
+            for index, (field, level) in enumerate(zip(known.fields, known.levels, strict=True))
+            if level == REFERENCE
+        }
+
     def plain(self, values: Mapping[str, Any]) -> Filled:
         """Render the template with one job's values, all of them given; nothing is learned or shared but the shape."""
         self.runs += 1

@@ -21,7 +21,8 @@ from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.input_files import is_upload_name
 from comfy_runner.planning import inputs
 from comfy_runner.planning.capabilities import check_all
-from comfy_runner.planning.draft import Draft, draft_all
+from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.recipe.sources import load_source
 from comfy_runner.recipe.sweep.expand import expand
 from tests.standin.nodes import object_info

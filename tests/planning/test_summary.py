@@ -14,7 +14,8 @@ from comfy_runner.config import Config
 from comfy_runner.errors import RunFolderError
 from comfy_runner.graph.decoding import largest_decode
 from comfy_runner.graph.filled import Filled
-from comfy_runner.planning.draft import Draft, Plan, draft_all
+from comfy_runner.planning.draft import Draft, Plan
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.planning.estimate import WithBoundedLoads, earlier_speeds, fitting_speed
 from comfy_runner.planning.passes import Passes
 from comfy_runner.planning.summary import PlannedRow, PlanSummary

@@ -19,7 +19,8 @@ from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
-from comfy_runner.planning.draft import Draft, Plan, draft_all
+from comfy_runner.planning.draft import Draft, Plan
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.planning.survey import plan_rows
 from comfy_runner.recipe.load import from_mapping

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,9 @@ from comfy_runner.recipe.sweep.axes import UNSET, Draw, Matcher, Sweep, sameness
 from comfy_runner.recipe.sweep.fields import Target, canonical
 from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.yaml_loader import FieldPath
+
+OWN_FIELDS = ("seed", "prompt", "negative_prompt")
+"""Fields on whose values nothing else of a job depends than what a template makes of them."""
 
 _TRIED = 1000
 _MOST_SHARED = 10_000
@@ -65,6 +68,23 @@ class Variant:
     def recipe_name(self) -> str:
         """The name of its recipe, as a run folder and its ledger know it."""
         return names.slug(self.loaded.recipe.name)
+
+    @property
+    def seed(self) -> Any:
+        """What the recipe of this point says of the seed: a number, ``random``, or what is drawn."""
+        return self._value("seed")
+
+    @property
+    def own(self) -> dict[str, int]:
+        """The fields among `OWN_FIELDS` that this point gives, each with its index in the point."""
+        given = enumerate(zip(self.fields, self.point, strict=True))
+        return {name: index for index, (name, value) in given if name in OWN_FIELDS and value is not UNSET}
+
+    @property
+    def family(self) -> Hashable:
+        """What is equal for points of one sweep that differ in nothing but their seeds and prompts (`OWN_FIELDS`)."""
+        own = (type(value) if field in OWN_FIELDS else id(value) for field, value in zip(self.fields, self.point, strict=True))
+        return id(self.loaded), *own
 
     @property
     def template(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from comfy_runner.errors import TemplateError
 from comfy_runner.graph.workflow import Workflow, parse_workflow
-from comfy_runner.planning.draft import draft_all
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.recipe.load import load, shipped_recipes
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.shipped import shipped

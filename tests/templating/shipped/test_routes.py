@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import RecipeError, TemplateError
-from comfy_runner.planning.draft import Plan, draft_all
+from comfy_runner.planning.draft import Plan
+from comfy_runner.planning.drafting import draft_all
 from comfy_runner.recipe.load import load
 from comfy_runner.recipe.sweep.expand import expand
 

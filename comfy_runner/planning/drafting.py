@@ -1,0 +1,242 @@
+"""All jobs of a plan, drafted: rendered, hashed and checked, everything that is wrong with any of them told at once.
+
+A sweep may have a hundred thousand jobs, most of which differ in their seeds and prompts alone: they are drafted from another one.
+Does not know where the jobs are rendered, and what is done already.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
+from comfy_runner.graph.cost import StepTable
+from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.signature import Series
+from comfy_runner.graph.workflow import Workflow
+from comfy_runner.planning.draft import MOST_PROBLEMS, Draft, Plan
+from comfy_runner.planning.inputs import InputFiles
+from comfy_runner.planning.job_graph import decoded, output_paths
+from comfy_runner.recipe.sweep.expand import OWN_FIELDS, Variant
+from comfy_runner.recipe.template_defaults import TemplateDefaults
+from comfy_runner.recipe.template_values import second_seed
+from comfy_runner.templating.compiled import Renderer
+from comfy_runner.templating.lookup import Template
+from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders, unused
+
+
+def draft_all(
+    variants: Sequence[Variant], *, templates: Sequence[Path], seed_of: Callable[[Variant], int], files: InputFiles | None = None
+) -> Plan:
+    """Draft every job.
+
+    Args:
+        variants: The points of all sweeps.
+        templates: Folders that are searched for templates first.
+        seed_of: Gives the seed of a job whose recipe leaves it to chance.
+        files: The input files, where some have been read for the same plan before.
+
+    Raises:
+        InputError: With all that is wrong with any of them.
+        UsageError: Two jobs have the same id or write the same file.
+    """
+    drafter = _Drafter(variants, templates, seed_of, files or InputFiles())
+    drafts: dict[int, Draft] = {}
+    problems: dict[Problem, type[InputError]] = {}
+    families: dict[Hashable, list[int]] = {}
+    for number, variant in enumerate(variants):
+        families.setdefault(variant.family, []).append(number)
+    of_families = (
+        zip(numbers, drafter.family([variants[number] for number in numbers]), strict=True) for numbers in families.values()
+    )
+    for number, found in itertools.chain.from_iterable(of_families):
+        if isinstance(found, Draft):
+            drafts[number] = found
+            continue
+        problems.update(dict.fromkeys(found.problems, type(found)))
+        if len(problems) > MOST_PROBLEMS:
+            break
+    if problems:
+        kinds = set(problems.values())
+        raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problems)
+    in_order = tuple(drafts[number] for number in range(len(variants)))
+    _refuse_clashes(in_order)
+    notes = dict.fromkeys(note for variant in variants for note in variant.loaded.notes)
+    return Plan(in_order, drafter.steps, tuple(notes | drafter.notes))
+
+
+class _Drafter:
+    def __init__(
+        self, variants: Sequence[Variant], templates: Sequence[Path], seed_of: Callable[[Variant], int], files: InputFiles
+    ) -> None:
+        self.steps = StepTable()
+        self.notes: dict[Note, None] = {}
+        self._seed_of = seed_of
+        self._files = files
+        self._given = templates
+        self._templates: dict[tuple[int, str], tuple[Template, TemplateDefaults, Renderer]] = {}
+        self._renderers: dict[tuple[Path, ...], Renderer] = {}
+        self._known_good: set[int] = set()
+        self._known_texts: set[tuple[Any, ...]] = set()
+        self._params: dict[int, frozenset[str]] = {}
+        # One variant for each template that a recipe sweeps over.
+        self._of_template: dict[int, list[Variant]] = {}
+        swept = {(id(variant.loaded), variant.template): variant for variant in variants if "template" in variant.fields}
+        for (key, _), variant in swept.items():
+            self._of_template.setdefault(key, []).append(variant)
+
+    def family(self, variants: Sequence[Variant]) -> Iterator[Draft | InputError]:
+        """Yield the drafts of points of one family (`Variant.family`), or what is wrong with them."""
+        first = variants[0]
+        texts = [index for field, index in first.own.items() if field != "seed"]
+        siblings: _Siblings | None = None
+        for variant in variants:
+            seed = self._seed_of(variant) if variant.draw else None
+            # What is to be said of a text is said when it is seen first.
+            known = (id(first.loaded), first.template, *(id(variant.point[index]) for index in texts))
+            if siblings is not None and known in self._known_texts:
+                yield siblings.draft(variant, seed)
+                continue
+            try:
+                draft, values = self._draft(variant, seed)
+            except InputError as error:
+                yield error
+                continue
+            self._known_texts.add(known)
+            if siblings is None and len(variants) > 1:
+                siblings = self._siblings(draft, values)
+            yield draft
+
+    def _draft(self, variant: Variant, seed: int | None) -> tuple[Draft, Mapping[str, Any]]:
+        """Return a draft, and the values that its template was given."""
+        template, route, renderer = self._template(variant)
+        job = variant.job(seed=seed, route=route)
+        params = checked_params(job, template, self._all_params(variant))
+        params, inputs = self._files.resolved(job, template, params)
+        values = {**job.values, "params": params}
+        filled = decoded(job, renderer.render(values))
+        if job.outputs or id(filled.shape) not in self._known_good:
+            output_paths(job, filled.workflow)
+            if id(filled.shape) not in self._known_good:
+                self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
+            self._known_good.add(id(filled.shape))
+        self.notes.update(dict.fromkeys(job.notes))
+        signed = filled.shape.signed(filled.literals)
+        # What is written otherwise has other pixels.
+        pixels = filled.pixels_of(signed) + variant.loaded.recipe.output.kind
+        return Draft(variant, seed, template, route, filled, signed.content, pixels, self.steps.of(filled, signed), inputs), values
+
+    def _siblings(self, draft: Draft, values: Mapping[str, Any]) -> _Siblings | None:
+        """Return what drafts the other jobs of a family; None where they may differ in more than what their template prints."""
+        variant, filled = draft.variant, draft.filled
+        texts = {field: index for field, index in variant.own.items() if field != "seed"}
+        printed = self._template(variant)[2].printed(values)
+        names = ("job_id", "seed", "upscale.seed", *texts)
+        if variant.loaded.recipe.output.roles or not printed.keys() >= set(names) or draft.route.usual.keys() & OWN_FIELDS:
+            return None
+        index_of = {place: index for index, place in enumerate(filled.shape.places)}
+        varying = {index_of[place]: number for number, name in enumerate(names) for place in printed[name]}
+        series = filled.shape.series(filled.literals, list(varying))
+        if series is None:
+            return None
+        return _Siblings(draft, varying, tuple(texts.values()), series, self.steps.of_series(filled, series))
+
+    def _all_params(self, variant: Variant) -> frozenset[str]:
+        """Return the parameters of all templates that a recipe sweeps over; none where it sweeps over none."""
+        key = id(variant.loaded)
+        if key not in self._params:
+            others = self._of_template.get(key, ())
+            templates = [self._template(other)[0] for other in others] if len(others) > 1 else []
+            self._params[key] = frozenset(name for template in templates for name in template.params or ())
+        return self._params[key]
+
+    def _template(self, variant: Variant) -> tuple[Template, TemplateDefaults, Renderer]:
+        key = (id(variant.loaded), variant.template)
+        if key not in self._templates:
+            alone = variant.alone
+            folders = template_folders(alone, self._given)
+            template = find_recipe_template(alone, folders)
+            # Recipes of one folder share what is rendered.
+            same = (template.path, *folders)
+            renderer = self._renderers.setdefault(same, Renderer(template, folders))
+            self._templates[key] = (template, route_of(template), renderer)
+            self.notes.update(dict.fromkeys(template.notes))
+            if "template" not in variant.fields:  # otherwise it is for another one
+                self.notes.update(dict.fromkeys(unused(alone, template)))
+        return self._templates[key]
+
+
+class _Siblings:
+    """Drafts the jobs of a family from one of them: they have their own seeds and texts where these are printed, and other hashes.
+
+    Args:
+        draft: The one.
+        varying: The indices of the literals that differ, each with which one of a job's id, its two seeds and its texts it is.
+        texts: Where in a point the texts are.
+        series: The hashes of the graphs.
+        steps_of: Gives the steps of a graph from its hashes.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        varying: Mapping[int, int],
+        texts: Sequence[int],
+        series: Series,
+        steps_of: Callable[[Sequence[str]], tuple[int, ...]],
+    ) -> None:
+        self._one, self._texts, self._series, self._steps_of = draft, texts, series, steps_of
+        self._places, self._picks = list(varying), list(varying.values())
+        self._literals = list(draft.filled.literals)
+        self._second = draft.variant.recipe(draft.route).upscale.seed
+        self._kind = draft.variant.loaded.recipe.output.kind
+
+    def draft(self, variant: Variant, seed: int | None) -> Draft:
+        """Return the draft of another point; the seed is that which was drawn, if any."""
+        one, first = self._one, variant.seed if seed is None else seed
+        own = (variant.job_id, first, second_seed(self._second, first), *[variant.point[index] for index in self._texts])
+        given = [own[pick] for pick in self._picks]
+        literals = self._literals.copy()
+        for index, value in zip(self._places, given, strict=True):
+            literals[index] = value
+        cells = self._series.sign(given)
+        content, pixels = cells[self._series.content], cells[self._series.pixels] + self._kind
+        filled = Filled(one.filled.shape, tuple(literals))
+        return Draft(variant, seed, one.template, one.route, filled, content, pixels, self._steps_of(cells), one.inputs)
+
+
+def _self_naming(workflow: Workflow, template: Template) -> Iterator[Note]:
+    """Yield a note for each output whose files have names that we do not give."""
+    for node_id, node in workflow.nodes.items():
+        if node.names_its_files:
+            what = (
+                f'node "{node_id}" ({node.class_type}) takes no filename_prefix, so that files of several jobs may have one name: '
+                "its jobs go to a server one at a time; give it a filename_prefix, if it takes one, or save with SaveImage"
+            )
+            yield Note(what, template.name, "warning")
+
+
+def _refuse_clashes(drafts: Sequence[Draft]) -> None:
+    """Make sure that no two jobs have the same id or write the same file."""
+    owners: dict[str, Draft] = {}
+    # Where nobody says where pictures go, they go to folders that are named after their jobs.
+    told = any(draft.variant.loaded.recipe.output.roles for draft in drafts)
+    for draft in drafts:
+        _claim(owners, f"job {draft.job_id}", draft)
+        for path in draft.planned().outputs.values() if told else ():
+            _claim(owners, f"file {path.casefold()}", draft)
+
+
+def _claim(owners: dict[str, Draft], what: str, draft: Draft) -> None:
+    other = owners.setdefault(what, draft)
+    if other is draft:
+        return
+    here, there = draft.variant.loaded, other.variant.loaded
+    if here is there:
+        hint = "put {job_id} into the pattern"
+        raise UsageError(f"{what} is that of {other.job_id} and of {draft.job_id}", where=here.where("output"), hint=hint)
+    raise UsageError(
+        f"{what} is also that of {there.where('name')}", where=here.where("name"), hint="give the recipes different names"
+    )
