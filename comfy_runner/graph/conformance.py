@@ -16,6 +16,7 @@ from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.decoding import LATER_INPUTS
 from comfy_runner.graph.literals import Acceptance, Judgement, judge, wants_link
 from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
+from comfy_runner.graph.replacements import with_replacements
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
 from comfy_runner.wording import counted, did_you_mean, nearest
 from comfy_runner.yaml_loader import got
@@ -62,6 +63,8 @@ def check(
     """
     checker = _Checker(workflow, info, where, locate)
     checker.packs, checker.version = packs or {}, version
+    for node_id, replacement in checker.replaced.items():
+        checker.note(f"{_place(node_id, workflow.nodes[node_id])} is run as {replacement.class_type} on {info.source}")
     for node_id in workflow.nodes:
         checker.check_node(node_id)
     return checker.result()
@@ -88,7 +91,7 @@ class ShapeCheck:
 
     def verdict(self, node_id: str, name: str, value: Any) -> Acceptance:
         """Return what the server makes of a literal as this node's input."""
-        return self._checker.judge(node_id, name, value).acceptance
+        return self._checker.judge(node_id, self._checker.new_name(node_id, name), value).acceptance
 
     def has_output_without(self, bad: Set[str]) -> bool:
         """Return whether some output depends on none of these nodes."""
@@ -97,18 +100,21 @@ class ShapeCheck:
 
 def selectors(workflow: Workflow, info: ObjectInfo) -> frozenset[tuple[str, str]]:
     """Return the inputs whose literals may decide which other inputs there are, as (node id, input name)."""
-    known = {node_id: info.get(node.class_type) for node_id, node in workflow.nodes.items()}
+    checker = _Checker(workflow, info)
     return frozenset(
         (node_id, name)
         for node_id, node in workflow.nodes.items()
+        if (known := info.get(checker.workflow.nodes[node_id].class_type)) is not None and known.dynamic
         for name in node.inputs
-        if (found := known[node_id]) is not None and name.partition(".")[0] in found.dynamic
+        if checker.new_name(node_id, name).partition(".")[0] in known.dynamic
     )
 
 
 class _Checker:
     def __init__(self, workflow: Workflow, info: ObjectInfo, where: str = "", locate: Locate | None = None) -> None:
-        self.workflow, self.info, self.where = workflow, info, where
+        self.info, self.where = info, where
+        self.workflow, self.replaced = with_replacements(workflow, info.replacement)
+        self.names = {node_id: list(workflow.nodes[node_id].inputs) for node_id in self.replaced}
         self.locate = locate or (lambda _node, _name: "")
         self.packs: Mapping[str, str] = {}
         self.version = ""
@@ -124,11 +130,20 @@ class _Checker:
     def ends(self) -> list[str]:
         """Return the output nodes."""
         nodes = self.workflow.nodes.items()
-        return [id_ for id_, node in nodes if (known := self.info.get(self.info.run_as(node.class_type))) and known.is_output]
+        return [id_ for id_, node in nodes if (known := self.info.get(node.class_type)) and known.is_output]
 
     def good_outputs(self, bad: Set[str]) -> list[str]:
         """Return the output nodes that depend on none of these nodes."""
         return [end for end in self.ends if bad.isdisjoint(self.workflow.ancestors([end]))] if bad else self.ends
+
+    def new_name(self, node_id: str, name: str) -> str:
+        """Return what an input is called on the server; empty for one that it leaves out."""
+        return self.replaced[node_id].new_name(name) if node_id in self.replaced else name
+
+    def place_of(self, node_id: str, name: str) -> str:
+        """Return where the recipe gives an input, or else the place for problems without one."""
+        old = next((old for old in self.names.get(node_id, ()) if self.new_name(node_id, old) == name), name)
+        return self.locate(node_id, old) or self.where
 
     def inputs(self, node_id: str) -> dict[str, InputInfo]:
         """Return what a node's inputs may be, with those that its dynamic ones bring; nothing for a class that is not known."""
@@ -152,17 +167,18 @@ class _Checker:
 
     def problem(self, what: str, hint: str = "", *, at: tuple[str, str] = ("", "")) -> None:
         self.bad.add(self.node_id)
-        self.problems.append(Problem(what, self.locate(*at) or self.where, hint))
+        self.problems.append(Problem(what, self.place_of(*at), hint))
 
     def note(self, what: str, level: Literal["changed", "warning"] = "changed", *, at: tuple[str, str] = ("", "")) -> None:
-        self.notes.append(Note(what, self.locate(*at) or self.where, level))
+        self.notes.append(Note(what, self.place_of(*at), level))
 
     def check_node(self, node_id: str, *, literals: bool = True) -> None:
         self.node_id = node_id
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
         if known is None:
-            self.unknown_class(node_id, node)
+            what = f'node "{node_id}": {self.info.source} has no node class {node.class_type}'
+            self.problem(what, self.way_to(node.class_type))
             return
         if node.is_output and not known.is_output:
             what = f"{_place(node_id, node)} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
@@ -175,18 +191,11 @@ class _Checker:
                     self.unknown_input(node_id, node, name, is_core=known.is_core)
             elif link is not None:
                 self.check_link(node_id, node, name, link, wanted)
-            elif literals:
+            elif literals or (node_id in self.replaced and name in self.replaced[node_id].added):
                 self.check_literal(node_id, name, value)
         for name, wanted in inputs.items():
             if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
                 self.missing_input(node_id, node, name, wanted)
-
-    def unknown_class(self, node_id: str, node: Node) -> None:
-        there = self.info.run_as(node.class_type)
-        if there != node.class_type:
-            self.note(f"{_place(node_id, node)} is run as {there} on {self.info.source}")
-            return
-        self.problem(f'node "{node_id}": {self.info.source} has no node class {node.class_type}', self.way_to(node.class_type))
 
     def way_to(self, class_type: str) -> str:
         """Return how a server comes by a node class that it lacks, or what may have been meant."""
@@ -230,7 +239,10 @@ class _Checker:
         if known is None:
             return  # said where that node is checked
         place = f"{_place(node_id, node)}, input {name}"
-        if link.slot >= len(known.outputs):
+        if wanted.choices is not None:
+            # The server would not know which other inputs there are, and hand the node something that it cannot read.
+            self.problem(f"{place}: must be one of its options, not a link", did_you_mean("", wanted.texts))
+        elif link.slot >= len(known.outputs):
             count = counted(len(known.outputs), "output")
             self.problem(f'{place}: node "{link.node}" ({source.class_type}) has {count} (got index {link.slot})')
         elif not _types_meet(known.outputs[link.slot], wanted.type):

@@ -84,7 +84,7 @@ def judge(value: Any, wanted: InputInfo, node: NodeInfo, info: ObjectInfo, *, at
 
 def wants_link(wanted: InputInfo, info: ObjectInfo) -> bool:
     """Return whether an input is for another node's output, which no literal can stand for."""
-    return wanted.types.isdisjoint(("*", "COMBO", *_LITERALS)) and info.is_produced(wanted.type)
+    return not wanted.is_widget and wanted.types.isdisjoint(("*", "COMBO", *_LITERALS)) and info.is_produced(wanted.type)
 
 
 def _problem(value: Any, wanted: InputInfo, info: ObjectInfo) -> str:

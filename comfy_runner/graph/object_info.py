@@ -15,8 +15,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from comfy_runner.errors import WorkflowError
+from comfy_runner.graph.replacements import Replacement, parse_replacements
 
 _MARKS = ("deprecated", "experimental", "api_node")
+_NEVER_REQUIRED = ("COMFY_DYNAMICGROUP_V3", "COMFY_DYNAMICSLOT_V3")  # other inputs stand in their place, or none
 _MOST_PARTS = 1000
 _DEEPEST = 10
 
@@ -38,6 +40,7 @@ class InputInfo:
         tooltip: What the server says of it; empty for nothing.
         choices: What further inputs each option brings, by option and name; None for what brings none.
         parts: The inputs that stand in its place, by name; None for what is an input itself.
+        is_widget: Whether the page has a control for it whatever its type is, as for a colour, a curve or a box: a literal will do.
     """
 
     type: str
@@ -52,6 +55,7 @@ class InputInfo:
     tooltip: str = ""
     choices: Mapping[str, Mapping[str, InputInfo]] | None = None
     parts: Mapping[str, InputInfo] | None = None
+    is_widget: bool = False
 
     @property
     def texts(self) -> list[str]:
@@ -106,8 +110,7 @@ class ObjectInfo:
     Args:
         data: The parsed answer of ``GET /object_info``.
         source: Where it comes from, for messages: a URL or a file.
-        replacements: The parsed answer of ``GET /node_replacements``: by class what the server puts in the place of a node whose
-            class it lacks; None where it does not tell.
+        replacements: The parsed answer of ``GET /node_replacements``; None where it does not tell.
 
     Raises:
         WorkflowError: This is not an ``/object_info`` answer.
@@ -122,14 +125,15 @@ class ObjectInfo:
             )
         self.source = source
         self._data = data
-        self._replacements = dict(_replacements(replacements))
+        self._said_replacements = replacements
+        self._replacements = parse_replacements(replacements)
         self._parsed: dict[str, NodeInfo] = {}
         self._produced: frozenset[str] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Return a hash of all that was said, wherever it comes from: equal for equal answers, whatever the order of their keys."""
-        text = json.dumps([self._data, self._replacements], sort_keys=True, separators=(",", ":"))
+        text = json.dumps([self._data, self._said_replacements], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     @property
@@ -144,10 +148,10 @@ class ObjectInfo:
             self._parsed[class_type] = _node(class_type, raw)
         return self._parsed.get(class_type)
 
-    def run_as(self, class_type: str) -> str:
-        """Return the class that the server runs for nodes of a class: another one where it lacks that and replaces it."""
-        replaced = self._replacements.get(class_type, class_type)
-        return replaced if class_type not in self._data and isinstance(self._data.get(replaced), dict) else class_type
+    def replacement(self, class_type: str) -> Replacement | None:
+        """Return what the server puts in the place of a node whose class it lacks; None where it has the class, or nothing else."""
+        found = self._replacements.get(class_type) if class_type not in self._data else None
+        return found if found is not None and isinstance(self._data.get(found.class_type), dict) else None
 
     def is_produced(self, type_: str) -> bool:
         """Return whether some node has an output of this type, so that an input of it wants a link."""
@@ -181,13 +185,6 @@ def expanded(inputs: Mapping[str, InputInfo], given: Mapping[str, Any], above: s
         chosen = given.get(field)
         if known.choices is not None and isinstance(chosen, str):
             yield from expanded(known.choices.get(chosen, {}), given, f"{field}.")
-
-
-def _replacements(answer: Any) -> Iterator[tuple[str, str]]:
-    for class_type, found in answer.items() if isinstance(answer, dict) else ():
-        for each in found if isinstance(found, list) else ():
-            if isinstance(each, dict) and isinstance(each.get("new_node_id"), str):
-                yield class_type, each["new_node_id"]
 
 
 def _inputs(groups: Any, depth: int = 0) -> dict[str, InputInfo]:
@@ -238,7 +235,7 @@ def _input(spec: Any, *, required: bool, depth: int) -> InputInfo:
     choices = _choices(extra.get("options"), depth) if kind == "COMFY_DYNAMICCOMBO_V3" else None
     return InputInfo(
         type="COMBO" if isinstance(kind, list) else str(kind),
-        required=required,
+        required=required and kind not in _NEVER_REQUIRED,
         options=tuple(choices) if choices else tuple(options) if isinstance(options, list) else None,
         minimum=_number(extra.get("min")),
         maximum=_number(extra.get("max")),
@@ -248,7 +245,8 @@ def _input(spec: Any, *, required: bool, depth: int) -> InputInfo:
         step=_number(extra.get("step")),
         tooltip=_text(extra.get("tooltip")),
         choices=choices or None,
-        parts=_parts(extra.get("template"), required=required, depth=depth) if kind == "COMFY_AUTOGROW_V3" else None,
+        parts=_parts(extra.get("template"), depth) if kind == "COMFY_AUTOGROW_V3" else None,
+        is_widget=bool(extra.get("socketless")) or isinstance(extra.get("default"), str | dict | list),
     )
 
 
@@ -258,8 +256,11 @@ def _choices(options: Any, depth: int) -> dict[str, Mapping[str, InputInfo]]:
     return {option["key"]: _inputs(option.get("inputs"), depth + 1) for option in known if isinstance(option.get("key"), str)}
 
 
-def _parts(template: Any, *, required: bool, depth: int) -> dict[str, InputInfo] | None:
-    """Return the inputs that stand for one that grows, the first ones of which are required; None where they are not told."""
+def _parts(template: Any, depth: int) -> dict[str, InputInfo] | None:
+    """Return the inputs that stand for one that grows, the first ones of which are required; None where they are not told.
+
+    Whether the one that grows is optional itself does not count (``Autogrow._expand_schema_for_dynamic`` in ``_io.py``).
+    """
     template = template if isinstance(template, dict) else {}
     each = next(iter(_inputs(template.get("input"), depth + 1).values()), None)
     names, prefix, most = template.get("names"), template.get("prefix"), _number(template.get("max"))
@@ -268,7 +269,7 @@ def _parts(template: Any, *, required: bool, depth: int) -> dict[str, InputInfo]
         names = [f"{prefix}{index}" for index in range(count)]
     if each is None or not names:
         return None
-    least = int(_number(template.get("min")) or 0) if required and each.required else 0
+    least = int(_number(template.get("min")) or 0) if each.required else 0
     return {str(name): replace(each, required=index < least) for index, name in enumerate(names[:_MOST_PARTS])}
 
 

@@ -78,7 +78,7 @@ def test_the_names_of_a_kind_are_all_that_is_on_stdout(cli: Cli, generation: Gen
         asked = [request.path for request in server.state.asked]
 
     assert done == Typed(0, "SDXL/base.safetensors\ntiny.safetensors\n", "")
-    assert asked == ["/object_info"]
+    assert asked == ["/object_info", "/node_replacements"]
 
 
 @pytest.mark.parametrize(("kind", "names"), [("ultralytics", ["bbox/face_yolov8m.pt"]), ("embedding", []), ("UNET", ["flux.gguf"])])
@@ -89,8 +89,8 @@ def test_a_folder_that_no_node_lists_is_a_kind_and_no_other_is_looked_into(cli: 
 
     assert (done.code, done.out.splitlines()) == (0, names)
     assert done.err == ("" if names else "there are no embeddings\n")
-    assert asked[:2] == ["/object_info", "/models"]
-    assert len(asked) == 3
+    assert asked[:3] == ["/object_info", "/node_replacements", "/models"]
+    assert len(asked) == 4
 
 
 def test_a_windows_servers_names_are_those_that_it_has(cli: Cli) -> None:

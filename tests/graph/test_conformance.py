@@ -604,21 +604,50 @@ def test_an_input_with_a_default_that_an_option_brings_is_filled_in() -> None:
     assert found.problems == ()
 
 
-def replacing(answer: Any) -> ObjectInfo:
-    data = json.loads(json.dumps(recorded()._data))
-    data["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0] = [CHECKPOINT]
-    return ObjectInfo(data, source="http://server", replacements=answer)
+def test_a_link_for_an_option_is_an_error() -> None:
+    data = with_node(new=node("New", **{"images.image0": IMAGE, "format": ["prompt", 0]}))
+    found = problem(data, info(New=newer))
+    assert found.what == 'node "new" (New), input format: must be one of its options, not a link'
+    assert found.hint == "known are png, exr, scaled"
 
 
-def test_a_class_that_the_server_replaces_is_not_refused() -> None:
-    data = with_node(old=node("OldSave", pictures=IMAGE))
-    assert problem(data, replacing(None)).what == 'node "old": http://server has no node class OldSave'
-    found = checked(data, replacing({"OldSave": [{"old_node_id": "OldSave", "new_node_id": "SaveImage", "input_mapping": []}]}))
+@pytest.mark.parametrize("group", ["required", "optional"])
+def test_how_many_of_what_grows_are_required_is_said_by_its_template(group: str) -> None:
+    template = {"input": {"required": {"image": ["IMAGE", {}]}}, "names": ["a", "b", "c"], "min": 2}
+    known = info(Grow=lambda it: it.update(input={group: {"i": ["COMFY_AUTOGROW_V3", {"template": template}]}}, output_node=True))
+    assert problem(with_node(new=node("Grow", **{"i.a": IMAGE})), known).what.endswith(
+        "input i.b: required by the server, not given"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("GROUP", {"i.0.x": 0.5}), ("GROUP", {}), ("SLOT", {"i": IMAGE, "i.x": 5}), ("SLOT", {})]
+)
+def test_what_is_not_known_of_newer_inputs_is_left_to_the_server(kind: str, given: dict[str, Any]) -> None:
+    spec = [f"COMFY_DYNAMIC{kind}_V3", {"template": {"required": {"x": ["FLOAT", {}]}}}]
+    known = info(New=lambda it: it.update(input={"required": {"i": spec}}, output_node=True))
+    assert notes(with_node(new=node("New", **given)), known) == []
+    assert checked(with_node(new=node("New", **given)), known).problems == ()
+
+
+BOX = {"x": 0, "y": 0, "width": 512, "height": 512}
+
+
+@pytest.mark.parametrize(
+    ("spec", "literal"),
+    [
+        (["BOX", {"default": BOX, "socketless": True}], BOX),
+        (["BOX", {"socketless": True}], BOX),
+        (["BOX", {"default": "#ffffff"}], "#336699"),
+        (["BOX", {"default": BOX}], None),
+    ],
+)
+def test_what_the_page_has_a_control_for_takes_a_literal_though_nodes_give_it(spec: Any, literal: Any) -> None:
+    known = info(
+        Box=lambda it: it.update(input={"required": {}}, output=["BOX"]),
+        New=lambda it: it.update(input={"required": {"i": spec}}, output_node=True),
+    )
+    given = {} if literal is None else {"i": literal}
+    found = checked(with_node(new=node("New", **given)), known)
     assert found.problems == ()
-    assert found.notes == (Note('node "old" (OldSave) is run as SaveImage on http://server', "template t", "changed"),)
-    assert "old" in found.workflow.nodes
-
-
-@pytest.mark.parametrize("answer", [[], {"OldSave": {}}, {"OldSave": [{"new_node_id": 5}]}, {"OldSave": [{"new_node_id": "Nope"}]}])
-def test_a_replacement_that_the_server_cannot_make_is_none(answer: Any) -> None:
-    assert problem(with_node(old=node("OldSave", pictures=IMAGE)), replacing(answer)).what.endswith("has no node class OldSave")
+    assert found.workflow.nodes["new"].inputs["i"] == (literal or BOX)

@@ -24,7 +24,7 @@ __all__ = ["room"]
 _QUICK = Timeouts(outage=20.0, queue=0.02, repost=(0.01, 0.01, 0.02, 0.02, 0.05), poll_longest=0.02)
 _STATUSES = sorted(TRANSIENT_STATUSES)
 _EACH_JOB = [("POST", "/prompt"), ("GET", "/queue"), ("GET", "/history/*"), ("GET", "/view"), ("POST", "/upload/image")]
-_ONCE = [("GET", "/system_stats"), ("GET", "/object_info")]
+_ONCE = [("GET", "/system_stats"), ("GET", "/object_info"), ("GET", "/node_replacements")]
 _CALLS = [
     *[pytest.param(method, path, 0, id=f"first {path}") for method, path in (*_EACH_JOB, *_ONCE)],
     *[pytest.param(method, path, 1, id=f"later {path}") for method, path in _EACH_JOB],

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.standin.newer import CLASSES
+
 _RECORDED = Path(__file__).parent.parent / "data" / "object_info.json"
 
 # The input that lists a folder of models, and the folder.
@@ -100,9 +102,9 @@ _IMAGE_SCALE = {
 }
 
 
-def object_info(models: Mapping[str, Sequence[str]], files: Sequence[str] = ()) -> dict[str, Any]:
+def object_info(models: Mapping[str, Sequence[str]], files: Sequence[str] = (), *, newer: bool = False) -> dict[str, Any]:
     """Return the answer of ``/object_info`` of a server with these models by folder, and these files in its input folder."""
-    found = copy.deepcopy(_classes())
+    found = copy.deepcopy(_classes() | (CLASSES if newer else {}))
     for info in found.values():
         for inputs in info["input"].values():
             for name, spec in inputs.items():

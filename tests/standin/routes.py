@@ -14,6 +14,7 @@ from aiohttp import web
 
 from tests.standin.faults import ReplyFault
 from tests.standin.files import view
+from tests.standin.newer import REPLACEMENTS, replace_nodes
 from tests.standin.nodes import object_info
 from tests.standin.records import Asked
 from tests.standin.sockets import publish_status, queue_info, websocket
@@ -57,6 +58,8 @@ def application(state: State) -> web.Application:
         table += [("GET", "/models", routes.folders), ("GET", "/models/{folder}", routes.models)]
     if generation.progress_state:
         table.append(("GET", "/features", routes.features))
+    if generation.newer_nodes:
+        table.append(("GET", "/node_replacements", routes.node_replacements))
     app = web.Application(client_max_size=state.max_upload, middlewares=[record])
     for method, path, handler in table:
         for place in (path, f"/api{path}") if generation.api_prefix else (path,):
@@ -119,8 +122,10 @@ class _Routes:
         prompt_id = str(body.get("prompt_id", uuid.uuid4())) if generation.client_prompt_id else str(uuid.uuid4())
         if generation.uuid_only and not _is_canonical(prompt_id):
             return _refusal("invalid_prompt_id", "prompt_id must be a UUID", prompt_id)
-        graph = body["prompt"]
-        found = validate(graph, self.info(), generation, input_files(self.state, below=True))
+        graph, info = body["prompt"], self.info()
+        if generation.newer_nodes:
+            replace_nodes(graph, info)
+        found = validate(graph, info, generation, input_files(self.state, below=True))
         extra = dict(body.get("extra_data", {}))
         if "client_id" in body:
             extra["client_id"] = body["client_id"]
@@ -215,7 +220,7 @@ class _Routes:
         separator = "\\" if self.state.windows else "/"
         models = self.state.models.items()
         by_folder = {folder: [name.replace("/", separator) for name in names] for folder, names in models}
-        return object_info(by_folder, input_files(self.state))
+        return object_info(by_folder, input_files(self.state), newer=self.state.generation.newer_nodes)
 
     async def object_info(self, _request: web.Request) -> web.Response:
         return web.json_response(self.info())
@@ -224,6 +229,9 @@ class _Routes:
         name = request.match_info["name"]
         found = self.info()
         return web.json_response({name: found[name]} if name in found else {})
+
+    async def node_replacements(self, _request: web.Request) -> web.Response:
+        return web.json_response(REPLACEMENTS)
 
     async def folders(self, _request: web.Request) -> web.Response:
         return web.json_response(list(self.state.models))

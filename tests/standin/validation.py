@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.standin.generations import Generation
+from tests.standin.newer import with_dynamic
 from tests.standin.nodes import JUDGED
 
 _LIST_SHOWN = 20
@@ -80,7 +81,7 @@ class _Validation:
             return self.verdicts[node_id]
         inputs = self.graph[node_id]["inputs"]
         class_type = self.graph[node_id]["class_type"]
-        known = self.info[class_type]["input"]
+        known = with_dynamic(self.info[class_type]["input"], inputs)
         errors: list[dict[str, Any]] = []
         sound = True
         for category in ("required", "optional"):
@@ -103,7 +104,7 @@ class _Validation:
             return True
         received = tuple(self.info[self.graph[value[0]]["class_type"]]["output"])[value[1]]
         wanted = spec[0] if isinstance(spec[0], str) else "COMBO"
-        if received != wanted and "*" not in (received, wanted):
+        if received not in wanted.split(",") and "*" not in (received, wanted) and "COMFY_MATCHTYPE_V3" not in (received, wanted):
             details = f"{name}, received_type({received}) mismatch input_type({wanted})"
             what = "Return type mismatch between linked nodes"
             extra = {"input_config": spec, "received_type": received, "linked_node": value}

@@ -102,7 +102,7 @@ class _Run:
             publish(self.state, "executing", {"node": None, "prompt_id": self.prompt_id}, self.client_id)
 
     async def run_nodes(self, cached: dict[str, bool]) -> bool:
-        info = object_info(self.state.models)
+        info = object_info(self.state.models, newer=self.state.generation.newer_nodes)
         output_nodes = {node_id for node_id, node in self.graph.items() if info[node["class_type"]]["output_node"]}
         self.made = {node_id: self.memory.cache[self.keys[node_id]].made for node_id in self.graph if cached[node_id]}
         waiting = needed(self.graph, self.outputs, cached)

@@ -71,6 +71,17 @@ class ComfyHttp:
         """Return ``GET /object_info/{class_type}``: the same of one class; an empty object where the server has no such class."""
         return self._get(f"/object_info/{quote(class_type, safe='')}")
 
+    def node_replacements(self) -> Any:
+        """Return ``GET /node_replacements``: what takes the place of classes that are gone; None where nobody tells (before 0.14).
+
+        Raises:
+            ServerRefused: It cannot tell just now.
+        """
+        answer = self._request("GET", "/node_replacements", None)
+        if answer.status != 200 and (error := refused(answer)).is_transient:
+            raise error
+        return answer.body if answer.status == 200 else None
+
     def model_folders(self) -> list[str]:
         """Return ``GET /models``: the folders that models are in; none where the server has no such route (before August 2024)."""
         try:

@@ -57,8 +57,9 @@ class ComfyUIEngine:
 
     def object_info(self, class_type: str | None = None) -> ObjectInfo:
         """Return what it says of its node classes, or of one."""
-        said = self._http.object_info() if class_type is None else self._http.class_info(class_type)
-        return ObjectInfo(said, source=self.url)
+        if class_type is not None:
+            return ObjectInfo(self._http.class_info(class_type), source=self.url)
+        return ObjectInfo(self._http.object_info(), source=self.url, replacements=self._http.node_replacements())
 
     def model_folders(self) -> list[str]:
         """Return the names of its folders of models."""

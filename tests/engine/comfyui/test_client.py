@@ -20,6 +20,7 @@ from comfy_runner.engine.reports import Finished, Submitted
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, WorkflowError
+from comfy_runner.graph.object_info import ObjectInfo
 from tests.engine.comfyui.support import Server, following, http, plain_graph, prefix
 from tests.standin import StandIn, State, ViewFault
 
@@ -203,6 +204,19 @@ def test_a_status_of_a_login_is_refused_with_a_hint_at_headers(faulty: Server, s
     with pytest.raises(ServerRefused, match=str(status)) as caught:
         faulty.http.queue()
     assert "headers" in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, ""), (403, "no"), (405, ""), (200, "<html>a page for every route</html>")])
+def test_who_does_not_tell_of_replacements_has_none(faulty: Server, state: State, status: int, body: str) -> None:
+    state.fail_next("/node_replacements", status, method="GET", body=body)
+    found = ObjectInfo(faulty.http.object_info(), source="x", replacements=faulty.http.node_replacements())
+    assert found.replacement("ImageBatch") is None
+
+
+def test_who_cannot_tell_of_replacements_just_now_is_to_be_asked_again(faulty: Server, state: State) -> None:
+    state.fail_next("/node_replacements", 503, method="GET")
+    with pytest.raises(ServerRefused, match="answered with status 503"):
+        faulty.http.node_replacements()
 
 
 def test_all_of_the_memory_is_given_back(faulty: Server, state: State) -> None:
