@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +39,7 @@ def models(kind: str | None, *, servers: NamedServers, object_info: Path | None,
     found = api.models(kind, server=servers.one(), object_info=object_info, config=servers.config, say=say)
     if as_json:
         lists = [{"kind": listing.kind, "source": listing.source, "names": list(listing.names)} for listing in found]
-        print_json(json.dumps({"v": _VERSION, "lists": lists}))
+        print_json({"v": _VERSION, "lists": lists})
     elif kind is None:
         print_lines(overview(found))
     elif names := found[0].names:

@@ -49,7 +49,7 @@ def nodes(class_type: str | None, *, servers: NamedServers, object_info: Path | 
     info = api.nodes(server=servers.one(), object_info=object_info, config=servers.config, say=say)
     found = _matching(info, search) if class_type is None else [_only(info, class_type)]
     if as_json:
-        print_json(json.dumps({"v": _VERSION, "nodes": [node_record(node) for node in found]}))
+        print_json({"v": _VERSION, "nodes": [node_record(node) for node in found]})
     elif class_type is not None:
         print_lines(describe(found[0]))
     elif found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -45,9 +44,9 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
                 return command(as_json=as_json, **given)
             except ComfyRunnerError as error:
                 if as_json:
-                    from comfy_runner.cli.event_json import error_record
+                    from comfy_runner.cli.json_records import error_record
 
-                    print_json(json.dumps(error_record(error)))
+                    print_json(error_record(error))
                 raise
 
         return click.option("--json", "as_json", is_flag=True, help=text)(cast(_Command, call))

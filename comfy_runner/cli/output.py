@@ -112,12 +112,13 @@ def _is_raw_byte(char: str) -> bool:
     return "\udc80" <= char <= "\udcff"
 
 
-def print_json(text: str) -> None:
-    """Print a JSON text on stdout; characters that could steer a terminal are escaped, which changes nothing of what it says.
+def print_json(value: object) -> None:
+    """Print a value as JSON, or a text that is JSON, on stdout; what could steer a terminal is escaped, and says the same.
 
     Raises:
         ComfyRunnerError: It cannot be written.
     """
+    text = value if isinstance(value, str) else json.dumps(value)
     if not text.isprintable():
         text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
     print_line(text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfy_runner.cli.formatting import folded_table, short_names
+from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import choice_options, json_option, out_option, recipe_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.cli.server_options import NamedServers, servers_option
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from comfy_runner.graph.decoding import DecodeMemory
     from comfy_runner.planning.duplicates import Duplicates
     from comfy_runner.planning.estimate import Estimate
-    from comfy_runner.planning.passes import Passes
     from comfy_runner.planning.summary import PlannedRow, PlanSummary, RowState, ServerShare
 
 VERSION = 1
@@ -69,7 +67,7 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
     if not quiet:
         print_notes(summary.notes)
     if as_json:
-        print_json(json.dumps(_plan_record(summary)))
+        print_json(_plan_record(summary))
         return
     rows = summary.jobs if everything else summary.jobs[:_MOST_ROWS]
     more = [f"and {len(summary.jobs) - len(rows)} more (--all shows them)"] if len(rows) < len(summary.jobs) else []
@@ -202,65 +200,7 @@ def _together(summary: PlanSummary) -> str:
 
 
 def _plan_record(summary: PlanSummary) -> dict[str, Any]:
-    return {
-        "v": VERSION,
-        "folder": None if summary.folder is None else str(summary.folder),
-        "server": summary.server,
-        "cache": summary.cache,
-        "graphs": summary.graphs,
-        "jobs": [_row_record(row) for row in summary.jobs],
-        "duplicates": [{"jobs": list(group.job_ids), "why": group.why} for group in summary.duplicates],
-        "needed": _passes_record(summary.needed),
-        "as_given": _passes_record(summary.as_given),
-        "unshared": _passes_record(summary.unshared),
-        "memory": None if summary.memory is None else _memory_record(summary.memory),
-        "time": None if summary.time is None else {**asdict(summary.time), "seconds": round(summary.time.seconds, 1)},
-        "fleet": [_share_record(share) for share in summary.fleet],
-        "splits": summary.splits,
-        "notes": [{"level": note.level, "where": note.where, "what": note.what} for note in summary.notes],
-    }
-
-
-def _row_record(row: PlannedRow) -> dict[str, Any]:
-    return {
-        "job": row.job_id,
-        "assignments": dict(row.assignments),
-        "state": row.state,
-        "position": row.position,
-        "shares": row.shares,
-        "again": row.again,
-        "work": round(row.work, 2),
-        "server": row.server,
-        "second": [
-            {
-                "node": second.node_id,
-                "title": second.title,
-                "denoise": second.denoise,
-                "steps": second.steps,
-                "schedule_steps": second.schedule_steps,
-                "scheduler": second.scheduler,
-                "sampler": second.sampler,
-                "start_sigma": None if second.start_sigma is None else round(second.start_sigma, 4),
-            }
-            for second in row.second
-        ],
-    }
-
-
-def _share_record(share: ServerShare) -> dict[str, Any]:
-    seconds = None if share.seconds is None else round(share.seconds, 1)
-    return {**asdict(share), "jobs": list(share.jobs), "work": round(share.work, 2), "seconds": seconds}
-
-
-def _passes_record(passes: Passes) -> dict[str, Any]:
-    return {**asdict(passes), "weighted": round(passes.weighted, 2)}
-
-
-def _memory_record(memory: DecodeMemory) -> dict[str, Any]:
-    return {
-        "width": memory.picture.width,
-        "height": memory.picture.height,
-        "tiled": memory.tiled,
-        "bytes_needed": memory.bytes_needed,
-        "vram_total": memory.vram_total,
-    }
+    found = {"v": VERSION, **to_json(summary, seconds=1)}
+    if summary.memory is not None:
+        found["memory"] |= found["memory"].pop("picture")
+    return found

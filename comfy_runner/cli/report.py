@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -88,7 +87,7 @@ def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | 
     if as_json:
         from comfy_runner.report.export import suggestion_json
 
-        print_json(json.dumps(suggestion_json(found)))
+        print_json(suggestion_json(found))
         return
     print_notes(map(Note, found.notes))
     lines = [*_table(found), "", *curve(found, width=shutil.get_terminal_size().columns), ""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -88,8 +87,8 @@ def run(
     stdout, everything else to stderr.
     """
     from comfy_runner import api
-    from comfy_runner.cli.event_json import records
     from comfy_runner.cli.follow import follower
+    from comfy_runner.cli.json_records import records
     from comfy_runner.running.policy import Policy
     from comfy_runner.text_files import shown
 
@@ -116,7 +115,7 @@ def run(
         with rendering, follower(quiet=quiet, verbose=verbose) as follow:
             for event in rendering:
                 if as_json:
-                    stdout.print(print_json, map(json.dumps, records(event)))
+                    stdout.print(print_json, records(event))
                 follow(event)
     results = rendering.results()
     if not as_json:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfy_runner.cli.formatting import wrapped
+from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import json_option
 from comfy_runner.cli.output import one_line, print_json, print_lines
 from comfy_runner.cli.server_options import NamedServers, servers_option
@@ -25,6 +24,7 @@ _MOST_NAMED = 6
 _LABEL = 11
 _MOST_BYTES = 1 << 70  # more is no memory, and may be more than a float can be
 _UNKNOWN = "unknown"
+_ABOUT = ("comfyui", "generation", "python", "pytorch", "devices", "cache")
 
 
 @click.command()
@@ -46,7 +46,7 @@ def servers(*, servers: NamedServers, everything: bool, as_json: bool) -> int:
         refuse_bad_addresses(chosen, servers.config)
     found = ask_all(chosen, servers.config)
     if as_json:
-        print_json(json.dumps(servers_record(found)))
+        print_json(servers_record(found))
     else:
         print_lines(describe(found, everything=everything))
     return ServerError.exit_code if any(server.error for server in found) else 0
@@ -143,23 +143,6 @@ def _models(what: str, names: Sequence[str], *, everything: bool) -> Iterator[st
 
 
 def _record(server: Standing) -> dict[str, Any]:
-    from comfy_runner.cli.event_json import error_body
-
-    about = server.about
-    return {
-        "name": server.name,
-        "url": server.url,
-        "reachable": about is not None,
-        "error": None if server.error is None else error_body(server.error),
-        "comfyui": about.comfyui if about else None,
-        "generation": about.generation if about else None,
-        "python": about.python if about else None,
-        "pytorch": about.pytorch if about else None,
-        "devices": [asdict(device) for device in about.devices] if about else [],
-        "cache": about.cache if about else None,
-        "latency_seconds": None if server.latency_seconds is None else round(server.latency_seconds, 6),
-        "ours": None if server.ours is None else asdict(server.ours),
-        "others": None if server.others is None else asdict(server.others),
-        "checkpoints": list(server.checkpoints),
-        "diffusion_models": list(server.diffusion_models),
-    }
+    found = to_json(server)
+    about = found.pop("about") or {"devices": []}
+    return {**found, "reachable": server.about is not None, **{name: about.get(name) for name in _ABOUT}}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfy_runner.cli.formatting import aligned
+from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import json_option, run_argument
 from comfy_runner.cli.output import print_json, print_lines, say
 from comfy_runner.wording import counted, named
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _STATES: tuple[State, ...] = ("done", "partial", "failed", "cancelled", "submitted", "pending")
 _UNFINISHED: tuple[State, ...] = ("failed", "partial")
+_SHOWN = ("job", "state", "removed", "assignments", "reason", "error", "seconds", "finished", "shares", "prompt_id")
 
 
 @click.command()
@@ -40,7 +41,7 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
 
     found = look(folder, states=_UNFINISHED if failed or not as_json else None)
     if as_json:
-        print_json(json.dumps(_status_record(found)))
+        print_json(_status_record(found))
         return
     print_lines([*(() if failed else _described(found)), *(_unfinished(job.row) for job in found.jobs)])
     if failed and not found.jobs:
@@ -56,7 +57,7 @@ def runs(folder: Path, *, as_json: bool) -> None:
 
     found = list_runs(folder)
     if as_json:
-        print_json(json.dumps({"v": VERSION, "runs": [_summary_record(summary) for summary in found]}))
+        print_json({"v": VERSION, "runs": to_json(found)})
         return
     print_lines(aligned([_summary_row(summary, folder) for summary in found]))
     if not found:
@@ -92,43 +93,19 @@ def _status_record(found: Status) -> dict[str, Any]:
 
     store = open_store(found.folder)
     submissions = [
-        {
-            "server": submission.server,
-            "prompt_id": submission.server_prompt_id or submission.prompt_id,
-            "jobs": list(submission.job_ids),
-            "since": submission.minted,
-        }
-        for submission in found.submissions
+        {"server": one.server, "prompt_id": one.server_prompt_id or one.prompt_id, "jobs": list(one.job_ids), "since": one.minted}
+        for one in found.submissions
     ]
-    return {
-        "v": VERSION,
-        "folder": str(found.folder),
-        "counts": dict(found.counts),
-        "removed": found.removed,
-        "holder": _holder_record(found.holder),
-        "submissions": submissions,
-        "jobs": [_job_record(job, store) for job in found.jobs],
-    }
+    jobs = [_job_record(job, store) for job in found.jobs]
+    return {"v": VERSION, **to_json(replace(found, submissions=(), jobs=())), "submissions": submissions, "jobs": jobs}
 
 
 def _job_record(job: JobStatus, store: ArtifactStore) -> dict[str, Any]:
-    row = job.row
     files: dict[str, list[str]] = {}
     for file in job.files:
         files.setdefault(file.role, []).append(str(store.local_path(file.path) or store.url(file.path)))
-    return {
-        "job": row.job_id,
-        "state": row.state,
-        "removed": row.removed,
-        "assignments": dict(row.assignments),
-        "reason": row.reason,
-        "error": row.error,
-        "seconds": row.seconds,
-        "finished": row.finished,
-        "files": files,
-        "shares": row.shares,
-        "prompt_id": row.prompt_id,
-    }
+    row = to_json(job.row)
+    return {name: row[name] for name in _SHOWN} | {"files": files}
 
 
 def _unfinished(row: JobRow) -> str:
@@ -136,21 +113,6 @@ def _unfinished(row: JobRow) -> str:
     first, *rest = (row.error or "for an unknown reason").splitlines() or [""]
     told = first.removeprefix(f"{row.job_id}: ")
     return "\n".join([f"{row.job_id}: {row.state}: {told}", *(f"    {line}" for line in rest)])
-
-
-def _holder_record(holder: Holder | None) -> dict[str, Any] | None:
-    return None if holder is None else asdict(holder)
-
-
-def _summary_record(summary: Summary) -> dict[str, Any]:
-    return {
-        "folder": str(summary.folder),
-        "counts": dict(summary.counts),
-        "removed": summary.removed,
-        "holder": _holder_record(summary.holder),
-        "last_activity": summary.last_activity.isoformat(timespec="seconds") if summary.last_activity else None,
-        "problem": summary.problem,
-    }
 
 
 def _summary_row(summary: Summary, below: Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
+from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import json_option, templates_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, print_notes, say
 from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
@@ -74,7 +75,7 @@ def templates(
         info = api.nodes(server=chosen, object_info=object_info, config=servers.config, say=say)
         source, lacking = info.source, missing(found, info)
     if as_json:
-        print_json(json.dumps({"v": _VERSION, "template": description_record(found, source, lacking)}))
+        print_json({"v": _VERSION, "template": description_record(found, source, lacking)})
     else:
         print_lines(described(found, source, lacking))
 
@@ -136,24 +137,18 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
 
 def description_record(found: Description, source: str | None = None, lacking: Sequence[Problem] = ()) -> dict[str, Any]:
     """Return all there is to know of a template as a JSON object; the arguments are those of `described`."""
-    header = found.template.header
     return {
         "name": found.template.name,
         "path": str(found.template.path.absolute()),
         "shipped": found.is_shipped,
         "description": found.template.description,
         "takes_any": found.takes_any,
-        "params": [_setting_record(setting) for setting in found.params],
-        "fields": [_setting_record(setting) for setting in found.fields],
-        "outputs": [
-            {"role": made.role, "class_type": made.class_type or None, "description": made.description} for made in found.outputs
-        ],
-        "models": [
-            {"file": model.file, "kind": model.kind or None, "class_type": model.class_type, "field": model.field or None}
-            for model in found.models
-        ],
-        "nodes": [{"class_type": node.class_type, "count": node.count, "pack": node.pack or None} for node in found.nodes],
-        "comfyui": header.version or None,
+        "params": to_json(found.params),
+        "fields": to_json(found.fields),
+        "outputs": [to_json(made) | {"class_type": made.class_type or None} for made in found.outputs],
+        "models": [to_json(model) | {"kind": model.kind or None, "field": model.field or None} for model in found.models],
+        "nodes": [to_json(node) | {"pack": node.pack or None} for node in found.nodes],
+        "comfyui": found.template.header.version or None,
         "mermaid": None if found.example is None else _graph(found),
         "failure": found.failure or None,
         "server": source,
@@ -163,36 +158,19 @@ def description_record(found: Description, source: str | None = None, lacking: S
 
 def _list(found: Sequence[Listed], *, as_json: bool) -> None:
     if as_json:
-        print_json(json.dumps({"v": _VERSION, "templates": [_listed_record(listed) for listed in found]}))
+        print_json({"v": _VERSION, "templates": [_listed_record(listed) for listed in found]})
     else:
         print_lines(overview(found))
     print_notes(Note(problem.what, problem.where) for listed in found if listed.error for problem in listed.error.problems)
 
 
 def _listed_record(listed: Listed) -> dict[str, Any]:
-    problems = listed.error.problems if listed.error else ()
     return {
         "name": listed.name,
         "path": str(listed.path.absolute()),
         "shipped": listed.is_shipped,
         "sentence": listed.sentence,
-        "problems": [{"what": problem.what, "where": problem.where, "hint": problem.hint} for problem in problems],
-    }
-
-
-def _setting_record(setting: Param) -> dict[str, Any]:
-    usual = setting.usual
-    return {
-        "name": setting.name,
-        "type": setting.type,
-        "required": setting.required,
-        "default": setting.default,
-        "min": setting.minimum,
-        "max": setting.maximum,
-        "excludes_min": setting.excludes_minimum,
-        "choices": list(setting.choices),
-        "usual": None if usual is None else {"min": usual.least, "max": usual.most, "below": usual.below, "above": usual.above},
-        "description": setting.description,
+        "problems": to_json(listed.error.problems if listed.error else ()),
     }
 
 

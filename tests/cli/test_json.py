@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from comfy_runner import errors
-from comfy_runner.cli.event_json import VERSION, error_record, note_record, records
+from comfy_runner.cli.json_records import VERSION, error_record, note_record, records
 from comfy_runner.errors import ComfyRunnerError, Note, RecipeError, ServerStuck
 from comfy_runner.running import events
 from tests.cli.support import Typed, recipe_file

@@ -1,0 +1,91 @@
+"""JSON objects for programs: values as JSON has them, and the events of ``run --json``, one per line (docs/events.md).
+
+Each object says its version. A name or a meaning never changes within a version; new keys and new events may come, so readers
+ignore what they do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import ComfyRunnerError, Note
+from comfy_runner.running.events import (
+    Event,
+    JobFinished,
+    JobProgressed,
+    JobRetried,
+    JobSubmitted,
+    JobWaiting,
+    RunFinished,
+    RunStarted,
+    ServerChanged,
+)
+
+VERSION = 1
+
+_EVENTS: Mapping[type[Event], str] = {
+    RunStarted: "run-started",
+    ServerChanged: "server-changed",
+    JobSubmitted: "job-submitted",
+    JobWaiting: "job-waiting",
+    JobProgressed: "job-progress",
+    JobRetried: "job-retried",
+    JobFinished: "job-finished",
+    RunFinished: "run-finished",
+}
+_JOB_NAMES = {"job_id": "job", "job_ids": "jobs", "results": "jobs", "node_id": "node"}
+_BOUNDS = {"minimum": "min", "maximum": "max", "excludes_minimum": "excludes_min", "least": "min", "most": "max"}
+_RENAMED = _JOB_NAMES | _BOUNDS
+_DIGITS = {"fraction": 4, "latency_seconds": 6, "start_sigma": 4, "weighted": 2, "work": 2}
+
+
+def to_json(value: Any, **digits: int) -> Any:
+    """Return a value as JSON has it: of a dataclass its fields, by the names that they have there, of an error what it says.
+
+    Args:
+        value: The value; what else than mappings, sequences, paths and times it holds has to be JSON's already.
+        digits: To how many decimals a field's numbers are rounded, besides those that are so everywhere.
+    """
+    if is_dataclass(value):
+        found = {field.name: getattr(value, field.name) for field in fields(value)}
+        places = _DIGITS | digits
+        return {
+            _RENAMED.get(name, name): round(inner, places[name])
+            if name in places and inner is not None
+            else to_json(inner, **digits)
+            for name, inner in found.items()
+        }
+    if isinstance(value, ComfyRunnerError):
+        return {"code": value.code, "exit_code": value.exit_code, "problems": to_json(value.problems)}
+    if isinstance(value, Mapping):
+        return {name: to_json(inner, **digits) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(inner, **digits) for inner in value]
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value) if isinstance(value, Path) else value
+
+
+def records(event: Event) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of an event; notes are objects of their own."""
+    found = to_json(event)
+    found.pop("notes", None)
+    yield _record(_EVENTS[type(event)], **found.get("result", found))
+    if isinstance(event, RunStarted):
+        yield from map(note_record, event.notes)
+
+
+def note_record(note: Note) -> dict[str, Any]:
+    """Return a note as a JSON object."""
+    return _record("note", **to_json(note))
+
+
+def error_record(error: ComfyRunnerError) -> dict[str, Any]:
+    """Return an error that ended the command as a JSON object."""
+    return _record("error", **to_json(error))
+
+
+def _record(event: str, **values: Any) -> dict[str, Any]:
+    return {"v": VERSION, "event": event, **values}
