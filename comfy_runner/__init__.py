@@ -11,63 +11,23 @@ from typing import TYPE_CHECKING, Any
 from comfy_runner._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from comfy_runner.api import (
-        Limits as Limits,
-        Listing as Listing,
-        Measures as Measures,
-        PlanSummary as PlanSummary,
-        Report as Report,
-        Sheet as Sheet,
-        Standing as Standing,
-        Suggestion as Suggestion,
-        draw_sheet as draw_sheet,
-        measure as measure,
-        models as models,
-        plan as plan,
-        render as render,
-        run as run,
-        servers as servers,
-        suggest as suggest,
-        validate as validate,
-        write_report as write_report,
-    )
-    from comfy_runner.errors import (
-        BrokenDownload as BrokenDownload,
-        ComfyRunnerError as ComfyRunnerError,
-        ConfigError as ConfigError,
-        FlatPicture as FlatPicture,
-        InputError as InputError,
-        Interrupted as Interrupted,
-        JobFailed as JobFailed,
-        JobLost as JobLost,
-        LocalError as LocalError,
-        Note as Note,
-        Problem as Problem,
-        RecipeError as RecipeError,
-        RunFolderError as RunFolderError,
-        ServerError as ServerError,
-        ServerRefused as ServerRefused,
-        ServerStuck as ServerStuck,
-        TemplateError as TemplateError,
-        Unreachable as Unreachable,
-        UsageError as UsageError,
-        VerificationError as VerificationError,
-        WorkflowError as WorkflowError,
-    )
+    from comfy_runner.api import Limits as Limits, Listing as Listing, Measures as Measures, PlanSummary as PlanSummary
+    from comfy_runner.api import Report as Report, Sheet as Sheet, Standing as Standing, Suggestion as Suggestion
+    from comfy_runner.api import draw_sheet as draw_sheet, measure as measure, models as models, plan as plan, render as render
+    from comfy_runner.api import run as run, servers as servers, suggest as suggest, validate as validate
+    from comfy_runner.api import write_report as write_report
+    from comfy_runner.errors import BrokenDownload as BrokenDownload, ComfyRunnerError as ComfyRunnerError
+    from comfy_runner.errors import ConfigError as ConfigError, FlatPicture as FlatPicture, InputError as InputError
+    from comfy_runner.errors import Interrupted as Interrupted, JobFailed as JobFailed, JobLost as JobLost, LocalError as LocalError
+    from comfy_runner.errors import Note as Note, Problem as Problem, RecipeError as RecipeError, RunFolderError as RunFolderError
+    from comfy_runner.errors import ServerError as ServerError, ServerRefused as ServerRefused, ServerStuck as ServerStuck
+    from comfy_runner.errors import TemplateError as TemplateError, Unreachable as Unreachable, UsageError as UsageError
+    from comfy_runner.errors import VerificationError as VerificationError, WorkflowError as WorkflowError
     from comfy_runner.retry import Retry as Retry
-    from comfy_runner.running.events import (
-        Event as Event,
-        JobFinished as JobFinished,
-        JobProgressed as JobProgressed,
-        JobResult as JobResult,
-        JobRetried as JobRetried,
-        JobSubmitted as JobSubmitted,
-        JobWaiting as JobWaiting,
-        RunFinished as RunFinished,
-        RunStarted as RunStarted,
-        ServerChanged as ServerChanged,
-        Spent as Spent,
-    )
+    from comfy_runner.running.events import Event as Event, JobFinished as JobFinished, JobProgressed as JobProgressed
+    from comfy_runner.running.events import JobResult as JobResult, JobRetried as JobRetried, JobSubmitted as JobSubmitted
+    from comfy_runner.running.events import JobWaiting as JobWaiting, RunFinished as RunFinished, RunStarted as RunStarted
+    from comfy_runner.running.events import ServerChanged as ServerChanged, Spent as Spent
     from comfy_runner.running.handle import Run as Run
     from comfy_runner.running.policy import Policy as Policy
 

@@ -1,4 +1,4 @@
-"""What is made of finished pictures: reports, suggestions, contact sheets, measurements."""
+"""What is made of finished pictures: suggestions, contact sheets, measurements. Reports are written by `report.writer`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from comfy_runner.errors import UsageError
 from comfy_runner.report import suggest as suggesting
-from comfy_runner.report import writer
 from comfy_runner.report.measure_run import can_measure, measure_all, require_metrics
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.run_data import find_axis, read_material
@@ -21,32 +20,6 @@ if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
 
 _SHEET = "sheet.png"
-
-
-def write_report(
-    run_folder: Path | str,
-    *,
-    axis: str | None = None,
-    limits: Limits | None = None,
-    metrics: Mapping[str, Metric] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> writer.Report:
-    """Write ``report.html``, ``metrics.json`` and ``metrics.csv`` into a run folder, which may be in use.
-
-    Without the extra ``comfy-runner[report]`` nothing is measured, and there is only the page.
-
-    Args:
-        run_folder: The folder of a run, which may be in use.
-        axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or else the only one that is no seed.
-        limits: The highest values that a picture may have to be suggested; None for the usual ones.
-        metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
-        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
-
-    Raises:
-        UsageError: There is no such axis, or a metric of your own cannot be used.
-        RunFolderError: It is no run folder, cannot be read or cannot be written.
-    """
-    return writer.write_report(Path(run_folder), axis=axis, limits=limits, custom=metrics, progress=progress)
 
 
 def suggest(

@@ -12,22 +12,10 @@ from rich.text import Text
 
 from comfy_runner.cli.live_servers import ServerLines, out_of_order, reason, shortened, worked_on
 from comfy_runner.cli.output import clean, note_text, print_stderr, say
-from comfy_runner.running.events import (
-    Event,
-    JobFinished,
-    JobProgressed,
-    JobResult,
-    JobRetried,
-    JobSubmitted,
-    JobWaiting,
-    RunFinished,
-    RunStarted,
-    ServerChanged,
-    Spent,
-)
+from comfy_runner.running import events
 from comfy_runner.wording import counted
 
-Follow = Callable[[Event], None]
+Follow = Callable[[events.Event], None]
 
 _MOST_NAMED = 4  # in the first line
 _MOST_COUNTED = 8  # in the last
@@ -57,23 +45,23 @@ class _Lines:
         self.servers: list[str] = []
         self._reasons: dict[str, str] = {}
 
-    def of(self, event: Event) -> list[str]:
+    def of(self, event: events.Event) -> list[str]:
         """Return the lines of an event; none where it says nothing new. They are clean."""
         match event:
-            case RunStarted():
+            case events.RunStarted():
                 self.servers += event.servers
                 return [*map(note_text, event.notes), clean(_opening(event))]
-            case ServerChanged():
+            case events.ServerChanged():
                 self.servers += [event.server] if event.server not in self.servers else []
                 known = self._reasons.pop(event.server, None)
                 if event.stage == "out":
                     self._reasons[event.server] = reason(event)
                 return [] if known is not None and known == self._reasons.get(event.server) else [clean(_change(event))]
-            case JobRetried(job_id, _, what):
+            case events.JobRetried(job_id, _, what):
                 return [clean(f"{job_id}: tried again: {what}")]
-            case JobFinished(result):
+            case events.JobFinished(result):
                 return [clean(_closing(result))]
-            case RunFinished():
+            case events.RunFinished():
                 return [*map(clean, spent_lines(event.spent, self.servers))]
         return []
 
@@ -86,16 +74,16 @@ class _PlainLines:
         self._nodes: dict[str, str] = {}
         self._lines = _Lines()
 
-    def follow(self, event: Event) -> None:
+    def follow(self, event: events.Event) -> None:
         for line in self._lines.of(event):
             print_stderr(line)
         match event:
-            case JobSubmitted(job_id, prompt_id, server):
+            case events.JobSubmitted(job_id, prompt_id, server):
                 on = f" on {server}" if len(self._lines.servers) > 1 else ""
                 say(f"{job_id}: submitted{on}" + (f" as {prompt_id}" if self._verbose else ""))
-            case JobWaiting(job_id, ahead):
+            case events.JobWaiting(job_id, ahead):
                 say(f"{job_id}: waits behind {ahead}")
-            case JobProgressed(job_id, node, step, steps, fraction):
+            case events.JobProgressed(job_id, node, step, steps, fraction):
                 if self._verbose or self._nodes.get(job_id) != node:
                     self._nodes[job_id] = node
                     say(f"{job_id}: {worked_on(node, step, steps)} ({fraction:.0%})")
@@ -132,26 +120,26 @@ class _LiveView(Progress):
         else:
             yield from super().get_renderables()
 
-    def follow(self, event: Event) -> None:
+    def follow(self, event: events.Event) -> None:
         self._server_lines.follow(event)
         for line in self._lines.of(event):
             self.console.print(Text.from_ansi(line))
         match event:
-            case RunStarted() if len(event.jobs) > 1:
+            case events.RunStarted() if len(event.jobs) > 1:
                 self._finished, self._jobs = event.done, len(event.jobs)
                 doing = f"{event.done} of {len(event.jobs)}"
                 self._whole = self.add_task("all jobs", total=len(event.jobs), completed=event.done, doing=doing)
-            case JobSubmitted(job_id):
+            case events.JobSubmitted(job_id):
                 self._remove(job_id)  # where the server had lost it
                 short = shortened(clean(job_id), max(16, self.console.width * 2 // 5))
                 self._bars[job_id] = self.add_task(short, total=1.0, doing="submitted")
-            case JobWaiting(job_id, ahead):
+            case events.JobWaiting(job_id, ahead):
                 self._doing(job_id, f"waits behind {ahead}")
-            case JobProgressed(job_id, node, step, steps, fraction):
+            case events.JobProgressed(job_id, node, step, steps, fraction):
                 self._doing(job_id, worked_on(node, step, steps), completed=fraction)
-            case JobRetried(job_id):
+            case events.JobRetried(job_id):
                 self._remove(job_id)
-            case JobFinished(result):
+            case events.JobFinished(result):
                 self._remove(result.job_id)
                 if self._whole is not None:
                     self._finished += 1
@@ -168,7 +156,7 @@ class _LiveView(Progress):
             self.update(bar, doing=doing, completed=completed)
 
 
-def _opening(event: RunStarted) -> str:
+def _opening(event: events.RunStarted) -> str:
     done = f", {event.done} done already" if event.done else ""
     servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
     named = _listed(servers) if len(servers) <= _MOST_NAMED else counted(len(servers), "server")
@@ -179,7 +167,7 @@ def _listed(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
-def _change(event: ServerChanged) -> str:
+def _change(event: events.ServerChanged) -> str:
     match event.stage:
         case "out":
             told = f"is {out_of_order(reason(event), event.seconds)}"
@@ -192,7 +180,7 @@ def _change(event: ServerChanged) -> str:
     return f"{event.server} {told}"
 
 
-def spent_lines(spent: Spent | None, servers: Sequence[str]) -> list[str]:
+def spent_lines(spent: events.Spent | None, servers: Sequence[str]) -> list[str]:
     """Return lines that sum up the work of several servers; none for a single server, or where nothing was rendered.
 
     Args:
@@ -219,7 +207,7 @@ def spent_lines(spent: Spent | None, servers: Sequence[str]) -> list[str]:
     return [jobs, f"{counted(spent.loads, 'model load')} and {counted(spent.first, 'first pass', 'first passes')}, {more}{split}"]
 
 
-def _closing(result: JobResult) -> str:
+def _closing(result: events.JobResult) -> str:
     took = f" in {result.seconds:.1f} s" if result.seconds is not None else ""
     cached = f", {counted(len(result.cached_nodes), 'node')} from the cache" if result.cached_nodes else ""
     stands = "still on the server" if result.state == "submitted" else result.state

@@ -13,29 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import ComfyRunnerError, Note
-from comfy_runner.running.events import (
-    Event,
-    JobFinished,
-    JobProgressed,
-    JobRetried,
-    JobSubmitted,
-    JobWaiting,
-    RunFinished,
-    RunStarted,
-    ServerChanged,
-)
+from comfy_runner.running import events
 
 VERSION = 1
 
-_EVENTS: Mapping[type[Event], str] = {
-    RunStarted: "run-started",
-    ServerChanged: "server-changed",
-    JobSubmitted: "job-submitted",
-    JobWaiting: "job-waiting",
-    JobProgressed: "job-progress",
-    JobRetried: "job-retried",
-    JobFinished: "job-finished",
-    RunFinished: "run-finished",
+_EVENTS: Mapping[type[events.Event], str] = {
+    events.RunStarted: "run-started",
+    events.ServerChanged: "server-changed",
+    events.JobSubmitted: "job-submitted",
+    events.JobWaiting: "job-waiting",
+    events.JobProgressed: "job-progress",
+    events.JobRetried: "job-retried",
+    events.JobFinished: "job-finished",
+    events.RunFinished: "run-finished",
 }
 _JOB_NAMES = {"job_id": "job", "job_ids": "jobs", "results": "jobs", "node_id": "node"}
 _BOUNDS = {"minimum": "min", "maximum": "max", "excludes_minimum": "excludes_min", "least": "min", "most": "max"}
@@ -68,12 +58,12 @@ def to_json(value: Any, **digits: int) -> Any:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value) if isinstance(value, Path) else value
 
 
-def records(event: Event) -> Iterator[dict[str, Any]]:
+def records(event: events.Event) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects of an event; notes are objects of their own."""
     found = to_json(event)
     found.pop("notes", None)
     yield _record(_EVENTS[type(event)], **found.get("result", found))
-    if isinstance(event, RunStarted):
+    if isinstance(event, events.RunStarted):
         yield from map(note_record, event.notes)
 
 

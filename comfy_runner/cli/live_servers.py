@@ -14,16 +14,7 @@ from rich.text import Text
 
 from comfy_runner.cli.formatting import short_names
 from comfy_runner.cli.output import clean
-from comfy_runner.running.events import (
-    Event,
-    JobFinished,
-    JobProgressed,
-    JobRetried,
-    JobSubmitted,
-    JobWaiting,
-    RunStarted,
-    ServerChanged,
-)
+from comfy_runner.running import events
 from comfy_runner.wording import counted
 
 _OTHER_LINES = 4  # the bar of all jobs, the line for what does not fit, the one that is printed above, the cursor's
@@ -79,27 +70,27 @@ class ServerLines:
         self._server_of: dict[str, _Server] = {}
         self._lock = Lock()
 
-    def follow(self, event: Event) -> None:
+    def follow(self, event: events.Event) -> None:
         """Take an event of the run."""
         with self._lock:
             match event:
-                case RunStarted():
+                case events.RunStarted():
                     for name in event.servers:
                         self._server(name)
-                case ServerChanged():
+                case events.ServerChanged():
                     self._changed(event)
-                case JobSubmitted(job_id, _, name):
+                case events.JobSubmitted(job_id, _, name):
                     self._remove(job_id)
                     server = self._server_of[job_id] = self._server(name)
                     server.jobs[job_id] = _Job()
-                case JobWaiting(job_id, ahead) if job_id in self._server_of:
+                case events.JobWaiting(job_id, ahead) if job_id in self._server_of:
                     self._server_of[job_id].jobs[job_id].doing = f"waits behind {ahead}"
-                case JobProgressed(job_id, node, step, steps, fraction) if job_id in self._server_of:
+                case events.JobProgressed(job_id, node, step, steps, fraction) if job_id in self._server_of:
                     server = self._server_of[job_id]
                     server.running, server.jobs[job_id] = job_id, _Job(worked_on(node, step, steps), fraction)
-                case JobRetried(job_id):
+                case events.JobRetried(job_id):
                     self._remove(job_id)
-                case JobFinished(result):
+                case events.JobFinished(result):
                     self._remove(result.job_id)
                     if result.server and result.state == "done":
                         self._server(result.server).done += 1
@@ -107,7 +98,7 @@ class ServerLines:
     def _server(self, name: str) -> _Server:
         return self._servers.setdefault(name, _Server(name))
 
-    def _changed(self, event: ServerChanged) -> None:
+    def _changed(self, event: events.ServerChanged) -> None:
         server = self._server(event.server)
         server.stage = event.stage if event.stage in ("out", "draining") else "up"
         if event.stage == "out":
@@ -162,7 +153,7 @@ def out_of_order(why: str, seconds: float) -> str:
     return f"out of order{again}{f': {why}' if why else ''}"
 
 
-def reason(event: ServerChanged) -> str:
+def reason(event: events.ServerChanged) -> str:
     """Return why a server is out of order, without its name; empty where nobody knows."""
     return clean(event.error.problems[0].what) if event.error is not None else ""
 

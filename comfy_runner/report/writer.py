@@ -60,54 +60,55 @@ class Report:
 
 
 def write_report(
-    folder: Path,
+    run_folder: Path | str,
     *,
-    store: ArtifactStore | None = None,
     axis: str | None = None,
     limits: Limits | None = None,
-    custom: Mapping[str, Metric] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     progress: Progress | None = None,
+    store: ArtifactStore | None = None,
 ) -> Report:
-    """Write the report of a run folder, which may be in use.
+    """Write ``report.html``, ``metrics.json`` and ``metrics.csv`` into a run folder, which may be in use.
+
+    Without the extra ``comfy-runner[report]`` nothing is measured, and there is only the page.
 
     Args:
-        folder: The run folder.
-        store: Where its pictures are; None for the folder itself.
-        axis: The axis of the suggestion; None for denoise, or else the only one that is no seed.
-        limits: What a picture may have at most to be suggested; None for the usual.
-        custom: Metrics of the user's own, by name; None for those that installed packages announce.
-        progress: Told how many of how many pairs of pictures have been measured.
+        run_folder: The folder of a run, which may be in use.
+        axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or else the only one that is no seed.
+        limits: The highest values that a picture may have to be suggested; None for the usual ones.
+        metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
+        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
+        store: Where the pictures are; None for the folder itself.
 
     Raises:
-        UsageError: There is no such axis.
+        UsageError: There is no such axis, or a metric of your own cannot be used.
         RunFolderError: It is no run folder, cannot be read or cannot be written.
     """
+    folder, limits = Path(run_folder), limits or Limits()
     material = read_material(folder, store)
-    limits = limits or Limits()
     named = find_axis(material, axis, "--axis") if axis is not None else None
     _refuse_pictures(material)
     refuse_links(folder, folder / REPORT_FILES)
     measured: Mapping[str, Measured] = {}
     notes: Sequence[str] = (WITHOUT_METRICS,)
     if can_measure():
-        measured, notes = measure_all(material, custom=custom, progress=progress)
+        measured, notes = measure_all(material, custom=metrics, progress=progress)
         notes = (*notes, *_without_original(material))
     chosen = named or usual_axis(material)
     suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None
-    metrics = table = None
     with folder_errors(folder):
         # What an earlier report that was killed has left.
         for leftover in (half for name in (PAGE, METRICS, TABLE) for half in leftovers(folder / name)):
             leftover.unlink(missing_ok=True)
         if measured:
-            metrics, table = folder / METRICS, folder / TABLE
             told = metrics_json(material, measured, suggestion, limits)
-            write_atomically(metrics, dumped(told))
-            write_atomically(table, metrics_csv(told).encode("utf-8", "backslashreplace"))
+            write_atomically(folder / METRICS, dumped(told))
+            write_atomically(folder / TABLE, metrics_csv(told).encode("utf-8", "backslashreplace"))
     page = write_page(material, measured, suggestion, notes=notes)
     with folder_errors(folder):
         write_atomically(folder / REPORT_FILES / _MADE_FROM, _state(material, named, limits).encode())
-    return Report(page, metrics, table, measured, suggestion, tuple(notes))
+    metrics_file, table = (folder / METRICS, folder / TABLE) if measured else (None, None)
+    return Report(page, metrics_file, table, measured, suggestion, tuple(notes))
 
 
 def is_current(folder: Path) -> bool:

@@ -1,19 +1,21 @@
-"""What a run would do, without rendering anything: `plan`, `render` (a job's graph) and `validate`."""
+"""What is done with recipes: `run`, and without rendering anything `plan`, `render` (a job's graph) and `validate`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from comfy_runner.api.server_info import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
-from comfy_runner.engine.registry import connect, connect_all
+from comfy_runner.engine.registry import connect, connect_all, enlist, refuse_bad_addresses
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.capabilities import check_all
 from comfy_runner.planning.drafting import draft_all
+from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.preview import preview
 from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
@@ -24,8 +26,87 @@ from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.recipe.sweep.expand import Variant, expand
 from comfy_runner.recipe.sweep.ids import select
 from comfy_runner.running.fleet_preview import preview_fleet
-from comfy_runner.store.run_folder import FolderView
+from comfy_runner.running.handle import Run
+from comfy_runner.running.policy import Policy
+from comfy_runner.running.start import begin
+from comfy_runner.store.run_folder import FolderView, RunFolder
 from comfy_runner.wording import counted
+
+
+def run(
+    recipes: Sequence[RecipeSource],
+    *,
+    server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
+    out: Path | str | None = None,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    force: bool = False,
+    policy: Policy | None = None,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Render recipes on ComfyUI servers.
+
+    Everything is checked before anything is rendered. A run folder is continued: jobs that it shows as done are not rendered again,
+    those that an earlier process has submitted are taken up, those that have changed are rendered again.
+
+    Args:
+        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping
+            with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it matches.
+        server: A URL, a name from the config file, ``local`` for a ComfyUI that is set up and started here, or a `ServerConfig`;
+            several of these share the jobs; None for the servers that the settings name.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
+        sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
+        sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
+        only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
+        skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
+        templates: Folders that are searched for templates first.
+        force: Whether jobs that are done are rendered again.
+        policy: How to treat the servers: time limits, jobs in flight, partial jobs, retries; None for the usual.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+
+    Returns:
+        The run, which has begun.
+
+    Raises:
+        InputError: A recipe, a template, a workflow or an argument is wrong, or no server can do a job.
+        ServerError: No server can be used.
+        RunFolderError: The run folder cannot be used.
+    """
+    policy = policy or Policy()
+    if policy.in_flight < 1:
+        raise UsageError(f"in_flight must be at least 1 (got {policy.in_flight})")
+    settings = config or load_config()
+    refuse_bad_addresses(server, settings)
+    loaded = load_all(recipes, sets=sets, sweeps=sweeps)
+    path = _run_folder(loaded, out)
+    variants = [variant for recipe in loaded for variant in expand(recipe)]
+    chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
+    folders = (*templates, *settings.templates)
+    # Once with any seeds, so that a mistake costs nothing, not even an empty folder.
+    files = InputFiles()
+    drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants), files=files)
+    folder = RunFolder(path)
+    try:
+        if names := _records(variants):
+            drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants, folder.draw_seeds(names)), files=files)
+        how = replace(policy, retry=policy.retry or settings.retry, outage=policy.outage or settings.outage_timeout)
+        return begin(
+            drafted,
+            chosen,
+            folder,
+            connect=lambda: connect_all(server, settings, say=say),
+            enlist=lambda name: enlist(name, settings, server),
+            force=force,
+            policy=how,
+        )
+    except BaseException:
+        folder.close()
+        raise
 
 
 def plan(
@@ -72,11 +153,11 @@ def plan(
     settings = config or load_config()
     asked = settings.find_servers(server) if server or server == "" else ()
     loaded = load_all(recipes, sets=sets, sweeps=sweeps)
-    path = run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
+    path = _run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
-    drawn = FolderView(path).seeds() if path and records(variants) else {}
-    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=seeds(variants, drawn))
+    drawn = FolderView(path).seeds() if path and _records(variants) else {}
+    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_seeds(variants, drawn))
     if len(asked) > 1:
         clients = partial(connect_all, asked, settings, say=say)
         return preview_fleet(drafted, chosen, path, connect=clients, force=force, allow_partial=allow_partial)
@@ -148,14 +229,14 @@ def validate(
     """
     settings = config or load_config()
     variants = [variant for recipe in load_all(recipes, sets=sets, sweeps=sweeps) for variant in expand(recipe)]
-    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=seeds(variants))
+    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_seeds(variants))
     notes = dict.fromkeys(drafted.notes)
     if object_info is not None or server is not None:
         notes |= dict.fromkeys(check_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
     return tuple(notes)
 
 
-def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
+def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
     """Return the run folder of recipes.
 
     Args:
@@ -172,12 +253,12 @@ def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
     return Path("runs") / slug(recipes[0].recipe.name)
 
 
-def records(variants: Sequence[Variant]) -> dict[str, None]:
+def _records(variants: Sequence[Variant]) -> dict[str, None]:
     """Return what a run folder calls the random seeds that these jobs need, in their order."""
     return dict.fromkeys(variant.draw.record(variant.recipe_name) for variant in variants if variant.draw)
 
 
-def seeds(variants: Sequence[Variant], drawn: Mapping[str, int] = MappingProxyType({})) -> Callable[[Variant], int]:
+def _seeds(variants: Sequence[Variant], drawn: Mapping[str, int] = MappingProxyType({})) -> Callable[[Variant], int]:
     """Return what gives each job its random seed; for one that is yet to be drawn stands a number that no other job has.
 
     Args:
