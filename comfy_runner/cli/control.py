@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from comfy_runner.cli import exit_codes
-from comfy_runner.cli.options import run_argument
+from comfy_runner.cli.options import NamedServers, run_argument, servers_option
 from comfy_runner.cli.output import print_error, print_line, print_lines, print_notes, say
-from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.errors import Note
 from comfy_runner.wording import counted, named, size
 

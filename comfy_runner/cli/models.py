@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from comfy_runner.cli.formatting import line_width
-from comfy_runner.cli.options import json_option
+from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
-from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 
 if TYPE_CHECKING:
     from comfy_runner.graph.model_lists import Listing

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import prose, wrapped
-from comfy_runner.cli.options import json_option
+from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
-from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.wording import counted
 
 if TYPE_CHECKING:

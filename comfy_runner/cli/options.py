@@ -1,22 +1,25 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the servers that a command line means by them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from comfy_runner.cli.output import print_json
+from comfy_runner.cli.output import print_json, say
 from comfy_runner.errors import ComfyRunnerError
 
 if TYPE_CHECKING:
+    from comfy_runner.config import Config, ServerConfig
     from comfy_runner.report.suggest import Limits
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_SERVER = "A URL, a name from the config file, or local"
 # option, field of `Limits`, largest value, unit, help
 _LIMITS = (
     ("--max-drift", "drift", 2, "DRIFT", "The most that a picture may drift from its original (0.3)."),
@@ -24,10 +27,49 @@ _LIMITS = (
     ("--max-colour-shift", "colour_shift", None, "DISTANCE", "The most that the mean colour may move (4; 2.3 is just visible)."),
 )
 
+run_argument = click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+"""RUN, the run folder that a command is about."""
 
-def run_argument(command: _Command) -> _Command:
-    """Add RUN, the run folder that a command is about."""
-    return click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))(command)
+recipes_argument = click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+"""RECIPE..., at least one."""
+
+templates_option = click.option(
+    "--templates",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    metavar="DIR",
+    help="Look for templates here first.",
+)
+"""``--templates``, folders."""
+
+only_option = click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id matches, such as '*-s42'.")
+"""``--only``, patterns of ids."""
+
+_SKIP = click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")
+_SET = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6.")
+_SWEEP = click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="FIELD=VALUES",
+    help="Sweep a field: seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.",
+)
+_OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The run folder (runs/<recipe name>); several recipes need it.",
+)
+
+
+def recipe_options(command: _Command) -> _Command:
+    """Add the options of every command on recipes: ``--set``, ``--sweep``, ``--templates``."""
+    return _SET(_SWEEP(templates_option(command)))
+
+
+def run_options(command: _Command) -> _Command:
+    """Add RECIPE... and the options of commands on runs: servers, the run folder, those of recipes, ``--only`` and ``--skip``."""
+    return recipes_argument(servers_option()(_OUT(recipe_options(only_option(_SKIP(command))))))
 
 
 def json_option(text: str) -> Callable[[_Command], _Command]:
@@ -54,52 +96,6 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
     return add
 
 
-def recipe_options(command: _Command) -> _Command:
-    """Add the options of every command on recipes: ``--set``, ``--sweep``, ``--templates``."""
-    command = templates_option(command)
-    command = click.option(
-        "--sweep",
-        "sweeps",
-        multiple=True,
-        metavar="FIELD=VALUES",
-        help="Sweep a field: seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.",
-    )(command)
-    return click.option(
-        "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6."
-    )(command)
-
-
-def templates_option(command: _Command) -> _Command:
-    """Add ``--templates``."""
-    return click.option(
-        "--templates",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        multiple=True,
-        metavar="DIR",
-        help="Look for templates here first.",
-    )(command)
-
-
-def only_option(command: _Command) -> _Command:
-    """Add ``--only``."""
-    return click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id matches, such as '*-s42'.")(command)
-
-
-def choice_options(command: _Command) -> _Command:
-    """Add ``--only`` and ``--skip``."""
-    return only_option(click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")(command))
-
-
-def out_option(command: _Command) -> _Command:
-    """Add ``--out``."""
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help="The run folder (runs/<recipe name>); several recipes need it.",
-    )(command)
-
-
 def limit_options(command: _Command) -> _Command:
     """Add the axis and the limits of a suggestion; each limit is named as a field of `Limits`."""
     for option, field, most, unit, text in reversed(_LIMITS):
@@ -112,3 +108,101 @@ def limits_of(given: Mapping[str, float | None]) -> Limits:
     from comfy_runner import api
 
     return api.Limits(**{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class NamedServers:
+    """The servers that a command line names, what it says about their certificates, and the settings that they are looked up in.
+
+    Attributes:
+        names: URLs, names from the config file, ``local``; empty where none is named.
+        cacert: The certificate that signs theirs; None where that is not said.
+        insecure: Whether their certificates are not checked.
+    """
+
+    names: tuple[str, ...]
+    cacert: Path | None
+    insecure: bool
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The user's settings."""
+        from comfy_runner.config import load_config
+
+        return load_config()
+
+    def one(self) -> ServerConfig:
+        """Return the server that is named, or else the default one."""
+        return self._certified([self.config.find_server(self.names[0] if self.names else None)])[0]
+
+    def fleet(self) -> tuple[ServerConfig, ...]:
+        """Return the servers that are named, or else those that the settings use.
+
+        Raises:
+            UsageError: Two of them are the same server.
+        """
+        return self._certified(self.config.find_servers(self.names))
+
+    def known(self) -> tuple[ServerConfig, ...]:
+        """Return all servers of the settings, whether they are used or not."""
+        return self._certified(self.config.known_servers())
+
+    def named(self) -> tuple[ServerConfig, ...]:
+        """Return the servers that are named, and no others."""
+        return self._certified([self.config.find_server(name) for name in self.names])
+
+    def refuse_beside(self, object_info: Path | None) -> None:
+        """Make sure that not both a server and a saved answer are given.
+
+        Raises:
+            UsageError: Of click: both are.
+        """
+        if self.names and object_info is not None:
+            raise click.UsageError("--server and --object-info exclude each other")
+
+    def _certified(self, servers: Iterable[ServerConfig]) -> tuple[ServerConfig, ...]:
+        found = tuple(
+            server.model_copy(update={"cacert": self.cacert or server.cacert, "insecure": self.insecure or server.insecure})
+            for server in servers
+        )
+        for server in found:
+            if server.insecure:
+                say(f"warning: the certificate of {server.place} is not checked")
+        return found
+
+
+def servers_option(
+    text: str = f"{_SERVER}, which starts one here; repeatable.", *, several: bool = True
+) -> Callable[[_Command], _Command]:
+    """Add ``--server`` with ``--cacert`` and ``--insecure``; the command gets them as one argument, ``servers``, a `NamedServers`.
+
+    Args:
+        text: What the help says of ``--server``.
+        several: Whether it may be given several times.
+    """
+
+    def add(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def call(*, server: Any, cacert: Path | None, insecure: bool, **given: Any) -> Any:
+            names = server if several else () if server is None else (server,)
+            return command(servers=NamedServers(names, cacert, insecure), **given)
+
+        found = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(cast(_Command, call))
+        certificate = click.Path(path_type=Path, dir_okay=False, exists=True)
+        found = click.option("--cacert", type=certificate, metavar="FILE", help="The certificate that signs the server's.")(found)
+        return click.option("--server", multiple=several, metavar="URL", help=text)(found)
+
+    return add
+
+
+server_option = servers_option(f"{_SERVER}, which starts one here.", several=False)
+"""``--server``, which names one, with ``--cacert`` and ``--insecure``."""
+
+
+def object_info_option(text: str) -> Callable[[_Command], _Command]:
+    """Add ``--object-info``: a saved answer in place of a server.
+
+    Args:
+        text: What it is for.
+    """
+    return click.option("--object-info", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=text)

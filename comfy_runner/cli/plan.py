@@ -9,9 +9,8 @@ import click
 
 from comfy_runner.cli.formatting import folded_table, short_names
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import choice_options, json_option, out_option, recipe_options
+from comfy_runner.cli.options import NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
-from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.wording import GIB, counted, duration
 
 if TYPE_CHECKING:
@@ -36,11 +35,7 @@ _STATES: tuple[tuple[RowState, str], ...] = (
 
 
 @click.command()
-@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@servers_option()
-@out_option
-@recipe_options
-@choice_options
+@run_options
 @click.option("--all", "everything", is_flag=True, help=f"Show all jobs, not {_MOST_ROWS} at most.")
 @json_option("Print one JSON object on stdout (docs/plan.md).")
 def plan(recipes: tuple[str, ...], *, servers: NamedServers, everything: bool, as_json: bool, **given: Any) -> None:

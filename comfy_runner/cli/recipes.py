@@ -8,15 +8,14 @@ from typing import Any
 
 import click
 
-from comfy_runner.cli.options import only_option, recipe_options
+from comfy_runner.cli.options import NamedServers, object_info_option, only_option, recipe_options, recipes_argument, server_option
 from comfy_runner.cli.output import print_json, print_notes, say
-from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.errors import UsageError
 from comfy_runner.wording import counted
 
 
 @click.command()
-@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@recipes_argument
 @server_option
 @object_info_option("Check against a saved answer of a server's /object_info.")
 @recipe_options

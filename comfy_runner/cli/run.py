@@ -11,9 +11,8 @@ import click
 
 from comfy_runner.cli import exit_codes
 from comfy_runner.cli.interruption import cancelling_interrupts
-from comfy_runner.cli.options import choice_options, json_option, out_option, recipe_options
+from comfy_runner.cli.options import NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_error, print_json, print_notes, print_path, say
-from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError
 
@@ -29,11 +28,7 @@ _MOST_REPORTED = 3000
 
 
 @click.command()
-@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@servers_option()
-@out_option
-@recipe_options
-@choice_options
+@run_options
 @click.option("--dry-run", is_flag=True, help="Print what `plan` prints, and render nothing.")
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
 @click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")

@@ -9,9 +9,8 @@ import click
 
 from comfy_runner.cli.formatting import wrapped
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import json_option
+from comfy_runner.cli.options import NamedServers, json_option, servers_option
 from comfy_runner.cli.output import one_line, print_json, print_lines
-from comfy_runner.cli.server_options import NamedServers, servers_option
 from comfy_runner.errors import LocalError, ServerError
 from comfy_runner.wording import GIB, counted
 

@@ -12,9 +12,8 @@ import click
 
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import json_option, templates_option
+from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option, templates_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, print_notes, say
-from comfy_runner.cli.server_options import NamedServers, object_info_option, server_option
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:

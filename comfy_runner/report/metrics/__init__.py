@@ -28,7 +28,7 @@ from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
-VERSION = 1
+VERSION = 2
 """Goes into caches; raised whenever a number of the same pictures changes."""
 
 Metric = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], float]

@@ -10,18 +10,15 @@ from PIL import Image
 from PIL.Image import Resampling
 from scipy import ndimage
 from skimage.color import rgb2lab
+from skimage.metrics import structural_similarity
 
 from comfy_runner.report.metrics import thresholds
 from comfy_runner.report.metrics.planes import Plane, Planes, averages, resized
 
-# Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004):
-# a Gaussian window of 11 pixels, and constants for a range of 1.
-_SIGMA = 1.5
-_TRUNCATE = 3.5
-_C1 = 0.01**2
-_C2 = 0.03**2
-
 _CELLS = 96
+# Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004):
+# a Gaussian window of 11 pixels. A window's size that is given keeps scikit-image from refusing planes that are smaller.
+_WANG_2004 = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "win_size": 1}
 
 
 def moved_composition(pair: Planes) -> tuple[float, float, float]:
@@ -29,22 +26,11 @@ def moved_composition(pair: Planes) -> tuple[float, float, float]:
 
     The drifts are a little more for a shift.
     """
-    apart = 1 - similarity(*aligned(pair))
+    _, similarity = structural_similarity(*aligned(pair), full=True, **_WANG_2004)
+    apart = 1 - np.clip(similarity, -1, 1)
     shift = math.hypot(*pair.shift)
     extra = thresholds.SHIFT_COSTS * min(shift, thresholds.FARTHEST_SHIFT)
     return float(apart.mean(dtype=np.float64)) + extra, float(_worst(apart)) + extra, shift
-
-
-def similarity(one: Plane, other: Plane) -> Plane:
-    """Return SSIM at each pixel, -1 to 1."""
-    mean_one, mean_other = _smooth(one), _smooth(other)
-    both = mean_one * mean_other
-    squares = mean_one * mean_one + mean_other * mean_other
-    covariance = _smooth(one * other) - both
-    variances = _smooth(one * one + other * other) - squares
-    found = ((2 * both + _C1) * (2 * covariance + _C2)) / ((squares + _C1) * (np.maximum(variances, 0) + _C2))
-    clipped: Plane = np.clip(found, -1, 1).astype(np.float32, copy=False)
-    return clipped
 
 
 def aligned(pair: Planes) -> tuple[Plane, Plane]:
@@ -74,11 +60,6 @@ def colour_shift(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> fl
     """Return the distance of the mean colours in Lab (CIE 1976, D65), of pictures brought down to at most 96 cells a side."""
     one, other = (_mean(picture, original.shape) for picture in (original, upscaled))
     return float(np.linalg.norm(one - other))
-
-
-def _smooth(plane: Plane) -> Plane:
-    smooth: Plane = ndimage.gaussian_filter(plane, _SIGMA, truncate=_TRUNCATE, mode="reflect")
-    return smooth
 
 
 def _worst(apart: Plane) -> float:

@@ -65,6 +65,32 @@ def overview(
     extras = dict.fromkeys(name for each in measured.values() if each.measures for name in each.measures.extra)
     metrics = [*NUMBERS, *extras]
     places = {axis.field: {key(value): index for index, value in enumerate(axis.values)} for axis in material.axes}
+
+    def job(entry: Entry) -> dict[str, object]:
+        known = measured.get(entry.name) or Measured(measures=None)
+        measures = known.measures
+        return {
+            "id": entry.name,
+            "job": entry.job_id,
+            "output": entry.output,
+            "state": entry.state,
+            "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
+            "pictures": {
+                role: [_picture(material, row.path, thumbnails[row.path]) for row in pictures]
+                for role, pictures in entry.pictures.items()
+            },
+            "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
+            "faults": faults(measures, limits) if measures else (),
+            "problem": known.problem,
+            "same": known.same_as,
+            "close": known.close_to,
+            "shares": entry.shares,
+            "seconds": entry.seconds,
+            "finished": entry.finished,
+            "error": entry.error,
+            "again": f"comfy-runner run {shlex.quote(str(material.folder / entry.job_id / 'job.json'))} --out again",
+        }
+
     return {
         "run": material.folder.absolute().name,
         "made": now(),
@@ -81,44 +107,9 @@ def overview(
         ],
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
         "faults": _FAULTS,
-        "jobs": [
-            _job(entry, measured.get(entry.name), limits, metrics, places, thumbnails, material) for entry in material.entries
-        ],
+        "jobs": [job(entry) for entry in material.entries],
         "suggestion": asdict(suggestion) if suggestion else None,
         "notes": list(notes),
-    }
-
-
-def _job(
-    entry: Entry,
-    measured: Measured | None,
-    limits: Limits,
-    metrics: Sequence[str],
-    places: Mapping[str, Mapping[str, int]],
-    thumbnails: Mapping[str, Thumbnail],
-    material: Material,
-) -> dict[str, object]:
-    measures = measured.measures if measured else None
-    return {
-        "id": entry.name,
-        "job": entry.job_id,
-        "output": entry.output,
-        "state": entry.state,
-        "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
-        "pictures": {
-            role: [_picture(material, row.path, thumbnails[row.path]) for row in pictures]
-            for role, pictures in entry.pictures.items()
-        },
-        "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
-        "faults": faults(measures, limits) if measures else (),
-        "problem": measured.problem if measured else "",
-        "same": measured.same_as if measured else "",
-        "close": measured.close_to if measured else "",
-        "shares": entry.shares,
-        "seconds": entry.seconds,
-        "finished": entry.finished,
-        "error": entry.error,
-        "again": f"comfy-runner run {shlex.quote(str(material.folder / entry.job_id / 'job.json'))} --out again",
     }
 
 

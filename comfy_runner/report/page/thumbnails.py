@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter
 
-from comfy_runner.atomic_files import open_plain, write_atomically
+from comfy_runner.atomic_files import is_leftover, open_plain, write_atomically
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.store.interface import Artifact, ArtifactStore
@@ -37,7 +37,6 @@ _QUALITY = 80
 _MOST_WORKERS = 4  # each holds a whole picture in memory
 _IMAGE_DESCRIPTION = 0x010E  # the EXIF field in which a thumbnail carries what is known of its picture
 _OURS = re.compile(r"[0-9a-f]{32}\.webp")
-_HALF = re.compile(r"\.[0-9a-f]{32}\.[0-9a-f]{16}\.part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,5 +150,5 @@ def _sweep(folder: Path, wanted: set[str]) -> None:
     if not folder.is_dir():
         return
     for path in list(folder.iterdir()):
-        if _HALF.fullmatch(path.name) or (_OURS.fullmatch(path.name) and path.name not in wanted):
+        if is_leftover(path.name) or (_OURS.fullmatch(path.name) and path.name not in wanted):
             path.unlink(missing_ok=True)
