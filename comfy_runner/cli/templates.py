@@ -106,7 +106,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
     """
     template = found.template
     yield f"{template.name} ({'shipped' if found.is_shipped else _shown(template.path)})"
-    yield from prose(template.description, 2)
+    yield from prose(template.header.description, 2)
     yield "parameters" + (" (it declares none, and takes any)" if found.takes_any else "" if found.params else ": none")
     yield from _settings(found.params)
     yield "recipe fields" + ("" if found.fields else ": none")
@@ -140,7 +140,7 @@ def description_record(found: Description, source: str | None = None, lacking: S
         "name": found.template.name,
         "path": str(found.template.path.absolute()),
         "shipped": found.is_shipped,
-        "description": found.template.description,
+        "description": found.template.header.description,
         "takes_any": found.takes_any,
         "params": to_json(found.params),
         "fields": to_json(found.fields),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from comfy_runner.recipe.template_values import second_seed
 from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders, unused
+
+_MOST_WRONG = 200  # jobs, which may all be wrong in the same way
 
 
 def draft_all(
@@ -44,7 +47,8 @@ def draft_all(
     """
     drafter = _Drafter(variants, templates, seed_of, files or InputFiles())
     drafts: dict[int, Draft] = {}
-    problems: dict[Problem, type[InputError]] = {}
+    problems: dict[Problem, tuple[Problem, type[InputError]]] = {}
+    wrong = 0
     families: dict[Hashable, list[int]] = {}
     for number, variant in enumerate(variants):
         families.setdefault(variant.family, []).append(number)
@@ -55,12 +59,16 @@ def draft_all(
         if isinstance(found, Draft):
             drafts[number] = found
             continue
-        problems.update(dict.fromkeys(found.problems, type(found)))
-        if len(problems) > MOST_PROBLEMS:
+        wrong += 1
+        for problem in found.problems:
+            # What is wrong with a job is most often wrong with many: it is told once, with the first of them.
+            what = problem.what.removesuffix(variants[number].job_id)
+            problems.setdefault(replace(problem, what=what), (problem, type(found)))
+        if len(problems) > MOST_PROBLEMS or wrong == _MOST_WRONG:
             break
     if problems:
-        kinds = set(problems.values())
-        raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problems)
+        kinds = {kind for _, kind in problems.values()}
+        raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problem for problem, _ in problems.values())
     in_order = tuple(drafts[number] for number in range(len(variants)))
     _refuse_clashes(in_order)
     notes = dict.fromkeys(note for variant in variants for note in variant.loaded.notes)
@@ -149,7 +157,7 @@ class _Drafter:
         if key not in self._params:
             others = self._of_template.get(key, ())
             templates = [self._template(other)[0] for other in others] if len(others) > 1 else []
-            self._params[key] = frozenset(name for template in templates for name in template.params or ())
+            self._params[key] = frozenset(name for template in templates for name in template.header.params or ())
         return self._params[key]
 
     def _template(self, variant: Variant) -> tuple[Template, TemplateDefaults, Renderer]:

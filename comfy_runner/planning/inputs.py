@@ -61,7 +61,7 @@ class InputFiles:
             RecipeError: A file is not there, or is not what it has to be; with all of them.
         """
         values, found, problems = dict(params), [], []
-        for param in (template.params or {}).values():
+        for param in (template.header.params or {}).values():
             value = params[param.name] if param.type in _TYPES else None
             if not isinstance(value, str) or (value == "" == param.default):
                 continue

@@ -9,7 +9,7 @@ Does not know how a template runs (`environment`), and what a placeholder lets i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,12 +146,8 @@ class Renderer:
         """
         self.runs += 1
         data = _parsed(self._text(placeholders.given(values, known.levels)), self._path)
-        placed = dict(_placed(data))
-        for (node_id, name), found in placed.items():
-            data[node_id]["inputs"][name] = scalars[found.index]
         whole = [data]
-        if needed := _fill_in(whole, scalars, known.levels):
-            raise Observed(needed)
+        placed = _fill_in(whole, scalars, known.levels)
         workflow = self._workflow(whole[0])
         told = {
             place: known.fields[found.index]
@@ -249,36 +245,34 @@ def _float(text: str) -> float:
     return float(text)
 
 
-def _placed(data: Any) -> Iterator[tuple[InputKey, _Reference]]:
-    """Yield the references that are a node's input."""
-    for node_id, node in data.items() if isinstance(data, dict) else ():
-        inputs = node.get("inputs") if isinstance(node, dict) else None
-        for name, value in inputs.items() if isinstance(inputs, dict) else ():
-            if isinstance(value, _Reference):
-                yield (node_id, name), value
+def _fill_in(data: list[Any], scalars: Sequence[Any], levels: Sequence[int]) -> dict[InputKey, _Reference]:
+    """Put values in the places of references in a list that has a graph, and return those that are a node's input.
 
-
-def _fill_in(data: list[Any], scalars: Sequence[Any], levels: Sequence[int]) -> dict[int, int]:
-    """Put values in the places of references in a list, and return those that have to be given otherwise.
-
-    As a class, a title or a key, or within a list or a text, a value decides what nobody can know without it.
+    Raises:
+        Observed: A value is a class, a title or a key, or within a list or a text, and decides there what nobody can know without.
     """
     needed: dict[int, int] = {}
-    waiting: list[Any] = [data]
+    placed: dict[InputKey, _Reference] = {}
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((), data)]
     while waiting:
-        value = waiting.pop()
+        path, value = waiting.pop()
         for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            if isinstance(key, str):
-                needed |= placeholders.plainly(key)
-            if isinstance(item, str):
-                needed |= placeholders.plainly(item)
-            elif isinstance(item, _Reference):
-                if levels[item.index] == REFERENCE:
-                    needed.setdefault(item.index, NAMED)
+            here = (*path[:4], key)
+            for text in (key, item):
+                if isinstance(text, str):
+                    needed |= placeholders.plainly(text)
+            if isinstance(item, _Reference):
+                match here:
+                    case (0, str(node_id), "inputs", str(name)):
+                        placed[node_id, name] = item
+                    case _ if levels[item.index] == REFERENCE:
+                        needed.setdefault(item.index, NAMED)
                 value[key] = scalars[item.index]
             elif isinstance(item, (dict, list)):
-                waiting.append(item)
-    return needed
+                waiting.append((here, item))
+    if needed:
+        raise Observed(needed)
+    return placed
 
 
 def _no_json(problem: json.JSONDecodeError, where: str) -> TemplateError:

@@ -20,6 +20,7 @@ from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.job import job
+from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.template_defaults import TemplateDefaults
@@ -173,7 +174,7 @@ def describe(template: Template, folders: Sequence[Path]) -> Description:
         template=template,
         is_shipped=_is_shipped(template.path),
         params=tuple(_params(template)),
-        takes_any=template.params is None,
+        takes_any=template.header.params is None,
         fields=tuple(_fields(template, route)),
         outputs=tuple(_outputs(template, graph)),
         models=tuple(dict.fromkeys(_models(graph, made.sources if made else {}))),
@@ -223,9 +224,9 @@ def _example(template: Template, route: TemplateDefaults, folders: Sequence[Path
         filled = renderer.render({**values, "params": params})
         return Example(filled.workflow, filled.sources, frozenset([*words, *(_PARAMS + name for name in made_up)]))
 
-    if template.params is not None:
-        made_up = {name: stand_in(param) for name, param in template.params.items() if param.required}
-        params, wrong = given_params(template.params, made_up)
+    if template.header.params is not None:
+        made_up = {name: stand_in(param) for name, param in template.header.params.items() if param.required}
+        params, wrong = given_params(template.header.params, made_up)
         if wrong:
             raise TemplateError.of(wrong)
         return rendered(params, made_up)
@@ -257,7 +258,7 @@ def _listed(name: str, folders: Sequence[Path]) -> Listed:
         route_of(template)
     except InputError as error:
         return Listed(name, path, _is_shipped(path), "", error)
-    return Listed(name, template.path, _is_shipped(template.path), first_sentence(template.description), None)
+    return Listed(name, template.path, _is_shipped(template.path), first_sentence(template.header.description), None)
 
 
 def _is_shipped(path: Path) -> bool:
@@ -265,7 +266,7 @@ def _is_shipped(path: Path) -> bool:
 
 
 def _params(template: Template) -> Iterator[Param]:
-    declared = template.params
+    declared = template.header.params
     if declared is None:  # it takes any, and uses these
         names = sorted({value.split(".")[1] for value in template.uses if value.startswith(_PARAMS)})
         declared = {name: Param(name, "any") for name in names}
@@ -279,7 +280,9 @@ def _fields(template: Template, route: TemplateDefaults) -> Iterator[Param]:
     values = route.over(Recipe()).model_dump(mode="json")
     for name, facts in field_docs().items():
         if name in used:
-            default = _value(values, name)
+            default = value_at(values, name.split("."))
+            if isinstance(default, dict):
+                default = {key: value for key, value in default.items() if value is not None}
             yield Param(
                 name=name,
                 type=facts.type,
@@ -292,13 +295,6 @@ def _fields(template: Template, route: TemplateDefaults) -> Iterator[Param]:
                 excludes_minimum=facts.excludes_minimum,
                 usual=route.usual.get(name),
             )
-
-
-def _value(values: Mapping[str, Any], name: str) -> Any:
-    here: Any = values
-    for step in name.split("."):
-        here = here[step]
-    return {key: value for key, value in here.items() if value is not None} if isinstance(here, dict) else here
 
 
 def _outputs(template: Template, graph: Workflow) -> Iterator[OutputInfo]:

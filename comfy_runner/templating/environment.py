@@ -67,7 +67,7 @@ class TooMuch(Exception):
 def environment(search: Sequence[Path]) -> Environment:
     """Return an environment in which templates of these folders are rendered, one after the other."""
     return Environment(
-        loader=_Loader(search),
+        loader=_loader(search),
         undefined=jinja2.StrictUndefined,
         # Without autoescape the output of a macro, already JSON, would be encoded a second time.
         autoescape=True,
@@ -175,26 +175,16 @@ class Macro(runtime.Macro):
         return marked_up(made) if autoescape else made
 
 
-class _Loader(jinja2.FileSystemLoader):
-    """Reads templates once, with the same limits as all files that people write."""
+def _loader(search: Sequence[Path]) -> jinja2.BaseLoader:
+    """Return what reads templates of these folders, once, with the same limits as all files that people write."""
 
-    def __init__(self, search: Sequence[Path]) -> None:
-        super().__init__(search, encoding="utf-8-sig")
-        self._texts: dict[str, tuple[str, str]] = {}
-
-    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        del environment
-        if template not in self._texts:
-            self._texts[template] = self._found(template)
-        return *self._texts[template], lambda: True
-
-    def _found(self, template: str) -> tuple[str, str]:
+    @functools.cache
+    def found(template: str) -> tuple[str, str, Callable[[], bool]] | None:
         steps = split_template_path(template)
-        for folder in self.searchpath:
-            path = Path(folder, *steps)
-            if is_file(path):
-                return read(path, error=TemplateError), str(path)
-        raise jinja2.TemplateNotFound(template)
+        path = next((path for folder in search if is_file(path := folder.joinpath(*steps))), None)
+        return None if path is None else (read(path, error=TemplateError), str(path), lambda: True)
+
+    return jinja2.FunctionLoader(found)
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from jinja2 import meta, nodes
 
 from comfy_runner.errors import Note, TemplateError
 from comfy_runner.templating.environment import KEEP_BRACES, environment, failure
-from comfy_runner.templating.metadata import Header, Param, parse_header
+from comfy_runner.templating.metadata import Header, parse_header
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import got
@@ -51,16 +51,6 @@ class Template:
     sha256: str
     uses: frozenset[str]
     notes: tuple[Note, ...] = ()
-
-    @property
-    def description(self) -> str:
-        """Return one or more sentences on what it does; empty where it says nothing."""
-        return self.header.description
-
-    @property
-    def params(self) -> Mapping[str, Param] | None:
-        """Return the free parameters that it declares, by name; None where it has no declaration and takes any."""
-        return self.header.params
 
 
 def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Template:

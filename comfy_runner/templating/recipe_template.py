@@ -45,7 +45,7 @@ def checked_params(job: Job, template: Template, elsewhere: Collection[str] = ()
     Raises:
         RecipeError: One is wrong, or the recipe lacks something else that the template needs.
     """
-    params, wrong = given_params(template.params, job.values["params"], elsewhere=elsewhere)
+    params, wrong = given_params(template.header.params, job.values["params"], elsewhere=elsewhere)
     problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
     problems += [
         Problem(f"the template {template.name} needs it", job.recipe.where(name), f"give `{name}:`")

@@ -10,7 +10,7 @@ import pytest
 
 from comfy_runner import api
 from comfy_runner.config import Config
-from comfy_runner.errors import InputError, UsageError
+from comfy_runner.errors import InputError, RecipeError, UsageError
 from tests.recipe.support import written
 from tests.running.support import draft, plan_of, planned, posted_jobs, rendered, sidecar_in, small, states, sweep
 from tests.standin import NodeFault, StandIn
@@ -165,6 +165,18 @@ def test_the_mistakes_of_all_jobs_are_told_at_once_and_each_once() -> None:
 
     assert len(caught.value.problems) >= 1
     assert len(set(caught.value.problems)) == len(caught.value.problems)
+
+
+def test_what_is_wrong_with_many_jobs_is_told_once_with_the_first_of_them() -> None:
+    factors = {"upscale.factor": [1, 7, 8], "size.width": [64, 16384], "seed": {"start": 1, "count": 100}}
+
+    with pytest.raises(RecipeError) as caught:
+        plan_of(sweep(factors, size={"width": 64, "height": 64}))
+
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"recipe: sweep.upscale.factor: makes {size}, and sides must be from 16 to 16384 pixels in job lake-w16384-x{factor}-s1"
+        for factor, size in ((7, "114688x448"), (8, "131072x512"))
+    ]
 
 
 def test_jobs_of_one_sweep_that_write_the_same_file_clash_with_the_way_out() -> None:

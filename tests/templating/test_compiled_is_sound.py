@@ -253,7 +253,8 @@ def test_every_job_of_a_shipped_recipe_gets_the_graph_that_it_would_have_had_alo
         template = find_recipe_template(variant.alone, folders)
         renderer = renderers.setdefault(template.name, Renderer(template, folders))
         job = variant.job(seed=7 if variant.draw else None, route=route_of(template))
-        needed = {name: "a.png" for name, param in (template.params or {}).items() if param.required and param.type == "image"}
+        params = template.header.params or {}
+        needed = {name: "a.png" for name, param in params.items() if param.required and param.type == "image"}
         job = replace(job, values={**job.values, "params": {**needed, **job.values["params"]}})
         values = {**job.values, "params": checked_params(job, template)}
         assert renderer.render(values).workflow.to_json() == Renderer(template, folders).plain(values).workflow.to_json()

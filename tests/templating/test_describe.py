@@ -41,7 +41,7 @@ def test_every_shipped_template_has_a_description_an_example_outputs_and_models(
 
     assert found.is_shipped
     assert found.failure == ""
-    assert found.template.description
+    assert found.template.header.description
     assert found.outputs[0].class_type == "SaveImage"
     assert all(output.description for output in found.outputs)
     assert all(model.kind and model.field for model in found.models)

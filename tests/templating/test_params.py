@@ -124,23 +124,23 @@ def template_of(folder: Path, text: str) -> Any:
 
 def test_a_header_may_be_a_description_alone(tmp_path: Path) -> None:
     template = template_of(tmp_path, "{# Text to image, then more #}\n{}")
-    assert (template.description, template.params) == ("Text to image, then more", None)
+    assert (template.header.description, template.header.params) == ("Text to image, then more", None)
 
 
 def test_a_header_may_have_a_description_and_no_params(tmp_path: Path) -> None:
     template = template_of(tmp_path, "{#-\ndescription: >-\n  Text to\n  image\n-#}\n{}")
-    assert (template.description, template.params) == ("Text to image", None)
+    assert (template.header.description, template.header.params) == ("Text to image", None)
 
 
 def test_a_template_without_a_header_has_no_description_and_takes_any_parameters(tmp_path: Path) -> None:
     template = template_of(tmp_path, "{} {# not: [a header #}")
-    assert (template.description, template.params) == ("", None)
+    assert (template.header.description, template.header.params) == ("", None)
 
 
 @pytest.mark.parametrize("text", ["{##}", "{# #}", "{# 5 #}", "{#\nparams:\n#}"])
 def test_an_empty_header_is_no_header(tmp_path: Path, text: str) -> None:
     template = template_of(tmp_path, text)
-    assert (template.description, template.params) == ("", None)
+    assert (template.header.description, template.header.params) == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_the_shipped_template_says_what_it_does() -> None:
     from comfy_runner.shipped import shipped
 
     template = find_template("latent_upscale", [shipped("templates")])
-    assert template.params == {}
-    assert template.description.startswith("Text to image")
+    assert template.header.params == {}
+    assert template.header.description.startswith("Text to image")
     assert template.uses >= {"checkpoint", "prompt", "negative_prompt", "sampler", "upscale", "seed", "loras", "vae", "clip_skip"}
 
 

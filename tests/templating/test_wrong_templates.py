@@ -306,7 +306,7 @@ def test_the_first_folder_that_has_a_template_wins(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "t.json.j2").write_text(f"{{# {folder} #}}", encoding="utf-8")
     folders = [tmp_path / "absent", tmp_path / "two", tmp_path / "one"]
-    assert find_template("t", folders).description == "two"
+    assert find_template("t", folders).header.description == "two"
     assert template_names(folders) == ["t"]
 
 

@@ -21,16 +21,7 @@ MOST_FIELDS = 100
 """Most fields that one recipe sweeps."""
 
 
-class _Unset:
-    """Stands in a point for a field that keeps the recipe's own value."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Final = _Unset()
+UNSET: Final = object()
 """In a point: the recipe's own value."""
 
 

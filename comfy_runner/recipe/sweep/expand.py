@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from comfy_runner.errors import InputError, Problem, RecipeError
+from comfy_runner.errors import Problem, RecipeError
 from comfy_runner.recipe import names
 from comfy_runner.recipe.job import Job, job, job_with_defaults
 from comfy_runner.recipe.layers import conflict, patched, value_at
@@ -29,9 +29,7 @@ from comfy_runner.yaml_loader import FieldPath
 OWN_FIELDS = ("seed", "prompt", "negative_prompt")
 """Fields on whose values nothing else of a job depends than what a template makes of them."""
 
-_TRIED = 1000
 _MOST_SHARED = 10_000
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
     """Return all points of a recipe's sweep: the first axis changes slowest, added points come last.
 
     Raises:
-        RecipeError: No point is left, or already the first one cannot be.
+        RecipeError: No point is left.
     """
     sweep = loaded.sweep
     if sweep is None:
@@ -197,15 +195,7 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
         raise RecipeError("leaves no job", where=loaded.where("sweep.exclude"))
     shared = SharedRecipes(sweep.targets)
     job_ids = _ids(loaded, fields, points)
-    variants = [Variant(loaded, fields, point, job_id, shared) for point, job_id in zip(points, job_ids, strict=True)]
-    if _problems(variants[0]):
-        # What is wrong with the first is most often wrong with many: each fault is told once, with its first job.
-        found: dict[tuple[str, str], Problem] = {}
-        for variant in variants[:_TRIED]:
-            for problem in _problems(variant):
-                found.setdefault((problem.where, problem.what.removesuffix(variant.job_id)), problem)
-        raise RecipeError.of(list(found.values())[:_SHOWN])
-    return variants
+    return [Variant(loaded, fields, point, job_id, shared) for point, job_id in zip(points, job_ids, strict=True)]
 
 
 def _in_recipe(value: Any) -> Any:
@@ -280,12 +270,3 @@ def _ids(loaded: LoadedRecipe, fields: tuple[str, ...], points: Sequence[tuple[A
         for point in points
     ]
     return ids.told_apart(job_ids, name, lambda index: Variant(loaded, fields, points[index], "").assignments)
-
-
-def _problems(variant: Variant) -> list[Problem]:
-    """Return what only the combination of a point's values shows."""
-    try:
-        variant.job(seed=0 if variant.draw else None)
-    except InputError as error:
-        return list(error.problems)
-    return []

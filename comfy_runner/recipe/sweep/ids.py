@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from fnmatch import translate
+from fnmatch import fnmatchcase
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -224,9 +224,7 @@ def select(job_ids: Sequence[str], only: Sequence[str], skip: Sequence[str]) -> 
 def _matching(job_ids: Sequence[str], patterns: Sequence[str], option: str, problems: list[Problem]) -> set[str]:
     found: set[str] = set()
     for pattern in patterns:
-        # Unlike fnmatch itself, this is case-sensitive on every system.
-        matches = re.compile(translate(pattern)).match
-        here = {job_id for job_id in job_ids if matches(job_id)}
+        here = {job_id for job_id in job_ids if fnmatchcase(job_id, pattern)}
         if not here:
             problems.append(Problem(f"matches no job (got {got(pattern)})", option, did_you_mean(pattern, job_ids)))
         found |= here

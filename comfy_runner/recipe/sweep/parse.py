@@ -131,8 +131,7 @@ class _Parser:
                 where = spec.place if isinstance(spec, Values) else below(place, name)
                 target = self._swept(name, where, key=key)
                 if not self._is_pinned(target, key):
-                    read = isinstance(spec, Values)
-                    values = spec if read else written_values(spec, target.field, place=where, folder=folder)
+                    values = written_values(spec, target.field, place=where, folder=folder)
                     self.notes.extend(values.notes)
                     columns[target] = self._drawn(target, self._checked(target, values))
         if len({len(column) for column in columns.values()}) > 1:

@@ -29,7 +29,7 @@ def written_values(spec: Any, field: str, *, place: PlaceOf, folder: Path) -> Va
     """Return the values of an axis.
 
     Args:
-        spec: How they are written.
+        spec: How they are written; `Values` of a table are returned as they are.
         field: The field that takes them.
         place: Returns the place of `spec`, or of a part of it, for messages.
         folder: What the paths of files are relative to.
@@ -37,6 +37,8 @@ def written_values(spec: Any, field: str, *, place: PlaceOf, folder: Path) -> Va
     Raises:
         RecipeError: It is none of the ways, there is no value, or a file cannot be read.
     """
+    if isinstance(spec, Values):
+        return spec
     if isinstance(spec, list):
         found = Values(spec, place)
     elif isinstance(spec, Mapping):

@@ -188,12 +188,6 @@ def test_what_only_a_combination_shows_names_its_job() -> None:
     assert [variant.job().job_id for variant in found[:3]] == ["lake-w64-x1", "lake-w16384-x1", "lake-w64-x8"]
 
 
-def test_what_is_wrong_with_every_combination_is_told_at_once_and_once() -> None:
-    found = faults(lambda: variants({"size.width": [512, 768], "seed": [1, 2, 3]}))
-
-    assert [str(problem) for problem in found] == ["recipe: sweep.size.width: height is missing beside width in job lake-w512-s1"]
-
-
 def test_an_output_that_only_a_variant_makes_impossible_is_an_error() -> None:
     found = variants({"seed": [10, 1]}, output={"original": "{job_id}/com{seed}.png"}, seed=22)
 

@@ -74,9 +74,9 @@ def test_nodes_have_words_for_ids_and_titles_of_their_own(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_template_says_what_it_and_its_parameters_are(name: str) -> None:
     template = find_template(name, [shipped("templates")])
-    assert template.description.endswith(".")
-    assert template.params is not None
-    assert [param.name for param in template.params.values() if not param.description.endswith(".")] == []
+    assert template.header.description.endswith(".")
+    assert template.header.params is not None
+    assert [param.name for param in template.header.params.values() if not param.description.endswith(".")] == []
     roles = {
         role for recipe, path in shipped_recipes().items() if load(path).recipe.template == name for role in golden(recipe).outputs
     }
