@@ -15,11 +15,13 @@ from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError, Unreachable
+from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError, ServerRefused, Unreachable
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import now
+
+_MISSING = 404
 
 
 def collect_job(
@@ -71,9 +73,10 @@ def collect_job(
         collected = {**job.reusable, **{role: _records(found, wrong.get(role)) for role, found in fetched.items()}}
         errors = [each for several in wrong.values() for each in several]
         lacking = [role for role in posted.outputs if role not in collected and role not in wrong]
-        untold = {} if is_recovered or error else _silent(posted, lacking)
+        bare = {role: verdict.files[node_id] for role, node_id in wanted.items() if role in lacking and node_id in verdict.files}
+        untold = {} if is_recovered or error else _silent(posted, lacking, bare)
         if error is None and not any(isinstance(each, Unreachable) for each in errors):
-            errors += _missing(posted, [role for role in lacking if role not in untold], source.url)
+            errors += _missing(posted, [role for role in lacking if role not in untold], bare, source.url)
         if collected or not (error or errors):
             new = [file for found in fetched.values() for file in found]
             sidecar = Sidecar(
@@ -118,14 +121,24 @@ def _fetched(
     for role, node_id in wanted.items():
         given = (verdict.files.get(node_id, ()), verdict.pictures.get(node_id, ()), verdict.texts.get(node_id, ()))
         outputs: list[ServerFile | bytes | str] = [output for several in given for output in several]
-        for number, output in enumerate(outputs):
+        number = 0
+        for output in outputs:
             try:
                 file = downloader.fetch(role, node_id, output, number)
             except ComfyRunnerError as error:
+                if (
+                    isinstance(output, ServerFile)
+                    and not output.kind
+                    and isinstance(error, ServerRefused)
+                    and error.status == _MISSING
+                ):
+                    continue  # a bare name alone promises no file
+                number += 1
                 wrong.setdefault(role, []).append(error)
                 if isinstance(error, Unreachable):
                     return found, wrong  # it was waited for, and the others would be in vain
                 continue
+            number += 1
             if file.error is not None:
                 wrong.setdefault(role, []).append(file.error)
             if file.error is None or not downloader.is_recovered:
@@ -141,15 +154,31 @@ def _records(files: Iterable[FetchedFile], wrong: Sequence[ComfyRunnerError] | N
     return tuple(replace(file.record, problem=problem) for file in files)
 
 
-def _silent(posted: SubmittedJob, roles: Iterable[str]) -> dict[str, str]:
-    """Return a note for each of these roles whose node may tell of no file: what it has saved is not known, and stays there."""
+def _silent(posted: SubmittedJob, roles: Iterable[str], bare: Mapping[str, Iterable[ServerFile]]) -> dict[str, str]:
+    """Return a note for each of these roles whose node may tell of no file: what it has saved is not known, and stays there.
+
+    Args:
+        posted: The job.
+        roles: The roles.
+        bare: By role the files that its node tells of by bare names, and that the server does not give.
+    """
     nodes = {role: posted.workflow.nodes[posted.workflow.outputs[role]] for role in roles if role in posted.workflow.outputs}
-    what = "tells of no file: what it has saved stays on the server"
-    return {role: f'node "{role}" ({node.class_type}) {what}' for role, node in nodes.items() if node.may_be_silent}
+    told = {
+        role: f"tells of {_names(bare[role])}, which the server does not give" if role in bare else "tells of no file"
+        for role in nodes
+    }
+    what = "what it has saved stays on the server"
+    return {role: f'node "{role}" ({node.class_type}) {told[role]}: {what}' for role, node in nodes.items() if node.may_be_silent}
 
 
-def _missing(posted: SubmittedJob, roles: Sequence[str], url: str) -> list[ComfyRunnerError]:
-    """Return what is to be said of roles for which the server gave nothing although it finished the job."""
+def _names(files: Iterable[ServerFile]) -> str:
+    return ", ".join(f"{file.subfolder}/{file.filename}".lstrip("/") for file in files)
+
+
+def _missing(
+    posted: SubmittedJob, roles: Sequence[str], bare: Mapping[str, Iterable[ServerFile]], url: str
+) -> list[ComfyRunnerError]:
+    """Return what is to be said of roles for which the server gave nothing although it finished the job; see `_silent`."""
     nodes, outputs = posted.workflow.nodes, posted.workflow.outputs
     streamed = [role for role in roles if role in outputs and nodes[outputs[role]].class_type == STREAMED]
     unsaved = [role for role in roles if role not in streamed]
@@ -163,7 +192,10 @@ def _missing(posted: SubmittedJob, roles: Sequence[str], url: str) -> list[Comfy
         named = [role for role in unsaved if role in outputs and nodes[outputs[role]].role]
         if named:
             hint += f'; for a node that tells of no file, its template says "role": {{"name": "{named[0]}", "reports": "nothing"}}'
-        errors.append(JobFailed(f"the server saved nothing for {', '.join(unsaved)}", where=url, hint=hint))
+        told = "".join(
+            f" (its node tells of {_names(bare[role])}, which the server does not give)" for role in unsaved if role in bare
+        )
+        errors.append(JobFailed(f"the server saved nothing for {', '.join(unsaved)}{told}", where=url, hint=hint))
     return errors
 
 

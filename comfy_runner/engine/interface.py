@@ -70,7 +70,7 @@ class FileSource(Protocol):
         """Return the content of a file, in chunks.
 
         Raises:
-            ServerRefused: The engine has no such file, or does not give it.
+            ServerRefused: The engine has no such file (status 404), or does not give it.
             Unreachable: The engine does not answer, or not to the end of the file.
         """
         ...

@@ -32,7 +32,13 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerFile:
-    """A file as the server names it; never to be used as a path here."""
+    """A file as the server names it; never to be used as a path here.
+
+    Attributes:
+        filename: Its name.
+        subfolder: The folder that it lies in, verbatim.
+        kind: ``output``, ``temp`` or ``input``; empty where its node tells of the bare name alone, so that it may be nowhere.
+    """
 
     filename: str
     subfolder: str

@@ -5,7 +5,6 @@ Only single pictures are written anew in another format. An animation, and whate
 
 from __future__ import annotations
 
-import mimetypes
 from pathlib import PurePosixPath
 
 from comfy_runner.recipe.names import SUFFIXES
@@ -14,9 +13,14 @@ from comfy_runner.store.sidecar import FileRecord
 PICTURES = frozenset({*SUFFIXES.values(), ".jpeg"})
 """Suffixes of the pictures that can be read."""
 
-_NO_TEXT = frozenset(
-    {".glb", ".safetensors", ".latent", ".webm", ".mkv", ".webp", ".avif", ".flac", ".opus", ".npz", ".npy", ".zip"}
+_BINARY = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ico", ".exr", ".hdr", ".psd"),
+    *(".mp4", ".m4v", ".webm", ".mkv", ".mov", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv"),
+    *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".wma"),
+    *(".glb", ".fbx", ".usdz", ".splat", ".ksplat", ".spz"),
+    *(".safetensors", ".latent", ".npz", ".npy", ".pt", ".pth", ".ckpt", ".zip", ".7z"),
 )
+_MESHES = (".gltf", ".obj", ".ply", ".stl", ".dae", ".usd", ".usda", ".x3d", ".bvh")
 
 LONGEST_EDGE = {".jpg": 65500, ".webp": 16383}
 """Longest edge that a format has, in pixels."""
@@ -29,8 +33,12 @@ def suffix_of(path: str) -> str:
 
 def is_binary(suffix: str) -> bool:
     """Return whether files that end so never are mere text: pictures, films, sounds, meshes in binary, tensors."""
-    kind = mimetypes.guess_type(f"x{suffix}")[0] or ""
-    return suffix in _NO_TEXT or (kind.startswith(("image/", "video/", "audio/")) and not kind.endswith("xml"))
+    return suffix in _BINARY
+
+
+def is_media(suffix: str) -> bool:
+    """Return whether a name that ends so is that of a file which a node may have made: as `is_binary`, or a mesh."""
+    return suffix in _BINARY or suffix in _MESHES
 
 
 def is_reencoded(suffix: str, wanted: str, *, frames: int, width: int | None, height: int | None) -> bool:

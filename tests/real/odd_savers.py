@@ -56,4 +56,13 @@ class SaveSilently(SaveFixed):
         return {}
 
 
-NODE_CLASS_MAPPINGS = {"SaveFixed": SaveFixed, "SaveBySecond": SaveBySecond, "SaveSilently": SaveSilently}
+class SaveByName(SaveFixed):
+    """Saves a file of bytes, and tells of its bare name, as several savers of films and meshes do."""
+
+    def save(self, images: Any, filename: str, prompt: Any, **_ignored: Any) -> dict[str, Any]:  # noqa: ARG002
+        folder = Path(folder_paths.get_output_directory())
+        (folder / filename).write_bytes(b"\0" + images[0].cpu().numpy().tobytes())
+        return {"ui": {"video": [filename]}}
+
+
+NODE_CLASS_MAPPINGS = {kind.__name__: kind for kind in (SaveFixed, SaveBySecond, SaveSilently, SaveByName)}

@@ -12,7 +12,7 @@ from PIL import Image
 from comfy_runner.engine.local import InstalledEngine, LocalServer
 from tests.real.support import comfy_runner, sidecar
 
-_PLAIN = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0x336699}}
+_PLAIN: dict[str, Any] = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0x336699}}
 
 
 @pytest.mark.parametrize("prefix", [{}, {"filename_prefix": "x"}])
@@ -40,6 +40,22 @@ def test_every_job_gets_its_own_picture(odd_server: LocalServer, tmp_path: Path,
         with Image.open(folder / "result.png") as image:
             drawn = json.loads(image.info["prompt"])["noise"]["inputs"]["seed"]
         assert drawn == sidecar(folder)["workflow"]["noise"]["inputs"]["seed"], folder.name
+
+
+def test_a_file_of_which_a_node_tells_by_its_bare_name_is_every_jobs_own(odd_server: LocalServer, tmp_path: Path) -> None:
+    graph = {
+        "plain": {**_PLAIN, "inputs": {**_PLAIN["inputs"], "color": "SEED"}},
+        "save": {"class_type": "SaveByName", "inputs": {"images": ["plain", 0], "filename": "a.mp4"}, "_meta": {"role": "film"}},
+    }
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/graph.json.j2").write_text(json.dumps(graph).replace('"SEED"', "{{ seed }}"), encoding="utf-8")
+    (tmp_path / "job.yaml").write_text("template: graph\nsweep: {seed: [1, 2, 3]}\n", encoding="utf-8")
+
+    comfy_runner("run", "job.yaml", "--server", odd_server.url, folder=tmp_path)
+
+    films = [path.read_bytes() for path in sorted((tmp_path / "runs/job").glob("*/film.mp4"))]
+    assert [film[:1] for film in films] == [b"\0"] * 3
+    assert len(set(films)) == 3
 
 
 _SILENT: dict[str, tuple[str, dict[str, Any]]] = {

@@ -36,6 +36,8 @@ def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, 
     if graph[node_id]["class_type"] == "PreviewAny":
         source = graph[node_id]["inputs"]["source"]
         return {"text": [str(graph[source[0]]["inputs"].get("value")) if isinstance(source, list) else str(source)]}
+    if graph[node_id]["class_type"] == "SaveFilm":
+        return _film(state, graph[node_id]["inputs"], json.dumps(graph))
     try:
         folder, stem, kind = _place(state, graph, node_id, made)
         chunks = _chunks(graph, extra)
@@ -53,6 +55,15 @@ def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, 
     except (OSError, ValueError) as error:
         raise SaveError(str(error)) from error
     return None if silent else {"images": images}
+
+
+def _film(state: State, inputs: dict[str, Any], content: str) -> dict[str, Any]:
+    """Write a file of any kind, which differs for every graph, and tell of it as the graph says."""
+    if "kind" in inputs:
+        path = state.files / inputs["kind"] / inputs["told"].removesuffix(" [temp]")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0film of " + content.encode())
+    return {inputs["key"]: [inputs["told"]]}
 
 
 def tear(state: State) -> None:

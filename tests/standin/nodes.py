@@ -58,6 +58,16 @@ _SAVE_PICKED = {
 JUDGED = frozenset({("SavePicked", "empty"), ("SavePicked", "style"), ("SavePicked", "film")})
 """The inputs of which the list is not looked at."""
 
+# As several packs have it: bare names, whatever is there; `kind` says where the file is.
+_SAVE_FILM = {
+    "input": {
+        "required": {"images": ["IMAGE"], "told": ["STRING", {"default": "film.mp4"}], "key": ["STRING", {"default": "video"}]},
+        "optional": {"kind": ["STRING", {"default": "output"}], "filename_prefix": ["STRING", {"default": ""}]},
+    },
+    "output": [],
+    "output_node": True,
+}
+
 # As VAESave and CheckpointSave do, it tells of no file.
 _SAVE_SILENTLY = {
     "input": {"required": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}},
@@ -124,6 +134,7 @@ def _classes() -> dict[str, Any]:
         "SaveImageWebsocket": _SAVE_IMAGE_WEBSOCKET,
         "SaveFixed": _SAVE_FIXED,
         "SavePicked": _SAVE_PICKED,
+        "SaveFilm": _SAVE_FILM,
         "SaveSilently": _SAVE_SILENTLY,
         "ImageScale": _IMAGE_SCALE,
         "LoadImageMask": _LOAD_IMAGE_MASK,

@@ -5,15 +5,21 @@ Ask for the queue first and for the history second: in the other order a prompt 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Failure, Outcome, ServerFile, Verdict
+from comfy_runner.store.media_types import is_media, suffix_of
 
 _MESSAGE_LENGTH = 600
 _MOST_TEXTS = 4096  # as many as ComfyUI's largest batch
+_TEXTS = ("text", "string")  # what is called so is a text, whatever it reads like
+# A name on one line, with ComfyUI's note of the folder, as in ``film.mp4 [temp]``; blanks are part of one only under such a key.
+_NAME = re.compile(r"([^\0-\x1f]{1,500}?)(?: \[(output|temp|input)\])?")
+_OF_FILES = re.compile("video|film|movie|anim|gif|audio|sound|mesh|model|3d|image|picture|file|path|result|output", re.IGNORECASE)
 _LONGEST = 1000 * 86400 * 366  # milliseconds; more than this is no time that a prompt took
 
 
@@ -110,12 +116,31 @@ def _shown_nodes(meta: Any) -> dict[str, str]:
 def _files(outputs: Iterable[tuple[str, Any]]) -> dict[str, tuple[ServerFile, ...]]:
     found: dict[str, tuple[ServerFile, ...]] = {}
     for node_id, output in outputs:
-        files = [item for items in _lists(output).values() for item in items if _is_file(item)]
+        lists = _lists(output)
+        files = [
+            ServerFile(item["filename"], str(item.get("subfolder") or ""), str(item.get("type") or "output"))
+            for items in lists.values()
+            for item in items
+            if _is_file(item)
+        ]
+        files = files or [file for key, items in lists.items() for item in items if (file := _named(key, item)) is not None]
         if files:
-            found[node_id] = found.get(node_id, ()) + tuple(
-                ServerFile(item["filename"], str(item.get("subfolder") or ""), str(item.get("type") or "output")) for item in files
-            )
+            found[node_id] = (*found.get(node_id, ()), *files)[:_MOST_TEXTS]
     return found
+
+
+def _named(key: str, item: Any) -> ServerFile | None:
+    """Return the file that a node tells of by its bare name alone, as several savers of films and meshes do; None for a text."""
+    match = _NAME.fullmatch(item) if isinstance(item, str) and key not in _TEXTS else None
+    if match is None or not is_media(suffix_of(match[1])) or (" " in match[1] and not _OF_FILES.search(key)):
+        return None
+    *folders, name = re.split(r"[\\/]+", match[1])
+    kind = match[2] or ""
+    # A whole path is one of the machine that the server runs on: what follows the folder of its files counts.
+    roots = [number for number, folder in enumerate(folders) if folder in ("output", "temp")]
+    if roots:
+        kind, folders = folders[roots[-1]], folders[roots[-1] + 1 :]
+    return ServerFile(name, "/".join(folders), kind)
 
 
 def _texts(outputs: Iterable[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:
@@ -124,8 +149,8 @@ def _texts(outputs: Iterable[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:
         lists = _lists(output)
         has_files = any(_is_file(item) for items in lists.values() for item in items)
         # Beside files, only what is called so is meant to be read; others are file names, seeds and the like.
-        named = [items for key, items in lists.items() if key == "text" or (not has_files and "text" not in lists)]
-        texts = [item for items in named for item in items if isinstance(item, str)]
+        named = [key for key in lists if key == "text" or (not has_files and "text" not in lists)]
+        texts = [item for key in named for item in lists[key] if isinstance(item, str) and _named(key, item) is None]
         if texts:
             found[node_id] = (*found.get(node_id, ()), *texts)[:_MOST_TEXTS]
     return found

@@ -15,7 +15,7 @@ from typing import TypeVar
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ServerError, Unreachable
+from comfy_runner.errors import ServerError, ServerRefused, Unreachable
 
 T = TypeVar("T")
 
@@ -47,7 +47,18 @@ class ServerFiles:
 
     def open_file(self, file: ServerFile) -> AbstractContextManager[Iterator[bytes]]:
         """Return the content of a file, in chunks."""
-        return self._http.view(file.filename, subfolder=file.subfolder, kind=file.kind)
+        return self._http.view(file.filename, subfolder=file.subfolder, kind=file.kind or self._kind_of(file))
+
+    def _kind_of(self, file: ServerFile) -> str:
+        """Return in which of its folders the server has a file that a node tells of by its bare name."""
+        # It would look for the last part alone of what leads out of its folders, and find another file.
+        leads_out = any(part in ("", "..") or ":" in part for part in f"{file.subfolder or '.'}/{file.filename}".split("/"))
+        for kind in () if leads_out else ("output", "temp"):
+            if self._http.size_of(file.filename, subfolder=file.subfolder, kind=kind) is not None:
+                return kind
+        error = ServerRefused(f"has no {file.filename}, neither in output nor in temp", where=self.url)
+        error.status = 404
+        raise error
 
     def find_files(self, prefixes: Mapping[str, str]) -> dict[str, tuple[ServerFile, ...]]:
         """Return the PNG files that the server has under these file prefixes: a restart wipes no files.

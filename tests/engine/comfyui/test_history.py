@@ -208,6 +208,39 @@ def test_texts_are_known_by_node(output: dict[str, Any]) -> None:
     assert _texts(output) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("key", "told", "file"),
+    [
+        ("video", "film.mp4", ("film.mp4", "", "")),
+        ("mesh", "3d/a b.GLB", ("a b.GLB", "3d", "")),
+        ("result", "mesh\\x.obj [temp]", ("x.obj", "mesh", "temp")),
+        ("video", "/home/me/ComfyUI/output/films/film.mp4", ("film.mp4", "films", "output")),
+        ("video", "C:\\ComfyUI\\temp\\film.webm", ("film.webm", "", "temp")),
+        ("video", "/home/me/film.mp4", ("film.mp4", "/home/me", "")),
+    ],
+)
+def test_a_bare_name_is_that_of_a_file_which_may_be_there(key: str, told: str, file: tuple[str, str, str]) -> None:
+    verdict = judge({"outputs": {"show": {key: [told, None, {"position": 1}]}}})
+
+    assert verdict.files == {"show": (ServerFile(*file),)}
+    assert verdict.texts == {}
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"text": ["film.mp4"]},
+        {"string": "film.mp4"},
+        {"version": ["1.5"]},
+        {"value": ["seen in film.mp4"]},
+        {"video": ["a\nb.mp4"]},
+    ],
+)
+def test_a_text_that_names_a_file_is_a_text(output: dict[str, Any]) -> None:
+    assert judge({"outputs": {"show": output}}).files == {}
+    assert len(_texts(output)) == 1
+
+
 def test_beside_files_only_what_is_called_text_is_one() -> None:
     images = [{"filename": "x.png", "subfolder": "", "type": "output"}]
 
