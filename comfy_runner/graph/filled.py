@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -36,11 +37,14 @@ class Shape:
         self.sources = sources
         self.places, self._sample = literals_of(workflow)
         self._workflow = workflow
-        self._signer = Signer(workflow, self.places)
         measures = [index for index, (_, name) in enumerate(self.places) if name in MEASURES]
         # Of at least two, so that it gives a tuple.
         self._measured: Callable[[Sequence[Any]], Any] = itemgetter(*measures, measures[0]) if measures else lambda _literals: ()
         self._sizes: dict[tuple[Any, ...], Mapping[str, Size | None]] = {}
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return Signer(self._workflow, self.places)
 
     @property
     def outputs(self) -> dict[str, str]:

@@ -20,6 +20,8 @@ from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.draft import MOST_PROBLEMS, Draft, Plan
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import decoded, output_paths
+from comfy_runner.recipe.job import Job
+from comfy_runner.recipe.lint import output_paths as named_paths
 from comfy_runner.recipe.sweep.expand import OWN_FIELDS, Variant
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.recipe.template_values import second_seed
@@ -70,7 +72,7 @@ def draft_all(
         kinds = {kind for _, kind in problems.values()}
         raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problem for problem, _ in problems.values())
     in_order = tuple(drafts[number] for number in range(len(variants)))
-    _refuse_clashes(in_order)
+    _refuse_clashes(in_order, drafter.paths)
     notes = dict.fromkeys(note for variant in variants for note in variant.loaded.notes)
     return Plan(in_order, drafter.steps, tuple(notes | drafter.notes))
 
@@ -81,6 +83,7 @@ class _Drafter:
     ) -> None:
         self.steps = StepTable()
         self.notes: dict[Note, None] = {}
+        self.paths: dict[str, tuple[str, ...]] = {}  # of the jobs whose recipe says where pictures go, by id
         self._seed_of = seed_of
         self._files = files
         self._given = templates
@@ -104,21 +107,25 @@ class _Drafter:
             seed = self._seed_of(variant) if variant.draw else None
             # What is to be said of a text is said when it is seen first.
             known = (id(first.loaded), first.template, *(id(variant.point[index]) for index in texts))
-            if siblings is not None and known in self._known_texts:
-                yield siblings.draft(variant, seed)
-                continue
             try:
-                draft, values = self._draft(variant, seed)
+                if siblings is not None and known in self._known_texts:
+                    draft = siblings.draft(variant, seed)
+                    if siblings.job.outputs:
+                        job = siblings.job_of(draft)
+                        variant.refuse_paths(job)
+                        self._claim_paths(job, draft.filled)
+                else:
+                    draft, job, values = self._draft(variant, seed)
+                    self._known_texts.add(known)
+                    if siblings is None and len(variants) > 1:
+                        siblings = self._siblings(draft, job, values)
             except InputError as error:
                 yield error
-                continue
-            self._known_texts.add(known)
-            if siblings is None and len(variants) > 1:
-                siblings = self._siblings(draft, values)
-            yield draft
+            else:
+                yield draft
 
-    def _draft(self, variant: Variant, seed: int | None) -> tuple[Draft, Mapping[str, Any]]:
-        """Return a draft, and the values that its template was given."""
+    def _draft(self, variant: Variant, seed: int | None) -> tuple[Draft, Job, Mapping[str, Any]]:
+        """Return a draft, its job, and the values that its template was given."""
         template, route, renderer = self._template(variant)
         job = variant.job(seed=seed, route=route)
         params = checked_params(job, template, self._all_params(variant))
@@ -126,7 +133,7 @@ class _Drafter:
         values = {**job.values, "params": params}
         filled = decoded(job, renderer.render(values))
         if job.outputs or id(filled.shape) not in self._known_good:
-            output_paths(job, filled.workflow)
+            self._claim_paths(job, filled)
             if id(filled.shape) not in self._known_good:
                 self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
             self._known_good.add(id(filled.shape))
@@ -134,22 +141,28 @@ class _Drafter:
         signed = filled.shape.signed(filled.literals)
         # What is written otherwise has other pixels.
         pixels = filled.pixels_of(signed) + variant.loaded.recipe.output.kind
-        return Draft(variant, seed, template, route, filled, signed.content, pixels, self.steps.of(filled, signed), inputs), values
+        steps = self.steps.of(filled, signed)
+        return Draft(variant, seed, template, route, filled, signed.content, pixels, steps, inputs), job, values
 
-    def _siblings(self, draft: Draft, values: Mapping[str, Any]) -> _Siblings | None:
+    def _claim_paths(self, job: Job, filled: Filled) -> None:
+        paths = output_paths(job, filled.shape.outputs)
+        if job.outputs:
+            self.paths[job.job_id] = tuple(paths.values())
+
+    def _siblings(self, draft: Draft, job: Job, values: Mapping[str, Any]) -> _Siblings | None:
         """Return what drafts the other jobs of a family; None where they may differ in more than what their template prints."""
         variant, filled = draft.variant, draft.filled
         texts = {field: index for field, index in variant.own.items() if field != "seed"}
         printed = self._template(variant)[2].printed(values)
         names = ("job_id", "seed", "upscale.seed", *texts)
-        if variant.loaded.recipe.output.roles or not printed.keys() >= set(names) or draft.route.usual.keys() & OWN_FIELDS:
+        if not printed.keys() >= set(names) or draft.route.usual.keys() & OWN_FIELDS:
             return None
         index_of = {place: index for index, place in enumerate(filled.shape.places)}
         varying = {index_of[place]: number for number, name in enumerate(names) for place in printed[name]}
         series = filled.shape.series(filled.literals, list(varying))
         if series is None:
             return None
-        return _Siblings(draft, varying, tuple(texts.values()), series, self.steps.of_series(filled, series))
+        return _Siblings(draft, job, varying, tuple(texts.values()), series, self.steps.of_series(filled, series))
 
     def _all_params(self, variant: Variant) -> frozenset[str]:
         """Return the parameters of all templates that a recipe sweeps over; none where it sweeps over none."""
@@ -181,6 +194,7 @@ class _Siblings:
 
     Args:
         draft: The one.
+        job: Its job.
         varying: The indices of the literals that differ, each with which one of a job's id, its two seeds and its texts it is.
         texts: Where in a point the texts are.
         series: The hashes of the graphs.
@@ -190,16 +204,18 @@ class _Siblings:
     def __init__(
         self,
         draft: Draft,
+        job: Job,
         varying: Mapping[int, int],
         texts: Sequence[int],
         series: Series,
         steps_of: Callable[[Sequence[str]], tuple[int, ...]],
     ) -> None:
+        self.job = job
         self._one, self._texts, self._series, self._steps_of = draft, texts, series, steps_of
         self._places, self._picks = list(varying), list(varying.values())
         self._literals = list(draft.filled.literals)
-        self._second = draft.variant.recipe(draft.route).upscale.seed
-        self._kind = draft.variant.loaded.recipe.output.kind
+        self._second = job.recipe.recipe.upscale.seed
+        self._kind = job.recipe.recipe.output.kind
 
     def draft(self, variant: Variant, seed: int | None) -> Draft:
         """Return the draft of another point; the seed is that which was drawn, if any."""
@@ -214,6 +230,12 @@ class _Siblings:
         filled = Filled(one.filled.shape, tuple(literals))
         return Draft(variant, seed, one.template, one.route, filled, content, pixels, self._steps_of(cells), one.inputs)
 
+    def job_of(self, draft: Draft) -> Job:
+        """Return the job of one of them, whose texts are those of the first: to ask where its pictures go."""
+        seed = draft.variant.seed if draft.seed is None else draft.seed
+        outputs = named_paths(self.job.recipe.recipe, job_id=draft.job_id, seed=seed)
+        return replace(self.job, job_id=draft.job_id, seed=seed, outputs=outputs)
+
 
 def _self_naming(workflow: Workflow, template: Template) -> Iterator[Note]:
     """Yield a note for each output whose files have names that we do not give."""
@@ -226,14 +248,14 @@ def _self_naming(workflow: Workflow, template: Template) -> Iterator[Note]:
             yield Note(what, template.name, "warning")
 
 
-def _refuse_clashes(drafts: Sequence[Draft]) -> None:
+def _refuse_clashes(drafts: Sequence[Draft], paths: Mapping[str, Sequence[str]]) -> None:
     """Make sure that no two jobs have the same id or write the same file."""
     owners: dict[str, Draft] = {}
-    # Where nobody says where pictures go, they go to folders that are named after their jobs.
-    told = any(draft.variant.loaded.recipe.output.roles for draft in drafts)
     for draft in drafts:
         _claim(owners, f"job {draft.job_id}", draft)
-        for path in draft.planned().outputs.values() if told else ():
+    # Where nobody says where pictures go, they go to folders that are named after their jobs.
+    for draft in drafts if paths else ():
+        for path in paths.get(draft.job_id) or draft.planned().outputs.values():
             _claim(owners, f"file {path.casefold()}", draft)
 
 

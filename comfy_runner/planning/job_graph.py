@@ -5,7 +5,7 @@ No server is contacted here; what a server says of its nodes is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -94,13 +94,13 @@ def planned_job(job: Job, template: Template, filled: Filled, inputs: tuple[Inpu
         content_hash=filled.content_hash,
         sources=filled.sources,
         sizes=filled.sizes,
-        outputs=output_paths(job, workflow),
+        outputs=output_paths(job, workflow.collected),
         notes=job.notes,
         inputs=inputs,
     )
 
 
-def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:
+def output_paths(job: Job, roles: Iterable[str]) -> dict[str, str]:
     """Return where the picture of each output role goes, relative to the run folder, with ``/``.
 
     Raises:
@@ -109,7 +109,7 @@ def output_paths(job: Job, workflow: Workflow) -> dict[str, str]:
     if job.job_id == SUPERSEDED:
         what = f'"{SUPERSEDED}" is the folder of replaced pictures, not a job'
         raise RecipeError(what, where=job.recipe.where("name"), hint="rename it")
-    paths = {role: job.output_for(role) for role in workflow.collected}
+    paths = {role: job.output_for(role) for role in roles}
     for role, path in paths.items():
         reserved = _RESERVED.get(path.split("/", 1)[0].casefold())
         if reserved:

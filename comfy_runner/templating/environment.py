@@ -187,6 +187,7 @@ def _loader(search: Sequence[Path]) -> jinja2.BaseLoader:
     return jinja2.FunctionLoader(found)
 
 
+@lru_cache(maxsize=256)
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a filter or test that takes no placeholder; those within a list look after themselves."""
 

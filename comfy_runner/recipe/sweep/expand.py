@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,6 +29,8 @@ from comfy_runner.yaml_loader import FieldPath
 OWN_FIELDS = ("seed", "prompt", "negative_prompt")
 """Fields on whose values nothing else of a job depends than what a template makes of them."""
 
+_JOINT = ("loras", "params", "size", "upscale.factor", "upscale.size")
+_Model = TypeVar("_Model", bound=BaseModel)
 _MOST_SHARED = 10_000
 
 
@@ -139,9 +141,18 @@ class Variant:
         if wrong := validate(recipe, outputs={}, where=loaded.where):
             raise self._refused(wrong)
         found = job_with_defaults(loaded, seed=seed, job_id=self.job_id, route=route)
-        if found.outputs and (wrong := validate(recipe, outputs=found.outputs, where=loaded.where)):
-            raise self._refused(wrong)
+        if found.outputs:
+            self.refuse_paths(found)
         return found
+
+    def refuse_paths(self, job: Job) -> None:
+        """Make sure that the pictures of a job of this point can go where its recipe says.
+
+        Raises:
+            RecipeError: A path cannot be, or two are in each other's way.
+        """
+        if wrong := validate(job.recipe.recipe, outputs=job.outputs, where=job.recipe.where):
+            raise self._refused(wrong)
 
     def _refused(self, wrong: Sequence[Problem]) -> RecipeError:
         return RecipeError.of(Problem(f"{problem.what} in job {self.job_id}", problem.where, problem.hint) for problem in wrong)
@@ -150,17 +161,17 @@ class Variant:
 class SharedRecipes:
     """The recipes of a sweep's points with their template's defaults: put together and checked once for many points.
 
-    Points share one where they differ only in fields at the top of a recipe that hold a single value, such as the seed: these were
-    checked by themselves, and go together with all others.
+    Points share one but for the fields that hold a single value and go together with all others, such as the seed or the steps:
+    these were checked by themselves.
 
     Args:
         targets: The swept fields.
     """
 
     def __init__(self, targets: Sequence[Target]) -> None:
-        single = Recipe.model_fields.keys() - {"loras", "params", "size", "sampler", "upscale"}
-        self._single = [(index, target.field) for index, target in enumerate(targets) if target.field in single]
-        self._others = [index for index, target in enumerate(targets) if target.field not in single]
+        joint = {index for index, target in enumerate(targets) if target.model is not None or target.field.startswith(_JOINT)}
+        self._others = sorted(joint)
+        self._single = [(index, target.path) for index, target in enumerate(targets) if index not in joint]
         self._known: dict[tuple[int, ...], tuple[TemplateDefaults, Recipe]] = {}
 
     def recipe(self, variant: Variant, route: TemplateDefaults) -> Recipe:
@@ -177,7 +188,17 @@ class SharedRecipes:
             if len(self._known) >= _MOST_SHARED:
                 self._known.clear()
             self._known[key] = route, variant.recipe(route)
-        return self._known[key][1].model_copy(update={field: _in_recipe(point[index]) for index, field in self._single})
+        return _changed(self._known[key][1], [(path, _in_recipe(point[index])) for index, path in self._single])
+
+
+def _changed(model: _Model, values: Sequence[tuple[FieldPath, Any]]) -> _Model:
+    """Return a model with these values in it, which are right."""
+    update = {str(path[0]): value for path, value in values if len(path) == 1}
+    inner: dict[str, list[tuple[FieldPath, Any]]] = {}
+    for (name, *rest), value in values:
+        if rest:
+            inner.setdefault(str(name), []).append((tuple(rest), value))
+    return model.model_copy(update={**update, **{name: _changed(getattr(model, name), found) for name, found in inner.items()}})
 
 
 def expand(loaded: LoadedRecipe) -> list[Variant]:
