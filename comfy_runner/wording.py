@@ -68,12 +68,12 @@ def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest known names, or else the names that there are."""
+    """Return a hint: the nearest known names, or else the names that there are; empty where there are none."""
     names = [other if len(other) <= _LONGEST else other[:_LONGEST] + "..." for other in known]
     close = nearest(name, names)
     if close:
         return f"did you mean {' or '.join(close)}?"
     if not names:
-        return "there is none"
+        return ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"known are {', '.join(names[:LISTED])}{more}"

@@ -34,7 +34,7 @@ def test_there_are_at_most_as_many_as_asked_for() -> None:
         ("seeed", ["seed", "size"], "did you mean seed?"),
         ("samplr", ["sampler", "samplers"], "did you mean sampler or samplers?"),
         ("xyz", ["seed", "size"], "known are seed, size"),
-        ("xyz", [], "there is none"),
+        ("xyz", [], ""),
         ("xyz", [str(number) for number in range(14)], "known are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
                 if as_json:
                     from comfy_runner.cli.json_records import error_record
 
-                    print_json(error_record(error))
+                    # Where stdout cannot be written to, that must not stand in the place of what went wrong.
+                    with contextlib.suppress(ComfyRunnerError):
+                        print_json(error_record(error))
                 raise
 
         return click.option("--json", "as_json", is_flag=True, help=text)(cast(_Command, call))

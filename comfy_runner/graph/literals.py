@@ -77,6 +77,8 @@ def judge(value: Any, wanted: InputInfo, node: NodeInfo, info: ObjectInfo, *, at
     if not node.is_core and wanted.choices is None and _proves_nothing(wanted.options, plain):
         return Judgement("noted", value, f"{what}, which may know better: the server decides")
     hint = did_you_mean(str(plain), [str(option) for option in wanted.options if isinstance(option, str | int | float)])
+    if not wanted.options:
+        hint = "put the file where that server looks for such files; comfy-runner models shows what it has"
     if wanted.takes_unlisted and not wanted.options:
         hint = "a template's parameter of the type image or file brings a file of yours to the server"
     return Judgement("refused", value, what, hint)

@@ -134,7 +134,8 @@ def given_params(
     given = {name: value for name, value in given.items() if name in declared or name not in elsewhere}
     for name, value in given.items():
         if name not in declared:
-            problems.append(Problem("the template has no such parameter", f"params.{name}", did_you_mean(name, declared)))
+            hint = did_you_mean(name, declared) or "it has no parameters at all"
+            problems.append(Problem("the template has no such parameter", f"params.{name}", hint))
         elif reason := declared[name].problem(value):
             problems.append(Problem(reason, f"params.{name}", declared[name].description))
     values = dict(given)

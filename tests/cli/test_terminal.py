@@ -219,14 +219,13 @@ def test_a_run_goes_on_where_nobody_listens_to_its_talk(server: StandIn, tmp_pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_output_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_what_went_wrong_is_told_also_where_its_json_cannot_be_written(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*COMMAND, "render", "quickstart"], cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False
-        )
+        command = [*COMMAND, "plan", "nothing.yaml", "--json"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, check=False)
 
-    assert done.returncode == 1
-    assert done.stderr.decode() == "error: stdout: cannot be written: no space left on device\n"
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("error: nothing.yaml: no such")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

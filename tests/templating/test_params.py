@@ -114,7 +114,9 @@ def test_a_template_that_declares_an_empty_list_takes_none() -> None:
     declared = parse_header("params: {}", path=PATH).params
     assert declared == {}
     _, problems = given_params(declared, {"x": 1})
-    assert [(problem.what, problem.hint) for problem in problems] == [("the template has no such parameter", "there is none")]
+    assert [(problem.what, problem.hint) for problem in problems] == [
+        ("the template has no such parameter", "it has no parameters at all")
+    ]
 
 
 def template_of(folder: Path, text: str) -> Any:
