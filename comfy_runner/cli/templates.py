@@ -17,8 +17,8 @@ from comfy_runner.cli.output import one_line, print_json, print_line, print_line
 from comfy_runner.errors import Note, Problem, TemplateError
 
 if TYPE_CHECKING:
+    from comfy_runner.recipe.field_docs import Param
     from comfy_runner.templating.describe import Description, Listed, NodeClass
-    from comfy_runner.templating.metadata import Param
 
 _VERSION = 1
 _WIDEST = 28

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 from comfy_runner.errors import Problem, RecipeError
 from comfy_runner.input_files import InputFile, upload_name
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.recipe.field_docs import Param
 from comfy_runner.recipe.job import Job
 from comfy_runner.templating.lookup import Template
-from comfy_runner.templating.metadata import Param
 from comfy_runner.text_files import shown
 from comfy_runner.wording import MIB
 from comfy_runner.yaml_loader import got

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from comfy_runner.errors import Problem
-from comfy_runner.recipe.field_docs import field_docs
+from comfy_runner.recipe.field_docs import UsualRange, field_docs
 from comfy_runner.recipe.layers import patched, value_at
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
@@ -21,23 +21,6 @@ from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import dotted
 
 _FIELDS = Recipe.model_fields.keys() - {"name", "extends", "template", "output", "params", "sweep", "retry"}
-
-
-@dataclass(frozen=True, slots=True)
-class UsualRange:
-    """The usual values of a field.
-
-    Attributes:
-        least: The smallest one.
-        most: The largest one.
-        below: What happens below; empty where nobody is to be warned.
-        above: What happens above, likewise.
-    """
-
-    least: float
-    most: float
-    below: str = ""
-    above: str = ""
 
 
 @dataclass(frozen=True)

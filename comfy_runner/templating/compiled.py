@@ -87,11 +87,9 @@ class Renderer:
             WorkflowError: What was rendered is not an API-format graph.
         """
         form, scalars = placeholders.take_apart(values)
-        known = self._forms.get(form) if form is not None else None
-        if known is not None:
-            rendering = known.renderings.get(known.key(scalars))
-            if rendering is not None:
-                return rendering.filled(scalars)
+        _, rendering = self._known(form, scalars)
+        if rendering is not None:
+            return rendering.filled(scalars)
         if form is None or not placeholders.has_plain_keys(values):
             return self.plain(values)
         return self._rendered(values, form, scalars)
@@ -102,9 +100,7 @@ class Renderer:
         Args:
             values: Those of a job that was rendered.
         """
-        form, scalars = placeholders.take_apart(values)
-        known = self._forms.get(form) if form is not None else None
-        rendering = known.renderings.get(known.key(scalars)) if known is not None else None
+        known, rendering = self._known(*placeholders.take_apart(values))
         if known is None or rendering is None:
             return {}
         picks = tuple(zip(rendering.shape.places, rendering.picks, strict=True))
@@ -113,6 +109,10 @@ class Renderer:
             for index, (field, level) in enumerate(zip(known.fields, known.levels, strict=True))
             if level == REFERENCE
         }
+
+    def _known(self, form: tuple[Any, ...] | None, scalars: Sequence[Any]) -> tuple[_Form | None, _Rendering | None]:
+        known = self._forms.get(form) if form is not None else None
+        return known, known.renderings.get(known.key(scalars)) if known is not None else None
 
     def plain(self, values: Mapping[str, Any]) -> Filled:
         """Render the template with one job's values, all of them given; nothing is learned or shared but the shape."""

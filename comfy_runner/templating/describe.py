@@ -18,7 +18,7 @@ from comfy_runner.graph.conformance import check
 from comfy_runner.graph.model_lists import MODEL_SUFFIX, model_kind
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.workflow import Workflow
-from comfy_runner.recipe.field_docs import deciding_fields, field_docs
+from comfy_runner.recipe.field_docs import Param, deciding_fields, field_docs
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.load import from_mapping
@@ -28,7 +28,7 @@ from comfy_runner.recipe.template_values import NEEDED_IF_USED
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import SUFFIX, Template, find_template, template_names
-from comfy_runner.templating.metadata import Param, given_params
+from comfy_runner.templating.metadata import given_params
 from comfy_runner.templating.recipe_template import route_of
 
 _WORDS = {"checkpoint": "CHECKPOINT", "prompt": "PROMPT"}
@@ -283,18 +283,8 @@ def _fields(template: Template, route: TemplateDefaults) -> Iterator[Param]:
             default = value_at(values, name.split("."))
             if isinstance(default, dict):
                 default = {key: value for key, value in default.items() if value is not None}
-            yield Param(
-                name=name,
-                type=facts.type,
-                required=name in NEEDED_IF_USED and default is None,
-                default=default,
-                minimum=facts.minimum,
-                maximum=facts.maximum,
-                choices=facts.choices,
-                description=said.get(name) or facts.description,
-                excludes_minimum=facts.excludes_minimum,
-                usual=route.usual.get(name),
-            )
+            required, sentence = name in NEEDED_IF_USED and default is None, said.get(name) or facts.description
+            yield replace(facts, required=required, default=default, description=sentence, usual=route.usual.get(name))
 
 
 def _outputs(template: Template, graph: Workflow) -> Iterator[OutputInfo]:

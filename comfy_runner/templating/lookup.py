@@ -124,8 +124,6 @@ def _used(source: str) -> frozenset[str]:
             inner.add(id(here))
         if isinstance(here, nodes.Name) and here.name in free:
             found.add(".".join((here.name, *steps)))
-    imports = [*(node.with_context for node in tree.find_all(nodes.Import))]
-    imports += (node.with_context for node in tree.find_all(nodes.FromImport))
-    if any(imports) or any(node.with_context for node in tree.find_all(nodes.Include)):
+    if any(getattr(node, "with_context", False) for node in tree.find_all(nodes.Stmt)):  # of an import or an include
         found.add(ANYTHING)
     return frozenset(found)

@@ -24,69 +24,15 @@ from typing import Any
 
 from comfy_runner import yaml_loader
 from comfy_runner.errors import Problem, TemplateError
-from comfy_runner.recipe.template_defaults import UsualRange
+from comfy_runner.recipe.field_docs import PARAM_TYPES, Param, UsualRange
 from comfy_runner.text_files import shown
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import Document, got
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "text": (str,),
-    "image": (str,),
-    "file": (str,),
-    "boolean": (bool,),
-    "list": (list,),
-    "object": (dict,),
-    "any": (object,),
-}
 _KEYS = ("description", "params", "fields", "outputs", "needs")
 _PARAM_KEYS = ("type", "default", "min", "max", "choices", "description")
 _FIELD_KEYS = ("default", "usual", "below", "above", "description")
 _NEEDS_KEYS = ("comfyui", "nodes")
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """A free parameter that a template declares, or a recipe field as it is with a template.
-
-    Attributes:
-        name: Its name: of a parameter, under ``params:`` in a recipe; of a field, dotted.
-        type: integer, number, text, boolean, list, object or any; image or file for the path of a file that is uploaded.
-        required: Whether a recipe must give it; it has no default then.
-        default: What it is where the recipe does not give it.
-        minimum: The smallest value, for integers and numbers; None for no bound.
-        maximum: The largest value, likewise.
-        choices: All values there are; empty for any.
-        description: One or more sentences.
-        excludes_minimum: Whether the smallest value itself is too small.
-        usual: The usual values, where the template says so.
-    """
-
-    name: str
-    type: str
-    required: bool = False
-    default: Any = None
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[Any, ...] = ()
-    description: str = ""
-    excludes_minimum: bool = False
-    usual: UsualRange | None = None
-
-    def problem(self, value: Any) -> str:
-        """Return what is wrong with a value for this parameter; empty where nothing is."""
-        allowed = _TYPES[self.type]
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed and object not in allowed):
-            return f"must be of type {self.type} (got {got(value)})"
-        if isinstance(value, (int, float)):
-            if self.minimum is not None and value < self.minimum:
-                return f"must be at least {self.minimum} (got {value})"
-            if self.maximum is not None and value > self.maximum:
-                return f"must be at most {self.maximum} (got {value})"
-        if self.choices and value not in self.choices:
-            return f"must be one of {', '.join(map(str, self.choices))} (got {got(value)})"
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +179,8 @@ class _Reader:
         for name, spec in self.specs(declared, "params", "{type: number, default: 0.5}", _PARAM_KEYS, "a parameter"):
             place, type_, choices = ("params", name), spec.get("type"), spec.get("choices", [])
             wrong = []
-            if not isinstance(type_, str) or type_ not in _TYPES:
-                wrong.append(f"type must be one of {', '.join(_TYPES)} (got {got(type_)})")
+            if not isinstance(type_, str) or type_ not in PARAM_TYPES:
+                wrong.append(f"type must be one of {', '.join(PARAM_TYPES)} (got {got(type_)})")
             if not isinstance(choices, list):
                 wrong.append(f"choices must be a list (got {got(choices)})")
             ordered = type_ in ("integer", "number")

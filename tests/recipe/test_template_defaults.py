@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from comfy_runner.recipe.field_docs import UsualRange
 from comfy_runner.recipe.job import job
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep.expand import expand
-from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange, default_problems
+from comfy_runner.recipe.template_defaults import TemplateDefaults, default_problems
 
 PIXEL = TemplateDefaults(
     defaults={

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import Problem, TemplateError
-from comfy_runner.recipe.field_docs import deciding_fields, field_docs
+from comfy_runner.recipe.field_docs import Param, UsualRange, deciding_fields, field_docs
 from comfy_runner.recipe.schema import Recipe
-from comfy_runner.recipe.template_defaults import UsualRange
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.describe import Description, describe, first_sentence, list_templates, missing, stand_in
 from comfy_runner.templating.lookup import find_template, template_names
-from comfy_runner.templating.metadata import Param
 from tests.graph.support import recorded, with_options
 
 _SHIPPED = [shipped("templates")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import TemplateError
-from comfy_runner.recipe.template_defaults import UsualRange
+from comfy_runner.recipe.field_docs import UsualRange
 from comfy_runner.templating.lookup import find_template
 from comfy_runner.templating.metadata import given_params, parse_header
 from tests.graph.support import fault, faults

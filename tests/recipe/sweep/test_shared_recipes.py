@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RecipeError
+from comfy_runner.recipe.field_docs import UsualRange
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
-from comfy_runner.recipe.template_defaults import TemplateDefaults, UsualRange
+from comfy_runner.recipe.template_defaults import TemplateDefaults
 
 _DEFAULTS = TemplateDefaults(
     {
