@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from comfy_runner.cli.exit_codes import MEANINGS
 from comfy_runner.engine.local import LocalServer
 from comfy_runner.recipe.load import shipped_recipes
 from comfy_runner.yaml_loader import parse
+from tests.cli.support import typed
 
 _README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 _HELP = re.findall(r"```console\n\$ comfy-runner ([^\n]*--help)\n(.*?)```", _README, flags=re.DOTALL)
@@ -22,17 +22,8 @@ _PYTHON = re.findall(r"```python\n(.*?)```", _README, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(("command", "block"), _HELP, ids=[command for command, _ in _HELP])
-def test_each_help_block_is_what_the_program_prints(command: str, block: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "comfy_runner", *command.split()],
-        env={**os.environ, "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=True,
-    )
-
-    assert done.stdout.rstrip() == block.rstrip()
+def test_each_help_block_is_what_the_program_prints(command: str, block: str, tmp_path: Path) -> None:
+    assert typed(*command.split(), folder=tmp_path, COLUMNS="80").out.rstrip() == block.rstrip()
 
 
 def test_there_are_help_blocks_to_check() -> None:
@@ -71,7 +62,7 @@ def test_the_recipe_in_the_readme_is_right_and_every_shipped_recipe_is_listed(tm
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(block, encoding="utf-8")
 
-    subprocess.run([sys.executable, "-m", "comfy_runner", "validate", str(recipe)], check=True, capture_output=True)
+    assert typed("validate", str(recipe), folder=tmp_path).code == 0
 
     listed = {name for row in re.findall(r"^\| (`.*?) \|", _README, flags=re.MULTILINE) for name in re.findall(r"`(.*?)`", row)}
     assert set(shipped_recipes()) - listed == set()

@@ -16,6 +16,7 @@ from typing import Any
 if sys.platform != "win32":
     import pty
 
+from tests.forked import Forked
 from tests.running.support import small
 from tests.standin import HELD
 
@@ -47,16 +48,25 @@ def environment(**changes: str) -> dict[str, str]:
 
 def typed(*args: str, folder: Path, **changes: str) -> Typed:
     """Run the command in a folder to its end."""
-    done = subprocess.run(
-        [*COMMAND, *args],
+    process = _started(*args, folder=folder, changes=changes)
+    out, err = process.communicate(timeout=60)
+    return Typed(process.returncode, out.decode("utf-8"), err.decode("utf-8"))
+
+
+def _started(
+    *args: str, folder: Path, changes: Mapping[str, str], prefix: tuple[str, ...] = (), stderr: int | None = None
+) -> Forked | subprocess.Popen[bytes]:
+    """Start the command; by a new Python, if anything is said to Python itself or to a program that starts it."""
+    if sys.platform != "win32" and not prefix and not any(name.startswith(("PYTHON", "LC_")) for name in changes):
+        return Forked(*args, folder=folder, environment=environment(**changes), stderr=stderr)
+    return subprocess.Popen(
+        [*prefix, *COMMAND, *args],
         cwd=folder,
         env=environment(**changes),
-        capture_output=True,
-        timeout=60,
-        check=False,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if stderr is None else stderr,
     )
-    return Typed(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
 
 
 def recipe_file(folder: Path, **changes: Any) -> Path:
@@ -87,14 +97,8 @@ class Running:
         changes: Mapping[str, str] | None = None,
     ) -> None:
         reading, writing = pty.openpty() if terminal else os.pipe()
-        self.process = subprocess.Popen(
-            [*prefix, *COMMAND, *args],
-            cwd=folder,
-            env=environment(**{"TERM": "xterm-256color", "COLUMNS": "150", **(changes or {})}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=writing,
-        )
+        variables = {"TERM": "xterm-256color", "COLUMNS": "150", **(changes or {})}
+        self.process = _started(*args, folder=folder, changes=variables, prefix=prefix, stderr=writing)
         os.close(writing)
         self._reading = reading
         self._said = bytearray()

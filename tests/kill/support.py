@@ -1,4 +1,4 @@
-"""A sweep on a stand-in, rendered by the installed command, which is killed on the way; and what must be so when it has ended.
+"""A sweep on a stand-in, rendered by the command, which is killed on the way; and what must be so when it has ended.
 
 Which points there are is told by the instrument; when to kill, and what is to happen to the server, is a test's business.
 """
@@ -6,11 +6,9 @@ Which points there are is told by the instrument; when to kill, and what is to h
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import subprocess
-import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -23,11 +21,10 @@ from typing import Self
 
 from comfy_runner.store.ledger import FILE, open_ledger
 from comfy_runner.store.sidecar import parse_sidecar, sha256_of
-from tests.kill.instrument.sitecustomize import POINTS
+from tests.cli.support import environment
+from tests.forked import Forked
+from tests.kill.instrument import POINTS, arm
 from tests.standin import CacheMode, StandIn, State
-
-COMMAND = Path(sys.executable).with_name("comfy-runner.exe" if sys.platform == "win32" else "comfy-runner")
-"""The installed command."""
 
 TIME = "time"
 """The point that is any moment: the process is killed from outside."""
@@ -46,7 +43,6 @@ _RECIPE = {
     "sampler": {"steps": STEPS},
 }
 _PROGRESS = re.compile(r": submitted$|\(\d+%\)$|: done( in .*)?$")
-_INSTRUMENT = Path(__file__).parent / "instrument"
 _MOST_SECONDS = 60.0
 
 
@@ -138,7 +134,7 @@ class Scenario:
         return len(self.seeds) * len(self.denoise)
 
     def command(self, kill: Kill | None = None, *args: str) -> Ending:
-        """Run the installed command until it ends or dies.
+        """Run the command until it ends or dies.
 
         Args:
             kill: When it is to die.
@@ -147,24 +143,23 @@ class Scenario:
         line = args or ("run", "lake.yaml", "--server", self.server.url, "--out", "out")
         told = self.folder / "killed-at"
         told.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [COMMAND, *line],
-            cwd=self.folder,
-            env=_environment(COMFY_RUNNER_REPORT=str(int(self.report)), **self._instrument(kill, told)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+        outside, inside = (kill, None) if kill is not None and kill.point == TIME else (None, kill)
+        process = Forked(
+            *line,
+            folder=self.folder,
+            environment=environment(COMFY_RUNNER_REPORT=str(int(self.report))),
+            first=None if inside is None else partial(arm, f"{inside.point}:{inside.number}", told),
         )
         point = ""
         try:
-            out, err = process.communicate(timeout=kill.seconds if kill is not None and kill.point == TIME else _MOST_SECONDS)
+            out, err = process.communicate(_MOST_SECONDS if outside is None else outside.seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, err = process.communicate()
+            out, err = process.communicate(_MOST_SECONDS)
             point = TIME
         if told.exists():
             point = told.read_text(encoding="utf-8")
-        ending = Ending(process.returncode, point if process.returncode < 0 else "", out.decode(), err.decode("utf-8", "replace"))
+        ending = Ending(process.returncode, point if process.returncode < 0 else "", out.decode(), err.decode())
         said = [line for line in ending.err.splitlines() if not _PROGRESS.search(line)]
         self.story.append(f"{kill or 'to its end'}: exit code {ending.code} {ending.point or '; '.join(said)}")
         return ending
@@ -207,12 +202,6 @@ class Scenario:
             restarted: Whether the server was; otherwise nothing at all may have been made twice.
         """
         return [*self._wrong_files(), *self._wrong_ledger(), *self._wrong_work(restarted=restarted)]
-
-    def _instrument(self, kill: Kill | None, told: Path) -> dict[str, str]:
-        if kill is None or kill.point == TIME:
-            return {}
-        path = os.pathsep.join(filter(None, (str(_INSTRUMENT), os.environ.get("PYTHONPATH"))))
-        return {"PYTHONPATH": path, "KILL_AT": f"{kill.point}:{kill.number}", "KILL_TOLD": str(told)}
 
     def _wrong_files(self) -> Iterator[str]:
         sidecars = sorted(self.out.glob("*/job.json"))
@@ -265,14 +254,8 @@ def _job_id(name: str, prompt_id: str) -> str:
     return name.rpartition("/")[2].partition(f"-{prompt_id[:8]}-")[0]
 
 
-def _environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment without the user's settings."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("COMFY_RUNNER_")}
-    return {**plain, "COMFY_RUNNER_CONFIG": os.devnull, **changes}
-
-
 def kill_at(point: str, draw: random.Random, *, jobs: int) -> Kill:
     """Draw a passing of a point, or a moment, at which a command that has so many jobs to render can be killed."""
     if point == TIME:
-        return Kill(TIME, seconds=draw.uniform(0.05, 1.0))
+        return Kill(TIME, seconds=draw.uniform(0.02, 0.5))
     return Kill(point, draw.randint(1, max(1, jobs)))

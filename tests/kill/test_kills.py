@@ -1,4 +1,4 @@
-"""Nothing is lost, and nothing is made twice: the installed command killed at random, servers restarted at random, and both.
+"""Nothing is lost, and nothing is made twice: the command killed at random, servers restarted at random, and both.
 
 The draws come from a seed that is printed: ``KILL_SEED=… pytest tests/kill`` repeats them, and ``KILL_ONLY=12`` only those of
 the scenario of that number. What the operating system and the server do meanwhile is theirs to decide, so a repetition is

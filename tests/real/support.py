@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.forked import Forked
 
 FAST = ("--set", "sampler.steps=4", "--set", "size={width: 128, height: 72}")
 """A quickstart that takes about a second."""
@@ -22,19 +23,11 @@ def comfy_runner(
     *args: str, folder: Path, code: int = 0, environment: Mapping[str, str] | None = None, seconds: float = 240
 ) -> subprocess.CompletedProcess[str]:
     """Run ``comfy-runner`` in a folder; its exit code must be as said, and no traceback may show."""
-    done = subprocess.run(
-        [sys.executable, "-m", "comfy_runner", *args],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=seconds,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    process = Forked(*args, folder=folder, environment={**os.environ, **(environment or {})})
+    out, err = (text.decode("utf-8") for text in process.communicate(timeout=seconds))
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
 def sidecar(job_folder: Path) -> dict[str, Any]:

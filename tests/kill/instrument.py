@@ -1,27 +1,20 @@
-"""Kills its own process at a named point of comfy_runner; a Python with this folder in PYTHONPATH imports it before all else.
+"""Kills its own process at a named point of comfy_runner: a function of the program, which knows nothing of it, is wrapped.
 
-``KILL_AT=put.before:3`` kills when that point is passed for the third time, and ``KILL_TOLD=FILE`` has the point written to a
-file first. The program itself knows nothing of it: a point is a function that is wrapped when its module is imported.
-Without ``KILL_AT`` nothing is changed. Not here: which points are chosen, and kills from outside.
+Which points are chosen, and kills from outside, are the tests' business.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
+import importlib
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-_HERE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +58,16 @@ class Trap:
 
     Args:
         at: A point and a number, such as ``post.before:2``.
-        told: The file that gets to know of it; empty for none.
+        told: The file that gets to know of it.
     """
 
-    def __init__(self, at: str, told: str) -> None:
+    def __init__(self, at: str, told: Path) -> None:
         self._point, _, number = at.partition(":")
         self._left = int(number or 1)
         self._told = told
         self._lock = threading.Lock()
         if self._point not in POINTS:
-            # Python only mentions other exceptions and goes on.
-            raise SystemExit(f"KILL_AT: no such point (got {at})")
+            raise ValueError(f"no such point (got {at})")
 
     def passed(self, point: str) -> None:
         """Note that a point is passed; does not return where it is the chosen one."""
@@ -84,8 +76,7 @@ class Trap:
         with self._lock:
             self._left -= 1
             if self._left == 0:
-                if self._told:
-                    Path(self._told).write_text(point, encoding="utf-8")
+                self._told.write_text(point, encoding="utf-8")
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def wrap(self, seam: Seam, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,40 +107,17 @@ class Trap:
             yield chunk[half:]
 
 
-class Finder:
-    """Finds the modules that have seams as Python would, and wraps those when the module has been executed."""
+def arm(at: str, told: Path) -> None:
+    """Have this process killed.
 
-    def __init__(self, trap: Trap) -> None:
-        self._trap = trap
+    Args:
+        at: At which point, and at which passing of it, such as ``put.before:3``.
+        told: The file that the point is written to before.
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return how a module is imported, for those that have seams."""
-        seams = [seam for seam in SEAMS if seam.module == name]
-        others = [finder for finder in sys.meta_path if finder is not self] if seams else []
-        spec = next((found for finder in others if (found := finder.find_spec(name, path, target)) is not None), None)
-        loader: Any = spec.loader if spec is not None else None
-        if loader is None:
-            return None
-        execute = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
-            for seam in seams:
-                owner = getattr(module, seam.owner)
-                setattr(owner, seam.name, self._trap.wrap(seam, getattr(owner, seam.name)))
-
-        loader.exec_module = exec_module
-        return spec
-
-
-def _go_on() -> None:
-    """Import the module that this one stands before."""
-    spec = PathFinder.find_spec("sitecustomize", [folder for folder in sys.path if folder != _HERE])
-    if spec is not None and spec.loader is not None:
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
-
-
-if __name__ == "sitecustomize":
-    if "KILL_AT" in os.environ:
-        sys.meta_path.insert(0, Finder(Trap(os.environ["KILL_AT"], os.environ.get("KILL_TOLD", ""))))
-    _go_on()
+    Raises:
+        ValueError: There is no such point.
+    """
+    trap = Trap(at, told)
+    for seam in SEAMS:
+        owner = getattr(importlib.import_module(seam.module), seam.owner)
+        setattr(owner, seam.name, trap.wrap(seam, getattr(owner, seam.name)))
