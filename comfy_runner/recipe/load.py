@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, value_at, written
 from comfy_runner.recipe.lint import output_paths, validate
 from comfy_runner.recipe.problems import problems
+from comfy_runner.recipe.prompt_syntax import foreign_syntax
 from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep.axes import Sweep
@@ -56,7 +57,7 @@ class LoadedRecipe:
         sets: The overrides, as given.
         sweeps: The axes that were given beside the recipe, as given.
         sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
-        notes: What the user should know of the sweep, and of the way in which values are written.
+        notes: What the user should know of the sweep, and of the way in which texts are written.
     """
 
     recipe: Recipe
@@ -168,12 +169,22 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, sources: tuple[Re
         for path, what in layer.remarks.items()
         if merged.origin(path) is layer
     ]
+    notes += _foreign_syntax(recipe, merged, {target.field for target in sweep.targets} if sweep else set())
     loaded = LoadedRecipe(recipe, None, sources, (), merged, sweep=sweep, notes=tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
     if wrong:
         raise _refusal(wrong)
     return loaded
+
+
+def _foreign_syntax(recipe: Recipe, merged: Merged, swept: Collection[str]) -> Iterator[Note]:
+    """Yield a note for each kind of syntax that ComfyUI does not know, in each prompt that is not swept."""
+    texts: dict[str, Any] = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    texts |= {f"params.{name}": text for name, text in recipe.params.items() if "prompt" in name}
+    for name, text in texts.items():
+        for _, what in foreign_syntax([text]) if isinstance(text, str) and name not in swept else ():
+            yield Note(what, merged.place(_steps(name)))
 
 
 def _refusal(wrong: Sequence[Problem]) -> InputError:

@@ -15,6 +15,7 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
+from comfy_runner.recipe.prompt_syntax import foreign_syntax
 from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Draw, Matcher, Sweep, SweepAxis, sameness
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.value_files import Values, table_columns
@@ -132,8 +133,9 @@ class _Parser:
                 target = self._swept(name, where, key=key)
                 if not self._is_pinned(target, key):
                     values = written_values(spec, target.field, place=where, folder=folder)
-                    self.notes.extend(values.notes)
                     columns[target] = self._drawn(target, self._checked(target, values))
+                    if "prompt" in target.field:
+                        self._note_foreign_syntax(values.values, values.place)
         if len({len(column) for column in columns.values()}) > 1:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
             raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
@@ -165,6 +167,10 @@ class _Parser:
                 self._draws = 1
             found.append(value)
         return found
+
+    def _note_foreign_syntax(self, prompts: Sequence[Any], place: PlaceOf) -> None:
+        texts = [prompt if isinstance(prompt, str) else "" for prompt in prompts]
+        self.notes.extend(Note(what, place((index,))) for index, what in foreign_syntax(texts))
 
     def _distinct(self, columns: Mapping[Target, list[Any]], *, where: str) -> SweepAxis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -211,6 +217,7 @@ class _Parser:
         self.notes.extend(Note("matches no point of the sweep", exclusions[number][1]) for number in sorted(idle))
 
     def _includes(self, spec: Any) -> Iterator[dict[Target, Any]]:
+        prompts: list[tuple[Any, str]] = []
         for given, place in self._points("include", spec):
             point: dict[Target, Any] = {}
             for name, value in given.items():
@@ -223,9 +230,12 @@ class _Parser:
                     if other is not None:
                         raise RecipeError(f"cannot be given beside {other.field}", where=where(()))
                     self._comes_from(target, where(()), "include")
+                    if "prompt" in target.field:
+                        prompts.append((value, where(())))
                     (point[target],) = self._drawn(target, self._checked(target, Values([value], _without_index(where))))
             if point:
                 yield point
+        self._note_foreign_syntax([prompt for prompt, _ in prompts], lambda path: prompts[int(path[0])][1])
 
     def _points(self, key: str, spec: Any) -> Iterator[tuple[Mapping[str, Any], PlaceOf]]:
         if spec is None:

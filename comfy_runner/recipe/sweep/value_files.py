@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import Note, RecipeError
+from comfy_runner.errors import RecipeError
 from comfy_runner.recipe.fields import VERBATIM
 from comfy_runner.recipe.sweep.fields import PlaceOf
 from comfy_runner.text_files import control_character, is_file, read, shown
@@ -34,14 +34,6 @@ _MAX_COLUMNS = 1000
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _LINE_END = re.compile(r"\r\n|\r")
 _SEP = re.compile(r'"?sep=([^\w"\n])\1*"?(?:\n|\Z)', re.IGNORECASE)
-# What other programs do not take as a part of the prompt: A1111's "prompts from file" its options, many their comments.
-_NO_PROSE = (
-    (re.compile(r"(?<!\S)--[A-Za-z][\w-]*"), "an option is taken as part of the prompt; sweep its field instead"),
-    (
-        re.compile(r"(?<!\S)//|^\s*#(?!\d)|\s#(?=\s)"),
-        "a comment is taken as part of the prompt; write it on a line that starts with #",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +43,10 @@ class Values:
     Attributes:
         values: Plain Python.
         place: Returns the place of a value, or of a part of it, for messages: the path starts with its number from 0.
-        notes: What the user should know of them.
     """
 
     values: list[Any]
     place: PlaceOf
-    notes: tuple[Note, ...] = ()
 
 
 def from_file(spec: Mapping[str, Any], field: str, place: PlaceOf, folder: Path) -> Values:
@@ -124,19 +114,7 @@ def _values(name: str, texts: Sequence[tuple[int, str]], field: str, label: str)
             return f"{name}: {label}"
         return f"{name}:{texts[path[0]][0]}: {label}{dotted(path[1:])}"
 
-    notes = tuple(_no_prose(texts, place)) if field in VERBATIM else ()
-    return Values([value(line, text) for line, text in texts], place, notes)
-
-
-def _no_prose(texts: Sequence[tuple[int, str]], place: PlaceOf) -> Iterator[Note]:
-    """Yield a note on the first prompt with each kind of what other programs would not take as a part of it."""
-    for pattern, what in _NO_PROSE:
-        found = [(index, match) for index, (_, text) in enumerate(texts) if (match := pattern.search(text))]
-        if found:
-            index, match = found[0]
-            shown_part = match.string[match.start() :].strip()[:40]
-            more = f", {len(found) - 1} more such" if found[1:] else ""
-            yield Note(f"{what} (got {got(shown_part)}{more})", place((index,)))
+    return Values([value(line, text) for line, text in texts], place)
 
 
 def _table(spec: Mapping[str, Any], place: PlaceOf, folder: Path) -> tuple[str, list[str], list[tuple[int, list[str]]]]:

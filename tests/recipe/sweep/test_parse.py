@@ -163,7 +163,7 @@ def test_a_header_is_separated_so_that_it_has_the_column_that_is_asked_for(here:
 
 
 _OPTION = "an option is taken as part of the prompt; sweep its field instead"
-_COMMENT = "a comment is taken as part of the prompt; write it on a line that starts with #"
+_COMMENT = "a comment is taken as part of the prompt; only in a file of prompts, a line that starts with # is one"
 
 
 @pytest.mark.parametrize(
