@@ -46,15 +46,13 @@ class _Form:
 
 @dataclass(frozen=True, slots=True)
 class _Rendering:
-    """A graph with references: its shape, and its literals among the job's scalars and these further values."""
+    """A graph whose literals are values, or references to a job's scalars."""
 
     shape: Shape
-    picks: tuple[int, ...]
-    constants: tuple[Any, ...]
+    literals: tuple[Any, ...]
 
     def filled(self, scalars: Sequence[Any]) -> Filled:
-        pool = (*scalars, *self.constants)
-        return Filled(self.shape, tuple([pool[pick] for pick in self.picks]))
+        return Filled(self.shape, tuple([scalars[each.index] if type(each) is _Reference else each for each in self.literals]))
 
 
 class Renderer:
@@ -103,12 +101,13 @@ class Renderer:
         known, rendering = self._known(*placeholders.take_apart(values))
         if known is None or rendering is None:
             return {}
-        picks = tuple(zip(rendering.shape.places, rendering.picks, strict=True))
-        return {
-            field: tuple(place for place, pick in picks if pick == index)
-            for index, (field, level) in enumerate(zip(known.fields, known.levels, strict=True))
-            if level == REFERENCE
+        found: dict[str, tuple[InputKey, ...]] = {
+            field: () for field, level in zip(known.fields, known.levels, strict=True) if level == REFERENCE
         }
+        for place, literal in zip(rendering.shape.places, rendering.literals, strict=True):
+            if type(literal) is _Reference and (field := known.fields[literal.index]) in found:
+                found[field] += (place,)
+        return found
 
     def _known(self, form: tuple[Any, ...] | None, scalars: Sequence[Any]) -> tuple[_Form | None, _Rendering | None]:
         known = self._forms.get(form) if form is not None else None
@@ -155,15 +154,7 @@ class Renderer:
             if found.alone and placeholders.tells_its_field(scalars[found.index])
         }
         shape = self._shape(workflow, told)
-        picks: list[int] = []
-        constants: list[Any] = []
-        for place in shape.places:
-            if place in placed:
-                picks.append(placed[place].index)
-            else:
-                picks.append(len(scalars) + len(constants))
-                constants.append(workflow.nodes[place[0]].inputs[place[1]])
-        return _Rendering(shape, tuple(picks), tuple(constants))
+        return _Rendering(shape, tuple(placed.get(place, workflow.nodes[place[0]].inputs[place[1]]) for place in shape.places))
 
     def _text(self, values: Mapping[str, Any]) -> str:
         try:

@@ -107,12 +107,11 @@ def parse_header(text: str, *, path: Path) -> Header:
     if not isinstance(value, dict):
         return Header(value.strip() if isinstance(value, str) else "")
     reader = _Reader(document)
-    reader.keys(value, (), _KEYS, "a template's header")
+    reader.mapping(value, (), _KEYS, "a template's header")
     params = dict(reader.params(value["params"])) if value.get("params") is not None else None
     fields = dict(reader.specs(value.get("fields"), "fields", "{default: 0.45, usual: [0.3, 0.55]}", _FIELD_KEYS, "a field"))
     outputs = reader.texts(value.get("outputs"), ("outputs",))
-    needs = reader.mapping(value.get("needs"), ("needs",))
-    reader.keys(needs, ("needs",), _NEEDS_KEYS, "needs")
+    needs = reader.mapping(value.get("needs"), ("needs",), _NEEDS_KEYS, "needs")
     packs = reader.texts(needs.get("nodes"), ("needs", "nodes"))
     version = needs.get("comfyui", "")
     if not isinstance(version, str) and not _is_number(version):
@@ -142,16 +141,16 @@ class _Reader:
         line = self._document.line(path)
         self.problems.append(Problem(what, f"{self._document.name}:{line}: {'.'.join(path)}", hint))
 
-    def keys(self, given: Mapping[str, Any], path: tuple[str, ...], known: tuple[str, ...], whose: str) -> None:
-        for key in given:
-            if key not in known:
+    def mapping(self, value: Any, path: tuple[str, ...], known: tuple[str, ...] = (), whose: str = "") -> Mapping[str, Any]:
+        """Return a mapping, empty where there is none; if there are known keys, others are wrong."""
+        found = {} if value is None else value
+        if not isinstance(found, dict):
+            self.problem(f"must be a mapping (got {got(value)})", path)
+            return {}
+        for key in found:
+            if known and key not in known:
                 self.problem(f"{key} is not a key of {whose}", (*path, key), ", ".join(known))
-
-    def mapping(self, value: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
-        if value is None or isinstance(value, dict):
-            return value or {}
-        self.problem(f"must be a mapping (got {got(value)})", path)
-        return {}
+        return found
 
     def texts(self, value: Any, path: tuple[str, ...]) -> Mapping[str, str]:
         found = self.mapping(value, path)

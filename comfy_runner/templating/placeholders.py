@@ -92,26 +92,9 @@ def refuse(values: Iterable[Any]) -> None:
             raise observed(value)
 
 
-# The attribute has an underscore because the sandbox keeps such names from templates.
-class Text(str):
-    """A text that knows which of the job's values it is."""
-
-    _index: int
-
-
-class Integer(int):
-    """A whole number that knows which of the job's values it is."""
-
-    _index: int
-
-
-class Number(float):
-    """A number that knows which of the job's values it is."""
-
-    _index: int
-
-
-_NAMED: dict[type, Any] = {str: Text, int: Integer, float: Number}
+# Texts and numbers that know which of the job's values they are, under a name that the sandbox keeps from templates.
+_NAMED: dict[type, Any] = {kind: type(f"Named{kind.__name__}", (kind,), {"_index": -1}) for kind in (str, int, float)}
+_NAMED_KINDS = frozenset(_NAMED.values())
 
 
 def captured(text: str) -> Any:
@@ -143,7 +126,7 @@ def token_of(value: Any, *, alone: bool) -> str | None:
         Observed: It is output that would be encoded a second time.
     """
     if type(value) is not Placeholder:
-        return f"{_PREFIX}1{value._index:06d}" if type(value) in (Text, Integer, Number) else None
+        return f"{_PREFIX}1{value._index:06d}" if type(value) in _NAMED_KINDS else None
     if _TEXT_OF.__get__(value) is not None:
         raise observed(value)
     return f"{_PREFIX}{int(alone)}{_INDEX_OF.__get__(value):06d}"
