@@ -31,7 +31,8 @@ class EngineOptions:
     Attributes:
         websocket: Whether to listen for progress; results are the same without.
         stall: Seconds that a running submission may show no progress; waiting behind others is no stall.
-        total: Seconds that a submission may take from the moment it is handed over, with all waiting; None for no limit.
+        total: Seconds that a submission may take from the moment it is handed over or attached, with all waiting; None for no
+            limit.
         allow_partial: Whether the part that the engine takes is run where it does not take the whole.
         timeouts: All other waiting.
     """

@@ -8,7 +8,6 @@ needed. Installed packages announce further schemes as entry points of the group
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol
 
 from comfy_runner.config import LOCAL, Config, ServerConfig, ca_bundle
@@ -18,6 +17,7 @@ from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.interface import Engine, NamedEngine
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import LocalError, UsageError
+from comfy_runner.plugins import plugins
 
 if TYPE_CHECKING:
     from comfy_runner.engine.local import LocalOptions
@@ -70,19 +70,8 @@ def connect(
         url = _started(config, say or (lambda _sentence: None)) if start else _running(config)
         return ComfyUIEngine(ComfyHttp(parse_address(url), timeouts=requests))
     scheme = found.url.strip().partition("://")[0].lower() if "://" in found.url else "http"
-    return _connector(scheme)(found, requests=requests)
-
-
-def _connector(scheme: str) -> Connect:
-    for entry in entry_points(group=GROUP, name=scheme) if scheme not in ("http", "https") else ():
-        try:
-            made: Connect = entry.load()
-        except Exception as error:  # whatever a foreign package raises
-            what = f"cannot be imported ({type(error).__name__}: {error})"
-            hint = f"uninstall or repair the package that announces it in {GROUP}"
-            raise UsageError(what, where=f"engine {entry.name} ({entry.value})", hint=hint) from error
-        return made
-    return _comfyui
+    make: Connect = (plugins(GROUP, "engine", only=scheme) if scheme not in ("http", "https") else {}).get(scheme, _comfyui)
+    return make(found, requests=requests)
 
 
 def _comfyui(server: ServerConfig, *, requests: RequestTimeouts | None = None) -> Engine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
@@ -47,7 +47,7 @@ class Attempt:
 
     def to_json(self) -> dict[str, Any]:
         """Return it for a sidecar."""
-        return {"reason": self.reason, "what": self.what, "freed": self.freed, "vae_decode": self.vae_decode}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,9 @@ class SubmittedJob:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {
-            "job_id": self.job_id,
-            "content_hash": self.content_hash,
-            "outputs": dict(self.outputs),
+        return {name: getattr(self, name) for name in _FIELDS} | {
             "sizes": {role: [size.width, size.height] for role, size in self.sizes.items()},
             "workflow": self.workflow.to_api(),
-            "recipe": dict(self.recipe),
-            "template": dict(self.template),
-            "recipe_name": self.recipe_name,
-            "assignments": dict(self.assignments),
-            "notes": list(self.notes),
             "attempts": [attempt.to_json() for attempt in self.attempts],
             "inputs": [file.to_json() for file in self.inputs],
         }
@@ -125,20 +117,19 @@ class SubmittedJob:
             raise ValueError("an output goes nowhere, or out of the run folder")
         if not HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")
-        return cls(
-            job_id=job_id_of(data["job_id"]),
-            content_hash=data["content_hash"],
-            outputs=outputs,
-            sizes={role: Size(*size) for role, size in data["sizes"].items()},
-            workflow=workflow,
-            recipe=data["recipe"],
-            template=data["template"],
-            recipe_name=data["recipe_name"],
-            assignments=data["assignments"],
-            notes=tuple(data["notes"]),
-            attempts=tuple(Attempt(**attempt) for attempt in data["attempts"]),
-            inputs=tuple(InputFile.from_json(file) for file in data.get("inputs", ())),
-        )
+        read: dict[str, Any] = {
+            "job_id": job_id_of(data["job_id"]),
+            "outputs": outputs,
+            "sizes": {role: Size(*size) for role, size in data["sizes"].items()},
+            "workflow": workflow,
+            "notes": tuple(data["notes"]),
+            "attempts": tuple(Attempt(**attempt) for attempt in data["attempts"]),
+            "inputs": tuple(InputFile.from_json(file) for file in data.get("inputs", ())),
+        }
+        return cls(**{name: data[name] for name in _FIELDS if name not in read}, **read)
+
+
+_FIELDS = tuple(each.name for each in fields(SubmittedJob))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +226,7 @@ class Submission:
 
     def to_text(self) -> str:
         """Return it for the ledger."""
-        return json.dumps([job.to_json() for job in self.jobs], separators=(",", ":"))
+        return json.dumps([job.to_json() for job in self.jobs], separators=(",", ":"), default=dict)
 
     @classmethod
     def from_text(cls, prompt_id: str, text: str) -> Submission:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from comfy_runner._version import __version__
@@ -42,7 +44,11 @@ class ComfyUIEngine:
         self._http = http
         self._files = ServerFiles(http, Timeouts())
         self._record: Mapping[str, str] = {"url": self.url}
-        self._run: _Run | None = None
+        self._options = EngineOptions()
+        self._report: Callable[[EngineReport], None]
+        self._jobs: JobFiles
+        self._pool: ThreadPoolExecutor | None = None
+        self._prompts: PromptThread | None = None
 
     @property
     def url(self) -> str:
@@ -84,13 +90,14 @@ class ComfyUIEngine:
     def open(self, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
         """Begin to take the submissions of a run."""
         self._files.timeouts = options.timeouts
-        self._run = _Run(self._http, report, files, options)
+        self._report, self._jobs, self._options = report, files, options
+        self._pool = ThreadPoolExecutor(_COLLECTING_THREADS, thread_name_prefix="collect")
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Wait only so long from now on."""
-        self._files.timeouts = timeouts
-        if self._run is not None:
-            self._run.set_timeouts(timeouts)
+        self._files.timeouts, self._options = timeouts, replace(self._options, timeouts=timeouts)
+        if self._prompts is not None:
+            self._prompts.set_timeouts(timeouts)
 
     def stop_waiting(self) -> None:
         """Collect without waiting for a server that does not answer."""
@@ -98,13 +105,12 @@ class ComfyUIEngine:
 
     def submit(self, submission: Submission) -> None:
         """Post a submission once the server has its input files, and follow it."""
-        self._opened.follower.submit(
+        self._follower.submit(
             PromptRequest(
                 submission.prompt_id,
                 submission.prompt_id,
                 submission.workflow.to_api(),
                 pnginfo={"comfy_runner": {"version": __version__, **submission.about}},
-                allow_partial=self._opened.options.allow_partial,
                 uploads=submission.inputs,
                 streamed=submission.streamed,
             )
@@ -113,87 +119,60 @@ class ComfyUIEngine:
     def attach(self, submission: Submission, *, server_prompt_id: str = "") -> None:
         """Follow a submission that an earlier process may have posted."""
         key = submission.prompt_id
-        self._opened.follower.attach(PromptRequest(key, key, submission.workflow.to_api(), server_prompt_id=server_prompt_id))
+        self._follower.attach(PromptRequest(key, key, submission.workflow.to_api(), server_prompt_id=server_prompt_id))
 
     def cancel(self, keys: Collection[str]) -> None:
         """Take prompts out of the queue, or interrupt them by their ids."""
-        self._opened.follower.cancel(keys)
+        self._follower.cancel(keys)
 
     def collect(
         self, submission: Submission, verdict: Verdict | None, jobs: Sequence[JobToCollect], *, prompt_id: str = ""
     ) -> None:
         """Bring the files of an ended submission into the store of the run, verified."""
-        run = self._opened
-        for job in jobs:
-            run.do(self._collect, run, submission, verdict, job, prompt_id or submission.prompt_id)
 
-    def _collect(self, run: _Run, submission: Submission, verdict: Verdict | None, job: JobToCollect, prompt_id: str) -> None:
-        run.report(collect_job(self._files, run.files, submission, verdict, job, prompt_id=prompt_id, server=self._record))
+        def collect(job: JobToCollect) -> EngineReport:
+            known = prompt_id or submission.prompt_id
+            return collect_job(self._files, self._jobs, submission, verdict, job, prompt_id=known, server=self._record)
+
+        for job in jobs:
+            self._do(partial(collect, job))
 
     def free(self, key: str) -> None:
         """Have the server unload its models and drop its cache, after the prompt that runs."""
-        self._opened.do(self._free, key)
 
-    def _free(self, key: str) -> None:
-        # Otherwise the job is tried without; whether the server is still there shows when the job is posted.
-        with contextlib.suppress(ServerError):
-            self._http.free()
-        self._opened.report(Freed(key))
+        def free() -> EngineReport:
+            # Otherwise the job is tried without; whether the server is still there shows when the job is posted.
+            with contextlib.suppress(ServerError):
+                self._http.free()
+            return Freed(key)
+
+        self._do(free)
 
     def close(self) -> None:
         """Stop following; what runs there goes on running."""
-        if self._run is not None:
-            self._run.close()
+        if self._pool is not None:
+            self._http.hurry()
+            if self._prompts is not None:
+                self._prompts.close()
+            self._pool.shutdown(cancel_futures=True)
 
     @property
-    def _opened(self) -> _Run:
-        if self._run is None:
+    def _follower(self) -> PromptThread:
+        """Return the thread that follows prompts; it begins when it is needed."""
+        if self._prompts is None:
+            self._prompts = PromptThread(self._http, self._report, self._options)
+        return self._prompts
+
+    def _do(self, work: Callable[[], EngineReport]) -> None:
+        def report() -> None:
+            try:
+                self._report(work())
+            except BaseException as error:  # it has to reach the thread that waits for the report
+                self._report(Crashed(error))
+
+        if self._pool is None:
             raise ValueError(f"{self.url} was not opened")
-        return self._run
-
-
-class _Run:
-    """What a server does for one run: the thread that follows prompts, which begins when it is needed, and those that collect."""
-
-    def __init__(self, http: ComfyHttp, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
-        self._http, self.report, self.files, self.options = http, report, files, options
-        self._timeouts = options.timeouts
-        self._follower: PromptThread | None = None
-        self._pool = ThreadPoolExecutor(_COLLECTING_THREADS, thread_name_prefix="collect")
-
-    @property
-    def follower(self) -> PromptThread:
-        if self._follower is None:
-            options = self.options
-            self._follower = PromptThread(
-                self._http,
-                self.report,
-                with_socket=options.websocket,
-                stall=options.stall,
-                total=options.total,
-                timeouts=self._timeouts,
-            )
-        return self._follower
-
-    def set_timeouts(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
-        if self._follower is not None:
-            self._follower.set_timeouts(timeouts)
-
-    def do(self, work: Callable[..., None], *args: object) -> None:
-        self._pool.submit(self._guarded, work, *args)
-
-    def _guarded(self, work: Callable[..., None], *args: object) -> None:
-        try:
-            work(*args)
-        except BaseException as error:  # it has to reach the thread that waits for the report
-            self.report(Crashed(error))
-
-    def close(self) -> None:
-        self._http.hurry()
-        if self._follower is not None:
-            self._follower.close()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.submit(report)
 
 
 def queue_status(queue: Mapping[str, Any]) -> QueueStatus:

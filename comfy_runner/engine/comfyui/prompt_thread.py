@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
@@ -20,8 +20,9 @@ from comfy_runner.engine.comfyui.submit import PendingPrompt, PromptRequest, Rej
 from comfy_runner.engine.comfyui.tracker import Tracker
 from comfy_runner.engine.comfyui.uploads import Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
+from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
-from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
+from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
 
 __all__ = ["PromptRequest", "PromptThread"]
@@ -36,11 +37,7 @@ class PromptThread:
     Args:
         http: The server.
         report: Takes each report, on this thread; must return at once.
-        with_socket: Whether to listen on the websocket too; verdicts are the same without.
-        stall: Seconds that a running job may show no progress at all; without a websocket it shows none while it runs.
-            Waiting behind others in the server's queue is no stall.
-        total: Seconds that a job may take from its submission or attachment on, with all waiting; None for no limit.
-        timeouts: All other waiting.
+        options: How prompts are treated. Without a websocket none shows progress while it runs.
         clock: Monotonic seconds.
     """
 
@@ -48,19 +45,16 @@ class PromptThread:
         self,
         http: ComfyHttp,
         report: Callable[[EngineReport], None],
+        options: EngineOptions,
         *,
-        with_socket: bool = True,
-        stall: float = STALL_SECONDS,
-        total: float | None = None,
-        timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http, self._report, self._clock = http, report, clock
-        self._timeouts = timeouts or Timeouts()
+        self._timeouts, with_socket = options.timeouts, options.websocket
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._pending: dict[str, PendingPrompt] = {}
         self._uploads = Uploads(http)
-        self._tracker = Tracker(http, self._tell, stall=stall, total=total, timeouts=self._timeouts, clock=clock)
+        self._tracker = Tracker(http, self._tell, options, clock=clock)
         self._client_id = str(uuid.uuid4())
         # Frames of a job that is posted before there is a socket are lost, so the first one waits a moment for it.
         self._post_from = clock() + self._timeouts.first_socket if with_socket else clock()
@@ -199,10 +193,7 @@ class PromptThread:
             failed = error
             self._inbox.put(lambda: self._not_brought(pending, failed))
         else:
-            self._inbox.put(lambda: self._brought(pending, names))
-
-    def _brought(self, pending: PendingPrompt, names: Mapping[str, str]) -> None:
-        pending.brought(names)
+            self._inbox.put(lambda: pending.brought(names))
 
     def _not_brought(self, pending: PendingPrompt, error: Exception) -> None:
         if self._pending.get(pending.job.key) is pending:  # otherwise it was taken back

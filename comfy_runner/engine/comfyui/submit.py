@@ -31,7 +31,6 @@ class PromptRequest:
         prompt_id: A canonical lower-case UUID.
         workflow: The API-format graph; file prefixes of its own let it be found again on servers that choose ids themselves.
         pnginfo: Text chunks for its PNG files.
-        allow_partial: Whether the part that the server takes is to run where it does not take the whole.
         server_prompt_id: The id that a server chose itself when the job was posted before; empty where none is known.
         uploads: The files that the server has to have before the job is posted.
         streamed: How many bytes a picture has at most that comes over the websocket alone, by the node that sends it.
@@ -41,7 +40,6 @@ class PromptRequest:
     prompt_id: str
     workflow: Mapping[str, Any]
     pnginfo: Mapping[str, Any] = field(default_factory=dict)
-    allow_partial: bool = False
     server_prompt_id: str = ""
     uploads: tuple[InputFile, ...] = ()
     streamed: Mapping[str, int] = field(default_factory=dict)

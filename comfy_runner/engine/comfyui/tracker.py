@@ -14,6 +14,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.history import Health, QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
 from comfy_runner.engine.comfyui.ws_messages import StreamedPictures
+from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import (
     Broken,
     CachedNodes,
@@ -75,9 +76,7 @@ class Tracker:
     Args:
         http: The server.
         tell: Takes reports.
-        stall: As for `PromptThread`.
-        total: As for `PromptThread`.
-        timeouts: All other waiting.
+        options: How prompts are treated.
         clock: Monotonic seconds.
 
     Attributes:
@@ -88,19 +87,17 @@ class Tracker:
         self,
         http: ComfyHttp,
         tell: Callable[[EngineReport], None],
+        options: EngineOptions,
         *,
-        stall: float,
-        total: float | None,
-        timeouts: Timeouts,
         clock: Callable[[], float],
     ) -> None:
         self._http, self._tell, self._clock = http, tell, clock
-        self._stall, self._total, self._timeouts = stall, total, timeouts
+        self._options, self._timeouts = options, options.timeouts
         self._prompts: dict[str, _Prompt] = {}
         self._hears = ""
         self._at: ws_messages.Executing | None = None
         self._queue_at = float("-inf")
-        self.health = Health(timeouts)
+        self.health = Health(options.timeouts)
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
         self._witness = ""
         # Until it says that it has no route for that.
@@ -113,7 +110,7 @@ class Tracker:
     def add(self, job: PromptRequest, taken: Taken) -> None:
         """Follow a prompt that the server has taken, and report so."""
         # A job that cannot give all its pictures is not to give some, unless it may: what was queued is taken back.
-        refusal = () if job.allow_partial else taken.complaints
+        refusal = () if self._options.allow_partial else taken.complaints
         prompt = self._started(job, taken.prompt_id, taken.client_id, refusal)
         if taken.client_id != self._hears:
             prompt.streamed.interrupt()
@@ -347,21 +344,25 @@ class Tracker:
 
     def _end_overdue(self, now: float) -> ServerError | None:
         hopeless = None
-        overdue = [prompt for prompt in self._prompts.values() if self._total is not None and now - prompt.since > self._total]
+        overdue = [
+            prompt
+            for prompt in self._prompts.values()
+            if self._options.total is not None and now - prompt.since > self._options.total
+        ]
         for prompt in overdue:
             try:
                 self._take_back(prompt, self._http.queue())
             except ServerError as error:
                 hopeless = self._outage(error, now)
-            what = f"has taken longer than {self._total:g} s"
+            what = f"has taken longer than {self._options.total:g} s"
             self._end(prompt, Broken(prompt.key, JobFailed(what, where=prompt.key, hint="allow it more time")))
         return hopeless
 
     def _watch_for_standstill(self, found: Mapping[str, Any]) -> None:
         now = self._clock()
         for prompt in self._prompts.values():
-            if prompt.place is not None and prompt.place.running and now - prompt.moved_at > self._stall:
-                raise self._stuck(f"has not got on with the prompt {prompt.prompt_id} for {self._stall:g} s")
+            if prompt.place is not None and prompt.place.running and now - prompt.moved_at > self._options.stall:
+                raise self._stuck(f"has not got on with the prompt {prompt.prompt_id} for {self._options.stall:g} s")
         if self.health.stands_still(found, now):
             raise self._stuck("accepts prompts and runs none: its worker thread has died")
 

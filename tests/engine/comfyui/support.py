@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.prompt_thread import PromptRequest, PromptThread
+from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, Crashed, EngineReport, Finished, NodeProgress, Refused
 from comfy_runner.engine.timeouts import STALL_SECONDS, RequestTimeouts, Timeouts
 from tests.standin import HELD, State
@@ -114,10 +115,10 @@ class Clock:
 class Rig:
     """A thread that follows prompts, and what it has reported."""
 
-    def __init__(self, server_http: ComfyHttp, **options: Any) -> None:
+    def __init__(self, server_http: ComfyHttp, options: EngineOptions, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._inbox: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self.reports: list[EngineReport] = []
-        self.thread = PromptThread(server_http, self._inbox.put, **options)
+        self.thread = PromptThread(server_http, self._inbox.put, options, clock=clock)
 
     def submit(self, workflow: Graph, key: str = "job") -> PromptRequest:
         job = PromptRequest(key, str(uuid.uuid4()), workflow)
@@ -181,12 +182,14 @@ def following(
     timeouts: Timeouts | None = None,
     stall: float = STALL_SECONDS,
     total: float | None = None,
+    allow_partial: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Rig]:
     """Follow prompts on a server until the end of the block."""
     server = Server(server) if isinstance(server, str) else server
     timeouts = timeouts or server.timeouts
-    rig = Rig(server.http, with_socket=with_socket, timeouts=timeouts, stall=stall, total=total, clock=clock)
+    options = EngineOptions(websocket=with_socket, stall=stall, total=total, allow_partial=allow_partial, timeouts=timeouts)
+    rig = Rig(server.http, options, clock=clock)
     try:
         yield rig
     finally:

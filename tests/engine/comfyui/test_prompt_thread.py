@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from itertools import pairwise
 
 import pytest
 
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue
-from comfy_runner.engine.comfyui.prompt_thread import PromptRequest
 from comfy_runner.engine.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import WorkflowError
@@ -167,8 +165,8 @@ def test_steps_of_a_node_are_told_in_order(modern: Server) -> None:
 def test_a_half_runs_where_it_may_and_what_is_missing_is_told(server: Server) -> None:
     graph = sampler_graph()
     graph["second"]["inputs"]["denoise"] = 1.5
-    with following(server) as rig:
-        rig.thread.submit(PromptRequest("job", str(uuid.uuid4()), graph, allow_partial=True))
+    with following(server, allow_partial=True) as rig:
+        rig.submit(graph)
         told, report = rig.until(TakenInPart), rig.end()
     assert [(complaint.node, complaint.input) for complaint in told.complaints] == [("second", "denoise")]
     assert isinstance(report, Finished)

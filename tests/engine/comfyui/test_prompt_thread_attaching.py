@@ -11,6 +11,7 @@ import pytest
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.prompt_thread import PromptRequest
+from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Submitted, Waiting
 from comfy_runner.engine.verdict import Outcome
 from comfy_runner.errors import JobLost, Unreachable
@@ -174,7 +175,7 @@ class LateHttp(ComfyHttp):
 def test_a_post_of_the_killed_process_that_comes_late_is_found(faulty: Server, state: State) -> None:
     client = LateHttp(faulty.http.address)
     client.job = unposted()
-    rig = Rig(client, timeouts=QUICK)
+    rig = Rig(client, EngineOptions(timeouts=QUICK))
     rig.attach(client.job)
     report = rig.end()
     rig.thread.close()

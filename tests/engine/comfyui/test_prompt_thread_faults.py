@@ -14,6 +14,7 @@ import pytest
 
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Finished, NodeProgress, Refused, Submitted, Waiting
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.engine.verdict import Outcome
@@ -28,7 +29,7 @@ from tests.standin.faults import SocketMode
 @pytest.mark.parametrize("posted", [True, False], ids=["while it works", "before it takes a job"])
 def test_a_server_that_hangs_is_given_up_when_the_time_of_an_outage_is_over(faulty: Server, state: State, posted: bool) -> None:
     client = ComfyHttp(parse_address(faulty.url), timeouts=RequestTimeouts(connect=1.0, read=1.0))
-    rig = Rig(client, with_socket=False, timeouts=replace(QUICK, outage=1.5))
+    rig = Rig(client, EngineOptions(websocket=False, timeouts=replace(QUICK, outage=1.5)))
     places = ["GET /queue", "save" if posted else "POST /prompt"]
     gates = [state.hold(place) for place in places]
     began = time.monotonic()
@@ -181,7 +182,7 @@ class NoticingHttp(ComfyHttp):
 def test_a_server_that_is_gone_for_a_while_and_comes_back_loses_no_job(faulty: Server, state: State) -> None:
     gate = state.hold("save")
     client = NoticingHttp(faulty.http.address)
-    rig = Rig(client, timeouts=replace(QUICK, outage=HELD))
+    rig = Rig(client, EngineOptions(timeouts=replace(QUICK, outage=HELD)))
     rig.submit(plain_graph())
     gate.wait()
     state.go_away()
@@ -359,7 +360,7 @@ class SurprisingHttp(ComfyHttp):
 
 def test_a_fault_of_our_own_breaks_the_jobs_and_not_the_lane(faulty: Server, state: State) -> None:
     gate = state.hold("save")
-    rig = Rig(SurprisingHttp(faulty.http.address), timeouts=QUICK)
+    rig = Rig(SurprisingHttp(faulty.http.address), EngineOptions(timeouts=QUICK))
     broken = rig.run(plain_graph(), "broken")
     gate.open()
     finished = rig.run(plain_graph(), "next")
