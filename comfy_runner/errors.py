@@ -154,6 +154,10 @@ LOGIN_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403, 407})
 """HTTP statuses of somebody before ComfyUI, which itself knows no users: who asks has to log in."""
 
 
+_OF_WHAT_WAS_ASKED = frozenset({0, 400, 404, 405, 410, 413, 414, 415, 422, 501})
+"""HTTP statuses that say something of the very thing that was asked for, or that it cannot be asked for so; 0: not known."""
+
+
 class ServerError(ComfyRunnerError):
     """A server cannot be used.
 
@@ -204,8 +208,8 @@ class ServerRefused(ServerError):
 
     @property
     def leaves_open(self) -> bool:
-        """Return whether it may pass, or whoever asks has to log in."""
-        return self.is_transient or self.status in LOGIN_STATUSES
+        """Return whether it may pass, or is of somebody who lets nothing through, such as a login or a filter of a network."""
+        return self.is_transient or self.status not in _OF_WHAT_WAS_ASKED
 
 
 class BrokenDownload(ServerError):

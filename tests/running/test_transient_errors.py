@@ -90,7 +90,7 @@ def test_an_interruption_waits_seconds_and_not_minutes_for_a_picture_that_does_n
     assert len(posted(server)) == 1
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 407, 200])
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 401, 403, 407, 451, 505, 511, 526])
 def test_a_login_in_front_of_a_picture_costs_no_second_rendering(server: StandIn, tmp_path: Path, status: int) -> None:
     server.state.fail_next("/view", status, method="GET", times=-1, body="<html>please log in</html>")
     first = rendered(server, tmp_path, small(), timeouts=Timeouts(outage=0.2, repost=(0.01,)))
