@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -133,15 +133,9 @@ def _ask(engine: Engine, know: Callable[..., None]) -> None:
 
 
 def _latency(ask: Callable[[], object]) -> float:
-    return median(_measured(ask))
-
-
-def _measured(ask: Callable[[], object]) -> Iterable[float]:
-    began = time.perf_counter()
-    for _ in range(_MEASURED):
+    times: list[float] = []
+    while len(times) < _MEASURED and sum(times) <= _SLOW:
         before = time.perf_counter()
         ask()
-        now = time.perf_counter()
-        yield now - before
-        if now - began > _SLOW:
-            return
+        times.append(time.perf_counter() - before)
+    return median(times)

@@ -91,16 +91,16 @@ def job_id_of(value: object) -> str:
     raise Damaged("not a job id")
 
 
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise Damaged("not a text")
+def _checked(kind: type[_Row], what: str) -> Callable[[object], _Row]:
+    def check(value: object) -> _Row:
+        if isinstance(value, kind):
+            return value
+        raise Damaged(f"not {what}")
+
+    return check
 
 
-def _whole(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    raise Damaged("not a whole number")
+_text, _whole = _checked(str, "a text"), _checked(int, "a whole number")
 
 
 def _flag(value: object) -> bool:

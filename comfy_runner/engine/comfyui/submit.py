@@ -66,6 +66,7 @@ class Rejected(Exception):
         self.complaints = tuple(complaints)
 
 
+@dataclass(slots=True)
 class PendingPrompt:
     """A job on its way to a server.
 
@@ -81,21 +82,24 @@ class PendingPrompt:
         names: What the server calls them.
         unwanted: Set to stop bringing them.
         posted: Whether the server may have it.
+        client_ids: Under which it may have been posted.
     """
 
-    def __init__(self, job: PromptRequest, at: float) -> None:
-        self.job = job
-        self.at = at
-        self.failures = 0
-        self.failing_since: float | None = None
-        self.asked = at
-        self.cancelling = False
-        self.provided: bool | None = not job.uploads
-        self.brought_anew = False
-        self.names: frozenset[str] = frozenset()
-        self.unwanted = threading.Event()
-        self.posted = False
-        self._client_ids: list[str] = []
+    job: PromptRequest
+    at: float
+    failures: int = 0
+    failing_since: float | None = None
+    asked: float = 0.0
+    cancelling: bool = False
+    provided: bool | None = False
+    brought_anew: bool = False
+    names: frozenset[str] = frozenset()
+    unwanted: threading.Event = field(default_factory=threading.Event)
+    posted: bool = False
+    client_ids: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.provided = not self.job.uploads
 
     def brought(self, names: Mapping[str, str]) -> None:
         """Note that the server has its files now; how long that took is not counted against its posting, which begins.
@@ -107,7 +111,7 @@ class PendingPrompt:
         self.names = frozenset(names.get(file.name, file.name) for file in self.job.uploads)
         if names:
             self.job = replace(self.job, workflow=renamed(self.job.workflow, names))
-        if not self._client_ids:
+        if not self.client_ids:
             self.failures, self.failing_since = 0, None
 
     def find(self, http: ComfyHttp) -> Taken | None:
@@ -121,8 +125,8 @@ class PendingPrompt:
         return found
 
     def _look_for(self, http: ComfyHttp) -> Taken | None:
-        found = find_prompt(http, http.queue(), self.job, client_ids=self._client_ids)
-        return None if found is None else Taken(found.prompt_id, found.client_id or self._client_ids[-1])
+        found = find_prompt(http, http.queue(), self.job, client_ids=self.client_ids)
+        return None if found is None else Taken(found.prompt_id, found.client_id or self.client_ids[-1])
 
     def post(self, http: ComfyHttp, client_id: str) -> Taken:
         """Post it.
@@ -133,8 +137,8 @@ class PendingPrompt:
             WorkflowError: It cannot be posted.
         """
         job = self.job
-        if client_id not in self._client_ids:
-            self._client_ids.append(client_id)
+        if client_id not in self.client_ids:
+            self.client_ids.append(client_id)
         try:
             answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
         except ServerError as error:
