@@ -283,7 +283,21 @@ def test_what_the_server_silently_takes_for_something_else_is_refused(
     client.run(data)
 
 
-@pytest.mark.parametrize(("node_id", "name", "value"), [("first_pass", "denoize", 0.5), ("save_original", "extra_pnginfo", {})])
+@pytest.mark.parametrize(
+    ("node_id", "name", "value"),
+    [
+        ("first_pass", "denoize", 0.5),
+        ("save_original", "extra_pnginfo", {}),
+        # What exports have for ComfyUI's page alone.
+        ("first_pass", "control_after_generate", "randomize"),
+        ("prompt", "speak_and_recognation", {"__value__": [False, True]}),
+        ("checkpoint", "upload", "image"),
+        ("checkpoint", "choose file to upload", "image"),
+        ("decode_original", "audioUI", ""),
+        ("save_original", "video-preview", None),
+        ("save_original", "image", ""),
+    ],
+)
 def test_an_input_that_the_server_ignores_is_noted(node_id: str, name: str, value: Any, client: Client, info: ObjectInfo) -> None:
     data = quick(node_id, name, value)
     checked = check(parse_workflow(data), info, where="template")
