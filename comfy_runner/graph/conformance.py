@@ -7,8 +7,8 @@ What only a node's own code can judge, such as whether a file is a model, is lef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,11 +18,15 @@ from comfy_runner.graph.literals import Acceptance, Judgement, judge, wants_link
 from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.replacements import with_replacements
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.wording import counted, did_you_mean, nearest
+from comfy_runner.wording import counted, did_you_mean, named, nearest
 from comfy_runner.yaml_loader import got
 
 Locate = Callable[[str, str], str]
 """Tells where a recipe gives the value of (node id, input name): ``file:line: field``, or nothing."""
+
+
+_NODE = "\0"
+_VERBS = {"has": "have", "leads to no output and is": "lead to no output and are"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ def check(
     checker = _Checker(workflow, info, where, locate)
     checker.packs, checker.version = packs or {}, version
     for node_id, replacement in checker.replaced.items():
-        checker.note(f"{_place(node_id, workflow.nodes[node_id])} is run as {replacement.class_type} on {info.source}")
+        old = _described(node_id, workflow.nodes[node_id])
+        checker.note(f"node {old} is run as {replacement.class_type} on {info.source}")
     for node_id in workflow.nodes:
         checker.check_node(node_id)
     return checker.result()
@@ -118,8 +123,9 @@ class _Checker:
         self.locate = locate or (lambda _node, _name: "")
         self.packs: Mapping[str, str] = {}
         self.version = ""
-        self.problems: list[Problem] = []
-        self.notes: list[Note] = []
+        # Each with the nodes that it is said of, which stand in the place of _NODE.
+        self.problems: dict[Problem, list[str]] = {}
+        self.notes: dict[Note, list[str]] = {}
         self.changes: dict[tuple[str, str], Any] = {}
         self.dropped: list[tuple[str, str]] = []
         self.node_id = ""
@@ -159,29 +165,38 @@ class _Checker:
             self.problem("no node of the workflow is an output node", "add a SaveImage")
         workflow = self.workflow.with_inputs(self.changes).without_inputs(self.dropped)
         needed = workflow.ancestors(ends)
-        for node_id, node in workflow.nodes.items():
-            if node_id not in needed and not self.bad:
-                self.note(f"{_place(node_id, node)} leads to no output and is left out")
-        self.notes += [Note(f"left out: {problem.what}", problem.where) for problem in self.problems]
-        return Checked(workflow.keep(needed), tuple(self.notes), tuple(self.problems))
+        for node_id in workflow.nodes if not self.bad else ():
+            if node_id not in needed:
+                self.node_id = node_id
+                self.note(f"{_NODE} leads to no output and is left out")
+        problems = tuple(replace(each, what=_said_of(nodes, each.what)) for each, nodes in self.problems.items())
+        notes = [replace(each, what=_said_of(nodes, each.what)) for each, nodes in self.notes.items()]
+        notes += [Note(f"left out: {problem.what}", problem.where) for problem in problems]
+        return Checked(workflow.keep(needed), tuple(notes), problems)
 
-    def problem(self, what: str, hint: str = "", *, at: tuple[str, str] = ("", "")) -> None:
+    def problem(self, what: str, hint: str = "", *, name: str = "", node: str = "") -> None:
+        """Take note of a problem of the node that is looked at, and of its input of this name where the recipe gives that."""
         self.bad.add(self.node_id)
-        self.problems.append(Problem(what, self.place_of(*at), hint))
+        found = Problem(what, self.place_of(self.node_id, name), hint)
+        self.problems.setdefault(found, []).append(node or self.this_node())
 
-    def note(self, what: str, level: Literal["changed", "warning"] = "changed", *, at: tuple[str, str] = ("", "")) -> None:
-        self.notes.append(Note(what, self.place_of(*at), level))
+    def note(self, what: str, level: Literal["changed", "warning"] = "changed", *, name: str = "") -> None:
+        self.notes.setdefault(Note(what, self.place_of(self.node_id, name), level), []).append(self.this_node())
+
+    def this_node(self) -> str:
+        node = self.workflow.nodes.get(self.node_id)
+        return _described(self.node_id, node) if node else ""
 
     def check_node(self, node_id: str, *, literals: bool = True) -> None:
         self.node_id = node_id
         node = self.workflow.nodes[node_id]
         known = self.info.get(node.class_type)
         if known is None:
-            what = f'node "{node_id}": {self.info.source} has no node class {node.class_type}'
-            self.problem(what, self.way_to(node.class_type))
+            what = f"{_NODE}: {self.info.source} has no node class {node.class_type}"
+            self.problem(what, self.way_to(node.class_type), node=f'"{node_id}"')
             return
         if node.is_output and not known.is_output:
-            what = f"{_place(node_id, node)} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
+            what = f"{_NODE} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
             self.problem(what, "give the role to a node that saves, such as SaveImage")
         inputs = self.inputs(node_id)
         for name, value in node.inputs.items():
@@ -190,12 +205,12 @@ class _Checker:
                 if not _is_part(name, inputs):
                     self.unknown_input(node_id, node, name, is_core=known.is_core)
             elif link is not None:
-                self.check_link(node_id, node, name, link, wanted)
+                self.check_link(name, link, wanted)
             elif literals or (node_id in self.replaced and name in self.replaced[node_id].added):
                 self.check_literal(node_id, name, value)
         for name, wanted in inputs.items():
             if wanted.required and name not in node.inputs and not any(_is_part(given, {name: wanted}) for given in node.inputs):
-                self.missing_input(node_id, node, name, wanted)
+                self.missing_input(node_id, name, wanted)
 
     def way_to(self, class_type: str) -> str:
         """Return how a server comes by a node class that it lacks, or what may have been meant."""
@@ -208,22 +223,22 @@ class _Checker:
         return meant or "install the node pack that has it, or use another template"
 
     def unknown_input(self, node_id: str, node: Node, name: str, *, is_core: bool) -> None:
-        what = f"{_place(node_id, node)} has no input {name}"
+        what = f"{_NODE} has no input {name}"
         if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
             self.dropped.append((node_id, name))
-            self.note(f"{what} on {self.info.source}, which does without it", at=(node_id, name))
+            self.note(f"{what} on {self.info.source}, which does without it", name=name)
             return
         close = nearest(name, self.inputs(node_id))
         hint = did_you_mean(name, close) if close else ""
         if is_core and as_link(node.inputs[name]) is not None:
             # Of what is linked ComfyUI makes an argument that the node's function does not take; literals it leaves out.
-            self.problem(f"{what}, and would fail of the link to it", hint, at=(node_id, name))
+            self.problem(f"{what}, and would fail of the link to it", hint, name=name)
             return
         ignored = f"on {self.info.source}, which ignores it" if is_core else f"that {self.info.source} knows of, and may ignore it"
-        self.note(f"{what} {ignored}" + (f"; {hint}" if hint else ""), "warning", at=(node_id, name))
+        self.note(f"{what} {ignored}" + (f"; {hint}" if hint else ""), "warning", name=name)
 
-    def missing_input(self, node_id: str, node: Node, name: str, wanted: InputInfo) -> None:
-        place = f"{_place(node_id, node)}, input {name}"
+    def missing_input(self, node_id: str, name: str, wanted: InputInfo) -> None:
+        place = f"{_NODE}, input {name}"
         if wants_link(wanted, self.info):
             self.problem(f"{place}: required by the server, not given", f"link it to a node's {wanted.type}")
         elif wanted.has_default and wanted.choices is None:
@@ -233,12 +248,12 @@ class _Checker:
             hint = did_you_mean("", map(str, wanted.options)) if wanted.options else ""
             self.problem(f"{place}: required by the server, not given", hint)
 
-    def check_link(self, node_id: str, node: Node, name: str, link: Link, wanted: InputInfo) -> None:
+    def check_link(self, name: str, link: Link, wanted: InputInfo) -> None:
         source = self.workflow.nodes[link.node]
         known = self.info.get(source.class_type)
         if known is None:
             return  # said where that node is checked
-        place = f"{_place(node_id, node)}, input {name}"
+        place = f"{_NODE}, input {name}"
         if wanted.choices is not None:
             # The server would not know which other inputs there are, and hand the node something that it cannot read.
             self.problem(f"{place}: must be one of its options, not a link", did_you_mean("", wanted.texts))
@@ -257,21 +272,30 @@ class _Checker:
         known = self.info.get(node.class_type)
         if known is None or wanted is None:
             return Judgement("fine", value)
-        return judge(value, wanted, known, self.info, at=f"{_place(node_id, node)}, input {name}")
+        return judge(value, wanted, known, self.info, at=f"{_NODE}, input {name}")
 
     def check_literal(self, node_id: str, name: str, value: Any) -> None:
         found = self.judge(node_id, name, value)
         if found.acceptance == "refused":
-            self.problem(found.what, found.hint, at=(node_id, name))
+            self.problem(found.what, found.hint, name=name)
         elif found.acceptance == "noted":
             if is_other := found.value is not value:
                 self.changes[node_id, name] = found.value
-            self.note(found.what, "changed" if is_other else "warning", at=(node_id, name))
+            self.note(found.what, "changed" if is_other else "warning", name=name)
 
 
-def _place(node_id: str, node: Node) -> str:
+def _described(node_id: str, node: Node) -> str:
     title = "" if node.title == node.class_type else f"{node.title}, "
-    return f'node "{node_id}" ({title}{node.class_type})'
+    return f'"{node_id}" ({title}{node.class_type})'
+
+
+def _said_of(nodes: Sequence[str], what: str) -> str:
+    """Return a sentence with the nodes that it is said of: a value that both passes take is wrong once."""
+    if len(nodes) == 1:
+        return what.replace(_NODE, f"node {nodes[0]}")
+    for one, many in _VERBS.items():
+        what = what.replace(f"{_NODE} {one} ", f"{_NODE} {many} ")
+    return what.replace(_NODE, f"nodes {named(nodes[:-1])} and {nodes[-1]}")
 
 
 def _types_meet(given: str, wanted: str) -> bool:

@@ -20,8 +20,9 @@ from comfy_runner.graph.conformance import Checked, ShapeCheck, check, selectors
 from comfy_runner.graph.filled import Shape
 from comfy_runner.graph.literals import Acceptance
 from comfy_runner.graph.object_info import ObjectInfo
-from comfy_runner.planning.draft import MOST_PROBLEMS, Draft
+from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
+from comfy_runner.planning.job_problems import JobProblems
 
 _Extent = Literal["whole", "part", "nothing"]
 
@@ -84,13 +85,11 @@ def refuse_impossible(drafts: Sequence[Draft], by_server: Mapping[str, Capabilit
     Raises:
         WorkflowError: There is such a job.
     """
-    problems: dict[Problem, None] = {}
-    for _, found in impossible_jobs(drafts, by_server):
-        problems |= dict.fromkeys(found)
-        if len(problems) > MOST_PROBLEMS:
+    problems = JobProblems(len(drafts))
+    for job_id, found in impossible_jobs(drafts, by_server):
+        if problems.add(job_id, found, WorkflowError):
             break
-    if problems:
-        raise WorkflowError.of(problems)
+    problems.refuse()
 
 
 def impossible_jobs(drafts: Sequence[Draft], by_server: Mapping[str, Capabilities]) -> Iterator[tuple[str, tuple[Problem, ...]]]:

@@ -20,9 +20,6 @@ from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.retry import Retry
 from comfy_runner.templating.lookup import Template
 
-MOST_PROBLEMS = 50
-"""Where problems of many jobs are told, no more jobs are looked at beyond so many."""
-
 _BYTES_PER_PIXEL = 4  # PNG does not compress noise
 _BYTES_BESIDE = 64 * 1024  # the workflow in the picture, the sidecar
 

@@ -12,14 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
+from comfy_runner.errors import InputError, Note, UsageError
 from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled
 from comfy_runner.graph.signature import Series
 from comfy_runner.graph.workflow import Workflow
-from comfy_runner.planning.draft import MOST_PROBLEMS, Draft, Plan
+from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import decoded, output_paths
+from comfy_runner.planning.job_problems import JobProblems
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.lint import output_paths as named_paths
 from comfy_runner.recipe.sweep.expand import OWN_FIELDS, Variant
@@ -49,8 +50,7 @@ def draft_all(
     """
     drafter = _Drafter(variants, templates, seed_of, files or InputFiles())
     drafts: dict[int, Draft] = {}
-    problems: dict[Problem, tuple[Problem, type[InputError]]] = {}
-    wrong = 0
+    problems = JobProblems(len(variants), most_jobs=_MOST_WRONG)
     families: dict[Hashable, list[int]] = {}
     for number, variant in enumerate(variants):
         families.setdefault(variant.family, []).append(number)
@@ -61,16 +61,9 @@ def draft_all(
         if isinstance(found, Draft):
             drafts[number] = found
             continue
-        wrong += 1
-        for problem in found.problems:
-            # What is wrong with a job is most often wrong with many: it is told once, with the first of them.
-            what = problem.what.removesuffix(variants[number].job_id)
-            problems.setdefault(replace(problem, what=what), (problem, type(found)))
-        if len(problems) > MOST_PROBLEMS or wrong == _MOST_WRONG:
+        if problems.add(variants[number].job_id, found.problems, type(found)):
             break
-    if problems:
-        kinds = {kind for _, kind in problems.values()}
-        raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problem for problem, _ in problems.values())
+    problems.refuse()
     in_order = tuple(drafts[number] for number in range(len(variants)))
     _refuse_clashes(in_order, drafter.paths)
     notes = dict.fromkeys(note for variant in variants for note in variant.loaded.notes)

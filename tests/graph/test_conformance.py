@@ -505,6 +505,40 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert len(checked(data).problems) == 5
 
 
+def test_what_both_passes_have_is_told_once() -> None:
+    data = with_input("first_pass", "sampler_name", "nope")
+    data["second_pass"]["inputs"]["sampler_name"] = "nope"
+    found = problem(data)
+    assert found.what == (
+        '"nope" is not among the 42 that http://server has '
+        '(nodes "first_pass" (First pass, KSampler) and "second_pass" (Second pass, KSampler), input sampler_name)'
+    )
+
+
+def test_what_both_passes_have_of_two_lines_is_told_of_each() -> None:
+    data = with_input("first_pass", "denoise", 1.5)
+    data["second_pass"]["inputs"]["denoise"] = 1.5
+    assert [found.where for found in checked(data, locate=locate).problems] == ["template t", "r.yaml:8: upscale.denoise"]
+
+
+def test_notes_are_merged_as_problems_are() -> None:
+    data = with_input("first_pass", "upload", "image")
+    data["second_pass"]["inputs"]["upload"] = "image"
+    data |= {"a": node("EmptyLatentImage", width=64, height=64, batch_size=1)}
+    data |= {"b": node("EmptyLatentImage", width=64, height=64, batch_size=1)}
+    assert notes(data) == [
+        'nodes "first_pass" (First pass, KSampler) and "second_pass" (Second pass, KSampler) have no input upload '
+        "on http://server, which ignores it",
+        'nodes "a" (EmptyLatentImage) and "b" (EmptyLatentImage) lead to no output and are left out',
+    ]
+
+
+def test_a_class_that_is_missing_is_told_once_with_its_nodes() -> None:
+    data = with_node(**{str(number): node("Nothing") for number in range(12)})
+    named = ", ".join(f'"{number}"' for number in range(8))
+    assert problem(data).what == f'nodes {named}, 3 more and "11": http://server has no node class Nothing'
+
+
 def test_names_and_defaults_are_put_in_together() -> None:
     known = recorded(
         CheckpointLoaderSimple=with_options("ckpt_name", [f"sdxl\\{CHECKPOINT}"]),

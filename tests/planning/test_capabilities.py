@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,15 @@ def test_it_is_known_of_every_job_what_a_check_of_its_graph_would_say(
     assert _told(lambda: refuse_impossible(drafts, found)) == list(dict.fromkeys(itertools.chain.from_iterable(wanted.values())))
 
 
+_JOBS = re.compile(r" in (all \d+ jobs|\d+ of \d+ jobs, first \S+|job \S+( and others)?)$")
+
+
 def _told(call: Callable[[], object]) -> list[Problem]:
-    """The problems of the error that a call raises, if it does."""
+    """The problems of the error that a call raises, if it does, without how many jobs have them."""
     try:
         call()
     except WorkflowError as error:
-        return list(error.problems)
+        return [replace(problem, what=_JOBS.sub("", problem.what)) for problem in error.problems]
     return []
 
 
@@ -317,10 +321,9 @@ def test_a_job_that_no_server_can_do_is_told_with_the_reason_of_each() -> None:
     assert all("base" in job_id and "euler" not in job_id for job_id in found)
     for problems in found.values():
         assert "http://a" in problems[0].what
-        assert [("http://b" in problem.what) for problem in problems[1:]] == [True, True]
-    with pytest.raises(WorkflowError) as caught:
-        refuse_impossible(drafts, fleet)
-    assert list(caught.value.problems) == list(dict.fromkeys(itertools.chain.from_iterable(found.values())))
+        assert [("http://b" in problem.what) for problem in problems[1:]] == [True]
+    told = _told(lambda: refuse_impossible(drafts, fleet))
+    assert told == list(dict.fromkeys(itertools.chain.from_iterable(found.values())))
 
 
 def test_one_server_that_can_do_everything_is_enough() -> None:
@@ -343,7 +346,7 @@ def test_with_one_server_the_error_is_that_of_a_check_of_all_jobs() -> None:
 def test_no_more_than_some_fifty_problems_are_told() -> None:
     drafts = plan_of(sweep({"seed": list(range(1000))})).drafts
 
-    assert len(_told(lambda: check_all(drafts, _info(KSampler=_bounds("seed", max=-1))))) == 52
+    assert len(_told(lambda: check_all(drafts, _info(KSampler=_bounds("seed", max=-1))))) == 51
 
 
 def test_graphs_are_made_for_the_words_alone() -> None:

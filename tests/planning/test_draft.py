@@ -174,7 +174,8 @@ def test_what_is_wrong_with_many_jobs_is_told_once_with_the_first_of_them() -> N
         plan_of(sweep(factors, size={"width": 64, "height": 64}))
 
     assert [str(problem) for problem in caught.value.problems] == [
-        f"recipe: sweep.upscale.factor: makes {size}, and sides must be from 16 to 16384 pixels in job lake-w16384-x{factor}-s1"
+        f"recipe: sweep.upscale.factor: makes {size}, and sides must be from 16 to 16384 pixels "
+        f"in job lake-w16384-x{factor}-s1 and others"
         for factor, size in ((7, "114688x448"), (8, "131072x512"))
     ]
 
