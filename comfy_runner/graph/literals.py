@@ -17,6 +17,7 @@ from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo
 from comfy_runner.input_files import is_upload_name
 from comfy_runner.wording import LISTED, did_you_mean
 from comfy_runner.yaml_loader import got
+from comfy_runner.yaml_syntax import escape_hint
 
 Acceptance = Literal["fine", "noted", "refused"]
 """What a server makes of a literal: it is taken without a word, with a note, or is a problem."""
@@ -81,7 +82,7 @@ def judge(value: Any, wanted: InputInfo, node: NodeInfo, info: ObjectInfo, *, at
         hint = "put the file where that server looks for such files; comfy-runner models shows what it has"
     if wanted.takes_unlisted and not wanted.options:
         hint = "a template's parameter of the type image or file brings a file of yours to the server"
-    return Judgement("refused", value, what, hint)
+    return Judgement("refused", value, what, escape_hint(str(plain)) or hint)
 
 
 def wants_link(wanted: InputInfo, info: ObjectInfo) -> bool:

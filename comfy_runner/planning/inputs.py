@@ -21,6 +21,7 @@ from comfy_runner.templating.lookup import Template
 from comfy_runner.text_files import shown
 from comfy_runner.wording import MIB
 from comfy_runner.yaml_loader import got
+from comfy_runner.yaml_syntax import escape_hint
 
 MOST_BYTES = 1 << 30
 """Largest file that is uploaded, in bytes."""
@@ -134,7 +135,7 @@ def _unreadable(fault: Exception, path: Path, value: str) -> _WrongFile:
     # A path with NUL is one that no system has.
     if isinstance(fault, FileNotFoundError | NotADirectoryError) or not isinstance(fault, OSError):
         hint = f"it would be {shown(path)}" + ("; ~ is not expanded" if value.startswith("~") else "")
-        return _WrongFile("there is no such file", hint)
+        return _WrongFile("there is no such file", escape_hint(value) or hint)
     return _WrongFile(f"cannot be read ({(fault.strerror or str(fault)).lower()})", f"look at {shown(path)}")
 
 

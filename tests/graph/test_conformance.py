@@ -169,6 +169,8 @@ def test_an_enum_of_either_generation_takes_only_its_options(spec: Any) -> None:
     found = problem(with_node(custom=node("Custom", i="c")), known)
     assert found.what == '"c" is not among the 2 that http://server has (node "custom" (Custom), input i)'
     assert found.hint == "known are a, b"
+    found = problem(with_node(custom=node("Custom", i="c\new.pth")), known)
+    assert found.hint.startswith("\\n in double quotes is that character: put the value in single quotes")
 
 
 @pytest.mark.parametrize(("options", "wrong"), [((1, 2), True), ((1, 2), "1"), ((1, 2), 1.0), ((True, False), 1), (("a",), ["a"])])

@@ -199,6 +199,7 @@ def test_a_missing_file_is_refused_with_place_and_way_out(tmp_path: Path, monkey
     )
     assert refusal(tmp_path, "~/gone.png").endswith("it would be ~/gone.png; ~ is not expanded")
     assert "there is no such file" in refusal(tmp_path, "copy.yaml/photo.png")
+    assert "\\t in double quotes is that character" in refusal(tmp_path, '"pics\\test.png"')
 
 
 @pytest.mark.parametrize(
