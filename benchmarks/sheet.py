@@ -14,7 +14,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from comfy_runner.report.run_data import read_material
 from comfy_runner.report.sheet.sheet import draw_sheet
 from tests.report.support import make_run
 
@@ -55,7 +54,7 @@ def _peak() -> float:
 
 def _once(run: Path) -> dict[str, object]:
     before, start = _peak(), time.perf_counter()
-    sheet = draw_sheet(read_material(run), target=run / "sheet.png")
+    sheet = draw_sheet(run, measured={})
     seconds = time.perf_counter() - start
     return {
         "seconds": seconds,

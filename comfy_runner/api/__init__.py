@@ -13,13 +13,13 @@
 from __future__ import annotations
 
 from comfy_runner.api.recipes import plan as plan, render as render, run as run, validate as validate
-from comfy_runner.api.reporting import draw_sheet as draw_sheet, measure as measure, suggest as suggest
+from comfy_runner.api.reporting import measure as measure, suggest as suggest
 from comfy_runner.api.server_info import models as models, nodes as nodes, servers as servers
 from comfy_runner.engine.registry import connect as connect, local_options as local_options
 from comfy_runner.engine.server_status import Standing as Standing
 from comfy_runner.graph.model_lists import Listing as Listing
 from comfy_runner.planning.summary import PlanSummary as PlanSummary
 from comfy_runner.report.measures import Measures as Measures
-from comfy_runner.report.sheet.sheet import Sheet as Sheet
+from comfy_runner.report.sheet.sheet import Sheet as Sheet, draw_sheet as draw_sheet
 from comfy_runner.report.suggest import Limits as Limits, Suggestion as Suggestion
 from comfy_runner.report.writer import Report as Report, write_report as write_report

@@ -1,4 +1,4 @@
-"""What is made of finished pictures: suggestions, contact sheets, measurements. Reports are written by `report.writer`."""
+"""What is told of finished pictures: suggestions and measurements. Reports and sheets are made in `report`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 
 from comfy_runner.errors import UsageError
 from comfy_runner.report import suggest as suggesting
-from comfy_runner.report.measure_run import can_measure, measure_all, require_metrics
+from comfy_runner.report.measure_run import measure_all, require_metrics
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.run_data import find_axis, read_material
-from comfy_runner.report.sheet import sheet
 from comfy_runner.report.suggest import Limits, Suggestion
 from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
-
-_SHEET = "sheet.png"
 
 
 def suggest(
@@ -53,38 +50,6 @@ def suggest(
     require_metrics()
     measured, notes = measure_all(material, custom=metrics, progress=progress)
     return replace(suggesting.suggest(material, measured, chosen, limits=limits), notes=notes)
-
-
-def draw_sheet(
-    run_folder: Path | str,
-    *,
-    rows: str | None = None,
-    columns: str | None = None,
-    cell: int = 384,
-    target: Path | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> sheet.Sheet:
-    """Draw the pictures of a run as one labelled grid, a PNG.
-
-    Args:
-        run_folder: The folder of a run, which may be in use.
-        rows: The axis of the rows; None for all that are not the columns'.
-        columns: The axis of the columns; None for denoise, or else the last.
-        cell: The longer side of the largest picture in the sheet, in pixels.
-        target: The file; None for ``sheet.png`` in the run folder.
-        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
-
-    Raises:
-        UsageError: There is no such axis, or the target is no place for a sheet.
-        RunFolderError: It is no run folder, cannot be read or cannot be written.
-    """
-    material = read_material(Path(run_folder))
-    for name, option in ((rows, "--rows"), (columns, "--columns")):
-        if name is not None:
-            find_axis(material, name, option)  # measuring takes long, and is in vain for one that is not there
-    measured = measure_all(material, progress=progress)[0] if can_measure() else None
-    path = Path(target) if target is not None else material.folder / _SHEET
-    return sheet.draw_sheet(material, rows=rows, columns=columns, cell=cell, target=path, measured=measured)
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:

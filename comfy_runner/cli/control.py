@@ -11,6 +11,7 @@ from comfy_runner.cli import exit_codes
 from comfy_runner.cli.options import NamedServers, run_argument, servers_option
 from comfy_runner.cli.output import print_error, print_line, print_lines, print_notes, say
 from comfy_runner.errors import Note
+from comfy_runner.text_files import shown
 from comfy_runner.wording import counted, named, size
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ def repair(folder: Path) -> None:
     The old ledger is moved aside. Pictures and sidecars are only read.
     """
     from comfy_runner.control.repair import repair as mend
-    from comfy_runner.text_files import shown
 
     found = mend(folder)
     print_notes(Note(str(problem)) for problem in found.problems)

@@ -47,9 +47,6 @@ _COMMANDS = {
     "local": ("local", "Manage a ComfyUI on this machine."),
 }
 
-# Before click 8.2 there is none: the help is printed, and that is all.
-_NO_COMMAND: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
-
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -104,7 +101,7 @@ def _prepare_streams() -> None:
 def _exit_code(args: Sequence[str] | None) -> int:
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="comfy-runner", standalone_mode=False)
-    except _NO_COMMAND as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message())
         return UsageError.exit_code
     except click.ClickException as error:

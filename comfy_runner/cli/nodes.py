@@ -13,7 +13,8 @@ import click
 from comfy_runner.cli.formatting import prose, wrapped
 from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
-from comfy_runner.wording import counted
+from comfy_runner.errors import UsageError
+from comfy_runner.wording import counted, did_you_mean
 
 if TYPE_CHECKING:
     from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo
@@ -108,9 +109,6 @@ def _matching(info: ObjectInfo, search: str | None) -> list[NodeInfo]:
 
 
 def _only(info: ObjectInfo, class_type: str) -> NodeInfo:
-    from comfy_runner.errors import UsageError
-    from comfy_runner.wording import did_you_mean
-
     if (found := info.get(class_type)) is not None:
         return found
     # What people see in ComfyUI are titles.

@@ -15,6 +15,7 @@ from comfy_runner.cli.options import NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_error, print_json, print_notes, print_path, say
 from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError
+from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:
     from comfy_runner.running.events import JobResult
@@ -85,7 +86,6 @@ def run(
     from comfy_runner.cli.follow import follower
     from comfy_runner.cli.json_records import records
     from comfy_runner.running.policy import Policy
-    from comfy_runner.text_files import shown
 
     quietly: Callable[[str], None] = (lambda _sentence: None) if quiet else say
     if dry_run:
@@ -139,7 +139,6 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
     from comfy_runner.cli.report import measuring, sentence
     from comfy_runner.report.page.page import PAGE
     from comfy_runner.report.writer import is_current
-    from comfy_runner.text_files import shown
 
     try:
         if not is_current(folder):

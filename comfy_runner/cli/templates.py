@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,11 @@ from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option, templates_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, print_notes, say
 from comfy_runner.errors import Note, Problem, TemplateError
+from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:
     from comfy_runner.recipe.field_docs import Param
-    from comfy_runner.templating.describe import Description, Listed, NodeClass
+    from comfy_runner.templating.describe import Description, Listed
 
 _VERSION = 1
 _WIDEST = 28
@@ -85,7 +88,7 @@ def overview(found: Sequence[Listed]) -> Iterator[str]:
     rows = [
         (
             one_line(listed.name, longest=_LONGEST_VALUE),
-            "shipped" if listed.is_shipped else _shortened(_shown(listed.path.parent), _LONGEST_PLACE),
+            "shipped" if listed.is_shipped else _shortened(shown(listed.path.parent), _LONGEST_PLACE),
             listed.sentence if listed.error is None else f"broken: {listed.error.problems[0].what}",
         )
         for listed in found
@@ -105,7 +108,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
         lacking: What that server lacks.
     """
     template = found.template
-    yield f"{template.name} ({'shipped' if found.is_shipped else _shown(template.path)})"
+    yield f"{template.name} ({'shipped' if found.is_shipped else shown(template.path)})"
     yield from prose(template.header.description, 2)
     yield "parameters" + (" (it declares none, and takes any)" if found.takes_any else "" if found.params else ": none")
     yield from _settings(found.params)
@@ -121,7 +124,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
             for model in found.models
         )
     yield "nodes"
-    for pack, nodes in _by_pack(found.nodes).items():
+    for pack, nodes in groupby(sorted(found.nodes, key=attrgetter("pack")), key=attrgetter("pack")):
         version = template.header.version
         of = pack or (f"ComfyUI {version} or newer" if version else "ComfyUI")
         yield from wrapped(f"  {one_line(of)}: {', '.join(one_line(node.class_type) for node in nodes)}", 4)
@@ -177,7 +180,7 @@ def _graph(found: Description) -> str:
     from comfy_runner.graph.mermaid import mermaid
 
     if found.example is None:
-        raise TemplateError(f"it cannot be rendered without a recipe: {found.failure}", where=_shown(found.template.path))
+        raise TemplateError(f"it cannot be rendered without a recipe: {found.failure}", where=shown(found.template.path))
     return mermaid(found.example.workflow)
 
 
@@ -234,24 +237,11 @@ def _on_server(source: str, lacking: Sequence[Problem], *, is_known: bool) -> It
         yield from wrapped(f"  {one_line(f'{problem}{hint}', longest=LONGEST)}", 4)
 
 
-def _by_pack(nodes: Sequence[NodeClass]) -> dict[str, list[NodeClass]]:
-    found: dict[str, list[NodeClass]] = {}
-    for node in sorted(nodes, key=lambda node: node.pack):
-        found.setdefault(node.pack, []).append(node)
-    return found
-
-
 def _table(rows: Iterator[tuple[str, str, str]]) -> Iterator[str]:
     cells = [[one_line(" ".join(cell.split()), longest=LONGEST) for cell in row] for row in rows]
     first, second = (min(_WIDEST_CELL, max((len(row[index]) for row in cells), default=0)) for index in (0, 1))
     for one, two, three in cells:
         yield from wrapped(f"  {one.ljust(first)}  {two.ljust(second)}  {three}".rstrip(), first + second + 6)
-
-
-def _shown(path: Path) -> str:
-    from comfy_runner.text_files import shown
-
-    return shown(path)
 
 
 def _shortened(text: str, longest: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -108,11 +109,7 @@ def _cut(word: str, width: float, measure: Callable[[str], float]) -> int:
 
 def _most_that_fits(most: int, fits: Callable[[int], bool]) -> int:
     """Return the largest number from 1 to `most` that fits, or 1; whatever is smaller than one that fits has to fit, too."""
-    low, high = 1, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    return max(1, bisect(range(1, most + 1), False, key=lambda number: not fits(number)))
 
 
 def _shortened(text: str, most: int) -> str:

@@ -13,9 +13,10 @@ from PIL import Image
 from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import Note, RunFolderError, UsageError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.read_pictures import read_reduced
-from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material, find_axis, read_material
 from comfy_runner.report.sheet.drawing import Reader, draw_page
 from comfy_runner.report.sheet.grid import Slot, arrange
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
@@ -23,6 +24,7 @@ from comfy_runner.store.interface import Artifact, checksum
 from comfy_runner.text_files import shown
 from comfy_runner.wording import counted
 
+_SHEET = "sheet.png"
 _SAMPLE = 500
 _COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent
 
@@ -51,38 +53,47 @@ class Sheet:
 
 
 def draw_sheet(
-    material: Material,
+    run_folder: Path | str | Material,
     *,
-    target: Path,
     rows: str | None = None,
     columns: str | None = None,
     cell: int = 384,
+    target: Path | str | None = None,
+    progress: Progress | None = None,
     measured: Mapping[str, Measured] | None = None,
     reader: Reader = read_reduced,
 ) -> Sheet:
-    """Draw the pictures of a run as a labelled grid; see `arrange` for what stands where.
+    """Draw the pictures of a run as one labelled grid, a PNG; see `arrange` for what stands where.
 
     A page is at most 16,384 pixels a side and 100 megapixels in all. To keep that the cells become smaller, down to 96 pixels;
     what is still too much goes on further pages, ``sheet-2.png`` and so on.
 
     Args:
-        material: The run.
-        target: The PNG; replaced if it is there, whole or not at all.
-        rows: The field of the rows; all that are not the columns' where it is None.
-        columns: The field of the columns; the denoise, or else the last, where it is None.
+        run_folder: The folder of a run, which may be in use, or what was read of it.
+        rows: The axis of the rows; None for all that are not the columns'.
+        columns: The axis of the columns; None for denoise, or else the last.
         cell: The longer side of the largest picture in the sheet, in pixels.
-        measured: What is written below the pictures, by job; nothing where it is None.
+        target: The file, replaced if it is there, whole or not at all; None for ``sheet.png`` in the run folder.
+        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
+        measured: What is written below the pictures, by job; None for what is measured now, if that is possible.
         reader: Reads the pictures.
 
     Raises:
-        UsageError: A field is no axis, the cell is too small, or the target is no place for a sheet.
-        RunFolderError: The run has no jobs, or the target cannot be written.
+        UsageError: There is no such axis, the cell is too small, or the target is no place for a sheet.
+        RunFolderError: It is no run folder, cannot be read or cannot be written, or the run has no jobs.
     """
+    material = run_folder if isinstance(run_folder, Material) else read_material(Path(run_folder))
+    target = material.folder / _SHEET if target is None else Path(target)
     if cell < LEAST_CELL:
         raise UsageError(f"must be at least {LEAST_CELL} pixels (got {cell})", where="--cell")
     if not material.entries:
         raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
     _check_target(material, target)
+    for name, option in ((rows, "--rows"), (columns, "--columns")):
+        if name is not None:
+            find_axis(material, name, option)  # measuring takes long, and is in vain for one that is not there
+    if measured is None and can_measure():
+        measured, _ = measure_all(material, progress=progress)
     grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.artifact(file)), measured=measured)
     scale, pages = best(grid, cell, shape(_sizes(material)))
     paths = [target, *(target.with_stem(f"{target.stem}-{number}") for number in range(2, len(pages) + 1))]

@@ -67,6 +67,10 @@ def _opened(sheet: Sheet) -> Image.Image:
         return image.convert("RGB")
 
 
+def _draw(material: Material, **options: Any) -> Sheet:
+    return draw_sheet(material, **{"measured": {}, **options})
+
+
 def _grid(material: Material, rows: str | None = None, columns: str | None = None) -> Grid:
     return arrange(material, rows=rows, columns=columns, content=lambda file: file.sha256)
 
@@ -101,7 +105,7 @@ def _measures(detail: float, drift: float, **others: Any) -> Measured:
 
 
 def test_every_upscaled_picture_stands_in_its_row_and_column(tmp_path: Path) -> None:
-    sheet = draw_sheet(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128)
 
     image = _opened(sheet)
     rows = [(checkpoint, seed) for checkpoint in "ab" for seed in (1, 2)]
@@ -117,7 +121,7 @@ def test_every_upscaled_picture_stands_in_its_row_and_column(tmp_path: Path) -> 
 
 
 def test_the_original_stands_before_its_row(tmp_path: Path) -> None:
-    image = _opened(draw_sheet(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128))
+    image = _opened(_draw(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128))
 
     original, first = (
         _cell(image, "original", checkpoint="b", seed=1),
@@ -128,7 +132,7 @@ def test_the_original_stands_before_its_row(tmp_path: Path) -> None:
 
 
 def test_all_pictures_are_drawn_equally_large(tmp_path: Path) -> None:
-    image = _opened(draw_sheet(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128))
+    image = _opened(_draw(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128))
 
     boxes = [_cell(image, role, checkpoint="a", seed=2, denoise=0.5) for role in ("original", "upscaled")]
     assert {(right - left, bottom - top) for left, top, right, bottom in boxes} == {(128, 72)}
@@ -139,7 +143,7 @@ def test_a_picture_of_another_shape_keeps_its_shape(tmp_path: Path) -> None:
         size = (60, 60) if values["seed"] == 1 else (90, 30)
         return {"upscaled": Image.new("RGB", size, _colour("upscaled", values))}
 
-    image = _opened(draw_sheet(_run(tmp_path, {"seed": [1, 2]}, paint=paint), target=tmp_path / "sheet.png", cell=120))
+    image = _opened(_draw(_run(tmp_path, {"seed": [1, 2]}, paint=paint), target=tmp_path / "sheet.png", cell=120))
 
     square, wide = (_cell(image, "upscaled", seed=seed) for seed in (1, 2))
     assert (square[2] - square[0], square[3] - square[1]) == (120, 120)
@@ -153,7 +157,7 @@ def test_a_picture_is_drawn_the_right_way_round(tmp_path: Path) -> None:
         image.paste((0, 0, 200), (0, 0, 100, 50))
         return {"upscaled": image}
 
-    image = _opened(draw_sheet(_run(tmp_path, {}, paint=paint), target=tmp_path / "sheet.png", cell=200))
+    image = _opened(_draw(_run(tmp_path, {}, paint=paint), target=tmp_path / "sheet.png", cell=200))
 
     red, blue = _where(image, (200, 0, 0)), _where(image, (0, 0, 200))
     assert red
@@ -166,7 +170,7 @@ def test_a_picture_is_drawn_the_right_way_round(tmp_path: Path) -> None:
 def test_a_run_without_a_sweep_shows_its_original_beside_its_picture(tmp_path: Path) -> None:
     material = _run(tmp_path, {})
 
-    sheet = draw_sheet(material, target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(material, target=tmp_path / "sheet.png", cell=128)
 
     assert sheet.shown == 1
     assert _grid(material).headings == (("", "original"), ("", "upscaled"))
@@ -183,7 +187,7 @@ def test_what_neither_rows_nor_columns_say_has_a_band_of_its_own(tmp_path: Path)
         ("checkpoint a", [("seed 1",), ("seed 2",)]),
         ("checkpoint b", [("seed 1",), ("seed 2",)]),
     ]
-    sheet = draw_sheet(material, rows="seed", columns="denoise", target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(material, rows="seed", columns="denoise", target=tmp_path / "sheet.png", cell=128)
     assert sheet.shown == 12
     image = _opened(sheet)
     above, below = (_cell(image, "upscaled", checkpoint=checkpoint, seed=2, denoise=0.3) for checkpoint in "ab")
@@ -210,7 +214,7 @@ def test_without_denoise_the_last_axis_makes_the_columns(tmp_path: Path) -> None
 def test_columns_that_differ_in_their_originals_have_them_above_once_where_rows_share_them(tmp_path: Path) -> None:
     material = _run(tmp_path, {"seed": [1, 2], _DENOISE: [0.3, 0.5]})
 
-    sheet = draw_sheet(material, columns="seed", target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(material, columns="seed", target=tmp_path / "sheet.png", cell=128)
 
     image = _opened(sheet)
     for seed in (1, 2):
@@ -226,9 +230,7 @@ def test_columns_that_differ_in_their_originals_have_them_above_once_where_rows_
 
 def test_originals_that_differ_in_rows_and_columns_stand_above_each_row(tmp_path: Path) -> None:
     image = _opened(
-        draw_sheet(
-            _run(tmp_path, {"checkpoint": ["a", "b"], "seed": [1, 2]}), columns="seed", target=tmp_path / "sheet.png", cell=128
-        )
+        _draw(_run(tmp_path, {"checkpoint": ["a", "b"], "seed": [1, 2]}), columns="seed", target=tmp_path / "sheet.png", cell=128)
     )
 
     column = [_cell(image, role, checkpoint=checkpoint, seed=2) for checkpoint in "ab" for role in ("original", "upscaled")]
@@ -250,7 +252,7 @@ def test_originals_of_the_same_pixels_are_the_same_whatever_else_their_files_say
         for entry in material.entries
     ]
 
-    sheet = draw_sheet(replace(material, entries=tuple(entries)), target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(replace(material, entries=tuple(entries)), target=tmp_path / "sheet.png", cell=128)
 
     assert sheet.notes == ()
     box = _where(_opened(sheet), (0, 0, 128))
@@ -273,7 +275,7 @@ def test_a_job_that_shares_its_pictures_is_drawn_as_any_other(tmp_path: Path) ->
     leader, other = material.entries
     sharing = replace(other, shares=leader.job_id, pictures=leader.pictures)
 
-    sheet = draw_sheet(replace(material, entries=(leader, sharing)), target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(replace(material, entries=(leader, sharing)), target=tmp_path / "sheet.png", cell=128)
 
     box = _cell(_opened(sheet), "upscaled", seed=1)
     assert sheet.shown == 2
@@ -285,9 +287,9 @@ def test_a_job_that_shares_its_pictures_is_drawn_as_any_other(tmp_path: Path) ->
 
 def test_a_failed_job_leaves_an_empty_cell_and_the_others_where_they_are(tmp_path: Path) -> None:
     axes: dict[str, list[Any]] = {"seed": [1, 2], _DENOISE: [0.3, 0.5]}
-    whole = _opened(draw_sheet(_run(tmp_path / "whole", axes), target=tmp_path / "whole.png", cell=128))
+    whole = _opened(_draw(_run(tmp_path / "whole", axes), target=tmp_path / "whole.png", cell=128))
 
-    sheet = draw_sheet(_run(tmp_path / "some", axes, failed=["lake-s1-d03"]), target=tmp_path / "some.png", cell=128)
+    sheet = _draw(_run(tmp_path / "some", axes, failed=["lake-s1-d03"]), target=tmp_path / "some.png", cell=128)
 
     image = _opened(sheet)
     assert (sheet.shown, sheet.left_out) == (3, ("lake-s1-d03",))
@@ -301,7 +303,7 @@ def test_a_failed_job_leaves_an_empty_cell_and_the_others_where_they_are(tmp_pat
 def test_the_original_of_a_row_is_taken_from_a_job_that_has_it(tmp_path: Path) -> None:
     material = _run(tmp_path, {_DENOISE: [0.3, 0.5]}, failed=["lake-d03"])
 
-    assert _cell(_opened(draw_sheet(material, target=tmp_path / "sheet.png", cell=128)), "original")
+    assert _cell(_opened(_draw(material, target=tmp_path / "sheet.png", cell=128)), "original")
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:60]), lambda path: path.unlink()])
@@ -309,7 +311,7 @@ def test_a_broken_or_missing_picture_is_an_empty_cell(tmp_path: Path, harm: Any)
     material = _run(tmp_path, {_DENOISE: [0.3, 0.5]})
     harm(material.folder / "lake-d03" / "upscaled.png")
 
-    sheet = draw_sheet(material, target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(material, target=tmp_path / "sheet.png", cell=128)
 
     assert (sheet.shown, sheet.left_out) == (1, ("lake-d03",))
     assert _where(_opened(sheet), _colour("upscaled", {_DENOISE: 0.3})) is None
@@ -319,7 +321,7 @@ def test_a_picture_too_large_to_be_measured_is_drawn_all_the_same(tmp_path: Path
     def paint(values: Mapping[str, Any]) -> dict[str, Image.Image | bytes]:
         return {"upscaled": Image.new("L", (8300, 8200), 90) if values["seed"] == 1 else Image.new("L", (83, 82), 160)}
 
-    sheet = draw_sheet(_run(tmp_path, {"seed": [1, 2]}, paint=paint), target=tmp_path / "sheet.png", cell=128)
+    sheet = _draw(_run(tmp_path, {"seed": [1, 2]}, paint=paint), target=tmp_path / "sheet.png", cell=128)
 
     image = _opened(sheet)
     large, small = (_where(image, (value, value, value)) for value in (90, 160))
@@ -338,8 +340,8 @@ def test_of_several_pictures_of_a_job_it_is_said_that_the_first_is_measured(tmp_
     ]
     material = replace(material, entries=tuple(entries))
 
-    plain = draw_sheet(material, target=tmp_path / "sheet.png", cell=128)
-    with_numbers = draw_sheet(material, target=tmp_path / "sheet.png", cell=128, measured={"lake-s1": _measures(0.4, 0.1)})
+    plain = _draw(material, target=tmp_path / "sheet.png", cell=128)
+    with_numbers = _draw(material, target=tmp_path / "sheet.png", cell=128, measured={"lake-s1": _measures(0.4, 0.1)})
 
     assert plain.shown == with_numbers.shown == 4
     told = "of several pictures of a job, the first alone is measured"
@@ -348,22 +350,20 @@ def test_of_several_pictures_of_a_job_it_is_said_that_the_first_is_measured(tmp_
 
 
 def test_a_run_of_which_nothing_is_rendered_yet_can_be_drawn(tmp_path: Path) -> None:
-    sheet = draw_sheet(_seeds(tmp_path, 3), target=tmp_path / "sheet.png")
+    sheet = _draw(_seeds(tmp_path, 3), target=tmp_path / "sheet.png")
 
     assert (sheet.shown, len(sheet.left_out)) == (0, 3)
 
 
 def test_a_run_without_jobs_cannot_be_drawn(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="has no jobs"):
-        draw_sheet(Material(tmp_path, (), (), LocalStore(tmp_path)), target=tmp_path / "sheet.png")
+        _draw(Material(tmp_path, (), (), LocalStore(tmp_path)), target=tmp_path / "sheet.png")
 
 
 @pytest.mark.parametrize(("rows", "columns", "where"), [("seeed", None, "--rows"), (None, "denoize", "--columns")])
 def test_an_unknown_axis_is_told_with_the_nearest(tmp_path: Path, rows: str | None, columns: str | None, where: str) -> None:
     with pytest.raises(UsageError) as caught:
-        draw_sheet(
-            _run(tmp_path, {"seed": [1, 2], _DENOISE: [0.3, 0.5]}), rows=rows, columns=columns, target=tmp_path / "sheet.png"
-        )
+        _draw(_run(tmp_path, {"seed": [1, 2], _DENOISE: [0.3, 0.5]}), rows=rows, columns=columns, target=tmp_path / "sheet.png")
 
     assert caught.value.problems[0].where == where
     assert caught.value.problems[0].hint.startswith("did you mean")
@@ -371,12 +371,12 @@ def test_an_unknown_axis_is_told_with_the_nearest(tmp_path: Path, rows: str | No
 
 def test_rows_and_columns_cannot_be_the_same_axis(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="must be another axis than the rows'"):
-        draw_sheet(_run(tmp_path, {_DENOISE: [0.3, 0.5]}), rows="denoise", columns=_DENOISE, target=tmp_path / "sheet.png")
+        _draw(_run(tmp_path, {_DENOISE: [0.3, 0.5]}), rows="denoise", columns=_DENOISE, target=tmp_path / "sheet.png")
 
 
 def test_a_cell_too_small_to_see_anything_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--cell: must be at least 96 pixels \(got 95\)"):
-        draw_sheet(_seeds(tmp_path, 2), target=tmp_path / "sheet.png", cell=95)
+        _draw(_seeds(tmp_path, 2), target=tmp_path / "sheet.png", cell=95)
 
 
 # The file
@@ -389,7 +389,7 @@ def test_a_picture_of_the_run_is_never_written_over(tmp_path: Path, way: Any) ->
     before = path.read_bytes()
 
     with pytest.raises(UsageError, match="is a picture of the run, of lake-s1") as caught:
-        draw_sheet(material, target=way(path))
+        _draw(material, target=way(path))
 
     assert path.read_bytes() == before
     assert caught.value.problems[0].hint
@@ -401,7 +401,7 @@ def test_a_link_to_a_picture_of_the_run_is_not_written_over_either(tmp_path: Pat
     os.link(material.folder / "lake-s1" / "upscaled.png", link)
 
     with pytest.raises(UsageError, match="is a picture of the run"):
-        draw_sheet(material, target=link)
+        _draw(material, target=link)
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet", "folder.png"])
@@ -409,7 +409,7 @@ def test_a_target_that_cannot_be_a_png_is_refused(tmp_path: Path, name: str) -> 
     (tmp_path / "folder.png").mkdir()
 
     with pytest.raises(UsageError):
-        draw_sheet(_seeds(tmp_path, 2), target=tmp_path / name)
+        _draw(_seeds(tmp_path, 2), target=tmp_path / name)
 
 
 def test_a_failure_leaves_the_earlier_sheet_and_no_rubbish(tmp_path: Path) -> None:
@@ -418,11 +418,11 @@ def test_a_failure_leaves_the_earlier_sheet_and_no_rubbish(tmp_path: Path) -> No
 
     target = tmp_path / "sheets" / "sheet.png"
     material = _run(tmp_path, {"seed": [1, 2]})
-    draw_sheet(material, target=target, cell=128)
+    _draw(material, target=target, cell=128)
     before = target.read_bytes()
 
     with pytest.raises(KeyboardInterrupt):
-        draw_sheet(material, target=target, cell=96, reader=reader)
+        _draw(material, target=target, cell=96, reader=reader)
 
     assert target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]
@@ -432,7 +432,7 @@ def test_a_folder_that_cannot_be_made_is_told_with_a_way_out(tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(RunFolderError, match="cannot be written") as caught:
-        draw_sheet(_seeds(tmp_path, 2), target=tmp_path / "file" / "sheet.png")
+        _draw(_seeds(tmp_path, 2), target=tmp_path / "file" / "sheet.png")
 
     assert caught.value.problems[0].hint
 
@@ -441,7 +441,7 @@ def test_a_sheet_says_nothing_of_where_it_was_made(tmp_path: Path) -> None:
     material = _run(tmp_path, {"seed": [1, 2]})
     (material.folder / "lake-s1" / "upscaled.png").write_bytes(b"nothing")
 
-    sheet = draw_sheet(material, target=tmp_path / "sheet.png")
+    sheet = _draw(material, target=tmp_path / "sheet.png")
 
     with Image.open(sheet.path) as image:
         assert image.info == {}
@@ -491,7 +491,7 @@ def test_what_is_still_too_large_goes_on_pages_that_show_every_job_once(
 
 
 def test_further_pages_are_files_beside_the_first_and_a_note_says_so(tmp_path: Path) -> None:
-    sheet = draw_sheet(_seeds(tmp_path, 200), target=tmp_path / "sheet.png")
+    sheet = _draw(_seeds(tmp_path, 200), target=tmp_path / "sheet.png")
 
     assert sheet.paths == (tmp_path / "sheet.png", tmp_path / "sheet-2.png")
     assert all(path.exists() for path in sheet.paths)
@@ -506,7 +506,7 @@ def test_further_pages_are_files_beside_the_first_and_a_note_says_so(tmp_path: P
 def test_a_page_left_from_an_earlier_sheet_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "sheet-2.png").write_bytes(b"old")
 
-    sheet = draw_sheet(_seeds(tmp_path, 2), target=tmp_path / "sheet.png")
+    sheet = _draw(_seeds(tmp_path, 2), target=tmp_path / "sheet.png")
 
     assert "may be left from an earlier one" in str(sheet.notes[0])
     assert (tmp_path / "sheet-2.png").read_bytes() == b"old"
@@ -560,7 +560,7 @@ def test_only_few_whole_pictures_are_in_memory_at_a_time(tmp_path: Path) -> None
             most = max(most, len(alive))
         return image, size
 
-    sheet = draw_sheet(_run(tmp_path, {"seed": list(range(30))}), target=tmp_path / "sheet.png", cell=96, reader=reader)
+    sheet = _draw(_run(tmp_path, {"seed": list(range(30))}), target=tmp_path / "sheet.png", cell=96, reader=reader)
 
     assert sheet.shown == 30
     assert 0 < most <= 3
@@ -575,8 +575,7 @@ def test_measures_and_vetoes_are_written_below_their_picture(tmp_path: Path) -> 
     vetoed = {**same, "lake-d05": _measures(0.4, 0.1, vetoes=("noise", "halos"))}
 
     plain, first, second = (
-        _opened(draw_sheet(material, target=tmp_path / "sheet.png", cell=256, measured=measured))
-        for measured in (None, same, vetoed)
+        _opened(_draw(material, target=tmp_path / "sheet.png", cell=256, measured=measured)) for measured in ({}, same, vetoed)
     )
 
     assert plain.height < first.height < second.height
@@ -590,8 +589,8 @@ def _red_below(image: Image.Image, box: Box) -> bool:
 
 
 def test_labels_are_drawn_beside_the_pictures(tmp_path: Path) -> None:
-    one = _opened(draw_sheet(_run(tmp_path / "1", {"seed": [1, 2], "cfg": [3, 4]}), target=tmp_path / "1.png", cell=128))
-    other = _opened(draw_sheet(_run(tmp_path / "2", {"seed": [1, 2], "cfg": [3, 9]}), target=tmp_path / "2.png", cell=128))
+    one = _opened(_draw(_run(tmp_path / "1", {"seed": [1, 2], "cfg": [3, 4]}), target=tmp_path / "1.png", cell=128))
+    other = _opened(_draw(_run(tmp_path / "2", {"seed": [1, 2], "cfg": [3, 9]}), target=tmp_path / "2.png", cell=128))
 
     box = ImageChops.difference(one, other).getbbox()
     assert box
@@ -630,7 +629,7 @@ def test_a_sheet_with_any_label_and_error_is_drawn(tmp_path: Path, text: str) ->
 
     for columns in ("prompt", "seed"):
         material = replace(material, entries=tuple(replace(entry, values={**entry.values, "seed": 1}) for entry in entries))
-        assert draw_sheet(material, columns=columns, target=tmp_path / "sheet.png", cell=96).width < 1000
+        assert _draw(material, columns=columns, target=tmp_path / "sheet.png", cell=96).width < 1000
 
 
 @pytest.mark.parametrize(
