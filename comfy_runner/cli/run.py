@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
+# The options that are fields of `Policy`.
+_POLICY = ("stall", "total", "outage", "allow_partial", "fail_fast")
+_SECONDS: dict[str, Any] = {"type": click.FloatRange(0, min_open=True), "metavar": "SECONDS"}
+
 # Whoever has interrupted the run, or has no room for it, does not want to wait for a report.
 _NO_REPORT = (Interrupted.exit_code, RunFolderError.exit_code)
 # Of more, measuring would take longer than people want to wait without having asked for it.
@@ -34,21 +38,19 @@ _MOST_REPORTED = 3000
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
 @click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")
 @click.option("--fail-fast/--keep-going", help="Begin no more jobs once one has failed, or carry on (default).")
-@click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="The most that a job may take, waiting included."
-)
+@click.option("--timeout", "total", **_SECONDS, help="The most that a job may take, waiting included.")
 @click.option(
     "--stall-timeout",
-    type=click.FloatRange(0, min_open=True),
+    "stall",
+    **_SECONDS,
     default=STALL_SECONDS,
     show_default=True,
-    metavar="SECONDS",
     help="The most that a running job may go without progress.",
 )
 @click.option(
     "--outage-timeout",
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
+    "outage",
+    **_SECONDS,
     help="The most that a server may be silent before its jobs go to others, or to the next run (default: 60, of several 15).",
 )
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
@@ -64,11 +66,6 @@ def run(
     servers: NamedServers,
     dry_run: bool,
     force: bool,
-    allow_partial: bool,
-    fail_fast: bool,
-    timeout: float | None,
-    stall_timeout: float,
-    outage_timeout: float | None,
     no_websocket: bool,
     report: bool,
     as_json: bool,
@@ -87,25 +84,17 @@ def run(
     from comfy_runner.cli.json_records import records
     from comfy_runner.running.policy import Policy
 
-    quietly: Callable[[str], None] = (lambda _sentence: None) if quiet else say
+    policy = Policy(websocket=not no_websocket, **{name: given.pop(name) for name in _POLICY})
+    given |= {"force": force, "config": servers.config, "say": None if quiet else say}
     if dry_run:
         from comfy_runner.cli.plan import show
 
         asked = servers.fleet() if servers.names else None
-        given |= {"config": servers.config, "say": quietly, "force": force, "allow_partial": allow_partial}
-        show(api.plan(recipes, server=asked, **given), as_json=as_json, quiet=quiet)
+        show(api.plan(recipes, server=asked, allow_partial=policy.allow_partial, **given), as_json=as_json, quiet=quiet)
         return 0
-    policy = Policy(
-        websocket=not no_websocket,
-        stall=stall_timeout,
-        total=timeout,
-        outage=outage_timeout,
-        allow_partial=allow_partial,
-        fail_fast=fail_fast,
-    )
     chosen, stdout = servers.fleet(), _Stdout()
     with cancelling_interrupts() as begun:
-        rendering = api.run(recipes, server=chosen, policy=policy, force=force, config=servers.config, say=quietly, **given)
+        rendering = api.run(recipes, server=chosen, policy=policy, **given)
         begun.append(rendering)
         with rendering, follower(quiet=quiet, verbose=verbose) as follow:
             for event in rendering:
