@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from comfy_runner.engine.comfyui.ws_messages import Ended, Executing
+from comfy_runner.engine.comfyui.ws_messages import Ended
 from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.reports import NodeProgress
 from comfy_runner.graph.merge import MergedGraph, merge
 from comfy_runner.graph.signature import signatures
 from comfy_runner.graph.workflow import Workflow, parse_workflow
@@ -181,7 +182,7 @@ def posted(client: Client, workflow: Workflow) -> tuple[list[str], dict[str, Any
     assert (status, answer.get("node_errors")) == (200, {}), answer
     prompt_id, ran = answer["prompt_id"], []
     while not (isinstance(event := client.events.get(timeout=120), Ended) and event.prompt_id == prompt_id):
-        if isinstance(event, Executing) and event.prompt_id == prompt_id:
+        if isinstance(event, NodeProgress) and event.key == prompt_id and event.node not in ran:
             ran.append(event.node)
     entry = requests.get(f"{client.url}/history/{prompt_id}", timeout=60).json()[prompt_id]
     assert entry["status"]["status_str"] == "success"

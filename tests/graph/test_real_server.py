@@ -14,8 +14,9 @@ from PIL import Image
 
 from comfy_runner.engine.comfyui.address import parse_address
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketUp
-from comfy_runner.engine.comfyui.ws_messages import Cached, Ended
+from comfy_runner.engine.comfyui.ws_messages import Ended
 from comfy_runner.engine.local import LocalServer
+from comfy_runner.engine.reports import CachedNodes
 from comfy_runner.errors import WorkflowError
 from comfy_runner.graph.conformance import check
 from comfy_runner.graph.object_info import ObjectInfo
@@ -37,7 +38,7 @@ class Client:
         """Return the next event of a kind, and of a prompt if given."""
         while True:
             event = self.events.get(timeout=120)
-            if isinstance(event, kind) and prompt_id in ("", getattr(event, "prompt_id", "")):
+            if isinstance(event, kind) and prompt_id in ("", getattr(event, "prompt_id", ""), getattr(event, "key", "")):
                 return event
 
     def post(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -50,7 +51,7 @@ class Client:
         status, answer = self.post(data)
         assert (status, answer.get("node_errors")) == (200, {}), answer
         prompt_id = answer["prompt_id"]
-        cached = self.next(Cached, prompt_id)
+        cached = self.next(CachedNodes, prompt_id)
         self.next(Ended, prompt_id)
         history = requests.get(f"{self.url}/history/{prompt_id}", timeout=60).json()
         return set(cached.nodes), history[prompt_id]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from comfy_runner.engine.comfyui.engine import queue_status
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import complaints, file_prefixes, find_by_prefixes
-from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Stepped, parse_frame
+from comfy_runner.engine.comfyui.ws_messages import Ended, parse_frame
 from comfy_runner.engine.info import QueueStatus
+from comfy_runner.engine.reports import CachedNodes, NodeProgress
 from comfy_runner.engine.server_status import model_names
 from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import ComfyRunnerError, WorkflowError
@@ -51,11 +52,11 @@ def test_a_spoiled_frame_is_a_sound_frame_or_none(seed: int) -> None:
 
 def _try_frame(text: str) -> None:
     frame = survives("websocket frames", lambda: parse_frame(text))
-    assert frame is None or isinstance(frame, (Cached, Executing, Stepped, Ended))
+    assert frame is None or isinstance(frame, (CachedNodes, NodeProgress, Ended))
     progress = JobProgress({"1": 1.0, "2": 3.0})
-    if isinstance(frame, Stepped):
+    if isinstance(frame, NodeProgress):
         progress.at(frame.node, frame.step, frame.steps)
-    if isinstance(frame, Cached):
+    if isinstance(frame, CachedNodes):
         progress.cached(frame.nodes)
     assert 0 <= progress.fraction <= 1
 

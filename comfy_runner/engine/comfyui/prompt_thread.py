@@ -14,12 +14,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 
-from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.submit import PendingPrompt, PromptRequest, Rejected
 from comfy_runner.engine.comfyui.tracker import Tracker
 from comfy_runner.engine.comfyui.uploads import Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
+from comfy_runner.engine.comfyui.ws_messages import Frame, Picture
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
 from comfy_runner.engine.timeouts import Timeouts
@@ -126,10 +126,10 @@ class PromptThread:
         moments += [self._ready(pending) for pending in self._next_pending()]
         return max(0.0, min(moments) - self._clock()) if moments else None
 
-    def _deliver(self, event: ws_messages.Frame | SocketUp | SocketDown) -> None:
+    def _deliver(self, event: Frame | SocketUp | SocketDown) -> None:
         self._inbox.put(lambda: self._hear(event))
 
-    def _hear(self, event: ws_messages.Frame | SocketUp | SocketDown) -> None:
+    def _hear(self, event: Frame | SocketUp | SocketDown) -> None:
         match event:
             case SocketUp(client_id):
                 self._client_id, self._post_from, self._hears = client_id, self._clock(), True
@@ -141,10 +141,10 @@ class PromptThread:
                     self._stream_from, self._hears = self._post_from + 2 * self._timeouts.reconnect, False
                 self._tracker.hear_as("")
                 self._uploads.forget()
-            case ws_messages.Cached() | ws_messages.Executing() | ws_messages.Stepped() | ws_messages.Ended():
-                self._tracker.hear(event)
-            case ws_messages.Picture():
+            case Picture():
                 self._tracker.see(event)
+            case _:
+                self._tracker.hear(event)
 
     # Submitting
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from comfy_runner.engine.comfyui import ws_messages
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.history import Health, QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
-from comfy_runner.engine.comfyui.ws_messages import StreamedPictures
+from comfy_runner.engine.comfyui.ws_messages import Ended, Picture, StreamedPictures
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import (
     Broken,
@@ -95,7 +94,7 @@ class Tracker:
         self._options, self._timeouts = options, options.timeouts
         self._prompts: dict[str, _Prompt] = {}
         self._hears = ""
-        self._at: ws_messages.Executing | None = None
+        self._at: NodeProgress | None = None
         self._queue_at = float("-inf")
         self.health = Health(options.timeouts)
         # A prompt of ours that has ended: whether the server still knows it tells a restart from a deletion.
@@ -149,38 +148,35 @@ class Tracker:
                     prompt.look_at = min(prompt.look_at, self._clock())
         self._hears = client_id
 
-    def hear(self, frame: ws_messages.Cached | ws_messages.Executing | ws_messages.Stepped | ws_messages.Ended) -> None:
+    def hear(self, frame: CachedNodes | NodeProgress | Ended) -> None:
         """Take a frame about a prompt of anybody."""
-        prompt = self._flight(frame.prompt_id)
-        if isinstance(frame, ws_messages.Executing):
+        prompt = self._find(frame.prompt_id if isinstance(frame, Ended) else frame.key)
+        if isinstance(frame, NodeProgress):
             self._at = frame
         if prompt is None or prompt.refusal or prompt.sought is not None:
             return
         prompt.moved_at = self._clock()
-        match frame:
-            case ws_messages.Ended():
-                # Nothing more comes of it.
-                prompt.look_at, prompt.late_from = self._clock(), float("-inf")
-            case ws_messages.Cached(_, nodes):
-                prompt.place = QueuePosition(running=True, ahead=0)
-                self._tell(CachedNodes(prompt.key, nodes))
-            case ws_messages.Executing(_, node):
-                self._tell(NodeProgress(prompt.key, node, 0, 0))
-            case ws_messages.Stepped(_, node, step, steps):
-                prompt.streamed.expect(node, steps)
-                self._tell(NodeProgress(prompt.key, node, step, steps))
+        if isinstance(frame, Ended):
+            # Nothing more comes of it.
+            prompt.look_at, prompt.late_from = self._clock(), float("-inf")
+            return
+        if isinstance(frame, CachedNodes):
+            prompt.place = QueuePosition(running=True, ahead=0)
+        elif frame.steps:
+            prompt.streamed.expect(frame.node, frame.steps)
+        self._tell(replace(frame, key=prompt.key))
 
-    def see(self, picture: ws_messages.Picture) -> None:
+    def see(self, picture: Picture) -> None:
         """Take a picture; where it does not say whose it is, it is that of the node that started last."""
         prompt_id, node = picture.prompt_id, picture.node
         if not prompt_id and self._at is not None:
-            prompt_id, node = self._at.prompt_id, self._at.node
-        prompt = self._flight(prompt_id)
+            prompt_id, node = self._at.key, self._at.node
+        prompt = self._find(prompt_id)
         if prompt is not None and prompt.sought is None:
             prompt.moved_at = self._clock()
             prompt.streamed.take(node, picture.data)
 
-    def _flight(self, prompt_id: str) -> _Prompt | None:
+    def _find(self, prompt_id: str) -> _Prompt | None:
         return next((prompt for prompt in self._prompts.values() if prompt.prompt_id == prompt_id), None)
 
     def moments(self) -> list[float]:

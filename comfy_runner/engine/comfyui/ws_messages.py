@@ -1,5 +1,6 @@
 """Websocket frames of ComfyUI as values. Unknown frames are None: custom nodes send what they like.
 
+What a frame tells of a prompt's progress is a report already, with what the server calls the prompt in place of our key.
 Frames are hints about a prompt; what became of it is only known over HTTP (`history`). An exception are pictures that come over
 the websocket alone (`StreamedPictures`): they are in no history and no file, so that what was missed is lost.
 """
@@ -12,31 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Cached:
-    """The server will not run these nodes again: their results are in its cache."""
-
-    prompt_id: str
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Executing:
-    """A node starts."""
-
-    prompt_id: str
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stepped:
-    """A node has done some of its steps."""
-
-    prompt_id: str
-    node: str
-    step: int
-    steps: int
+from comfy_runner.engine.reports import CachedNodes, NodeProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +38,7 @@ class Picture:
     data: bytes
 
 
-Frame = Cached | Executing | Stepped | Ended | Picture
+Frame = CachedNodes | NodeProgress | Ended | Picture
 
 HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 """What a client says first: pictures are to say whose they are. Older servers take no notice."""
@@ -102,12 +79,12 @@ def _parse(kind: str, data: Any) -> Frame | None:
     if not isinstance(prompt_id, str):
         return None
     if kind == "execution_cached":
-        return Cached(prompt_id, tuple(str(node) for node in data["nodes"]))
+        return CachedNodes(prompt_id, tuple(str(node) for node in data["nodes"]))
     if kind == "executing":
-        return Ended(prompt_id) if data["node"] is None else Executing(prompt_id, _shown(data))
+        return Ended(prompt_id) if data["node"] is None else NodeProgress(prompt_id, _shown(data), 0, 0)
     if kind == "progress":
         steps = max(0, int(data["max"]))
-        return Stepped(prompt_id, _shown(data), min(max(0, int(data["value"])), steps), steps)
+        return NodeProgress(prompt_id, _shown(data), min(max(0, int(data["value"])), steps), steps)
     return None
 
 

@@ -19,7 +19,8 @@ import pytest
 from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
-from comfy_runner.engine.comfyui.ws_messages import Cached, Ended, Executing, Frame, Stepped
+from comfy_runner.engine.comfyui.ws_messages import Ended, Frame
+from comfy_runner.engine.reports import CachedNodes, NodeProgress
 from comfy_runner.engine.timeouts import Timeouts
 from tests.engine.comfyui.support import QUICK, Server, plain_graph, sampler_graph
 from tests.standin import HELD, StandIn, State
@@ -63,11 +64,11 @@ def test_a_job_is_told_from_its_start_to_its_end(modern: Server) -> None:
         prompt_id = str(uuid.uuid4())
         modern.http.submit(sampler_graph(steps=2), prompt_id=prompt_id, client_id=client_id_of(ear))
         frames = ear.until(Ended)
-    assert isinstance(frames[0], Cached)
-    assert [frame for frame in frames if isinstance(frame, (Executing, Stepped)) and frame.node == "first"] == [
-        Executing(prompt_id, "first"),
-        Stepped(prompt_id, "first", 1, 2),
-        Stepped(prompt_id, "first", 2, 2),
+    assert isinstance(frames[0], CachedNodes)
+    assert [frame for frame in frames if isinstance(frame, NodeProgress) and frame.node == "first"] == [
+        NodeProgress(prompt_id, "first", 0, 0),
+        NodeProgress(prompt_id, "first", 1, 2),
+        NodeProgress(prompt_id, "first", 2, 2),
     ]
     assert frames[-1] == Ended(prompt_id)
 

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.engine.comfyui.ws_messages import (
-    Cached,
-    Ended,
-    Executing,
-    Frame,
-    Picture,
-    Stepped,
-    parse_binary,
-    parse_frame,
-)
+from comfy_runner.engine.comfyui.ws_messages import Ended, Frame, Picture, parse_binary, parse_frame
+from comfy_runner.engine.reports import CachedNodes, NodeProgress
 
 
 def frame(kind: str, **data: Any) -> str:
@@ -27,11 +19,11 @@ def frame(kind: str, **data: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (frame("execution_cached", prompt_id="p", nodes=["1", "save"], timestamp=1), Cached("p", ("1", "save"))),
-        (frame("execution_cached", prompt_id="p", nodes=[]), Cached("p", ())),
-        (frame("executing", prompt_id="p", node="first", display_node="first"), Executing("p", "first")),
+        (frame("execution_cached", prompt_id="p", nodes=["1", "save"], timestamp=1), CachedNodes("p", ("1", "save"))),
+        (frame("execution_cached", prompt_id="p", nodes=[]), CachedNodes("p", ())),
+        (frame("executing", prompt_id="p", node="first", display_node="first"), NodeProgress("p", "first", 0, 0)),
         (frame("executing", prompt_id="p", node=None), Ended("p")),
-        (frame("progress", prompt_id="p", node="first", value=2, max=20), Stepped("p", "first", 2, 20)),
+        (frame("progress", prompt_id="p", node="first", value=2, max=20), NodeProgress("p", "first", 2, 20)),
     ],
 )
 def test_a_frame_is_read(text: str, expected: Frame) -> None:
@@ -78,7 +70,7 @@ def test_bytes_that_are_no_text_are_ignored() -> None:
 @pytest.mark.parametrize(("value", "most"), [(5, 3), (-1, 3), (1, -3)])
 def test_steps_stay_within_their_number(value: int, most: int) -> None:
     found = parse_frame(frame("progress", prompt_id="p", node="n", value=value, max=most))
-    assert isinstance(found, Stepped)
+    assert isinstance(found, NodeProgress)
     assert 0 <= found.step <= found.steps
 
 
