@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rebuild import Rebuilt, lacks_ledger, rebuild
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import LOCK, FolderLock
@@ -46,7 +46,7 @@ def repair(path: Path | str) -> Rebuilt:
 def _open_submissions(folder: Path) -> int:
     """Return how many submissions a sound ledger knows of that nobody has settled; none for one that is damaged."""
     try:
-        with open_ledger(folder / FILE, readonly=True) as ledger:
+        with Ledger(folder / FILE, readonly=True) as ledger:
             ledger.check()
             return len(ledger.open_submissions())
     except RunFolderError:

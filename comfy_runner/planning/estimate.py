@@ -14,7 +14,7 @@ from typing import Self
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.scheduling.backlog import Costs
-from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import ServerSpeed
 
 _MOST_BESIDE = 5
@@ -101,6 +101,6 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _speeds(path: Path) -> list[ServerSpeed]:
-    with contextlib.suppress(RunFolderError), open_ledger(path, readonly=True) as ledger:
+    with contextlib.suppress(RunFolderError), Ledger(path, readonly=True) as ledger:
         return ledger.speeds()
     return []

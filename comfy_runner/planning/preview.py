@@ -23,7 +23,7 @@ from comfy_runner.planning.estimate import Estimate, WithBoundedLoads, earlier_s
 from comfy_runner.planning.passes import passes
 from comfy_runner.planning.summary import PlanSummary, needed, planned_rows
 from comfy_runner.planning.survey import Survey, survey
-from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import ServerSpeed
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_folder import FolderView
@@ -153,7 +153,7 @@ def _ledger(folder: Path | None) -> Ledger | None:
     path = folder / FILE
     with folder_errors(path):
         has_one = path.exists() and path.stat().st_size > 0
-    return open_ledger(path, readonly=True) if has_one else None
+    return Ledger(path, readonly=True) if has_one else None
 
 
 def _surveyed(plan: Plan, folder: Path | None, ledger: Ledger | None, *, forced: frozenset[str]) -> Survey:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple
-from pathlib import Path
 from typing import ClassVar
 
 from comfy_runner.store.database import Damaged, Database
@@ -69,18 +68,8 @@ _SPEEDS = """
 """
 
 
-def open_ledger(path: Path, *, readonly: bool = False) -> Ledger:
-    """Open the ledger in this file; see `Database` for what it raises.
-
-    Args:
-        path: The file; made if it is not there, unless `readonly`.
-        readonly: For those who look on while the owner of the run folder writes.
-    """
-    return Ledger(path, readonly=readonly)
-
-
 class Ledger(Database):
-    """An open ledger; see `open_ledger`. Any method may raise a `RunFolderError`, after which nothing has changed."""
+    """An open ledger; see `Database`. Any method may raise a `RunFolderError`, after which nothing has changed."""
 
     application = 0x636F6D66  # "comf"
     migrations: ClassVar[Sequence[Sequence[str]]] = (SCHEMA,)

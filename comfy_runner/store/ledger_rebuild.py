@@ -17,7 +17,7 @@ from comfy_runner.recipe.names import slug
 from comfy_runner.store.database import Damaged
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import JobFiles
-from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow, job_id_of, read_row, storable
 from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar
 from comfy_runner.store.states import Change
@@ -68,7 +68,7 @@ def open_or_rebuild(folder: Path, files: JobFiles) -> Ledger:
     """
     if lacks_ledger(folder):
         rebuild(folder, files)
-    return open_ledger(folder / FILE)
+    return Ledger(folder / FILE)
 
 
 def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
@@ -88,7 +88,7 @@ def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
     problems: list[Problem] = []
     try:
         _remove(new)
-        with open_ledger(new) as ledger:
+        with Ledger(new) as ledger:
             found = list(_found(files, problems))
             ledger.write_plan((row for row, _ in found), recipes=())
             ledger.settle(*(end for _, end in found))

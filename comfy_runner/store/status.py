@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger
 from comfy_runner.store.ledger_rows import FileRow, JobRow, OpenSubmission
 from comfy_runner.store.local import folder_errors
@@ -91,7 +91,7 @@ def status(path: Path | str, *, states: Collection[State] | None = None) -> Stat
     """
     folder = Path(path)
     require_run(folder)
-    with open_ledger(folder / FILE, readonly=True) as ledger:
+    with Ledger(folder / FILE, readonly=True) as ledger:
         rows = list(ledger.jobs(states=states, removed=None if states is None else False))
         return Status(
             folder=folder,
@@ -164,7 +164,7 @@ def _summary(folder: Path) -> Summary:
     try:
         require_run(folder)
         written = datetime.fromtimestamp((folder / FILE).stat().st_mtime, UTC)
-        with open_ledger(folder / FILE, readonly=True) as ledger:
+        with Ledger(folder / FILE, readonly=True) as ledger:
             counts = ledger.counts()
             removed = sum(1 for _ in ledger.jobs(removed=True))
     except RunFolderError as error:

@@ -16,7 +16,7 @@ from comfy_runner.config import Config, LocalConfig
 from comfy_runner.control.clean import Cleaning, clean
 from comfy_runner.control.repair import repair
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
@@ -178,7 +178,7 @@ def test_pictures_of_removed_jobs_go_where_they_are_asked_for(server: StandIn, t
 
 def test_a_removed_job_takes_no_file_with_it_that_is_anothers(server: StandIn, tmp_path: Path) -> None:
     _removed(server, tmp_path)
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         paths = ["lake-s1/original.png", "run.json", FILE, "lake-s1/job.json", ".lock"]
         ledger.settle(
             JobUpdate("lake-s2", Change.DONE, files=[FileRow("x", number, path, 1, 1, "") for number, path in enumerate(paths)])
@@ -244,7 +244,7 @@ def test_a_repair_keeps_what_is_done_and_the_old_ledger(server: StandIn, tmp_pat
 
 def test_a_sound_ledger_that_knows_of_prompts_is_not_thrown_away(tmp_path: Path) -> None:
     row = PlanRow(job_id="a", position=0, recipe="lake", content_hash="", pixel_hash="", shares="", assignments={})
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         ledger.write_plan([row], recipes=["lake"])
         ledger.submit("p", server="http://gpu", text="", job_ids=["a"])
 
@@ -383,7 +383,7 @@ def test_our_entries_leave_the_history_and_nobody_elses(server: StandIn, tmp_pat
 def test_a_prompt_that_is_yet_to_be_collected_stays_in_the_history(server: StandIn, tmp_path: Path) -> None:
     rendered(server, tmp_path)
     prompt_id = sidecar_in(tmp_path)["prompt_id"]
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         row = PlanRow(job_id="b", position=0, recipe="b", content_hash="", pixel_hash="", shares="", assignments={})
         ledger.write_plan([row], recipes=["b"])
         ledger.submit("ours", server=server.url, text="", job_ids=["b"])

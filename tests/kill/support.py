@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.sidecar import parse_sidecar, sha256_of
 from tests.cli.support import environment
 from tests.forked import Forked
@@ -222,7 +222,7 @@ class Scenario:
                 yield f"{path.relative_to(self.out)} is left over"
 
     def _wrong_ledger(self) -> Iterator[str]:
-        with open_ledger(self.out / FILE, readonly=True) as ledger:
+        with Ledger(self.out / FILE, readonly=True) as ledger:
             ledger.check()
             states = Counter(known.state for known in ledger.known().values())
             if states != {"done": self.jobs}:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH, Arrangement, arrange
 from comfy_runner.planning.survey import Survey, plan_rows
-from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import JobUpdate
 from comfy_runner.store.states import Change
 from tests.running.support import CHECKPOINTS, plan_of, posted, rendered, states, sweep
@@ -49,7 +49,7 @@ def test_every_selected_job_is_done_awaited_rendered_or_shares_and_nothing_else(
     changed = {job_id: pixels for job_id, pixels in zip(_IDS, old, strict=True) if way[job_id] == "changed"}
     submitted = frozenset(job_id for job_id in _IDS if way[job_id] == "submitted")
     surveyed = Survey(frozenset(done), submitted, dict.fromkeys(changed, "changed"), {})
-    with tempfile.TemporaryDirectory() as folder, open_ledger(Path(folder) / FILE) as ledger:
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / FILE) as ledger:
         _before(ledger, {**done, **changed})
         found = arrange(_PLAN, chosen, surveyed, ledger=ledger, force=force)
 

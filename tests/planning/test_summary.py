@@ -21,7 +21,7 @@ from comfy_runner.planning.passes import Passes
 from comfy_runner.planning.summary import PlannedRow, PlanSummary
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import JobUpdate, PlanRow, ServerSpeed
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
@@ -237,7 +237,7 @@ def test_without_earlier_jobs_there_is_no_time(tmp_path: Path) -> None:
 
 def _ledger_with(folder: Path, server: str, *, age: int) -> None:
     folder.mkdir()
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         row = PlanRow(job_id="a", position=0, recipe="r", content_hash="c", pixel_hash="p", shares="", assignments={})
         ledger.write_plan([row], recipes=["r"])
         ledger.submit("p", server=server, text="", job_ids=["a"])
@@ -320,7 +320,7 @@ def test_a_job_that_was_planned_and_never_begun_is_not_made_again(server: StandI
 def test_a_job_that_is_on_a_server_is_told_and_not_rendered(tmp_path: Path) -> None:
     (draft,) = _drafted(sampler={"steps": 10}).drafts
     (tmp_path / "lake").mkdir()
-    with open_ledger(tmp_path / "lake" / FILE) as ledger:
+    with Ledger(tmp_path / "lake" / FILE) as ledger:
         row = PlanRow(
             job_id="lake",
             position=0,
@@ -369,7 +369,7 @@ def test_the_time_is_that_of_earlier_jobs_on_the_same_server(server: StandIn, tm
 
     assert found.time is not None
     assert (found.time.server, found.time.jobs) == (server.url, 2)
-    with open_ledger(tmp_path / "lake" / FILE, readonly=True) as ledger:
+    with Ledger(tmp_path / "lake" / FILE, readonly=True) as ledger:
         (speed,) = ledger.speeds()
     assert found.time.seconds == pytest.approx(speed.seconds / 2)
 

@@ -9,7 +9,7 @@ import pytest
 
 from comfy_runner.errors import Unreachable
 from comfy_runner.planning.survey import Survey, plan_rows, survey
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import JobRow
 from comfy_runner.store.run_folder import RunFolder
 from tests.recipe.support import written
@@ -34,7 +34,7 @@ _SEEDS = sweep({"seed": [1, 2, 3]})
 
 
 def _row(out: Path, job_id: str) -> JobRow:
-    with open_ledger(out / FILE, readonly=True) as ledger:
+    with Ledger(out / FILE, readonly=True) as ledger:
         found = ledger.job(job_id)
     assert found is not None
     return found

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from skimage import data
 
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.store.states import Change
@@ -52,7 +52,7 @@ def make_run(
     """
     name = str((recipe or {}).get("name", "lake"))
     jobs = {job_id_of(values, name): values for values in points(axes)}
-    with open_ledger(folder_of(folder) / FILE) as ledger:
+    with Ledger(folder_of(folder) / FILE) as ledger:
         rows = [_plan_row(job_id, values, name, position) for position, (job_id, values) in enumerate(jobs.items())]
         ledger.write_plan(rows, recipes=[name])
         for row in rows:

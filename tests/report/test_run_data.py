@@ -8,7 +8,7 @@ import pytest
 
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.run_data import key, label, read_material
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from tests.report.support import make_run, photo
 
 
@@ -74,7 +74,7 @@ def test_a_field_that_only_some_jobs_sweep_is_read_from_the_sidecars_of_the_othe
 
 def test_jobs_that_their_recipe_no_longer_has_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path, {"seed": [1, 2]}, photo)
-    with open_ledger(run / FILE) as ledger:
+    with Ledger(run / FILE) as ledger:
         ledger.write_plan([], recipes=["lake"])
 
     assert read_material(run).entries == ()

@@ -15,7 +15,7 @@ from comfy_runner.config import Config, ServerConfig
 from comfy_runner.errors import ServerError, UsageError, WorkflowError
 from comfy_runner.planning.passes import passes, passes_of_submissions
 from comfy_runner.planning.summary import PlanSummary
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import JobUpdate, PlanRow
 from comfy_runner.store.states import Change
 from tests.running.fleet.support import begin, finished, fleet_of
@@ -45,7 +45,7 @@ def _jobs(summary: PlanSummary) -> dict[str, Counter[object]]:
 def _earlier(folder: Path, server: str, *, seconds: float, work: float) -> None:
     """Leave a run folder in which a server has done a job."""
     folder.mkdir(parents=True)
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         ledger.write_plan(
             [PlanRow(job_id="a", position=0, recipe="r", content_hash="c", pixel_hash="p", shares="", assignments={})],
             recipes=["r"],
@@ -98,7 +98,7 @@ def test_a_job_that_gets_the_pictures_of_another_one_is_for_no_server(two: list[
 def test_the_jobs_that_a_server_has_already_are_said_to_be_there(two: list[StandIn], tmp_path: Path) -> None:
     waiting = draft()
     (tmp_path / "lake").mkdir()
-    with open_ledger(tmp_path / "lake" / FILE) as ledger:
+    with Ledger(tmp_path / "lake" / FILE) as ledger:
         hashes = {"content_hash": waiting.content_hash, "pixel_hash": waiting.pixel_hash}
         ledger.write_plan(
             [PlanRow(job_id="lake", position=0, recipe="lake", shares="", assignments={}, **hashes)], recipes=["lake"]

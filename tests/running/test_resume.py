@@ -13,7 +13,7 @@ import pytest
 
 from comfy_runner.running.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import JobRow, JobUpdate, OpenSubmission
 from comfy_runner.store.states import Change
 from tests.cli.support import Running, recipe_file
@@ -23,14 +23,14 @@ from tests.standin import StandIn
 
 
 def _row(out: Path, job_id: str = "lake") -> JobRow:
-    with open_ledger(out / FILE, readonly=True) as ledger:
+    with Ledger(out / FILE, readonly=True) as ledger:
         found = ledger.job(job_id)
     assert found is not None
     return found
 
 
 def _open(out: Path) -> list[OpenSubmission]:
-    with open_ledger(out / FILE, readonly=True) as ledger:
+    with Ledger(out / FILE, readonly=True) as ledger:
         return ledger.open_submissions()
 
 
@@ -289,7 +289,7 @@ def test_of_a_parcel_that_is_half_collected_the_other_half_is_collected(
     first, second = submission.job_ids
     rows = taken_in(server, tmp_path, submission, first)
     if written_down:
-        with open_ledger(tmp_path / FILE) as ledger:
+        with Ledger(tmp_path / FILE) as ledger:
             ledger.settle(JobUpdate(first, Change.DONE, prompt_id=submission.prompt_id, files=rows))
     kept = (tmp_path / first / "upscaled.png").stat().st_mtime_ns
 

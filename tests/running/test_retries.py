@@ -11,7 +11,7 @@ from comfy_runner.config import Config
 from comfy_runner.errors import FlatPicture, JobFailed
 from comfy_runner.retry import OutOfMemoryRemedy, Retry
 from comfy_runner.running.events import JobRetried
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from tests.running.support import begin, posted, rendered, sidecar_in, small, states, sweep
 from tests.standin import NodeFault, StandIn, Trouble
 
@@ -128,7 +128,7 @@ def test_a_retry_is_told_while_it_happens_and_counted_in_the_ledger(server: Stan
         told = [event for event in rendering if isinstance(event, JobRetried)]
 
     assert [(event.job_id, event.reason) for event in told] == [("lake", "out_of_memory")]
-    with open_ledger(tmp_path / FILE, readonly=True) as ledger:
+    with Ledger(tmp_path / FILE, readonly=True) as ledger:
         row = ledger.job("lake")
     assert row is not None
     assert (row.state, row.attempts, row.error) == ("done", 2, "")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.planning.draft import Draft
-from comfy_runner.store.ledger import open_ledger
+from comfy_runner.store.ledger import Ledger
 from tests.running.imagined import Books, CheckedBooks, Maker, Scenario, Trouble, World, real_drafts
 from tests.scheduling.scenarios import Work, drawn_work
 
@@ -47,7 +47,7 @@ def test_where_nothing_happens_groups_stay_whole() -> None:
 def test_the_ledger_on_disk_says_the_same_as_the_one_in_memory(tmp_path: Path) -> None:
     for number in range(_FIRST, _FIRST + min(_COUNT, 10)):
         scenario = _killed(number, _drawing("killed", number))
-        with open_ledger(tmp_path / f"{number}.sqlite") as ledger:
+        with Ledger(tmp_path / f"{number}.sqlite") as ledger:
             books = CheckedBooks(ledger, {draft.job_id: draft.content_hash for draft in scenario.drafts})
             _run(scenario, books)
             assert books.open_submissions() == []

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, KnownJob, OpenSubmission, PlanRow, ServerSpeed
 from comfy_runner.store.states import Change, IllegalTransition
 
@@ -26,7 +26,7 @@ _ENDS = [Change.DONE, Change.PARTIAL, Change.FAILED, Change.CANCELLED]
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(tmp_path / FILE) as opened:
+    with Ledger(tmp_path / FILE) as opened:
         yield opened
 
 
@@ -87,12 +87,12 @@ def test_a_job_that_is_not_known_is_none(ledger: Ledger) -> None:
 
 
 def test_a_ledger_is_as_it_was_when_it_is_opened_again(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         _plan(ledger, "a", "b")
         _submit(ledger, "p", "a")
         before = list(ledger.jobs()), ledger.open_submissions()
 
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         assert (list(ledger.jobs()), ledger.open_submissions()) == before
 
 
@@ -291,7 +291,7 @@ def test_what_is_submitted_is_on_the_disk_with_all_that_is_needed_to_collect_it(
 
     _submit(ledger, "p", "a", "b")
 
-    with open_ledger(ledger.path, readonly=True) as other:
+    with Ledger(ledger.path, readonly=True) as other:
         (found,) = other.open_submissions()
         assert _states(other) == {"a": "submitted", "b": "submitted", "c": "pending"}
         row = other.job("a")
@@ -543,8 +543,8 @@ def test_a_ledger_opened_in_one_thread_is_used_in_another(ledger: Ledger) -> Non
 
 _READ = """
 import json, pathlib, sys
-from comfy_runner.store.ledger import open_ledger
-with open_ledger(pathlib.Path(sys.argv[1]), readonly=True) as ledger:
+from comfy_runner.store.ledger import Ledger
+with Ledger(pathlib.Path(sys.argv[1]), readonly=True) as ledger:
     print("open", flush=True)
     done = -1
     while done < int(sys.argv[2]):
@@ -576,11 +576,11 @@ def test_a_reader_in_another_process_follows_while_the_ledger_is_written(ledger:
 
 _WRITE = """
 import pathlib, sys
-from comfy_runner.store.ledger import open_ledger
+from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.states import Change
 values = dict(recipe="lake", content_hash="c", pixel_hash="p", shares="", assignments={})
-with open_ledger(pathlib.Path(sys.argv[1])) as ledger:
+with Ledger(pathlib.Path(sys.argv[1])) as ledger:
     first = len(ledger.known())
     for number in range(first, first + 10_000):
         ledger.write_plan([PlanRow(job_id=f"job-{n}", position=n, **values) for n in range(number + 1)], recipes=["lake"])
@@ -601,7 +601,7 @@ def test_what_a_method_has_written_when_it_returns_survives_a_kill(tmp_path: Pat
         writer.kill()
         told += writer.stdout.read().split()
 
-    with open_ledger(path) as ledger:
+    with Ledger(path) as ledger:
         ledger.check()
         rows = list(ledger.jobs())
         waiting = [job_id for found in ledger.open_submissions() for job_id in found.job_ids]
@@ -615,7 +615,7 @@ def test_a_reader_writes_nothing(ledger: Ledger) -> None:
     _plan(ledger, "a")
     before = ledger.path.read_bytes()
 
-    with open_ledger(ledger.path, readonly=True) as reader:
+    with Ledger(ledger.path, readonly=True) as reader:
         with pytest.raises(RunFolderError, match="cannot be written"):
             reader.settle(JobUpdate("a", Change.DONE))
         assert _states(reader) == {"a": "pending"}
@@ -625,22 +625,22 @@ def test_a_reader_writes_nothing(ledger: Ledger) -> None:
 
 def test_a_reader_makes_no_ledger(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="is not there"):
-        open_ledger(tmp_path / FILE, readonly=True)
+        Ledger(tmp_path / FILE, readonly=True)
 
     assert list(tmp_path.iterdir()) == []
 
 
 _READ_AS_NOBODY = """
 import os, pathlib, sys
-from comfy_runner.store.ledger import open_ledger
+from comfy_runner.store.ledger import Ledger
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-with open_ledger(pathlib.Path(sys.argv[1]), readonly=True) as ledger:
+with Ledger(pathlib.Path(sys.argv[1]), readonly=True) as ledger:
     print(*(f"{row.job_id} {row.state}" for row in ledger.jobs()))
 try:
-    open_ledger(pathlib.Path(sys.argv[1])).write_plan([], recipes=["lake"])
+    Ledger(pathlib.Path(sys.argv[1])).write_plan([], recipes=["lake"])
 except Exception as error:
     print(type(error).__name__)
 """
@@ -651,7 +651,7 @@ def test_a_ledger_in_a_folder_that_cannot_be_written_can_be_read() -> None:
     # Not pytest's folder, which nobody else may enter; and root may write everywhere, so another user looks.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with open_ledger(folder / FILE) as ledger:
+        with Ledger(folder / FILE) as ledger:
             _plan(ledger, "a")
         (folder / FILE).chmod(0o444)
         folder.chmod(0o555)
@@ -667,7 +667,7 @@ def test_a_ledger_in_a_folder_that_cannot_be_written_can_be_read() -> None:
 def test_a_reader_finishes_what_a_killed_writer_left_half_written(tmp_path: Path) -> None:
     path, copy = tmp_path / FILE, tmp_path / "copy" / FILE
     copy.parent.mkdir()
-    with open_ledger(path) as ledger:
+    with Ledger(path) as ledger:
         _plan(ledger, *(f"job-{number}" for number in range(300)))
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         # So small a cache that what is not committed goes to the file.
@@ -680,13 +680,13 @@ def test_a_reader_finishes_what_a_killed_writer_left_half_written(tmp_path: Path
         writer.execute("ROLLBACK")
     assert b"xxxx" in copy.read_bytes()
 
-    with open_ledger(copy, readonly=True) as reader:
+    with Ledger(copy, readonly=True) as reader:
         assert reader.counts()["pending"] == 300
 
 
 def test_a_ledger_that_another_program_keeps_locked_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     path = tmp_path / FILE
-    open_ledger(path).close()
+    Ledger(path).close()
 
     class Hasty(Ledger):
         busy_seconds = 0.05
@@ -726,18 +726,18 @@ def test_a_ledger_that_was_deleted_meanwhile_is_an_error(ledger: Ledger) -> None
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot be opened"):
-        open_ledger(tmp_path / "missing" / FILE)
+        Ledger(tmp_path / "missing" / FILE)
 
 
 def test_names_that_a_url_would_not_take_are_taken(tmp_path: Path) -> None:
     folder = tmp_path / "a b%20c?mode=ro#d&é"
     folder.mkdir()
 
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         _plan(ledger, "a")
 
     assert (folder / FILE).exists()
-    with open_ledger(folder / FILE, readonly=True) as ledger:
+    with Ledger(folder / FILE, readonly=True) as ledger:
         assert _states(ledger) == {"a": "pending"}
 
 
@@ -755,7 +755,7 @@ class Counted(Ledger):
 
 
 def test_what_is_written_in_a_batch_goes_onto_the_disk_with_one_commit(tmp_path: Path) -> None:
-    with Counted(tmp_path / FILE) as ledger, open_ledger(tmp_path / FILE, readonly=True) as reader:
+    with Counted(tmp_path / FILE) as ledger, Ledger(tmp_path / FILE, readonly=True) as reader:
         _plan(ledger, "a", "b")
         _submit(ledger, "p", "a")
         before = ledger.commits

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, Ledger, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.states import Change
 
@@ -41,7 +41,7 @@ def _fill(ledger: Ledger) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / FILE
-    with open_ledger(path) as ledger:
+    with Ledger(path) as ledger:
         _fill(ledger)
     return path.read_bytes()
 
@@ -84,7 +84,7 @@ def _survives(folder: Path, data: bytes) -> str:
     acts: list[tuple[bool, Callable[[Ledger], None]]] = [(True, _look), (False, _use)]
     for readonly, act in acts:
         try:
-            with open_ledger(path, readonly=readonly) as ledger:
+            with Ledger(path, readonly=readonly) as ledger:
                 act(ledger)
         except RunFolderError as error:
             told = str(error)
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_database_is_damaged_and_the_hint_repairs_it(tmp_path:
     (tmp_path / FILE).write_bytes(content)
 
     with pytest.raises(RunFolderError, match="is damaged") as caught:
-        open_ledger(tmp_path / FILE, readonly=readonly)
+        Ledger(tmp_path / FILE, readonly=readonly)
 
     assert caught.value.problems[0].hint == f"comfy-runner repair {tmp_path} rebuilds it from the pictures' sidecars"
     assert (tmp_path / FILE).read_bytes() == content
@@ -168,19 +168,19 @@ def test_another_program_s_database_is_refused_and_left_alone(tmp_path: Path, st
     before = (tmp_path / FILE).read_bytes()
 
     with pytest.raises(RunFolderError, match="is damaged"):
-        open_ledger(tmp_path / FILE, readonly=readonly)
+        Ledger(tmp_path / FILE, readonly=readonly)
 
     assert (tmp_path / FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("readonly", [False, True])
 def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path, readonly: bool) -> None:
-    open_ledger(tmp_path / FILE).close()
+    Ledger(tmp_path / FILE).close()
     _sql(tmp_path / FILE, "PRAGMA user_version = 999", "CREATE TABLE news (a)")
     before = (tmp_path / FILE).read_bytes()
 
     with pytest.raises(RunFolderError, match=r"was written by a newer comfy_runner \(schema 999\)") as caught:
-        open_ledger(tmp_path / FILE, readonly=readonly)
+        Ledger(tmp_path / FILE, readonly=readonly)
 
     assert "upgrade" in caught.value.problems[0].hint
     assert (tmp_path / FILE).read_bytes() == before
@@ -193,7 +193,7 @@ class _Next(Ledger):
 
 
 def test_an_older_ledger_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         _fill(ledger)
         before = list(ledger.jobs()), ledger.open_submissions()
 
@@ -204,14 +204,14 @@ def test_an_older_ledger_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: 
         assert connection.execute("SELECT DISTINCT stars FROM jobs").fetchall() == [(3,)]
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     with pytest.raises(RunFolderError, match=r"newer comfy_runner \(schema 2\)"):
-        open_ledger(tmp_path / FILE)
+        Ledger(tmp_path / FILE)
 
 
 def test_a_migration_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
     class Broken(Ledger):
         migrations = (*Ledger.migrations, ("ALTER TABLE jobs ADD COLUMN stars INTEGER", "ALTER TABLE nothing ADD COLUMN a"))
 
-    with open_ledger(tmp_path / FILE) as ledger:
+    with Ledger(tmp_path / FILE) as ledger:
         _fill(ledger)
 
     with pytest.raises(RunFolderError):
@@ -222,7 +222,7 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> N
 
 
 def test_a_reader_does_not_bring_an_older_ledger_up_to_date(tmp_path: Path) -> None:
-    open_ledger(tmp_path / FILE).close()
+    Ledger(tmp_path / FILE).close()
     before = (tmp_path / FILE).read_bytes()
 
     with pytest.raises(RunFolderError, match="is not up to date"):
@@ -235,7 +235,7 @@ def test_a_reader_of_a_ledger_that_is_just_being_made_is_told_so(tmp_path: Path)
     (tmp_path / FILE).touch()
 
     with pytest.raises(RunFolderError, match="is not up to date"):
-        open_ledger(tmp_path / FILE, readonly=True)
+        Ledger(tmp_path / FILE, readonly=True)
 
 
 @pytest.mark.parametrize(
@@ -263,24 +263,24 @@ def test_a_reader_of_a_ledger_that_is_just_being_made_is_told_so(tmp_path: Path)
 )
 def test_values_that_this_program_never_wrote_are_damage(tmp_path: Path, statement: str) -> None:
     path = tmp_path / FILE
-    with open_ledger(path) as ledger:
+    with Ledger(path) as ledger:
         ledger.write_plan([_row("a", 0)], recipes=["lake"])
         ledger.settle(JobUpdate("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 1, 1, "ab")]))
     _sql(path, statement)
 
-    with open_ledger(path, readonly=True) as ledger, pytest.raises(RunFolderError, match="is damaged"):
+    with Ledger(path, readonly=True) as ledger, pytest.raises(RunFolderError, match="is damaged"):
         _look(ledger)
 
 
 def test_damage_that_a_check_finds_is_told_when_it_is_asked_for(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / FILE
     path.write_bytes(whole)
-    with open_ledger(path) as ledger:
+    with Ledger(path) as ledger:
         ledger.check()
     shutil.copyfile(path, tmp_path / "copy")
     data = whole.replace(b"prompt-7", b"prompt-x")
     assert data != whole
     path.write_bytes(data[:-4096] + bytes(4096))
 
-    with open_ledger(path, readonly=True) as ledger, pytest.raises(RunFolderError, match="is damaged"):
+    with Ledger(path, readonly=True) as ledger, pytest.raises(RunFolderError, match="is damaged"):
         ledger.check()

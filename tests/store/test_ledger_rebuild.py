@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rebuild import lacks_ledger, open_or_rebuild, rebuild
 from comfy_runner.store.ledger_rows import JobUpdate, PlanRow
 from comfy_runner.store.run_folder import FolderView
@@ -69,7 +69,7 @@ def test_done_and_partial_jobs_are_in_the_new_ledger_with_their_files(folder: Pa
 
     assert _content(folder) == before
     assert (made.ledger, made.jobs, made.aside, made.problems) == (folder / FILE, 2, None, ())
-    with open_ledger(made.ledger) as ledger:
+    with Ledger(made.ledger) as ledger:
         a, b = ledger.job("a"), ledger.job("b")
         files = ledger.files("a")
         assert ledger.open_submissions() == []
@@ -91,7 +91,7 @@ def test_what_a_sidecar_says_of_sweep_and_sharing_is_kept(folder: Path) -> None:
 
     rebuild(folder, FolderView(folder))
 
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         found = ledger.job("a")
     assert found is not None
     assert (found.assignments, found.shares) == ({"upscale.denoise": 0.55, "seed": 2**64 - 1}, "b")
@@ -108,7 +108,7 @@ def test_an_old_ledger_is_moved_aside_with_its_journal_and_never_deleted(folder:
     for number in (1, 2):
         assert (folder / f"{FILE}.damaged-{number}").read_bytes() == _OLD + str(number).encode()
         assert (folder / f"{FILE}.damaged-{number}-journal").read_bytes() == b"journal" + str(number).encode()
-    open_ledger(folder / FILE).close()
+    Ledger(folder / FILE).close()
 
 
 def test_a_journal_without_its_ledger_does_not_get_into_the_new_one(folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_journal_without_its_ledger_does_not_get_into_the_new_one(folder: Path
     rebuild(folder, FolderView(folder))
 
     assert (folder / f"{FILE}.damaged-1-journal").read_bytes() == b"journal"
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         assert ledger.counts()["done"] == 1
 
 
@@ -129,7 +129,7 @@ def test_what_an_earlier_repair_that_was_killed_has_left_is_no_hindrance(folder:
 
     rebuild(folder, FolderView(folder))
 
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         assert ledger.counts()["done"] == 1
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_sidecar_is_told_of_and_the_others_are_read(folder: Path, chan
     assert problem.hint
     assert made.jobs == 1
     assert _content(folder) == before
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         assert [row.job_id for row in ledger.jobs()] == ["c"]
 
 
@@ -179,7 +179,7 @@ def test_a_sidecar_whose_file_leads_elsewhere_is_told_of_and_gives_no_row(folder
     made = rebuild(folder, FolderView(folder))
 
     assert made.problems
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         assert ledger.files("a") == []
         assert ledger.counts()["done"] == 0
 
@@ -207,7 +207,7 @@ def test_a_job_that_lacks_some_pictures_is_partial_and_one_that_lacks_all_has_fa
     made = rebuild(folder, FolderView(folder))
 
     assert [problem.what for problem in made.problems] == ["is gone or was changed"] * 2
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         assert {row.job_id: row.state for row in ledger.jobs()} == {"a": "partial", "b": "failed"}
         assert [row.path for row in ledger.files("a")] == ["a/original.png"]
         assert ledger.files("b") == []
@@ -231,7 +231,7 @@ def test_a_plan_goes_on_from_a_rebuilt_ledger(folder: Path) -> None:
         job_id="a", position=0, recipe="my-lake", content_hash=_HASH, pixel_hash="p", shares="", assignments={}, requeue=""
     )
 
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         ledger.write_plan([row], recipes=["my-lake"])
 
         assert ledger.done_with(["p"]) == {"p": "a"}

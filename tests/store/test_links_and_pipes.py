@@ -13,7 +13,7 @@ from comfy_runner.errors import RunFolderError
 from comfy_runner.report.writer import is_current, write_report
 from comfy_runner.store.control_files import fleet_requests, request_cancel
 from comfy_runner.store.job_files import JobFiles
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.local import LocalStore, write_spool
 from comfy_runner.store.lock import LOCK
 from comfy_runner.store.run_folder import FolderView, RunFolder
@@ -97,7 +97,7 @@ def test_a_ledger_is_no_link(tmp_path: Path, elsewhere: Path, name: str) -> None
 
     for readonly in (False, True):
         with pytest.raises(RunFolderError, match=r"is no plain file|is not there"):
-            open_ledger(tmp_path / FILE, readonly=readonly)
+            Ledger(tmp_path / FILE, readonly=readonly)
 
     assert _untouched(elsewhere)
 

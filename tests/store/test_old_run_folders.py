@@ -25,7 +25,7 @@ from comfy_runner.control.repair import repair
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.run_data import read_material
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.status import list_runs, status
 from tests.running.support import files_in, posted_jobs, rendered, states
@@ -71,7 +71,7 @@ def _points_to(folder: Path, server: StandIn) -> None:
 
 
 def _submissions(folder: Path) -> list[Submission]:
-    with open_ledger(folder / FILE, readonly=True) as ledger:
+    with Ledger(folder / FILE, readonly=True) as ledger:
         return [Submission.from_text(found.prompt_id, found.text) for found in ledger.open_submissions()]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError, UsageError
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
@@ -28,7 +28,7 @@ def _row(job_id: str, **changes: Any) -> PlanRow:
 def _filled(folder: Path) -> Path:
     """Make a run folder with jobs in many states: two done, one failed, one on a server, one that waits, one removed."""
     folder.mkdir(parents=True)
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         ledger.write_plan(map(_row, ["a", "b", "c", "d", "e", "gone"]), recipes=["lake"])
         ledger.settle(JobUpdate("a", Change.DONE, files=[FileRow("original", 0, "a/original.png", 7, 1, "ab" * 32)], seconds=1.5))
         ledger.settle(JobUpdate("b", Change.DONE))

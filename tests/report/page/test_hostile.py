@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import write_page
 from comfy_runner.report.run_data import read_material
-from comfy_runner.store.ledger import FILE, open_ledger
+from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.states import Change
 from tests.report.page.conftest import Opener
@@ -109,7 +109,7 @@ def strangely_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("names") / "run"
     names = ["a #b?c=1&d %41 100%.png", "\u202e \u05d0 'q' \"z\" <b>.png", "..\u2028 \U0001f3de +;,=@.png"]
     folder.mkdir()
-    with open_ledger(folder / FILE) as ledger:
+    with Ledger(folder / FILE) as ledger:
         for number, name in enumerate(names):
             job_id, digest = f"job %2F #{number}", hashlib.sha256(name.encode()).hexdigest()
             row = PlanRow(

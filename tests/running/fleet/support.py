@@ -13,7 +13,7 @@ from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.running.events import Event, RunFinished
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Backoff, Policy
-from comfy_runner.store.ledger import open_ledger
+from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import JobRow, OpenSubmission
 from tests.standin import StandIn, State
 
@@ -46,13 +46,13 @@ def begin(servers: Sequence[StandIn], out: Path, *recipes: Any, **options: Any) 
 
 def rows_in(out: Path) -> dict[str, JobRow]:
     """Return what the ledger says of each job."""
-    with open_ledger(out / "ledger.sqlite", readonly=True) as ledger:
+    with Ledger(out / "ledger.sqlite", readonly=True) as ledger:
         return {row.job_id: row for row in ledger.jobs()}
 
 
 def open_in(out: Path) -> list[OpenSubmission]:
     """Return the submissions of which the ledger does not know the end."""
-    with open_ledger(out / "ledger.sqlite", readonly=True) as ledger:
+    with Ledger(out / "ledger.sqlite", readonly=True) as ledger:
         return ledger.open_submissions()
 
 
