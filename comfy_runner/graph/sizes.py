@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from comfy_runner.graph.schedules import SAMPLERS
@@ -25,7 +26,10 @@ _TILED = 4.4  # times a full decode, for tiles of 768 pixels that overlap by 64
 MEASURES = frozenset(("width", "height", "scale_by"))
 """The inputs whose literals decide sizes."""
 
-_PASSED_ON = {
+LOADERS = ("LoadImage", "LoadImageMask")
+"""Classes that load a picture, turned as its EXIF data say."""
+
+PASSED_ON = {
     **dict.fromkeys(SAMPLERS, "latent_image"),
     "VAEDecode": "samples",
     "VAEDecodeTiled": "samples",
@@ -33,6 +37,7 @@ _PASSED_ON = {
     "PreviewImage": "images",
     "SaveImageWebsocket": "images",
 }
+"""The input that a node's result has the size of, by class."""
 _EMPTY_LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
 
 
@@ -99,11 +104,18 @@ def work(class_type: str, steps: Any, size: Size) -> float:
     return _DECODE_STEPS * weight(size.pixels) * (_TILED if class_type == "VAEDecodeTiled" else 1.0)
 
 
-def node_sizes(workflow: Workflow) -> dict[str, Size | None]:
-    """Return the size in pixels of each node's result; None where it is not known."""
+def node_sizes(workflow: Workflow, pictures: Mapping[str, Size] = MappingProxyType({})) -> dict[str, Size | None]:
+    """Return the size in pixels of each node's result; None where it is not known.
+
+    Args:
+        workflow: The graph.
+        pictures: The sizes of pictures that it loads, by what they are called in it, as far as they are known.
+    """
     found: dict[str, Size | None] = {}
     for node_id in workflow.in_order():
-        size = _size(workflow.nodes[node_id], found)
+        node = workflow.nodes[node_id]
+        name = node.inputs.get("image") if node.class_type in LOADERS else None
+        size = pictures.get(name) if isinstance(name, str) else _size(node, found)
         found[node_id] = size if size and max(size.width, size.height) <= _LARGEST else None
     return found
 
@@ -113,8 +125,8 @@ def _size(node: Node, found: Mapping[str, Size | None]) -> Size | None:
         link = as_link(node.inputs.get(name))
         return found[link.node] if link else None
 
-    if node.class_type in _PASSED_ON:
-        return of(_PASSED_ON[node.class_type])
+    if node.class_type in PASSED_ON:
+        return of(PASSED_ON[node.class_type])
     if node.class_type == "EmptyImage":
         return _literal(node)
     if node.class_type in _EMPTY_LATENTS:

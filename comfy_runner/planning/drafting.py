@@ -10,19 +10,24 @@ import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from comfy_runner.errors import InputError, Note, UsageError
+from comfy_runner.errors import InputError, Note, RecipeError, UsageError
 from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.reshaping import reshaped
 from comfy_runner.graph.signature import Series
+from comfy_runner.graph.sizes import CELL
 from comfy_runner.graph.workflow import Workflow
+from comfy_runner.input_files import InputFile
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.job_graph import decoded, output_paths
 from comfy_runner.planning.job_problems import JobProblems
+from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.lint import output_paths as named_paths
+from comfy_runner.recipe.sizes import percent
 from comfy_runner.recipe.sweep.expand import OWN_FIELDS, Variant
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.recipe.template_values import second_seed
@@ -30,6 +35,7 @@ from comfy_runner.templating.compiled import Renderer
 from comfy_runner.templating.lookup import Template
 from comfy_runner.templating.recipe_template import checked_params, find_recipe_template, route_of, template_folders, unused
 
+_SEEN = 0.02  # the share from which on people see that something is missing or stretched
 _MOST_WRONG = 200  # jobs, which may all be wrong in the same way
 
 
@@ -82,6 +88,7 @@ class _Drafter:
         self._given = templates
         self._templates: dict[tuple[int, str], tuple[Template, TemplateDefaults, Renderer]] = {}
         self._renderers: dict[tuple[Path, ...], Renderer] = {}
+        self._routes: dict[tuple[int, int, int], TemplateDefaults] = {}
         self._known_good: set[int] = set()
         self._known_texts: set[tuple[Any, ...]] = set()
         self._params: dict[int, frozenset[str]] = {}
@@ -123,6 +130,9 @@ class _Drafter:
         job = variant.job(seed=seed, route=route)
         params = checked_params(job, template, self._all_params(variant))
         params, inputs = self._files.resolved(job, template, params)
+        if route.picture and "size" not in job.recipe.recipe.model_fields_set:
+            route = self._of_picture(route, job, inputs)
+            job = variant.job(seed=seed, route=route)
         values = {**job.values, "params": params}
         filled = decoded(job, renderer.render(values))
         if job.outputs or id(filled.shape) not in self._known_good:
@@ -130,12 +140,38 @@ class _Drafter:
             if id(filled.shape) not in self._known_good:
                 self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
             self._known_good.add(id(filled.shape))
-        self.notes.update(dict.fromkeys(job.notes))
+        self.notes.update(dict.fromkeys((*job.notes, *self._of_shapes(route, job, filled, inputs))))
         signed = filled.shape.signed(filled.literals)
         # What is written otherwise has other pixels.
         pixels = filled.pixels_of(signed) + variant.loaded.recipe.output.kind
         steps = self.steps.of(filled, signed)
         return Draft(variant, seed, template, route, filled, signed.content, pixels, steps, inputs), job, values
+
+    def _of_picture(self, route: TemplateDefaults, job: Job, inputs: Sequence[InputFile]) -> TemplateDefaults:
+        """Return what a template makes of recipes where the picture that it begins with has the size."""
+        size = next((self._files.pictures[file.name] for file in inputs if file.param == route.picture), None)
+        if size is None:
+            return route
+        width, height = size.width // CELL * CELL, size.height // CELL * CELL
+        if min(width, height) < MIN_PIXELS or max(width, height) > MAX_PIXELS:
+            what = f"{size} cannot be the size of a picture that is sampled: sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels"
+            raise RecipeError(what, where=job.recipe.where(f"params.{route.picture}"), hint="give `size:`")
+        return self._routes.setdefault((id(route), width, height), route.of_size(width, height))
+
+    def _of_shapes(self, route: TemplateDefaults, job: Job, filled: Filled, inputs: Sequence[InputFile]) -> Iterator[Note]:
+        """Yield a note for each input picture that is cropped or stretched."""
+        params = {file.name: file.param for file in inputs if file.name in self._files.pictures}
+        for found in reshaped(filled.workflow, {name: self._files.pictures[name] for name in params}) if params else ():
+            done = [f"cropped to {found.kept} ({percent(found.lost)} is lost)"] if found.lost else []
+            if found.after != found.kept:
+                by = f"stretched by {percent(found.stretch)}" if found.stretch >= _SEEN else "resized"
+                done.append(f"{by} to {found.after}")
+            has_its_size = "size" in route.defaults and job.recipe.recipe.upscale.size is None
+            keeps = params[found.picture] == route.picture and not has_its_size
+            level: Literal["changed", "warning"] = "warning" if max(found.lost, found.stretch) >= _SEEN else "changed"
+            where = job.recipe.where(f"params.{params[found.picture]}")
+            hint = "; `upscale.factor` without `size` keeps its shape" if keeps else ""
+            yield Note(f"{found.before} is {' and '.join(done)}{hint}", where, level)
 
     def _claim_paths(self, job: Job, filled: Filled) -> None:
         paths = output_paths(job, filled.shape.outputs)

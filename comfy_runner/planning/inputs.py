@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from comfy_runner.errors import Problem, RecipeError
+from comfy_runner.graph.sizes import Size
 from comfy_runner.input_files import InputFile, upload_name
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.recipe.field_docs import Param
@@ -30,6 +32,8 @@ MOST_PIXELS = 178_956_970
 """Largest picture, in pixels: beyond it, the Pillow that ComfyUI opens it with takes it for a decompression bomb."""
 
 _TYPES = ("image", "file")
+_ORIENTATION = 0x0112  # of a picture's EXIF data
+_ON_THE_SIDE = (5, 6, 7, 8)
 
 
 class _WrongFile(Exception):
@@ -41,11 +45,16 @@ class _WrongFile(Exception):
 
 
 class InputFiles:
-    """The input files of one plan. Each is read once, however many jobs name it; not for two threads at once."""
+    """The input files of one plan. Each is read once, however many jobs name it; not for two threads at once.
+
+    Attributes:
+        pictures: The sizes in pixels of those that are pictures, turned as their EXIF data say, by their names in graphs.
+    """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, Path], InputFile | Problem] = {}
         self._hashes: dict[Path, tuple[str, int]] = {}
+        self.pictures: dict[str, Size] = {}
 
     def resolved(self, job: Job, template: Template, params: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[InputFile, ...]]:
         """Return the parameters as a template sees them, with names on a server for paths, and the files of these names.
@@ -102,12 +111,13 @@ class InputFiles:
                 if path not in self._hashes:
                     self._hashes[path] = (hashlib.file_digest(file, "sha256").hexdigest(), size)
                     file.seek(0)
+                sha256, size = self._hashes[path]
+                name = upload_name(sha256, path)
                 if param.type == "image":
-                    _refuse_no_picture(file)
+                    self.pictures[name] = _picture_size(file)
         except (OSError, ValueError) as fault:
             raise _unreadable(fault, path, value) from None
-        sha256, size = self._hashes[path]
-        return InputFile(param.name, str(path), upload_name(sha256, path), sha256, size)
+        return InputFile(param.name, str(path), name, sha256, size)
 
 
 def _absolute(path: Path) -> Path:
@@ -139,13 +149,18 @@ def _unreadable(fault: Exception, path: Path, value: str) -> _WrongFile:
     return _WrongFile(f"cannot be read ({(fault.strerror or str(fault)).lower()})", f"look at {shown(path)}")
 
 
-def _refuse_no_picture(file: BinaryIO) -> None:
+def _picture_size(file: BinaryIO) -> Size:
+    """Return the size of a picture as LoadImage sees it, which turns it as its EXIF data say."""
     try:
         with without_warnings(), opened(file) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise _WrongFile(f"is larger than {MOST_PIXELS} pixels: {width}x{height}", "make it smaller")
             image.load()
+            with contextlib.suppress(*BROKEN):
+                if image.getexif().get(_ORIENTATION) in _ON_THE_SIDE:
+                    width, height = height, width
+            return Size(width, height)
     except BROKEN as fault:
         hint = "give a PNG, JPEG or WebP; a parameter of type file takes anything"
         raise _WrongFile(f"is no whole picture: {str(fault) or type(fault).__name__}", hint) from None

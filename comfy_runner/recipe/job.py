@@ -123,8 +123,9 @@ def _seed(loaded: LoadedRecipe, seed: int | None) -> int:
 
 def _notes(loaded: LoadedRecipe, sized: PictureSizes, route: TemplateDefaults) -> tuple[Note, ...]:
     found = [
-        *sized.remarks,
+        # What becomes of a picture that is loaded, its graph tells.
+        *(remark for remark in sized.remarks if not route.picture or remark.level != "warning"),
         *route.unusual(loaded.recipe),
-        *lint(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual),
+        *lint(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual, has_first_pass=not route.picture),
     ]
     return tuple(Note(each.what, loaded.where(each.field), each.level) for each in found if each.level != "fault")

@@ -62,19 +62,22 @@ def validate(recipe: Recipe, *, outputs: Mapping[str, str], where: Callable[[str
     return found
 
 
-def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False) -> Iterator[Remark]:
+def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False, has_first_pass: bool = True) -> Iterator[Remark]:
     """Yield a warning for each known trap that a recipe walks into.
 
     Args:
         recipe: The recipe.
         sizes: Its picture sizes.
         knows_factors: Whether its template says itself which factors are usual.
+        has_first_pass: Whether the original is sampled, rather than loaded.
     """
     original, upscaled = sizes.original, sizes.upscaled
     field = "upscale.size" if recipe.upscale.size else "upscale.factor"
     if sizes.factor > LARGEST_JUMP and not knows_factors:
         what = f"more than {LARGEST_JUMP:g} times at once tends to double subjects and needs much memory (got {sizes.factor:.3g})"
         yield Remark("warning", what, field)
+    if not has_first_pass:
+        return
     if upscaled.width * upscaled.height < original.width * original.height:
         what = (
             f"the second pass is smaller ({upscaled.width}x{upscaled.height}) than the first ({original.width}x{original.height})"

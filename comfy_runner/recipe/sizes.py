@@ -151,7 +151,7 @@ def _near_aspect(across: Fraction, wanted: float, *, aspect: str) -> Sized:
     sizes = [(max(2, round(row * float(across))) * CELL, row * CELL) for row in rows]
     width, height = min(sizes, key=lambda size: abs(_drift(size, across)) + abs(size[0] * size[1] / wanted - 1) / 10)
     drift = _drift((width, height), across)
-    what = f"no size near {wanted / 1e6:g} megapixels has exactly {aspect}; it becomes {width}x{height} ({_percent(drift)} off)"
+    what = f"no size near {wanted / 1e6:g} megapixels has exactly {aspect}; it becomes {width}x{height} ({percent(drift)} off)"
     return Sized(width, height, (Remark("changed", what, "size.aspect"),) if drift else ())
 
 
@@ -173,7 +173,7 @@ def scaled(width: int, height: int, *, factor: float) -> Sized:
     below = Fraction(math.floor(factor * common), common)
     above = Fraction(math.floor(factor * common) + 1, common)
     exact = " and ".join(f"{float(near):.6g}" for near in (below, above) if 0 < near <= 8)
-    what = f"the aspect drifts by {_percent(drift)} at factor {factor:g} ({across}x{down}); exact nearby: {exact}"
+    what = f"the aspect drifts by {percent(drift)} at factor {factor:g} ({across}x{down}); exact nearby: {exact}"
     return Sized(across, down, (Remark("changed", what, "upscale.factor"),))
 
 
@@ -184,7 +184,7 @@ def stretched(original: Sized, upscaled: Sized) -> tuple[Remark, ...]:
         return ()
     what = (
         f"{upscaled.width}x{upscaled.height} has another aspect than {original.width}x{original.height}: "
-        f"the picture is stretched by {_percent(drift)}"
+        f"the picture is stretched by {percent(drift)}"
     )
     return (Remark("warning", what, "upscale.size"),)
 
@@ -203,7 +203,8 @@ def _drift(size: tuple[int, int], across: Fraction) -> float:
     return float(max(ratio, 1 / ratio) - 1)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as people read it: ``0.35 %``, ``12 %``."""
     return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
 
 

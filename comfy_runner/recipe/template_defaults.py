@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,10 +30,17 @@ class TemplateDefaults:
     Attributes:
         defaults: Values of fields that a recipe does not give, as mappings within each other, as in a recipe.
         usual: The usual values of fields, by dotted name.
+        picture: The parameter with the picture that there is in place of a first pass, whose size counts where a recipe gives none;
+            empty where there is a first pass.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     usual: Mapping[str, UsualRange] = field(default_factory=dict)
+    picture: str = ""
+
+    def of_size(self, width: int, height: int) -> TemplateDefaults:
+        """Return the same for a picture of this size in pixels."""
+        return replace(self, defaults={**self.defaults, "size": {"width": width, "height": height}})
 
     def over(self, recipe: Recipe) -> Recipe:
         """Return a recipe with the template's defaults for the fields that it does not give."""

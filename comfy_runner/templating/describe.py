@@ -281,6 +281,8 @@ def _fields(template: Template, route: TemplateDefaults) -> Iterator[Param]:
     for name, facts in field_docs().items():
         if name in used:
             default = value_at(values, name.split("."))
+            if name == "size" and route.picture:
+                default = f"that of params.{route.picture}"
             if isinstance(default, dict):
                 default = {key: value for key, value in default.items() if value is not None}
             required, sentence = name in NEEDED_IF_USED and default is None, said.get(name) or facts.description

@@ -31,7 +31,7 @@ from comfy_runner.yaml_loader import Document, got
 
 _KEYS = ("description", "params", "fields", "outputs", "needs")
 _PARAM_KEYS = ("type", "default", "min", "max", "choices", "description")
-_FIELD_KEYS = ("default", "usual", "below", "above", "description")
+_FIELD_KEYS = ("default", "usual", "below", "above", "description", "picture")
 _NEEDS_KEYS = ("comfyui", "nodes")
 
 
@@ -45,6 +45,7 @@ class Header:
         fields: What recipe fields are for in it, by dotted name; empty for what they always are.
         defaults: The values of fields that have another default with it than with others.
         usual: The usual values of fields.
+        picture: The parameter of type image whose size is that of the original where a recipe gives none; empty for a first pass.
         outputs: What each output role is, as far as it says so.
         version: The first ComfyUI that has all its nodes; empty where it does not say.
         packs: Where node classes come from that are not ComfyUI's own, by class.
@@ -56,6 +57,7 @@ class Header:
     fields: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     usual: Mapping[str, UsualRange] = field(default_factory=dict)
+    picture: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     packs: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +124,7 @@ def parse_header(text: str, *, path: Path) -> Header:
         fields={name: str(spec.get("description", "")) for name, spec in fields.items()},
         defaults={name: spec["default"] for name, spec in fields.items() if "default" in spec},
         usual={name: found for name, spec in fields.items() if (found := reader.usual(spec, ("fields", name)))},
+        picture=reader.picture(fields, params or {}),
         outputs=outputs,
         version=str(version),
         packs=packs,
@@ -197,6 +200,15 @@ class _Reader:
                 yield name, param
             for what in wrong:
                 self.problem(what, place)
+
+    def picture(self, fields: Mapping[str, Mapping[str, Any]], params: Mapping[str, Param]) -> str:
+        images = [name for name, param in params.items() if param.type == "image"]
+        for name, spec in fields.items():
+            given = spec.get("picture")
+            if given is not None and (name != "size" or given not in images):
+                what = f"picture is for the field size, and names a parameter of type image (got {got(given)})"
+                self.problem(what, ("fields", name), ", ".join(images))
+        return str(fields.get("size", {}).get("picture") or "")
 
     def usual(self, spec: Mapping[str, Any], place: tuple[str, ...]) -> UsualRange | None:
         value = spec.get("usual")

@@ -276,3 +276,98 @@ def test_render_and_validate_need_the_file_and_no_server(tmp_path: Path) -> None
     picture(tmp_path / "a.png")
 
     assert is_upload_name(api.render(path, config=Config()).nodes["load"].inputs["image"])
+
+
+# Their shape
+
+
+def turned(path: Path, size: tuple[int, int], orientation: int) -> Path:
+    """Write a picture that its EXIF data turn."""
+    image = Image.new("RGB", size, "red")
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+    return path
+
+
+def img2img(path: Path, **fields: Any) -> tuple[str, list[str]]:
+    """Return the size of what is made of a picture, and what is said of it."""
+    recipe = {"template": "img2img_upscale", "checkpoint": "a", "prompt": "p", "seed": 1, **fields}
+    recipe["params"] = {"image": str(path), **fields.get("params", {})}
+    plan = draft_all(expand(load_source(recipe)), templates=(), seed_of=lambda _variant: 0)
+    (found,) = plan.drafts
+    assert found.planned().sizes == found.filled.sizes
+    return str(found.filled.sizes["upscaled"]), [note.what for note in plan.notes]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((64, 128), "128x256"), ((128, 64), "256x128"), ((96, 96), "192x192"), ((100, 100), "192x192"), ((32, 96), "64x192")],
+)
+def test_the_size_is_the_pictures_where_a_recipe_gives_none(tmp_path: Path, size: tuple[int, int], expected: str) -> None:
+    assert img2img(picture(tmp_path / "a.png", size=size)) == (expected, [])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+@pytest.mark.parametrize(("orientation", "expected"), [(1, "128x96"), (3, "128x96"), (6, "96x128"), (8, "96x128")])
+def test_a_picture_counts_as_its_exif_data_turn_it(tmp_path: Path, suffix: str, orientation: int, expected: str) -> None:
+    assert img2img(turned(tmp_path / f"a.{suffix}", (64, 48), orientation)) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected", "said"),
+    [
+        ({"upscale": {"factor": 1.5}}, "96x192", []),
+        ({"size": {"width": 128, "height": 72}}, "256x144", ["64x128 is cropped to 64x36 (72 % is lost) and resized to 256x144"]),
+        ({"size": {"preset": "16:9-exact"}}, "2048x1152", ["64x128 is cropped to 64x36 (72 % is lost) and resized to 2048x1152"]),
+        ({"upscale": {"size": {"width": 64, "height": 64}}}, "64x64", ["64x128 is cropped to 64x64 (50 % is lost)"]),
+        (
+            {"size": {"width": 64, "height": 64}, "params": {"fit": "stretch"}},
+            "128x128",
+            ["64x128 is stretched by 100 % to 128x128"],
+        ),
+    ],
+)
+def test_what_is_cropped_or_stretched_is_said_with_numbers(
+    tmp_path: Path, fields: dict[str, Any], expected: str, said: list[str]
+) -> None:
+    size, notes = img2img(picture(tmp_path / "a.png", size=(64, 128)), **fields)
+
+    assert size == expected
+    assert notes == [f"{what}; `upscale.factor` without `size` keeps its shape" for what in said]
+
+
+def test_what_a_latent_cell_is_too_large_for_is_said_without_a_way_out(tmp_path: Path) -> None:
+    assert img2img(picture(tmp_path / "a.png", size=(67, 90))) == (
+        "128x176",
+        ["67x90 is cropped to 65x90 (3 % is lost) and resized to 128x176"],
+    )
+
+
+def test_each_picture_of_a_sweep_has_its_own_size(tmp_path: Path) -> None:
+    paths = [str(picture(tmp_path / name, size=size)) for name, size in (("a.png", (64, 128)), ("b.png", (128, 64)))]
+    recipe = {"template": "img2img_upscale", "checkpoint": "a", "prompt": "p"}
+    found = drafts({**recipe, "sweep": {"params.image": paths, "seed": [1, 2]}})
+
+    assert [str(draft.filled.sizes["upscaled"]) for draft in found] == ["128x256"] * 2 + ["256x128"] * 2
+
+
+def test_a_picture_that_no_size_can_be_of_needs_one_from_the_recipe(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png", size=(8, 64))
+    with pytest.raises(RecipeError) as caught:
+        img2img(path)
+
+    (problem,) = caught.value.problems
+    assert problem.where == "recipe: params.image"
+    assert problem.what.startswith("8x64 cannot be the size")
+    assert img2img(path, size={"width": 64, "height": 64})[0] == "128x128"
+
+
+def test_a_size_of_a_template_names_a_parameter_that_is_a_picture(tmp_path: Path) -> None:
+    source = recipe(tmp_path, "{image: a.png}")
+    picture(tmp_path / "a.png")
+    template = tmp_path / "templates" / "copy.json.j2"
+    for fields in ("{size: {picture: sound}}", "{upscale.factor: {picture: image}}", "{size: {picture: 5}}"):
+        template.write_text(TEMPLATE.replace("params:", f"fields: {fields}\nparams:"), encoding="utf-8")
+        with pytest.raises(InputError, match="names a parameter of type image"):
+            drafts(source)

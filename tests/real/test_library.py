@@ -98,6 +98,20 @@ def picture(path: Path) -> None:
     )
 
 
+def test_a_picture_that_is_painted_over_keeps_the_shape_that_its_exif_data_give_it(url: str, tmp_path: Path) -> None:
+    ramp = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
+    exif = ramp.getexif()
+    exif[0x0112] = 6  # on its side
+    ramp.save(tmp_path / "mine.jpg", exif=exif)
+    small = ("--set", f"checkpoint={TINY}", "--set", "sampler={name: dpmpp_2m, scheduler: karras, steps: 6, cfg: 5}")
+
+    comfy_runner(
+        "run", "img2img-upscale", *small, "--set", "params.image=mine.jpg", "--server", url, "--out", "out", folder=tmp_path
+    )
+
+    assert pixels(tmp_path / "out" / "img2img-upscale" / "upscaled.png").shape[1::-1] == (96, 128)
+
+
 @pytest.mark.parametrize("recipe", EXECUTED)
 def test_every_route_gives_its_pictures_in_the_planned_sizes(recipe: str, url: str, tmp_path: Path) -> None:
     more, sizes = EXECUTED[recipe]

@@ -227,7 +227,7 @@ def img2img_upscale(image: str) -> Graph:
         "ckpt": node("CheckpointLoaderSimple", ckpt_name=JUGGERNAUT),
         **texts(),
         "image": node("LoadImage", image=image),
-        "resize": stretched("image", crop="center"),
+        "resize": stretched("image", width=192, height=128, crop="center"),
         "encode": encoded("resize", VAE),
         "second": sample("encode", 0.3),
         **saved("upscaled", "second", VAE),
