@@ -229,14 +229,10 @@ def _printed(_context: Context, value: Any) -> Markup:
     return Markup(token_of(value, alone=True) or _to_json(value))  # noqa: S704 - what printing the value has to give
 
 
-class _Token(int):
-    """A number that is a token."""
-
-
 def _other(value: Any) -> Any:
     """Return what `json` does not know as what it does."""
     if type(value) is Placeholder:
-        return _Token(token_of(value, alone=False) or "")
+        return int(token_of(value, alone=False) or "")
     if isinstance(value, jinja2.Undefined):
         str(value)  # a StrictUndefined raises, naming itself
     raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -212,14 +212,13 @@ def given(values: Mapping[str, Any], levels: Sequence[int]) -> Any:
 
     True, false and null cannot know which they are, and are plain where they are no placeholders.
     """
-    index = -1
+    each = enumerate(levels)
 
     def leaf(value: Any, _field: str) -> Any:
-        nonlocal index
-        index += 1
-        if levels[index] == REFERENCE:
+        index, level = next(each)
+        if level == REFERENCE:
             return Placeholder(index)
-        named = _NAMED.get(type(value)) if levels[index] == NAMED else None
+        named = _NAMED.get(type(value)) if level == NAMED else None
         if named is None:
             return value
         made = named(value)

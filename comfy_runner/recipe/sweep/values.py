@@ -84,13 +84,14 @@ def _numbers(spec: Mapping[str, Any], form: str, field: str, place: PlaceOf) -> 
             hint = "write {start: random, count: 3}, or [random, random, random]" if field == "seed" and value == "random" else ""
             raise RecipeError(f"must be {words} (got {got(value)})", where=place((key,)), hint=hint)
     try:
-        if drawn:
-            return _from_draw(spec["count"], spec.get("step", 1))
         if form == "from":
             return from_to(spec["from"], spec["to"], spec.get("step"))
-        return count_from(spec["start"], spec["count"], spec.get("step", 1))
+        numbers = count_from(0 if drawn else spec["start"], spec["count"], spec.get("step", 1))
+        if drawn and abs(numbers[-1]) > MAX_SEED:
+            raise ValueError(f"must be at most {MAX_SEED} from the first to the last (got {got(abs(numbers[-1]))})")
     except ValueError as fault:
         raise RecipeError(str(fault), where=place(())) from None
+    return [Draw(offset=int(number)) for number in numbers] if drawn else numbers
 
 
 def from_to(first: _Number, last: _Number, step: _Number | None = None) -> list[_Number]:
@@ -132,14 +133,6 @@ def count_from(first: _Number, count: int, step: _Number = 1) -> list[_Number]:
     if not step and count > 1:
         raise ValueError("step must not be 0")
     return _spaced(first, step, count, whole=True)
-
-
-def _from_draw(count: int, step: int) -> list[Draw]:
-    """Return so many seeds from one that is drawn, as `count_from` does from a number."""
-    offsets = count_from(0, count, step)
-    if abs(offsets[-1]) > MAX_SEED:
-        raise ValueError(f"must be at most {MAX_SEED} from the first to the last (got {got(abs(offsets[-1]))})")
-    return [Draw(offset=int(offset)) for offset in offsets]
 
 
 def _exact(number: _Number) -> Fraction:
