@@ -17,7 +17,9 @@ from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError, ServerRefused, Unreachable
 from comfy_runner.graph.sizes import node_work
+from comfy_runner.store.interface import Artifact
 from comfy_runner.store.job_files import JobFiles
+from comfy_runner.store.local import folder_errors
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import now
 
@@ -124,7 +126,9 @@ def _fetched(
         number = 0
         for output in outputs:
             try:
-                file = downloader.fetch(role, node_id, output, number)
+                # Somebody may take a spooled file away before it is verified.
+                with folder_errors(Artifact(downloader.files.store, downloader.job.outputs[role])):
+                    file = downloader.fetch(role, node_id, output, number)
             except ComfyRunnerError as error:
                 if (
                     isinstance(output, ServerFile)

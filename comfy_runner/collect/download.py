@@ -57,8 +57,9 @@ class FetchedFile:
     error: ComfyRunnerError | None = None
 
     def discard(self) -> None:
-        """Remove it, unless a store has taken it."""
-        self.spooled.path.unlink(missing_ok=True)
+        """Remove it, unless a store has taken it, or somebody its folder."""
+        with contextlib.suppress(OSError):
+            self.spooled.path.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _is_of(graph: Mapping[str, Any], job: SubmittedJob, node_id: str) -> bool:
 def _texts(path: Path) -> dict[str, Any]:
     """Return the JSON values that a picture has beside its pixels; none where it cannot be read."""
     found: dict[str, Any] = {}
-    with contextlib.suppress(*BROKEN), path.open("rb") as file:
+    with path.open("rb") as file, contextlib.suppress(*BROKEN):
         image = opened(file)
         for key in ("prompt", "comfy_runner"):
             with contextlib.suppress(ValueError, TypeError, RecursionError):

@@ -60,10 +60,11 @@ def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[b
 
     Raises:
         VerificationError: The picture cannot be read, or written in this format.
+        OSError: It is gone.
     """
     where, target = shown(source) if isinstance(source, Path) else str(source), io.BytesIO()
-    try:
-        with source.open("rb") as file:
+    with source.open("rb") as file:
+        try:
             with without_warnings():
                 image = opened(file)
             with image:
@@ -73,8 +74,8 @@ def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[b
                 picture = _flattened(image) if suffix == ".jpg" else _coloured(image)
                 beside = {"exif": exif} if exif else {}
                 icc = image.info.get("icc_profile")
-    except BROKEN as error:
-        raise VerificationError(f"cannot be read: {str(error) or type(error).__name__}", where=where) from error
+        except BROKEN as error:
+            raise VerificationError(f"cannot be read: {str(error) or type(error).__name__}", where=where) from error
     # A profile describes the channels that it was made for.
     if icc and _channels(picture) == _channels(image):
         beside["icc_profile"] = icc

@@ -74,8 +74,8 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
             suffix = draft.variant.loaded.recipe.output.suffix
             made[record.path] = converted(folder.store, folder.artifact(record), record, suffix, Encoding.of(recipe))
         _replace(folder, sidecar, reusable, made, recipe)
-    except VerificationError:
-        return  # a server can make it again
+    except (VerificationError, OSError):
+        return  # it cannot be read; a server can make it again
     finally:
         for new in made.values():
             new.discard()

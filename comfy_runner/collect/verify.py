@@ -58,22 +58,25 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
         NotWhole: It does not decode, also where it has another size.
         VerificationError: It has another size.
         FlatPicture: It is one flat colour.
+        OSError: It is gone.
     """
     where, problem, most = shown(path), "", max(MOST_PIXELS, expected.pixels if expected else 0)
     record, size, frames, contrast = FileRecord(path.name, "", 0, None, None, ""), Size(0, 0), 1, 0.0
-    try:
-        with without_warnings(), path.open("rb") as file, opened(file) as image:
-            size = Size(*image.size)
-            record = replace(record, width=size.width, height=size.height)
-            if size.pixels > most:
-                raise OSError(f"it is larger than {most} pixels (got {size})")
-            frames = int(getattr(image, "n_frames", 1))
-            for number in range(max(1, min(frames, _MOST_FRAMES, _MOST_DECODED // max(1, size.pixels)))):
-                image.seek(number)
-                image.load()
-                contrast = max(contrast, *(high - low for low, high in _extrema(image)))
-    except BROKEN as error:
-        problem = f"is not a whole picture: {str(error) or type(error).__name__}"
+    # A file that is gone is no broken picture.
+    with path.open("rb") as file:
+        try:
+            with without_warnings(), opened(file) as image:
+                size = Size(*image.size)
+                record = replace(record, width=size.width, height=size.height)
+                if size.pixels > most:
+                    raise OSError(f"it is larger than {most} pixels (got {size})")
+                frames = int(getattr(image, "n_frames", 1))
+                for number in range(max(1, min(frames, _MOST_FRAMES, _MOST_DECODED // max(1, size.pixels)))):
+                    image.seek(number)
+                    image.load()
+                    contrast = max(contrast, *(high - low for low, high in _extrema(image)))
+        except BROKEN as error:
+            problem = f"is not a whole picture: {str(error) or type(error).__name__}"
     found = Output(record=replace(record, problem=problem), metrics={CONTRAST: contrast})
     _refuse(found, [whole, planned_size(expected), *(() if may_be_flat else (not_flat,))], where)
     return Verified(size, frames)

@@ -71,7 +71,9 @@ def request_fleet(folder: Path, action: FleetAction, server: str) -> FleetReques
 
 def fleet_requests(folder: Path) -> Iterator[FleetRequest]:
     """Yield what is asked of the run, each once; what is no such request is removed."""
-    for path in sorted(folder.glob(f"{_FLEET}*{_ASKED}")):
+    for path in _of_fleet(folder):
+        if not path.name.endswith(_ASKED):
+            continue
         found = _read(path)
         with contextlib.suppress(OSError):
             path.unlink()
@@ -111,9 +113,16 @@ def withdraw(request: FleetRequest) -> None:
 
 def clear_requests(folder: Path) -> None:
     """Remove what was asked of an earlier run."""
-    for path in (folder / _CANCEL, *folder.glob(f"{_FLEET}*")):
+    for path in (folder / _CANCEL, *_of_fleet(folder)):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _of_fleet(folder: Path) -> list[Path]:
+    """Return the files of requests and answers; none where the folder cannot be read, since somebody has just moved it."""
+    with contextlib.suppress(OSError):
+        return sorted(path for path in folder.iterdir() if path.name.startswith(_FLEET))
+    return []
 
 
 def _read(path: Path) -> dict[str, Any]:

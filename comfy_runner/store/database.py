@@ -21,6 +21,7 @@ from typing import ClassVar, Self
 from urllib.parse import quote
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.store.local import GONE, Identity, folder_errors, identity
 from comfy_runner.text_files import is_file, shown
 
 _CHECKED_BYTES = 8 * 1024 * 1024
@@ -43,18 +44,24 @@ class Damaged(sqlite3.DatabaseError):
 
 
 @contextmanager
-def database_errors(path: Path) -> Iterator[None]:
+def database_errors(path: Path, known: Identity | None = None) -> Iterator[None]:
     """Turn what SQLite raises about a file into a `RunFolderError`: the one place that does.
 
     A `sqlite3.ProgrammingError` is a fault of ours, as a `TypeError` would be, and stays what it is.
+
+    Args:
+        path: The file.
+        known: Which file it was when it was opened; None while it is not.
     """
     try:
-        yield
+        with folder_errors(path):
+            yield
     except sqlite3.ProgrammingError:
         raise
     # Names in a damaged file need not be text.
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise _translated(error, path) from error
+        is_gone = identity(path) != known if known else not path.parent.is_dir()
+        raise RunFolderError(GONE[0], where=shown(path), hint=GONE[1]) if is_gone else _translated(error, path) from error
 
 
 class Database:
@@ -81,16 +88,17 @@ class Database:
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path, self._is_batch = path, False
+        self._identity: Identity | None = None
         if readonly and not is_file(path):
             raise RunFolderError("is not there", where=shown(path), hint="name the folder that `run --out` was given")
-        _refuse_links(path)
         with database_errors(path):
+            _refuse_links(path)
             self._connection = _connect(path, "ro" if readonly else "rwc", self.busy_seconds)
             try:
                 if readonly:
                     self._finish_rollback()
                 version = self._version()
-                self._identity = self._found_at_path()
+                self._identity = identity(path)
                 if not readonly:
                     self._set_up(version)
                 elif version < len(self.migrations):
@@ -127,7 +135,7 @@ class Database:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for reading. Every result must be fetched to its end inside: an open one blocks a writer."""
-        with database_errors(self.path):
+        with database_errors(self.path, self._identity):
             yield self._connection
 
     @contextmanager
@@ -136,7 +144,7 @@ class Database:
 
         Inside of `batch` it is the transaction of all that is written there.
         """
-        with database_errors(self.path), self._undoing():
+        with database_errors(self.path, self._identity), self._undoing():
             if not self._connection.in_transaction:
                 self._refuse_moved()
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -170,7 +178,7 @@ class Database:
             RunFolderError: That cannot be done.
         """
         if self._connection.in_transaction:
-            with database_errors(self.path):
+            with database_errors(self.path, self._identity):
                 self._commit()
 
     @contextmanager
@@ -189,19 +197,10 @@ class Database:
         self._refuse_moved()
         self._connection.execute("COMMIT")
 
-    def _found_at_path(self) -> tuple[int, int]:
-        """Return what is now at the path, as the file system numbers files; none has the number 0."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return 0, 0
-        return found.st_dev, found.st_ino
-
     def _refuse_moved(self) -> None:
         # SQLite would write on into a file that was removed, and lose it.
-        if self._found_at_path() != self._identity:
-            what = "was moved or deleted while it was used"
-            raise RunFolderError(what, where=shown(self.path), hint="run the same command again")
+        if identity(self.path) != self._identity:
+            raise RunFolderError(GONE[0], where=shown(self.path), hint=GONE[1])
 
     def _finish_rollback(self) -> None:
         """Undo what a writer that was killed has left half written; a read-only connection cannot, and would refuse to read."""

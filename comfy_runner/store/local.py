@@ -19,6 +19,12 @@ from comfy_runner.errors import RunFolderError
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat, is_key
 from comfy_runner.text_files import shown
 
+GONE = (
+    "is gone: it was moved or deleted while it was used",
+    "run the same command again; where the run folder was moved, name its new place with --out",
+)
+"""What is said of a file or folder that was there, and what to do about it."""
+
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
@@ -26,12 +32,15 @@ _REASONS = {
     errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
     errno.EACCES: ("no permission", "choose another folder with --out"),
     errno.EPERM: ("no permission", "choose another folder with --out"),
-    errno.ENOENT: ("is gone: it was moved or deleted while it was used", "run the same command again"),
+    errno.ENOENT: GONE,
     errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --out"),
     errno.EEXIST: ("a file is where a folder should be", "choose another folder with --out"),
 }
 
 _CHUNK = 1024 * 1024
+
+Identity = tuple[int, int]
+"""How a file system numbers a file or folder, whatever it is called."""
 
 
 @contextmanager
@@ -39,13 +48,14 @@ def folder_errors(place: Path | Artifact) -> Iterator[None]:
     """Turn an `OSError` about a run folder into a `RunFolderError` that names the file.
 
     Args:
-        place: What is named where the error itself names no file.
+        place: What is named where the error itself names no file, or a temporary one.
     """
     try:
         yield
     except OSError as error:
         what, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), ""))
         named = Path(os.fsdecode(error.filename)) if error.filename else place
+        named = place if isinstance(named, Path) and is_leftover(named.name) else named
         raise RunFolderError(what, where=shown(named) if isinstance(named, Path) else str(named), hint=hint) from error
 
 
@@ -53,14 +63,15 @@ class LocalStore:
     """An `ArtifactStore` in a local folder: a key is a path below it.
 
     Files are spooled beside their places, hidden, so that putting one is a rename. Symbolic links are read, but neither listed nor
-    removed, and nothing is written past one: it would go to where nobody has allowed it. What is no plain file is not read.
+    removed, and nothing is written past one: it would go to where nobody has allowed it. What is no plain file is not read. A root
+    that was there is not made anew: somebody has moved it, with all that is in it.
 
     Args:
         root: The folder, which need not be there.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root, self._known = root, identity(root)
 
     def spool(self, key: str) -> tuple[BinaryIO, Path]:
         """See `ArtifactStore.spool`."""
@@ -69,7 +80,7 @@ class LocalStore:
             try:
                 return open_beside(target)
             except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                self._make_parent(target)
                 return open_beside(target)
 
     def put(self, files: Sequence[Spooled]) -> None:
@@ -104,7 +115,7 @@ class LocalStore:
             if not source.exists():
                 return False
             self._target(key)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_parent(target)
             source.replace(target)
             return True
 
@@ -163,8 +174,20 @@ class LocalStore:
     def _target(self, key: str) -> Path:
         """Return the path of what is to be written."""
         path = self._path(key)
+        with folder_errors(self._root):
+            if self._known is None:
+                self._root.mkdir(parents=True, exist_ok=True)
+                self._known = identity(self._root)
+            elif identity(self._root) != self._known:
+                raise OSError(errno.ENOTDIR if self._root.is_file() else errno.ENOENT, "", str(self._root))
         refuse_links(self._root, path.parent)
         return path
+
+    def _make_parent(self, path: Path) -> None:
+        """Make the folder of a file, but not the root, which may have been moved a moment ago."""
+        folders = [folder for folder in path.parents if self._root in folder.parents]
+        for folder in reversed(folders):
+            folder.mkdir(exist_ok=True)
 
     def _path(self, key: str) -> Path:
         if not is_key(key):
@@ -202,6 +225,15 @@ def write_spool(store: ArtifactStore, key: str, chunks: Iterable[bytes]) -> Spoo
             path.unlink()
         raise
     return Spooled(path, key, digest.hexdigest(), length)
+
+
+def identity(path: Path) -> Identity | None:
+    """Return how the file system numbers what is now at a path; None where nothing is."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def refuse_links(root: Path, folder: Path) -> None:

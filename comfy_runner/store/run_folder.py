@@ -49,7 +49,8 @@ class FolderView(JobFiles):
 
     def job_ids(self) -> Iterator[str]:
         """See `JobFiles.job_ids`; also those whose sidecar is no plain file, or lies past a symbolic link."""
-        yield from sorted({*super().job_ids(), *(path.parent.name for path in self.path.glob("*/job.json"))})
+        with folder_errors(self.path):
+            yield from sorted({*super().job_ids(), *(path.parent.name for path in self.path.glob("*/job.json"))})
 
     def seeds(self) -> dict[str, int]:
         """Return the random seeds that were drawn, by recipe: ``lake``, and ``lake#2`` for its second one.
@@ -92,10 +93,11 @@ class RunFolder(FolderView):
     """
 
     def __init__(self, path: Path, store: ArtifactStore | None = None) -> None:
-        super().__init__(path, store)
         with folder_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(path)
+        # It is the folder that is locked now that it writes to.
+        super().__init__(path, store)
         try:
             self.ledger = open_or_rebuild(path, self)
         except BaseException:

@@ -725,7 +725,7 @@ def test_a_ledger_that_was_deleted_meanwhile_is_an_error(ledger: Ledger) -> None
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="cannot be opened"):
+    with pytest.raises(RunFolderError, match="is gone"):
         Ledger(tmp_path / "missing" / FILE)
 
 

@@ -225,19 +225,35 @@ def test_a_folder_that_becomes_useless_meanwhile_is_named(
 # Gone
 
 
-def test_a_folder_that_is_removed_meanwhile_loses_no_picture_that_is_collected_afterwards(server: StandIn, tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_meanwhile_is_not_made_anew_before_the_next_run(server: StandIn, tmp_path: Path) -> None:
     running, gate = held(server, tmp_path)
     shutil.rmtree(tmp_path / "out")
     gate.open()
 
     done = running.end()
+    is_there = (tmp_path / "out").exists()
     again = _run(server, tmp_path)
 
-    assert (done.code, again.code) == (5, 0)
+    assert (done.code, is_there, again.code) == (5, False, 0)
     assert "was moved or deleted while it was used" in done.err
     assert is_tidy(done)
     assert pictures(tmp_path / "out") == ["lake/original.png", "lake/upscaled.png"]
-    assert "1 done (1 already)" in again.err
+
+
+def test_a_folder_that_is_moved_meanwhile_goes_on_at_its_new_place(server: StandIn, tmp_path: Path) -> None:
+    running, gate = held(server, tmp_path)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    gate.open()
+
+    done = running.end()
+    is_there = (tmp_path / "out").exists()
+    again = _run(server, tmp_path, "--out", "moved")
+
+    assert (done.code, is_there, again.code) == (5, False, 0)
+    assert "hint: run the same command again; where the run folder was moved, name its new place with --out" in done.err
+    assert is_tidy(done)
+    assert pictures(tmp_path / "moved") == ["lake/original.png", "lake/upscaled.png"]
+    assert len(server.state.requests("POST", "/prompt")) == 1  # it was collected
 
 
 def test_a_current_folder_that_is_removed_meanwhile_is_an_error_of_the_run_folder(server: StandIn, tmp_path: Path) -> None:
