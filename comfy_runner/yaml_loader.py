@@ -37,6 +37,7 @@ _MAX_PROBLEMS = 50
 _COMMENT = re.compile(r" *(?:\r?\n( *))?(#[^\r\n]*)")
 # Letters that a folder or a file may well begin with; those of \n, \r and \t are meant often enough.
 _ESCAPE = re.compile(r"\\(?:([0abefvNLP_])|.)", re.DOTALL)
+_WORD = re.compile(r"[\w-]{1,80}")
 _UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -83,7 +84,11 @@ def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Docu
     Raises:
         InputError: (or the `error` given) with the first fault of syntax, or else with everything that is wrong.
     """
-    _check_text(text, name, error)
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise error(f"must be at most {MAX_BYTES} bytes", where=name)
+    if bad := control_character(text):
+        what, line, column = bad
+        raise error(what, where=f"{name}:{line}:{column}")
     reader = _Reader(text, name, error)
     try:
         value = reader.document()
@@ -99,15 +104,10 @@ def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Docu
     return Document(value, name, reader.comments, reader.lines)
 
 
-def dotted(path: Sequence[str | int]) -> str:
-    """Return a path as people write it: ``upscale.denoise``, ``loras[0].name``."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            text += ("." if text else "") + (step if re.fullmatch(r"[\w-]{1,80}", step) else got(step))
-    return text
+def dotted(path: Sequence[str | int], *, word: re.Pattern[str] = _WORD) -> str:
+    """Return a path as people write it: ``upscale.denoise``, ``loras[0].name``; in quotes what `word` does not match."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step if word.fullmatch(step) else got(step)}" for step in path)
+    return "".join(steps).removeprefix(".")
 
 
 def got(value: object) -> str:
@@ -182,8 +182,8 @@ class _Reader:
         self._next()  # the start of the text
         if isinstance(self._next(), yaml.DocumentStartEvent):
             value = self._value(self._next(), ())
-            for unused in [*self._unused.values()]:
-                self._is_unused(*unused)
+            for event, path in self._unused.values():
+                self._is_unused(event, path)
             self._next()  # the end of the document
             if isinstance(event := self._next(), yaml.DocumentStartEvent):
                 raise self._refusal("must be one document (got a second one after ---)", event)
@@ -302,14 +302,6 @@ class _Reader:
         where = f"{self._name}:{_line(event)}"
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(Problem(what, f"{where}: {dotted(path)}" if path else where, hint))
-
-
-def _check_text(text: str, name: str, error: type[InputError]) -> None:
-    if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise error(f"must be at most {MAX_BYTES} bytes", where=name)
-    if bad := control_character(text):
-        what, line, column = bad
-        raise error(what, where=f"{name}:{line}:{column}")
 
 
 def _comment(text: str, end: int, indent: int) -> str:

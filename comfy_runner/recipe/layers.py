@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from comfy_runner.yaml_loader import FieldPath, dotted, got
+from comfy_runner.yaml_loader import FieldPath, dotted
 
 SWEEP = "sweep"
 """The field whose keys are dotted fields themselves."""
@@ -144,22 +144,17 @@ def _put(
 
 def _make_way(under: Any, keys: Iterable[Any], path: FieldPath, origins: dict[FieldPath, Layer] | None = None) -> None:
     """Take away what giving these keys replaces, but for themselves."""
-    for gone in {other for key in keys for other in alternatives((*path, key))}.difference(keys):
+    for gone in {other for key in keys for other in _ALTERNATIVES.get((*path, key), ())}.difference(keys):
         if gone in under:
             del under[gone]
             _forget((*path, gone), origins)
-
-
-def alternatives(path: FieldPath) -> Sequence[str]:
-    """Return the fields beside the one at a path that giving it takes away."""
-    return _ALTERNATIVES.get(path, ())
 
 
 def conflict(first: FieldPath, second: FieldPath) -> bool:
     """Return whether giving one field changes what the other one is: equal, one within the other, or alternatives."""
     for depth, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
-            return other in alternatives((*first[:depth], one))
+            return other in _ALTERNATIVES.get((*first[:depth], one), ())
     return True
 
 
@@ -186,19 +181,6 @@ def value_at(values: Any, path: Iterable[str | int]) -> Any:
     return values
 
 
-def plain_place(name: str) -> Callable[[FieldPath], str]:
-    """Return the `Layer.place` of values without lines: ``recipe: upscale.denoise``."""
-    return lambda path: f"{name}: {written(path)}" if path else name
-
-
 def written(path: FieldPath) -> str:
     """Return a path as people write it; the keys of a sweep are dotted already: ``sweep.upscale.denoise[3]``."""
-    if path[:1] != (SWEEP,):
-        return dotted(path)
-    text = SWEEP
-    for step in path[1:]:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            text += f".{step if _FIELD.fullmatch(step) else got(step)}"
-    return text
+    return dotted(path, word=_FIELD) if path[:1] == (SWEEP,) else dotted(path)

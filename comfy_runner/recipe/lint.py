@@ -79,10 +79,8 @@ def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False, ha
     if not has_first_pass:
         return
     if upscaled.width * upscaled.height < original.width * original.height:
-        what = (
-            f"the second pass is smaller ({upscaled.width}x{upscaled.height}) than the first ({original.width}x{original.height})"
-        )
-        yield Remark("warning", what, field)
+        sides = f"{upscaled.width}x{upscaled.height}", f"{original.width}x{original.height}"
+        yield Remark("warning", "the second pass is smaller ({}) than the first ({})".format(*sides), field)
     yield from _foreign_size(recipe.checkpoint or "", original.width, original.height)
 
 
@@ -101,9 +99,7 @@ def _foreign_size(checkpoint: str, width: int, height: int) -> Iterator[Remark]:
     name, side = known
     least, most = _NATIVE_AREA
     share = width * height / side**2
-    if share < least:
-        what = f"{width}x{height} is {share:.2g} times the {side}x{side} that {name} was trained on: pictures tend to be poor"
-        yield Remark("warning", what, "size")
-    elif share > most:
-        what = f"{width}x{height} is {share:.2g} times the {side}x{side} that {name} was trained on: subjects tend to double"
+    if not least <= share <= most:
+        effect = "pictures tend to be poor" if share < least else "subjects tend to double"
+        what = f"{width}x{height} is {share:.2g} times the {side}x{side} that {name} was trained on: {effect}"
         yield Remark("warning", what, "size")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from comfy_runner.errors import InputError, Note, Problem, RecipeError, UsageError
 from comfy_runner.recipe import names, overrides
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, plain_place, value_at, written
+from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, value_at, written
 from comfy_runner.recipe.lint import output_paths, validate
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.prompt_syntax import foreign_syntax
@@ -34,38 +34,19 @@ _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class RecipeFile:
-    """A file that a recipe was read from.
-
-    Attributes:
-        path: Where it is, absolute.
-        text: What it said.
-    """
-
-    path: Path
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class LoadedRecipe:
     """A checked recipe that knows where its values come from.
 
     Attributes:
         recipe: The values.
         path: The file that was asked for, absolute; None for values from Python code.
-        sources: All files that were read: the one asked for, then what it extends.
-        sets: The overrides, as given.
-        sweeps: The axes that were given beside the recipe, as given.
         sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
         notes: What the user should know of the sweep, and of the way in which texts are written.
     """
 
     recipe: Recipe
     path: Path | None
-    sources: tuple[RecipeFile, ...]
-    sets: tuple[str, ...]
     _merged: Merged = field(repr=False)
-    sweeps: tuple[str, ...] = ()
     sweep: Sweep | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()
 
@@ -96,8 +77,7 @@ class LoadedRecipe:
 
     def variant(self, recipe: Recipe) -> LoadedRecipe:
         """Return one point of the sweep, whose swept fields come from where the sweep gives them."""
-        merged = self._merged if self.sweep is None else self.sweep.merged
-        return LoadedRecipe(recipe, self.path, self.sources, self.sets, merged, self.sweeps)
+        return LoadedRecipe(recipe, self.path, self._merged if self.sweep is None else self.sweep.merged)
 
 
 def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
@@ -114,15 +94,9 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
         UsageError: if an override or an axis of `sweeps` is malformed.
     """
     over = overrides.layers(sets, sweeps)
-    text = os.fspath(source)
-    path = (
-        Path(text)
-        if not isinstance(source, str) or _looks_like_file(text) or is_file(Path(text))
-        else _shipped(text, where="recipe")
-    )
-    sources, layers = _chain(path)
-    found = _loaded(layers, over, sources=sources, stem=path.stem)
-    return replace(found, path=sources[0].path, sets=tuple(sets), sweeps=tuple(sweeps))
+    is_name = isinstance(source, str) and not _looks_like_file(source) and not is_file(Path(source))
+    path = _shipped(str(source), where="recipe") if is_name else Path(source)
+    return _loaded(_chain(path), over, path=path.resolve(), stem=path.stem)
 
 
 def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
@@ -138,10 +112,8 @@ def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = (), sweeps:
         UsageError: if an override or an axis of `sweeps` is malformed.
     """
     over = overrides.layers(sets, sweeps)
-    layer = Layer(plain(values, name="recipe"), plain_place("recipe"))
-    parent = _parent(layer, folder=Path())
-    sources, layers = _chain(parent, first=layer) if parent else ((), [layer])
-    return replace(_loaded(layers, over, sources=sources, stem="recipe"), sets=tuple(sets), sweeps=tuple(sweeps))
+    layer = Layer(plain(values, name="recipe"), lambda path: f"recipe: {written(path)}" if path else "recipe")
+    return _loaded(_chain(_parent(layer, folder=Path()), first=layer), over, path=None, stem="recipe")
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -149,7 +121,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in sorted(shipped("recipes").glob("*.yaml"))}
 
 
-def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, sources: tuple[RecipeFile, ...], stem: str) -> LoadedRecipe:
+def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None, stem: str) -> LoadedRecipe:
     main, *parents = layers
     # A name says what this file is; what it extends has its own.
     bases = [
@@ -164,13 +136,13 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, sources: tuple[Re
     except ValidationError as error:
         raise _refusal([*problems(error, place=merged.place), *wrong]) from None
     notes += [
-        Note(what, layer.place(path))
+        Note(what, layer.place(field_path))
         for layer in (main, *bases)
-        for path, what in layer.remarks.items()
-        if merged.origin(path) is layer
+        for field_path, what in layer.remarks.items()
+        if merged.origin(field_path) is layer
     ]
     notes += _foreign_syntax(recipe, merged, {target.field for target in sweep.targets} if sweep else set())
-    loaded = LoadedRecipe(recipe, None, sources, (), merged, sweep=sweep, notes=tuple(notes))
+    loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
     if wrong:
@@ -209,32 +181,34 @@ def _pins(merged: Merged, order: Sequence[Layer]) -> Callable[[FieldPath, str], 
     return pins
 
 
-def _chain(path: Path, *, first: Layer | None = None) -> tuple[tuple[RecipeFile, ...], list[Layer]]:
+def _chain(path: Path | None, *, first: Layer | None = None) -> list[Layer]:
     """Read a file and all that it extends, from the top down."""
-    sources: list[RecipeFile] = []
     layers = [first] if first else []
-    following: Path | None = path
-    while following is not None:
-        source, layer = _read(following)
-        trail = [*(known.path for known in sources), source.path]
-        if source.path in trail[:-1] or len(trail) > _MAX_CHAIN:
-            what = "extends itself" if source.path in trail[:-1] else f"extends more than {_MAX_CHAIN} recipes"
+    trail: list[Path] = []
+    while path is not None:
+        text = read(path, error=RecipeError)
+        trail.append(path.resolve())
+        if trail[-1] in trail[:-1] or len(trail) > _MAX_CHAIN:
+            what = "extends itself" if trail[-1] in trail[:-1] else f"extends more than {_MAX_CHAIN} recipes"
             chain = " -> ".join(shown(known) for known in trail[-6:])
             raise RecipeError(f"{what} ({chain})", where=layers[-1].place(("extends",)))
-        sources.append(source)
-        layers.append(layer)
-        following = _parent(layer, folder=following.parent)
-    return tuple(sources), layers
+        layers.append(_layer(parse(text, name=shown(path), error=RecipeError), path.absolute().parent))
+        path = _parent(layers[-1], folder=path.parent)
+    return layers
 
 
-def _read(path: Path) -> tuple[RecipeFile, Layer]:
-    text = read(path, error=RecipeError)
-    document = parse(text, name=shown(path), error=RecipeError)
+def _layer(document: Document, folder: Path) -> Layer:
     if not isinstance(document.value, dict):
         what = "is empty" if document.value is None else f"must be a mapping of fields (got {got(document.value)})"
         raise RecipeError(what, where=document.name)
-    layer = Layer(document.value, _place_in(document), path.absolute().parent, dict(_lost_to_comments(document)))
-    return RecipeFile(path.resolve(), text), layer
+
+    def place(path: FieldPath) -> str:
+        if not path:
+            return document.name
+        line = f":{document.line(path)}" if path[0] in document.value else ""
+        return f"{document.name}{line}: {written(path)}"
+
+    return Layer(document.value, place, folder, dict(_lost_to_comments(document)))
 
 
 def _lost_to_comments(document: Document) -> Iterator[tuple[FieldPath, str]]:
@@ -244,16 +218,6 @@ def _lost_to_comments(document: Document) -> Iterator[tuple[FieldPath, str]]:
         is_prose = isinstance(text, str) and (" " in text or "prompt" in written(path))
         if is_prose or (isinstance(text, str) and _HASHTAG.match(comment)):
             yield path, f"{got(comment)} is a comment, and no part of {got(text)}; if it is meant as text, {QUOTE}"
-
-
-def _place_in(document: Document) -> Callable[[FieldPath], str]:
-    def place(path: FieldPath) -> str:
-        if not path:
-            return document.name
-        line = f":{document.line(path)}" if path[0] in document.value else ""
-        return f"{document.name}{line}: {written(path)}"
-
-    return place
 
 
 def _parent(layer: Layer, *, folder: Path) -> Path | None:

@@ -17,30 +17,23 @@ from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 _WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("dict_type", "mapping_type", "model_attributes_type", "model_type"), "must be a mapping"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("int_from_float", "int_parsing", "int_type"), "must be a whole number"),
+    **dict.fromkeys(("list_type", "tuple_type"), "must be a list"),
     "bool_type": "must be true or false",
-    "dict_type": "must be a mapping",
     "finite_number": "must be a finite number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
-    "int_from_float": "must be a whole number",
-    "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a smaller number",
-    "int_type": "must be a whole number",
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
-    "list_type": "must be a list",
     "literal_error": "must be {expected}",
-    "mapping_type": "must be a mapping",
-    "model_attributes_type": "must be a mapping",
-    "model_type": "must be a mapping",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must not be empty",
     "string_type": "must be text",
     "string_unicode": "must be text without lone surrogates",
     "too_long": "must have at most {max_length} items",
-    "tuple_type": "must be a list",
 }
 """Words for pydantic's error types; ``{...}`` is filled from the error's context."""
 
@@ -115,25 +108,17 @@ def _way_out(kind: str, value: Any) -> str:
 def meant(path: FieldPath) -> str:
     """Return a hint about an unknown key: a field of that name elsewhere, or one that is spelled alike."""
     parent, key = path[:-1], str(path[-1])
-    siblings = _siblings(parent)
-    known = list(_known(Recipe, ()))
+    siblings, known = _siblings(parent), list(_known(Recipe, ()))
     # Nearest first: a field below the same parent, then the one that is nested least.
-    elsewhere = sorted(
-        (field for field in known if field[-1] == key), key=lambda field: (field[: len(parent)] != parent, len(field))
-    )
-    if elsewhere:
-        return f"did you mean {dotted(elsewhere[0])}?"
-    longer = next((name for name in siblings if len(key) > 2 and name.startswith(key)), "")
-    if longer:
-        return f"did you mean {dotted((*parent, longer))}?"
-    if key.lower() in _HABITS:
-        return f"did you mean {_HABITS[key.lower()]}?"
-    near = nearest(key, siblings)
-    if near:
-        return f"did you mean {dotted((*parent, near[0]))}?"
-    leaf = nearest(key, [str(field[-1]) for field in known])
-    if leaf:
-        return f"did you mean {dotted(min((field for field in known if field[-1] == leaf[0]), key=len))}?"
+    found = sorted((field for field in known if field[-1] == key), key=lambda field: (field[: len(parent)] != parent, len(field)))
+    found += [(*parent, name) for name in siblings if len(key) > 2 and name.startswith(key)]
+    found += [tuple(_HABITS[key.lower()].split("."))] if key.lower() in _HABITS else []
+    if not found:
+        found = [(*parent, name) for name in nearest(key, siblings, most=1)]
+        leaves = nearest(key, [str(field[-1]) for field in known], most=1)
+        found += sorted((field for field in known if field[-1] in leaves), key=len)
+    if found:
+        return f"did you mean {dotted(found[0])}?"
     return f"the fields here are {', '.join(siblings)}" if siblings else ""
 
 

@@ -37,7 +37,7 @@ def test_a_shipped_recipe_loads_under_its_own_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_shipped_recipe_is_valid_by_the_json_schema(name: str) -> None:
-    Draft202012Validator(json_schema()).validate(parse(load(name).sources[0].text, name=name).value)
+    Draft202012Validator(json_schema()).validate(parse(shipped_recipes()[name].read_text(encoding="utf-8"), name=name).value)
 
 
 @pytest.mark.parametrize(
