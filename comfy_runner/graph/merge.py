@@ -5,13 +5,13 @@ Equal is what computes the same thing (`signature`). `planning.arrange` decides 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_runner.graph.signature import signatures
-from comfy_runner.graph.workflow import Node, Workflow, as_link
+from comfy_runner.graph.workflow import Node, Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,47 +34,38 @@ def merge(workflows: Sequence[Workflow]) -> MergedGraph:
     the next free number: ``second_pass``, ``second_pass_2``, ``second_pass_3``. The same graphs always give the same ids.
     """
     nodes: dict[str, Node] = {}
-    fresh_id = _Ids()
+    numbers: Counter[str] = Counter()
     by_signature: dict[str, str] = {}
     ids: list[dict[str, str]] = []
     for workflow in workflows:
         known = signatures(workflow)
         mine: dict[str, str] = {}
-        fresh: dict[str, Node] = {}
+        fresh: list[str] = []
         for node_id, node in workflow.nodes.items():
             found = None if node.is_output else by_signature.get(known[node_id])
             if found is None:
-                found = fresh_id(node_id)
-                fresh[found] = node
+                found = _free_id(node_id, nodes, numbers)
+                nodes[found] = node
+                fresh.append(found)
                 if not node.is_output:
                     by_signature[known[node_id]] = found
             mine[node_id] = found
-        nodes.update((new, _rewired(node, new, mine)) for new, node in fresh.items())
+        for new in fresh:
+            nodes[new] = _rewired(nodes[new], new, mine)
         ids.append(mine)
     return MergedGraph(Workflow(nodes), tuple(ids))
 
 
-class _Ids:
-    """Gives out ids, each once."""
-
-    def __init__(self) -> None:
-        self._given: set[str] = set()
-        self._last: defaultdict[str, int] = defaultdict(int)
-
-    def __call__(self, wanted: str) -> str:
-        """Return this id, or the first free one that differs from it by a number at its end."""
-        while True:
-            self._last[wanted] += 1
-            found = wanted if self._last[wanted] == 1 else f"{wanted}_{self._last[wanted]}"
-            if found not in self._given:
-                self._given.add(found)
-                return found
+def _free_id(wanted: str, taken: Container[str], numbers: Counter[str]) -> str:
+    """Return this id, or the first free one that differs from it by a number at its end."""
+    while True:
+        numbers[wanted] += 1
+        found = wanted if numbers[wanted] == 1 else f"{wanted}_{numbers[wanted]}"
+        if found not in taken:
+            return found
 
 
 def _rewired(node: Node, new_id: str, ids: Mapping[str, str]) -> Node:
-    inputs: dict[str, Any] = {}
-    for name, value in node.inputs.items():
-        link = as_link(value)
-        inputs[name] = [ids[link.node], link.slot] if link else value
-    rewired = replace(node, inputs=inputs)
+    moved: dict[str, Any] = {name: [ids[link.node], link.slot] for name, link in node.links()}
+    rewired = replace(node, inputs={**node.inputs, **moved})
     return rewired.with_role(new_id) if node.role else rewired

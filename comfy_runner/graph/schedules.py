@@ -30,6 +30,7 @@ FULL_DENOISE: Final = 0.9999
 
 _TIMESTEPS: Final = 1000
 _BETA_START, _BETA_END = 0.00085, 0.012
+_RHO: Final = 7.0  # of the scheduler "karras"
 _ALPHA: Final = 0.6  # of the distribution behind the scheduler "beta", whose two parameters are equal
 _MOST_STEPS: Final = 10_000  # that a KSampler takes
 _LONGEST: Final = 10_000  # a schedule that is worth computing; a longer one is nobody's, and would cost time
@@ -200,19 +201,14 @@ def _ddim_uniform(steps: int) -> list[float]:
     return [*reversed(_table()[1 :: max(_TIMESTEPS // steps, 1)]), 0.0]
 
 
-def _karras(steps: int, rho: float = 7.0) -> list[float]:
-    table = _table()
-    return [*(root**rho for root in _line(table[-1] ** (1 / rho), table[0] ** (1 / rho), steps)), 0.0]
+def _even(there: Callable[[float], float], back: Callable[[float], float]) -> Callable[[int], list[float]]:
+    """Return a schedule whose sigmas lie evenly on a scale, which one function leads to and the other one back from."""
 
+    def sigmas(steps: int) -> list[float]:
+        table = _table()
+        return [*map(back, _line(there(table[-1]), there(table[0]), steps)), 0.0]
 
-def _exponential(steps: int) -> list[float]:
-    table = _table()
-    return [*map(math.exp, _line(math.log(table[-1]), math.log(table[0]), steps)), 0.0]
-
-
-def _kl_optimal(steps: int) -> list[float]:
-    table = _table()
-    return [*map(math.tan, _line(math.atan(table[-1]), math.atan(table[0]), steps)), 0.0]
+    return sigmas
 
 
 def _linear_quadratic(steps: int, threshold: float = 0.025) -> list[float]:
@@ -263,12 +259,12 @@ def _beta_share(x: float) -> float:
 
 _SCHEDULERS: Final[dict[str, Callable[[int], list[float]]]] = {
     "normal": _normal,
-    "karras": _karras,
-    "exponential": _exponential,
+    "karras": _even(lambda sigma: sigma ** (1 / _RHO), lambda root: root**_RHO),
+    "exponential": _even(math.log, math.exp),
     "sgm_uniform": _sgm_uniform,
     "simple": _simple,
     "ddim_uniform": _ddim_uniform,
     "linear_quadratic": _linear_quadratic,
-    "kl_optimal": _kl_optimal,
+    "kl_optimal": _even(math.atan, math.tan),
     "beta": _beta,
 }

@@ -38,7 +38,6 @@ PASSED_ON = {
     "SaveImageWebsocket": "images",
 }
 """The input that a node's result has the size of, by class."""
-_EMPTY_LATENTS = ("EmptyLatentImage", "EmptySD3LatentImage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +124,21 @@ def _size(node: Node, found: Mapping[str, Size | None]) -> Size | None:
         link = as_link(node.inputs.get(name))
         return found[link.node] if link else None
 
-    if node.class_type in PASSED_ON:
-        return of(PASSED_ON[node.class_type])
-    if node.class_type == "EmptyImage":
-        return _literal(node)
-    if node.class_type in _EMPTY_LATENTS:
-        size = _literal(node)
-        return Size(_floor(size.width), _floor(size.height)) if size else None
-    if node.class_type == "LatentUpscale":
-        size = _literal(node)
-        # 0 asks the server to keep the aspect; a template that does so gets no size here
-        return Size(_floor(max(MIN_UPSCALED, size.width)), _floor(max(MIN_UPSCALED, size.height))) if size else None
-    if node.class_type == "LatentUpscaleBy":
-        return _scaled(of("samples"), node.inputs.get("scale_by"), cell=CELL)
-    if node.class_type == "VAEEncode":
-        size = of("pixels")
-        return Size(_floor(size.width), _floor(size.height)) if size else None
-    if node.class_type == "ImageScale":
-        return _literal(node)
-    if node.class_type == "ImageScaleBy":
-        return _scaled(of("image"), node.inputs.get("scale_by"), cell=1)
-    return None
+    match node.class_type:
+        case "EmptyImage" | "ImageScale":
+            return _literal(node)
+        case "EmptyLatentImage" | "EmptySD3LatentImage":
+            return _in_cells(_literal(node))
+        case "LatentUpscale":  # 0 asks the server to keep the aspect; a template that does so gets no size here
+            return _in_cells(_literal(node), least=MIN_UPSCALED)
+        case "LatentUpscaleBy":
+            return _scaled(of("samples"), node.inputs.get("scale_by"), cell=CELL)
+        case "ImageScaleBy":
+            return _scaled(of("image"), node.inputs.get("scale_by"), cell=1)
+        case "VAEEncode":
+            return _in_cells(of("pixels"))
+        case class_type:
+            return of(PASSED_ON[class_type]) if class_type in PASSED_ON else None
 
 
 def _literal(node: Node) -> Size | None:
@@ -161,5 +154,5 @@ def _scaled(size: Size | None, factor: Any, *, cell: int) -> Size | None:
     return Size(round(size.width // cell * factor) * cell, round(size.height // cell * factor) * cell)
 
 
-def _floor(pixels: int) -> int:
-    return pixels // CELL * CELL
+def _in_cells(size: Size | None, *, least: int = 0) -> Size | None:
+    return Size(*(max(least, pixels) // CELL * CELL for pixels in (size.width, size.height))) if size else None

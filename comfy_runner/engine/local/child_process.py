@@ -15,6 +15,7 @@ from typing import Final
 
 import psutil
 
+from comfy_runner.engine.local.options import LocalOptions
 from comfy_runner.engine.local.state_files import read_json, remove_secrets, tail, without_secrets, write_json
 from comfy_runner.errors import LocalError
 
@@ -22,6 +23,9 @@ from comfy_runner.errors import LocalError
 _CLOCK_SLACK_SECONDS: Final = 2.0
 _SAY_EVERY_SECONDS: Final = 15.0
 _TAIL_LINES: Final = 15
+
+Hints = Sequence[tuple[Sequence[str], str]]
+"""Ways out, each with the words that tell that it is the one; an empty word is in every text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,28 +99,20 @@ def end_process(process: psutil.Process, *, timeout: float) -> None:
     psutil.wait_procs(stubborn, timeout=timeout)
 
 
-def run_tool(
-    command: Sequence[str],
-    *,
-    doing: str,
-    log: Path,
-    record: Path,
-    say: Callable[[str], None],
-    hint: Callable[[str], str],
-) -> None:
-    """Run a command and wait for it.
+def run_tool(command: Sequence[str], doing: str, options: LocalOptions, *, say: Callable[[str], None], hints: Hints) -> None:
+    """Run a command of a setup and wait for it.
 
     Args:
         command: Program and arguments.
         doing: What it is for, such as ``installing PyTorch``; used for progress and errors.
-        log: File that its output is added to.
-        record: Pid file that names the command while it runs.
+        options: Where its output is added to the setup's log, and the pid file that names it while it runs.
         say: Told every 15 seconds that it still runs.
-        hint: Makes the error's hint out of the last lines of output.
+        hints: Ways out by what the last lines of its output have; the last one is for whatever they say.
 
     Raises:
         LocalError: If the command fails; with the last lines of its output.
     """
+    log, record = options.setup_log, options.setup_record
     with log.open("ab") as output:
         output.write(f"\n$ {without_secrets(' '.join(command))}\n".encode())
         output.flush()
@@ -139,4 +135,5 @@ def run_tool(
                 remove_secrets(log, start=start)
     if code != 0:
         said = tail(log, lines=_TAIL_LINES, start=start)
-        raise LocalError(f"{doing} failed (got exit code {code})\n{said}", where=str(log), hint=hint(said))
+        hint = next(hint for words, hint in hints if any(word in said for word in words))
+        raise LocalError(f"{doing} failed (got exit code {code})\n{said}", where=str(log), hint=hint)

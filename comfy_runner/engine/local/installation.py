@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from comfy_runner.engine.local.child_process import end_process, find_process, read_record, run_tool
+from comfy_runner.engine.local.child_process import Hints, end_process, find_process, read_record, run_tool
 from comfy_runner.engine.local.options import LocalOptions, require_posix
 from comfy_runner.engine.local.state_files import locked, read_json, write_json
 from comfy_runner.engine.local.unpack import unpack_source
@@ -89,11 +89,7 @@ def find_engine(options: LocalOptions) -> InstalledEngine | None:
     if not (_has_venv(options) and (source / "main.py").is_file() and _has_models(options)):
         return None
     return InstalledEngine(
-        source=source,
-        python=options.venv / "bin" / "python",
-        version=SOURCE.version,
-        managed=True,
-        checkpoint=options.checkpoint,
+        source=source, python=_python(options), version=SOURCE.version, managed=True, checkpoint=options.checkpoint
     )
 
 
@@ -122,7 +118,7 @@ def _source_folder(options: LocalOptions) -> Path:
 def _has_venv(options: LocalOptions) -> bool:
     # The link dangles once the Python that the environment was made from has been removed or upgraded.
     complete = read_json(_venv_stamp(options)).get("requirements") == REQUIREMENTS_DIGEST
-    return complete and (options.venv / "bin" / "python").exists()
+    return complete and _python(options).exists()
 
 
 def _has_models(options: LocalOptions) -> bool:
@@ -187,14 +183,8 @@ def _build_venv(options: LocalOptions, *, say: Callable[[str], None]) -> None:
         say("without a pip option for a CPU-only index, PyTorch may come with CUDA: several GB more")
     shutil.rmtree(options.venv, ignore_errors=True)
     base = options.python or Path(sys.executable)
-    run_tool(
-        [str(base), "-I", "-m", "venv", str(options.venv)],
-        doing="making a virtual environment",
-        log=options.setup_log,
-        record=options.setup_record,
-        say=say,
-        hint=_venv_hint,
-    )
+    venv = [str(base), "-I", "-m", "venv", str(options.venv)]
+    run_tool(venv, "making a virtual environment", options, say=say, hints=_VENV_HINTS)
     say(f"installing PyTorch and what else ComfyUI needs (log: {options.setup_log})")
     _pip(options, "install", *options.pip_args, *RESOLVED, doing="installing PyTorch", say=say)
     _pip(options, "install", "--no-deps", *options.pip_args, *BARE, doing="installing the rest", say=say)
@@ -233,14 +223,8 @@ def _build_models(options: LocalOptions, *, say: Callable[[str], None]) -> None:
     say("making tiny models with random weights")
     # Built outside the models folder: a running ComfyUI would list the unfinished files.
     with tempfile.TemporaryDirectory(dir=options.scratch, prefix="models-") as folder:
-        run_tool(
-            [str(options.venv / "bin" / "python"), "-I", "-c", _RUN_PACKAGE, str(_MODELS_PACKAGE.parent), folder],
-            doing="making the models",
-            log=options.setup_log,
-            record=options.setup_record,
-            say=say,
-            hint=_models_hint,
-        )
+        command = [str(_python(options)), "-I", "-c", _RUN_PACKAGE, str(_MODELS_PACKAGE.parent), folder]
+        run_tool(command, "making the models", options, say=say, hints=_MODELS_HINTS)
         made = {path.relative_to(folder): path for path in sorted(Path(folder).glob("*/*.safetensors"))}
         if options.checkpoint.relative_to(options.shared_models) not in made:
             raise LocalError("no checkpoint was made", where=str(_MODELS_PACKAGE), hint=f"see {options.setup_log}")
@@ -251,37 +235,35 @@ def _build_models(options: LocalOptions, *, say: Callable[[str], None]) -> None:
 
 
 def _pip(options: LocalOptions, *arguments: str, doing: str, say: Callable[[str], None]) -> None:
-    run_tool(
-        # -I: a PYTHONPATH of the caller's must not make pip believe that something is installed already.
-        [str(options.venv / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check", *arguments],
-        doing=doing,
-        log=options.setup_log,
-        record=options.setup_record,
-        say=say,
-        hint=pip_hint,
-    )
+    # -I: a PYTHONPATH of the caller's must not make pip believe that something is installed already.
+    command = [str(_python(options)), "-I", "-m", "pip", "--disable-pip-version-check", *arguments]
+    run_tool(command, doing, options, say=say, hints=PIP_HINTS)
 
 
-def pip_hint(said: str) -> str:
-    """Return the most likely way out for what pip said."""
-    if "No space left" in said or "Disk quota" in said:
-        return "free some disk space: the engine needs about 2.5 GB, several GB more with CUDA; or choose another home"
-    if "No matching distribution" in said or "ResolutionImpossible" in said:
-        return "your package index has no fitting version: pass pip options for another index, or use another Python"
-    if any(word in said for word in ("Connection", "timed out", "Max retries", "resolve host", "SSL", "ProxyError")):
-        return "check the network and the proxy, or pass pip options for an index that can be reached; then try again"
-    return "check the pip options for the package index, the disk space and the network; then try again"
+def _python(options: LocalOptions) -> Path:
+    return options.venv / "bin" / "python"
 
 
-def _venv_hint(said: str) -> str:
-    """Return the most likely way out for what ``python -m venv`` said."""
-    if "ensurepip" in said:
-        return "this Python comes without venv: install the package python3-venv, or choose another Python"
-    return "choose another Python"
-
-
-def _models_hint(said: str) -> str:
-    """Return the most likely way out for what the script that makes the tiny models said."""
-    if "No space left" in said:
-        return "free some disk space: the tiny models need about 340 MB"
-    return "remove the venv folder beside the log and set up again"
+PIP_HINTS: Final[Hints] = (
+    (
+        ("No space left", "Disk quota"),
+        "free some disk space: the engine needs about 2.5 GB, several GB more with CUDA; or choose another home",
+    ),
+    (
+        ("No matching distribution", "ResolutionImpossible"),
+        "your package index has no fitting version: pass pip options for another index, or use another Python",
+    ),
+    (
+        ("Connection", "timed out", "Max retries", "resolve host", "SSL", "ProxyError"),
+        "check the network and the proxy, or pass pip options for an index that can be reached; then try again",
+    ),
+    (("",), "check the pip options for the package index, the disk space and the network; then try again"),
+)
+_VENV_HINTS: Final[Hints] = (
+    (("ensurepip",), "this Python comes without venv: install the package python3-venv, or choose another Python"),
+    (("",), "choose another Python"),
+)
+_MODELS_HINTS: Final[Hints] = (
+    (("No space left",), "free some disk space: the tiny models need about 340 MB"),
+    (("",), "remove the venv folder beside the log and set up again"),
+)

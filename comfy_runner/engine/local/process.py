@@ -180,9 +180,6 @@ def _join(
     if record.flags != _flags(options, engine):
         say(f"instance {options.instance} already runs, with other options; stop it first to change them")
     if not _wait(options, record, timeout=timeout):
-        if find_process(record) is not None:
-            raise _too_slow(options, record, timeout)
-        options.record.unlink(missing_ok=True)
         raise _died(options, "ended")
     return _server(options, record)
 
@@ -199,6 +196,8 @@ def _start_new(options: LocalOptions, engine: InstalledEngine, *, say: Callable[
             # Without somebody who waits for it, an ended server would stay a zombie while this program runs.
             threading.Thread(target=child.wait, name="local-comfyui-reaper", daemon=True).start()
             came_up = _wait(options, record, timeout=timeout)
+        except LocalError:  # it may come up yet
+            raise
         except BaseException:
             # Whoever interrupts a start does not want the server. The pid file is asked, for it may have come any moment.
             process = find_process(read_record(options.record))
@@ -210,9 +209,6 @@ def _start_new(options: LocalOptions, engine: InstalledEngine, *, say: Callable[
             write_json(options.remembered_port, {"port": port})
             say(f"ComfyUI answers on {url_of(port)} after {time.monotonic() - began:.0f} s")
             return _server(options, record)
-        if find_process(record) is not None:
-            raise _too_slow(options, record, timeout)
-        options.record.unlink(missing_ok=True)
         attempts_left -= 1
         if options.port is not None or not attempts_left or not is_taken(port):
             raise _died(options, _ending(child.wait()))
@@ -266,15 +262,24 @@ def _flags(options: LocalOptions, engine: InstalledEngine) -> tuple[str, ...]:
 
 
 def _wait(options: LocalOptions, record: ProcessRecord, *, timeout: float) -> bool:
-    """Wait until the server answers; False if it ends, or the time does."""
+    """Wait until the server answers; False if it ends, of which no pid file is left.
+
+    Raises:
+        LocalError: If it does not answer in time.
+    """
     until = time.monotonic() + timeout
     while find_process(record) is not None:
         # Only an answer from a process that is still there counts: another server may have taken the port.
         if answers(record.port, folder=options.folder, timeout=_ANSWER_SECONDS) and find_process(record) is not None:
             return True
         if time.monotonic() >= until:
-            return False
+            raise LocalError(
+                f"ComfyUI runs but does not answer (pid {record.pid}, waited {timeout:g} s)",
+                where=str(options.log),
+                hint="it may still be loading: start again to go on waiting, or `comfy-runner local stop`",
+            )
         time.sleep(_POLL_SECONDS)
+    options.record.unlink(missing_ok=True)
     return False
 
 
@@ -293,12 +298,4 @@ def _died(options: LocalOptions, ending: str) -> LocalError:
         f"ComfyUI {ending} while it started\n{tail(options.log, lines=_TAIL_LINES)}",
         where=str(options.log),
         hint="see the whole log with `comfy-runner local logs`",
-    )
-
-
-def _too_slow(options: LocalOptions, record: ProcessRecord, timeout: float) -> LocalError:
-    return LocalError(
-        f"ComfyUI runs but does not answer (pid {record.pid}, waited {timeout:g} s)",
-        where=str(options.log),
-        hint="it may still be loading: start again to go on waiting, or `comfy-runner local stop`",
     )

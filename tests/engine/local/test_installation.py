@@ -15,7 +15,7 @@ import pytest
 
 from comfy_runner.engine.local import InstalledEngine, LocalOptions, logs, setup, status
 from comfy_runner.engine.local.child_process import ProcessRecord, run_tool, write_record
-from comfy_runner.engine.local.installation import find_engine, pip_hint
+from comfy_runner.engine.local.installation import PIP_HINTS, find_engine
 from comfy_runner.engine.local.versions import BARE, RESOLVED
 from comfy_runner.errors import LocalError
 
@@ -177,16 +177,10 @@ def test_a_python_that_is_none_is_a_local_error(tmp_path: Path) -> None:
 
 
 def test_the_pid_file_of_a_tool_is_removed_when_it_has_ended(tmp_path: Path) -> None:
-    run_tool(
-        [sys.executable, "-c", "print('hello')"],
-        doing="saying hello",
-        log=tmp_path / "log",
-        record=tmp_path / "record",
-        say=refuse,
-        hint=pip_hint,
-    )
-    assert not (tmp_path / "record").exists()
-    assert (tmp_path / "log").read_text(encoding="utf-8").endswith("hello\n")
+    options = LocalOptions(home=tmp_path)
+    run_tool([sys.executable, "-c", "print('hello')"], "saying hello", options, say=refuse, hints=PIP_HINTS)
+    assert not options.setup_record.exists()
+    assert options.setup_log.read_text(encoding="utf-8").endswith("hello\n")
 
 
 @pytest.mark.parametrize(
@@ -198,8 +192,12 @@ def test_the_pid_file_of_a_tool_is_removed_when_it_has_ended(tmp_path: Path) -> 
         ("something else", "index"),
     ],
 )
-def test_the_hint_fits_what_pip_said(said: str, word: str) -> None:
-    assert word in pip_hint(said)
+def test_the_hint_fits_what_pip_said(said: str, word: str, tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="installing failed") as caught:
+        run_tool(
+            [sys.executable, "-I", "-c", f"exit({said!r})"], "installing", LocalOptions(home=tmp_path), say=refuse, hints=PIP_HINTS
+        )
+    assert word in caught.value.problems[0].hint
 
 
 def test_torch_is_installed_by_one_command_only() -> None:
