@@ -55,7 +55,7 @@ def draft_all(
         UsageError: Two jobs have the same id or write the same file.
     """
     drafter = _Drafter(variants, templates, seed_of, files or InputFiles())
-    drafts: dict[int, Draft] = {}
+    drafts: list[Draft | None] = [None] * len(variants)
     problems = JobProblems(len(variants), most_jobs=_MOST_WRONG)
     families: dict[Hashable, list[int]] = {}
     for number, variant in enumerate(variants):
@@ -70,7 +70,7 @@ def draft_all(
         if problems.add(variants[number].job_id, found.problems, type(found)):
             break
     problems.refuse()
-    in_order = tuple(drafts[number] for number in range(len(variants)))
+    in_order = tuple(draft for draft in drafts if draft is not None)
     _refuse_clashes(in_order, drafter.paths)
     notes = dict.fromkeys(note for variant in variants for note in variant.loaded.notes)
     return Plan(in_order, drafter.steps, tuple(notes | drafter.notes))
