@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from comfy_runner.errors import Note, Problem, WorkflowError
 from comfy_runner.graph.conformance import Checked, ShapeCheck, check, selectors
-from comfy_runner.graph.filled import Shape
+from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.literals import Acceptance
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import Draft
@@ -25,6 +25,7 @@ from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.planning.job_problems import JobProblems
 
 _Extent = Literal["whole", "part", "nothing"]
+_KindKey = tuple[Shape, tuple[str | None, ...]]
 
 
 def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = False) -> Capabilities:
@@ -35,11 +36,12 @@ def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial:
         info: What the server says of its nodes.
         allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
     """
-    rows: dict[Shape, list[Sequence[Any]]] = {}
+    kinds = _Kinds(info)
+    rows: dict[_KindKey, list[Sequence[Any]]] = {}
     for draft in drafts:
-        rows.setdefault(draft.filled.shape, []).append(draft.filled.literals)
-    by_shape = {shape: _ShapeCapabilities(shape, literals, info) for shape, literals in rows.items()}
-    return Capabilities(drafts, info, by_shape, allow_partial=allow_partial)
+        rows.setdefault(kinds.key(draft.filled), []).append(draft.filled.literals)
+    kinds.update({key: _Kind(key[0], literals, info) for key, literals in rows.items()})
+    return Capabilities(drafts, info, kinds, allow_partial=allow_partial)
 
 
 def unsuitable_jobs(drafts: Sequence[Draft], mine: Capabilities, others: Sequence[Capabilities]) -> frozenset[int]:
@@ -112,11 +114,9 @@ class Capabilities:
         everything: Whether the server can do all of them, whole.
     """
 
-    def __init__(
-        self, drafts: Sequence[Draft], info: ObjectInfo, by_shape: Mapping[Shape, _ShapeCapabilities], *, allow_partial: bool
-    ) -> None:
-        self.everything = all(shape.is_whole for shape in by_shape.values())
-        self._drafts, self._info, self._by_shape = drafts, info, by_shape
+    def __init__(self, drafts: Sequence[Draft], info: ObjectInfo, kinds: _Kinds, *, allow_partial: bool) -> None:
+        self.everything = all(kind.is_whole for kind in kinds.values())
+        self._drafts, self._info, self._kinds = drafts, info, kinds
         self._allow_partial = allow_partial
         self._problems: dict[Hashable, tuple[Problem, ...]] = {}
 
@@ -161,13 +161,13 @@ class Capabilities:
 
     def of_equal_server(self, info: ObjectInfo) -> Capabilities:
         """Return what another server can do that says the very same of its nodes (`ObjectInfo.fingerprint`)."""
-        return Capabilities(self._drafts, info, self._by_shape, allow_partial=self._allow_partial)
+        return Capabilities(self._drafts, info, self._kinds, allow_partial=self._allow_partial)
 
     def _is_enough(self, extent: _Extent) -> bool:
         return extent == "whole" or (extent == "part" and self._allow_partial)
 
     def _extent(self, draft: Draft) -> _Extent:
-        return self._by_shape[draft.filled.shape].extent(draft.filled.literals)
+        return self._kinds[self._kinds.key(draft.filled)].extent(draft.filled.literals)
 
     def _checked(self, planned: PlannedJob) -> Checked:
         header = planned.template.header
@@ -182,45 +182,28 @@ class Capabilities:
 
     def _same_answer(self, draft: Draft) -> Hashable:
         """Return what is the same for jobs of which the server says the same, at the same places of their recipe."""
-        shape, variant = draft.filled.shape, draft.variant
+        key, variant = self._kinds.key(draft.filled), draft.variant
         # Which fields a point gives decides which of them is to blame, as with the factor or the size of an upscale.
         given = tuple(map(_form, variant.point))
-        return shape, self._by_shape[shape].remarks(draft.filled.literals), id(variant.loaded), given
+        return key, self._kinds[key].remarks(draft.filled.literals), id(variant.loaded), given
 
 
-class _ShapeCapabilities:
-    """What one server can do of the jobs of one shape.
+class _Kinds(dict["_KindKey", "_Kind"]):
+    """What one server can do of jobs, by their shape and the texts that decide which inputs its nodes have."""
 
-    Args:
-        shape: The shape.
-        rows: The literals of the jobs.
-        info: What the server says of its nodes.
+    def __init__(self, info: ObjectInfo) -> None:
+        super().__init__()
+        self._info = info
+        self._selecting: dict[Shape, list[int]] = {}
 
-    Attributes:
-        is_whole: Whether the server can do all of these jobs, whole.
-    """
-
-    def __init__(self, shape: Shape, rows: Sequence[Sequence[Any]], info: ObjectInfo) -> None:
-        selecting = selectors(shape.bare, info)
-        self._selecting = [index for index, place in enumerate(shape.places) if place in selecting]
-        selected: dict[Hashable, list[Sequence[Any]]] = {}
-        for row in rows:
-            selected.setdefault(self._selection(row), []).append(row)
-        self._kinds = {selection: _Kind(shape, alike, info) for selection, alike in selected.items()}
-        self.is_whole = all(kind.is_whole for kind in self._kinds.values())
-
-    def extent(self, literals: Sequence[Any]) -> _Extent:
-        """Return how much the server can do of the job with these literals."""
-        return self._kinds[self._selection(literals)].extent(literals)
-
-    def remarks(self, literals: Sequence[Any]) -> Hashable:
-        """Return the literals that the server has something to say of."""
-        selection = self._selection(literals)
-        return selection, self._kinds[selection].remarks(literals)
-
-    def _selection(self, literals: Sequence[Any]) -> Hashable:
-        """Return the texts that decide which inputs nodes have."""
-        return tuple([literals[index] if type(literals[index]) is str else None for index in self._selecting])
+    def key(self, filled: Filled) -> _KindKey:
+        """Return the kind of a job by its graph."""
+        shape, literals = filled.shape, filled.literals
+        if shape not in self._selecting:
+            selecting = selectors(shape.bare, self._info)
+            self._selecting[shape] = [index for index, place in enumerate(shape.places) if place in selecting]
+        texts = [literals[index] if type(literals[index]) is str else None for index in self._selecting[shape]]
+        return shape, tuple(texts)
 
 
 class _Kind:

@@ -14,7 +14,7 @@ from comfy_runner.errors import Note
 from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled
 from comfy_runner.input_files import InputFile
-from comfy_runner.planning.job_graph import PlannedJob, planned_job
+from comfy_runner.planning.job_graph import PlannedJob, output_paths
 from comfy_runner.recipe.sweep.expand import Variant
 from comfy_runner.recipe.template_defaults import TemplateDefaults
 from comfy_runner.retry import Retry
@@ -78,7 +78,18 @@ class Draft:
 
     def planned(self) -> PlannedJob:
         """Return the job with its values and its graph."""
-        return planned_job(self.variant.job(seed=self.seed, route=self.route), self.template, self.filled, self.inputs)
+        job, filled, workflow = self.variant.job(seed=self.seed, route=self.route), self.filled, self.filled.workflow
+        return PlannedJob(
+            job=job,
+            template=self.template,
+            workflow=workflow,
+            content_hash=self.content_hash,
+            sources=filled.sources,
+            sizes=filled.sizes,
+            outputs=output_paths(job, workflow.collected),
+            notes=job.notes,
+            inputs=self.inputs,
+        )
 
 
 @dataclass(frozen=True, slots=True)

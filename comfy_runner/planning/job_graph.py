@@ -80,26 +80,6 @@ def _tiled(shape: Shape, nodes: frozenset[str]) -> Shape:
     return Shape(tile(shape.bare, nodes), shape.sources)
 
 
-def planned_job(job: Job, template: Template, filled: Filled, inputs: tuple[InputFile, ...] = ()) -> PlannedJob:
-    """Return a job with its graph.
-
-    Raises:
-        RecipeError: Its pictures cannot go where the recipe wants them.
-    """
-    workflow = filled.workflow
-    return PlannedJob(
-        job=job,
-        template=template,
-        workflow=workflow,
-        content_hash=filled.content_hash,
-        sources=filled.sources,
-        sizes=filled.sizes,
-        outputs=output_paths(job, workflow.collected),
-        notes=job.notes,
-        inputs=inputs,
-    )
-
-
 def output_paths(job: Job, roles: Iterable[str]) -> dict[str, str]:
     """Return where the picture of each output role goes, relative to the run folder, with ``/``.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from comfy_runner.engine.info import CacheMode
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import DecodeMemory
-from comfy_runner.graph.filled import Shape
+from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.schedules import K_SAMPLERS, SecondPass, second_passes
 from comfy_runner.planning.arrange import Arrangement
 from comfy_runner.planning.draft import Draft
@@ -167,11 +168,18 @@ def planned_rows(
         steps: What it is and costs.
         cache: What the server keeps of earlier prompts.
     """
-    second = _SecondPasses()
+    known: dict[tuple[Shape, str], tuple[SecondPass, ...]] = {}
+
+    def second(filled: Filled) -> tuple[SecondPass, ...]:
+        # As text, since 1, 1.0 and true are equal and not the same, and a literal may be a list.
+        key = filled.shape, repr([filled.literals[index] for index in _sampler_settings(filled.shape)])
+        if key not in known:
+            known[key] = tuple(second_passes(filled.workflow))
+        return known[key]
 
     def row(draft: Draft, state: RowState, *, position: int | None = None, shares: str = "", work: float = 0.0) -> PlannedRow:
         again = "" if state == "done" else surveyed.again.get(draft.job_id, "")
-        return PlannedRow(draft.job_id, draft.variant.assignments, state, position, shares, again, second.of(draft), work)
+        return PlannedRow(draft.job_id, draft.variant.assignments, state, position, shares, again, second(draft.filled), work)
 
     def sharing(leader_id: str) -> Iterator[PlannedRow]:
         for draft in arrangement.shared.get(leader_id, ()):
@@ -202,25 +210,7 @@ def planned_rows(
             yield row(draft, "done")
 
 
-class _SecondPasses:
-    """The second passes of jobs, worked out once for all jobs whose samplers have the same settings."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, str], tuple[SecondPass, ...]] = {}
-        self._places: dict[int, list[int]] = {}
-
-    def of(self, draft: Draft) -> tuple[SecondPass, ...]:
-        shape, literals = draft.filled.shape, draft.filled.literals
-        places = self._places.get(id(shape))
-        if places is None:
-            places = self._places[id(shape)] = _sampler_settings(shape)
-        # As text, since 1, 1.0 and true are equal and not the same, and a literal may be a list.
-        key = (id(shape), repr([literals[place] for place in places]))
-        if key not in self._known:
-            self._known[key] = tuple(second_passes(draft.filled.workflow))
-        return self._known[key]
-
-
+@lru_cache(maxsize=32)
 def _sampler_settings(shape: Shape) -> list[int]:
     nodes = shape.bare.nodes
     return [

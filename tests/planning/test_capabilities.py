@@ -99,7 +99,7 @@ def _drafts(folder: Path, sweeps: Sequence[Mapping[str, Any]]) -> tuple[Draft, .
 
 def _fitted(draft: Draft, info: ObjectInfo, *, allow_partial: bool = False) -> PlannedJob:
     """The job as a server takes it, from a check of its graph alone."""
-    return Capabilities((), info, {}, allow_partial=allow_partial).fit(draft.planned())
+    return capabilities_of((), info, allow_partial=allow_partial).fit(draft.planned())
 
 
 def _refusal(draft: Draft, info: ObjectInfo, *, allow_partial: bool = False) -> tuple[Problem, ...]:

@@ -11,7 +11,7 @@ from comfy_runner import validate
 from comfy_runner.errors import ComfyRunnerError, Problem, RecipeError, TemplateError, UsageError, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.sizes import Size
-from comfy_runner.planning.capabilities import Capabilities, check_all
+from comfy_runner.planning.capabilities import capabilities_of, check_all
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.sources import RecipeSource
 from tests.recipe.support import written
@@ -44,7 +44,7 @@ def _colour(found: PlannedJob) -> Any:
 
 
 def _fit(job: PlannedJob, info: ObjectInfo) -> PlannedJob:
-    return Capabilities((), info, {}, allow_partial=False).fit(job)
+    return capabilities_of((), info).fit(job)
 
 
 def _problems(call: Callable[[], object], error: type[ComfyRunnerError] = RecipeError) -> list[Problem]:
@@ -256,7 +256,7 @@ def _places(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_what_the_second_pass_inherits_is_wrong_where_the_first_pass_gives_it(tmp_path: Path) -> None:
-    assert _places(tmp_path, "sampler:\n  name: Euler a\n") == ["6: sampler.name", "6: sampler.name"]
+    assert _places(tmp_path, "sampler:\n  name: Euler a\n") == ["6: sampler.name"]
 
 
 def test_what_the_second_pass_has_of_its_own_is_wrong_where_it_is_given(tmp_path: Path) -> None:
