@@ -38,6 +38,7 @@ KEEP_BRACES = "write {% raw %} before and {% endraw %} after a text with {{, {% 
 
 _MOST_BITS = 3322  # of a number of 1000 digits
 _MOST_REPEATED = 1 << 20
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 _NO_VALUE = re.compile(r"'dict object' has no attribute '(.*)'")
 _REPLACED = "Macro, marked_up as Markup"
 # None of these prints text as it is, which would let a recipe's text end a JSON string, or makes another job each time.
@@ -282,8 +283,8 @@ def failure(error: Exception, path: Path) -> TemplateError:
 
 
 def said(error: Exception | str) -> str:
-    """Return another library's message in our style."""
-    text = str(error.message if isinstance(error, jinja2.TemplateError) else error).rstrip(".")
+    """Return another library's message in our style, without the addresses of objects, which differ each time."""
+    text = _ADDRESS.sub("", str(error.message if isinstance(error, jinja2.TemplateError) else error)).rstrip(".")
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 

@@ -99,6 +99,7 @@ def test_what_is_undefined_is_an_error_with_its_line(tmp_path: Path, expression:
         ("{{ range(3) | map('nope') | list }}", "no filter named 'nope'"),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself without end"),
         ("{{ '%d' | format('x') }}", "TypeError"),
+        ("{{ prompt[prompt | reject('none')] }}", "str object has no element <generator object select_or_reject>"),
     ],
 )
 def test_an_expression_that_fails_is_an_error_with_its_line(tmp_path: Path, expression: str, what: str) -> None:
