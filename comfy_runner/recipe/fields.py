@@ -8,7 +8,7 @@ field has which type.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
@@ -80,26 +80,21 @@ def _second_seed(value: Any) -> int | str:
     return value if value in ("same", "next") else _whole_seed(value, ("same", "next"))
 
 
-def _checked_name(value: str) -> str:
-    wrong = names.name_fault(value)
-    if wrong:
-        raise fault(wrong, hint=escape_hint(value))
-    return value
+def _without(fault_of: Callable[[str], str]) -> AfterValidator:
+    """Return what refuses a text that has a fault, as the function tells it; empty for none."""
+
+    def check(value: str) -> str:
+        if wrong := fault_of(value):
+            raise fault(wrong, hint=escape_hint(value))
+        return value
+
+    return AfterValidator(check)
 
 
-def _checked_word(value: str) -> str:
+def _word_fault(value: str) -> str:
     if bad := _LINE_END.search(value):
-        raise fault(f"must be one line, without the character U+{ord(bad[0]):04X}", hint=escape_hint(value))
-    if value != value.strip():
-        raise fault("must be one line without spaces around it")
-    return value
-
-
-def _checked_pattern(value: str) -> str:
-    wrong = names.pattern_fault(value)
-    if wrong:
-        raise fault(wrong, hint=escape_hint(value))
-    return value
+        return f"must be one line, without the character U+{ord(bad[0]):04X}"
+    return "" if value == value.strip() else "must be one line without spaces around it"
 
 
 def _checked_preset(value: str) -> str:
@@ -108,13 +103,11 @@ def _checked_preset(value: str) -> str:
     return value
 
 
-def _checked_aspect(value: str) -> str:
+def _aspect_fault(value: str) -> str:
     found = _ASPECT.fullmatch(value)
     if not found or not float(found[1]) or not float(found[2]):
-        raise fault('must be two numbers such as "16:9"')
-    if not 0.1 <= float(found[1]) / float(found[2]) <= 10:
-        raise fault("must be between 1:10 and 10:1")
-    return value
+        return 'must be two numbers such as "16:9"'
+    return "" if 0.1 <= float(found[1]) / float(found[2]) <= 10 else "must be between 1:10 and 10:1"
 
 
 def _bare_lora(value: Any) -> Any:
@@ -130,9 +123,9 @@ SecondSeed = Annotated[
     int | Literal["same", "next"], PlainValidator(_second_seed), WithJsonSchema(_json_number_or(["same", "next"]))
 ]
 LongText = Annotated[str, Field(max_length=_MAX_TEXT)]
-Word = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_checked_word)]
-Name = Annotated[str, AfterValidator(_checked_name)]
-Aspect = Annotated[str, AfterValidator(_checked_aspect)]
+Word = Annotated[str, Field(min_length=1, max_length=1000), _without(_word_fault)]
+Name = Annotated[str, _without(names.name_fault)]
+Aspect = Annotated[str, _without(_aspect_fault)]
 Pixels = Annotated[int, Field(ge=MIN_PIXELS, le=MAX_PIXELS)]
 StepCount = Annotated[int, Field(ge=1, le=10000)]
 Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -142,5 +135,5 @@ Megapixels = Annotated[float, Field(ge=0.01, le=64, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 ClipSkip = Annotated[int, Field(ge=1, le=24)]
 BareLora = BeforeValidator(_bare_lora)
-Pattern = Annotated[str, AfterValidator(_checked_pattern)]
+Pattern = Annotated[str, _without(names.pattern_fault)]
 Preset = Annotated[str, AfterValidator(_checked_preset), WithJsonSchema({"enum": list(PRESETS)})]

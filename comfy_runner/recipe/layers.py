@@ -164,6 +164,18 @@ def _forget(path: FieldPath, origins: dict[FieldPath, Layer] | None) -> None:
             del origins[known]
 
 
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by dotted name as mappings within each other."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        *outer, last = name.split(".")
+        here = found
+        for step in outer:
+            here = here.setdefault(step, {})
+        here[last] = value
+    return found
+
+
 def value_at(values: Any, path: Iterable[str | int]) -> Any:
     """Return what a path leads to; None where it leads to nothing.
 

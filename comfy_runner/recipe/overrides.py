@@ -13,7 +13,7 @@ from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.fields import VERBATIM
-from comfy_runner.recipe.layers import SWEEP, Layer, conflict
+from comfy_runner.recipe.layers import SWEEP, Layer, conflict, nested
 from comfy_runner.recipe.sweep.fields import resolve
 from comfy_runner.recipe.sweep.value_files import TABLES
 from comfy_runner.text_files import control_character
@@ -80,7 +80,7 @@ def _override(text: str) -> Layer:
         raise UsageError(f"a field must have at most {MAX_DEPTH} parts (got {got(key)})", where="--set")
     if key == "extends":
         raise UsageError("cannot be overridden", where="--set extends", hint="load the other recipe instead")
-    return Layer(_nested(key.split("."), _value(key, value)), _place)
+    return Layer(nested({key: _value(key, value)}), lambda path: f"--set {dotted(path)}" if path else "--set")
 
 
 def _value(key: str, text: str) -> Any:
@@ -166,13 +166,3 @@ def _yaml(text: str, *, place: str) -> Any:
         raise UsageError.of(
             Problem(problem.what, place, problem.hint if problem.hint in ("", ESCAPED) else hint) for problem in error.problems
         ) from None
-
-
-def _nested(steps: Sequence[str], value: Any) -> dict[str, Any]:
-    for step in reversed(steps):
-        value = {step: value}
-    return dict(value)
-
-
-def _place(path: FieldPath) -> str:
-    return f"--set {dotted(path)}" if path else "--set"

@@ -264,7 +264,6 @@ def _without_nulls(prop: dict[str, Any]) -> None:
     if default is None:
         del prop["default"]
     elif isinstance(default, dict):
-        prop["default"] = {name: value for name, value in default.items() if value is not None and value != _NOTHING_GIVEN}
-
-
-_NOTHING_GIVEN = SecondSampler().model_dump()
+        prop["default"] = {
+            name: value for name, value in default.items() if value is not None and isinstance(value, str | float | int)
+        }

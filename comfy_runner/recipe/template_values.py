@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from comfy_runner.recipe.fields import MAX_SEED
-from comfy_runner.recipe.layers import value_at
+from comfy_runner.recipe.layers import nested, value_at
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import PictureSizes
 
@@ -158,19 +158,7 @@ SEEN_FIELDS = frozenset(field for value in VALUES.values() for field in value.fi
 """The recipe fields that decide what a template sees; free parameters do not count."""
 
 
-def _nested(values: Iterable[TemplateValue]) -> dict[str, Any]:
-    """Return the functions of values as mappings within each other."""
-    found: dict[str, Any] = {}
-    for value in values:
-        *outer, last = value.name.split(".")
-        here = found
-        for step in outer:
-            here = here.setdefault(step, {})
-        here[last] = value.of
-    return found
-
-
-_NESTED = _nested(VALUES.values())
+_NESTED = nested({name: value.of for name, value in VALUES.items()})
 
 
 def template_values(job: Resolved) -> dict[str, Any]:

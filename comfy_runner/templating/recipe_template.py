@@ -10,7 +10,7 @@ from typing import Any
 from comfy_runner.errors import Note, Problem, RecipeError, TemplateError
 from comfy_runner.recipe.field_docs import deciding_fields, field_docs
 from comfy_runner.recipe.job import Job
-from comfy_runner.recipe.layers import value_at
+from comfy_runner.recipe.layers import nested, value_at
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.template_defaults import TemplateDefaults, default_problems
@@ -104,13 +104,7 @@ def route_of(template: Template) -> TemplateDefaults:
         for other in given
         if name.startswith(f"{other}.")
     ]
-    defaults: dict[str, Any] = {}
-    for name, value in given.items() if not wrong else ():
-        *outer, last = name.split(".")
-        here = defaults
-        for step in outer:
-            here = here.setdefault(step, {})
-        here[last] = value
+    defaults = nested(given) if not wrong else {}
     wrong += default_problems(defaults)
     if wrong:
         raise TemplateError.of(
