@@ -11,12 +11,14 @@ import math
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.reports import Crashed
-from comfy_runner.engine.submission import Submission
+from comfy_runner.engine.submission import Submission, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.planning.draft import Draft
 from comfy_runner.running import actions as do
 from comfy_runner.running.candidates import Candidate, Examiner
 from comfy_runner.running.decide import decide, goes_on
@@ -29,7 +31,7 @@ from comfy_runner.running.state import RunState, Work
 from comfy_runner.store.control_files import fleet_requests, wants_cancel
 from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.sidecar import UNREADABLE
+from comfy_runner.store.sidecar import UNREADABLE, repeatable
 from comfy_runner.store.states import ENDED, State
 
 _LOOK_SECONDS = 1.0
@@ -66,7 +68,8 @@ class Coordinator:
     ) -> None:
         self._folder, self._enlist, self._policy = folder, enlist, policy or Policy()
         self._inbox: queue.SimpleQueue[Message | Crashed] = queue.SimpleQueue()
-        self._left = left = tuple(_read_left(folder, submission) for submission in work.open)
+        drafts = work.drafts
+        self._left = left = tuple(_read_left(folder, submission, drafts) for submission in work.open)
         self._begin = Begin(left, take_back)
         self._state = RunState.of(work, candidates, left=left, folder=folder.path, policy=self._policy, known=folder.ledger.known())
         self._performer = Performer(
@@ -184,7 +187,7 @@ class Coordinator:
             self._carry_out([change])
 
 
-def _read_left(folder: RunFolder, submission: OpenSubmission) -> Left:
+def _read_left(folder: RunFolder, submission: OpenSubmission, drafts: Mapping[str, Draft]) -> Left:
     """Return a submission that an earlier process has left, with the files of its jobs that are there already.
 
     What that process was writing when it ended is cleared away.
@@ -192,6 +195,7 @@ def _read_left(folder: RunFolder, submission: OpenSubmission) -> Left:
     Args:
         folder: The run folder.
         submission: As its ledger has it.
+        drafts: The jobs that are asked for now, by their ids.
     """
     reusable: dict[str, Files] = {}
     found = None
@@ -199,7 +203,24 @@ def _read_left(folder: RunFolder, submission: OpenSubmission) -> Left:
         found = Submission.from_text(submission.prompt_id, submission.text)
     if found is not None and not set(submission.job_ids) <= set(found.job_ids):
         found = None
-    for job in found.jobs if found else ():
-        folder.remove_leftovers(job.job_id, job.outputs.values())
-        reusable[job.job_id] = folder.reusable_files(job.job_id, job.content_hash, job.outputs)
+    jobs = []
+    for posted in found.jobs if found else ():
+        folder.remove_leftovers(posted.job_id, posted.outputs.values())
+        job = _as_wanted_now(posted, drafts.get(posted.job_id))
+        there = folder.reusable_files(job.job_id, job.content_hash, job.outputs)
+        # What was not posted, since it was there, is there still, if perhaps not as it is wanted now.
+        before = folder.reusable_files(job.job_id, job.content_hash, posted.outputs)
+        unposted = {role: files for role, files in before.items() if role not in job.workflow.outputs}
+        reusable[job.job_id] = {**unposted, **there}
+        jobs.append(job)
+    found = replace(found, jobs=tuple(jobs)) if found else None
     return Left(submission.prompt_id, submission.server, submission.server_prompt_id, submission.job_ids, found, reusable)
+
+
+def _as_wanted_now(job: SubmittedJob, draft: Draft | None) -> SubmittedJob:
+    """Return a job that was posted, to be collected where its recipe wants its files now, and in the format that it wants."""
+    if draft is None or draft.content_hash != job.content_hash:
+        return job
+    planned = draft.planned()
+    recipe = repeatable(planned.job, planned.template.path, planned.inputs)
+    return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.variant.assignments)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from comfy_runner.planning.survey import plan_rows
 from comfy_runner.running.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.store.ledger import FILE, Ledger
@@ -18,7 +20,7 @@ from comfy_runner.store.ledger_rows import JobRow, JobUpdate, OpenSubmission
 from comfy_runner.store.states import Change
 from tests.cli.support import Running, recipe_file
 from tests.running.abandon import abandoned, ended, taken_in
-from tests.running.support import begin, files_in, picture, pixels, posted, rendered, sidecar_in, small, states, sweep
+from tests.running.support import begin, files_in, picture, pixels, plan_of, posted, rendered, sidecar_in, small, states, sweep
 from tests.standin import StandIn
 
 
@@ -94,6 +96,43 @@ def test_a_job_that_finished_meanwhile_is_collected_and_nothing_is_rendered(serv
     assert (len(posted(server)), server.state.work()) == (1, before)
     assert files_in(tmp_path) == ["lake/job.json", "lake/original.png", "lake/upscaled.png"]
     assert _row(tmp_path).state == "done"
+
+
+@pytest.mark.parametrize("where", ["running", "ended", "collected", "half there", "restarted"])
+def test_what_is_collected_of_a_dead_client_is_written_as_the_recipe_says_now(server: StandIn, tmp_path: Path, where: str) -> None:
+    if where == "half there":
+        rendered(server, tmp_path)
+        (tmp_path / "lake/upscaled.png").unlink()
+        with Ledger(tmp_path / FILE) as ledger:
+            ledger.write_plan(plan_rows(plan_of().drafts, {}, {"lake": "a picture is gone"}), recipes=["lake"])
+    gate = server.state.hold("save_upscaled") if where == "running" else None
+    (submission,) = abandoned(server, tmp_path)
+    if gate is None:
+        ended(server, [submission])
+    if where == "collected":
+        taken_in(server, tmp_path, submission, "lake")
+    if where == "restarted":
+        server.state.restart()
+    before = len(posted(server))
+    now = small(output={"format": "webp", "upscaled": "pictures/{job_id}.webp"})
+
+    rendering = begin(server, tmp_path, now)
+    if gate is not None:
+        _until_submitted(rendering)
+        gate.open()
+    (result,) = rendering.results()
+
+    assert (result.state, len(posted(server))) == ("done", before)
+    assert result.files["upscaled"] == (tmp_path / "pictures/lake.webp",)
+    with Image.open(tmp_path / "pictures/lake.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (128, 128))
+    # Of what was finished before, the next run makes what is wanted.
+    originals = [path for path in files_in(tmp_path) if "original" in path and not path.startswith("superseded")]
+    assert originals == ["lake/original.png" if where == "half there" else "lake/original.webp"]
+    assert sidecar_in(tmp_path)["recipe"]["output"]["format"] == "webp"
+    (again,) = rendered(server, tmp_path, now)
+    assert (again.was_done, len(posted(server))) == (True, before)
+    assert again.files["original"] == (tmp_path / "lake/original.webp",)
 
 
 def test_a_job_that_was_never_posted_is_posted_once(server: StandIn, tmp_path: Path) -> None:
