@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from comfy_runner.errors import Note
 from comfy_runner.graph.filled import Filled
@@ -144,21 +144,3 @@ def largest_decode(graphs: Iterable[Filled], *, vram_total: int | None) -> tuple
             )
             notes.append(Note(what))
     return max(found, key=lambda memory: memory.bytes_needed, default=None), tuple(notes)
-
-
-def vram_total(stats: Any) -> int | None:
-    """Return the memory in bytes of the GPU that a server computes on.
-
-    Args:
-        stats: The parsed answer of ``GET /system_stats``; anything that is malformed counts as not said.
-
-    Returns:
-        The bytes; None where the server computes on the CPU, or does not say.
-    """
-    devices = stats.get("devices") if isinstance(stats, dict) else None
-    # ComfyUI lists the one device that it computes on; of several, the first is that one.
-    device = devices[0] if isinstance(devices, list) and devices else None
-    if not isinstance(device, dict) or device.get("type") == "cpu":
-        return None
-    total = device.get("vram_total")
-    return total if isinstance(total, int) and not isinstance(total, bool) and total > 0 else None

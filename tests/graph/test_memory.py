@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from comfy_runner.errors import Note
-from comfy_runner.graph.decoding import decode_bytes, largest_decode, vram_total, with_decoding
+from comfy_runner.graph.decoding import decode_bytes, largest_decode, with_decoding
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.wording import GIB
@@ -79,32 +77,3 @@ def test_there_is_no_warning_for_a_picture_of_unknown_size() -> None:
     save = node("SaveImage", images=["decode", 0], filename_prefix="x")
     workflow = graph(latent=node("MyLatent"), decode=node("VAEDecode", samples=["latent", 0]), save=save)
     assert memory_notes(workflow, GIB) == ()
-
-
-def device(**fields: Any) -> dict[str, Any]:
-    return {"devices": [{"name": "cuda:0 NVIDIA", "type": "cuda", "index": 0, "vram_total": 8 * GIB, **fields}]}
-
-
-def test_the_memory_of_a_gpu_is_what_the_server_says() -> None:
-    assert vram_total(device()) == 8 * GIB
-
-
-def test_a_server_that_computes_on_the_cpu_has_no_memory_of_a_gpu() -> None:
-    assert vram_total(device(type="cpu")) is None
-
-
-@pytest.mark.parametrize(
-    "stats",
-    [
-        None,
-        [],
-        {},
-        {"devices": None},
-        {"devices": []},
-        {"devices": ["cuda"]},
-        *(device(vram_total=value) for value in (None, "8", True, 0, -1, 8.5)),
-    ],
-    ids=str,
-)
-def test_stats_that_say_nothing_sensible_count_as_unknown(stats: Any) -> None:
-    assert vram_total(stats) is None

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from comfy_runner.engine.info import CacheMode, Device, EngineInfo
-from comfy_runner.graph.decoding import vram_total
 
 _LENGTH = 200
 _UNKNOWN = "unknown"
@@ -33,15 +32,18 @@ def info_from_stats(url: str, stats: Mapping[str, Any]) -> EngineInfo:
     """
     system = stats.get("system")
     system = system if isinstance(system, dict) else {}
-    devices = stats.get("devices")
+    said = stats.get("devices")
+    devices = [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []
+    # Of several, ComfyUI computes on the first.
+    gpu = devices[0] if devices and devices[0].get("type") != "cpu" else {}
     return EngineInfo(
         url=url,
         comfyui=_text(system.get("comfyui_version")),
         python=_text(system.get("python_version")),
         pytorch=_text(system.get("pytorch_version")),
-        devices=tuple(_device(item) for item in devices if isinstance(item, dict)) if isinstance(devices, list) else (),
+        devices=tuple(map(_device, devices)),
         cache=_cache(system.get("argv"), _text(system.get("comfyui_version"))),
-        vram_total=vram_total(stats),
+        vram_total=_bytes(gpu.get("vram_total")) or None,
         generation=next(
             (what for first, what in _GENERATIONS if _numbers(_text(system.get("comfyui_version"))) >= first), _UNKNOWN
         ),

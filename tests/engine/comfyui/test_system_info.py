@@ -146,3 +146,34 @@ def test_a_server_of_today_keeps_the_last_prompt(modern: Server) -> None:
 def test_a_newer_server_keeps_what_fits() -> None:
     with StandIn(State(generation=V0_38)) as standin:
         assert ComfyUIEngine(Server(standin.url).http).info().cache == "ram"
+
+
+def vram_total(stats: dict[str, Any]) -> int | None:
+    return info_from_stats("http://x", stats).vram_total
+
+
+def device(**fields: Any) -> dict[str, Any]:
+    return {"devices": [{"name": "cuda:0 NVIDIA", "type": "cuda", "index": 0, "vram_total": 8 * 2**30, **fields}]}
+
+
+def test_the_memory_of_a_gpu_is_what_the_server_says() -> None:
+    assert vram_total(device()) == 8 * 2**30
+
+
+def test_a_server_that_computes_on_the_cpu_has_no_memory_of_a_gpu() -> None:
+    assert vram_total(device(type="cpu")) is None
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        {},
+        {"devices": None},
+        {"devices": []},
+        {"devices": ["cuda"]},
+        *(device(vram_total=value) for value in (None, "8", True, 0, -1, 8.5)),
+    ],
+    ids=str,
+)
+def test_stats_that_say_nothing_sensible_count_as_unknown(stats: dict[str, Any]) -> None:
+    assert vram_total(stats) is None
