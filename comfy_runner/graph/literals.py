@@ -33,7 +33,6 @@ _STANDS_FOR_NONE = re.compile(
 _OUTSIDE = re.compile(
     r"([/\\~]|\.\.?[/\\]|[a-z]:[/\\]|[a-z][a-z0-9+.-]+://).*|.* \[(input|output|temp)\]", re.IGNORECASE | re.DOTALL
 )
-_IN_A_FOLDER = re.compile(r".*[/\\].*\.[a-z][a-z0-9]{0,4}", re.IGNORECASE | re.DOTALL)
 
 
 class Judgement(NamedTuple):
@@ -114,7 +113,7 @@ def _meant(value: Any, wanted: InputInfo, node: NodeInfo) -> list[Any]:
     if is_upload_name(value) or (takes_unlisted and (re.search(r"[/\\]", value) or value.endswith("]"))):
         return [value]  # it will be there; LoadImage takes folder/file and "file [output]"
     found = candidates(value, wanted.texts)
-    if not node.is_core and _is_elsewhere(value) and not MODEL_SUFFIX.search(value):
+    if not node.is_core and not MODEL_SUFFIX.search(value) and _is_elsewhere(value, wanted.texts):
         # A picture or a table of the same name in another folder is another one.
         return [option for option in found if _folded(option).startswith(_folded(value))]
     return list(found)
@@ -122,16 +121,18 @@ def _meant(value: Any, wanted: InputInfo, node: NodeInfo) -> list[Any]:
 
 def _proves_nothing(options: Sequence[Any], value: Any) -> bool:
     """Return whether a list cannot know a value: there is nothing to choose, or the value is a file that is elsewhere."""
-    if not isinstance(value, str):
-        return value is None and not options
     choosable = [option for option in options if not (isinstance(option, str) and _STANDS_FOR_NONE.fullmatch(option))]
-    if _is_elsewhere(value) or not choosable:
+    if not choosable:
         return True
-    return len(choosable) == 1 and not MODEL_SUFFIX.search(value)
+    if not isinstance(value, str):
+        return False
+    return _is_elsewhere(value, choosable) or (len(choosable) == 1 and not MODEL_SUFFIX.search(value))
 
 
-def _is_elsewhere(value: str) -> bool:
-    return bool(_OUTSIDE.fullmatch(value) or (_IN_A_FOLDER.fullmatch(value) and not MODEL_SUFFIX.search(value)))
+def _is_elsewhere(value: str, options: Sequence[Any]) -> bool:
+    """Return whether a value is a path that leads out of what is listed; lists of models have all folders of theirs."""
+    lists_models = any(isinstance(name, str) and MODEL_SUFFIX.search(name) for name in (value, *options))
+    return bool(_OUTSIDE.fullmatch(value)) or (not lists_models and not {"/", "\\"}.isdisjoint(value))
 
 
 def _folded(name: str) -> str:

@@ -86,6 +86,7 @@ def test_a_name_that_means_an_option_is_that_option(options: list[str], value: s
         (FILES, "c.mp4"),
         (MODELS, "three.safetensors"),
         (MODELS, "SDXL/three.safetensors"),
+        (MODELS, "SDXL/three"),
         (["one.safetensors"], "three.safetensors"),
         (["None", "one.safetensors"], "three.safetensors"),
         (["lanczos", "area"], "lanczoz"),
@@ -99,8 +100,15 @@ def test_what_a_list_can_know_stays_an_error(options: list[Any], value: Any) -> 
     assert said([options, {}], value) == ("refused", value)
 
 
-def test_a_list_that_is_empty_takes_the_nothing_that_the_page_exports() -> None:
-    assert said([[], {}], None) == ("noted", None)
+@pytest.mark.parametrize("options", [[], ["choose\u2026"]])
+@pytest.mark.parametrize("value", [None, 5, True])
+def test_a_list_with_nothing_to_choose_from_takes_whatever_the_page_exports(options: list[str], value: Any) -> None:
+    assert said([options, {}], value) == ("noted", value)
+
+
+@pytest.mark.parametrize("value", ["shots/day 1", "..\\shots", "/data/shots"])
+def test_a_folder_of_a_folder_is_not_listed(value: str) -> None:
+    assert said([["films", "shots"], {}], value) == ("noted", value)
 
 
 @pytest.mark.parametrize(
