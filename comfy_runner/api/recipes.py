@@ -237,15 +237,7 @@ def validate(
 
 
 def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
-    """Return the run folder of recipes.
-
-    Args:
-        recipes: At least one.
-        out: The one that was asked for; None for ``runs/<recipe name>``.
-
-    Raises:
-        UsageError: Several recipes are given, and no folder.
-    """
+    """Return the run folder of recipes, at least one: the one that was asked for, or ``runs/<recipe name>``."""
     if out is not None:
         return Path(out)
     if len(recipes) > 1:

@@ -10,7 +10,7 @@ import math
 import unicodedata
 from bisect import bisect
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import ImageFont
@@ -55,43 +55,32 @@ def lines(text: str, size: int, *, width: float, most: int) -> tuple[str, ...]:
     Args:
         text: The text.
         size: The size of the font, in pixels.
-        width: The most that a line may measure, in pixels.
+        width: The most that a line may measure, in pixels; at least one character is put in a line, however wide it is.
         most: The most lines.
     """
-    return fitted(legible(text), width, most, partial(length, size=size))
-
-
-def fitted(text: str, width: float, most: int, measure: Callable[[str], float]) -> tuple[str, ...]:
-    """Return a text in at most `most` lines, none of them longer than `width`; what does not fit goes from its middle.
-
-    Args:
-        text: One line of text.
-        width: The most that `measure` may say of a line; at least one character is put in a line, however wide it is.
-        most: The most lines.
-        measure: Returns the length of a text.
-    """
+    text = legible(text)
     if most < 1 or not text:
         return ()
-    whole = _wrapped(text, width, measure, most)
+    whole = _wrapped(text, size, width, most)
     if len(whole) <= most:
         return whole
-    keep = _most_that_fits(len(text) - 1, lambda kept: len(_wrapped(_shortened(text, kept), width, measure, most)) <= most)
-    return _wrapped(_shortened(text, keep), width, measure, most)[:most]
+    keep = _most_that_fits(len(text) - 1, lambda kept: len(_wrapped(_shortened(text, kept), size, width, most)) <= most)
+    return _wrapped(_shortened(text, keep), size, width, most)[:most]
 
 
-def _wrapped(text: str, width: float, measure: Callable[[str], float], most: int) -> tuple[str, ...]:
+def _wrapped(text: str, size: int, width: float, most: int) -> tuple[str, ...]:
     """Return the lines of a text, at most one more than `most`."""
     done: list[str] = []
     line = ""
     for word in text.split():
         together = f"{line} {word}" if line else word
-        if measure(together) <= width:
+        if length(together, size) <= width:
             line = together
             continue
         if line:
             done.append(line)
-        while len(word) > 1 and measure(word) > width:
-            cut = _cut(word, width, measure)
+        while len(word) > 1 and length(word, size) > width:
+            cut = _cut(word, size, width)
             done.append(word[:cut])
             word = word[cut:]
             if len(done) > most:
@@ -100,9 +89,9 @@ def _wrapped(text: str, width: float, measure: Callable[[str], float], most: int
     return (*done, line) if line else tuple(done)
 
 
-def _cut(word: str, width: float, measure: Callable[[str], float]) -> int:
+def _cut(word: str, size: int, width: float) -> int:
     """Return how many characters of a word go on a line, if it can be to the end of a part of a file name."""
-    room = _most_that_fits(len(word) - 1, lambda count: measure(word[:count]) <= width)
+    room = _most_that_fits(len(word) - 1, lambda count: length(word[:count], size) <= width)
     end = max((at + 1 for at, char in enumerate(word[:room]) if char in "-_./\\,;:"), default=0)
     return end if end * 2 > room else room
 

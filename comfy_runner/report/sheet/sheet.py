@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +9,17 @@ from pathlib import Path
 from PIL import Image
 
 from comfy_runner.atomic_files import write_atomically
-from comfy_runner.errors import Note, RunFolderError, UsageError
+from comfy_runner.errors import Note, RunFolderError, UsageError, VerificationError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
+from comfy_runner.report.near_copies import fingerprint
 from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material, find_axis, read_material
 from comfy_runner.report.sheet.drawing import Reader, draw_page
 from comfy_runner.report.sheet.grid import Slot, arrange
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
-from comfy_runner.store.interface import Artifact, checksum
+from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 from comfy_runner.wording import counted
 
@@ -137,25 +136,11 @@ def _sizes(material: Material) -> list[tuple[int, int]]:
 
 
 def _content(picture: Artifact) -> str:
-    """Return a hash of what a picture shows, without what else is written in its file.
-
-    ComfyUI writes the workflow into a PNG, so that files of the same pixels differ. Its compressed pixels do not.
-    """
-    digest = hashlib.sha256()
+    """Return what is equal for files of the same pixels, whatever else they say: ComfyUI writes each one's own workflow into it."""
     try:
-        with picture.open() as file:
-            if file.read(8) != b"\x89PNG\r\n\x1a\n":
-                return checksum(picture.store, picture.key)
-            while len(head := file.read(8)) == 8:
-                length = int.from_bytes(head[:4], "big")
-                if head[4:] in (b"IHDR", b"PLTE", b"IDAT"):
-                    digest.update(file.read(length))
-                else:
-                    file.seek(length, os.SEEK_CUR)
-                file.seek(4, os.SEEK_CUR)
-    except OSError:
+        return fingerprint(read_reduced(picture)[0]).pixels
+    except VerificationError:
         return ""
-    return digest.hexdigest()
 
 
 def _check_target(material: Material, target: Path) -> None:

@@ -21,7 +21,7 @@ from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.report.run_data import Axis, Entry, Material, read_material
 from comfy_runner.report.sheet.grid import Grid, arrange
 from comfy_runner.report.sheet.layout import MOST_PIXELS, MOST_SIDE, Place, best, paged, places, scaled, shape
-from comfy_runner.report.sheet.lettering import fitted, font, leading, legible, length, lines
+from comfy_runner.report.sheet.lettering import font, leading, legible, length, lines
 from comfy_runner.report.sheet.sheet import Sheet, draw_sheet
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.local import LocalStore
@@ -238,15 +238,17 @@ def test_originals_that_differ_in_rows_and_columns_stand_above_each_row(tmp_path
     assert [box[1] for box in column] == sorted({box[1] for box in column})
 
 
-def test_originals_of_the_same_pixels_are_the_same_whatever_else_their_files_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_originals_of_the_same_pixels_are_the_same_whatever_else_their_files_say(tmp_path: Path, kind: str) -> None:
     material = _run(
         tmp_path, {"seed": [1, 2]}, paint=lambda values: {**_solid(values), "original": Image.new("RGB", (32, 18), "navy")}
     )
     for entry in material.entries:
-        path = material.folder / entry.job_id / "original.png"
-        words = PngInfo()
+        words, exif = PngInfo(), Image.Exif()
         words.add_text("prompt", entry.job_id)
-        Image.new("RGB", (32, 18), "navy").save(path, pnginfo=words)
+        exif[0x0110] = f"prompt:{entry.job_id}"
+        path = material.folder / entry.job_id / "original.png"
+        Image.new("RGB", (32, 18), "navy").save(path, kind, pnginfo=words, exif=exif, lossless=True)
     entries = [
         replace(entry, pictures={**entry.pictures, "original": (replace(entry.pictures["original"][0], sha256=entry.job_id),)})
         for entry in material.entries
@@ -662,21 +664,21 @@ def test_the_font_lies_beside_its_licence_in_the_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "width", "most", "lines"),
+    ("text", "width", "most", "wrapped"),
     [
-        ("a lake", 10, 1, ("a lake",)),
-        ("a lake in the sun", 7, 3, ("a lake", "in the", "sun")),
-        ("a lake in the sun", 7, 2, ("a lak…e", "sun")),
-        ("juggernaut_xl_v9.safetensors", 14, 2, ("juggernaut_xl_", "v9.safetensors")),
-        ("abcdefghij", 5, 1, ("ab…ij",)),
-        ("abcdefghij", 5, 2, ("abcde", "fghij")),
+        ("a lake", 60, 1, ("a lake",)),
+        ("a lake in the sun", 50, 3, ("a lake", "in the", "sun")),
+        ("a lake in the sun", 50, 2, ("a lak…", "sun")),
+        ("juggernaut_xl_v9.safetensors", 110, 2, ("juggernaut_xl_", "v9.safetensors")),
+        ("abcdefghij", 45, 1, ("ab…ij",)),
+        ("abcdefghij", 45, 2, ("abcde", "fghij")),
         ("abc", 1, 1, ("…",)),
-        ("abc", 10, 0, ()),
-        ("", 10, 3, ()),
+        ("abc", 90, 0, ()),
+        ("", 90, 3, ()),
     ],
 )
-def test_text_is_wrapped_and_else_shortened_in_its_middle(text: str, width: int, most: int, lines: tuple[str, ...]) -> None:
-    assert fitted(text, width, most, len) == lines
+def test_text_is_wrapped_and_else_shortened_in_its_middle(text: str, width: int, most: int, wrapped: tuple[str, ...]) -> None:
+    assert lines(text, 14, width=width, most=most) == wrapped
 
 
 def test_numbers_that_do_not_fit_on_one_line_below_a_cell_are_not_torn_apart(tmp_path: Path) -> None:
