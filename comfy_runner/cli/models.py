@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from comfy_runner.cli.formatting import line_width
-from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option
+from comfy_runner.cli.options import NamedServers, json_option, server_or_file_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ _MORE = ", …"
 
 @click.command()
 @click.argument("kind", required=False)
-@server_option
-@object_info_option("Look into a saved answer of a server's /object_info.")
+@server_or_file_option()
 @json_option("Print one JSON object with all names (docs/servers.md).")
 def models(kind: str | None, *, servers: NamedServers, object_info: Path | None, as_json: bool) -> None:
     """List the models of a server, and its samplers, schedulers and upscale methods.
@@ -34,7 +33,6 @@ def models(kind: str | None, *, servers: NamedServers, object_info: Path | None,
     """
     from comfy_runner import api
 
-    servers.refuse_beside(object_info)
     found = api.models(kind, server=servers.one(), object_info=object_info, config=servers.config, say=say)
     if as_json:
         lists = [{"kind": listing.kind, "source": listing.source, "names": list(listing.names)} for listing in found]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import prose, wrapped
-from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option
+from comfy_runner.cli.options import NamedServers, json_option, server_or_file_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, say
 from comfy_runner.errors import UsageError
 from comfy_runner.wording import counted, did_you_mean
@@ -30,8 +30,7 @@ _LARGEST_WHOLE = 1e15  # a larger number is easier to read with its exponent
 
 @click.command()
 @click.argument("class_type", metavar="[CLASS]", required=False)
-@server_option
-@object_info_option("Look into a saved answer of a server's /object_info.")
+@server_or_file_option()
 @click.option(
     "--search", metavar="TEXT", help="Only classes whose name, title, category, or a type of whose inputs or outputs fits."
 )
@@ -43,7 +42,6 @@ def nodes(class_type: str | None, *, servers: NamedServers, object_info: Path | 
     """
     from comfy_runner import api
 
-    servers.refuse_beside(object_info)
     if class_type is not None and search is not None:
         raise click.UsageError("CLASS and --search exclude each other")
     info = api.nodes(server=servers.one(), object_info=object_info, config=servers.config, say=say)

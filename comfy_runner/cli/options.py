@@ -154,15 +154,6 @@ class NamedServers:
         """Return the servers that are named, and no others."""
         return self._certified([self.config.find_server(name) for name in self.names])
 
-    def refuse_beside(self, object_info: Path | None) -> None:
-        """Make sure that not both a server and a saved answer are given.
-
-        Raises:
-            UsageError: Of click: both are.
-        """
-        if self.names and object_info is not None:
-            raise click.UsageError("--server and --object-info exclude each other")
-
     def _certified(self, servers: Iterable[ServerConfig]) -> tuple[ServerConfig, ...]:
         found = tuple(
             server.model_copy(update={"cacert": self.cacert or server.cacert, "insecure": self.insecure or server.insecure})
@@ -198,14 +189,22 @@ def servers_option(
     return add
 
 
-server_option = servers_option(f"{_SERVER}, which starts one here.", several=False)
-"""``--server``, which names one, with ``--cacert`` and ``--insecure``."""
-
-
-def object_info_option(text: str) -> Callable[[_Command], _Command]:
-    """Add ``--object-info``: a saved answer in place of a server.
+def server_or_file_option(text: str = "Look into a saved answer of a server's /object_info.") -> Callable[[_Command], _Command]:
+    """Add ``--server`` and, in its place, ``--object-info``: a saved answer; not both may be given.
 
     Args:
-        text: What it is for.
+        text: What the help says of ``--object-info``.
     """
-    return click.option("--object-info", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=text)
+
+    def add(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def call(*, servers: NamedServers, object_info: Path | None, **given: Any) -> Any:
+            if servers.names and object_info is not None:
+                raise click.UsageError("--server and --object-info exclude each other")
+            return command(servers=servers, object_info=object_info, **given)
+
+        file = click.Path(path_type=Path, dir_okay=False)
+        found = click.option("--object-info", type=file, metavar="FILE", help=text)(cast(_Command, call))
+        return servers_option(f"{_SERVER}, which starts one here.", several=False)(found)
+
+    return add

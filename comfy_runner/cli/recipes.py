@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from comfy_runner.cli.options import NamedServers, object_info_option, only_option, recipe_options, recipes_argument, server_option
+from comfy_runner.cli.options import NamedServers, only_option, recipe_options, recipes_argument, server_or_file_option
 from comfy_runner.cli.output import print_json, print_notes, say
 from comfy_runner.errors import UsageError
 from comfy_runner.wording import counted
@@ -16,8 +16,7 @@ from comfy_runner.wording import counted
 
 @click.command()
 @recipes_argument
-@server_option
-@object_info_option("Check against a saved answer of a server's /object_info.")
+@server_or_file_option("Check against a saved answer of a server's /object_info.")
 @recipe_options
 def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Path | None, **given: Any) -> None:
     """Check recipes without rendering anything.
@@ -26,7 +25,6 @@ def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Pa
     """
     from comfy_runner import api
 
-    servers.refuse_beside(object_info)
     chosen = servers.one() if servers.names else None
     print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=servers.config, say=say, **given))
     against = " for that server" if servers.names or object_info is not None else ""

@@ -14,7 +14,7 @@ import click
 
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import NamedServers, json_option, object_info_option, server_option, templates_option
+from comfy_runner.cli.options import NamedServers, json_option, server_or_file_option, templates_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, print_notes, say
 from comfy_runner.errors import Note, Problem, TemplateError
 from comfy_runner.text_files import shown
@@ -33,8 +33,7 @@ _LONGEST_PLACE = 40
 @click.command()
 @click.argument("name", required=False)
 @templates_option
-@server_option
-@object_info_option("Look into a saved answer of a server's /object_info.")
+@server_or_file_option()
 @click.option("--mermaid", "only_graph", is_flag=True, help="Print nothing but the graph, as a Mermaid flowchart.")
 @json_option("Print one JSON object (docs/templates.md).")
 def templates(
@@ -54,7 +53,6 @@ def templates(
     from comfy_runner.templating.describe import describe, list_templates
     from comfy_runner.templating.recipe_template import folders_beside, named_template
 
-    servers.refuse_beside(object_info)
     if only_graph and as_json:
         raise click.UsageError("--mermaid and --json exclude each other")
     if name is None and (only_graph or servers.names or object_info is not None):
