@@ -10,7 +10,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,24 +52,7 @@ _MOST_KEPT: Final = 64 * 1024 * 1024  # bytes of a cache that is read; one of ou
 _READ_AT_ONCE: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _MeasuredPair:
-    """What is known of a pair of pictures, whatever job it belongs to.
-
-    Attributes:
-        measures: The numbers; None where they could not be had.
-        problem: Why not.
-        print: Of the upscaled picture; None where it cannot be read.
-        failed: Which metrics of the user's own could not be had, and why. Such a pair is measured again the next time.
-    """
-
-    measures: Measures | None
-    problem: str
-    print: Fingerprint | None
-    failed: tuple[str, ...] = ()
-
-
-_KNOWN: Final = TypeAdapter(dict[str, _MeasuredPair], config=ConfigDict(allow_inf_nan=False))
+_KNOWN: Final = TypeAdapter(dict[str, Measured], config=ConfigDict(allow_inf_nan=False))
 """What is kept in the file, by what it depends on."""
 
 
@@ -151,7 +134,7 @@ def _hash(store: ArtifactStore, row: FileRow) -> str:
         return ""
 
 
-def _read(path: Path) -> dict[str, _MeasuredPair]:
+def _read(path: Path) -> dict[str, Measured]:
     """Return what was measured before; nothing where the file is missing or makes no sense."""
     try:
         with open_plain(path) as file:
@@ -162,7 +145,7 @@ def _read(path: Path) -> dict[str, _MeasuredPair]:
     return {name: found for name, found in known.items() if found.measures is None or VETO_NAMES.issuperset(found.measures.vetoes)}
 
 
-def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str, Metric]) -> Iterator[tuple[str, _MeasuredPair]]:
+def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str, Metric]) -> Iterator[tuple[str, Measured]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pool = ThreadPoolExecutor(cores, thread_name_prefix="measure")
     try:
@@ -171,33 +154,31 @@ def _measured(material: Material, todo: Mapping[str, Entry], custom: Mapping[str
         pool.shutdown(cancel_futures=True)
 
 
-def _measure(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> _MeasuredPair:
+def _measure(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> Measured:
     from comfy_runner.report.metrics import measure
 
     original, upscaled = map(material.artifact, entry.pair())
     failed: list[str] = []
     try:
         measures = measure(original, upscaled, custom=custom, failed=failed)
-        return _MeasuredPair(measures, "", fingerprint(read_rgb(upscaled)), tuple(failed))
+        return Measured(measures=measures, print=fingerprint(read_rgb(upscaled)), failed=tuple(failed))
     except VerificationError as error:
-        return _MeasuredPair(None, error.problems[0].what, None)
+        return Measured(measures=None, problem=error.problems[0].what)
 
 
 def _told(
-    material: Material, found: Mapping[str, _MeasuredPair], checks: Mapping[str, Check], failed: dict[str, None]
+    material: Material, found: Mapping[str, Measured], checks: Mapping[str, Check], failed: dict[str, None]
 ) -> dict[str, Measured]:
     """Return what there is to say of each entry, with what checks find wrong as further vetoes; add those that failed."""
     same, close = _near_copies(material, {name: one.print for name, one in found.items() if one.print is not None})
     told = {}
     for entry in material.entries:
-        one = found.get(entry.name) or _MeasuredPair(None, _missing(material.store, entry), None)
+        one = found.get(entry.name) or Measured(measures=None, problem=_missing(material.store, entry))
         measures = one.measures
         if measures is not None and checks:
             wrong = _wrong(_output(material, entry, measures), checks, failed)
             measures = replace(measures, vetoes=(*measures.vetoes, *wrong))
-        told[entry.name] = Measured(
-            measures=measures, problem=one.problem, same_as=same.get(entry.name, ""), close_to=close.get(entry.name, "")
-        )
+        told[entry.name] = replace(one, measures=measures, same_as=same.get(entry.name, ""), close_to=close.get(entry.name, ""))
     return told
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from comfy_runner.report.near_copies import Fingerprint
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
@@ -54,11 +56,15 @@ class Measured:
     Attributes:
         measures: The numbers; None where it could not be measured.
         problem: Why not, in a few words, such as ``has no upscaled picture``; empty where it could.
+        print: The fingerprint of the upscaled picture; None where it cannot be read.
+        failed: Which metrics of the user's own could not be had, and why. Such a pair is measured again the next time.
         same_as: Another job whose upscaled picture has the very same pixels; empty where there is none, or this is the first.
         close_to: Another job whose upscaled picture can hardly be told apart; likewise.
     """
 
     measures: Measures | None
     problem: str = ""
+    print: Fingerprint | None = None
+    failed: tuple[str, ...] = ()
     same_as: str = ""
     close_to: str = ""
