@@ -71,7 +71,7 @@ def _job(entry: Entry, one: Measured, rank: int | None, limits: Limits) -> dict[
     paths = {role: row.path if (row := entry.picture(role)) else None for role in (ORIGINAL, UPSCALED)}
     return {
         "job": entry.name,
-        "state": entry.state,
+        "state": entry.row.state,
         "output": entry.output,
         "values": dict(entry.values),
         **paths,

@@ -60,29 +60,22 @@ class Entry:
     """A job of the run, with what it has given; or one of its outputs, where several are held against one original.
 
     Attributes:
-        job_id: The job.
-        state: Its state.
-        recipe: The recipe that it belongs to.
+        row: What the ledger has of the job.
         values: Its place on each axis of the `Material`, by field.
         pictures: Its pictures by output role, in order, as they lie in the run folder; no other files. Those of its `output` are
             the ``upscaled`` ones, whatever the graph calls them.
-        shares: The job whose pictures it shares; empty where it has its own.
-        seconds: How long the server worked on it; None where that is not known.
-        finished: When it ended, ISO 8601 with offset; None where it has not.
-        error: Why it is not done; empty where nothing went wrong.
         output: The role that is held against the original.
     """
 
-    job_id: str
-    state: str
-    recipe: str
+    row: JobRow
     values: Mapping[str, Any]
     pictures: Mapping[str, tuple[FileRow, ...]]
-    shares: str
-    seconds: float | None
-    finished: str | None
-    error: str
     output: str = UPSCALED
+
+    @property
+    def job_id(self) -> str:
+        """The job."""
+        return self.row.job_id
 
     @property
     def name(self) -> str:
@@ -124,7 +117,7 @@ class Material:
     @property
     def states(self) -> dict[str, str]:
         """The state of each job, once, by its id."""
-        return {entry.job_id: entry.state for entry in self.entries}
+        return {entry.job_id: entry.row.state for entry in self.entries}
 
 
 def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
@@ -149,15 +142,9 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
     compared = _axis(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
     entries = tuple(
         Entry(
-            job_id=job.row.job_id,
-            state=job.row.state,
-            recipe=job.row.recipe,
+            row=job.row,
             values={name: value for name, value in place.items() if name in known} | ({OUTPUT: role} if compared else {}),
             pictures=found if role == UPSCALED else _pair_of(found, role),
-            shares=job.row.shares,
-            seconds=job.row.seconds,
-            finished=job.row.finished,
-            error=job.row.error,
             output=role,
         )
         for job, place, found, roles in zip(jobs, values, pictures, outputs, strict=True)

@@ -127,7 +127,7 @@ def is_current(folder: Path) -> bool:
 
 def _state(material: Material, axis: Axis | None, limits: Limits) -> str:
     """Return a hash of all that a report is made from."""
-    jobs = [(entry.name, entry.state, entry.seconds, entry.error, entry.pictures) for entry in material.entries]
+    jobs = [(entry.name, entry.row.state, entry.row.seconds, entry.row.error, entry.pictures) for entry in material.entries]
     made_from = (__version__, can_measure(), material.axes, axis, limits, jobs)
     return hashlib.sha256(repr(made_from).encode("utf-8", "backslashreplace")).hexdigest()
 

@@ -94,7 +94,7 @@ def test_ordinary_jobs_of_the_same_run_are_called_upscaled(tmp_path: Path) -> No
     found = read_material(tmp_path)
 
     assert axes(found) == [("recipe", ("hill", "lake")), ("output", (*ALL, "upscaled"))]
-    assert [entry.values["output"] for entry in found.entries if entry.recipe == "lake"] == ["upscaled"]
+    assert [entry.values["output"] for entry in found.entries if entry.row.recipe == "lake"] == ["upscaled"]
 
 
 def test_a_job_that_has_only_some_of_its_outputs_shows_those(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_failed_job_keeps_a_place_for_each_output_of_the_others(tmp_path: Path
     found = read_material(make_run(tmp_path, {"seed": [1, 2]}, routes, failed=["lake-s1"]))
 
     assert names(found)[:4] == [f"lake-s1/{role}" for role in ALL]
-    assert {entry.error for entry in found.entries[:4]} == {"out of memory"}
+    assert {entry.row.error for entry in found.entries[:4]} == {"out of memory"}
     assert measure_all(found)[0]["lake-s1/plain"].problem == "has no original picture"
 
 

@@ -73,7 +73,7 @@ def overview(
             "id": entry.name,
             "job": entry.job_id,
             "output": entry.output,
-            "state": entry.state,
+            "state": entry.row.state,
             "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
             "pictures": {
                 role: [_picture(material, row.path, thumbnails[row.path]) for row in pictures]
@@ -84,10 +84,10 @@ def overview(
             "problem": known.problem,
             "same": known.same_as,
             "close": known.close_to,
-            "shares": entry.shares,
-            "seconds": entry.seconds,
-            "finished": entry.finished,
-            "error": entry.error,
+            "shares": entry.row.shares,
+            "seconds": entry.row.seconds,
+            "finished": entry.row.finished,
+            "error": entry.row.error,
             "again": f"comfy-runner run {shlex.quote(str(material.folder / entry.job_id / 'job.json'))} --out again",
         }
 

@@ -112,7 +112,7 @@ class _Pen:
         state, _, why = problem.partition(": ")
         room = (box.height - scale.gap // 2 * 2 - leading(scale.text)) // leading(scale.small)
         more = lines(why, scale.small, width=inner.width, most=min(room, 6))
-        colour = _SOFT if slot.entry.state in ("pending", "submitted") else _ALARM
+        colour = _SOFT if slot.entry.row.state in ("pending", "submitted") else _ALARM
         self.write(inner, [(state, scale.text, colour), *((line, scale.small, _SOFT) for line in more)], down=0.5, across=0.5)
 
     def caption(self, box: Box, slot: Slot) -> None:
@@ -146,9 +146,8 @@ def _fitted(cells: Sequence[Place], store: ArtifactStore, reader: Reader) -> Ite
         if slot is None:
             return ""
         if slot.file is None:
-            entry = slot.entry
-            done = entry.state == "done"
-            return f"no {slot.role} picture" if done else f"{entry.state}: {entry.error}" if entry.error else entry.state
+            row = slot.entry.row
+            return f"no {slot.role} picture" if row.state == "done" else ": ".join(filter(None, (row.state, row.error)))
         try:
             picture, _ = reader(Artifact(store, slot.file.path))
         except ComfyRunnerError as error:

@@ -180,7 +180,7 @@ def _slot(entry: Entry, number: int, found: Measured | None) -> Slot:
     if slot.file is None:
         return slot
     measures, problem = (found.measures, found.problem) if found and number == 0 else (None, "")
-    remarks = [entry.state if entry.state != "done" else "", *(measures.vetoes if measures else ()), problem]
+    remarks = [entry.row.state if entry.row.state != "done" else "", *(measures.vetoes if measures else ()), problem]
     numbers = f"detail {measures.detail:.2f} · drift {measures.drift:.2f}" if measures else ""
     return replace(slot, numbers=numbers, remark=", ".join(filter(None, remarks)))
 

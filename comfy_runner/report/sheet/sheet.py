@@ -117,7 +117,7 @@ def draw_sheet(
 
 
 def _title(material: Material) -> str:
-    recipes = list(dict.fromkeys(entry.recipe for entry in material.entries))
+    recipes = list(dict.fromkeys(entry.row.recipe for entry in material.entries))
     return f"{', '.join(recipes[:5])}{', ...' if len(recipes) > 5 else ''} · {counted(len(material.states), 'job')}"
 
 

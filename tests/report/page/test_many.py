@@ -18,6 +18,7 @@ from comfy_runner.store.sidecar import FileRecord, Sidecar, sha256_of
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import measures, suggest
 from tests.report.support import job_id_of, points
+from tests.report.values import entry_of
 
 _AXES: dict[str, list[Any]] = {"seed": list(range(100)), "upscale.denoise": [number / 20 for number in range(5, 15)]}
 _LONG = "x" * 3000  # each job's record is about as long as a real one
@@ -57,17 +58,7 @@ def _entry(folder: Path, values: Mapping[str, Any]) -> Entry:
         comfy_runner="0.1.0",
     )
     (path.parent / "job.json").write_bytes(sidecar.to_bytes())
-    return Entry(
-        job_id=job_id,
-        state="done",
-        recipe="lake",
-        values=values,
-        pictures={"upscaled": (FileRow("upscaled", 0, record.path, size, 0, record.sha256),)},
-        shares="",
-        seconds=2.5,
-        finished=None,
-        error="",
-    )
+    return entry_of(job_id, values, {"upscaled": (FileRow("upscaled", 0, record.path, size, 0, record.sha256),)}, seconds=2.5)
 
 
 @pytest.fixture

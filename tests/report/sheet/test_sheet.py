@@ -26,6 +26,7 @@ from comfy_runner.report.sheet.sheet import Sheet, draw_sheet
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.local import LocalStore
 from tests.report.support import make_run
+from tests.report.values import entry_of
 
 _DENOISE = "upscale.denoise"
 _SWEEP: dict[str, list[Any]] = {"checkpoint": ["a", "b"], "seed": [1, 2], _DENOISE: [0.3, 0.5, 0.7]}
@@ -76,18 +77,7 @@ def _grid(material: Material, rows: str | None = None, columns: str | None = Non
 
 
 def _entry(**values: Any) -> Entry:
-    text = "-".join(map(str, values.values()))
-    return Entry(
-        job_id=f"lake-{text}",
-        state="pending",
-        recipe="lake",
-        values=values,
-        pictures={},
-        shares="",
-        seconds=None,
-        finished=None,
-        error="",
-    )
+    return entry_of(f"lake-{'-'.join(map(str, values.values()))}", values, state="pending")
 
 
 def _seeds(folder: Path, count: int) -> Material:
@@ -263,7 +253,7 @@ def test_originals_of_the_same_pixels_are_the_same_whatever_else_their_files_say
 
 
 def test_jobs_that_differ_in_nothing_that_is_known_all_have_a_cell(tmp_path: Path) -> None:
-    entries = (*(_entry(seed=seed) for seed in (1, 2)), replace(_entry(seed=1), job_id="twin"))
+    entries = (*(_entry(seed=seed) for seed in (1, 2)), entry_of("twin", {"seed": 1}))
     material = Material(tmp_path, entries, (Axis("seed", (1, 2)),), LocalStore(tmp_path))
 
     rows = _grid(material).bands[0].rows
@@ -275,7 +265,7 @@ def test_jobs_that_differ_in_nothing_that_is_known_all_have_a_cell(tmp_path: Pat
 def test_a_job_that_shares_its_pictures_is_drawn_as_any_other(tmp_path: Path) -> None:
     material = _run(tmp_path, {"seed": [1, 2]})
     leader, other = material.entries
-    sharing = replace(other, shares=leader.job_id, pictures=leader.pictures)
+    sharing = replace(other, row=replace(other.row, shares=leader.job_id), pictures=leader.pictures)
 
     sheet = _draw(replace(material, entries=(leader, sharing)), target=tmp_path / "sheet.png", cell=128)
 
@@ -626,11 +616,11 @@ def test_any_text_is_drawn_within_its_place_with_characters_that_the_font_has(te
 
 @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
 def test_a_sheet_with_any_label_and_error_is_drawn(tmp_path: Path, text: str) -> None:
-    entries = tuple(replace(_entry(prompt=prompt), state="failed", error=text) for prompt in (text, "a lake"))
+    entries = tuple(entry_of(f"lake-{prompt}", {"prompt": prompt}, state="failed", error=text) for prompt in (text, "a lake"))
     material = Material(tmp_path, entries, (Axis("prompt", (text, "a lake")), Axis("seed", (1, 2))), LocalStore(tmp_path))
 
     for columns in ("prompt", "seed"):
-        material = replace(material, entries=tuple(replace(entry, values={**entry.values, "seed": 1}) for entry in entries))
+        material = replace(material, entries=tuple(replace(one, values={**one.values, "seed": 1}) for one in entries))
         assert _draw(material, columns=columns, target=tmp_path / "sheet.png", cell=96).width < 1000
 
 
