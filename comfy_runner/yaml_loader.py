@@ -35,6 +35,7 @@ _MAX_DIGITS = 100
 _MAX_PROBLEMS = 50
 
 _COMMENT = re.compile(r" *(?:\r?\n( *))?(#[^\r\n]*)")
+_HASHTAG = re.compile(r"#+[^#\s]")
 # Letters that a folder or a file may well begin with; those of \n, \r and \t are meant often enough.
 _ESCAPE = re.compile(r"\\(?:([0abefvNLP_])|.)", re.DOTALL)
 _WORD = re.compile(r"[\w-]{1,80}")
@@ -60,12 +61,12 @@ class Document:
     Attributes:
         value: Plain Python: dict with text keys, list, str, int, float, bool, None.
         name: What the text is called in messages.
-        comments: The comments that stand right behind unquoted values, with their ``#``; a person may have meant them as text.
+        remarks: What there is to say of the way in which single values are written: of comments that may be meant as text.
     """
 
     value: Any
     name: str
-    comments: Mapping[FieldPath, str] = field(repr=False)
+    remarks: Mapping[FieldPath, str] = field(repr=False)
     _lines: Mapping[FieldPath, int] = field(repr=False)
 
     def line(self, path: FieldPath) -> int:
@@ -101,7 +102,7 @@ def parse(text: str, *, name: str, error: type[InputError] = InputError) -> Docu
         raise error(f"is not YAML ({fault})", where=name) from None
     if reader.problems:
         raise error.of(reader.problems)
-    return Document(value, name, reader.comments, reader.lines)
+    return Document(value, name, reader.remarks, reader.lines)
 
 
 def dotted(path: Sequence[str | int], *, word: re.Pattern[str] = _WORD) -> str:
@@ -164,7 +165,7 @@ class _Reader:
 
     def __init__(self, text: str, name: str, error: type[InputError]) -> None:
         self.lines: dict[FieldPath, int] = {}
-        self.comments: dict[FieldPath, str] = {}
+        self.remarks: dict[FieldPath, str] = {}
         self.problems: list[Problem] = []
         self._name = name
         self._text = text
@@ -265,13 +266,18 @@ class _Reader:
             self._problem(event, what, path, hint=ESCAPED)
         elif wrong := unsendable(text):
             self._problem(event, wrong, path)
-        if not event.style and (comment := _comment(self._text, event.end_mark.index, self._indent)):
-            self.comments[path] = comment
+        if event.style:
+            return text
         try:
-            return text if event.style else plain_scalar(text)
+            value = plain_scalar(text)
         except ValueError as fault:
             self._problem(event, str(fault), path)
             return None
+        comment = _comment(self._text, event.end_mark.index, self._indent)
+        # Where it is prose, or what follows is written like a hashtag, the comment may be meant as a part of the text.
+        if comment and value == text and (" " in text or "prompt" in dotted(path) or _HASHTAG.match(comment)):
+            self.remarks[path] = f"{got(comment)} is a comment, and no part of {got(text)}; if it is meant as text, {QUOTE}"
+        return value
 
     def _mapping(self, path: FieldPath) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -156,28 +156,31 @@ def test_each_of_two_anchors_of_one_name_has_to_be_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "comment"),
+    ("text", "comment", "rest"),
     [
-        ("a: a cat # best", "# best"),
-        ("a: a #1 cat # best", "#1 cat # best"),
-        ("a: #1", "#1"),
-        ("a:\n  a cat # best\nb: c", "# best"),
-        ("a: a cat\r\n  sitting # best\r\nb: c", "# best"),
-        ("a: a cat\n #1 of all\nb: c", "#1 of all"),
-        ("a: a cat\n# b: c\nd: e", ""),
-        ("a: a cat#best # 1", "# 1"),
-        ("a: 'a cat' # best", ""),
-        ("a: |  # here\n  a cat # best", ""),
-        ("# best\na: a cat\n\n# best", ""),
+        ("a: a cat # best", "# best", "a cat"),
+        ("a: a #1 cat # best", "#1 cat # best", "a"),
+        ("a:\n  a cat # best\nb: c", "# best", "a cat"),
+        ("a: a cat\r\n  sitting # best\r\nb: c", "# best", "a cat sitting"),
+        ("a: a cat\n #1 of all\nb: c", "#1 of all", "a cat"),
+        ("a: a cat#best # 1", "# 1", "a cat#best"),
+        ("a: b # c", "", ""),
+        ("a: #1", "", ""),
+        ("a: 1 #1", "", ""),
+        ("a: a cat\n# b: c\nd: e", "", ""),
+        ("a: 'a cat' # best", "", ""),
+        ("a: |  # here\n  a cat # best", "", ""),
+        ("# best\na: a cat\n\n# best", "", ""),
     ],
 )
-def test_a_comment_right_behind_an_unquoted_value_is_known(text: str, comment: str) -> None:
-    assert dict(parse(text, name="x").comments) == ({("a",): comment} if comment else {})
+def test_a_comment_that_may_be_a_part_of_an_unquoted_text_is_remarked(text: str, comment: str, rest: str) -> None:
+    said = [what.split("; ")[0] for what in parse(text, name="x").remarks.values()]
+    assert said == ([f'"{comment}" is a comment, and no part of "{rest}"'] if comment else [])
 
 
-def test_a_comment_behind_an_item_of_a_list_is_known_by_its_path() -> None:
-    comments = parse("a:\n- b c\n# no\n- d e # f\n- g\n  # h\nb: [c # i\n ]", name="x").comments
-    assert dict(comments) == {("a", 1): "# f", ("a", 2): "# h", ("b", 0): "# i"}
+def test_a_remark_of_an_item_of_a_list_is_known_by_its_path() -> None:
+    remarks = parse("a:\n- b c\n# no\n- d e # f\n- g h\n  # h\nprompt: [c # i\n ]", name="x").remarks
+    assert list(remarks) == [("a", 1), ("a", 2), ("prompt", 0)]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 1000, "- " * 5000, "? " * 5000])

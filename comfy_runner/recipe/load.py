@@ -26,10 +26,8 @@ from comfy_runner.shipped import shipped
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
-from comfy_runner.yaml_syntax import QUOTE
 
 _MAX_CHAIN = 16
-_HASHTAG = re.compile(r"#+[^#\s]")
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
@@ -208,16 +206,7 @@ def _layer(document: Document, folder: Path) -> Layer:
         line = f":{document.line(path)}" if path[0] in document.value else ""
         return f"{document.name}{line}: {written(path)}"
 
-    return Layer(document.value, place, folder, dict(_lost_to_comments(document)))
-
-
-def _lost_to_comments(document: Document) -> Iterator[tuple[FieldPath, str]]:
-    """Yield each comment behind an unquoted text that may have been meant as a part of it: ``prompt: a cat #1``."""
-    for path, comment in document.comments.items():
-        text = value_at(document.value, path)
-        is_prose = isinstance(text, str) and (" " in text or "prompt" in written(path))
-        if is_prose or (isinstance(text, str) and _HASHTAG.match(comment)):
-            yield path, f"{got(comment)} is a comment, and no part of {got(text)}; if it is meant as text, {QUOTE}"
+    return Layer(document.value, place, folder, document.remarks)
 
 
 def _parent(layer: Layer, *, folder: Path) -> Path | None:

@@ -90,7 +90,7 @@ def _read(name: str, path: Path) -> Template:
         above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
         header = parse_header(above + found.group(1), path=path)
     sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
-    return Template(name, path, header, sha256, uses, tuple(_lost_to_comments(source, path)))
+    return Template(name, path, header, sha256, uses, (*header.notes, *_lost_to_comments(source, path)))
 
 
 def _lost_to_comments(source: str, path: Path) -> Iterator[Note]:

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner import yaml_loader
-from comfy_runner.errors import Problem, TemplateError
+from comfy_runner.errors import Note, Problem, TemplateError
 from comfy_runner.recipe.field_docs import PARAM_TYPES, Param, UsualRange
 from comfy_runner.text_files import shown
 from comfy_runner.wording import did_you_mean
-from comfy_runner.yaml_loader import Document, got
+from comfy_runner.yaml_loader import Document, FieldPath, got
 
 _KEYS = ("description", "params", "fields", "outputs", "needs")
 _PARAM_KEYS = ("type", "default", "min", "max", "choices", "description")
@@ -50,6 +50,7 @@ class Header:
         version: The first ComfyUI that has all its nodes; empty where it does not say.
         packs: Where node classes come from that are not ComfyUI's own, by class.
         lines: The line of the file on which a field is declared.
+        notes: What the user should know of the way in which its texts are written.
     """
 
     description: str = ""
@@ -62,6 +63,7 @@ class Header:
     version: str = ""
     packs: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
 
 
 def given_params(
@@ -129,6 +131,7 @@ def parse_header(text: str, *, path: Path) -> Header:
         version=str(version),
         packs=packs,
         lines={name: document.line(("fields", name)) for name in fields},
+        notes=tuple(Note(what, reader.place(at)) for at, what in document.remarks.items()),
     )
     if reader.problems:
         raise TemplateError.of(reader.problems)
@@ -141,8 +144,10 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def problem(self, what: str, path: tuple[str, ...], hint: str = "") -> None:
-        line = self._document.line(path)
-        self.problems.append(Problem(what, f"{self._document.name}:{line}: {'.'.join(path)}", hint))
+        self.problems.append(Problem(what, self.place(path), hint))
+
+    def place(self, path: FieldPath) -> str:
+        return f"{self._document.name}:{self._document.line(path)}: {yaml_loader.dotted(path)}"
 
     def mapping(self, value: Any, path: tuple[str, ...], known: tuple[str, ...] = (), whose: str = "") -> Mapping[str, Any]:
         """Return a mapping, empty where there is none; if there are known keys, others are wrong."""

@@ -24,6 +24,7 @@ from tests.recipe.support import written
         ("<fromto[0.5]:cat,dog>", "<fromto[0.5]:cat,dog>", "whose nodes know it"),
         ("a [cat:dog:0.5] here", "[cat:dog:0.5]", "from step to step"),
         ("a [cat:0.5]", "[cat:0.5]", "from step to step"),
+        ("[a:b:0.1,0.5],cat", "[a:b:0.1,0.5]", "from step to step"),
         ("[cat|dog]", "[cat|dog]", "from step to step"),
         ("a [[blurry]] cat", "[blurry]", "write (words:0.909)"),
         ("{{{cat}}}", "{cat}", "write (words:1.05)"),

@@ -302,6 +302,16 @@ def test_a_comment_within_a_text_is_a_note_with_its_line(tmp_path: Path) -> None
     assert "vanishes; write {% raw %} before and {% endraw %} after a text" in notes[0].what
 
 
+def test_a_comment_in_the_header_that_may_be_text_is_a_note_with_its_line(tmp_path: Path) -> None:
+    text = "\n{#\nparams:\n  style: {type: text,\n    default: a #1 cat\n  }\n  n: {type: integer, default: 1} # a number\n#}\n{}"
+    (tmp_path / "mine.json.j2").write_text(text, encoding="utf-8")
+
+    (note,) = find_template("mine", [tmp_path]).notes
+
+    assert note.where.endswith("mine.json.j2:5: params.style.default")
+    assert note.what.startswith('"#1 cat" is a comment, and no part of "a"')
+
+
 def test_the_first_folder_that_has_a_template_wins(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
