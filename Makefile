@@ -37,18 +37,19 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 test: $(INSTALLED) engine browser lint
-	$(MAKE) --no-print-directory --jobs=3 coverage real harm
+	$(MAKE) --no-print-directory --jobs=3 quick-tests real harm
 
 # Three lanes at the same time: each waits for servers and browsers a part of its time, in which two cores serve another one.
-# What lanes print is not mixed: all but one do so at their end. Folders that count what they tried over all their tests
-# (tests/hostile, tests/kill) are run whole, by one process.
+# The longest, with a real ComfyUI, is two processes, each of which has servers of its own. What lanes print is not mixed: all
+# but one do so at their end. Folders that count what they tried over all their tests (tests/hostile, tests/kill) are run
+# whole, by one process.
 COUNTED := tests/hostile tests/kill
 
 coverage: $(INSTALLED)
 	$(BIN)/pytest $(IN_TWO) --cov --cov-report=term -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
 
 real: $(INSTALLED)
-	$(call quietly,$(BIN)/pytest -m "real or browser" $(addprefix --ignore=,$(COUNTED)))
+	$(call quietly,$(BIN)/pytest $(IN_TWO) -m "real or browser" $(addprefix --ignore=,$(COUNTED)))
 
 harm: $(INSTALLED)
 	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(COUNTED) \
