@@ -87,6 +87,13 @@ def comfyui_server(local_options: LocalOptions, local_engine: InstalledEngine) -
 
 
 @pytest.fixture(scope="session")
+def server_without_cache(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
+    """A real ComfyUI that remembers nothing of the last prompt."""
+    assert local_engine.checkpoint is not None
+    yield from _served(replace(local_options, instance=f"{local_options.instance}-no-cache", server_args=("--cache-none",)))
+
+
+@pytest.fixture(scope="session")
 def early_2024_server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
     """A real ComfyUI of early 2024, with the same checkpoint."""
     checkout = early_2024(local_options)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comfy_runner.engine.comfyui.ws_messages import Ended
-from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, start, stop
+from comfy_runner.engine.local import LocalServer
 from comfy_runner.engine.reports import NodeProgress
 from comfy_runner.graph.merge import MergedGraph, merge
 from comfy_runner.graph.signature import signatures
@@ -159,19 +156,8 @@ def test_nothing_but_outputs_is_there_twice_and_no_output_is_lost(workflows: lis
 
 
 @pytest.fixture(scope="module")
-def server(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
-    assert local_engine.checkpoint is not None
-    options = replace(local_options, instance=f"{local_options.instance}-no-cache", server_args=("--cache-none",))
-    try:
-        yield start(options, say=logging.getLogger("tests.engine.local").info)
-    finally:
-        stop(options)
-        shutil.rmtree(options.folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def client(server: LocalServer) -> Iterator[Client]:
-    found = Client(server.url)
+def client(server_without_cache: LocalServer) -> Iterator[Client]:
+    found = Client(server_without_cache.url)
     yield found
     found.socket.close()
 

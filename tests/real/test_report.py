@@ -10,7 +10,7 @@ from PIL import Image
 from comfy_runner.engine.local import LocalServer
 from tests.real.support import comfy_runner
 
-_SIZE = ("--set", "sampler.steps=8", "--set", "size={width: 192, height: 128}")
+_SIZE = ("--set", "sampler.steps=8", "--set", "size={width: 128, height: 96}")
 
 
 def test_drift_grows_with_denoise_and_every_second_pass_adds_detail(comfyui_server: LocalServer, tmp_path: Path) -> None:
