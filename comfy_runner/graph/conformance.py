@@ -15,7 +15,7 @@ from typing import Any, Literal
 from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.decoding import LATER_INPUTS
 from comfy_runner.graph.literals import Acceptance, Judgement, judge, wants_link
-from comfy_runner.graph.object_info import InputInfo, ObjectInfo, expanded, type_names
+from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.replacements import with_replacements
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
 from comfy_runner.wording import counted, did_you_mean, named, nearest
@@ -203,7 +203,7 @@ class _Checker:
             link, wanted = as_link(value), inputs.get(name)
             if wanted is None:
                 if not _is_part(name, inputs):
-                    self.unknown_input(node_id, node, name, is_core=known.is_core)
+                    self.unknown_input(node_id, node, name, known)
             elif link is not None:
                 self.check_link(name, link, wanted)
             elif literals or (node_id in self.replaced and name in self.replaced[node_id].added):
@@ -222,7 +222,7 @@ class _Checker:
             return f"it comes with ComfyUI {self.version} or newer" + (f"; or {meant}" if meant else "")
         return meant or "install the node pack that has it, or use another template"
 
-    def unknown_input(self, node_id: str, node: Node, name: str, *, is_core: bool) -> None:
+    def unknown_input(self, node_id: str, node: Node, name: str, known: NodeInfo) -> None:
         what = f"{_NODE} has no input {name}"
         if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
             self.dropped.append((node_id, name))
@@ -230,11 +230,15 @@ class _Checker:
             return
         close = nearest(name, self.inputs(node_id))
         hint = did_you_mean(name, close) if close else ""
-        if is_core and as_link(node.inputs[name]) is not None:
+        if name in known.inputs and (parts := known.inputs[name].parts):
+            hint = f"it grows: write {name}.{next(iter(parts))}"
+        if known.is_core and as_link(node.inputs[name]) is not None:
             # Of what is linked ComfyUI makes an argument that the node's function does not take; literals it leaves out.
             self.problem(f"{what}, and would fail of the link to it", hint, name=name)
             return
-        ignored = f"on {self.info.source}, which ignores it" if is_core else f"that {self.info.source} knows of, and may ignore it"
+        ignored = (
+            f"on {self.info.source}, which ignores it" if known.is_core else f"that {self.info.source} knows of, and may ignore it"
+        )
         self.note(f"{what} {ignored}" + (f"; {hint}" if hint else ""), "warning", name=name)
 
     def missing_input(self, node_id: str, name: str, wanted: InputInfo) -> None:

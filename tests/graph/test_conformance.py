@@ -629,6 +629,13 @@ def test_the_first_of_what_grows_is_required() -> None:
     assert found.hint == "link it to a node's IMAGE"
 
 
+def test_what_grows_is_not_given_as_a_whole() -> None:
+    data = with_node(new=node("New", **{"format": "exr", "format.half": True, "images": IMAGE, "images.image0": IMAGE}))
+    found = problem(data, info(New=newer))
+    assert found.what == 'node "new" (New) has no input images, and would fail of the link to it'
+    assert found.hint == "it grows: write images.image0"
+
+
 def test_what_the_option_that_is_not_chosen_brings_is_ignored() -> None:
     (found,) = told(**{"format": "exr", "format.half": True, "format.bit_depth": "8-bit"})
     assert found == " has no input format.bit_depth on http://server, which ignores it"

@@ -23,9 +23,10 @@ from comfy_runner.errors import ComfyRunnerError, WorkflowError
 from comfy_runner.graph.conformance import Checked, check
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.running.in_flight import JobProgress
-from tests.graph.support import RECORDED, content_hash, shipped_graph
+from tests.graph.support import RECORDED, content_hash, graph, node, shipped_graph
 from tests.hostile.tally import survives
 from tests.hostile.values import SCALARS, TEXTS, deep, many, seeded, spoiled, tree
+from tests.standin.newer import CLASSES, REPLACEMENTS
 
 _ID = "11111111-2222-4333-8444-555555555555"
 _GRAPH = shipped_graph().workflow
@@ -170,6 +171,34 @@ def test_a_spoiled_object_info_fits_the_workflow_or_refuses_it(name: str) -> Non
                 assert fitted.workflow.to_json()
             else:
                 assert isinstance(fitted, WorkflowError)
+
+
+_OLD = graph(
+    load=node("LoadImage", image="a.png"),
+    old=node("ImageScaleBy", image=["load", 0], upscale_method="area", scale_by=2.0),
+    both=node("ImageBatch", image1=["load", 0], image2=["old", 0]),
+    save=node("SaveImage", images=["both", 0], filename_prefix="x"),
+)
+_table_keys = [
+    "new_node_id",
+    "input_mapping",
+    "output_mapping",
+    "new_id",
+    "old_id",
+    "set_value",
+    "new_idx",
+    "old_idx",
+    "images.image0",
+]
+
+
+def test_a_spoiled_table_of_replacements_fits_the_workflow_or_refuses_it() -> None:
+    for table in _spoiled([REPLACEMENTS], [*_table_keys, *REPLACEMENTS], "replacements", 1000):
+        info = ObjectInfo({**_KNOWN, **CLASSES}, source="http://server", replacements=table)
+        fitted = survives("replacements", partial(check, _OLD, info, where="here"))
+        assert isinstance(fitted, Checked)
+        assert fitted.workflow.to_json()
+        assert len(info.fingerprint) == 64
 
 
 def _told(answer: Any, _loader: str) -> ObjectInfo:
