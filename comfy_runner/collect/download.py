@@ -122,10 +122,12 @@ class Downloader:
                 stack.pop_all()
             if not isinstance(found.error, NotWhole):
                 return found
+            # Of what a server has left half written when it was restarted, nothing else will come.
+            is_torn = self.is_recovered and broken is not None and broken.record.sha256 == found.record.sha256
             if broken is not None:
                 broken.discard()
             broken = found
-            raise BrokenDownload(found.error.problems[0].what, where=path, hint=_SPOILT)
+            raise found.error if is_torn else BrokenDownload(found.error.problems[0].what, where=path, hint=_SPOILT)
 
         try:
             return ask() if isinstance(output, bytes) else self.source.retrying(ask)

@@ -14,13 +14,13 @@ PICTURES = frozenset({*SUFFIXES.values(), ".jpeg"})
 """Suffixes of the pictures that can be read."""
 
 _BINARY = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ico", ".exr", ".hdr", ".psd"),
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".ico", ".exr", ".psd"),
     *(".mp4", ".m4v", ".webm", ".mkv", ".mov", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv"),
     *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aiff", ".wma"),
-    *(".glb", ".fbx", ".usdz", ".splat", ".ksplat", ".spz"),
+    *(".glb", ".usdz", ".splat", ".ksplat", ".spz"),
     *(".safetensors", ".latent", ".npz", ".npy", ".pt", ".pth", ".ckpt", ".zip", ".7z"),
 )
-_MESHES = (".gltf", ".obj", ".ply", ".stl", ".dae", ".usd", ".usda", ".x3d", ".bvh")
+_AS_TEXT_TOO = (".hdr", ".gltf", ".obj", ".ply", ".stl", ".fbx", ".dae", ".usd", ".usda", ".x3d", ".bvh")
 
 LONGEST_EDGE = {".jpg": 65500, ".webp": 16383}
 """Longest edge that a format has, in pixels."""
@@ -37,8 +37,8 @@ def is_binary(suffix: str) -> bool:
 
 
 def is_media(suffix: str) -> bool:
-    """Return whether a name that ends so is that of a file which a node may have made: as `is_binary`, or a mesh."""
-    return suffix in _BINARY or suffix in _MESHES
+    """Return whether a name that ends so is that of a file which a node may have made: as `is_binary`, or what may be text, too."""
+    return suffix in _BINARY or suffix in _AS_TEXT_TOO
 
 
 def is_reencoded(suffix: str, wanted: str, *, frames: int, width: int | None, height: int | None) -> bool:
