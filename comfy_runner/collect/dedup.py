@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -32,7 +33,9 @@ def share(
     Raises:
         RunFolderError: The store cannot be written.
     """
-    leader, planned = _sidecar(files, leader_id), draft.planned()
+    planned, leader = draft.planned(), None
+    with contextlib.suppress(RunFolderError):  # a damaged one: nothing can be shared, and the job is rendered
+        leader = files.sidecar(leader_id)
     if leader is None or leader.content_hash != leader_hash or (leader.state != "done" and not partial):
         return None
     good = {role for role, records in leader.files.items() if not any(record.problem for record in records)}
@@ -83,10 +86,3 @@ def _path(planned: str, first: str, path: str) -> str:
     stem = PurePosixPath(path).stem.removeprefix(PurePosixPath(first).stem)
     target = PurePosixPath(planned)
     return str(target.with_name(target.stem + stem + PurePosixPath(path).suffix))
-
-
-def _sidecar(files: JobFiles, job_id: str) -> Sidecar | None:
-    try:
-        return files.sidecar(job_id)
-    except RunFolderError:
-        return None  # a damaged one: nothing can be shared, and the job is rendered

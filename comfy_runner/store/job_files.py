@@ -162,16 +162,7 @@ class JobFiles:
                 with folder_errors(self.artifact(record)):
                     if stat is None:
                         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-                found.append(
-                    FileRow(
-                        role=role,
-                        number=number,
-                        path=record.path,
-                        size_bytes=record.size_bytes,
-                        mtime_ns=stat.modified_ns,
-                        sha256=record.sha256,
-                    )
-                )
+                found.append(FileRow(role, number, record.path, record.size_bytes, stat.modified_ns, record.sha256))
         return found
 
     def _sidecar_at(self, key: str) -> Sidecar | None:

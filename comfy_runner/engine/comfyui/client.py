@@ -63,13 +63,9 @@ class ComfyHttp:
             raise not_comfyui(HttpAnswer(self.address.http("/system_stats"), 200, found))
         return found
 
-    def object_info(self) -> Any:
-        """Return ``GET /object_info``: every node class with its inputs; some megabytes."""
-        return self._get("/object_info")
-
-    def class_info(self, class_type: str) -> Any:
-        """Return ``GET /object_info/{class_type}``: the same of one class; an empty object where the server has no such class."""
-        return self._get(f"/object_info/{quote(class_type, safe='')}")
+    def object_info(self, class_type: str | None = None) -> Any:
+        """Return ``GET /object_info``: every node class with its inputs, some megabytes; or one, empty if there is none."""
+        return self._get("/object_info" + ("" if class_type is None else f"/{quote(class_type, safe='')}"))
 
     def node_replacements(self) -> Any:
         """Return ``GET /node_replacements``: what takes the place of classes that are gone; None where nobody tells (before 0.14).

@@ -64,7 +64,7 @@ class ComfyUIEngine:
     def object_info(self, class_type: str | None = None) -> ObjectInfo:
         """Return what it says of its node classes, or of one."""
         if class_type is not None:
-            return ObjectInfo(self._http.class_info(class_type), source=self.url)
+            return ObjectInfo(self._http.object_info(class_type), source=self.url)
         return ObjectInfo(self._http.object_info(), source=self.url, replacements=self._http.node_replacements())
 
     def model_folders(self) -> list[str]:
