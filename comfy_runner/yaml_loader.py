@@ -237,7 +237,9 @@ class _Reader:
                 self._indent = item.start_mark.column
                 value.append(self._value(item, (*path, index)))
         else:
-            value = self._scalar(event, path)
+            if not hasattr(event, "meaning"):  # a long text may have thousands of aliases
+                event.meaning = self._scalar(event, path)
+            value = event.meaning
         self._depth -= 1
         if anchor is not None:
             self._anchors[anchor] = start

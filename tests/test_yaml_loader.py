@@ -133,6 +133,11 @@ def test_aliases_that_nest_without_bound_are_an_error() -> None:
     assert f"at most {MAX_DEPTH} deep" in fault(lambda: value("\n".join(lines)), error=InputError).what
 
 
+def test_a_text_is_read_once_for_all_of_its_aliases() -> None:
+    found = value('a: &x "ab cd"\nb: [*x, *x, *x]')
+    assert all(item is found["a"] for item in found["b"])
+
+
 def test_an_alias_inside_its_own_anchor_is_an_error() -> None:
     assert "inside its own anchor" in fault(lambda: value("a: &a [1, *a]"), error=InputError).what
 

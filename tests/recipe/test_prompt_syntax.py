@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -88,14 +87,10 @@ def test_each_kind_is_told_once_for_many_prompts() -> None:
     "text",
     ["[", "<lora:", "{", "__", "/*", "--a", "a:", r"\[", "[a:", "bad-image-", "[:0", "<a[", ")++", "a:1.", "(", "{a|", "a" * 90],
 )
-def test_a_hostile_prompt_takes_no_square_of_its_length(text: str) -> None:
-    def taken(length: int) -> float:
-        prompt = text * (length // len(text)) + " neg [<{:__--//::)BREAK"
-        began = time.process_time()
-        list(foreign_syntax([prompt]))
-        return time.process_time() - began
-
-    assert taken(80_000) < 20 * taken(8_000) + 0.1
+def test_a_long_hostile_prompt_is_looked_through_as_any_other(text: str) -> None:
+    # With a pattern that takes the square of the length this would not end.
+    told = [what for _, what in foreign_syntax([text * (50_000 // len(text)) + " <lora:a:1>"])]
+    assert any('"<lora:a:1>"' in what for what in told)
 
 
 def test_a_prompt_is_told_of_at_its_line(tmp_path: Path) -> None:
