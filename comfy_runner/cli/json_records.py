@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +31,42 @@ _EVENTS: Mapping[type[events.Event], str] = {
 _JOB_NAMES = {"job_id": "job", "job_ids": "jobs", "results": "jobs", "node_id": "node"}
 _BOUNDS = {"minimum": "min", "maximum": "max", "excludes_minimum": "excludes_min", "least": "min", "most": "max"}
 _RENAMED = _JOB_NAMES | _BOUNDS
-_DIGITS = {"fraction": 4, "latency_seconds": 6, "start_sigma": 4, "weighted": 2, "work": 2}
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+DIGITS: Mapping[str, int] = {"fraction": 4, "latency_seconds": 6, "start_sigma": 4, "weighted": 2, "work": 2}
+"""To how many decimals the numbers of fields are rounded in all objects."""
 
 
-def to_json(value: Any, **digits: int) -> Any:
+def to_json(value: Any, digits: Mapping[str, int] = DIGITS) -> Any:
     """Return a value as JSON has it: of a dataclass its fields, by the names that they have there, of an error what it says.
 
     Args:
         value: The value; what else than mappings, sequences, paths and times it holds has to be JSON's already.
-        digits: To how many decimals a field's numbers are rounded, besides those that are so everywhere.
+        digits: To how many decimals the numbers of fields are rounded, by their names.
     """
-    if is_dataclass(value):
-        found = {field.name: getattr(value, field.name) for field in fields(value)}
-        places = _DIGITS | digits
-        return {
-            _RENAMED.get(name, name): round(inner, places[name])
-            if name in places and inner is not None
-            else to_json(inner, **digits)
-            for name, inner in found.items()
-        }
+    if type(value) in _PLAIN:
+        return value
+    if names := _names(value.__class__):
+        found = {}
+        for name, told in names:
+            inner = getattr(value, name)
+            if name in digits and inner is not None:
+                inner = round(inner, digits[name])
+            # Most are plain, and there may be a hundred thousand jobs.
+            found[told] = inner if type(inner) in _PLAIN else to_json(inner, digits)
+        return found
     if isinstance(value, ComfyRunnerError):
         return {"code": value.code, "exit_code": value.exit_code, "problems": to_json(value.problems)}
-    if isinstance(value, Mapping):
-        return {name: to_json(inner, **digits) for name, inner in value.items()}
+    if isinstance(value, (dict, Mapping)):
+        return {name: to_json(inner, digits) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [to_json(inner, **digits) for inner in value]
+        return [to_json(inner, digits) for inner in value]
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value) if isinstance(value, Path) else value
+
+
+@cache
+def _names(kind: type) -> list[tuple[str, str]]:
+    """Return the fields of a dataclass with the names that they have in JSON; none of anything else."""
+    return [(field.name, _RENAMED.get(field.name, field.name)) for field in fields(kind)] if is_dataclass(kind) else []
 
 
 def records(event: events.Event) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import folded_table, short_names
-from comfy_runner.cli.json_records import to_json
+from comfy_runner.cli.json_records import DIGITS, to_json
 from comfy_runner.cli.options import NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.wording import GIB, counted, duration
@@ -195,7 +195,7 @@ def _together(summary: PlanSummary) -> str:
 
 
 def _plan_record(summary: PlanSummary) -> dict[str, Any]:
-    found = {"v": VERSION, **to_json(summary, seconds=1)}
+    found = {"v": VERSION, **to_json(summary, {**DIGITS, "seconds": 1})}
     if summary.memory is not None:
         found["memory"] |= found["memory"].pop("picture")
     return found
