@@ -15,6 +15,7 @@ from comfy_runner.errors import ComfyRunnerError, FlatPicture, Interrupted, JobL
 from comfy_runner.retry import Remedy, Retry
 from comfy_runner.running.actions import Action, Emit, Forget, Settle, Share
 from comfy_runner.running.events import JobFinished, JobResult, JobRetried
+from comfy_runner.running.failure_messages import naming
 from comfy_runner.running.in_flight import Files, Tracked
 from comfy_runner.running.messages import Shared
 from comfy_runner.running.state import RunJob, RunState
@@ -237,6 +238,7 @@ def tell(
     job = state.jobs[job_id]
     if job.draft is None:
         return
+    error = error if error is None or error is state.stopped else naming(job_id, error)
     paths = {role: tuple(state.folder / record.path for record in records) for role, records in files.items()}
     seconds = done.seconds if done else None
     cached = done.verdict.cached if done and done.verdict else ()

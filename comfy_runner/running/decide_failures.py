@@ -23,7 +23,7 @@ from comfy_runner.running.decide_completion import (
 from comfy_runner.running.decide_recovery import follow_on, release, seek_orphans, take_back_jobs
 from comfy_runner.running.decide_workers import absent, join, rest
 from comfy_runner.running.events import ServerChanged
-from comfy_runner.running.failure_messages import jobs_to_collect, refusal
+from comfy_runner.running.failure_messages import jobs_to_collect, naming, refusal
 from comfy_runner.running.in_flight import Tracked
 from comfy_runner.running.messages import Examined
 from comfy_runner.running.prepare import Settled
@@ -239,6 +239,7 @@ def kept_away(state: RunState, tracked: Tracked, done: Collected, error: ComfyRu
     """Leave a job for later whose pictures may be on its server; what cannot be kept must not be rendered."""
     if isinstance(error, BrokenDownload) or state.is_single or state.is_interrupted or not isinstance(error, ServerError):
         # Other files may come whole.
+        error = naming(done.job_id, error)
         state.stopped = state.stopped or (None if isinstance(error, BrokenDownload) else error)
         state.kept.append(error)
         yield from tell(state, done.job_id, "submitted", error, files=done.files)

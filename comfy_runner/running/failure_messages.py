@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.engine.verdict import Outcome, Verdict
-from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, Problem, WorkflowError
+from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed, JobLost, Problem, WorkflowError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running.in_flight import Tracked
 
@@ -59,6 +62,19 @@ def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | 
     title = node.title if node else failure.class_type
     what = f'node "{failure.node}" ({title}, {failure.class_type}) failed: {failure.exception}: {failure.message}'
     return JobFailed(what, where=job.job_id, hint=failure.hint)
+
+
+def naming(job_id: str, error: ComfyRunnerError) -> ComfyRunnerError:
+    """Return an error that names its job: at the end of a run, a server's URL alone tells nobody which job it is about.
+
+    What names the job already, or the line of a recipe, stays as it is.
+    """
+    if isinstance(error, InputError) or re.search(rf"(?<![\w-]){re.escape(job_id)}(?![\w-])", str(error)):
+        return error
+    named = copy.copy(error)
+    named.problems = tuple(replace(each, where=f"{job_id}, {each.where}" if each.where else job_id) for each in error.problems)
+    named.args = ("\n".join(map(str, named.problems)),)
+    return named
 
 
 def left_out(job_id: str, complaints: Sequence[Complaint], known: ComfyRunnerError | None) -> ComfyRunnerError | None:

@@ -90,7 +90,7 @@ def test_a_picture_that_cannot_be_kept_ends_the_run() -> None:
     desk.tell(desk.collected("key-1", RunFolderError("is full")))
 
     assert not desk.goes_on()
-    assert [str(error) for error in desk.state.kept] == ["is full"]
+    assert [str(error) for error in desk.state.kept] == ["lake-s1: is full"]
 
 
 def test_a_refused_job_fails_and_the_next_one_is_posted() -> None:

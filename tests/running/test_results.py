@@ -27,7 +27,7 @@ from comfy_runner.running.events import JobFinished, JobProgressed, JobResult
 from comfy_runner.store.ledger import FILE
 from comfy_runner.store.sidecar import FORMAT
 from tests.recipe.support import written
-from tests.running.support import begin, files_in, rendered, sidecar_in, small
+from tests.running.support import begin, files_in, rendered, sidecar_in, small, sweep
 from tests.standin import V0_3_40, NodeFault, StandIn, State, ViewFault
 
 _HALF = json.dumps(
@@ -559,3 +559,23 @@ def test_a_damaged_sidecar_keeps_nobody_from_seeing_that_a_job_is_done(server: S
     (again,) = rendered(server, tmp_path)
 
     assert (again.state, again.was_done) == ("done", True)
+
+
+def test_an_error_at_the_end_names_the_job_and_its_file(server: StandIn, tmp_path: Path) -> None:
+    paths = {"original": "pictures/{seed}.png", "upscaled": "pictures/{seed}u.png"}
+    (tmp_path / "pictures").write_text("mine", encoding="utf-8")
+
+    results = rendered(server, tmp_path, sweep({"seed": [2]}, output=paths))
+
+    (error,) = (str(result.error) for result in results)
+    assert error.startswith("lake-s2, ")
+    assert error.endswith("pictures/2.png: a file is where a folder should be")
+
+
+def test_an_error_of_the_server_names_the_job(server: StandIn, tmp_path: Path) -> None:
+    server.state.node_faults["save_upscaled"] = NodeFault.BLOCKED
+
+    results = rendered(server, tmp_path, sweep({"seed": [1, 2]}))
+
+    for result in results:
+        assert str(result.error) == f"{result.job_id}, {server.url}: the server saved nothing for upscaled"
