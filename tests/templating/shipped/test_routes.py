@@ -50,9 +50,9 @@ def test_a_parameter_of_one_template_is_nothing_to_the_others_of_a_sweep(tmp_pat
     with pytest.raises(RecipeError) as caught:
         drafted("latent_upscale", folder=tmp_path, text=text)
     assert {(problem.what, problem.hint) for problem in caught.value.problems} == {
-        ("the template has no such parameter", "it has no parameters at all"),
-        ("the template has no such parameter", "did you mean upscale_model?"),
-        ("the template needs this parameter", "File of the upscale model, as the server lists it."),
+        ("the template has no such parameter in job recipe-latent-upscale", "it has no parameters at all"),
+        ("the template has no such parameter in job recipe-model-upscale", "did you mean upscale_model?"),
+        ("the template needs this parameter in job recipe-model-upscale", "File of the upscale model, as the server lists it."),
     }
 
 
