@@ -13,7 +13,7 @@ import itertools
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from comfy_runner.planning.passes import Catalogue, passes
@@ -168,9 +168,9 @@ class _Table:
                     self._coarser[column] |= 1 << other | self._coarser[other]
 
     def best_sequence(self) -> list[int]:
-        """Return the sequence of columns that costs least; where finding it would take too long, a good one."""
+        """Return the sequence of columns that costs least: by a sample of very many rows; of very many columns, a good one."""
         sets = self._sets()
-        return self._exact(sets) if len(sets) * self._rows <= _MOST_CELLS and len(sets) <= _MOST_SETS else self._greedy()
+        return self._exact(sets) if len(sets) <= _MOST_SETS else self._dearest_first()
 
     def _is_finer(self, column: int, other: int) -> bool:
         pairs = set(zip(self._cells[column], self._cells[other], strict=True))
@@ -190,13 +190,17 @@ class _Table:
             found += layer
         return found
 
-    def _exact(self, sets: Iterable[int]) -> list[int]:
+    def _exact(self, sets: Sequence[int]) -> list[int]:
         best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
         size = {0: 1}
+        # Steps of a golden section are in tune with no axis of a sweep.
+        most = _MOST_CELLS // len(sets)
+        chosen = range(self._rows) if self._rows <= most else [int(i * 0.6180339887498949 % 1 * self._rows) for i in range(most)]
+        cells = [[column[index] for index in chosen] for column in self._cells]
         for placed in sets:
             if placed:
                 ways = []
-                rows, finest = self._rows_of(placed)
+                rows, finest = self._rows_of(placed, cells)
                 size[placed] = len(rows)
                 for position, column in enumerate(finest):
                     before = placed ^ 1 << column
@@ -208,50 +212,27 @@ class _Table:
                 best[placed] = min(ways)
         return list(best[(1 << len(self._cells)) - 1][1])
 
-    def _rows_of(self, placed: int) -> tuple[Collection[tuple[int, ...]], list[int]]:
+    def _rows_of(self, placed: int, cells: Sequence[Sequence[int]]) -> tuple[Collection[tuple[int, ...]], list[int]]:
         """Return the distinct combinations of a set of columns, and the columns in them: those than which none is finer."""
         members = [column for column in range(len(self._cells)) if placed >> column & 1]
         finest = [column for column in members if not any(self._coarser[other] >> column & 1 for other in members)]
         if len(finest) == 1:
             return [(label,) for label in range(len(self._worths[finest[0]]))], finest
-        return set(zip(*(self._cells[column] for column in finest), strict=True)), finest
+        return set(zip(*(cells[column] for column in finest), strict=True)), finest
 
-    def _greedy(self) -> list[int]:
+    def _dearest_first(self) -> list[int]:
         """Return a sequence that is the best one for columns that are independent of each other.
 
         For these, the next one is always that of the largest cost * growth / (growth - 1), where growth is the factor by
         which it multiplies the number of combinations.
         """
-        cells = self._sample(_MOST_CELLS // len(self._cells) ** 2 + 1)
-        cost = [
-            math.fsum(worth[label] for label in column) / len(column) for column, worth in zip(cells, self._worths, strict=True)
+        dear = [
+            math.fsum(map(worth.__getitem__, column)) * len(worth) / (len(worth) - 1)
+            for column, worth in zip(self._cells, self._worths, strict=True)
         ]
-        known: Sequence[int] = [0] * len(cells[0])
         sequence: list[int] = []
         placed = 0
-        while len(sequence) < len(cells):
-            chosen, best = -1, -1.0
-            before = len(set(known))
-            for column in range(len(cells)):
-                if not placed >> column & 1:
-                    growth = len(set(zip(known, cells[column], strict=True))) / before
-                    new = sum(cost[other] for other in self._with_coarser(column, placed))
-                    value = new * growth / (growth - 1) if growth > 1 else math.inf
-                    chosen, best = (column, value) if value > best else (chosen, best)
-            for column in sorted(self._with_coarser(chosen, placed), key=lambda column: len(self._worths[column])):
-                sequence.append(column)
-                placed |= 1 << column
-            numbers: dict[tuple[int, int], int] = {}
-            known = [numbers.setdefault(pair, len(numbers)) for pair in zip(known, cells[chosen], strict=True)]
+        while len(sequence) < len(dear):
+            sequence.append(max(self._next(placed), key=dear.__getitem__))
+            placed |= 1 << sequence[-1]
         return sequence
-
-    def _with_coarser(self, column: int, placed: int) -> list[int]:
-        wanted = (1 << column | self._coarser[column]) & ~placed
-        return [other for other in range(len(self._cells)) if wanted >> other & 1]
-
-    def _sample(self, most: int) -> Sequence[Sequence[int]]:
-        if self._rows <= most:
-            return self._cells
-        # Steps of a golden section are in tune with no axis of a sweep.
-        indices = [int(number * 0.6180339887498949 % 1 * self._rows) for number in range(most)]
-        return [[column[index] for index in indices] for column in self._cells]

@@ -120,7 +120,7 @@ def test_templates_with_different_nodes_meet_in_the_checkpoint() -> None:
     assert (found.loads, found.first, found.second) == (2, 4, 4)
 
 
-@pytest.mark.parametrize("count", [9, 12, 15], ids=["all sequences tried", "greedy", "greedy on a sample"])
+@pytest.mark.parametrize("count", [9, 12, 15], ids=["all sequences tried", "dearest first", "dearest first of many rows"])
 def test_of_independent_columns_the_dearest_stands_outermost(count: int) -> None:
     steps = Steps()
     jobs = [
