@@ -81,7 +81,12 @@ def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False, ha
     if upscaled.width * upscaled.height < original.width * original.height:
         sides = f"{upscaled.width}x{upscaled.height}", f"{original.width}x{original.height}"
         yield Remark("warning", "the second pass is smaller ({}) than the first ({})".format(*sides), field)
-    yield from _foreign_size(recipe.checkpoint or "", original.width, original.height)
+    known, (least, most) = family(recipe.checkpoint or ""), _NATIVE_AREA
+    share = original.width * original.height / known[1] ** 2 if known else 1
+    if known and not least <= share <= most:
+        effect = "pictures tend to be poor" if share < least else "subjects tend to double"
+        trained = f"{share:.2g} times the {known[1]}x{known[1]} that {known[0]} was trained on"
+        yield Remark("warning", f"{original.width}x{original.height} is {trained}: {effect}", "size")
 
 
 @lru_cache(maxsize=1000)
@@ -90,16 +95,3 @@ def family(checkpoint: str) -> tuple[str, int] | None:
     if _STAND_IN.search(checkpoint):
         return None
     return next(((name, side) for name, side, signs in _FAMILIES if signs.search(checkpoint)), None)
-
-
-def _foreign_size(checkpoint: str, width: int, height: int) -> Iterator[Remark]:
-    known = family(checkpoint)
-    if known is None:
-        return
-    name, side = known
-    least, most = _NATIVE_AREA
-    share = width * height / side**2
-    if not least <= share <= most:
-        effect = "pictures tend to be poor" if share < least else "subjects tend to double"
-        what = f"{width}x{height} is {share:.2g} times the {side}x{side} that {name} was trained on: {effect}"
-        yield Remark("warning", what, "size")

@@ -15,7 +15,7 @@ from typing import Literal
 
 from comfy_runner.graph.sizes import CELL, MIN_UPSCALED
 from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS, PRESETS
-from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.schema import OriginalSize, Recipe, TargetSize
 
 DEFAULT_FACTOR = 2.0
 """How much larger the upscaled picture is, each way, if the recipe says nothing."""
@@ -64,40 +64,30 @@ class PictureSizes:
 
 def picture_sizes(recipe: Recipe) -> PictureSizes:
     """Return the sizes of a recipe's pictures; sizes that cannot be are among the remarks as ``fault``."""
-    size, target = recipe.size, recipe.upscale.size
-    sides = None if target is None else (target.width, target.height)
-    return _picture_sizes(size.width, size.height, size.aspect, size.megapixels, size.preset, recipe.upscale.factor, sides)
+    return _picture_sizes(recipe.size, recipe.upscale.factor, recipe.upscale.size)
 
 
 # The jobs of a sweep mostly have the same sizes.
 @lru_cache(maxsize=1000)
-def _picture_sizes(
-    width: int | None,
-    height: int | None,
-    aspect: str | None,
-    megapixels: float | None,
-    preset: str | None,
-    factor: float | None,
-    target: tuple[int, int] | None,
-) -> PictureSizes:
-    if preset is not None:
-        original = Sized(*PRESETS[preset])
-    elif aspect is not None and megapixels is not None:
-        original = of_aspect(aspect, megapixels=megapixels)
-    elif width is not None and height is not None:
-        original = snap(width, height, field="size")
+def _picture_sizes(size: OriginalSize, factor: float | None, target: TargetSize | None) -> PictureSizes:
+    if size.preset is not None:
+        original = Sized(*PRESETS[size.preset])
+    elif size.aspect is not None and size.megapixels is not None:
+        original = of_aspect(size.aspect, megapixels=size.megapixels)
+    elif size.width is not None and size.height is not None:
+        original = snap(size.width, size.height, field="size")
     else:
         raise ValueError("the schema lets no size pass that is given in none of the three ways")
     if target is None:
         factor = DEFAULT_FACTOR if factor is None else factor
         upscaled = scaled(original.width, original.height, factor=factor)
-        more = out_of_range(upscaled, least=MIN_PIXELS, most=MAX_PIXELS, field="upscale.factor")
+        more = out_of_range(upscaled, field="upscale.factor")
     else:
-        upscaled = snap(*target, field="upscale.size", least=MIN_UPSCALED)
+        upscaled = snap(target.width, target.height, field="upscale.size", least=MIN_UPSCALED)
         factor = math.sqrt(upscaled.width * upscaled.height / (original.width * original.height))
         more = stretched(original, upscaled)
-    beyond = out_of_range(original, least=MIN_PIXELS, most=MAX_PIXELS, field="size")
-    return PictureSizes(original, upscaled, factor, (*original.remarks, *beyond, *upscaled.remarks, *more))
+    remarks = (*original.remarks, *out_of_range(original, field="size"), *upscaled.remarks, *more)
+    return PictureSizes(original, upscaled, factor, remarks)
 
 
 def snap(width: int, height: int, *, field: str, least: int = CELL) -> Sized:
@@ -189,11 +179,11 @@ def stretched(original: Sized, upscaled: Sized) -> tuple[Remark, ...]:
     return (Remark("warning", what, "upscale.size"),)
 
 
-def out_of_range(size: Sized, *, least: int, most: int, field: str) -> tuple[Remark, ...]:
-    """Return the fault that a side is shorter or longer than possible, in pixels, if one is."""
-    if least <= min(size.width, size.height) and max(size.width, size.height) <= most:
+def out_of_range(size: Sized, *, field: str) -> tuple[Remark, ...]:
+    """Return the fault that a side is shorter or longer than a picture's can be, if one is."""
+    if min(size.width, size.height) >= MIN_PIXELS and max(size.width, size.height) <= MAX_PIXELS:
         return ()
-    what = f"makes {size.width}x{size.height}, and sides must be from {least} to {most} pixels"
+    what = f"makes {size.width}x{size.height}, and sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels"
     return (Remark("fault", what, field),)
 
 
