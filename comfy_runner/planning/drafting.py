@@ -90,7 +90,6 @@ class _Drafter:
         self._renderers: dict[tuple[Path, ...], Renderer] = {}
         self._routes: dict[tuple[int, int, int], TemplateDefaults] = {}
         self._known_good: set[int] = set()
-        self._known_texts: set[tuple[Any, ...]] = set()
         self._params: dict[int, frozenset[str]] = {}
         # One variant for each template that a recipe sweeps over.
         self._of_template: dict[int, list[Variant]] = {}
@@ -100,15 +99,11 @@ class _Drafter:
 
     def family(self, variants: Sequence[Variant]) -> Iterator[Draft | InputError]:
         """Yield the drafts of points of one family (`Variant.family`), or what is wrong with them."""
-        first = variants[0]
-        texts = [index for field, index in first.own.items() if field != "seed"]
         siblings: _Siblings | None = None
         for variant in variants:
             seed = self._seed_of(variant) if variant.draw else None
-            # What is to be said of a text is said when it is seen first.
-            known = (id(first.loaded), first.template, *(id(variant.point[index]) for index in texts))
             try:
-                if siblings is not None and known in self._known_texts:
+                if siblings is not None:
                     draft = siblings.draft(variant, seed)
                     if siblings.job.outputs:
                         job = siblings.job_of(draft)
@@ -116,8 +111,7 @@ class _Drafter:
                         self._claim_paths(job, draft.filled)
                 else:
                     draft, job, values = self._draft(variant, seed)
-                    self._known_texts.add(known)
-                    if siblings is None and len(variants) > 1:
+                    if len(variants) > 1:
                         siblings = self._siblings(draft, job, values)
             except InputError as error:
                 yield error

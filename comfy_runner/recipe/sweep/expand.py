@@ -27,7 +27,7 @@ from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.yaml_loader import FieldPath
 
 OWN_FIELDS = ("seed", "prompt", "negative_prompt")
-"""Fields on whose values nothing else of a job depends than what a template makes of them."""
+"""Fields on whose values nothing else of a job depends than what a template makes of them, and no note."""
 
 _JOINT = ("loras", "params", "size", "upscale.factor", "upscale.size")
 _Model = TypeVar("_Model", bound=BaseModel)
