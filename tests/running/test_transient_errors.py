@@ -158,9 +158,14 @@ def test_for_how_long_a_server_may_be_silent_is_the_same_in_a_fleet_once_it_is_s
     assert [Policy(outage=300.0).timeouts_with(servers).outage for servers in (1, 2)] == [300.0, 300.0]
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/prompt"), ("GET", "/view"), ("GET", "/history/*")])
-def test_a_server_is_left_alone_for_as_long_as_it_asks_for(server: StandIn, tmp_path: Path, method: str, path: str) -> None:
-    server.state.fail_next(path, 429, method=method, retry_after="1")
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/prompt", 429), ("GET", "/view", 429), ("GET", "/view", 200), ("GET", "/history/*", 429)],
+)
+def test_a_server_is_left_alone_for_as_long_as_it_asks_for(
+    server: StandIn, tmp_path: Path, method: str, path: str, status: int
+) -> None:
+    server.state.fail_next(path, status, method=method, retry_after="1", body="<html>too busy</html>")
     began = time.monotonic()
 
     assert states(rendered(server, tmp_path, small(), timeouts=_QUICK)) == {"lake": "done"}
