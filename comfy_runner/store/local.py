@@ -88,7 +88,7 @@ class LocalStore:
         targets = [self._target(spooled.key) for spooled in files]
         for spooled, target, following in zip(files, targets, [*targets[1:], None], strict=True):
             with folder_errors(target):
-                spooled.path.replace(target)
+                self._place(spooled.path, target)
                 if following is None or following.parent != target.parent:
                     sync_folder(target.parent)
 
@@ -170,6 +170,10 @@ class LocalStore:
             for key in ((inside / name).as_posix() for name in sorted(files)):
                 if key.startswith(prefix) and not (self._root / key).is_symlink():
                     yield key
+
+    def _place(self, spooled: Path, target: Path) -> None:
+        """Give a file its key; every file goes this way."""
+        spooled.replace(target)
 
     def _target(self, key: str) -> Path:
         """Return the path of what is to be written."""
