@@ -49,7 +49,7 @@ class StepTable:
             filled: The job's graph.
             signed: Its hashes, where they are known.
         """
-        cells = (signed or filled.shape.signed(filled.literals)).cells
+        cells = (signed or filled.signed).cells
         found = []
         for row in self._rows(filled.shape):
             key = _key(cells[row.cell])
@@ -64,7 +64,7 @@ class StepTable:
             first: The first graph of the series.
             series: The hashes of the others.
         """
-        rows, cells = self._rows(first.shape), first.shape.signed(first.literals).cells
+        rows, cells = self._rows(first.shape), first.signed.cells
         start = [self._numbers.get(_key(cells[row.cell]), 0) for row in rows]
         differing = [
             (index, series.hashes[row.cell], row.column, _cost(row, first))

@@ -74,7 +74,7 @@ class Shape:
 
     def signed(self, literals: Sequence[Any]) -> Signed:
         """Return the hashes of the graph with these literals."""
-        return self._signer.sign(literals)
+        return self._signer.sign(literals, lambda: self.sizes(literals))
 
     def series(self, literals: Sequence[Any], varying: Sequence[int]) -> Series | None:
         """Return what hashes graphs that differ from one in some literals alone; None where sizes or costs may differ with these.
@@ -85,7 +85,7 @@ class Shape:
         """
         if any(self.places[index][1] in _TELLING for index in varying):
             return None
-        return Series(self.signed(literals), lambda: self.sizes(literals), varying)
+        return Series(self.signed(literals), varying)
 
     def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
         """Return the size of each node's result in the graph with these literals."""
@@ -125,18 +125,9 @@ class Filled:
         return self.shape.sources
 
     @property
-    def content_hash(self) -> str:
-        """Return the identity of the job (`comfy_runner.graph.signature.Signed.content`)."""
-        return self.shape.signed(self.literals).content
-
-    @property
-    def pixel_hash(self) -> str:
-        """Return the identity of what the job shows (`comfy_runner.graph.signature.Signed.pixels`)."""
-        return self.pixels_of(self.shape.signed(self.literals))
-
-    def pixels_of(self, signed: Signed) -> str:
-        """Return the same from the graph's hashes."""
-        return signed.pixels(lambda: self.shape.sizes(self.literals))
+    def signed(self) -> Signed:
+        """Return its hashes."""
+        return self.shape.signed(self.literals)
 
     @property
     def sizes(self) -> dict[str, Size]:

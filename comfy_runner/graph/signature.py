@@ -34,7 +34,7 @@ def signatures(workflow: Workflow) -> dict[str, str]:
     """Return a hex SHA-256 per node id, equal for two nodes exactly where they compute the same thing."""
     places, literals = literals_of(workflow)
     signer = Signer(workflow, places, of=workflow.nodes)
-    cells = signer.sign(literals).cells
+    cells = signer.sign(literals, dict).cells
     return {node_id: cells[cell] for node_id, cell in signer.cell_of.items()}
 
 
@@ -113,11 +113,13 @@ class Signed:
     Attributes:
         signer: Where they come from.
         literals: What the graph has in the signer's places.
+        sizes: Gives the sizes in it.
         cells: The literals as JSON, then the hashes of the nodes.
     """
 
     signer: Signer
     literals: Sequence[Any]
+    sizes: Sizes
     cells: list[str]
 
     @property
@@ -128,9 +130,10 @@ class Signed:
         """
         return self.signer.total.digest(self.cells)
 
-    def pixels(self, sizes: Sizes) -> str:
+    @property
+    def pixels(self) -> str:
         """Return the identity of what a job shows: one for all graphs that are known to give the very same pixels."""
-        return self.signer.pixels(self, sizes)
+        return self.signer.total.digest(self.signer.shown(self))
 
 
 class Signer:
@@ -164,8 +167,8 @@ class Signer:
         self.total = _Text([*(parts or ["{"]), "}"])
         self._last: Signed | None = None
 
-    def sign(self, literals: Sequence[Any]) -> Signed:
-        """Return the hashes of the graph with these literals, in the order of the places.
+    def sign(self, literals: Sequence[Any], sizes: Sizes) -> Signed:
+        """Return the hashes of the graph with these literals, in the order of the places, and of these sizes.
 
         Only what lies downstream of a literal that differs from the last graph's is hashed again: neighbours differ in little.
         """
@@ -183,20 +186,16 @@ class Signer:
             if last is None or not changed.isdisjoint(line.content.cells):
                 cells[line.cell] = line.content.digest(cells)
                 changed.add(line.cell)
-        self._last = Signed(self, literals, cells)
+        self._last = Signed(self, literals, sizes, cells)
         return self._last
 
-    def pixels(self, signed: Signed, sizes: Sizes) -> str:
-        """Return the pixel hash of a graph that was signed."""
-        return self.total.digest(self.shown(signed, sizes))
-
-    def shown(self, signed: Signed, sizes: Sizes) -> list[str]:
+    def shown(self, signed: Signed) -> list[str]:
         """Return the cells of a graph that was signed with what each node shows in place of what it is."""
         content = signed.cells
         cells = content + [""] * (self._more - len(content))
         for line in self._unlike:
             if line.alike is not None:
-                cells[line.alike.cell] = _encode(line.alike.stands_for(signed.literals, sizes))
+                cells[line.alike.cell] = _encode(line.alike.stands_for(signed.literals, signed.sizes))
             picked = line.pixels.pick(cells)
             if picked != line.content.pick(content):
                 cells[line.cell] = line.pixels.digest_with(picked)
@@ -235,8 +234,7 @@ class Series:
     """The hashes of graphs that differ from a first one in the same few literals: nothing else is hashed again.
 
     Args:
-        first: The hashes of the first graph.
-        sizes: Gives the sizes in it, which are those of all.
+        first: The hashes of the first graph, whose sizes are those of all.
         varying: The cells of the literals that differ; none of them may be one that sizes or pixel hashes are worked out from.
 
     Attributes:
@@ -245,9 +243,9 @@ class Series:
         pixels: Which one is the pixel hash.
     """
 
-    def __init__(self, first: Signed, sizes: Sizes, varying: Sequence[int]) -> None:
+    def __init__(self, first: Signed, varying: Sequence[int]) -> None:
         signer, content = first.signer, first.cells
-        shown = signer.shown(first, sizes)
+        shown = signer.shown(first)
         self._varying = varying
         self._lines: list[_Text] = []
         cells = {cell: number for number, cell in enumerate(varying)}

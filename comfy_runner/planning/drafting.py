@@ -135,9 +135,9 @@ class _Drafter:
                 self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
             self._known_good.add(id(filled.shape))
         self.notes.update(dict.fromkeys((*job.notes, *self._of_shapes(route, job, filled, inputs))))
-        signed = filled.shape.signed(filled.literals)
+        signed = filled.signed
         # What is written otherwise has other pixels.
-        pixels = filled.pixels_of(signed) + variant.loaded.recipe.output.kind
+        pixels = signed.pixels + variant.loaded.recipe.output.kind
         steps = self.steps.of(filled, signed)
         return Draft(variant, seed, template, route, filled, signed.content, pixels, steps, inputs), job, values
 

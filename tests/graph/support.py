@@ -132,12 +132,12 @@ def filled(workflow: Workflow) -> Filled:
 
 def content_hash(workflow: Workflow) -> str:
     """Return the identity of the job with this graph."""
-    return filled(workflow).content_hash
+    return filled(workflow).signed.content
 
 
 def pixel_hash(workflow: Workflow) -> str:
     """Return the identity of what the job with this graph shows."""
-    return filled(workflow).pixel_hash
+    return filled(workflow).signed.pixels
 
 
 def chain(length: int) -> Workflow:

@@ -146,7 +146,7 @@ def test_each_of_many_graphs_is_signed_as_if_it_were_alone(changes: list[tuple[A
         )
         places, found = literals_of(workflow)
         signer = signer or Signer(workflow, places)
-        assert signer.sign(found).content == content_hash(workflow)
+        assert signer.sign(found, dict).content == content_hash(workflow)
 
 
 def test_percent_signs_are_texts_like_others() -> None:
