@@ -48,13 +48,17 @@ def checked_params(job: Job, template: Template, elsewhere: Collection[str] = ()
     params, wrong = given_params(template.header.params, job.values["params"], elsewhere=elsewhere)
     problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
     problems += [
-        Problem(f"the template {template.name} needs it", job.recipe.where(name), f"give `{name}:`")
+        Problem(f"the template {template.name} needs it", job.recipe.where(name), _way_to(name, is_empty=job.recipe.gives(name)))
         for name in NEEDED_IF_USED
         if name in template.uses and name not in job.values
     ]
     if problems:
         raise RecipeError.of(problems)
     return params
+
+
+def _way_to(name: str, *, is_empty: bool) -> str:
+    return f"give `{name}:`" + (" a value; a text that begins with # needs quotes" if is_empty else "")
 
 
 def find_recipe_template(loaded: LoadedRecipe, folders: Sequence[Path]) -> Template:

@@ -129,13 +129,13 @@ def test_a_template_that_uses_neither_checkpoint_nor_prompt_needs_none(tmp_path:
 
 
 def test_everything_that_the_template_needs_and_the_recipe_lacks_is_named_at_the_recipe(tmp_path: Path) -> None:
-    recipe = written(tmp_path, "x.yaml", "seed: 1\n")
+    recipe = written(tmp_path, "x.yaml", "seed: 1\nprompt: #1 cat\n")
 
     problems = _problems(lambda: _planned(recipe))
 
     assert [(problem.what, problem.hint) for problem in problems] == [
         ("the template latent_upscale needs it", "give `checkpoint:`"),
-        ("the template latent_upscale needs it", "give `prompt:`"),
+        ("the template latent_upscale needs it", "give `prompt:` a value; a text that begins with # needs quotes"),
     ]
     assert problems[0].where.endswith("x.yaml: checkpoint")
 
