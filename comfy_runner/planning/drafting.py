@@ -160,7 +160,9 @@ class _Drafter:
             if found.after != found.kept:
                 by = f"stretched by {percent(found.stretch)}" if found.stretch >= _SEEN else "resized"
                 done.append(f"{by} to {found.after}")
-            has_its_size = "size" in route.defaults and job.recipe.recipe.upscale.size is None
+            picture = self._files.pictures[found.picture]
+            original = job.values["width"] // CELL, job.values["height"] // CELL
+            has_its_size = original == (picture.width // CELL, picture.height // CELL) and job.recipe.recipe.upscale.size is None
             keeps = params[found.picture] == route.picture and not has_its_size
             level: Literal["changed", "warning"] = "warning" if max(found.lost, found.stretch) >= _SEEN else "changed"
             where = job.recipe.where(f"params.{params[found.picture]}")

@@ -337,8 +337,9 @@ def test_what_is_cropped_or_stretched_is_said_with_numbers(
     assert notes == [f"{what}; `upscale.factor` without `size` keeps its shape" for what in said]
 
 
-def test_what_a_latent_cell_is_too_large_for_is_said_without_a_way_out(tmp_path: Path) -> None:
-    assert img2img(picture(tmp_path / "a.png", size=(67, 90))) == (
+@pytest.mark.parametrize("fields", [{}, {"size": {"width": 64, "height": 88}}], ids=["the picture's", "given"])
+def test_what_fills_no_latent_cell_is_lost_whoever_gives_the_size(tmp_path: Path, fields: dict[str, Any]) -> None:
+    assert img2img(picture(tmp_path / "a.png", size=(67, 90)), **fields) == (
         "128x176",
         ["67x90 is cropped to 65x90 (3 % is lost) and resized to 128x176"],
     )
