@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -143,11 +144,20 @@ def photo(values: Mapping[str, Any]) -> dict[str, Image.Image]:
 
     The seed chooses a part of a photograph; the original is that part at half the size.
     """
-    left = 20 * int(values.get("seed", 0))
-    truth = Image.fromarray(data.astronaut()).crop((left, 40, left + 256, 184))
-    other = Image.fromarray(data.coffee()).crop((100, 100, 356, 244))
+    return dict(_painted(int(values.get("seed", 0)), float(values.get("upscale.denoise", 0.55))))
+
+
+@cache
+def _painted(seed: int, denoise: float) -> dict[str, Image.Image]:
+    left = 20 * seed
+    truth = _photograph("astronaut").crop((left, 40, left + 256, 184))
+    other = _photograph("coffee").crop((100, 100, 356, 244))
     original = truth.resize((128, 72), Image.Resampling.LANCZOS)
     plain = original.resize(truth.size, Image.Resampling.LANCZOS)
-    denoise = float(values.get("upscale.denoise", 0.55))
     painted = Image.blend(plain, truth, min(1.0, max(0.0, (denoise - 0.3) / 0.3)))
     return {"original": original, "upscaled": Image.blend(painted, other, min(1.0, max(0.0, (denoise - 0.6) / 0.2)))}
+
+
+@cache
+def _photograph(name: str) -> Image.Image:
+    return Image.fromarray(getattr(data, name)())

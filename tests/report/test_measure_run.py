@@ -22,9 +22,27 @@ from tests.report.support import make_run, photo
 AXES: Mapping[str, Any] = {"seed": [1, 2], "upscale.denoise": [0.4, 0.5]}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("made") / "lake", AXES, photo)
+
+
+@pytest.fixture(scope="module")
+def made_and_measured(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = Path(shutil.copytree(made, tmp_path_factory.mktemp("measured") / "lake"))
+    assert counted(run)[1] == 4
+    return run
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return make_run(tmp_path / "lake", AXES, photo)
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "lake"))
+
+
+@pytest.fixture
+def known(made_and_measured: Path, tmp_path: Path) -> Path:
+    """A run that was measured before."""
+    return Path(shutil.copytree(made_and_measured, tmp_path / "lake"))
 
 
 def counted(run: Path, **options: Any) -> tuple[dict[str, Measured], int]:
@@ -50,12 +68,11 @@ def test_what_is_known_is_not_measured_again(run: Path) -> None:
     assert counted(run) == (first, 0)
 
 
-def test_a_picture_that_was_changed_by_hand_is_measured_again(run: Path) -> None:
-    counted(run)
-    path = read_material(run).entries[0].pictures["upscaled"][0].path
-    photo({"seed": 5, "upscale.denoise": 0.6})["upscaled"].save(run / path)
+def test_a_picture_that_was_changed_by_hand_is_measured_again(known: Path) -> None:
+    path = read_material(known).entries[0].pictures["upscaled"][0].path
+    photo({"seed": 5, "upscale.denoise": 0.6})["upscaled"].save(known / path)
 
-    assert counted(run)[1] == 1
+    assert counted(known)[1] == 1
 
 
 def test_equal_pictures_of_several_jobs_are_measured_once_and_told(tmp_path: Path) -> None:
@@ -88,20 +105,19 @@ def test_a_broken_picture_a_missing_one_and_one_that_is_gone_say_so(tmp_path: Pa
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"a": 1}', b'{"a": {"measures": {"drift": NaN}, "print": null}}', b"\xff"])
-def test_a_damaged_memory_of_measurements_is_made_anew(run: Path, damage: bytes) -> None:
-    first, _ = counted(run)
-    (run / REPORT_FILES / "measured.json").write_bytes(damage)
+def test_a_damaged_memory_of_measurements_is_made_anew(known: Path, damage: bytes) -> None:
+    first, _ = counted(known)
+    (known / REPORT_FILES / "measured.json").write_bytes(damage)
 
-    assert counted(run) == (first, 4)
-    assert counted(run) == (first, 0)
+    assert counted(known) == (first, 4)
+    assert counted(known) == (first, 0)
 
 
-def test_measurements_of_pictures_that_are_gone_are_forgotten(run: Path) -> None:
-    counted(run)
-    shutil.rmtree(run / "lake-s1-d04")
-    counted(run)
+def test_measurements_of_pictures_that_are_gone_are_forgotten(known: Path) -> None:
+    shutil.rmtree(known / "lake-s1-d04")
+    counted(known)
 
-    assert len(json.loads((run / REPORT_FILES / "measured.json").read_bytes())) == 3
+    assert len(json.loads((known / REPORT_FILES / "measured.json").read_bytes())) == 3
 
 
 def test_an_interruption_loses_no_measurement(run: Path) -> None:
@@ -115,9 +131,8 @@ def test_an_interruption_loses_no_measurement(run: Path) -> None:
     assert counted(run)[1] <= 2
 
 
-def test_metrics_of_the_users_own_are_measured_and_kept_apart(run: Path) -> None:
-    counted(run)
-    found, count = counted(run, custom={"red": lambda _original, _plain, upscaled: float(upscaled[..., 0].mean())})
+def test_metrics_of_the_users_own_are_measured_and_kept_apart(known: Path) -> None:
+    found, count = counted(known, custom={"red": lambda _original, _plain, upscaled: float(upscaled[..., 0].mean())})
 
     assert count == 4
     assert all(one.measures is not None and 0 < one.measures.extra["red"] < 1 for one in found.values())
