@@ -71,9 +71,9 @@ def clean(
     folder = RunFolder(Path(path))
     try:
         sidecars, problems = all_sidecars(folder)
-        garbage = find_garbage(folder, sidecars)
+        garbage, removed_jobs = find_garbage(folder, sidecars)
         asked: dict[GarbageKind, bool] = {"superseded": True, "leftovers": True, "removed": removed, "damaged": damaged}
-        files = tuple(each for each in garbage.files if asked[each.kind])
+        files = tuple(each for each in garbage if asked[each.kind])
         remote = find_remote_files(folder, sidecars.values(), settings)
         gone = 0
         notes: tuple[Note, ...] = ()
@@ -81,10 +81,10 @@ def clean(
             # Before the sidecars go that tell of it.
             gone, notes = _clean_remote(folder, remote, servers, settings, say)
         for each in files if yes else ():
-            remove(folder, each, garbage.removed_jobs)
+            remove(folder, each, removed_jobs)
     finally:
         folder.close()
-    kept = tuple(each for each in garbage.files if not asked[each.kind])
+    kept = tuple(each for each in garbage if not asked[each.kind])
     return Cleaning(files, kept, remote, yes, gone, tuple(problems), notes)
 
 

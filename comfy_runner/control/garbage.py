@@ -47,21 +47,8 @@ class GarbageFiles:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Garbage:
-    """What can go of a run.
-
-    Attributes:
-        files: The files by kind; only kinds of which there are any.
-        removed_jobs: The jobs that their recipes no longer have, as the ledger has them.
-    """
-
-    files: tuple[GarbageFiles, ...]
-    removed_jobs: tuple[JobRow, ...]
-
-
-def find_garbage(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> Garbage:
-    """Look for what can go; removes nothing.
+def find_garbage(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> tuple[tuple[GarbageFiles, ...], tuple[JobRow, ...]]:
+    """Return the files that can go, and the jobs that their recipes no longer have, as the ledger has them; removes nothing.
 
     Args:
         folder: The run folder, locked.
@@ -80,7 +67,7 @@ def find_garbage(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> G
         _files("removed", folder.store, (key for key in removed if key in stored and _plain(key) not in kept_files)),
         _files("damaged", local, (name for name in sorted(os.listdir(folder.path)) if _DAMAGED.fullmatch(name))),  # noqa: PTH208
     ]
-    return Garbage(tuple(files for files in found if files is not None), tuple(gone.values()))
+    return tuple(files for files in found if files is not None), tuple(gone.values())
 
 
 def remove(folder: RunFolder, files: GarbageFiles, jobs: Iterable[JobRow]) -> None:

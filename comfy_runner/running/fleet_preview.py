@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from comfy_runner.engine.info import EngineInfo
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import largest_decode
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
-from comfy_runner.planning.capabilities import Capabilities, unsuitable_jobs
+from comfy_runner.planning.capabilities import unsuitable_jobs
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import fitting_speed
 from comfy_runner.planning.preview import FolderPreview, preview_folder
 from comfy_runner.planning.summary import PlanSummary, ServerShare
-from comfy_runner.running.candidates import Candidate, Examiner, hold_against
+from comfy_runner.running.candidates import Answered, Candidate, Examiner, hold_against
 from comfy_runner.running.policy import IN_FLIGHT, LATECOMER_SECONDS
 from comfy_runner.running.state import backlog_of
 from comfy_runner.scheduling.backlog import Costs
@@ -64,21 +63,21 @@ def preview_fleet(
         found = forecast(backlog, [_entrant(each, drafts, present) for each in present])
         jobs = [[drafts[number] for number in share.jobs] for share in found.shares]
         for each, its in zip(present, jobs, strict=True):
-            _, warnings = largest_decode([draft.filled for draft in its], vram_total=each.info.vram_total)
-            notes |= dict.fromkeys(replace(note, where=each.name) for note in warnings)
-        smallest = min((each.info.vram_total for each in present if each.info.vram_total is not None), default=None)
-        alone = next((each for each in present if each.info.cache != "none"), present[0])
+            _, warnings = largest_decode([draft.filled for draft in its], vram_total=each.said.info.vram_total)
+            notes |= dict.fromkeys(replace(note, where=each.server.name) for note in warnings)
+        smallest = min((each.said.info.vram_total for each in present if each.said.info.vram_total is not None), default=None)
+        alone = next((each for each in present if each.said.info.cache != "none"), present[0])
         memory, _ = largest_decode([draft.filled for draft in rendered], vram_total=smallest)
-        summary = seen.summary(server=alone.url, cache=alone.info.cache, memory=memory, notes=tuple(notes))
+        summary = seen.summary(server=alone.server.url, cache=alone.said.info.cache, memory=memory, notes=tuple(notes))
         usual = statistics.median([each.pace for each in present if each.pace] or [1.0])
         # As a policy reckons with them, and as a plan does.
         placed, reckoned = (_cost_of_load(drafts, costs) for costs in (backlog.costs, plan.steps))
         shares = [
             ServerShare(
-                name=each.name,
-                url=each.url,
-                comfyui=each.info.comfyui,
-                cache=each.info.cache,
+                name=each.server.name,
+                url=each.server.url,
+                comfyui=each.said.info.comfyui,
+                cache=each.said.info.cache,
                 jobs=tuple(draft.job_id for draft in its),
                 loads=(loads := share.kinds["load"]),
                 first=share.kinds["first"],
@@ -95,23 +94,17 @@ def preview_fleet(
 
 @dataclass(frozen=True, slots=True)
 class _Present:
-    """A server that answers.
+    """A server that answers, and what it says of itself.
 
     Attributes:
-        name: What the user calls it.
-        url: Its URL.
-        places: How many submissions it holds at a time.
-        info: What it says of itself.
-        capabilities: What it can do of the jobs.
+        server: The server.
+        said: What it says.
         queued: How many prompts it has, whoever's.
         speed: How fast it was with earlier jobs; None where nothing is known.
     """
 
-    name: str
-    url: str
-    places: int
-    info: EngineInfo
-    capabilities: Capabilities
+    server: Candidate
+    said: Answered
     queued: int
     speed: ServerSpeed | None
 
@@ -125,10 +118,12 @@ def _entrant(server: _Present, drafts: Sequence[Draft], present: Sequence[_Prese
     """Return a server as the forecast is to know it; what it has is expected to take as long as earlier jobs on average."""
     speed = server.speed
     return Entrant(
-        server.url,
-        places=server.places,
-        most=MOST_IN_A_GRAPH if server.info.cache == "none" else 1,
-        unable=unsuitable_jobs(drafts, server.capabilities, [other.capabilities for other in present if other is not server]),
+        server.server.url,
+        places=server.server.in_flight or IN_FLIGHT,
+        most=MOST_IN_A_GRAPH if server.said.info.cache == "none" else 1,
+        unable=unsuitable_jobs(
+            drafts, server.said.capabilities, [other.said.capabilities for other in present if other is not server]
+        ),
         speed=server.pace,
         begins=server.queued * speed.seconds / speed.jobs if speed else 0.0,
     )
@@ -155,17 +150,9 @@ def _asked(
 
     asked = examiner.ask_all(candidates, look_at_queue, late=lambda _candidate: LATECOMER_SECONDS)
     present = [
-        _Present(
-            candidate.name,
-            candidate.url,
-            candidate.in_flight or IN_FLIGHT,
-            answer.info,
-            answer.capabilities,
-            queued[candidate.url],
-            fitting_speed(speeds, server=candidate.url, alone=True),
-        )
-        for candidate in asked
-        if (answer := candidate.answer) is not None
+        _Present(each, each.answer, queued[each.url], fitting_speed(speeds, server=each.url, alone=True))
+        for each in asked
+        if each.answer is not None
     ]
     return present, asked
 
@@ -193,7 +180,7 @@ def _submitted(seen: FolderPreview, present: Sequence[_Present]) -> Mapping[str,
     """Return on which server jobs are already, by id: its name, or the URL of one that is not asked now."""
     if seen.ledger is None or not seen.arrangement.awaited:
         return {}
-    names = {each.url: each.name for each in present}
+    names = {each.server.url: each.server.name for each in present}
     awaited = {draft.job_id for draft in seen.arrangement.awaited}
     waiting = [(found.server, job_id) for found in seen.ledger.open_submissions() for job_id in found.job_ids]
     return {job_id: names.get(url, url) for url, job_id in waiting if job_id in awaited}

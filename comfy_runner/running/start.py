@@ -10,7 +10,7 @@ from functools import partial
 
 from comfy_runner.collect.reformat import reformat
 from comfy_runner.engine.interface import NamedEngine
-from comfy_runner.engine.submission import Submission, SubmittedJob
+from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.planning.arrange import arrange
 from comfy_runner.planning.draft import Draft, Plan
@@ -161,11 +161,7 @@ def _retake_given_away(folder: RunFolder) -> None:
     for submission in folder.ledger.open_submissions():
         with contextlib.suppress(*UNREADABLE, sqlite3.Error, ComfyRunnerError):
             jobs = Submission.from_text(submission.prompt_id, submission.text).jobs
-            pending = [job.job_id for job in jobs if _waits_as_posted(folder, job)]
+            rows = [(job, folder.ledger.job(job.job_id)) for job in jobs]
+            pending = [job.job_id for job, row in rows if row and (row.state, row.content_hash) == ("pending", job.content_hash)]
             if pending:
                 folder.ledger.retake(submission.prompt_id, pending)
-
-
-def _waits_as_posted(folder: RunFolder, job: SubmittedJob) -> bool:
-    row = folder.ledger.job(job.job_id)
-    return row is not None and row.state == "pending" and row.content_hash == job.content_hash

@@ -109,17 +109,14 @@ class Choosing:
         yield from self._others_on(ordered)
 
     def _others_on(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
-        """Yield other groups than the first choice, which a server has no time for: quicker begun, and those passed over."""
+        """Yield groups that are begun quicker than the first choice, for which a server may have no time."""
         after = self._backlog.after
         for shelf in shelves:
             choice = self._first(shelf)
             if choice is None:
                 continue
-            passed_over = True
             for portion in itertools.islice(shelf.portions.values(), _NEAR):
-                passed_over = passed_over and portion is not choice
-                quicker = after[portion.jobs[0]] < after[choice.jobs[0]]
-                if portion is not choice and (passed_over or quicker) and not self._is_kept(portion):
+                if after[portion.jobs[0]] < after[choice.jobs[0]] and not self._is_kept(portion):
                     yield Offer(portion)
 
     def _of_others(self, shelves: Iterable[Shelf]) -> Iterator[Offer]:
@@ -170,8 +167,6 @@ class Choosing:
         """Return whether others would be done with all that waits before the server was done with this job."""
         outlook, backlog = self._outlook, self._backlog
         mine = self._begin + backlog.cost(job, self._server.cached) / self._own
-        if mine <= backlog.left / outlook.together:
-            return False
         kind = backlog.abilities.kind(job)
         done, speed = self._others_done(kind, backlog.pool_of(job))
         if mine <= done or mine <= done + backlog.after[job] / speed:

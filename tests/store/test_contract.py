@@ -358,9 +358,8 @@ def test_what_was_replaced_in_any_store_can_be_removed(store: ArtifactStore, ser
         _rendered(server, RunFolder(tmp_path / "run", store), small(sampler={"steps": steps}))
     folder = RunFolder(tmp_path / "run", store)
     try:
-        garbage = find_garbage(folder, all_sidecars(folder)[0])
-        (superseded,) = garbage.files
-        remove(folder, superseded, garbage.removed_jobs)
+        (superseded,), removed_jobs = find_garbage(folder, all_sidecars(folder)[0])
+        remove(folder, superseded, removed_jobs)
     finally:
         folder.close()
 
