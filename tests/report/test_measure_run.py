@@ -168,6 +168,7 @@ def test_it_is_said_that_the_first_of_several_pictures_is_measured(run: Path) ->
     assert all(one.measures for one in found.values())
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_to_be_measured_says_so(tmp_path: Path) -> None:
     sizes = {"original": (4150, 4100), "upscaled": (8300, 8200)}
     run = make_run(tmp_path / "lake", {}, lambda _: {role: Image.new("L", size, 90) for role, size in sizes.items()})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
@@ -117,6 +118,7 @@ def test_a_hash_that_is_none_names_no_path(tmp_path: Path) -> None:
     assert (tmp_path / made.path).is_file()
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_to_be_measured_has_a_thumbnail_that_knows_its_size(tmp_path: Path) -> None:
     row = _row(tmp_path, "a.png", Image.new("L", (16_000, 4500), 90))
 

@@ -309,6 +309,7 @@ def test_a_broken_or_missing_picture_is_an_empty_cell(tmp_path: Path, harm: Any)
     assert _where(_opened(sheet), _colour("upscaled", {_DENOISE: 0.3})) is None
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_to_be_measured_is_drawn_all_the_same(tmp_path: Path) -> None:
     def paint(values: Mapping[str, Any]) -> dict[str, Image.Image | bytes]:
         return {"upscaled": Image.new("L", (8300, 8200), 90) if values["seed"] == 1 else Image.new("L", (83, 82), 160)}
