@@ -221,7 +221,8 @@ def end(
     if files and change in (Change.FAILED, Change.CANCELLED):
         change = Change.PARTIAL
     stands = yield from settle(state, job_id, change, key=key, error=str(error or ""), files=files, done=done)
-    yield from tell(state, job_id, stands, error, files=files, done=done)
+    told = error if error is None or error is state.stopped else naming(job_id, error)
+    yield from tell(state, job_id, stands, told, files=files, done=done)
     yield from share(state, job_id)
 
 
@@ -238,7 +239,6 @@ def tell(
     job = state.jobs[job_id]
     if job.draft is None:
         return
-    error = error if error is None or error is state.stopped else naming(job_id, error)
     paths = {role: tuple(state.folder / record.path for record in records) for role, records in files.items()}
     seconds = done.seconds if done else None
     cached = done.verdict.cached if done and done.verdict else ()
