@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import torch
 from safetensors.torch import save_file
 
 from .checkpoint import checkpoint, lora, vae
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Build tiny random models for ComfyUI.")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     folder: Path = parser.parse_args(arguments).folder
+    torch.set_num_threads(1)  # sums of several threads differ in the last bit, and the same models are to be made anywhere
     for name, make in MODELS.items():
         write(make(), folder / name)
     return 0
