@@ -15,7 +15,8 @@ from comfy_runner.yaml_loader import got
 _LORA = "lora|lyco|lycoris|locon|loha|dora"
 _EMBEDDING = "embedding|ti|textual_inversion"
 _STEPS = "no prompt changes from step to step"
-_DICE = "ComfyUI's page throws such dice before it sends a prompt; here, sweep over the prompt"
+_CHOICE = "only ComfyUI's page chooses one of them, before it sends a prompt; here, sweep over the prompt"
+_WILDCARD = "no wildcards are filled in; sweep over the lines of a file instead"
 _JOINED = "parts of prompts are joined by nodes, such as ConditioningConcat and ConditioningCombine, in a template of your own"
 _WEIGHT = "a weight stands in parentheses: (words:1.2)"
 _STEP = r"[^\[\]\n]{0,200}:[^\[\]:\n]{0,20}[0-9][^\[\]:\n]{0,20}\]"
@@ -47,8 +48,8 @@ _KINDS = tuple(
             0,
             "for less weight, write (words:0.909)",
         ),
-        (("{",), r'(?<!\\)\{[^{}|"\n]{0,200}\|[^{}"\n]{0,200}\}', 0, _DICE),
-        (("__",), r"__[\w*/-]{1,100}?__", 0, _DICE),
+        (("{",), r'(?<!\\)\{[^{}|"\n]{0,200}\|[^{}"\n]{0,200}\}', 0, _CHOICE),
+        (("__",), r"__[\w*/-]{1,100}?__", 0, _WILDCARD),
         (("{",), r'(?<!\\)\{[^{}|"\n]{0,200}\w[^{}|"\n]{0,20}\}', 0, "for more weight, write (words:1.05)"),
         (("BREAK", "ADD", "AND"), r"\b(?:BREAK|ADDBASE|ADDCOMM|ADDCOL|ADDROW)\b|(?<=\s)AND(?=\s)", 0, _JOINED),
         (

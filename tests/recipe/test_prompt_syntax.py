@@ -28,7 +28,7 @@ from tests.recipe.support import written
         ("a [[blurry]] cat", "[blurry]", "write (words:0.909)"),
         ("{{{cat}}}", "{cat}", "write (words:1.05)"),
         ("a {red|blue} cat", "{red|blue}", "sweep over the prompt"),
-        ("a __colour/dark__ cat", "__colour/dark__", "sweep over the prompt"),
+        ("a __colour/dark__ cat", "__colour/dark__", "sweep over the lines of a file"),
         ("a cat BREAK a dog", "BREAK", "ConditioningConcat"),
         ("a cat AND a dog", "AND", "ConditioningCombine"),
         ("blurry,embedding:neg", "embedding:neg", "behind a space"),
