@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -28,6 +29,9 @@ settings.load_profile("unhurried")
 os.environ["COMFY_RUNNER_REPORT"] = "0"
 # Engines of several sessions would each take all cores, and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 say = logging.getLogger("tests.engine.local").info
 

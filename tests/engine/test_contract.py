@@ -270,7 +270,7 @@ def test_it_frees_its_memory(session: Session) -> None:
 
 def test_a_closed_engine_reports_nothing_more(session: Session) -> None:
     session.finish(session.submission())
-    session.engine.submit(session.submission(sampler={"steps": 9000}))
+    session.engine.submit(session.submission())
     session.engine.close()
     seen = len(session.reports)
 
