@@ -237,8 +237,8 @@ def test_every_job_gets_the_graph_that_it_would_have_had_alone(
         workflow = many.workflow
         assert json.dumps(workflow.to_api()) == json.dumps(alone.workflow.to_api())
         assert dict(many.sources) == dict(render(found, values, folders=[]).sources)
-        assert many.content_hash == content_hash(workflow)
-        assert many.pixel_hash == pixel_hash(workflow)
+        assert many.signed.content == content_hash(workflow)
+        assert many.signed.pixels == pixel_hash(workflow)
     path.unlink()
 
 
