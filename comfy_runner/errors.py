@@ -207,6 +207,11 @@ class ServerRefused(ServerError):
         return self.status in TRANSIENT_STATUSES
 
     @property
+    def is_missing(self) -> bool:
+        """Return whether it says that what was asked for is not there (404)."""
+        return self.status == 404
+
+    @property
     def leaves_open(self) -> bool:
         """Return whether it may pass, or is of somebody who lets nothing through, such as a login or a filter of a network."""
         return self.is_transient or self.status not in _OF_WHAT_WAS_ASKED

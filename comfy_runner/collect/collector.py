@@ -23,8 +23,6 @@ from comfy_runner.store.local import folder_errors
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import now
 
-_MISSING = 404
-
 
 def collect_job(
     source: FileSource,
@@ -130,12 +128,8 @@ def _fetched(
                 with folder_errors(Artifact(downloader.files.store, downloader.job.outputs[role])):
                     file = downloader.fetch(role, node_id, output, number)
             except ComfyRunnerError as error:
-                if (
-                    isinstance(output, ServerFile)
-                    and not output.kind
-                    and isinstance(error, ServerRefused)
-                    and error.status == _MISSING
-                ):
+                is_bare = isinstance(output, ServerFile) and not output.kind
+                if is_bare and isinstance(error, ServerRefused) and error.is_missing:
                     continue  # a bare name alone promises no file
                 number += 1
                 wrong.setdefault(role, []).append(error)

@@ -11,7 +11,7 @@ from comfy_runner._version import __version__
 from comfy_runner.errors import RunFolderError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.store.job_files import JobFiles
-from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import now
 
 
@@ -62,7 +62,7 @@ def share(
             state="done" if complete else "partial",
             reason="" if complete else leader.reason,
             files=shared,
-            recipe=repeatable(planned.job, planned.template.path, planned.inputs),
+            recipe=planned.repeatable,
             workflow=planned.workflow.to_api(),
             template={"name": planned.template.name, "sha256": planned.template.sha256},
             server=leader.server,

@@ -15,7 +15,7 @@ from comfy_runner.errors import VerificationError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of, was_reencoded
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.store.sidecar import FileRecord, Sidecar
 
 _THREADS = 4
 
@@ -67,7 +67,7 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
     changing = [record for role, path in outputs.items() for record in reusable.get(role, ()) if not has_media_type(record, path)]
     if reusable.keys() < outputs.keys() or not changing or any(was_reencoded(record) for record in changing):
         return
-    recipe = repeatable(planned.job, planned.template.path, planned.inputs)
+    recipe = planned.repeatable
     made: dict[str, FetchedFile] = {}
     try:
         for record in changing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from comfy_runner.errors import Note, RecipeError
 from comfy_runner.graph.decoding import tile, tiled_nodes
@@ -21,6 +22,7 @@ from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.template_values import deciding_field
 from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.run_folder import REPORT, REPORT_FILES
+from comfy_runner.store.sidecar import repeatable
 from comfy_runner.templating.lookup import Template
 
 _RESERVED = {
@@ -59,6 +61,11 @@ class PlannedJob:
     def job_id(self) -> str:
         """Return the job's id."""
         return self.job.job_id
+
+    @property
+    def repeatable(self) -> dict[str, Any]:
+        """Return a complete recipe that makes this very job again (`comfy_runner.store.sidecar.repeatable`)."""
+        return repeatable(self.job, self.template.path, self.inputs)
 
     def locate(self, node_id: str, name: str) -> str:
         """Return where the recipe gives a node's input, as ``file:line: field``; empty where it does not."""

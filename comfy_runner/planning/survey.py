@@ -15,7 +15,7 @@ from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, KnownJob, PlanRow
 from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of
-from comfy_runner.store.sidecar import FileRecord, Sidecar, repeatable
+from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import counted
 
 _MOST_CHANGES = 3
@@ -145,7 +145,7 @@ def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: JobFiles) -> bool
 def _changes(sidecar: Sidecar, draft: Draft) -> str:
     """Return what is other than it was, such as ``upscale.denoise 0.4 → 0.5``."""
     planned = draft.planned()
-    before, now = dict(_flat(sidecar.recipe)), dict(_flat(repeatable(planned.job, planned.template.path, planned.inputs)))
+    before, now = dict(_flat(sidecar.recipe)), dict(_flat(planned.repeatable))
     old_files = {str(file.get("param")): file for file in sidecar.inputs}
     files = {f"params.{file.param}": (file, old_files[file.param]) for file in planned.inputs if file.param in old_files}
     # The same content is the same, wherever it lies.

@@ -31,7 +31,7 @@ from comfy_runner.running.state import RunState, Work
 from comfy_runner.store.control_files import fleet_requests, wants_cancel
 from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.sidecar import UNREADABLE, repeatable
+from comfy_runner.store.sidecar import UNREADABLE
 from comfy_runner.store.states import ENDED, State
 
 _LOOK_SECONDS = 1.0
@@ -222,5 +222,5 @@ def _as_wanted_now(job: SubmittedJob, draft: Draft | None) -> SubmittedJob:
     if draft is None or draft.content_hash != job.content_hash:
         return job
     planned = draft.planned()
-    recipe = repeatable(planned.job, planned.template.path, planned.inputs)
+    recipe = planned.repeatable
     return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.variant.assignments)

@@ -23,8 +23,6 @@ from comfy_runner.store.states import Change, State, after
 
 Actions = Iterator[Action]
 
-_MISSING = 404  # what the server says of a file that it has told of, and does not have
-
 
 def errors_of(done: Collected) -> list[ComfyRunnerError]:
     """Return all that went wrong with a job, what the server said first."""
@@ -41,7 +39,7 @@ def _leaves_open(error: ComfyRunnerError) -> bool:
 
 
 def _is_missing(error: ComfyRunnerError) -> bool:
-    return isinstance(error, ServerRefused) and error.status == _MISSING
+    return isinstance(error, ServerRefused) and error.is_missing
 
 
 def change_of(done: Collected) -> Change:

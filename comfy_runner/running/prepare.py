@@ -17,7 +17,7 @@ from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.names import slug
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.store.sidecar import FileRecord, repeatable
+from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import Change
 
 _PREFIX_LENGTH = 40
@@ -133,7 +133,7 @@ class Preparer:
             outputs=fitted.outputs,
             sizes={**output_sizes(workflow), **fitted.sizes},
             workflow=workflow.with_prefixes(prefixes),
-            recipe=repeatable(fitted.job, fitted.template.path, fitted.inputs),
+            recipe=fitted.repeatable,
             template={"name": fitted.template.name, "sha256": fitted.template.sha256},
             recipe_name=draft.recipe_name,
             assignments=draft.assignments,

@@ -91,7 +91,7 @@ class PendingPrompt:
     failing_since: float | None = None
     asked: float = 0.0
     cancelling: bool = False
-    provided: bool | None = False
+    provided: bool | None = field(init=False)
     brought_anew: bool = False
     names: frozenset[str] = frozenset()
     unwanted: threading.Event = field(default_factory=threading.Event)
