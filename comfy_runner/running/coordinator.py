@@ -223,4 +223,4 @@ def _as_wanted_now(job: SubmittedJob, draft: Draft | None) -> SubmittedJob:
         return job
     planned = draft.planned()
     recipe = planned.repeatable
-    return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.variant.assignments)
+    return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.assignments)

@@ -135,6 +135,17 @@ def test_what_is_collected_of_a_dead_client_is_written_as_the_recipe_says_now(se
     assert again.files["original"] == (tmp_path / "lake/original.webp",)
 
 
+def test_a_seed_that_was_drawn_is_recorded_as_its_number_of_a_job_of_a_dead_client_too(server: StandIn, tmp_path: Path) -> None:
+    recipe = small(sweep={"seed": ["random"]})
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "seeds": {"lake": 0}}), encoding="utf-8")
+    ended(server, abandoned(server, tmp_path, recipe))
+
+    (result,) = rendered(server, tmp_path, recipe)
+
+    assert (result.state, len(posted(server))) == ("done", 1)
+    assert sidecar_in(tmp_path, result.job_id)["assignments"] == {"seed": 0}
+
+
 def test_a_job_that_was_never_posted_is_posted_once(server: StandIn, tmp_path: Path) -> None:
     abandoned(server, tmp_path, post=False)
 
