@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from comfy_runner.graph.sizes import CELL, LOADERS, PASSED_ON, Size, node_sizes
+from comfy_runner.graph.sizes import LOADERS, PASSED_ON, Size, node_sizes
 from comfy_runner.graph.workflow import Node, Workflow, as_link
 
 _RESIZED = {"ImageScale": "image", "LatentUpscale": "samples"}
@@ -76,7 +76,7 @@ def reshaped(workflow: Workflow, pictures: Mapping[str, Size]) -> Iterator[Resha
         if not picture or before is None:
             continue
         if node.class_type in _ENCODED:
-            whole = Size(before.width // CELL * CELL, before.height // CELL * CELL)
+            whole = before.whole_cells
             if whole != before:
                 yield Reshaped(picture, before, whole, whole)
         after = sizes[node_id]

@@ -52,6 +52,11 @@ class Size:
         """Return the area in pixels."""
         return self.width * self.height
 
+    @property
+    def whole_cells(self) -> Size:
+        """Return what is left of it in whole latent cells."""
+        return Size(self.width // CELL * CELL, self.height // CELL * CELL)
+
     def __str__(self) -> str:
         """Return ``1024x576``."""
         return f"{self.width}x{self.height}"
@@ -128,15 +133,16 @@ def _size(node: Node, found: Mapping[str, Size | None]) -> Size | None:
         case "EmptyImage" | "ImageScale":
             return _literal(node)
         case "EmptyLatentImage" | "EmptySD3LatentImage":
-            return _in_cells(_literal(node))
+            return (size := _literal(node)) and size.whole_cells
         case "LatentUpscale":  # 0 asks the server to keep the aspect; a template that does so gets no size here
-            return _in_cells(_literal(node), least=MIN_UPSCALED)
+            size = _literal(node)
+            return size and Size(max(MIN_UPSCALED, size.width), max(MIN_UPSCALED, size.height)).whole_cells
         case "LatentUpscaleBy":
             return _scaled(of("samples"), node.inputs.get("scale_by"), cell=CELL)
         case "ImageScaleBy":
             return _scaled(of("image"), node.inputs.get("scale_by"), cell=1)
         case "VAEEncode":
-            return _in_cells(of("pixels"))
+            return (size := of("pixels")) and size.whole_cells
         case class_type:
             return of(PASSED_ON[class_type]) if class_type in PASSED_ON else None
 
@@ -152,7 +158,3 @@ def _scaled(size: Size | None, factor: Any, *, cell: int) -> Size | None:
     if size is None or not isinstance(factor, (int, float)) or not 0 < factor <= _LARGEST:
         return None
     return Size(round(size.width // cell * factor) * cell, round(size.height // cell * factor) * cell)
-
-
-def _in_cells(size: Size | None, *, least: int = 0) -> Size | None:
-    return Size(*(max(least, pixels) // CELL * CELL for pixels in (size.width, size.height))) if size else None

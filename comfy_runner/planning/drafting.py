@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from comfy_runner.errors import InputError, Note, RecipeError, UsageError
 from comfy_runner.graph.cost import StepTable
-from comfy_runner.graph.filled import Filled
+from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.reshaping import reshaped
 from comfy_runner.graph.signature import Series
-from comfy_runner.graph.sizes import CELL
+from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.input_files import InputFile
 from comfy_runner.planning.draft import Draft, Plan
@@ -89,7 +89,7 @@ class _Drafter:
         self._templates: dict[tuple[int, str], tuple[Template, TemplateDefaults, Renderer]] = {}
         self._renderers: dict[tuple[Path, ...], Renderer] = {}
         self._routes: dict[tuple[int, int, int], TemplateDefaults] = {}
-        self._known_good: set[int] = set()
+        self._known_good: set[Shape] = set()
         self._params: dict[int, frozenset[str]] = {}
         # One variant for each template that a recipe sweeps over.
         self._of_template: dict[int, list[Variant]] = {}
@@ -129,11 +129,12 @@ class _Drafter:
             job = variant.job(seed=seed, route=route)
         values = {**job.values, "params": params}
         filled = decoded(job, renderer.render(values))
-        if job.outputs or id(filled.shape) not in self._known_good:
+        is_new = filled.shape not in self._known_good
+        if job.outputs or is_new:
             self._claim_paths(job, filled)
-            if id(filled.shape) not in self._known_good:
-                self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
-            self._known_good.add(id(filled.shape))
+        if is_new:
+            self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
+            self._known_good.add(filled.shape)
         self.notes.update(dict.fromkeys((*job.notes, *self._of_shapes(route, job, filled, inputs))))
         signed = filled.signed
         # What is written otherwise has other pixels.
@@ -146,7 +147,7 @@ class _Drafter:
         size = next((self._files.pictures[file.name] for file in inputs if file.param == route.picture), None)
         if size is None:
             return route
-        width, height = size.width // CELL * CELL, size.height // CELL * CELL
+        width, height = size.whole_cells.width, size.whole_cells.height
         if min(width, height) < MIN_PIXELS or max(width, height) > MAX_PIXELS:
             what = f"{size} cannot be the size of a picture that is sampled: sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels"
             raise RecipeError(what, where=job.recipe.where(f"params.{route.picture}"), hint="give `size:`")
@@ -161,8 +162,8 @@ class _Drafter:
                 by = f"stretched by {percent(found.stretch)}" if found.stretch >= _SEEN else "resized"
                 done.append(f"{by} to {found.after}")
             picture = self._files.pictures[found.picture]
-            original = job.values["width"] // CELL, job.values["height"] // CELL
-            has_its_size = original == (picture.width // CELL, picture.height // CELL) and job.recipe.recipe.upscale.size is None
+            original = Size(job.values["width"], job.values["height"])
+            has_its_size = original.whole_cells == picture.whole_cells and job.recipe.recipe.upscale.size is None
             keeps = params[found.picture] == route.picture and not has_its_size
             level: Literal["changed", "warning"] = "warning" if max(found.lost, found.stretch) >= _SEEN else "changed"
             where = job.recipe.where(f"params.{params[found.picture]}")
