@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -93,7 +94,9 @@ def draw_sheet(
             find_axis(material, name, option)  # measuring takes long, and is in vain for one that is not there
     if measured is None and can_measure():
         measured, _ = measure_all(material, progress=progress)
-    grid = arrange(material, rows=rows, columns=columns, content=lambda file: _content(material.artifact(file)), measured=measured)
+    grid = arrange(
+        material, rows=rows, columns=columns, content=cache(lambda file: _content(material.artifact(file))), measured=measured
+    )
     scale, pages = best(grid, cell, shape(_sizes(material)))
     paths = [target, *(target.with_stem(f"{target.stem}-{number}") for number in range(2, len(pages) + 1))]
     for path in paths[1:]:
