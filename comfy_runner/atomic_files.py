@@ -9,7 +9,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,10 +42,12 @@ def open_beside(path: Path) -> tuple[BinaryIO, Path]:
     return temporary.open("xb"), temporary
 
 
-def leftovers(path: Path) -> Iterator[Path]:
-    """Yield what `open_beside` made for this path, and a process that was killed could not take away."""
+def remove_leftovers(path: Path) -> None:
+    """Remove what `open_beside` made for this path, and processes that were killed could not take away."""
     ours = re.compile(rf"\.{re.escape(path.stem[:_LONGEST_STEM])}\.[0-9a-f]{{16}}\.part")
-    yield from (found for found in path.parent.iterdir() if ours.fullmatch(found.name))
+    with contextlib.suppress(OSError):
+        for leftover in [found for found in path.parent.iterdir() if ours.fullmatch(found.name)]:
+            leftover.unlink(missing_ok=True)
 
 
 def is_leftover(name: str) -> bool:

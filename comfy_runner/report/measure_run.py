@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 from pydantic import ConfigDict, TypeAdapter
 
-from comfy_runner.atomic_files import leftovers, open_plain, write_atomically
+from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomically
 from comfy_runner.check.interface import Check, Output, failures, installed_checks
 from comfy_runner.check.thresholds import VETO_NAMES
 from comfy_runner.errors import UsageError, VerificationError
@@ -103,8 +103,7 @@ def measure_all(
         kept = {name: known[name] for name in pairs.values() if name in known}
         if todo or kept.keys() != known.keys():
             with folder_errors(cache):
-                for leftover in leftovers(cache) if cache.parent.is_dir() else ():
-                    leftover.unlink(missing_ok=True)
+                remove_leftovers(cache)
                 write_atomically(cache, _KNOWN.dump_json({name: found for name, found in kept.items() if not found.failed}))
     failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
     told = _told(material, {entry: kept[name] for entry, name in pairs.items() if name}, checks, failed)

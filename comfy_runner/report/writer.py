@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from comfy_runner._version import __version__
-from comfy_runner.atomic_files import leftovers, open_plain, write_atomically
+from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
 from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
@@ -98,8 +98,8 @@ def write_report(
     suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None
     with folder_errors(folder):
         # What an earlier report that was killed has left.
-        for leftover in (half for name in (PAGE, METRICS, TABLE) for half in leftovers(folder / name)):
-            leftover.unlink(missing_ok=True)
+        for name in (PAGE, METRICS, TABLE):
+            remove_leftovers(folder / name)
         if measured:
             told = metrics_json(material, measured, suggestion, limits)
             write_atomically(folder / METRICS, dumped(told))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from comfy_runner.atomic_files import is_leftover, leftovers, open_beside, open_plain, sync_folder
+from comfy_runner.atomic_files import is_leftover, open_beside, open_plain, remove_leftovers, sync_folder
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat, is_key
 from comfy_runner.text_files import shown
@@ -142,9 +142,8 @@ class LocalStore:
 
     def remove_spooled(self, key: str) -> None:
         """See `ArtifactStore.remove_spooled`."""
-        with contextlib.suppress(OSError, RunFolderError):
-            for leftover in leftovers(self._target(key)):
-                leftover.unlink()
+        with contextlib.suppress(RunFolderError):
+            remove_leftovers(self._target(key))
 
     def url(self, key: str) -> str:
         """See `ArtifactStore.url`. It is relative to the folder, whatever is in the key."""

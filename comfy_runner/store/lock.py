@@ -17,7 +17,7 @@ from pathlib import Path
 import filelock
 
 from comfy_runner._version import __version__
-from comfy_runner.atomic_files import open_plain, write_atomically
+from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.text_files import shown
 from comfy_runner.wording import now
@@ -80,6 +80,8 @@ class FolderLock:
             what = f"is used by another comfy-runner{': ' if who else ''}{who}"
             hint = f"wait for it, end it with `comfy-runner cancel {shown(path)}`, or choose another folder with --out"
             raise RunFolderError(what, where=shown(path), hint=hint) from error
+        # Of holders that were killed; whoever has the lock is alone here.
+        remove_leftovers(path / HOLDER)
         me = Holder(os.getpid(), platform.node(), now(), __version__)
         with contextlib.suppress(OSError):
             write_atomically(path / HOLDER, (json.dumps(asdict(me)) + "\n").encode())

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from comfy_runner.atomic_files import open_plain, write_atomically
+from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.job import draw_seed
@@ -98,6 +98,7 @@ class RunFolder(FolderView):
             self._lock = FolderLock(path)
         # It is the folder that is locked now that it writes to.
         super().__init__(path, store)
+        remove_leftovers(self._record)
         try:
             self.ledger = open_or_rebuild(path, self)
         except BaseException:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from comfy_runner.atomic_files import open_beside
 from comfy_runner.errors import RunFolderError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.store.local import folder_errors, write_spool
+from comfy_runner.store.lock import HOLDER
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FORMAT, FileRecord
 from tests.running.support import HASH, files_in, fill, planned, record, sidecar
@@ -102,6 +104,14 @@ def test_what_the_system_refuses_is_a_run_folder_error_with_its_place(number: in
 
 
 # Seeds
+
+
+@pytest.mark.parametrize("name", [HOLDER, "run.json"])
+def test_what_a_killed_client_had_written_of_its_notes_is_removed_by_the_next(tmp_path: Path, name: str) -> None:
+    file, half = open_beside(tmp_path / name)
+    file.close()
+    RunFolder(tmp_path).close()
+    assert not half.exists()
 
 
 def test_a_seed_is_drawn_once_and_kept(folder: RunFolder) -> None:
