@@ -36,7 +36,7 @@ LEVELS = [
     {"store", "scheduling", "templating"},
     {"engine", "check"},
     {"planning"},
-    {"collect"},
+    {"collect", "importer"},
     # What runs jobs knows engines by their interface alone.
     {"engine.comfyui", "engine.local", "running", "report"},
     {"engine.registry"},
