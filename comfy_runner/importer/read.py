@@ -1,0 +1,170 @@
+"""Reading a user's file: what in it says how a picture was made. What kind of file it is, its content tells, not its name."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from comfy_runner.errors import Note, UsageError
+from comfy_runner.importer.found import Found
+from comfy_runner.importer.readers.embedded import MOST_TEXT, Embedded, noting_damage
+from comfy_runner.importer.readers.json_values import NoJson, parse_json
+from comfy_runner.importer.readers.meaning import Meaning, is_graph, is_parameters, is_ui
+from comfy_runner.importer.readers.png import SIGNATURE, read_png
+from comfy_runner.text_files import shown
+
+_START = 64
+_LARGEST_LOOKED_AT = 8 << 20  # where it is only asked whether a text is a workflow
+_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_SUFFIXES = frozenset((".png", ".apng"))
+
+_NO_WORKFLOW = "holds no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"
+_LOST = (
+    "files lose it where they are edited, saved anew, or sent by a messenger or a web page; take the one from ComfyUI's output "
+    "folder, or export the workflow in ComfyUI: Workflow > Export (API)"
+)
+_KINDS = "give a workflow as JSON, or a picture, film or sound that ComfyUI or A1111 has made"
+_OTHER_PROGRAM = "read are the workflows of ComfyUI, and the parameters of A1111 and Forge"
+
+
+def read_file(path: Path) -> Found:
+    """Return what a file holds of how its picture was made.
+
+    Args:
+        path: A workflow as JSON, in any format and wrapping, a picture, film or sound with metadata, or A1111's parameters as text.
+
+    Raises:
+        UsageError: It cannot be read, is of no known kind, is damaged, or holds nothing of it: with the reason and the way out.
+    """
+    where = shown(path)
+    embedded, meaning = Embedded(), Meaning(where)
+    try:
+        _refuse_special(path, where)
+        with path.open("rb") as file:
+            reader = _reader(file.read(_START))
+            file.seek(0)
+            if reader is None:
+                _read_text(file.read(MOST_TEXT + 1), meaning)
+            else:
+                with noting_damage(embedded):
+                    reader(file, embedded)
+                meaning.read_texts(embedded)
+    except (OSError, ValueError) as error:
+        raise _unreadable(error, where) from None
+    _refuse_nothing(meaning, embedded, where)
+    notes = [*meaning.notes]
+    if embedded.damage:
+        notes.append(Note(f"is damaged: {embedded.damage}; what it says of itself could be read", where))
+    return Found(path, meaning.graph, meaning.ui, meaning.parameters, meaning.about, embedded.size, tuple(notes))
+
+
+def is_importable(path: Path) -> bool:
+    """Return whether a file is one for `read_file` rather than a recipe or a job's sidecar.
+
+    Pictures, films and sounds are, also where they hold nothing or are not there; JSON and text are where they say how a picture
+    was made. Does not raise.
+
+    Args:
+        path: What a user gave.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return True
+    if suffix in (".yaml", ".yml"):
+        return False
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            if _reader(file.read(_START)) is not None:
+                return True
+            file.seek(0)
+            text = _text(file.read(_LARGEST_LOOKED_AT))
+    except (OSError, ValueError):
+        return False
+    try:
+        value = parse_json(text)
+    except NoJson:
+        # Larger than what was looked at, it is no recipe either.
+        return is_parameters(text) or (len(text) >= _LARGEST_LOOKED_AT // 4 and text.lstrip().startswith("{"))
+    return not _is_ours(value) and _says_something(value)
+
+
+def _reader(start: bytes) -> Callable[[BinaryIO, Embedded], None] | None:
+    """Return what reads a file that starts so; None for what may be text."""
+    return read_png if start.startswith(SIGNATURE) else None
+
+
+def _refuse_special(path: Path, where: str) -> None:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise UsageError("is a directory, not a file", where=where, hint="name a file in it")
+    if not stat.S_ISREG(mode):
+        raise UsageError("is no ordinary file but a pipe or a device", where=where, hint="copy it into a file")
+
+
+def _unreadable(error: OSError | ValueError, where: str) -> UsageError:
+    if isinstance(error, FileNotFoundError):
+        return UsageError("no such file", where=where)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UsageError(f"cannot be read ({reason.lower()})", where=where)
+
+
+def _refuse_nothing(meaning: Meaning, embedded: Embedded, where: str) -> None:
+    if not meaning.is_empty:
+        return
+    if meaning.problems:
+        raise UsageError(f"holds no workflow that can be read: {'; '.join(meaning.problems)}", where=where, hint=_LOST)
+    if embedded.damage:
+        raise UsageError(f"is damaged: {embedded.damage}", where=where, hint="copy or download it again")
+    if meaning.program:
+        raise UsageError(f"was made by {meaning.program}, whose metadata is not read", where=where, hint=_OTHER_PROGRAM)
+    raise UsageError(_NO_WORKFLOW, where=where, hint=_LOST)
+
+
+def _text(data: bytes) -> str:
+    """Return a file as text: by its byte order mark, or UTF-8.
+
+    Raises:
+        ValueError: It is none.
+    """
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
+    return data.decode(encoding)
+
+
+def _read_text(data: bytes, meaning: Meaning) -> None:
+    """Understand a file that is text, or nothing that is known."""
+    if not data.strip():
+        raise UsageError("is empty", where=meaning.where, hint=_KINDS)
+    if len(data) > MOST_TEXT:
+        raise UsageError(
+            f"is neither a known kind of file nor a text of at most {MOST_TEXT >> 20} MiB", where=meaning.where, hint=_KINDS
+        )
+    try:
+        text = _text(data)
+    except UnicodeDecodeError:
+        raise UsageError("is no kind of file in which a workflow is looked for", where=meaning.where, hint=_KINDS) from None
+    if is_parameters(text) and not text.lstrip().startswith('{"'):
+        meaning.parameters = text.strip()
+        return
+    try:
+        value = parse_json(text)
+    except NoJson as error:
+        raise UsageError(f"is not JSON: {error}", where=meaning.where, hint=_KINDS) from None
+    meaning.read_document(value)
+    if meaning.is_empty and not meaning.problems:
+        hint = "in ComfyUI use Workflow > Export (API) and give that file"
+        raise UsageError("is JSON, but no workflow of ComfyUI", where=meaning.where, hint=hint)
+
+
+def _is_ours(value: Any) -> bool:
+    """Return whether a JSON document is a job's sidecar or a recipe."""
+    return isinstance(value, dict) and not is_graph(value) and not is_ui(value) and isinstance(value.get("recipe"), dict)
+
+
+def _says_something(value: Any) -> bool:
+    meaning = Meaning("")
+    meaning.read_document(value)
+    return not meaning.is_empty or bool(meaning.problems)
