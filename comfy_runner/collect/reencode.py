@@ -1,29 +1,26 @@
 """A verified picture written anew as JPEG or WebP, with all that its file says of itself.
 
-What ComfyUI and we write into a PNG's text chunks goes into EXIF, as ComfyUI does it itself for WebP (``SaveAnimatedWEBP`` in its
-``comfy_extras/nodes_images.py``): ``prompt:{…}`` in tag 0x0110, ``workflow:{…}`` in 0x010F, further ones in descending tags.
-Does not decide which pictures are written anew (`store.media_types`), nor where they go (`download`).
+What ComfyUI and we write into a PNG's text chunks goes into EXIF (`exif`). Does not decide which pictures are written anew
+(`store.media_types`), nor where they go (`download`).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from comfy_runner.collect.exif import MOST_IN_JPEG, write_texts
 from comfy_runner.errors import VerificationError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.recipe.schema import QUALITY
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
-_PROMPT, _FIRST_OTHER, _LAST_OTHER = 0x0110, 0x010F, 0x010B  # below it there are tags that take no text
-_FIRST = ("workflow", "comfy_runner")
-_MOST_IN_JPEG = 65533 - 2  # of a segment, without its own length
 _WHITE = (255, 255, 255, 255)
 
 
@@ -70,7 +67,8 @@ def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[b
             with image:
                 # What stands behind the pixels is read with them.
                 image.load()
-                exif, left_out = _exif(image, most=_MOST_IN_JPEG if suffix == ".jpg" else None)
+                texts = {name: str(text) for name, text in getattr(image, "text", {}).items()}
+                exif, left_out = write_texts(image.getexif(), texts, most=MOST_IN_JPEG if suffix == ".jpg" else None)
                 picture = _flattened(image) if suffix == ".jpg" else _coloured(image)
                 beside = {"exif": exif} if exif else {}
                 icc = image.info.get("icc_profile")
@@ -87,33 +85,6 @@ def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[b
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
         raise VerificationError(f"cannot be written as {suffix}: {str(error) or type(error).__name__}", where=where) from error
     return target.getvalue(), left_out
-
-
-def _exif(image: Image.Image, *, most: int | None) -> tuple[bytes, tuple[str, ...]]:
-    """Return what a picture says of itself as EXIF, and the names of what does not fit into so many bytes."""
-    kept = image.getexif()
-    left_out = []
-    for tag, name, text in _tags(getattr(image, "text", {})):
-        if tag is None:
-            left_out.append(name)
-            continue
-        # ComfyUI writes ASCII alone, other programs anything; what reads EXIF takes it for UTF-8 if for anything.
-        kept[tag] = f"{name}:{text}".encode()
-        if most is not None and len(kept.tobytes()) > most:
-            del kept[tag]
-            left_out.append(name)
-    found = kept.tobytes() if len(kept) else b""
-    return (found, tuple(left_out)) if most is None or len(found) <= most else (b"", ("exif", *left_out))
-
-
-def _tags(texts: Mapping[str, str]) -> Iterator[tuple[int | None, str, str]]:
-    """Yield the tag of each text, those first of which the room is most needed; None where there is no tag for it."""
-    others = [*(name for name in _FIRST if name in texts), *(name for name in texts if name not in (*_FIRST, "prompt"))]
-    tags = dict(zip(others, range(_FIRST_OTHER, _LAST_OTHER - 1, -1), strict=False))
-    tags["prompt"] = _PROMPT
-    first = ("comfy_runner", "prompt")
-    for name in sorted(texts, key=lambda name: first.index(name) if name in first else len(first)):
-        yield tags.get(name), name, str(texts[name])
 
 
 def _channels(image: Image.Image) -> str:

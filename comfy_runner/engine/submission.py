@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from comfy_runner._version import __version__
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.graph.merge import merge
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.input_files import InputFile, names_in
+from comfy_runner.store.about import about_job
 from comfy_runner.store.interface import is_key
 from comfy_runner.store.ledger_rows import job_id_of
 from comfy_runner.store.sidecar import HASH
@@ -88,6 +90,17 @@ class SubmittedJob:
         """Return the file prefix of each node that saves under one."""
         nodes = self.workflow.nodes.items()
         return {node_id: str(node.inputs["filename_prefix"]) for node_id, node in nodes if "filename_prefix" in node.inputs}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what its pictures are to say of themselves."""
+        return about_job(
+            job_id=self.job_id,
+            content_hash=self.content_hash,
+            recipe=self.recipe,
+            template=self.template,
+            inputs=[file.to_json() for file in self.inputs],
+        )
 
     def owns(self, node_id: str, file: ServerFile) -> bool:
         """Return whether a file of a node is this job's for certain, by its name, or since its node uses no name twice."""
@@ -191,10 +204,13 @@ class Submission:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Return what its pictures are to say of themselves."""
+        """Return what its pictures are to say of themselves: of one job all, of several only which they are.
+
+        A server writes the same into all pictures of a submission; each gets its own when it is collected.
+        """
         if len(self.jobs) > 1:
-            return {"job_ids": list(self.job_ids)}
-        return {"job_id": self.jobs[0].job_id, "content_hash": self.jobs[0].content_hash}
+            return {"version": __version__, "job_ids": list(self.job_ids)}
+        return self.jobs[0].about
 
     def job_of(self, node_id: str) -> str:
         """Return the first job that a node of the graph belongs to; empty for none."""

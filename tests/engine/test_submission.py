@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfy_runner._version import __version__
 from comfy_runner.engine.submission import Attempt, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError
@@ -75,7 +76,8 @@ def test_a_submission_of_one_job_is_its_graph() -> None:
     submission = Submission.of("key", [submitted_job()])
 
     assert submission.workflow == planned().workflow
-    assert submission.about == {"job_id": "lake", "content_hash": planned().content_hash}
+    assert submission.about == submission.jobs[0].about
+    assert (submission.about["job_id"], submission.about["content_hash"]) == ("lake", planned().content_hash)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def _three() -> Submission:
 def test_jobs_of_a_submission_share_what_they_have_in_common_and_know_their_own_nodes() -> None:
     submission = _three()
 
-    assert submission.about == {"job_ids": ["lake-d040", "lake-d060", "lake-d090"]}
+    assert submission.about == {"version": __version__, "job_ids": ["lake-d040", "lake-d060", "lake-d090"]}
     assert len({ids["first_pass"] for ids in submission.ids}) == 1
     assert len({ids["second_pass"] for ids in submission.ids}) == 3
     for ids, job in zip(submission.ids, _JOBS, strict=True):

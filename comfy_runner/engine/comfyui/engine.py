@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from comfy_runner._version import __version__
 from comfy_runner.collect.collector import collect_job
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.history import queue_items
@@ -25,6 +24,7 @@ from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Verdict
 from comfy_runner.errors import ServerError
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.store.about import NAME
 from comfy_runner.store.job_files import JobFiles
 
 OUR_PREFIX = "comfy_runner/"
@@ -110,7 +110,7 @@ class ComfyUIEngine:
                 submission.prompt_id,
                 submission.prompt_id,
                 submission.workflow.to_api(),
-                pnginfo={"comfy_runner": {"version": __version__, **submission.about}},
+                pnginfo={NAME: submission.about},
                 uploads=submission.inputs,
                 streamed=submission.streamed,
             )
