@@ -23,7 +23,7 @@ def _about(recipe: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("folder", ["/home/me/secret/", "C:\\Users\\me\\secret\\", "\\\\host\\secret\\"])
 def test_no_folder_of_the_machine_is_told(folder: str) -> None:
-    recipe = {"template": folder + "mine.json.j2", "params": {"image": folder + "cat.png", "strength": 1}}
+    recipe: dict[str, Any] = {"template": folder + "mine.json.j2", "params": {"image": folder + "cat.png", "strength": 1}}
 
     found = _about(recipe, inputs=[{**_INPUT, "path": folder + "cat.png"}])
 
