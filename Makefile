@@ -1,6 +1,7 @@
 # demo      set everything up and render the quickstart on a local, real ComfyUI
 # quick     what one runs while working: format, lint, types, and the tests that need no ComfyUI, no browser and no minutes
 # test      set everything up and run every check: the same, and all other tests, also on the real ComfyUI
+# truth     what ComfyUI's own front end makes of some hundred workflows, kept in the cache: once per machine, some minutes
 # coverage  the quick tests, and which lines and branches of the package they leave out
 # bench     measure speed and memory; prints, never fails
 # clean     remove what these made in the checkout
@@ -13,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 INSTALLED := .venv/.installed
 
-.PHONY: demo quick test coverage bench clean engine browser lint types quick-tests real harm slow
+.PHONY: demo quick test truth coverage bench clean engine browser lint types quick-tests real harm slow
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -37,6 +38,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 test: $(INSTALLED) engine browser lint
+	-@$(MAKE) --no-print-directory truth
 	$(MAKE) --no-print-directory --jobs=3 quick-tests real harm
 
 # Three lanes at the same time: each waits for servers and browsers a part of its time, in which two cores serve another one.
@@ -74,6 +76,10 @@ bench: $(INSTALLED) engine browser
 engine: $(INSTALLED)
 	$(BIN)/comfy-runner local setup
 
+# Before the tests, likewise; those that are held against it say so where it is missing.
+truth: $(INSTALLED) engine browser
+	$(BIN)/python -m tests.truth.make_truth
+
 # The report is tried in a real browser: Debian's is installed where that is possible, otherwise any Chromium on the PATH will do.
 browser:
 	@for name in chromium chromium-browser google-chrome; do \
@@ -82,7 +88,7 @@ browser:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
 	else \
-		echo "the tests of the report need a Chromium: install chromium, chromium-browser or google-chrome" >&2; exit 1; \
+		echo "the tests of the report and of ComfyUI's front end need a Chromium: install chromium, chromium-browser or google-chrome" >&2; exit 1; \
 	fi
 
 $(INSTALLED): pyproject.toml

@@ -1,4 +1,4 @@
-"""What all tests share: their markers; and a real ComfyUI, set up once in the cache folder and started once per test session.
+"""What all tests share: their markers; a browser; and a real ComfyUI, set up once in the cache folder and started once per session.
 
 The first session on a machine downloads the engine, which takes a minute or more; see `local_engine`.
 """
@@ -15,8 +15,10 @@ from dataclasses import replace
 import psutil
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser
 
 from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, setup, start, stop
+from tests.chromium import NoBrowserError, chromium
 from tests.early_2024 import early_2024
 from tests.standin import StandIn
 from tests.themes import themes
@@ -62,6 +64,16 @@ def server() -> Iterator[StandIn]:
     """A stand-in server of its own for each test that asks for one."""
     with StandIn() as standin:
         yield standin
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium, which this session's pages share."""
+    try:
+        with chromium() as started:
+            yield started
+    except NoBrowserError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request
 
 from tests.report.page.pages import sweep_page
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 Opener = Callable[..., Page]
 """Opens a page in a window of its own; keywords are those of a browser context, and whether it may complain."""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
-    if program is None:
-        pytest.fail("the page is tested in a browser: install one with `apt-get install chromium`", pytrace=False)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
-        yield started
-        started.close()
 
 
 @pytest.fixture
