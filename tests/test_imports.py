@@ -50,7 +50,10 @@ _LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
-    "PIL": ("picture_files.py", "collect/exif.py", "collect/reencode.py", "collect/verify.py", "report/"),
+    "PIL": (
+        *("picture_files.py", "collect/exif.py", "collect/reencode.py", "collect/verify.py"),
+        *("importer/readers/pictures.py", "report/"),
+    ),
     "click": ("cli/",),
     "filelock": ("store/", "engine/local/"),
     "jinja2": ("templating/", "report/page/page.py"),

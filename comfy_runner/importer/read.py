@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.importer.found import Found
 from comfy_runner.importer.readers.embedded import MOST_TEXT, Embedded, noting_damage
 from comfy_runner.importer.readers.json_values import NoJson, parse_json
+from comfy_runner.importer.readers.kinds import START, SUFFIXES, reader_of
 from comfy_runner.importer.readers.meaning import Meaning, is_graph, is_parameters, is_ui
-from comfy_runner.importer.readers.png import SIGNATURE, read_png
 from comfy_runner.text_files import shown
 
-_START = 64
-_LARGEST_LOOKED_AT = 8 << 20  # where it is only asked whether a text is a workflow
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_SUFFIXES = frozenset((".png", ".apng"))
 
 _NO_WORKFLOW = "holds no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"
 _LOST = (
@@ -43,7 +39,7 @@ def read_file(path: Path) -> Found:
     try:
         _refuse_special(path, where)
         with path.open("rb") as file:
-            reader = _reader(file.read(_START))
+            reader = reader_of(file.read(START))
             file.seek(0)
             if reader is None:
                 _read_text(file.read(MOST_TEXT + 1), meaning)
@@ -70,7 +66,7 @@ def is_importable(path: Path) -> bool:
         path: What a user gave.
     """
     suffix = path.suffix.lower()
-    if suffix in _SUFFIXES:
+    if suffix in SUFFIXES:
         return True
     if suffix in (".yaml", ".yml"):
         return False
@@ -78,23 +74,19 @@ def is_importable(path: Path) -> bool:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
         with path.open("rb") as file:
-            if _reader(file.read(_START)) is not None:
+            if reader_of(file.read(START)) is not None:
                 return True
             file.seek(0)
-            text = _text(file.read(_LARGEST_LOOKED_AT))
+            text = _text(file.read(MOST_TEXT))
     except (OSError, ValueError):
         return False
+    if not text.lstrip().startswith(("{", "[")):
+        return is_parameters(text)
     try:
         value = parse_json(text)
     except NoJson:
-        # Larger than what was looked at, it is no recipe either.
-        return is_parameters(text) or (len(text) >= _LARGEST_LOOKED_AT // 4 and text.lstrip().startswith("{"))
+        return is_parameters(text)
     return not _is_ours(value) and _says_something(value)
-
-
-def _reader(start: bytes) -> Callable[[BinaryIO, Embedded], None] | None:
-    """Return what reads a file that starts so; None for what may be text."""
-    return read_png if start.startswith(SIGNATURE) else None
 
 
 def _refuse_special(path: Path, where: str) -> None:
@@ -146,6 +138,9 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         text = _text(data)
     except UnicodeDecodeError:
         raise UsageError("is no kind of file in which a workflow is looked for", where=meaning.where, hint=_KINDS) from None
+    if text.lstrip().startswith("<"):
+        hint = "download the picture itself rather than the page that shows it"
+        raise UsageError("is a web page or other text in XML, and no picture", where=meaning.where, hint=hint)
     if is_parameters(text) and not text.lstrip().startswith('{"'):
         meaning.parameters = text.strip()
         return

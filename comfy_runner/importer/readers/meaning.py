@@ -21,6 +21,7 @@ from comfy_runner.yaml_loader import got
 _WRAPPINGS: Final = ("prompt", "workflow", "output", "extra_data", "extra_pnginfo", "comfy_runner")
 _MOST_WRAPPINGS = 6
 _GRAPH_IN_ENTRY = 2  # [number, ID, graph, extra data, outputs]
+_NODES = re.compile(r"\"(?:class_type|nodes)\"\s{0,99}:")
 _PARAMETERS = re.compile(r"(?:^|\n)\s*Steps: ?\d{1,5}, ?[A-Z]\w")
 
 
@@ -71,8 +72,10 @@ class Meaning:
             text = texts.get(name, "")
             if (told := _json_or_none(text)) is not None:
                 self._take(told)
-            elif not self.parameters and is_parameters(text):
-                self.parameters = text
+            elif is_parameters(text):
+                self.parameters = self.parameters or text
+            elif _NODES.search(text):
+                self._read_named(name, text)
         if self.problems and not self.is_empty:
             self.notes += [Note(problem, self.where) for problem in self.problems]
 

@@ -11,6 +11,7 @@ import zlib
 from typing import BinaryIO, Final
 
 from comfy_runner.importer.readers.embedded import MOST_PARTS, DamagedFile, Embedded, is_wanted, length_of, taken
+from comfy_runner.importer.readers.exif import read_exif
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -39,6 +40,8 @@ def read_png(file: BinaryIO, embedded: Embedded) -> None:
             _read_text(name, data, embedded)
             if zlib.crc32(name + data) != checksum:
                 embedded.damage = embedded.damage or "the checksum of one of its texts is wrong"
+        elif name == b"eXIf":
+            read_exif(taken(file, length, what="its EXIF"), embedded)
         elif name == b"IEND":
             return
         file.seek(start + length + _CHECKSUM)
