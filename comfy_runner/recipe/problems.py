@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from comfy_runner.errors import Problem
+from comfy_runner.recipe.layers import nested
 from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.sizes import picture_sizes
 from comfy_runner.wording import nearest
-from comfy_runner.yaml_loader import FieldPath, dotted, got
+from comfy_runner.yaml_loader import FieldPath, dotted, got, unsendable
 
 _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("dict_type", "mapping_type", "model_attributes_type", "model_type"), "must be a mapping"),
@@ -73,6 +75,24 @@ def problems(error: ValidationError, *, place: Callable[[FieldPath], str], at: F
         at: Where in a recipe that is.
     """
     return [_problem(detail, place, at) for detail in error.errors(include_url=False)]
+
+
+def field_problem(field: str, value: Any) -> str:
+    """Return why a recipe cannot have a value for one field, or would change it; empty where a template sees it as it is.
+
+    Args:
+        field: The field, dotted; ``size`` and ``loras`` as a whole.
+        value: The value.
+    """
+    if isinstance(value, str) and (wrong := unsendable(value)):
+        return wrong
+    try:
+        recipe = Recipe.model_validate(nested({field: value}))
+    except ValidationError as error:
+        return problems(error, place=dotted)[0].what
+    # What is said of a factor is said of the size that it makes of another one, which is not given here.
+    changed = [each.what for each in picture_sizes(recipe).remarks if each.field.startswith(field) and each.level != "warning"]
+    return next(iter(changed), "") if field in ("size", "upscale.size") else ""
 
 
 def _problem(detail: ErrorDetails, place: Callable[[FieldPath], str], at: FieldPath) -> Problem:

@@ -1,0 +1,306 @@
+"""Which further literals of a workflow become parameters of its template, and what they are called.
+
+Parameters are what people turn: strengths, guidance, counts, files of models, texts and settings of other passes. The nearest to
+the samplers come first, a dozen at most; all others can be asked for one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_runner.graph.model_lists import MODEL_SUFFIX, model_kind
+from comfy_runner.graph.object_info import InputInfo, ObjectInfo
+from comfy_runner.graph.signature import InputKey
+from comfy_runner.graph.workflow import Node, Workflow
+from comfy_runner.importer.recognising.leaves import is_integer, is_number, is_text, literals
+from comfy_runner.recipe.field_docs import Param
+from comfy_runner.yaml_loader import unsendable
+
+MOST = 12
+"""How many parameters are made without being asked for."""
+
+_MOST_CHOICES = 16
+_LONGEST_NAME = 40
+_LARGEST = 1 << 63
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
+"""What a parameter can be called, so that a template can say ``params.NAME``."""
+
+METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
+"""What it cannot be called, because Jinja would take it for a method of a mapping."""
+
+_INPUT_FILES = {
+    ("LoadImage", "image"): "image",
+    ("LoadImageMask", "image"): "image",
+    ("LoadAudio", "audio"): "file",
+    ("LoadVideo", "file"): "file",
+}
+_PASS_SETTINGS = ("denoise", "steps", "cfg", "sampler_name", "scheduler", "seed", "noise_seed", "start_at_step", "end_at_step")
+_STRENGTHS = re.compile(r"^(guidance|guidance_scale|shift|max_shift|base_shift|cfg|weight|strength\w*|\w+_strength|weight_\w+)$")
+_COUNTS = re.compile(
+    r"^(batch_size|length|num_frames|frames|frame_count|fps|frame_rate|scale_by|upscale_by|megapixels|width|height|factor|seconds|duration)$"
+)
+# Names that say nothing without their node's.
+_GENERIC = (
+    "text value string int float number boolean bool prompt any content model_name name image file width height text_g text_l "
+    "clip_l t5xxl denoise steps cfg sampler_name scheduler seed noise_seed start_at_step end_at_step"
+)
+_NAMES = {
+    ("UpscaleModelLoader", "model_name"): "upscale_model",
+    ("LoadImage", "image"): "image",
+    ("LoadImageMask", "image"): "mask",
+}
+_SENTENCES = {
+    "guidance": "How closely the distilled model follows the prompt",
+    "shift": "How far the noise schedule is shifted",
+    "denoise": "How much is painted anew",
+    "batch_size": "How many pictures are made at once",
+    "length": "How many frames there are",
+    "fps": "Frames in a second",
+    "frame_rate": "Frames in a second",
+    "lora_name": "File of the LoRA, as the server lists it",
+    "vae_name": "File of the VAE, as the server lists it",
+    "ckpt_name": "File of the checkpoint, as the server lists it",
+    "unet_name": "File of the diffusion model, as the server lists it",
+    "control_net_name": "File of the ControlNet, as the server lists it",
+    "strength_model": "Strength of the LoRA for the model",
+    "strength_clip": "Strength of the LoRA for the text encoder",
+    "scale_by": "How many times larger it becomes",
+    "upscale_by": "How many times larger it becomes",
+}
+
+
+# What the page calls nodes of some classes, as far as their names do not tell.
+_PAGE_TITLES = (
+    "Load Checkpoint|CLIP Text Encode (Prompt)|Empty Latent Image|VAE Decode|VAE Encode|Save Image|Preview Image|Load Image"
+    "|Load LoRA|Load VAE|Load Diffusion Model|Load CLIP|Upscale Latent|Upscale Latent By|Upscale Image|Upscale Image By"
+    "|Load Upscale Model|Upscale Image (using Model)|Apply ControlNet|Load ControlNet Model|KSampler (Advanced)|Primitive"
+    "|CLIP Set Last Layer|Apply ControlNet (Advanced)|Int|Float|String|Boolean"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParamCandidate:
+    """A literal that may become a parameter.
+
+    Attributes:
+        place: Its node and input.
+        value: The literal.
+        rank: How likely somebody turns it; smaller is likelier.
+    """
+
+    place: InputKey
+    value: Any
+    rank: tuple[int, int, int]
+
+
+def candidates(
+    workflow: Workflow, needed: set[str], passes: Collection[str], texts: Mapping[InputKey, str], taken: Collection[InputKey]
+) -> Iterator[ParamCandidate]:
+    """Yield the literals that may become parameters, in the order of the graph.
+
+    Args:
+        workflow: The graph.
+        needed: The nodes that lead to an output.
+        passes: The nodes that sample.
+        texts: The literals that are parts of prompts, with what they are called.
+        taken: The literals that have become something else.
+    """
+    distances = _distances(workflow, passes)
+    for number, (node_id, node) in enumerate(workflow.nodes.items()):
+        if node_id not in needed:
+            continue
+        for name, value in literals(node).items():
+            place = (node_id, name)
+            if place in taken or name == "filename_prefix" or not can_be_param(value):
+                continue
+            is_of_pass = node_id in passes
+            order = _order(node, name, value, is_of_pass=is_of_pass, is_prompt=place in texts)
+            yield ParamCandidate(place, value, (order, distances.get(node_id, 99), number))
+
+
+def can_be_param(value: Any) -> bool:
+    """Return whether a recipe can hold a literal: a text that can be sent, a number that is not too large, true or false."""
+    if is_text(value):
+        return not unsendable(value) and len(value) <= 100_000
+    return isinstance(value, (bool, float)) or (is_integer(value) and abs(value) < _LARGEST)
+
+
+LEFT = 9
+"""The order of what becomes a parameter only if somebody asks for it."""
+
+
+def _order(node: Node, name: str, value: Any, *, is_of_pass: bool, is_prompt: bool) -> int:
+    if (node.class_type, name) in _INPUT_FILES and not str(value).endswith("]"):
+        return 0
+    if is_prompt and value:
+        return 1
+    if is_of_pass and name in _PASS_SETTINGS:
+        # Steps at which it starts and ends are turned seldom, and a full denoise never.
+        return LEFT if name in ("start_at_step", "end_at_step") or (name == "denoise" and value == 1) else 2
+    if name in ("denoise", "steps", "sampler_name", "scheduler", "noise_seed", "seed"):
+        return LEFT if name == "denoise" and value == 1 else 2
+    if is_number(value) and _STRENGTHS.match(name):
+        return 3
+    if is_text(value) and "\n" not in value and (model_kind(node.class_type, name) or MODEL_SUFFIX.search(value)):
+        return 4
+    if is_number(value) and _COUNTS.match(name):
+        return 5
+    return LEFT
+
+
+def _distances(workflow: Workflow, passes: Collection[str]) -> dict[str, int]:
+    """Return how many links each node is away from the nearest pass, in either direction."""
+    beside: dict[str, set[str]] = {node_id: set() for node_id in workflow.nodes}
+    for node_id, node in workflow.nodes.items():
+        for _, link in node.links():
+            beside[node_id].add(link.node)
+            beside[link.node].add(node_id)
+    found = dict.fromkeys(passes, 0)
+    front = list(passes)
+    while front:
+        following = []
+        for node_id in front:
+            for other in beside[node_id]:
+                if other not in found:
+                    found[other] = found[node_id] + 1
+                    following.append(other)
+        front = following
+    return found
+
+
+def param_of(name: str, place: InputKey, workflow: Workflow, info: ObjectInfo | None) -> Param:
+    """Return what a literal is as a parameter: its type and default, and as far as the server says its range and choices.
+
+    Args:
+        name: What it is called.
+        place: Its node and input.
+        workflow: The graph.
+        info: What a server says of its nodes; None where none is asked.
+    """
+    node_id, input_name = place
+    node = workflow.nodes[node_id]
+    value = node.inputs[input_name]
+    known = info.get(node.class_type) if info is not None else None
+    said = known.inputs.get(input_name) if known is not None else None
+    kind = file_kind(node, input_name, value)
+    if kind:
+        sentence = f"A file of yours, uploaded for node {node_id} ({_label(node)}); without one, the server's own {_short(value)}."
+        return Param(name, kind, default="", description=sentence)
+    minimum, maximum = _range(value, said)
+    return Param(
+        name,
+        _type(value, said),
+        default=value,
+        minimum=minimum,
+        maximum=maximum,
+        choices=_choices(value, said),
+        description=_sentence(node_id, node, input_name, said),
+    )
+
+
+def file_kind(node: Node, name: str, value: Any) -> str:
+    """Return ``image`` or ``file`` for an input that names a file in the server's input folder; empty for others."""
+    kind = _INPUT_FILES.get((node.class_type, name), "")
+    return kind if is_text(value) and value and not value.endswith("]") else ""
+
+
+def suggested_name(place: InputKey, workflow: Workflow, texts: Mapping[InputKey, str], taken: Collection[str]) -> str:
+    """Return a name for a parameter that no other one has: its input's, with its node's title where that alone says nothing.
+
+    Args:
+        place: The node and the input.
+        workflow: The graph.
+        texts: The literals that are parts of prompts, with what they are called.
+        taken: The names that there are already.
+    """
+    node_id, name = place
+    node = workflow.nodes[node_id]
+    base = _identifier(name)
+    if place in texts:
+        base = texts[place]
+    elif (node.class_type, name) in _NAMES:
+        base = _NAMES[node.class_type, name]
+    elif name in _GENERIC.split() or base in taken:
+        label = _identifier(_own_title(node, workflow) or _snake(node.class_type))
+        if name in ("text", "value", "string", "prompt", "int", "float", "any", "content", "number", "text_g", "image", "file"):
+            base = label
+        elif not base.startswith(label):
+            base = f"{label}_{base}"
+    base = (base[:_LONGEST_NAME].rstrip("_") or "value").removesuffix("_")
+    if base in METHODS:
+        base += "_value"
+    number, found = 1, base
+    while found in taken:
+        number += 1
+        found = f"{base}_{number}"
+    return found
+
+
+def _own_title(node: Node, workflow: Workflow) -> str:
+    """Return the title that somebody gave to a node; empty where it may well be the page's."""
+    title = str(node.meta.get("title") or "")
+    bare, of_class = (re.sub(r"[\W_]", "", text).casefold() for text in (title, node.class_type))
+    if not bare or bare == of_class or bare in of_class or of_class in bare:
+        return ""
+    alike = [other for other in workflow.nodes.values() if other.class_type == node.class_type]
+    titles = {str(other.meta.get("title") or "") for other in alike}
+    is_known = title in _PAGE_TITLES.split("|") or (len(alike) > 1 and len(titles) == 1)
+    return "" if is_known else title
+
+
+def _identifier(text: str) -> str:
+    found = re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")
+    return f"n_{found}" if found[:1].isdigit() else found or "value"
+
+
+def _snake(class_type: str) -> str:
+    text = re.sub(r"\W*[(\[|].*", "", class_type) or class_type
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", text)
+
+
+def _label(node: Node) -> str:
+    title = " ".join(str(node.meta.get("title") or "").split())[:60]
+    return f"{node.class_type} “{title}”" if title and title != node.class_type else node.class_type
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _sentence(node_id: str, node: Node, name: str, said: InputInfo | None) -> str:
+    where = f"input {name} of node {node_id}, {_label(node)}"
+    known = _SENTENCES.get(name) or (said.tooltip if said is not None else "")
+    first = re.split(r"(?<=[.!?])\s|\n", known.strip(), maxsplit=1)[0].rstrip(".")
+    return f"{first}: {where}." if first and len(first) <= 150 else f"The {where}."
+
+
+def _type(value: Any, said: InputInfo | None) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if is_text(value):
+        return "text"
+    return (
+        "integer"
+        if is_integer(value) and not (said is not None and "FLOAT" in said.types) and "INT" in getattr(said, "types", {"INT"})
+        else "number"
+    )
+
+
+def _range(value: Any, said: InputInfo | None) -> tuple[float | None, float | None]:
+    if said is None or not is_number(value):
+        return None, None
+    minimum = said.minimum if said.minimum is None or said.minimum <= value else None
+    maximum = said.maximum if said.maximum is None or said.maximum >= value else None
+    # A bound that is no bound of a person's is left out.
+    return (minimum if minimum is None or abs(minimum) < 1e9 else None, maximum if maximum is None or abs(maximum) < 1e9 else None)
+
+
+def _choices(value: Any, said: InputInfo | None) -> tuple[str, ...]:
+    options = tuple(said.texts) if said is not None else ()
+    if not is_text(value) or value not in options or len(options) > _MOST_CHOICES or any(map(MODEL_SUFFIX.search, options)):
+        return ()
+    return tuple(dict.fromkeys(options)) if not any(map(unsendable, options)) else ()
