@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from comfy_runner.errors import WorkflowError
+from comfy_runner.graph.page_control import PageControl, page_control
 from comfy_runner.graph.replacements import Replacement, parse_replacements
 
 _MARKS = ("deprecated", "experimental", "api_node")
@@ -41,6 +42,7 @@ class InputInfo:
         choices: What further inputs each option brings, by option and name; None for what brings none.
         parts: The inputs that stand in its place, by name; None for what is an input itself.
         is_widget: Whether the page has a control for it whatever its type is, as for a colour, a curve or a box: a literal will do.
+        page: What the page makes of it; None for one that was not read from a server.
     """
 
     type: str
@@ -56,6 +58,7 @@ class InputInfo:
     choices: Mapping[str, Mapping[str, InputInfo]] | None = None
     parts: Mapping[str, InputInfo] | None = None
     is_widget: bool = False
+    page: PageControl | None = field(default=None, compare=False)
 
     @property
     def texts(self) -> list[str]:
@@ -84,6 +87,7 @@ class NodeInfo:
         module: The Python module that it comes from.
         output_names: The names of its outputs, as many as there are types.
         marks: Which of ``deprecated``, ``experimental`` and ``api_node`` (it calls a paid service) it is.
+        order: The names of its inputs in the order of ComfyUI's page (``input_order``).
     """
 
     name: str
@@ -97,6 +101,7 @@ class NodeInfo:
     module: str = ""
     output_names: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def dynamic(self) -> frozenset[str]:
@@ -199,9 +204,10 @@ def _inputs(groups: Any, depth: int = 0) -> dict[str, InputInfo]:
 def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
     module = str(raw.get("python_module", ""))
     outputs = _outputs(raw)
+    inputs = _inputs(raw.get("input"))
     return NodeInfo(
         name=name,
-        inputs=_inputs(raw.get("input")),
+        inputs=inputs,
         outputs=outputs,
         is_output=bool(raw.get("output_node")),
         is_core=module == "nodes" or module.startswith("comfy_extras."),
@@ -211,7 +217,22 @@ def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
         module=module,
         output_names=_output_names(raw.get("output_name"), outputs),
         marks=tuple(mark for mark in _MARKS if raw.get(mark)),
+        order=_order(raw.get("input_order"), raw.get("input"), inputs),
     )
+
+
+def _order(told: Any, groups: Any, inputs: Mapping[str, InputInfo]) -> tuple[str, ...]:
+    """Return the inputs as the page has them: the order that is told, required ones first, then those that it leaves out."""
+    optional = groups.get("optional") if isinstance(groups, dict) else None
+    optional = optional if isinstance(optional, dict) else {}
+    lists = [(group, told.get(group)) for group in ("required", "optional")] if isinstance(told, dict) else []
+    listed = [
+        name
+        for group, names in lists
+        for name in (names if isinstance(names, list) else ())
+        if isinstance(name, str) and name in inputs and (name in optional) == (group == "optional")
+    ]
+    return tuple(dict.fromkeys([*listed, *inputs]))
 
 
 def _output_names(names: Any, types: tuple[str, ...]) -> tuple[str, ...]:
@@ -247,6 +268,7 @@ def _input(spec: Any, *, required: bool, depth: int) -> InputInfo:
         choices=choices or None,
         parts=_parts(extra.get("template"), depth) if kind == "COMFY_AUTOGROW_V3" else None,
         is_widget=bool(extra.get("socketless")) or isinstance(extra.get("default"), str | dict | list),
+        page=page_control(kind, extra),
     )
 
 

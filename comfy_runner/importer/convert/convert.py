@@ -1,0 +1,199 @@
+"""A workflow of ComfyUI's page (UI format) made into the graph that its server runs (API format), like the page's own export.
+
+It is right, or refused: whatever a file does not tell (nodes of packs that act in the page, controls of packs' own, values that fit
+to no rule) is a reason to refuse it, with the node's id, title and class. What the page replaces anew in each run stays as it was
+typed, and is said. The page's code (ComfyUI_frontend, GPL-3) was read for its rules, and nothing of it is used; the rules are
+checked against the page itself in ``tests/importer/convert``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_runner.errors import Note, WorkflowError
+from comfy_runner.graph.object_info import NodeInfo, ObjectInfo
+from comfy_runner.importer.convert.controls import Control
+from comfy_runner.importer.convert.expanded import RENAMED, Expanded, Frame, Known
+from comfy_runner.importer.convert.page_graph import PageNode, Socket, parse_page
+from comfy_runner.importer.convert.page_text import SAVERS, patterns
+from comfy_runner.importer.convert.primitives import primitive_value, rounded
+from comfy_runner.importer.convert.promoted import PromotedValues
+from comfy_runner.importer.convert.values import Unreadable, sent
+from comfy_runner.importer.convert.virtual_nodes import ACTING, SILENT, VIRTUAL
+from comfy_runner.importer.convert.wiring import Broken, FromInstance, FromPrimitive, Output, Wiring
+from comfy_runner.wording import did_you_mean, named, nearest
+from comfy_runner.yaml_loader import got
+
+_GROUPS = ("workflow>", "workflow/")
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A converted workflow.
+
+    Attributes:
+        graph: The API-format graph as JSON values: nodes by id, those within subgraphs as ``OUTER:INNER``.
+        notes: What a user should know of it: what the page would replace, what was read in a way that may surprise.
+    """
+
+    graph: dict[str, Any]
+    notes: tuple[Note, ...]
+
+
+def convert(ui: Mapping[str, Any], info: ObjectInfo, *, where: str) -> Converted:
+    """Convert a workflow of ComfyUI's page.
+
+    Args:
+        ui: The parsed JSON, of schema 0.4 or 1.
+        info: What the server has that is to run it: the order of a class's inputs is what its values are read by.
+        where: The place for messages.
+
+    Raises:
+        WorkflowError: It cannot be converted without a guess, or not for this server; one problem for each reason.
+    """
+    conversion = _Conversion(Expanded(parse_page(ui, where=where), info, where=where))
+    graph = conversion.convert()
+    expanded = conversion.expanded
+    if expanded.problems:
+        raise WorkflowError.of(expanded.problems)
+    if not graph:
+        raise WorkflowError("has no node that runs", where=where)
+    return Converted(graph, tuple(expanded.notes))
+
+
+class _Conversion:
+    def __init__(self, expanded: Expanded) -> None:
+        self.expanded = expanded
+        self.promoted = PromotedValues(expanded)
+        self.wiring = Wiring(expanded, self.promoted)
+        self.lacking: dict[str, list[str]] = {}
+
+    def convert(self) -> dict[str, Any]:
+        if self.expanded.problems:
+            return {}
+        graph: dict[str, Any] = {}
+        for frame, node in self.expanded.nodes():
+            self.refuse_odd_instance(frame, node)
+            if node.is_off or node.id in frame.inner or node.class_type in SILENT:
+                continue
+            if self.refuse_acting(node) or node.class_type in VIRTUAL:
+                continue
+            known = self.expanded.known(frame, node)
+            if known.info is None:
+                self.lacking.setdefault(node.class_type, []).append(frame.full_id(node.id))
+            elif known.unreadable:
+                self.expanded.problem(f"{node.shown}: {known.unreadable}", "export it in ComfyUI's page: Workflow > Export (API)")
+            else:
+                graph[frame.full_id(node.id)] = self.node(frame, node, known, known.info)
+        self.refuse_lacking()
+        for made in graph.values():
+            inputs = made["inputs"]
+            for name in [name for name, value in inputs.items() if isinstance(value, list) and value[0] not in graph]:
+                del inputs[name]
+        return graph
+
+    def node(self, frame: Frame, node: PageNode, known: Known, info: NodeInfo) -> dict[str, Any]:
+        """Return a node in the API format."""
+        inputs: dict[str, Any] = {}
+        said = dict(known.said)
+        for index, socket in enumerate(known.sockets):
+            try:
+                self.wire(frame, node, known, index, socket, said, inputs)
+            except Broken as reason:
+                self.expanded.problem(str(reason), "open the file in ComfyUI's page, look at its links and save it anew")
+        sent_values = {
+            name: self.sent(node, control, said[name])
+            for name, control in known.controls.items()
+            if control.is_sent and name in said and name not in inputs
+        }
+        return {
+            "class_type": info.name,
+            "inputs": {name: _wrapped(value) for name, value in sent_values.items()} | inputs,
+            "_meta": {"title": node.title or info.display_name},
+        }
+
+    def wire(
+        self, frame: Frame, node: PageNode, known: Known, index: int, socket: Socket, said: dict[str, Any], inputs: dict[str, Any]
+    ) -> None:
+        """Put what an input gets from elsewhere among the inputs, or among what the node's controls say."""
+        if socket.link is None:
+            return
+        source = self.wiring.source(frame, node, index)
+        control = known.controls.get(socket.control) if socket.control else None
+        if isinstance(source, Output):
+            inputs[socket.name] = [source.node_id, source.slot]
+        elif isinstance(source, FromInstance) and source.promoted.says:
+            if not source.is_linked:
+                inputs[socket.name] = _wrapped(source.promoted.value)
+            elif control is not None:
+                said[control.name] = source.promoted.value
+        elif isinstance(source, FromPrimitive) and control is not None:
+            self.take(source.node, node, control, said)
+
+    def take(self, primitive: PageNode, node: PageNode, control: Control, said: dict[str, Any]) -> None:
+        """Let a control say what a PrimitiveNode says."""
+        value, says = primitive_value(primitive)
+        if not says:
+            return
+        if control.kind in ("INT", "FLOAT") and (isinstance(value, bool) or not isinstance(value, int | float)):
+            self.expanded.problem(f"{primitive.shown}: {got(value)} is not a number, which {node.shown} wants for {control.name}")
+            return
+        plain = rounded(value, control.info)
+        if plain != value:
+            self.expanded.note(
+                f"{node.shown}, input {control.name}: is {plain}, as ComfyUI's page rounds the {value} of {primitive.shown}",
+                changed=True,
+            )
+        said[control.name] = plain
+
+    def sent(self, node: PageNode, control: Control, value: Any) -> Any:
+        """Return what goes to the server where a control says this."""
+        if control.name == "sampler_name" and node.class_type in ("KSampler", "KSamplerAdvanced") and isinstance(value, str):
+            value = value.removeprefix("sample_")
+        if control.name == "filename_prefix" and node.class_type in SAVERS and isinstance(value, str) and patterns(value):
+            self.expanded.note(
+                f"{node.shown}: ComfyUI's page replaces {named(patterns(value))} in {control.name}; here it stays as text"
+            )
+        try:
+            return sent(control, value, lambda what: self.expanded.note(f"{node.shown}, {what}"))
+        except Unreadable as reason:
+            self.expanded.problem(f"{node.shown}: {reason}")
+            return None
+
+    def refuse_acting(self, node: PageNode) -> bool:
+        """Refuse a node that acts in the page, and return whether it is one."""
+        reason = ACTING.get(node.class_type)
+        if reason:
+            hint = (
+                "remove it, with the links and switches set as they are meant, or export in ComfyUI's page: Workflow > Export (API)"
+            )
+            self.expanded.problem(f"{node.shown}: {reason}", hint)
+        elif node.class_type.startswith(_GROUPS):
+            self.expanded.problem(f"{node.shown}: is a group node", "make a subgraph of it in ComfyUI's page, or export it there")
+            reason = "a group"
+        return reason is not None
+
+    def refuse_odd_instance(self, frame: Frame, node: PageNode) -> None:
+        """Refuse an instance of a subgraph that is off while nodes in it are not, which versions of the page take differently."""
+        inner = frame.inner.get(node.id)
+        if inner is None or not node.is_off:
+            return
+        if any(not each.is_off and each.class_type not in VIRTUAL | SILENT for each in inner.graph.nodes.values()):
+            self.expanded.problem(
+                f"{node.shown}: the subgraph is switched off, and nodes in it are not",
+                "switch it on and off again in ComfyUI's page, and save the file",
+            )
+
+    def refuse_lacking(self) -> None:
+        for class_type, ids in sorted(self.lacking.items()):
+            info = self.expanded.info
+            close = nearest(RENAMED.get(class_type, class_type), info.classes)
+            what = f"{info.source} has no node class {got(class_type)} ({'node' if len(ids) == 1 else 'nodes'} {named(ids)})"
+            self.expanded.problem(what, did_you_mean(class_type, close) if close else "install the node pack that has it")
+
+
+def _wrapped(value: Any) -> Any:
+    """Return a value as it goes to the server, where a bare list would be read as a link."""
+    return {"__value__": value} if isinstance(value, list) else value

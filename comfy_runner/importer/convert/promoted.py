@@ -1,0 +1,163 @@
+"""Values that an instance of a subgraph has for its inputs, which take the place of those of the nodes within.
+
+In the file they are a list, without names. The page reads it by the order of its own inputs, and errs where the server's classes
+are older than the file; here it is read by the names that the file has for them elsewhere, and the difference is said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_runner.importer.convert.controls import Control
+from comfy_runner.importer.convert.expanded import Expanded, Frame
+from comfy_runner.importer.convert.page_graph import Boundary, PageNode, Socket
+from comfy_runner.importer.convert.values import Unreadable, in_control
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The value of one input of an instance.
+
+    Attributes:
+        control: The control within that it stands for.
+        value: What it says.
+        says: Whether it says anything.
+    """
+
+    control: Control
+    value: Any
+    says: bool
+
+
+class PromotedValues:
+    """The values of all instances of a file.
+
+    Args:
+        expanded: The file.
+    """
+
+    def __init__(self, expanded: Expanded) -> None:
+        self.expanded = expanded
+        self._of: dict[tuple[str, ...], dict[str, Promoted]] = {}
+
+    def of(self, frame: Frame) -> dict[str, Promoted]:
+        """Return the values of an instance by the names of its inputs; those without a control within have none."""
+        if frame.path not in self._of:
+            # Set before the work: a subgraph within itself has been refused already.
+            self._of[frame.path] = {}
+            self._of[frame.path] = self._read(frame)
+        return self._of[frame.path]
+
+    def _read(self, frame: Frame) -> dict[str, Promoted]:
+        instance = frame.instance
+        if instance is None:
+            return {}
+        found = {each.name: within for each in frame.graph.inputs if (within := self._within(frame, each)) is not None}
+        values = instance.values
+        if isinstance(values, Mapping):
+            given: dict[str, Any] = {name: value for name, value in values.items() if name in found}
+        else:
+            proxies = _proxies(instance.properties.get("proxyWidgets"))
+            try:
+                given = self._by_list(frame, instance, found, values or (), proxies)
+            except Unreadable as reason:
+                self.expanded.problem(f"{instance.shown}: {reason}", "open the file in ComfyUI's page and save it anew")
+                given = {}
+            if proxies is not None:
+                shown = {name for id_, name in proxies if id_ == "-1"}
+                hidden = {name for id_, name in proxies if id_ != "-1"} - shown
+                found = {name: promoted for name, promoted in found.items() if name not in hidden}
+        result = {}
+        for name, promoted in found.items():
+            if name in given:
+                try:
+                    result[name] = Promoted(promoted.control, in_control(promoted.control, given[name]), True)
+                except Unreadable as reason:
+                    self.expanded.problem(f"{instance.shown}: {reason}")
+            else:
+                result[name] = promoted
+        return result
+
+    def _by_list(
+        self,
+        frame: Frame,
+        instance: PageNode,
+        found: Mapping[str, Promoted],
+        values: Sequence[Any],
+        proxies: Sequence[tuple[str, str]] | None,
+    ) -> dict[str, Any]:
+        names = list(found)
+        at_place = dict(zip(names, values, strict=False))
+        if proxies is not None:
+            by_name = {
+                name: value
+                for (id_, name), value in zip(proxies, values, strict=False)
+                if id_ == "-1" and value is not None and name in found
+            }
+            # The page first reads them by position; a value that is not named afterwards may be another's.
+            for name, value in at_place.items():
+                if name not in by_name and value is not None and not _same(value, found[name]):
+                    listed = {other for id_, other in proxies if id_ == "-1"}
+                    if name in listed or not any(other == name for _, other in proxies):
+                        raise Unreadable(f"the file does not tell which of its values is that of input {name}")
+            return by_name
+        told = [each.name for each in frame.graph.inputs if self._is_controlled_in_file(frame, each)]
+        if told == names or not values:
+            return at_place
+        if len(values) == len(told):
+            by_name = {name: value for name, value in zip(told, values, strict=True) if name in found}
+            if by_name != at_place:
+                self.expanded.note(f"{instance.shown}: its values are read by name; ComfyUI's page would shift them here")
+            return by_name
+        raise Unreadable("the number of its values is not that of its inputs")
+
+    def _within(self, frame: Frame, boundary: Boundary) -> Promoted | None:
+        """Return the control that an input of a subgraph stands for, with what it says; None for none."""
+        for link_id in boundary.links:
+            link = frame.graph.links.get(link_id)
+            node = frame.graph.nodes.get(link.target) if link else None
+            socket = self._socket(frame, node, link_id) if node else None
+            if node is None or socket is None:
+                continue
+            inner = frame.inner.get(node.id)
+            if inner is not None:
+                nested = self.of(inner).get(socket.name)
+                if nested is not None:
+                    return nested
+                continue
+            known = self.expanded.known(frame, node)
+            control = known.controls.get(socket.control) if socket.control else None
+            if control is not None:
+                return Promoted(control, known.said.get(control.name), control.name in known.said)
+        return None
+
+    def _socket(self, frame: Frame, node: PageNode, link_id: str) -> Socket | None:
+        return next((socket for socket in self.expanded.known(frame, node).sockets if socket.link == link_id), None)
+
+    def _is_controlled_in_file(self, frame: Frame, boundary: Boundary) -> bool:
+        links = (frame.graph.links.get(link_id) for link_id in boundary.links)
+        nodes = ((frame.graph.nodes.get(link.target), id_) for link, id_ in zip(links, boundary.links, strict=True) if link)
+        return any(socket.link == id_ and socket.control for node, id_ in nodes if node for socket in node.sockets)
+
+
+def _same(value: Any, promoted: Promoted) -> bool:
+    try:
+        return promoted.says and bool(in_control(promoted.control, value) == in_control(promoted.control, promoted.value))
+    except Unreadable:
+        return False
+
+
+def _proxies(told: Any) -> list[tuple[str, str]] | None:
+    """Return what the page shows of an instance: id of the node within (-1 for an input) and name of the control; None for all."""
+    if isinstance(told, str):
+        try:
+            told = json.loads(told)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(told, list):
+        return None
+    pairs = (each if isinstance(each, list) and len(each) >= 2 else ["", ""] for each in told)
+    return [(str(id_) if isinstance(id_, str | int) else "", name if isinstance(name, str) else "") for id_, name, *_ in pairs]

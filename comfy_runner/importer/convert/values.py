@@ -1,0 +1,173 @@
+"""What the controls of a node say: the list of its values in a file, read by the order of its class's controls."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from comfy_runner.graph.page_control import PageControl
+from comfy_runner.importer.convert.controls import Control, Layout
+from comfy_runner.importer.convert.page_graph import PageNode
+from comfy_runner.importer.convert.page_text import processed
+from comfy_runner.wording import counted
+from comfy_runner.yaml_loader import got
+
+_AFTER_EACH_RUN = ("fixed", "increment", "decrement", "randomize", "increment-wrap", True, False, None, "")
+_ANNOTATED = re.compile(r"\[(?:input|output|temp)\]", re.IGNORECASE)
+_NOISE = frozenset({"audioUI", "upload", "choose file to upload", "preview", "video-preview", "videopreview"})
+# Of VideoHelperSuite: which controls there are depends on the format that is chosen, and the page sends them all.
+_FREE_CONTROLS = re.compile(r"VHS_\w+")
+
+Say = Callable[[str], None]
+
+
+class Unreadable(Exception):
+    """The values in a file do not tell what goes to the server."""
+
+
+def read_values(node: PageNode, layout: Layout, say: Say) -> dict[str, Any]:
+    """Return what each control of a node says, by name; one that says nothing is left out.
+
+    Args:
+        node: The node.
+        layout: What its class has.
+        say: Is told what a user should know.
+
+    Raises:
+        Unreadable: The values fit to no rule.
+    """
+    kept = [control for control in layout.controls if control.is_kept]
+    said = {control.name: control.start for control in layout.controls if control.has_start}
+    given = node.values
+    if isinstance(given, Mapping) and given and all(key.isdigit() for key in given):
+        given = tuple(given[key] for key in sorted(given, key=lambda key: (len(key), key)))
+    if isinstance(given, Mapping):
+        return said | _by_name(node, layout, given, say)
+    values: Sequence[Any] = given or ()
+    if layout.former and len(values) == len(layout.former):
+        values = [value for value, name in zip(values, layout.former, strict=True) if name is not None]
+    _check(kept, values, say)
+    for control, value in zip(kept, values, strict=False):
+        said[control.name] = value
+    return said
+
+
+def _by_name(node: PageNode, layout: Layout, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
+    known = {control.name for control in layout.controls if control.is_kept}
+    more = [name for name in given if name not in known and name not in _NOISE]
+    if more and not _FREE_CONTROLS.fullmatch(node.class_type):
+        say(f"has {counted(len(more), 'value')} of controls that its class does not have, which are left out")
+        more = []
+    return {name: value for name, value in given.items() if name in known or name in more}
+
+
+def _check(kept: Sequence[Control], values: Sequence[Any], say: Say) -> None:
+    """Refuse values that are not those of the controls at their place."""
+    odd = [(control, value) for control, value in zip(kept, values, strict=False) if not _fits(control, value)]
+    for control, value in odd:
+        if control.part == "randomize":
+            raise Unreadable(f"its values do not fit to the controls of its class: {got(value)} stands for {control.name}")
+    if odd and len(values) != len(kept):
+        control, value = odd[0]
+        raise Unreadable(
+            f"it has {counted(len(values), 'value')} where the page has {counted(len(kept), 'control')}, "
+            f"and {got(value)} stands for {control.name} ({control.kind})"
+        )
+    for control, value in odd:
+        say(f"input {control.name} is {control.kind} (got {got(value)})")
+    if len(values) > len(kept) and any(value not in (None, "", "image") for value in values[len(kept) :]):
+        say(f"has {counted(len(values), 'value')} where the page has {counted(len(kept), 'control')}: the last are left out")
+
+
+def _fits(control: Control, value: Any) -> bool:
+    """Return whether a value can be that of a control."""
+    if control.part == "randomize":
+        return isinstance(value, str | bool | None) and value in _AFTER_EACH_RUN
+    if control.part != "value":
+        return True
+    if control.kind in ("INT", "FLOAT"):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if control.kind == "BOOLEAN":
+        return isinstance(value, bool)
+    if control.kind == "COMBO":
+        options = control.info.options if control.info else None
+        if options and all(isinstance(option, str) for option in options):
+            return isinstance(value, str) or (isinstance(value, list) and bool(control.info and control.info.page))
+        return isinstance(value, str | int | float)
+    return isinstance(value, str)
+
+
+def sent(control: Control, value: Any, say: Say) -> Any:
+    """Return what goes to the server where a control says this.
+
+    Args:
+        control: The control.
+        value: What it says.
+        say: Is told what a user should know.
+
+    Raises:
+        Unreadable: The page would make of it what nobody means.
+    """
+    if control.part == "player":
+        return ""
+    page = control.info.page if control.info else None
+    if page is None:
+        return value
+    value = in_control(control, value)
+    if control.kind == "STRING" and page.is_dynamic and isinstance(value, str):
+        value, remark = processed(value)
+        if remark:
+            say(f"input {control.name}: {remark}")
+    if page.upload == "image":
+        value = _uploaded(control, page, value, say)
+    return value
+
+
+def in_control(control: Control, value: Any) -> Any:
+    """Return a value as the page's control has it: in a text area it is text with plain ends of lines, else it stays as it is.
+
+    Raises:
+        Unreadable: The page would make of it what nobody means.
+    """
+    page = control.info.page if control.info else None
+    if not ((control.kind == "STRING" and page and page.is_multiline) or control.kind in ("MARKDOWN", "TEXTAREA")):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return js_number(value)
+    if not isinstance(value, str):
+        raise Unreadable(f"input {control.name} is text (got {got(value)})")
+    return value.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _uploaded(control: Control, page: PageControl, value: Any, say: Say) -> Any:
+    """Return the name of a file that can be uploaded, as the page sends it: with the folder that it is in."""
+    if isinstance(value, list):
+        names = [_with_folder(each, page.folder) for each in value]
+        return names if page.takes_batch else names[0] if names else ""
+    if not value and control.has_start and control.start:
+        say(f"input {control.name} names no file, so the page takes the first that the server has: {control.start}")
+        return control.start
+    return _with_folder(value, page.folder)
+
+
+def _with_folder(name: Any, folder: str) -> Any:
+    if isinstance(name, Mapping):
+        path = "/".join(part for part in (name.get("subfolder"), name.get("filename")) if isinstance(part, str) and part)
+        kind = name.get("type")
+        return path + (f" [{kind}]" if isinstance(kind, str) and kind != "input" and not _ANNOTATED.search(path) else "")
+    if isinstance(name, str) and folder != "input" and not _ANNOTATED.search(name):
+        return f"{name} [{folder}]"
+    return name
+
+
+def js_number(value: int | float) -> str:
+    """Return a number as the page writes it."""
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return str(value)
