@@ -15,14 +15,14 @@ from typing import Any
 from comfy_runner.errors import Note, WorkflowError
 from comfy_runner.graph.object_info import NodeInfo, ObjectInfo
 from comfy_runner.importer.convert.controls import Control
-from comfy_runner.importer.convert.expanded import RENAMED, Expanded, Frame, Known
+from comfy_runner.importer.convert.expanded import RENAMED, Expanded, Known, Scope
 from comfy_runner.importer.convert.page_graph import PageNode, Socket, parse_page
 from comfy_runner.importer.convert.page_text import SAVERS, patterns
 from comfy_runner.importer.convert.primitives import primitive_value, rounded
 from comfy_runner.importer.convert.promoted import PromotedValues
 from comfy_runner.importer.convert.values import Unreadable, sent
 from comfy_runner.importer.convert.virtual_nodes import ACTING, SILENT, VIRTUAL
-from comfy_runner.importer.convert.wiring import Broken, FromInstance, FromPrimitive, Output, Wiring
+from comfy_runner.importer.convert.wiring import BrokenLink, FromInstance, FromNode, FromPrimitive, Wiring
 from comfy_runner.wording import did_you_mean, named, nearest
 from comfy_runner.yaml_loader import got
 
@@ -74,19 +74,19 @@ class _Conversion:
         if self.expanded.problems:
             return {}
         graph: dict[str, Any] = {}
-        for frame, node in self.expanded.nodes():
-            self.refuse_odd_instance(frame, node)
-            if node.is_off or node.id in frame.inner or node.class_type in SILENT:
+        for scope, node in self.expanded.nodes():
+            self.refuse_odd_instance(scope, node)
+            if node.is_off or node.id in scope.inner or node.class_type in SILENT:
                 continue
             if self.refuse_acting(node) or node.class_type in VIRTUAL:
                 continue
-            known = self.expanded.known(frame, node)
+            known = self.expanded.known(scope, node)
             if known.info is None:
-                self.lacking.setdefault(node.class_type, []).append(frame.full_id(node.id))
+                self.lacking.setdefault(node.class_type, []).append(scope.full_id(node.id))
             elif known.unreadable:
                 self.expanded.problem(f"{node.shown}: {known.unreadable}", "export it in ComfyUI's page: Workflow > Export (API)")
             else:
-                graph[frame.full_id(node.id)] = self.node(frame, node, known, known.info)
+                graph[scope.full_id(node.id)] = self.node(scope, node, known, known.info)
         self.refuse_lacking()
         for made in graph.values():
             inputs = made["inputs"]
@@ -94,14 +94,14 @@ class _Conversion:
                 del inputs[name]
         return graph
 
-    def node(self, frame: Frame, node: PageNode, known: Known, info: NodeInfo) -> dict[str, Any]:
+    def node(self, scope: Scope, node: PageNode, known: Known, info: NodeInfo) -> dict[str, Any]:
         """Return a node in the API format."""
         inputs: dict[str, Any] = {}
         said = dict(known.said)
         for index, socket in enumerate(known.sockets):
             try:
-                self.wire(frame, node, known, index, socket, said, inputs)
-            except Broken as reason:
+                self.wire(scope, node, known, index, socket, said, inputs)
+            except BrokenLink as reason:
                 self.expanded.problem(str(reason), "open the file in ComfyUI's page, look at its links and save it anew")
         sent_values = {
             name: self.sent(node, control, said[name])
@@ -115,14 +115,14 @@ class _Conversion:
         }
 
     def wire(
-        self, frame: Frame, node: PageNode, known: Known, index: int, socket: Socket, said: dict[str, Any], inputs: dict[str, Any]
+        self, scope: Scope, node: PageNode, known: Known, index: int, socket: Socket, said: dict[str, Any], inputs: dict[str, Any]
     ) -> None:
         """Put what an input gets from elsewhere among the inputs, or among what the node's controls say."""
         if socket.link is None:
             return
-        source = self.wiring.source(frame, node, index)
+        source = self.wiring.source(scope, node, index)
         control = known.controls.get(socket.control) if socket.control else None
-        if isinstance(source, Output):
+        if isinstance(source, FromNode):
             inputs[socket.name] = [source.node_id, source.slot]
         elif isinstance(source, FromInstance) and source.promoted.says:
             if not source.is_linked:
@@ -175,9 +175,9 @@ class _Conversion:
             reason = "a group"
         return reason is not None
 
-    def refuse_odd_instance(self, frame: Frame, node: PageNode) -> None:
+    def refuse_odd_instance(self, scope: Scope, node: PageNode) -> None:
         """Refuse an instance of a subgraph that is off while nodes in it are not, which versions of the page take differently."""
-        inner = frame.inner.get(node.id)
+        inner = scope.inner.get(node.id)
         if inner is None or not node.is_off:
             return
         if any(not each.is_off and each.class_type not in VIRTUAL | SILENT for each in inner.graph.nodes.values()):

@@ -12,7 +12,7 @@ from typing import Any
 from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.object_info import NodeInfo, ObjectInfo
 from comfy_runner.importer.convert.controls import Control, Layout, layout_of
-from comfy_runner.importer.convert.page_graph import Page, PageGraph, PageNode, Socket
+from comfy_runner.importer.convert.page_graph import PageFile, PageGraph, PageNode, Socket
 from comfy_runner.importer.convert.values import Unreadable, read_values
 from comfy_runner.importer.convert.virtual_nodes import SILENT, VIRTUAL
 
@@ -31,7 +31,7 @@ _MOST_MESSAGES = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class Scope:
     """A graph, or one instance of a subgraph.
 
     Attributes:
@@ -45,8 +45,8 @@ class Frame:
     graph: PageGraph
     path: tuple[str, ...] = ()
     instance: PageNode | None = None
-    above: Frame | None = None
-    inner: dict[str, Frame] = field(default_factory=dict)
+    above: Scope | None = None
+    inner: dict[str, Scope] = field(default_factory=dict)
 
     def full_id(self, node_id: str) -> str:
         """Return the id that one of its nodes has in the API format."""
@@ -83,15 +83,15 @@ class Expanded:
         where: The place for messages.
     """
 
-    def __init__(self, page: Page, info: ObjectInfo, *, where: str) -> None:
+    def __init__(self, page: PageFile, info: ObjectInfo, *, where: str) -> None:
         self.page, self.info, self.where = page, info, where
         self.problems: list[Problem] = list(page.problems)
         self.notes: list[Note] = []
         self.instances: dict[str, int] = {}
         self._known: dict[tuple[str, str], Known] = {}
         self._noted: set[str] = set()
-        self.root = Frame(page.root)
-        self.frames: list[Frame] = []
+        self.root = Scope(page.root)
+        self.scopes: list[Scope] = []
         self._expand()
 
     def problem(self, what: str, hint: str = "") -> None:
@@ -110,45 +110,45 @@ class Expanded:
         """Put each subgraph in the place of its instances."""
         count, waiting = 0, [self.root]
         while waiting:
-            frame = waiting.pop()
-            self.frames.append(frame)
-            count += len(frame.graph.nodes)
+            scope = waiting.pop()
+            self.scopes.append(scope)
+            count += len(scope.graph.nodes)
             if count > _MOST_NODES:
                 self.problem(f"has more than {_MOST_NODES} nodes, with those of its subgraphs")
                 return
-            for node in frame.graph.nodes.values():
+            for node in scope.graph.nodes.values():
                 definition = self.page.subgraphs.get(node.class_type)
                 if definition is None:
                     continue
                 self.instances[definition.id] = self.instances.get(definition.id, 0) + 1
-                chain = frame
+                chain = scope
                 while chain is not self.root and chain.graph is not definition and chain.above is not None:
                     chain = chain.above
                 if chain.graph is definition:
                     self.problem(f'{node.shown}: subgraph "{definition.name}" is within itself')
-                elif len(frame.path) >= _DEEPEST:
+                elif len(scope.path) >= _DEEPEST:
                     self.problem(f"{node.shown}: subgraphs are nested more than {_DEEPEST} deep")
                 else:
-                    frame.inner[node.id] = inner = Frame(definition, (*frame.path, node.id), node, frame)
+                    scope.inner[node.id] = inner = Scope(definition, (*scope.path, node.id), node, scope)
                     waiting.append(inner)
 
-    def nodes(self) -> Iterator[tuple[Frame, PageNode]]:
+    def nodes(self) -> Iterator[tuple[Scope, PageNode]]:
         """Yield all nodes, also those of the page alone, in the order of the file."""
-        stack: list[tuple[Frame, Iterator[PageNode]]] = [(self.root, iter(self.root.graph.nodes.values()))]
+        stack: list[tuple[Scope, Iterator[PageNode]]] = [(self.root, iter(self.root.graph.nodes.values()))]
         while stack:
-            frame, rest = stack[-1]
+            scope, rest = stack[-1]
             node = next(rest, None)
             if node is None:
                 stack.pop()
                 continue
-            inner = frame.inner.get(node.id)
+            inner = scope.inner.get(node.id)
             if inner is not None:
                 stack.append((inner, iter(inner.graph.nodes.values())))
-            yield frame, node
+            yield scope, node
 
-    def known(self, frame: Frame, node: PageNode) -> Known:
+    def known(self, scope: Scope, node: PageNode) -> Known:
         """Return what is known of a node from its class."""
-        key = (frame.graph.id, node.id)
+        key = (scope.graph.id, node.id)
         if key not in self._known:
             self._known[key] = self._learn(node)
         return self._known[key]

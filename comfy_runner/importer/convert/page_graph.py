@@ -135,7 +135,7 @@ class PageGraph:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageFile:
     """A file of the page.
 
     Attributes:
@@ -149,7 +149,7 @@ class Page:
     problems: tuple[Problem, ...]
 
 
-def parse_page(data: Mapping[str, Any], *, where: str) -> Page:
+def parse_page(data: Mapping[str, Any], *, where: str) -> PageFile:
     """Read a workflow in the UI format.
 
     Args:
@@ -165,7 +165,7 @@ def parse_page(data: Mapping[str, Any], *, where: str) -> Page:
             reader.problem(f"two subgraphs have the id {id_}")
         elif id_:
             subgraphs[id_] = reader.graph(definition, id_=id_, name=_text(definition.get("name")))
-    return Page(root, subgraphs, tuple(reader.problems))
+    return PageFile(root, subgraphs, tuple(reader.problems))
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfy_runner.importer.convert.controls import Control
-from comfy_runner.importer.convert.expanded import Expanded, Frame
+from comfy_runner.importer.convert.expanded import Expanded, Scope
 from comfy_runner.importer.convert.page_graph import Boundary, PageNode, Socket
 from comfy_runner.importer.convert.values import Unreadable, in_control
 
@@ -43,26 +43,26 @@ class PromotedValues:
         self.expanded = expanded
         self._of: dict[tuple[str, ...], dict[str, Promoted]] = {}
 
-    def of(self, frame: Frame) -> dict[str, Promoted]:
+    def of(self, scope: Scope) -> dict[str, Promoted]:
         """Return the values of an instance by the names of its inputs; those without a control within have none."""
-        if frame.path not in self._of:
+        if scope.path not in self._of:
             # Set before the work: a subgraph within itself has been refused already.
-            self._of[frame.path] = {}
-            self._of[frame.path] = self._read(frame)
-        return self._of[frame.path]
+            self._of[scope.path] = {}
+            self._of[scope.path] = self._read(scope)
+        return self._of[scope.path]
 
-    def _read(self, frame: Frame) -> dict[str, Promoted]:
-        instance = frame.instance
+    def _read(self, scope: Scope) -> dict[str, Promoted]:
+        instance = scope.instance
         if instance is None:
             return {}
-        found = {each.name: within for each in frame.graph.inputs if (within := self._within(frame, each)) is not None}
+        found = {each.name: within for each in scope.graph.inputs if (within := self._within(scope, each)) is not None}
         values = instance.values
         if isinstance(values, Mapping):
             given: dict[str, Any] = {name: value for name, value in values.items() if name in found}
         else:
             proxies = _proxies(instance.properties.get("proxyWidgets"))
             try:
-                given = self._by_list(frame, instance, found, values or (), proxies)
+                given = self._by_list(scope, instance, found, values or (), proxies)
             except Unreadable as reason:
                 self.expanded.problem(f"{instance.shown}: {reason}", "open the file in ComfyUI's page and save it anew")
                 given = {}
@@ -83,7 +83,7 @@ class PromotedValues:
 
     def _by_list(
         self,
-        frame: Frame,
+        scope: Scope,
         instance: PageNode,
         found: Mapping[str, Promoted],
         values: Sequence[Any],
@@ -104,7 +104,7 @@ class PromotedValues:
                     if name in listed or not any(other == name for _, other in proxies):
                         raise Unreadable(f"the file does not tell which of its values is that of input {name}")
             return by_name
-        told = [each.name for each in frame.graph.inputs if self._is_controlled_in_file(frame, each)]
+        told = [each.name for each in scope.graph.inputs if self._is_controlled_in_file(scope, each)]
         if told == names or not values:
             return at_place
         if len(values) == len(told):
@@ -114,32 +114,32 @@ class PromotedValues:
             return by_name
         raise Unreadable("the number of its values is not that of its inputs")
 
-    def _within(self, frame: Frame, boundary: Boundary) -> Promoted | None:
+    def _within(self, scope: Scope, boundary: Boundary) -> Promoted | None:
         """Return the control that an input of a subgraph stands for, with what it says; None for none."""
         for link_id in boundary.links:
-            link = frame.graph.links.get(link_id)
-            node = frame.graph.nodes.get(link.target) if link else None
-            socket = self._socket(frame, node, link_id) if node else None
+            link = scope.graph.links.get(link_id)
+            node = scope.graph.nodes.get(link.target) if link else None
+            socket = self._socket(scope, node, link_id) if node else None
             if node is None or socket is None:
                 continue
-            inner = frame.inner.get(node.id)
+            inner = scope.inner.get(node.id)
             if inner is not None:
                 nested = self.of(inner).get(socket.name)
                 if nested is not None:
                     return nested
                 continue
-            known = self.expanded.known(frame, node)
+            known = self.expanded.known(scope, node)
             control = known.controls.get(socket.control) if socket.control else None
             if control is not None:
                 return Promoted(control, known.said.get(control.name), control.name in known.said)
         return None
 
-    def _socket(self, frame: Frame, node: PageNode, link_id: str) -> Socket | None:
-        return next((socket for socket in self.expanded.known(frame, node).sockets if socket.link == link_id), None)
+    def _socket(self, scope: Scope, node: PageNode, link_id: str) -> Socket | None:
+        return next((socket for socket in self.expanded.known(scope, node).sockets if socket.link == link_id), None)
 
-    def _is_controlled_in_file(self, frame: Frame, boundary: Boundary) -> bool:
-        links = (frame.graph.links.get(link_id) for link_id in boundary.links)
-        nodes = ((frame.graph.nodes.get(link.target), id_) for link, id_ in zip(links, boundary.links, strict=True) if link)
+    def _is_controlled_in_file(self, scope: Scope, boundary: Boundary) -> bool:
+        links = (scope.graph.links.get(link_id) for link_id in boundary.links)
+        nodes = ((scope.graph.nodes.get(link.target), id_) for link, id_ in zip(links, boundary.links, strict=True) if link)
         return any(socket.link == id_ and socket.control for node, id_ in nodes if node for socket in node.sockets)
 
 

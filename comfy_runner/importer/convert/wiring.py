@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from comfy_runner.importer.convert.bypass import passed_on
-from comfy_runner.importer.convert.expanded import Expanded, Frame
+from comfy_runner.importer.convert.expanded import Expanded, Scope
 from comfy_runner.importer.convert.page_graph import BYPASSED, INPUT_SIDE, PageLink, PageNode, Socket
 from comfy_runner.importer.convert.promoted import Promoted, PromotedValues
 from comfy_runner.importer.convert.virtual_nodes import REROUTES, SILENT, name_of, setters
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class FromNode:
     """The output of a node that runs, or would if it was not muted.
 
     Attributes:
@@ -43,19 +43,19 @@ class FromPrimitive:
     """The value of a PrimitiveNode.
 
     Attributes:
-        frame: Where that is.
+        scope: Where that is.
         node: That node.
     """
 
-    frame: Frame
+    scope: Scope
     node: PageNode
 
 
-class Broken(Exception):
+class BrokenLink(Exception):
     """A link does not lead to a node: the page fails there, too."""
 
 
-Source = Output | FromInstance | FromPrimitive | None
+InputSource = FromNode | FromInstance | FromPrimitive | None
 """What an input gets; None for nothing."""
 
 
@@ -71,107 +71,108 @@ class Wiring:
         self.expanded, self.promoted = expanded, promoted
         self._setters: dict[str, Mapping[str, list[PageNode]]] = {}
 
-    def source(self, frame: Frame, node: PageNode, index: int) -> Source:
+    def source(self, scope: Scope, node: PageNode, index: int) -> InputSource:
         """Return what an input gets.
 
         Args:
-            frame: Where the node is.
+            scope: Where the node is.
             node: The node.
             index: The index of its input, in the order of its class.
 
         Raises:
-            Broken: The link leads nowhere, or in a circle.
+            BrokenLink: The link leads nowhere, or in a circle.
         """
         seen: set[tuple[tuple[str, ...], str, str, int]] = set()
         wanted = ""  # the type of the input that all this is for; changes behind a bypassed node
         is_straight = True  # whether nothing but subgraphs has been passed
         crossed: Promoted | None = None  # the value of the outermost instance that the way has left
         while True:
-            _once(seen, frame, node, "in", index)
-            sockets = self.expanded.known(frame, node).sockets
+            _once(seen, scope, node, "in", index)
+            sockets = self.expanded.known(scope, node).sockets
             if index >= len(sockets):
-                raise Broken(f"{node.shown} has no input {index}")
+                raise BrokenLink(f"{node.shown} has no input {index}")
             socket = sockets[index]
             if socket.link is None:
                 return FromInstance(crossed, is_linked=True) if crossed else None
-            link = frame.graph.links.get(socket.link)
+            link = scope.graph.links.get(socket.link)
             if link is None:
-                raise Broken(f"{node.shown}, input {socket.name}: its link {socket.link[:50]} is not in the file")
-            if link.origin == INPUT_SIDE and frame.above is not None and frame.instance is not None:
-                value = self._value_of(frame, link.origin_slot)
-                outer = self.expanded.known(frame.above, frame.instance).sockets
+                raise BrokenLink(f"{node.shown}, input {socket.name}: its link {socket.link[:50]} is not in the file")
+            above, instance = scope.above, scope.instance
+            if link.origin == INPUT_SIDE and above is not None and instance is not None:
+                value = self._value_of(scope, link.origin_slot)
+                outer = self.expanded.known(above, instance).sockets
                 if not 0 <= link.origin_slot < len(outer):
-                    raise Broken(f"{node.shown}, input {socket.name}: its subgraph has no input {link.origin_slot}")
+                    raise BrokenLink(f"{node.shown}, input {socket.name}: its subgraph has no input {link.origin_slot}")
                 if outer[link.origin_slot].link is None:
                     return FromInstance(value) if value else None
                 crossed = value or crossed
-                frame, node, index, wanted = frame.above, frame.instance, link.origin_slot, ""
+                scope, node, index, wanted = above, instance, link.origin_slot, ""
                 continue
             wanted = wanted or socket.type
-            slot, is_direct, origin = link.origin_slot, True, _origin(frame, node, socket, link)
+            slot, is_direct, origin = link.origin_slot, True, _origin(scope, node, socket, link)
             while True:  # from outputs inwards, until there is an input to go on from
-                _once(seen, frame, origin, "out", slot)
-                step = self._step(frame, origin, slot, wanted)
+                _once(seen, scope, origin, "out", slot)
+                step = self._step(scope, origin, slot, wanted)
                 if isinstance(step, _Within):
-                    frame, origin, slot, is_direct = step.frame, step.node, step.slot, False
+                    scope, origin, slot, is_direct = step.scope, step.node, step.slot, False
                     continue
                 break
             if isinstance(step, FromPrimitive):
                 # Only a control that it is linked to without anything between takes its value.
                 step = step if is_straight and is_direct and (socket.control or crossed) else None
-            if isinstance(step, Output | FromPrimitive):
+            if isinstance(step, FromNode | FromPrimitive):
                 return step
             if step is None:
                 return FromInstance(crossed, is_linked=True) if crossed else None
-            frame, node, index, is_straight = step.frame, step.node, step.slot, False
+            scope, node, index, is_straight = step.scope, step.node, step.slot, False
             if step.is_new:
                 wanted = ""
 
-    def _step(self, frame: Frame, node: PageNode, slot: int, wanted: str) -> Output | FromPrimitive | _Within | _Input | None:
+    def _step(self, scope: Scope, node: PageNode, slot: int, wanted: str) -> FromNode | FromPrimitive | _Within | _Input | None:
         """Return what an output stands for."""
-        known = self.expanded.known(frame, node)
+        known = self.expanded.known(scope, node)
         if node.mode == BYPASSED:
             if not 0 <= slot < len(known.outputs):
-                raise Broken(f"{node.shown} has no output {slot}")
+                raise BrokenLink(f"{node.shown} has no output {slot}")
             index = passed_on([socket.type for socket in known.sockets], known.outputs[slot], slot, wanted)
-            return _Input(frame, node, index, is_new=True) if index >= 0 else None
-        inner = frame.inner.get(node.id)
+            return _Input(scope, node, index, is_new=True) if index >= 0 else None
+        inner = scope.inner.get(node.id)
         if inner is not None:
             return self._into(inner, node, slot)
         if node.class_type in REROUTES or node.class_type == "SetNode":
-            return _Input(frame, node, slot if slot < len(known.sockets) else 0) if known.sockets else None
+            return _Input(scope, node, slot if slot < len(known.sockets) else 0) if known.sockets else None
         if node.class_type == "PrimitiveNode":
-            return FromPrimitive(frame, node)
+            return FromPrimitive(scope, node)
         if node.class_type == "GetNode":
-            return self._setter(frame, node)
+            return self._setter(scope, node)
         if node.class_type in SILENT:
             return None
         if slot < 0:
-            raise Broken(f"a link comes from an output of {node.shown} that is not a number")
-        return Output(frame.full_id(node.id), slot)
+            raise BrokenLink(f"a link comes from an output of {node.shown} that is not a number")
+        return FromNode(scope.full_id(node.id), slot)
 
-    def _into(self, inner: Frame, node: PageNode, slot: int) -> _Within | None:
+    def _into(self, inner: Scope, node: PageNode, slot: int) -> _Within | None:
         if not 0 <= slot < len(inner.graph.outputs):
-            raise Broken(f"{node.shown} has no output {slot}")
+            raise BrokenLink(f"{node.shown} has no output {slot}")
         links = (inner.graph.links.get(link_id) for link_id in inner.graph.outputs[slot].links)
         link = next((link for link in links if link is not None), None)
         if link is None:
             return None
         origin = inner.graph.nodes.get(link.origin)
         if origin is None:
-            raise Broken(f"{node.shown}, output {slot}: no node within gives it")
+            raise BrokenLink(f"{node.shown}, output {slot}: no node within gives it")
         return _Within(inner, origin, link.origin_slot)
 
-    def _setter(self, frame: Frame, node: PageNode) -> _Input | None:
+    def _setter(self, scope: Scope, node: PageNode) -> _Input | None:
         """Return the input of the SetNode that a GetNode belongs to: in its own graph, else in those around it."""
-        name, place = name_of(node), frame
+        name, place = name_of(node), scope
         while True:
             graph = place.graph
             if graph.id not in self._setters:
                 self._setters[graph.id] = setters(graph)
             found = self._setters[graph.id].get(name, [])
             if len(found) > 1:
-                raise Broken(f'{node.shown}: several SetNodes have the name "{name[:50]}"')
+                raise BrokenLink(f'{node.shown}: several SetNodes have the name "{name[:50]}"')
             if found:
                 return _Input(place, found[0], 0) if found[0].sockets else None
             if place.above is None:
@@ -179,16 +180,16 @@ class Wiring:
                 return None
             place = place.above
 
-    def _value_of(self, frame: Frame, index: int) -> Promoted | None:
-        inputs = frame.graph.inputs
-        return self.promoted.of(frame).get(inputs[index].name) if 0 <= index < len(inputs) else None
+    def _value_of(self, scope: Scope, index: int) -> Promoted | None:
+        inputs = scope.graph.inputs
+        return self.promoted.of(scope).get(inputs[index].name) if 0 <= index < len(inputs) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Within:
     """An output of a node within a subgraph."""
 
-    frame: Frame
+    scope: Scope
     node: PageNode
     slot: int
 
@@ -197,22 +198,24 @@ class _Within:
 class _Input:
     """An input to go on from; is_new where its own type counts from now on."""
 
-    frame: Frame
+    scope: Scope
     node: PageNode
     slot: int
     is_new: bool = False
 
 
-def _once(seen: set[tuple[tuple[str, ...], str, str, int]], frame: Frame, node: PageNode, side: str, slot: int) -> None:
-    key = (frame.path, node.id, side, slot)
+def _once(seen: set[tuple[tuple[str, ...], str, str, int]], scope: Scope, node: PageNode, side: str, slot: int) -> None:
+    key = (scope.path, node.id, side, slot)
     if key in seen:
-        raise Broken(f"{node.shown}: links lead in a circle")
+        raise BrokenLink(f"{node.shown}: links lead in a circle")
     seen.add(key)
 
 
-def _origin(frame: Frame, node: PageNode, socket: Socket, link: PageLink) -> PageNode:
+def _origin(scope: Scope, node: PageNode, socket: Socket, link: PageLink) -> PageNode:
     """Return the node that a link comes from."""
-    origin = frame.graph.nodes.get(link.origin)
+    origin = scope.graph.nodes.get(link.origin)
     if origin is None:
-        raise Broken(f"{node.shown}, input {socket.name}: its link comes from node {link.origin[:50]}, which is not in the file")
+        raise BrokenLink(
+            f"{node.shown}, input {socket.name}: its link comes from node {link.origin[:50]}, which is not in the file"
+        )
     return origin

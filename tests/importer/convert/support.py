@@ -85,7 +85,7 @@ def server(**more: Any) -> ObjectInfo:
 
 def node(id_: int, type_: str, values: Any = None, *, mode: int = 0, **more: Any) -> dict[str, Any]:
     """Return a node of the page; `more` are its inputs by name with the ids of their links, and what else it has."""
-    kept = {key: more.pop(key) for key in ("title", "properties", "outputs", "inputs") if key in more}
+    kept: dict[str, Any] = {key: more.pop(key) for key in ("title", "properties", "outputs", "inputs") if key in more}
     inputs = [{"name": name, "type": "*", "link": link} for name, link in more.items()]
     values_ = {} if values is None else {"widgets_values": values}
     return {"id": id_, "type": type_, "mode": mode, "inputs": inputs, **values_, **kept}
