@@ -39,10 +39,11 @@ def read_file(path: Path) -> Found:
     try:
         _refuse_special(path, where)
         with path.open("rb") as file:
-            reader = reader_of(file.read(START))
+            start = file.read(START)
+            reader = reader_of(start)
             file.seek(0)
             if reader is None:
-                _read_text(file.read(MOST_TEXT + 1), meaning)
+                _read_text(file.read(MOST_TEXT + 1 if _may_be_text(start) else START), meaning)
             else:
                 with noting_damage(embedded):
                     reader(file, embedded)
@@ -74,8 +75,11 @@ def is_importable(path: Path) -> bool:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
         with path.open("rb") as file:
-            if reader_of(file.read(START)) is not None:
+            start = file.read(START)
+            if reader_of(start) is not None:
                 return True
+            if not _may_be_text(start):
+                return False
             file.seek(0)
             text = _text(file.read(MOST_TEXT))
     except (OSError, ValueError):
@@ -116,6 +120,10 @@ def _refuse_nothing(meaning: Meaning, embedded: Embedded, where: str) -> None:
     raise UsageError(_NO_WORKFLOW, where=where, hint=_LOST)
 
 
+def _may_be_text(start: bytes) -> bool:
+    return b"\0" not in start or start.startswith((*_BYTE_ORDER_MARKS,))
+
+
 def _text(data: bytes) -> str:
     """Return a file as text: by its byte order mark, or UTF-8.
 
@@ -135,8 +143,10 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
             f"is neither a known kind of file nor a text of at most {MOST_TEXT >> 20} MiB", where=meaning.where, hint=_KINDS
         )
     try:
+        if not _may_be_text(data[:START]):
+            raise ValueError("not text")
         text = _text(data)
-    except UnicodeDecodeError:
+    except ValueError:
         raise UsageError("is no kind of file in which a workflow is looked for", where=meaning.where, hint=_KINDS) from None
     if text.lstrip().startswith("<"):
         hint = "download the picture itself rather than the page that shows it"

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 MOST_TEXT: Final = 64 << 20
 """Most bytes of text that are taken from a file, all together."""
 
-MOST_PARTS: Final = 1 << 20
+MOST_PARTS: Final = 1 << 18
 """Most parts (chunks, boxes, elements) that a file is walked through."""
 
 COMMENTS: Final = ("usercomment", "comment", "description", "imagedescription", "xpcomment")

@@ -22,7 +22,7 @@ _WRAPPINGS: Final = ("prompt", "workflow", "output", "extra_data", "extra_pnginf
 _MOST_WRAPPINGS = 6
 _GRAPH_IN_ENTRY = 2  # [number, ID, graph, extra data, outputs]
 _NODES = re.compile(r"\"(?:class_type|nodes)\"\s{0,99}:")
-_PARAMETERS = re.compile(r"(?:^|\n)\s*Steps: ?\d{1,5}, ?[A-Z]\w")
+_PARAMETERS = re.compile(r"(?:^|\n)[ \t]{0,9}Steps: ?\d{1,5}, ?[A-Z]\w")
 
 
 @dataclass(slots=True)
