@@ -53,7 +53,7 @@ def read_file(path: Path) -> Found:
     _refuse_nothing(meaning, embedded, where)
     notes = [*meaning.notes]
     if embedded.damage:
-        notes.append(Note(f"is damaged: {embedded.damage}; what it says of itself could be read", where))
+        notes.append(Note(f"{embedded.damage}; what it says of itself could be read", where))
     return Found(path, meaning.graph, meaning.ui, meaning.parameters, meaning.about, embedded.size, tuple(notes))
 
 
@@ -114,7 +114,7 @@ def _refuse_nothing(meaning: Meaning, embedded: Embedded, where: str) -> None:
     if meaning.problems:
         raise UsageError(f"holds no workflow that can be read: {'; '.join(meaning.problems)}", where=where, hint=_LOST)
     if embedded.damage:
-        raise UsageError(f"is damaged: {embedded.damage}", where=where, hint="copy or download it again")
+        raise UsageError(embedded.damage, where=where, hint="copy or download it again")
     if meaning.program:
         raise UsageError(f"was made by {meaning.program}, whose metadata is not read", where=where, hint=_OTHER_PROGRAM)
     raise UsageError(_NO_WORKFLOW, where=where, hint=_LOST)
@@ -148,12 +148,15 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         text = _text(data)
     except ValueError:
         raise UsageError("is no kind of file in which a workflow is looked for", where=meaning.where, hint=_KINDS) from None
-    if text.lstrip().startswith("<"):
-        hint = "download the picture itself rather than the page that shows it"
-        raise UsageError("is a web page or other text in XML, and no picture", where=meaning.where, hint=hint)
-    if is_parameters(text) and not text.lstrip().startswith('{"'):
+    start = text.lstrip()[:START].lower()
+    if is_parameters(text) and not start.startswith('{"'):
         meaning.parameters = text.strip()
         return
+    if start.startswith(("<!doctype", "<html", "<head", "<!--")):
+        hint = "download the picture itself rather than the page that shows it"
+        raise UsageError("is a web page, and no picture", where=meaning.where, hint=hint)
+    if not start.startswith(("{", "[")):
+        raise UsageError("is neither JSON nor parameters of A1111", where=meaning.where, hint=_KINDS)
     try:
         value = parse_json(text)
     except NoJson as error:

@@ -24,7 +24,9 @@ UI: dict[str, Any] = {
     "links": [[1, 5, 0, 3, 3, "LATENT"]],
     "version": 0.4,
 }
-PARAMETERS = "a lake, {dawn|dusk}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
+PARAMETERS = (
+    "<lora:lake:1>, a lake, {dawn|dusk}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512"
+)
 
 
 def _written(folder: Path, value: Any, name: str = "workflow.json") -> Path:
@@ -48,6 +50,7 @@ def _refusal(path: Path) -> str:
         {"prompt": GRAPH},
         {"prompt": GRAPH, "client_id": "x", "extra_data": {}},
         {"prompt": json.dumps(GRAPH)},
+        {"input": {"workflow": GRAPH}},
         {"prompt": [3, "some-id", GRAPH, {}, ["3"]], "outputs": {}, "status": {}},
         {"some-id": {"prompt": [3, "some-id", GRAPH, {}, ["3"]], "outputs": {}}},
         {"id": "some-id", "workflow": {"prompt": GRAPH, "extra_data": {}}},
@@ -60,7 +63,9 @@ def test_a_graph_is_found_in_whatever_it_is_wrapped(tmp_path: Path, wrapped: Any
     assert (found.graph, found.ui, found.parameters, found.about, found.size, found.notes) == (GRAPH, None, "", None, None, ())
 
 
-@pytest.mark.parametrize("wrapped", [UI, {"workflow": UI}, {"workflow": json.dumps(UI)}, {"nodes": [], "links": [], "groups": []}])
+@pytest.mark.parametrize(
+    "wrapped", [UI, {"workflow": UI}, {"workflow": json.dumps(UI)}, {"nodes": [], "links": [], "1": GRAPH["5"]}]
+)
 def test_a_workflow_of_the_page_is_found(tmp_path: Path, wrapped: dict[str, Any]) -> None:
     found = read_file(_written(tmp_path, wrapped))
 
@@ -126,10 +131,11 @@ def test_a_text_of_a1111_is_taken_as_it_is(tmp_path: Path, encoding: str) -> Non
     [
         ("", "is empty"),
         ("  \n", "is empty"),
-        ("hello", "is not JSON: expecting value, line 1 column 1"),
+        ("hello", "is neither JSON nor parameters of A1111"),
+        ("prompt: a lake\nsampler: {steps: 20}\n", "is neither JSON nor parameters of A1111"),
         ("{}", "is JSON, but no workflow of ComfyUI"),
         ("[]", "is JSON, but no workflow of ComfyUI"),
-        ("5", "is JSON, but no workflow of ComfyUI"),
+        ("5", "is neither JSON nor parameters of A1111"),
         ('{"prompt": "a cat", "steps": 20}', "is JSON, but no workflow of ComfyUI"),
         ('{"nodes": [], "edges": [], "links": []}', "is JSON, but no workflow of ComfyUI"),
         ("[" * 100_000, "is not JSON: it is nested deeper than 100 levels"),

@@ -46,7 +46,7 @@ class Embedded:
         texts: By name, in lower case: ``prompt``, ``workflow``, ``parameters``, ``comfy_runner``, the names of comments, and those
             of other programs. Of two texts with one name the later one counts, as in ComfyUI's page.
         size: Width and height of the picture in pixels; None where it is not known.
-        damage: What is wrong with the file; empty where nothing is.
+        damage: What is wrong with the file, as a message says it: ``is damaged: …``; empty where nothing is.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -135,4 +135,4 @@ def noting_damage(embedded: Embedded) -> Iterator[None]:
     try:
         yield
     except DamagedFile as error:
-        embedded.damage = str(error)
+        embedded.damage = f"is damaged: {error}"

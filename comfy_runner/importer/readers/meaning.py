@@ -1,8 +1,9 @@
 """What texts and JSON documents say of how a picture was made: graphs, workflows of the page, A1111's parameters.
 
-The wrappings in which a graph is met: a body of ``POST /prompt`` (``{"prompt": …, "extra_data": …}``), an entry of ``/history``
-(``{"ID": {"prompt": [number, ID, graph, extra data, outputs]}}``), of ``/api/jobs`` (``{"workflow": {"prompt": …}}``), what the
-page's ``graphToPrompt`` returns (``{"output": …, "workflow": …}``), and comments of films that hold JSON within JSON.
+The wrappings in which a graph is met: a body of ``POST /prompt`` (``{"prompt": …, "extra_data": …}``), or what a serverless host
+takes (``{"input": {"workflow": …}}``); an entry of ``/history`` (``{"ID": {"prompt": [number, ID, graph, extra data, outputs]}}``)
+or of ``/api/jobs`` (``{"workflow": {"prompt": …}}``); what the page's ``graphToPrompt`` returns (``{"output": …, "workflow": …}``);
+and comments of films, which hold JSON within JSON.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from comfy_runner.importer.readers.json_values import NoJson, parse_json
 from comfy_runner.wording import named
 from comfy_runner.yaml_loader import got
 
-_WRAPPINGS: Final = ("prompt", "workflow", "output", "extra_data", "extra_pnginfo", "comfy_runner")
+_WRAPPINGS: Final = ("prompt", "workflow", "output", "input", "extra_data", "extra_pnginfo", "comfy_runner")
 _MOST_WRAPPINGS = 6
 _GRAPH_IN_ENTRY = 2  # [number, ID, graph, extra data, outputs]
 _NODES = re.compile(r"\"(?:class_type|nodes)\"\s{0,99}:")
-_PARAMETERS = re.compile(r"(?:^|\n)[ \t]{0,9}Steps: ?\d{1,5}, ?[A-Z]\w")
+_PARAMETERS = re.compile(r"(?:^|\n)[ \t]{0,40}Steps: ?\d{1,5}, ?[A-Z]\w")
 
 
 @dataclass(slots=True)
@@ -65,13 +66,15 @@ class Meaning:
             told = _json_or_none(text)
             if isinstance(told, dict):
                 self._note_program(told)
-                self._take(told)
+                if not self._take(told) and not self.program:
+                    self.problems.append(f"its text parameters is JSON of another program (got {got(text)})")
             else:
                 self.parameters = text
         for name in COMMENTS:
             text = texts.get(name, "")
             if (told := _json_or_none(text)) is not None:
                 self._take(told)
+                self._note_program(told if isinstance(told, dict) else {})
             elif is_parameters(text):
                 self.parameters = self.parameters or text
             elif _NODES.search(text):
@@ -106,12 +109,13 @@ class Meaning:
             return any(found)
         if not isinstance(value, dict):
             return False
+        # As the page decides: some files of its own have nodes of the API format beside it.
+        if is_ui(value):
+            self.ui = self.ui or value
+            return True
         if is_graph(value):
             if self.graph is None:
                 self.graph = self._nodes_of(value)
-            return True
-        if is_ui(value):
-            self.ui = self.ui or value
             return True
         if isinstance(about := value.get("comfy_runner"), dict):
             self.about = self.about or about

@@ -27,9 +27,14 @@ def read_png(file: BinaryIO, embedded: Embedded) -> None:
     """
     file.seek(len(SIGNATURE))
     end = length_of(file)
+    is_over = False
     for _ in range(MOST_PARTS):
+        if is_over and file.tell() + _HEAD > end:
+            return
         length, name = struct.unpack(">I4s", taken(file, _HEAD, what="its chunks"))
         start = file.tell()
+        if is_over and (name not in _TEXTS or start + length + _CHECKSUM > end):
+            return
         if start + length + _CHECKSUM > end:
             raise DamagedFile(f"it ends in the middle of a chunk of {length} bytes")
         if name == b"IHDR" and length >= 8:
@@ -39,11 +44,12 @@ def read_png(file: BinaryIO, embedded: Embedded) -> None:
             (checksum,) = struct.unpack(">I", taken(file, _CHECKSUM, what="a text"))
             _read_text(name, data, embedded)
             if zlib.crc32(name + data) != checksum:
-                embedded.damage = embedded.damage or "the checksum of one of its texts is wrong"
+                embedded.damage = "may be damaged: the checksum of one of its texts is wrong"
         elif name == b"eXIf":
             read_exif(taken(file, length, what="its EXIF"), embedded)
         elif name == b"IEND":
-            return
+            # Some programs put a workflow behind the end, where ComfyUI's page finds it, too.
+            is_over = True
         file.seek(start + length + _CHECKSUM)
     raise DamagedFile(f"it has more than {MOST_PARTS} chunks")
 

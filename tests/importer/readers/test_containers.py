@@ -64,5 +64,5 @@ def test_a_web_page_in_place_of_a_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_text("<!DOCTYPE html><html>log in</html>", encoding="utf-8")
 
-    with pytest.raises(UsageError, match="is a web page or other text in XML, and no picture"):
+    with pytest.raises(UsageError, match="is a web page, and no picture"):
         read_file(path)

@@ -80,6 +80,14 @@ def test_pillow_and_we_read_the_same(tmp_path: Path) -> None:
     assert (read_file(path).graph, read_file(path).ui) == (_GRAPH, {"nodes": [], "links": []})
 
 
+def test_texts_behind_the_end_are_read() -> None:
+    text = _chunk(b"tEXt", b"workflow\0{}")
+
+    assert _read(_picture() + text + b"\0").texts == {"workflow": "{}"}
+    assert _read(_picture() + text + b"and something else").texts == {"workflow": "{}"}
+    assert _read(_picture() + text[:-1]).damage == ""
+
+
 def test_a_wrong_checksum_is_told(tmp_path: Path) -> None:
     data = _picture((b"tEXt", b"prompt\0" + json.dumps(_GRAPH).encode()))
     path = tmp_path / "x.png"
@@ -87,7 +95,7 @@ def test_a_wrong_checksum_is_told(tmp_path: Path) -> None:
 
     (note,) = read_file(path).notes
 
-    assert note.what == "is damaged: the checksum of one of its texts is wrong; what it says of itself could be read"
+    assert note.what == "may be damaged: the checksum of one of its texts is wrong; what it says of itself could be read"
 
 
 def test_a_truncated_picture_gives_what_stands_before(tmp_path: Path) -> None:
@@ -126,6 +134,10 @@ def test_damage_is_told(data: bytes, reason: str) -> None:
         (
             [(b"tEXt", b"prompt\0a cat")],
             'holds no workflow that can be read: its text prompt is not JSON (expecting value, line 1 column 1; got "a cat")',
+        ),
+        (
+            [(b"tEXt", b'parameters\0{"model": "x"}')],
+            'holds no workflow that can be read: its text parameters is JSON of another program (got "{\\"model\\": \\"x\\"}")',
         ),
         ([(b"tEXt", b"invokeai_metadata\0{}")], "was made by InvokeAI, whose metadata is not read"),
         ([(b"tEXt", b'parameters\0{"sui_image_params": {"prompt": "a cat"}}')], "was made by SwarmUI, whose metadata is not read"),
