@@ -27,6 +27,7 @@ TWICE = {"original": (128, 72), "upscaled": (256, 144)}
 
 EXECUTED: dict[str, tuple[tuple[str, ...], dict[str, tuple[int, int]]]] = {
     "forest-sunrise": ((), TWICE),
+    "text-to-image": ((), {"original": (128, 72)}),
     "latent-upscale-by": ((), {"original": (128, 72), "upscaled": (192, 112)}),
     "plain-image-upscale": ((), TWICE),
     "pixel-upscale": ((), TWICE),

@@ -369,6 +369,7 @@ def z_image_upscale(image: str) -> Graph:
 
 
 GRAPHS = {
+    "text-to-image": base,
     "latent-upscale-by": latent_upscale_by,
     "lora-stack": lora_stack,
     "plain-image-upscale": plain_image_upscale,
