@@ -18,7 +18,6 @@ class PageControl:
         starts_with: The value before anybody touches it, as the page finds it: the default, or the first option.
         has_start: Whether there is such a value; not for a list of options that is empty.
         is_socket: Whether it has no control, but only a socket for a link (``forceInput``).
-        is_socketless: Whether it has no socket, but only a control (``socketless``).
         randomizes: Whether a control stands behind it that draws another value after each run (``control_after_generate``); None
             where nothing is said, so that its name decides.
         is_multiline: Whether its text is edited in several lines.
@@ -36,7 +35,6 @@ class PageControl:
     starts_with: Any = None
     has_start: bool = False
     is_socket: bool = False
-    is_socketless: bool = False
     randomizes: bool | None = None
     is_multiline: bool = False
     is_dynamic: bool = False
@@ -69,7 +67,6 @@ def page_control(kind: Any, extra: Mapping[str, Any]) -> PageControl:
         starts_with=start,
         has_start=has_start,
         is_socket=bool(extra.get("forceInput")),
-        is_socketless=bool(extra.get("socketless")),
         randomizes=None if randomizes is None else bool(randomizes),
         is_multiline=bool(extra.get("multiline")),
         is_dynamic=extra.get("dynamicPrompts") is True,
@@ -86,6 +83,10 @@ def page_control(kind: Any, extra: Mapping[str, Any]) -> PageControl:
 def _start(kind: str, extra: Mapping[str, Any], options: Any) -> tuple[Any, bool]:
     """Return the value that a control starts with in the page, and whether there is one."""
     default = extra.get("default")
+    if kind == "COMFY_DYNAMICCOMBO_V3":
+        first = options[0] if isinstance(options, list) and options else None
+        key = first.get("key") if isinstance(first, dict) else None
+        return key, isinstance(key, str)
     if kind == "COMBO":
         if extra.get("multi_select"):
             return [], True

@@ -7,7 +7,7 @@ controls; a control that changes a seed after each run stands behind it, a butto
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,7 +27,12 @@ _UNREADABLE = {
     "IMAGECOMPARE": "",
     "CHART": "",
     "GALLERIA": "",
+    "COMFY_DYNAMICGROUP_V3": "",
 }
+_NEWER = frozenset({"BOUNDING_BOX", "BOUNDING_BOXES", "COLORS", "RANGE", "CURVE"})  # of pages since 2026
+_WORDS = ("fixed", "increment", "decrement", "randomize")
+_CHOICE = "COMFY_DYNAMICCOMBO_V3"
+_MATCHED = "COMFY_MATCHTYPE_V3"
 _AUDIO_PLAYERS = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus"})
 _MODEL_VIEWERS = frozenset({"Preview3D", "SaveGLB"})
 
@@ -70,12 +75,14 @@ class Layout:
         former: Its controls in the files of before 2025, when the page had one for each input, also for those that only take links
             (``forceInput``); the names of these are None. Empty where there is no difference.
         unreadable: Why a file of the page does not tell what goes to the server; empty where it does.
+        is_by_name: Whether only values by name can be read, for the places of some depend on how the node came to be.
     """
 
     sockets: tuple[Socket, ...]
     controls: tuple[Control, ...]
     former: tuple[str | None, ...] = ()
     unreadable: str = ""
+    is_by_name: bool = False
 
 
 def layout_of(known: NodeInfo, node: PageNode, info: ObjectInfo) -> Layout:
@@ -84,39 +91,118 @@ def layout_of(known: NodeInfo, node: PageNode, info: ObjectInfo) -> Layout:
     Args:
         known: Its class.
         node: The node in the file: of a type that only a node pack's code for the page knows, its sockets tell whether it has a
-            control.
+            control; and what it has chosen decides which further inputs it has.
         info: What else the server has.
     """
+    builder = _Builder(node, info)
     named = [(name, known.inputs[name]) for name in known.order]
-    plain, controlled, unreadable = [], [], ""
     for name, wanted in named:
-        page = wanted.page or PageControl(wanted.type)
-        reason = _UNREADABLE.get(page.kind)
-        if page.is_socket or not (page.kind in _PLAIN or reason is not None):
-            if not page.is_socket and _may_be_controlled(name, wanted, page, node, info):
-                unreadable = f"the page's control for input {name} ({wanted.type}) is of a node pack's own"
-            plain.append(Socket(name, wanted.type, None, ""))
-        else:
-            unreadable = unreadable or (
-                reason if reason else f"the page's control {page.kind} is not known here" if reason == "" else ""
-            )
-            controlled.append((name, wanted, page))
-    controls: list[Control] = []
-    sockets = plain
-    for name, wanted, page in controlled:
-        controls += _controls(name, wanted, page)
-        if not page.is_socketless:
-            sockets.append(Socket(name, wanted.type, None, name))
+        builder.add_plain(name, wanted)
+    for name, wanted in named:
+        builder.add_controlled(name, wanted)
     for name, kind, control in _added(known):
-        controls.append(control)
-        if control.part != "player" or name == control.name:
-            sockets.append(Socket(name, kind, None, name))
-    former = tuple(_former(named, controls)) if any((wanted.page and wanted.page.is_socket) for _, wanted in named) else ()
-    return Layout(tuple(sockets), tuple(controls), former, unreadable)
+        builder.controls.append(control)
+        if name:
+            builder.sockets.append(Socket(name, kind, None, name))
+    is_former = any(wanted.page and wanted.page.is_socket for _, wanted in named)
+    former = tuple(_former(named, builder.controls)) if is_former else ()
+    return Layout(tuple(builder.sockets), tuple(builder.controls), former, builder.unreadable, builder.is_by_name)
+
+
+class _Builder:
+    """Puts together what a node has, in the order of the page."""
+
+    def __init__(self, node: PageNode, info: ObjectInfo) -> None:
+        self.node, self.info = node, info
+        self.sockets: list[Socket] = []
+        self.controls: list[Control] = []
+        self.unreadable = ""
+        self.is_by_name = False
+        self._kept = 0
+
+    def add_plain(self, name: str, wanted: InputInfo) -> None:
+        """Add an input that only has a socket; nothing where it has a control."""
+        page = wanted.page or PageControl(wanted.type)
+        if wanted.type == "COMFY_AUTOGROW_V3":
+            self._add_grown(name, wanted)
+        elif not self._is_controlled(name, wanted, page):
+            if not page.is_socket and _may_be_controlled(name, wanted, page, self.node, self.info):
+                self._refuse(f"the page's control for input {name} ({wanted.type}) is a node pack's own")
+            self.sockets.append(Socket(name, "*" if wanted.type == _MATCHED else wanted.type, None, ""))
+
+    def add_controlled(self, name: str, wanted: InputInfo) -> None:
+        """Add an input that has a control; nothing where it only has a socket."""
+        page = wanted.page or PageControl(wanted.type)
+        if wanted.type == "COMFY_AUTOGROW_V3" or not self._is_controlled(name, wanted, page):
+            return
+        if page.kind in _UNREADABLE:
+            self._refuse(_UNREADABLE[page.kind] or f"what the page's control {page.kind} says is not known here")
+        chosen = self._value(name, page)
+        self._add_controls(_controls(name, wanted, page))
+        if page.kind == "FLOAT" and page.randomizes and self._next() in _WORDS:  # newer pages have one for these, too
+            self._add_controls([Control("control_after_generate", "COMBO", "randomize", is_sent=False)])
+        self.sockets.append(Socket(name, wanted.type, None, name))
+        if page.kind == _CHOICE:
+            if any(socket.name == name and socket.link for socket in self.node.sockets):
+                self._refuse(f"which inputs it has depends on {name}, which is linked")
+            further = (wanted.choices or {}).get(chosen, {}) if isinstance(chosen, str) else {}
+            for part, known in further.items():
+                self.add_plain(f"{name}.{part}", known)
+                self.add_controlled(f"{name}.{part}", known)
+
+    def _add_controls(self, controls: Iterable[Control]) -> None:
+        for control in controls:
+            self.controls.append(control)
+            self._kept += control.is_kept
+
+    def _is_controlled(self, name: str, wanted: InputInfo, page: PageControl) -> bool:
+        """Return whether an input has a control in the page."""
+        if page.is_socket:
+            return False
+        if page.kind in _NEWER:  # in older pages these are types like any other
+            given = next((socket for socket in self.node.sockets if socket.name == name), None)
+            return bool(given.control) if given else wanted.is_widget
+        return page.kind in _PLAIN or page.kind in _UNREADABLE or page.kind == _CHOICE
+
+    def _add_grown(self, name: str, wanted: InputInfo) -> None:
+        """Add the sockets that the file has of an input that grows."""
+        each = next(iter((wanted.parts or {}).values()), None)
+        grown = [socket for socket in self.node.sockets if socket.name.startswith(f"{name}.")]
+        if each is None or each.page is None:
+            self._refuse(f"how input {name} grows is not known here")
+        elif each.page.kind not in _PLAIN:
+            self.sockets += [Socket(socket.name, each.type, None, "") for socket in grown]
+        elif self.node.named_values is None:
+            self._refuse(f"which controls it has depends on how many inputs {name} has grown, which the file does not tell")
+        else:
+            self.is_by_name = True
+            for socket in grown:
+                self.sockets.append(Socket(socket.name, each.type, None, socket.name))
+                self._add_controls(_controls(socket.name, each, each.page))
+
+    def _value(self, name: str, page: PageControl) -> Any:
+        """Return what the file has for a control, which is the next one."""
+        values = self.node.values
+        by_name = self.node.named_values or (values if isinstance(values, Mapping) else {})
+        if name in by_name or isinstance(values, Mapping):
+            return by_name.get(name, page.starts_with)
+        found = self._next()
+        return page.starts_with if found is None else found
+
+    def _next(self) -> Any:
+        """Return what the file has at the place of the next control; None for nothing."""
+        values = self.node.values
+        return values[self._kept] if isinstance(values, tuple) and self._kept < len(values) else None
+
+    def _refuse(self, reason: str) -> None:
+        self.unreadable = self.unreadable or reason
 
 
 def _controls(name: str, wanted: InputInfo, page: PageControl) -> Iterator[Control]:
     yield Control(name, page.kind, info=wanted, start=page.starts_with, has_start=page.has_start)
+    if page.kind == "BOUNDING_BOX":
+        for part in ("x", "y", "width", "height"):
+            yield Control(f"{name}.{part}", "INT", "button", is_sent=False)
     if page.is_remote:
         yield Control("Auto-refresh after generation", "toggle", "button", is_sent=False)
         if page.can_refresh:

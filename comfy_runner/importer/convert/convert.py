@@ -103,6 +103,15 @@ class _Conversion:
                 self.wire(scope, node, known, index, socket, said, inputs)
             except BrokenLink as reason:
                 self.expanded.problem(str(reason), "open the file in ComfyUI's page, look at its links and save it anew")
+        for name, control in known.controls.items():
+            if (
+                control.info
+                and control.info.page
+                and control.info.page.upload == "image"
+                and name not in said
+                and name not in inputs
+            ):
+                self.expanded.problem(f"{node.shown}: input {name} names no file, and the server has none")
         sent_values = {
             name: self.sent(node, control, said[name])
             for name, control in known.controls.items()
@@ -156,6 +165,8 @@ class _Conversion:
             self.expanded.note(
                 f"{node.shown}: ComfyUI's page replaces {named(patterns(value))} in {control.name}; here it stays as text"
             )
+        if control.kind == "CURVE" and value is not None:
+            return {"__type__": "CURVE", "__value__": value}
         try:
             return sent(control, value, lambda what: self.expanded.note(f"{node.shown}, {what}"))
         except Unreadable as reason:

@@ -177,18 +177,22 @@ class Expanded:
         controls = {control.name: control for control in layout.controls}
         sockets = [socket for socket in _joined(list(layout.sockets), node) if not socket.control or socket.control in controls]
         said, unreadable = self._read(node, layout)
-        return Known(info, tuple(sockets), info.outputs, controls, said, unreadable)
+        outputs = tuple("*" if type_.startswith("COMFY_") else type_ for type_ in info.outputs)
+        return Known(info, tuple(sockets), outputs, controls, said, unreadable)
 
     def _read(self, node: PageNode, layout: Layout) -> tuple[Mapping[str, Any], str]:
+        """Return what the controls of a node say, also of one that is off: an instance of its subgraph may have a value from it."""
+
+        def say(what: str) -> None:
+            if not node.is_off:
+                self.note(f"{node.shown}: {what}")
+
         if layout.unreadable:
             return {}, layout.unreadable
-        if node.is_off:
-            return {}, ""
         try:
-            said = read_values(node, layout, lambda what: self.note(f"{node.shown}: {what}"))
+            return read_values(node, layout, say), ""
         except Unreadable as reason:
             return {}, str(reason)
-        return said, ""
 
 
 def _joined(sockets: list[Socket], node: PageNode) -> list[Socket]:

@@ -25,11 +25,14 @@ class Promoted:
         control: The control within that it stands for.
         value: What it says.
         says: Whether it says anything.
+        is_shifted: Whether the file has another place for the control's socket than the page, some versions of which then take the
+            value of another control.
     """
 
     control: Control
     value: Any
     says: bool
+    is_shifted: bool = False
 
 
 class PromotedValues:
@@ -79,6 +82,10 @@ class PromotedValues:
                     self.expanded.problem(f"{instance.shown}: {reason}")
             else:
                 result[name] = promoted
+                if promoted.is_shifted:
+                    self.expanded.note(
+                        f"{instance.shown}: input {name} has the value of the node within; some versions of ComfyUI's page shift it"
+                    )
         return result
 
     def _by_list(
@@ -131,7 +138,8 @@ class PromotedValues:
             known = self.expanded.known(scope, node)
             control = known.controls.get(socket.control) if socket.control else None
             if control is not None:
-                return Promoted(control, known.said.get(control.name), control.name in known.said)
+                is_shifted = link is not None and known.sockets.index(socket) != link.target_slot
+                return Promoted(control, known.said.get(control.name), control.name in known.said, is_shifted)
         return None
 
     def _socket(self, scope: Scope, node: PageNode, link_id: str) -> Socket | None:

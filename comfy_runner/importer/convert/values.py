@@ -45,13 +45,20 @@ def read_values(node: PageNode, layout: Layout, say: Say) -> dict[str, Any]:
         given = tuple(given[key] for key in sorted(given, key=lambda key: (len(key), key)))
     if isinstance(given, Mapping):
         return said | _by_name(node, layout, given, say)
+    named = node.named_values
+    if layout.is_by_name:
+        return said | {control.name: named[control.name] for control in kept if named and control.name in named}
     values: Sequence[Any] = given or ()
     if layout.former and len(values) == len(layout.former):
         values = [value for value, name in zip(values, layout.former, strict=True) if name is not None]
+    listed = {control.name: value for control, value in zip(kept, values, strict=False)}
+    if named is not None:
+        by_name = {control.name: named[control.name] for control in kept if control.part == "value" and control.name in named}
+        if any(by_name[name] != listed.get(name) for name in by_name):
+            say("its values are read by name; ComfyUI's page would shift them here")
+            return said | by_name
     _check(kept, values, say)
-    for control, value in zip(kept, values, strict=False):
-        said[control.name] = value
-    return said
+    return said | listed
 
 
 def _by_name(node: PageNode, layout: Layout, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
@@ -69,8 +76,10 @@ def _check(kept: Sequence[Control], values: Sequence[Any], say: Say) -> None:
     for control, value in odd:
         if control.part == "randomize":
             raise Unreadable(f"its values do not fit to the controls of its class: {got(value)} stands for {control.name}")
-    if odd and len(values) != len(kept):
-        control, value = odd[0]
+    # The page writes null for a list without options.
+    wrong = [(control, value) for control, value in odd if value is not None]
+    if wrong and len(values) != len(kept):
+        control, value = wrong[0]
         raise Unreadable(
             f"it has {counted(len(values), 'value')} where the page has {counted(len(kept), 'control')}, "
             f"and {got(value)} stands for {control.name} ({control.kind})"
@@ -89,6 +98,8 @@ def _fits(control: Control, value: Any) -> bool:
         return True
     if control.kind in ("INT", "FLOAT"):
         return isinstance(value, int | float) and not isinstance(value, bool)
+    if control.kind == "COMFY_DYNAMICCOMBO_V3":
+        return isinstance(value, str) and value in ((control.info and control.info.choices) or ())
     if control.kind == "BOOLEAN":
         return isinstance(value, bool)
     if control.kind == "COMBO":
@@ -96,7 +107,7 @@ def _fits(control: Control, value: Any) -> bool:
         if options and all(isinstance(option, str) for option in options):
             return isinstance(value, str) or (isinstance(value, list) and bool(control.info and control.info.page))
         return isinstance(value, str | int | float)
-    return isinstance(value, str)
+    return isinstance(value, str) if control.kind in ("STRING", "TEXTAREA", "MARKDOWN", "COLOR") else True
 
 
 def sent(control: Control, value: Any, say: Say) -> Any:
@@ -150,7 +161,9 @@ def _uploaded(control: Control, page: PageControl, value: Any, say: Say) -> Any:
     if isinstance(value, list):
         names = [_with_folder(each, page.folder) for each in value]
         return names if page.takes_batch else names[0] if names else ""
-    if not value and control.has_start and control.start:
+    if not value and not control.start:
+        raise Unreadable(f"input {control.name} names no file, and the server has none")
+    if not value:
         say(f"input {control.name} names no file, so the page takes the first that the server has: {control.start}")
         return control.start
     return _with_folder(value, page.folder)
