@@ -152,6 +152,15 @@ def test_what_is_no_workflow_is_refused(tmp_path: Path, text: str, reason: str) 
     assert _refusal(_written(tmp_path, text)) == reason
 
 
+@pytest.mark.parametrize("data", [b"\0\1\2\3" * 100, b"BM\x36\0\0\0", b"\xff\xfe{", b"caf\xe9" * 100, b"PK\3\4" + bytes(100)])
+def test_what_is_neither_text_nor_a_known_picture_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(data)
+
+    assert _refusal(path) == "is no kind of file in which a workflow is looked for"
+    assert not is_importable(path.rename(tmp_path / "x"))
+
+
 def test_a_fault_of_json_is_told_with_its_place(tmp_path: Path) -> None:
     assert ", line 2 column " in _refusal(_written(tmp_path, '{"1":\n {"class_type": "A",}}'))
 
