@@ -143,7 +143,8 @@ def _entry(key: str, value: Any, indent: str, name: str, said: Mapping[str, str]
         yield f"{start} {block[0]}"
         yield from block[1:]
         return
-    written = scalar(value, spaces=not comment)
+    # The reader asks whether a comment behind a prompt without quotes is meant as a part of it.
+    written = quoted(value) if comment and isinstance(value, str) and "prompt" in name else scalar(value, spaces=not comment)
     yield from _beside(f"{start} {written}", comment, indent)
 
 

@@ -15,7 +15,7 @@ from comfy_runner.errors import InputError, Problem, WorkflowError
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Node, Workflow
 from comfy_runner.importer.recipe_text import comment_line, quoted, recipe_text, scalar
-from comfy_runner.importer.recognise import FieldFound, ParamFound, Recognised
+from comfy_runner.importer.recognised import FieldFound, ParamFound, Recognised
 from comfy_runner.importer.template_text import graph_text
 from comfy_runner.planning.drafting import draft_all
 from comfy_runner.recipe.layers import nested

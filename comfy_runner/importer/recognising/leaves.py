@@ -1,13 +1,13 @@
 """Where a value comes from: the literal at the end of the links that lead to a node's input.
 
-People give values through nodes that do nothing else: primitives, seed nodes, text boxes, reroutes. The value of such an input is
-the literal at the end, if there is exactly one and nothing is computed on the way.
+People give values through nodes that do nothing else: primitives, seed nodes, text boxes, reroutes, switches, pipes that carry all
+settings at once. The value of such an input is the literal at the end, if there is exactly one and nothing is computed on the way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,18 @@ from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
 MOST_STEPS = 200
 """How many links are followed at most from one input."""
 
-_MOST_TEXTS = 50
+PIPES = re.compile(r"^(\w*pipe|\w*context|\w*ctx)(_\d+)?$", re.IGNORECASE)
+"""Inputs for all settings at once, as node packs have them."""
+
+_MOST_NESTED = 8
 # What the page keeps in a graph, and what says nothing of the value.
 _BESIDE = re.compile(
-    r"control_?after|control_before|speak|unique_id|extra_pnginfo|^(mode|preview|display|mark|label|title|note)$", re.I
+    r"control_?after|control_before|speak|unique_id|extra_pnginfo|^(mode|sel_mode|preview|display|mark|label|title|note)$", re.I
 )
-# Inputs of nodes that make or show texts which are texts of the prompt themselves.
-_TEXTUAL = re.compile(
-    r"text|string|prompt|positive|negative|value|^(str|line|content|any|anything|input|source)\w*$|caption|wildcard", re.I
+_SELECTOR = re.compile(
+    r"^(boolean(_value)?|bool|switch|condition|select(ed|_input|_index)?|index|input|which|choice|enabled?)$", re.I
 )
-_NO_TEXT = re.compile(r"delimiter|separator|linebreak|font|colou?r|model|mode|encoding|format|file|path|dir|task|populated", re.I)
-_SHOWN = re.compile(r"show|display|preview|debug", re.I)
+_ANY = re.compile(r"\b(any|context|ctx) switch\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,14 @@ def literals(node: Node) -> dict[str, Any]:
     return {name: value for name, value in node.inputs.items() if as_link(value) is None and not _BESIDE.search(name)}
 
 
-def leaf_of(workflow: Workflow, node_id: str, name: str, fits: Callable[[Any], bool]) -> Leaf | None:
+def link_of(node: Node, *names: str) -> Link | None:
+    """Return the first of these inputs that is a link; None where none is."""
+    return next((link for name in names if (link := as_link(node.inputs.get(name))) is not None), None)
+
+
+def leaf_of(
+    workflow: Workflow, node_id: str, name: str, fits: Callable[[Any], bool], *, also: Sequence[str] = (), depth: int = 0
+) -> Leaf | None:
     """Return the one literal that decides a node's input; None where there is none, or a node computes it.
 
     Args:
@@ -71,90 +79,74 @@ def leaf_of(workflow: Workflow, node_id: str, name: str, fits: Callable[[Any], b
         node_id: The node.
         name: The input.
         fits: Whether a literal is of the right type.
+        also: What nodes that have several settings may call it, too.
+        depth: How many switches within each other have been followed to get here.
     """
-    value = workflow.nodes[node_id].inputs.get(name)
+    names = (name, *also)
+    here: str | None = name
     for _ in range(MOST_STEPS):
+        if here is None:
+            return None
+        value = workflow.nodes[node_id].inputs.get(here)
         link = as_link(value)
         if link is None:
-            return Leaf((node_id, name), value) if fits(value) else None
+            return Leaf((node_id, here), value) if fits(value) else None
         node_id = link.node
-        node = workflow.nodes[node_id]
-        links, own = dict(node.links()), literals(node)
-        if links:
-            # A reroute, or what makes one type of another.
-            if len(links) > 1 or own:
-                return None
-            name = next(iter(links))
-        elif len(own) == 1:
-            name = next(iter(own))
-        elif name in own:
-            # A node with several settings, one of which has the name of the input.
-            if name in ("width", "height") and len(own) > 3:
-                return None
-        else:
-            return None
-        value = node.inputs[name]
+        here = _onward(workflow, node_id, names, depth)
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts that make a prompt.
+def _onward(workflow: Workflow, node_id: str, names: Sequence[str], depth: int) -> str | None:
+    """Return the input of a node that has what it gives; None where it may be computed.
 
-    Attributes:
-        leaves: The literals, in the order in which the links lead to them; the same place once.
-        is_computed: Whether something else has a part in it, such as a node that describes a picture.
+    Args:
+        workflow: The graph.
+        node_id: The node.
+        names: What is looked for, for nodes that have several settings.
+        depth: How many switches within each other have been followed to get here.
     """
-
-    leaves: tuple[Leaf, ...]
-    is_computed: bool = False
-
-
-def texts_of(workflow: Workflow, node_id: str, name: str) -> Texts:
-    """Return all literal texts that a node's input is made of, through nodes that join, choose, replace or show texts."""
-    found: dict[InputKey, Leaf] = {}
-    computed = False
-    seen: set[tuple[str, str]] = set()
-    waiting: list[tuple[str, str]] = [(node_id, name)]
-    while waiting and len(seen) < MOST_STEPS:
-        here = waiting.pop(0)
-        if here in seen:
-            continue
-        seen.add(here)
-        value = workflow.nodes[here[0]].inputs.get(here[1])
-        link = as_link(value)
-        if link is None:
-            if is_text(value):
-                found.setdefault(here, Leaf(here, value))
-            continue
-        inner = list(_textual(workflow.nodes[link.node]))
-        if not inner:
-            computed = True
-        waiting[:0] = [(link.node, other) for other in inner]
-    return Texts(tuple(found.values())[:_MOST_TEXTS], computed or bool(waiting))
+    node = workflow.nodes[node_id]
+    links, own = dict(node.links()), literals(node)
+    if (passed := chosen(workflow, node_id, depth)) is not None:
+        return passed
+    if links:
+        pipe = next((name for name in links if PIPES.match(name)), None)
+        named = next((name for name in names if name in node.inputs), None)
+        if pipe is not None or (named is not None and len(links) > 2 and not own):
+            return named or pipe
+        # A reroute, or what makes one type of another.
+        return next(iter(links)) if len(links) == 1 and not own else None
+    if len(own) == 1:
+        return next(iter(own))
+    named = next((name for name in names if name in own), None)
+    # Of nodes with sizes to choose from, a side need not be the one that is made.
+    return None if named in ("width", "height") and len(own) > 3 else named
 
 
-def _textual(node: Node) -> Iterator[str]:
-    """Yield the inputs of a node whose texts are what it gives; none where it makes a text of something else."""
-    links = dict(node.links())
-    named = [name for name in node.inputs if _TEXTUAL.search(name) and not _NO_TEXT.search(name)]
-    linked = [name for name in named if name in links]
-    others = [name for name in links if name not in named]
-    if not others and linked and _SHOWN.search(node.class_type):
-        yield from linked  # what else it holds is what it has shown before
-        return
-    if len(links) == 1 and not literals(node):
-        yield from links  # a reroute
-        return
-    if others and not linked:
-        return
-    own = [name for name, value in literals(node).items() if is_text(value)]
-    if not links and len(own) == 1:
-        yield from own  # a text box, whatever it calls its text
-        return
-    yield from (name for name in named if name in links or is_text(node.inputs[name]))
+def chosen(workflow: Workflow, node_id: str, depth: int = 0) -> str | None:
+    """Return the input that a switch passes on, as far as literals tell; None for a node that is no switch, or leaves it open.
 
-
-def link_of(node: Node, *names: str) -> Link | None:
-    """Return the first of these inputs that is a link; None where none is."""
-    return next((link for name in names if (link := as_link(node.inputs.get(name))) is not None), None)
+    Args:
+        workflow: The graph.
+        node_id: The node.
+        depth: How many switches within each other have been followed to get here.
+    """
+    node = workflow.nodes[node_id]
+    if depth > _MOST_NESTED:
+        return None
+    if _ANY.search(node.class_type):
+        return next((name for name, value in node.inputs.items() if as_link(value) is not None), None)
+    selector = next((name for name in node.inputs if _SELECTOR.match(name)), None)
+    if selector is None or len(node.inputs) < 2:
+        return None
+    leaf = leaf_of(workflow, node_id, selector, lambda value: isinstance(value, int), depth=depth + 1)
+    if leaf is None:
+        return None
+    end = str(leaf.value).lower()
+    branches = [name for name in node.inputs if name != selector and name.lower().endswith(end)]
+    if not isinstance(leaf.value, bool):
+        branches = [name for name in branches if re.sub(r"^.*?(\d+)$", r"\1", name).lstrip("0") == end.lstrip("0")]
+    else:
+        others = [name for name in node.inputs if name.lower().endswith(("true", "false"))]
+        branches = branches if len(others) <= 2 else []
+    return branches[0] if len(branches) == 1 else None

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfy_runner.graph.signature import InputKey
-from comfy_runner.graph.workflow import Link, Workflow, as_link
-from comfy_runner.importer.recognising.leaves import MOST_STEPS, Leaf, is_text, leaf_of
+from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
+from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_text, leaf_of
 
-_FILES = ("ckpt_name", "unet_name", "base_ckpt_name", "ckpt_name_base")
-_UPWARD = re.compile(
-    r"^(model|unet|guider|pipe|basic_pipe|sdxl_pipe|context|base_ctx|ctx|optional_pipe|lora_stack_model)", re.IGNORECASE
-)
+_FILES = ("ckpt_name", "unet_name", "gguf_name", "base_ckpt_name", "model_path", "model_name", "checkpoint", "model")
+_LOADS = re.compile(r"load|checkpoint|unet|gguf", re.IGNORECASE)
+_UPWARD = re.compile(r"^(model|unet|guider)", re.IGNORECASE)
 _LORAS = {"LoraLoader": True, "LoraLoaderModelOnly": False}
 
 
@@ -56,7 +55,7 @@ def checkpoints(workflow: Workflow, node_id: str) -> list[Leaf]:
             continue
         seen.add(here)
         node = workflow.nodes[here]
-        name = next((name for name in _FILES if name in node.inputs), None)
+        name = _file_input(node)
         if name is not None:
             leaf = leaf_of(workflow, here, name, is_text)
             if leaf is not None:
@@ -66,10 +65,24 @@ def checkpoints(workflow: Workflow, node_id: str) -> list[Leaf]:
     return list(found.values())
 
 
+def _file_input(node: Node) -> str | None:
+    """Return the input of a loader that names the file of a model; None for all other nodes."""
+    names = [name for name in _FILES if name in node.inputs]
+    sure = next((name for name in names if name.endswith(("ckpt_name", "unet_name", "gguf_name"))), None)
+    if sure is not None or not _LOADS.search(node.class_type):
+        return sure
+    takes_model = any(_UPWARD.match(name) and as_link(node.inputs[name]) is not None for name in node.inputs)
+    return next((name for name in names if is_text(node.inputs[name])), None) if not takes_model else None
+
+
 def _upward(workflow: Workflow, node_id: str) -> Iterator[str]:
     """Yield the nodes that a node's model comes from."""
     links = dict(workflow.nodes[node_id].links())
+    if (passed := chosen(workflow, node_id)) is not None and passed in links:
+        yield links[passed].node
+        return
     named = [link.node for name, link in links.items() if _UPWARD.match(name) and "name" not in name]
+    named = named or [link.node for name, link in links.items() if PIPES.match(name)][:1]
     yield from named or ([link.node for link in links.values()] if len(links) == 1 else [])
 
 
@@ -122,7 +135,7 @@ def _last_lora(workflow: Workflow, node_id: str) -> str | None:
     here = node_id
     for _ in range(MOST_STEPS):
         above = list(dict.fromkeys(_upward(workflow, here)))
-        if len(above) != 1 or any(name in workflow.nodes[above[0]].inputs for name in _FILES):
+        if len(above) != 1 or _file_input(workflow.nodes[above[0]]) is not None:
             return None
         here = above[0]
         if workflow.nodes[here].class_type in _LORAS:

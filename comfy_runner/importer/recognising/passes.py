@@ -15,12 +15,21 @@ from typing import Any
 from comfy_runner.graph.schedules import SAMPLERS
 from comfy_runner.graph.sizes import Size, node_sizes
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.importer.recognising.leaves import MOST_STEPS, Leaf, is_integer, is_number, is_text, leaf_of, link_of
+from comfy_runner.importer.recognising.leaves import (
+    MOST_STEPS,
+    PIPES,
+    Leaf,
+    chosen,
+    is_integer,
+    is_number,
+    is_text,
+    leaf_of,
+    link_of,
+)
 
 _SETTINGS = ("steps", "sampler_name", "scheduler")
 _SEEDS = ("seed", "noise_seed")
-_PIPES = ("basic_pipe", "pipe", "sdxl_pipe", "detailer_pipe", "context", "base_ctx", "ctx")
-_LATENTS = ("latent_image", "latent", "samples", "latents", "optional_latent", "image", "images", "pixels", *_PIPES)
+_LATENTS = ("latent_image", "latent", "samples", "latents", "optional_latent", "image", "images", "pixels")
 # What leads away from the picture that is painted.
 _ASIDE = re.compile(
     r"^(model|clip|vae|positive|negative|conditioning|cond|control_net|upscale_model|mask|noise|guider|sampler|sigmas|seed|width|height)",
@@ -38,14 +47,14 @@ ENLARGING = {
 _ENLARGES = re.compile(r"upscal", re.IGNORECASE)
 _TILED = "UltimateSDUpscale"
 
-# A pass's settings: the inputs that have it, the input for a node that has it instead, and what it is.
-_FIELDS: Mapping[str, tuple[tuple[str, ...], str, Any]] = {
-    "seed": (_SEEDS, "noise", is_integer),
-    "name": (("sampler_name",), "sampler", is_text),
-    "scheduler": (("scheduler",), "sigmas", is_text),
-    "steps": (("steps",), "sigmas", is_integer),
-    "cfg": (("cfg",), "guider", is_number),
-    "denoise": (("denoise",), "sigmas", is_number),
+# A pass's settings: the inputs that have it, what pipes call it, the input for a node that has it instead, and what it is.
+_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], str, Any]] = {
+    "seed": (_SEEDS, ("seed_value",), "noise", is_integer),
+    "name": (("sampler_name",), ("sampler",), "sampler", is_text),
+    "scheduler": (("scheduler",), ("scheduler_name",), "sigmas", is_text),
+    "steps": (("steps",), ("steps_total", "num_steps"), "sigmas", is_integer),
+    "cfg": (("cfg",), ("cfg_scale",), "guider", is_number),
+    "denoise": (("denoise",), (), "sigmas", is_number),
 }
 
 
@@ -94,7 +103,7 @@ def is_pass(node: Node) -> bool:
         return True
     inputs = node.inputs
     has_settings = all(name in inputs for name in _SETTINGS) and any(name in inputs for name in _SEEDS)
-    return has_settings and any(name in inputs for name in ("positive", *_PIPES))
+    return has_settings and ("positive" in inputs or any(PIPES.match(name) for name in inputs))
 
 
 def find_passes(workflow: Workflow, needed: set[str]) -> WorkflowPasses:
@@ -133,7 +142,7 @@ def setting(workflow: Workflow, node_id: str, name: str) -> Leaf | None:
         node_id: The pass.
         name: ``seed``, ``name`` (of the sampler), ``scheduler``, ``steps``, ``cfg`` or ``denoise``.
     """
-    inputs, helper, fits = _FIELDS[name]
+    inputs, also, helper, fits = _FIELDS[name]
     here: str | None = node_id
     for _ in range(MOST_STEPS):
         if here is None:
@@ -141,20 +150,26 @@ def setting(workflow: Workflow, node_id: str, name: str) -> Leaf | None:
         node = workflow.nodes[here]
         own = next((each for each in inputs if each in node.inputs), None)
         if own is not None:
-            return leaf_of(workflow, here, own, fits)
+            return leaf_of(workflow, here, own, fits, also=(*(each for each in inputs if each != own), *also))
         links = [link for _, link in node.links()]
+        passed = link_of(node, chosen(workflow, here) or "")
         # Nodes that split or turn a schedule have one input of its type.
-        link = link_of(node, helper) or (links[0] if len(links) == 1 and here != node_id else None)
+        link = passed or link_of(node, helper) or (links[0] if len(links) == 1 and here != node_id else None)
         here = link.node if link is not None else None
     return None
 
 
 def _above(workflow: Workflow, node: Node) -> set[str]:
     """Return all nodes above a pass's latent or picture."""
-    links = [link.node for name in _LATENTS if (link := as_link(node.inputs.get(name))) is not None]
+    links = [link.node for link in _of_picture(node)]
     if not links:
         links = [link.node for name, link in node.links() if not _ASIDE.match(name)]
     return workflow.ancestors(links)
+
+
+def _of_picture(node: Node) -> list[Link]:
+    """Return the links that lead to the latent or picture of a pass."""
+    return [link for name, link in node.links() if name in _LATENTS or PIPES.match(name)]
 
 
 def _continues(workflow: Workflow, node: Node) -> bool:
@@ -176,7 +191,7 @@ def _enlargement(workflow: Workflow, node_id: str, known: set[str]) -> tuple[Enl
     node = workflow.nodes[node_id]
     enlarging = [node_id] if "upscale_by" in node.inputs else []
     before: list[str] = []
-    waiting: list[Link] = [link for name in _LATENTS if (link := as_link(node.inputs.get(name))) is not None]
+    waiting = _of_picture(node)
     seen: set[str] = set()
     while waiting:
         here = waiting.pop(0).node

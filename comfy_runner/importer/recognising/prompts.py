@@ -1,106 +1,129 @@
-"""The texts that a pass is told: what leads from its positive and negative inputs to literals."""
+"""The texts that a pass is told: what leads from its positive and negative inputs to literals.
+
+One text can be the whole, and others parts of it: for an area of the picture, for some of the steps, appended to the first, or for
+one of two text encoders.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.importer.recognising.leaves import MOST_STEPS, Leaf, Texts, is_text, texts_of
+from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_text
+from comfy_runner.importer.recognising.texts import texts_of
 
-_SIDES = ("positive", "negative")
-# Through which a pass that has no such inputs gets its conditioning.
-_CARRIERS = ("guider", "basic_pipe", "pipe", "sdxl_pipe", "detailer_pipe", "context", "base_ctx", "ctx")
+POSITIVE, NEGATIVE = "positive", "negative"
+
 _CONDITIONING = re.compile(r"^(cond|conditioning|guider)", re.IGNORECASE)
+_SECOND = re.compile(r"^(cond2|conditioning_from)$")
+# For a part of the picture, or of the steps.
+_RESTRICTS = re.compile(r"SetArea|SetMask|SetTimestep|AreaStrength", re.IGNORECASE)
 # What leads to no text of a prompt.
 _ASIDE = re.compile(
-    r"^(model|clip|vae|control_net|image|images|pixels|mask|style_model|clip_vision|latent|samples|noise|sampler|sigmas|seed|width|height|strength)",
+    r"^(model|clip|vae|control_?net|image|pixels|mask|style_model|latent|samples|noise|sampler|sigmas|seed|width|height|strength)",
     re.IGNORECASE,
 )
+# The inputs of nodes that encode texts, the one that counts most first.
 _TEXTS = (
-    "text",
-    "text_g",
-    "text_l",
-    "t5xxl",
-    "clip_l",
-    "clip_g",
-    "prompt",
-    "text_positive",
-    "positive_prompt",
-    "string",
-    "wildcard_text",
+    *("text", "prompt", "user_prompt", "text_g", "t5xxl", "llama", "mt5xl", "clip_g", "text_l", "clip_l", "bert", "wildcard_text"),
+    *("text_positive", "positive_prompt", "string", "tags"),
 )
+_NEGATIVE_TEXTS = ("negative_prompt", "text_negative")
 
 
-def prompt_texts(workflow: Workflow, node_id: str, side: str) -> Texts:
+@dataclass(frozen=True, slots=True)
+class PromptTexts:
+    """The texts of one side of a pass.
+
+    Attributes:
+        whole: The literals of the text for the whole picture.
+        parts: Those of texts for parts of it, and of what is appended.
+        is_computed: Whether something else has a part in the text for the whole.
+    """
+
+    whole: tuple[Leaf, ...]
+    parts: tuple[Leaf, ...]
+    is_computed: bool
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Return all literals."""
+        return (*self.whole, *self.parts)
+
+
+def prompt_texts(workflow: Workflow, node_id: str, side: str) -> PromptTexts:
     """Return the texts that a pass is told.
 
     Args:
         workflow: The graph.
         node_id: The pass.
-        side: ``positive`` or ``negative``.
+        side: `POSITIVE` or `NEGATIVE`.
     """
-    found: dict[InputKey, Leaf] = {}
+    found: dict[bool, dict[InputKey, Leaf]] = {False: {}, True: {}}
     computed = False
     seen: set[tuple[str, str]] = set()
-    waiting: list[tuple[str, str]] = [(node_id, side)]
+    waiting: list[tuple[str, str, bool]] = [(node_id, side, False)]
     while waiting and len(seen) < MOST_STEPS:
-        here, wanted = waiting.pop(0)
-        if (here, wanted) in seen:
+        here, wanted, is_part = waiting.pop(0)
+        node = workflow.nodes[here]
+        if (here, wanted) in seen or node.class_type == "ConditioningZeroOut":
             continue
         seen.add((here, wanted))
-        node = workflow.nodes[here]
-        if here != node_id or is_text(node.inputs.get(side)):
-            texts = [texts_of(workflow, here, name) for name in _own_texts(node, wanted)]
-            if texts:
-                found.update({leaf.place: leaf for text in texts for leaf in text.leaves})
-                computed = computed or any(text.is_computed for text in texts)
-                continue
-        if node.class_type == "ConditioningZeroOut":
-            continue
-        waiting[:0] = [(link.node, _side_of(workflow, link, wanted)) for link in _onward(node, wanted)]
-    return Texts(tuple(found.values()), computed or bool(waiting))
+        names = list(_own_texts(node, wanted)) if here != node_id or is_text(node.inputs.get(side)) else []
+        onward = list(_onward(workflow, here, wanted, has_text=bool(names)))
+        main = next((name for name in names if node.inputs[name] != ""), None) if not onward else None
+        for name in names:
+            texts = texts_of(workflow, here, name)
+            aside = is_part or name != main
+            found[aside].update({leaf.place: leaf for leaf in texts.leaves})
+            computed = computed or (texts.is_computed and not aside)
+        if not names and not onward:
+            computed = computed or not is_part
+        waiting[:0] = [(link.node, _side_of(workflow, link, wanted), is_part or aside) for link, aside in onward]
+    whole = tuple(found[False].values())
+    parts = tuple(leaf for place, leaf in found[True].items() if place not in found[False])
+    # An empty text is a whole one where there is no other.
+    return PromptTexts(whole or parts, parts if whole else (), computed or bool(waiting))
 
 
 def _own_texts(node: Node, side: str) -> Iterator[str]:
-    """Yield the inputs with the text that a node encodes for a side."""
-    other = _SIDES[side == _SIDES[0]]
+    """Yield the inputs with the text that a node encodes for a side, the one that counts most first."""
+    other = NEGATIVE if side == POSITIVE else POSITIVE
     if is_text(node.inputs.get(side)):
         yield side
+    elif is_text(node.inputs.get(other)) or as_link(node.inputs.get(side)) is not None:
         return
-    if is_text(node.inputs.get(other)) or as_link(node.inputs.get(side)) is not None:
-        return
-    if side == "negative" and "negative_prompt" in node.inputs:
-        yield "negative_prompt"
-        return
-    yield from (name for name in _TEXTS if name in node.inputs)
+    elif side == NEGATIVE and (name := next((name for name in _NEGATIVE_TEXTS if name in node.inputs), None)) is not None:
+        yield name
+    else:
+        yield from (name for name in _TEXTS if name in node.inputs)
 
 
-def _onward(node: Node, side: str) -> Iterator[Link]:
-    """Yield the links that lead to the text of a side."""
+def _onward(workflow: Workflow, node_id: str, side: str, *, has_text: bool) -> Iterator[tuple[Link, bool]]:
+    """Yield the links that lead to texts of a side, each with whether these are parts alone."""
+    node = workflow.nodes[node_id]
     links = dict(node.links())
-    if side in links:
-        yield links[side]
+    if (passed := chosen(workflow, node_id)) is not None:
+        if passed in links:
+            yield links[passed], False
         return
-    if side == "negative" and "guider" not in links and "conditioning" in links and not any(name in links for name in _CARRIERS):
-        conditioning = [link for name, link in links.items() if _CONDITIONING.match(name)]
-        yield from conditioning
-        return
-    named = [link for name, link in links.items() if _CONDITIONING.match(name)]
-    if named:
-        yield from named
-        return
-    carried = next((links[name] for name in _CARRIERS if name in links), None)
-    if carried is not None:
-        yield carried
-        return
-    if not any(name in links for name in _SIDES):
-        yield from (link for name, link in links.items() if not _ASIDE.match(name))
+    named = [name for name in links if side in name.lower() and not name.lower().endswith("text")]
+    named = named or [name for name in links if _CONDITIONING.match(name)]
+    named = named or [name for name in links if PIPES.match(name)][:1]
+    sides = any(name in node.inputs for name in (POSITIVE, NEGATIVE))
+    if not named and not has_text and not sides:
+        named = [name for name in links if not _ASIDE.match(name)]
+    restricts = bool(_RESTRICTS.search(node.class_type))
+    yield from ((links[name], restricts or bool(_SECOND.match(name) and len(named) > 1)) for name in named)
 
 
 def _side_of(workflow: Workflow, link: Link, side: str) -> str:
     """Return which side a link's node is asked for: nodes with both give the positive first, then the negative."""
-    node = workflow.nodes[link.node]
-    has_both = all(name in node.inputs for name in _SIDES)
-    return _SIDES[link.slot] if has_both and link.slot < 2 and as_link(node.inputs["positive"]) is not None else side
+    links = [name.lower() for name, _ in workflow.nodes[link.node].links()]
+    has_both = any(POSITIVE in name for name in links) and any(NEGATIVE in name for name in links)
+    is_pipe = any(PIPES.match(name) for name in links)
+    makes_pipe = "pipe" in workflow.nodes[link.node].class_type.lower()
+    return (POSITIVE, NEGATIVE)[link.slot] if has_both and link.slot < 2 and not (is_pipe or makes_pipe) else side

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_runner.graph.workflow import parse_workflow
-from comfy_runner.importer.recognise import Recognised, recognise
+from comfy_runner.importer.recognise import recognise
+from comfy_runner.importer.recognised import Recognised
 from tests.importer.graphs import Graph, flux, hires, node, plain
 
 
