@@ -53,6 +53,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.config.stash[_running] = item
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what tests have counted: those that record it as a property named ``counted``."""
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    properties = (each for report in reports if isinstance(report, pytest.TestReport) for each in report.user_properties)
+    if lines := dict.fromkeys(str(value) for name, value in properties if name == "counted"):
+        terminalreporter.section("counted")
+        for line in lines:
+            terminalreporter.line(line)
+
+
 def _hold_to_its_marker(config: pytest.Config, theme: str) -> None:
     """Fail a test that asks for a fixture while it runs, where its marker does not say so: `-m` would have chosen wrongly."""
     item = config.stash[_running]

@@ -146,6 +146,70 @@ def other_values(workflow: dict[str, Any], random: Random, classes: Classes) -> 
     return bool(found)
 
 
+def other_modes(workflow: dict[str, Any], random: Random, _classes: Classes) -> bool:
+    """Have one to three nodes run on an event or a trigger, which the page's menu offers and takes for always."""
+    found = [node for level in levels(workflow) for node in level.real]
+    for node in random.sample(found, min(len(found), random.randint(1, 3))):
+        node["mode"] = random.choice((1, 3))
+    return bool(found)
+
+
+def reorder_inputs(workflow: dict[str, Any], random: Random, classes: Classes) -> bool:
+    """List the inputs of one to four nodes in another order, as if that of their classes had been another.
+
+    Nodes at the edge of a subgraph are left alone: the page looks up its values by the index of their inputs, and errs.
+    """
+    found = []
+    for level in levels(workflow):
+        inner, all_ = level.inner_wires(), level.wires()
+        at_edge = {id_ for wire in all_ if wire not in inner for id_ in (wire.source, wire.target)}
+        nodes = (node for node in level.real if node["type"] in classes and node["id"] not in at_edge)
+        found += [(level, node) for node in nodes if len(node.get("inputs") or ()) > 1]
+    for level, node in random.sample(found, min(len(found), random.randint(1, 4))):
+        level.set_inputs(node, random.sample(node["inputs"], len(node["inputs"])))
+    return bool(found)
+
+
+def lost_input(workflow: dict[str, Any], random: Random, classes: Classes) -> bool:
+    """Give one or two nodes an input that their classes do not have, first or last, linked where something fits."""
+    found = [(level, node) for level in levels(workflow) for node in level.real if node["type"] in classes]
+    for level, node in random.sample(found, min(len(found), random.randint(1, 2))):
+        slots = list(node.get("inputs") or ())
+        old = {"name": "former_input", "type": "IMAGE", "link": None}
+        at = random.choice((0, len(slots)))
+        level.set_inputs(node, [*slots[:at], old, *slots[at:]])
+        wires = [wire for wire in level.inner_wires() if wire.type == "IMAGE" and wire.target != node["id"]]
+        if wires and random.random() < 0.5:
+            source = level.node(random.choice(wires).source)
+            output = next((i for i, slot in enumerate(source["outputs"]) if slot["type"] == "IMAGE"), None) if source else None
+            if source is not None and output is not None:
+                level.connect(source, output, node, at, "IMAGE")
+    return bool(found)
+
+
+def forget_values(workflow: dict[str, Any], random: Random, classes: Classes) -> bool:
+    """Take all values away from one or two nodes."""
+    found = [node for level in levels(workflow) for node in level.real if node["type"] in classes and _values(node)]
+    for node in random.sample(found, min(len(found), random.randint(1, 2))):
+        del node["widgets_values"]
+    return bool(found)
+
+
+def forget_link(workflow: dict[str, Any], random: Random, _classes: Classes) -> bool:
+    """Have one end of one or two links forget it: an input, or an output."""
+    found = [(level, wire) for level in levels(workflow) for wire in level.inner_wires()]
+    for level, wire in random.sample(found, min(len(found), random.randint(1, 2))):
+        source, target = level.node(wire.source), level.node(wire.target)
+        assert source is not None
+        assert target is not None
+        if random.random() < 0.5:
+            target["inputs"][wire.input]["link"] = None
+        else:
+            output = source["outputs"][wire.output]
+            output["links"] = [id_ for id_ in output["links"] or () if id_ != wire.id]
+    return bool(found)
+
+
 def widgets_of(node: Node, classes: Classes) -> list[str]:
     """Return the names of a node's plain widgets."""
     return [name for name, spec in _specs(node, classes) if isinstance(spec[0], list) or spec[0] in (*_PRIMITIVES, "COMBO")]

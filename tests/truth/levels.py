@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Node = dict[str, Any]
@@ -111,6 +111,15 @@ class Level:
             target["inputs"][wire.input]["link"] = None
         for edge in (*self._content.get("inputs", ()), *self._content.get("outputs", ())) if not self.is_top else ():
             edge["linkIds"] = [id_ for id_ in edge.get("linkIds") or () if id_ != wire.id]
+
+    def set_inputs(self, node: Node, slots: list[dict[str, Any]]) -> None:
+        """Give a node other inputs; links know theirs by its index."""
+        at = {slot["link"]: index for index, slot in enumerate(slots) if slot.get("link") is not None}
+        node["inputs"] = slots
+        self._content["links"] = [
+            _link(replace(wire, input=at.get(wire.id, wire.input)) if wire.target == node["id"] else wire, as_list=self.is_top)
+            for wire in self.wires()
+        ]
 
 
 def levels(workflow: dict[str, Any]) -> Iterator[Level]:

@@ -26,7 +26,7 @@ from tests.truth.official_templates import TemplatesMissingError, official_templ
 from tests.truth.truths import is_made, truth_folder, write_truth
 from tests.truth.variants import KINDS, Variant, make_variant
 
-_VERSION = "1"  # of what is made; another one makes all anew
+_VERSION = "2"  # of what is made; another one makes all anew
 _SEED = "truth"
 
 

@@ -30,6 +30,11 @@ _EDITS: dict[str, tuple[int, tuple[Edit, ...]]] = {
     "old-control": (10, (edits.old_controls,)),
     "control": (4, (edits.other_controls,)),
     "value": (8, (edits.other_values,)),
+    "mode": (4, (edits.other_modes,)),
+    "reorder": (10, (edits.reorder_inputs,)),
+    "lost-input": (6, (edits.lost_input,)),
+    "no-values": (6, (edits.forget_values,)),
+    "lost-link": (6, (edits.forget_link,)),
 }
 _MIXED = (
     *(edits.mute, edits.bypass, edits.reroute, edits.primitive, edits.convert_widget),
