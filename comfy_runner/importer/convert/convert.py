@@ -69,6 +69,7 @@ class _Conversion:
         self.promoted = PromotedValues(expanded)
         self.wiring = Wiring(expanded, self.promoted)
         self.lacking: dict[str, list[str]] = {}
+        self.controlled: set[tuple[str, str]] = set()  # inputs that are linked, and have a control
 
     def convert(self) -> dict[str, Any]:
         if self.expanded.problems:
@@ -88,10 +89,15 @@ class _Conversion:
             else:
                 graph[scope.full_id(node.id)] = self.node(scope, node, known, known.info)
         self.refuse_lacking()
-        for made in graph.values():
+        for node_id, made in graph.items():
             inputs = made["inputs"]
             for name in [name for name, value in inputs.items() if isinstance(value, list) and value[0] not in graph]:
                 del inputs[name]
+                if (node_id, name) in self.controlled:
+                    self.expanded.note(
+                        f"node {node_id}, input {name}: what it is linked to is muted, so it has no value; newer versions of "
+                        "ComfyUI's page send that of its control"
+                    )
         return graph
 
     def node(self, scope: Scope, node: PageNode, known: Known, info: NodeInfo) -> dict[str, Any]:
@@ -133,15 +139,17 @@ class _Conversion:
         control = known.controls.get(socket.control) if socket.control else None
         if isinstance(source, FromNode):
             inputs[socket.name] = [source.node_id, source.slot]
+            if control is not None:
+                self.controlled.add((scope.full_id(node.id), socket.name))
         elif isinstance(source, FromInstance) and source.promoted.says:
             if not source.is_linked:
                 inputs[socket.name] = _wrapped(source.promoted.value)
             elif control is not None:
                 said[control.name] = source.promoted.value
         elif isinstance(source, FromPrimitive) and control is not None:
-            self.take(source.node, node, control, said)
+            self.take(source.scope, source.node, node, control, said)
 
-    def take(self, primitive: PageNode, node: PageNode, control: Control, said: dict[str, Any]) -> None:
+    def take(self, scope: Scope, primitive: PageNode, node: PageNode, control: Control, said: dict[str, Any]) -> None:
         """Let a control say what a PrimitiveNode says."""
         value, says = primitive_value(primitive)
         if not says:
@@ -150,7 +158,10 @@ class _Conversion:
             self.expanded.problem(f"{primitive.shown}: {got(value)} is not a number, which {node.shown} wants for {control.name}")
             return
         plain = rounded(value, control.info)
-        if plain != value:
+        if plain != value and self.wiring.consumers(scope, primitive) > 1:
+            what = f"{value} is off the range or the steps of {control.name} of {node.shown}, and goes to other inputs, too"
+            self.expanded.problem(f"{primitive.shown}: {what}", "give it a value that all of them take, in ComfyUI's page")
+        elif plain != value:
             self.expanded.note(
                 f"{node.shown}, input {control.name}: is {plain}, as ComfyUI's page rounds the {value} of {primitive.shown}",
                 changed=True,

@@ -75,6 +75,7 @@ class PageNode:
         values: What its controls say: by position, or by name; None where the file has nothing.
         named_values: The same by name, where the file has that, too.
         properties: Whatever else the page keeps.
+        subgraph: What the subgraph is called that it is an instance of; empty for none, or for one without a name.
     """
 
     id: str
@@ -86,6 +87,7 @@ class PageNode:
     values: tuple[Any, ...] | Mapping[str, Any] | None
     named_values: Mapping[str, Any] | None
     properties: Mapping[str, Any]
+    subgraph: str = ""
 
     @property
     def is_off(self) -> bool:
@@ -95,8 +97,9 @@ class PageNode:
     @property
     def shown(self) -> str:
         """Return how messages call it."""
-        title = f'"{self.title}", ' if self.title and self.title != self.class_type else ""
-        return f"node {self.id} ({title}{self.class_type})"
+        kind = f"subgraph {self.subgraph}" if self.subgraph else self.class_type
+        title = f'"{self.title}", ' if self.title and self.title not in (self.class_type, self.subgraph) else ""
+        return f"node {self.id} ({title}{kind})"
 
 
 class Boundary(NamedTuple):
@@ -157,9 +160,11 @@ def parse_page(data: Mapping[str, Any], *, where: str) -> PageFile:
         where: The place for messages.
     """
     reader = _Reader(where)
+    definitions = list(reader.definitions(data))
+    reader.names = {_id(each.get("id")): _text(each.get("name")) for each in definitions}
     root = reader.graph(data, id_="", name="")
     subgraphs: dict[str, PageGraph] = {}
-    for definition in reader.definitions(data):
+    for definition in definitions:
         id_ = _id(definition.get("id"))
         if id_ in subgraphs:
             reader.problem(f"two subgraphs have the id {id_}")
@@ -173,6 +178,7 @@ class _Reader:
     where: str
     problems: list[Problem] = field(default_factory=list)
     left: int = _MOST
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def problem(self, what: str, hint: str = "") -> None:
         if len(self.problems) < 50:
@@ -232,6 +238,7 @@ class _Reader:
             values=tuple(values) if isinstance(values, list) else values if isinstance(values, Mapping) else None,
             named_values=named if isinstance(named, Mapping) else None,
             properties=properties if isinstance(properties, Mapping) else {},
+            subgraph=self.names.get(class_type, ""),
         )
 
     def links(self, given: Any, name: str) -> dict[str, PageLink]:

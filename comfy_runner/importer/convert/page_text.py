@@ -6,7 +6,7 @@ import re
 
 _COMMENT = re.compile(r"/\*[\s\S]*?\*/|//[^\n\r\u2028\u2029]*")
 _ESCAPED = re.compile(r"\\([{}|])")
-_TOKEN = re.compile(r"\\[\s\S]|\{")
+_TOKEN = re.compile(r"\\[\s\S]|[{}|]|[^\\{}|]+|\\")
 _PATTERN = re.compile(r"%([^%]+)%")
 
 SAVERS = frozenset(
@@ -19,16 +19,37 @@ SAVERS = frozenset(
 def processed(text: str) -> tuple[str, str]:
     """Return a prompt as the page sends it, and what to say of that; empty for nothing.
 
-    Comments are left out and escaped braces written plainly, always the same. Of a choice the page takes another alternative in
-    each run; it stays as it is.
+    Comments are left out, braces around a single alternative too, and escaped braces written plainly, always the same. Of several
+    alternatives the page takes another one in each run; they stay as they are.
     """
     plain = _COMMENT.sub("", text)
-    commented = "ComfyUI's page leaves out comments (// and /* */), and so does this" if plain != text else ""
-    if any(token[0] == "{" for token in _TOKEN.finditer(plain)):
-        return plain, "ComfyUI's page draws one of {a|b} in each run; here it stays as text" + (
-            f"; {commented}" if commented else ""
-        )
-    return _ESCAPED.sub(r"\1", plain), commented
+    said = ["ComfyUI's page leaves out comments (// and /* */), and so does this"] if plain != text else []
+    if plain.endswith("\\") and (len(plain) - len(plain.rstrip("\\"))) % 2:
+        said.append('ComfyUI\'s page sends "undefined" behind the backslash at the end, and this does not')
+    resolved = _resolved(plain)
+    if resolved is None:
+        return plain, "; ".join(["ComfyUI's page draws one of {a|b} in each run; here they stay as text", *said])
+    if resolved != _ESCAPED.sub(r"\1", plain):
+        said.append("ComfyUI's page leaves out { and }, and so does this")
+    return resolved, "; ".join(said)
+
+
+def _resolved(text: str) -> str | None:
+    """Return a text without braces, each with one alternative; None where there are several."""
+    kept: list[str] = []
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        part = token[0]
+        if part == "{":
+            depth += 1
+        elif part == "}" and depth:
+            depth -= 1
+        elif part == "|" and depth:
+            return None
+        else:
+            # Within braces the page goes over the text once more.
+            kept.append(part)
+    return _ESCAPED.sub(r"\1", "".join(kept))
 
 
 def patterns(prefix: str) -> list[str]:

@@ -18,7 +18,7 @@ def primitive_value(node: PageNode) -> tuple[Any, bool]:
 
 
 def rounded(value: Any, wanted: InputInfo | None) -> Any:
-    """Return a value as the page writes it into a control: numbers on the steps of the control.
+    """Return a value as the page writes it into a control: numbers within its range and on its steps.
 
     Args:
         value: What the PrimitiveNode says.
@@ -27,6 +27,9 @@ def rounded(value: Any, wanted: InputInfo | None) -> Any:
     kind = wanted.page.kind if wanted and wanted.page else ""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or wanted is None:
         return value
+    if kind in ("INT", "FLOAT"):
+        value = value if wanted.minimum is None else max(value, _plain(wanted.minimum))
+        value = value if wanted.maximum is None else min(value, _plain(wanted.maximum))
     if kind == "INT":
         step = wanted.step or 1
         if step == 1:

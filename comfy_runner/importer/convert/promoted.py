@@ -45,6 +45,7 @@ class PromotedValues:
     def __init__(self, expanded: Expanded) -> None:
         self.expanded = expanded
         self._of: dict[tuple[str, ...], dict[str, Promoted]] = {}
+        self._texts: dict[tuple[str, str], str] = {}
 
     def of(self, scope: Scope) -> dict[str, Promoted]:
         """Return the values of an instance by the names of its inputs; those without a control within have none."""
@@ -82,11 +83,23 @@ class PromotedValues:
                     self.expanded.problem(f"{instance.shown}: {reason}")
             else:
                 result[name] = promoted
-                if promoted.is_shifted:
-                    self.expanded.note(
-                        f"{instance.shown}: input {name} has the value of the node within; some versions of ComfyUI's page shift it"
-                    )
+            self._compare(scope, instance, name, result[name])
+            if name not in given and promoted.is_shifted:
+                self.expanded.note(
+                    f"{instance.shown}: input {name} has the value of the node within; some versions of ComfyUI's page shift it"
+                )
         return result
+
+    def _compare(self, scope: Scope, instance: PageNode, name: str, promoted: Promoted) -> None:
+        """Say where instances of one subgraph have texts of their own, which some versions of the page mix up."""
+        page = promoted.control.info.page if promoted.control.info else None
+        if promoted.control.kind != "STRING" or page is None or not page.is_multiline or not isinstance(promoted.value, str):
+            return
+        if self._texts.setdefault((scope.graph.id, name), promoted.value) != promoted.value:
+            self.expanded.note(
+                f"{instance.shown}: input {name} is another text than in other instances of the subgraph; "
+                "some versions of ComfyUI's page send one of them for all"
+            )
 
     def _by_list(
         self,

@@ -63,6 +63,7 @@ def read_values(node: PageNode, layout: Layout, say: Say) -> dict[str, Any]:
 
 def _by_name(node: PageNode, layout: Layout, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
     known = {control.name for control in layout.controls if control.is_kept}
+    say("its values are read by name; some versions of ComfyUI's page do not read them")
     more = [name for name in given if name not in known and name not in _NOISE]
     if more and not _FREE_CONTROLS.fullmatch(node.class_type):
         say(f"has {counted(len(more), 'value')} of controls that its class does not have, which are left out")
@@ -143,7 +144,7 @@ def in_control(control: Control, value: Any) -> Any:
         Unreadable: The page would make of it what nobody means.
     """
     page = control.info.page if control.info else None
-    if not ((control.kind == "STRING" and page and page.is_multiline) or control.kind in ("MARKDOWN", "TEXTAREA")):
+    if not ((control.kind == "STRING" and page and page.is_multiline) or control.kind == "MARKDOWN"):
         return value
     if value is None:
         return ""
@@ -172,8 +173,7 @@ def _uploaded(control: Control, page: PageControl, value: Any, say: Say) -> Any:
 def _with_folder(name: Any, folder: str) -> Any:
     if isinstance(name, Mapping):
         path = "/".join(part for part in (name.get("subfolder"), name.get("filename")) if isinstance(part, str) and part)
-        kind = name.get("type")
-        return path + (f" [{kind}]" if isinstance(kind, str) and kind != "input" and not _ANNOTATED.search(path) else "")
+        return f"{path} [{folder}]" if name.get("type") and folder != "input" else path
     if isinstance(name, str) and folder != "input" and not _ANNOTATED.search(name):
         return f"{name} [{folder}]"
     return name

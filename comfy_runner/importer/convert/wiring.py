@@ -128,9 +128,15 @@ class Wiring:
             if step.is_new:
                 wanted = ""
 
+    def consumers(self, scope: Scope, node: PageNode) -> int:
+        """Return how many links begin at a node."""
+        return sum(link.origin == node.id for link in scope.graph.links.values())
+
     def _step(self, scope: Scope, node: PageNode, slot: int, wanted: str) -> FromNode | FromPrimitive | _Within | _Input | None:
         """Return what an output stands for."""
         known = self.expanded.known(scope, node)
+        if node.class_type == "PrimitiveNode":  # whether it is off does not count
+            return FromPrimitive(scope, node)
         if node.mode == BYPASSED:
             if not 0 <= slot < len(known.outputs):
                 raise BrokenLink(f"{node.shown} has no output {slot}")
@@ -141,8 +147,6 @@ class Wiring:
             return self._into(inner, node, slot)
         if node.class_type in REROUTES or node.class_type == "SetNode":
             return _Input(scope, node, slot if slot < len(known.sockets) else 0) if known.sockets else None
-        if node.class_type == "PrimitiveNode":
-            return FromPrimitive(scope, node)
         if node.class_type == "GetNode":
             return self._setter(scope, node)
         if node.class_type in SILENT:
