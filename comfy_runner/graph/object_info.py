@@ -158,6 +158,12 @@ class ObjectInfo:
         found = self._replacements.get(class_type) if class_type not in self._data else None
         return found if found is not None and isinstance(self._data.get(found.class_type), dict) else None
 
+    @cached_property
+    def has_dynamic_inputs(self) -> bool:
+        """Return whether some class has inputs that bring others: servers since ComfyUI 0.4, and their pages."""
+        known = (self.get(name) for name in self.classes)
+        return any(node.dynamic for node in known if node is not None)
+
     def is_produced(self, type_: str) -> bool:
         """Return whether some node has an output of this type, so that an input of it wants a link."""
         if self._produced is None:

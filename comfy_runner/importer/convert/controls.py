@@ -100,7 +100,7 @@ def layout_of(known: NodeInfo, node: PageNode, info: ObjectInfo) -> Layout:
         builder.add_plain(name, wanted)
     for name, wanted in named:
         builder.add_controlled(name, wanted)
-    for name, kind, control in _added(known):
+    for name, kind, control in _added(known, info):
         builder.controls.append(control)
         if name:
             builder.sockets.append(Socket(name, kind, None, name))
@@ -214,11 +214,15 @@ def _controls(name: str, wanted: InputInfo, page: PageControl) -> Iterator[Contr
         yield Control("control_filter_list", "STRING", "button", is_sent=False)
 
 
-def _added(known: NodeInfo) -> Iterator[tuple[str, str, Control]]:
-    """Yield what the page itself gives to a class."""
+def _added(known: NodeInfo, info: ObjectInfo) -> Iterator[tuple[str, str, Control]]:
+    """Yield what the page itself gives to a class: name and type of the socket, and the control.
+
+    What only shows something went to the server with the graph in older pages.
+    """
+    is_sent = not info.has_dynamic_inputs
     required = [(name, wanted) for name, wanted in known.inputs.items() if wanted.required]
     if known.name in _AUDIO_PLAYERS:
-        yield "audioUI", "AUDIO_UI", Control("audioUI", "AUDIO_UI", "player", is_kept=False)
+        yield "audioUI", "AUDIO_UI", Control("audioUI", "AUDIO_UI", "player", is_kept=False, is_sent=is_sent)
     if any(wanted.page and wanted.page.upload == "image" for _, wanted in required):
         yield "upload", "IMAGEUPLOAD", Control("upload", "IMAGEUPLOAD", "button", is_sent=False)
     elif any(name == "audio" and wanted.page and wanted.page.upload == "audio" for name, wanted in required):
@@ -226,7 +230,7 @@ def _added(known: NodeInfo) -> Iterator[tuple[str, str, Control]]:
     if known.name in _MODEL_VIEWERS:
         yield "image", "PREVIEW_3D", Control("image", "PREVIEW_3D", "player")
     if known.name == "PreviewAny":
-        yield "", "MARKDOWN", Control("preview", "MARKDOWN", "player", is_kept=False)
+        yield "", "MARKDOWN", Control("preview", "MARKDOWN", "player", is_kept=False, is_sent=is_sent)
 
 
 def _may_be_controlled(name: str, wanted: InputInfo, page: PageControl, node: PageNode, info: ObjectInfo) -> bool:

@@ -76,10 +76,12 @@ class _Conversion:
             return {}
         graph: dict[str, Any] = {}
         for scope, node in self.expanded.nodes():
-            self.refuse_odd_instance(scope, node)
             if node.is_off or node.id in scope.inner or node.class_type in SILENT:
                 continue
             if self.refuse_acting(node) or node.class_type in VIRTUAL:
+                continue
+            if scope.off is not None:
+                self.leave_out(scope.off)
                 continue
             known = self.expanded.known(scope, node)
             if known.info is None:
@@ -145,6 +147,11 @@ class _Conversion:
             if not source.is_linked:
                 inputs[socket.name] = _wrapped(source.promoted.value)
             elif control is not None:
+                if said.get(control.name) != source.promoted.value:
+                    self.expanded.note(
+                        f"{node.shown}, input {socket.name}: its subgraph is linked to what gives nothing, so it has the value of "
+                        "that; newer versions of ComfyUI's page send its own"
+                    )
                 said[control.name] = source.promoted.value
         elif isinstance(source, FromPrimitive) and control is not None:
             self.take(source.scope, source.node, node, control, said)
@@ -197,15 +204,14 @@ class _Conversion:
             reason = "a group"
         return reason is not None
 
-    def refuse_odd_instance(self, scope: Scope, node: PageNode) -> None:
-        """Refuse an instance of a subgraph that is off while nodes in it are not, which versions of the page take differently."""
-        inner = scope.inner.get(node.id)
-        if inner is None or not node.is_off:
-            return
-        if any(not each.is_off and each.class_type not in VIRTUAL | SILENT for each in inner.graph.nodes.values()):
+    def leave_out(self, instance: PageNode) -> None:
+        """Leave out nodes that are on in a subgraph that is off, as newer versions of the page do; older ones send them."""
+        if self.expanded.info.has_dynamic_inputs:
+            self.expanded.note(f"{instance.shown}: the subgraph is switched off, so the nodes in it are left out")
+        else:
             self.expanded.problem(
-                f"{node.shown}: the subgraph is switched off, and nodes in it are not",
-                "switch it on and off again in ComfyUI's page, and save the file",
+                f"{instance.shown}: the subgraph is switched off, and nodes in it are not: versions of the page differ in that",
+                "switch it on and off again in ComfyUI's page and save the file",
             )
 
     def refuse_lacking(self) -> None:

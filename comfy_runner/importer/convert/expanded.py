@@ -39,6 +39,7 @@ class Scope:
         path: The ids of the instances that lead to it.
         instance: The node that it stands for; None for the graph itself.
         above: Where that node is; None for the graph itself.
+        off: The outermost of the instances that lead to it that is muted or bypassed; None for none.
         inner: The instances in it, by the id of their node.
     """
 
@@ -46,6 +47,7 @@ class Scope:
     path: tuple[str, ...] = ()
     instance: PageNode | None = None
     above: Scope | None = None
+    off: PageNode | None = None
     inner: dict[str, Scope] = field(default_factory=dict)
 
     def full_id(self, node_id: str) -> str:
@@ -93,6 +95,8 @@ class Expanded:
         self.root = Scope(page.root)
         self.scopes: list[Scope] = []
         self._expand()
+        for graph in (page.root, *page.subgraphs.values()):
+            self._compare_links(graph)
 
     def problem(self, what: str, hint: str = "") -> None:
         """Take down a reason not to convert the file; the same one once."""
@@ -129,8 +133,23 @@ class Expanded:
                 elif len(scope.path) >= _DEEPEST:
                     self.problem(f"{node.shown}: subgraphs are nested more than {_DEEPEST} deep")
                 else:
-                    scope.inner[node.id] = inner = Scope(definition, (*scope.path, node.id), node, scope)
+                    scope.inner[node.id] = inner = Scope(
+                        definition, (*scope.path, node.id), node, scope, scope.off or (node if node.is_off else None)
+                    )
                     waiting.append(inner)
+
+    def _compare_links(self, graph: PageGraph) -> None:
+        """Say which links only the list of links has: some versions of the page take them, others go by the inputs of nodes."""
+        for id_, link in graph.links.items():
+            origin, target = graph.nodes.get(link.origin), graph.nodes.get(link.target)
+            if origin is None or target is None or id_ not in origin.given:
+                continue
+            sockets = target.sockets
+            at_place = sockets[link.target_slot] if 0 <= link.target_slot < len(sockets) else None
+            if at_place is not None and at_place.link is None and all(socket.link != id_ for socket in sockets):
+                self.note(
+                    f"{target.shown}, input {at_place.name}: has no link, but {origin.shown} has one to it, which is not taken"
+                )
 
     def nodes(self) -> Iterator[tuple[Scope, PageNode]]:
         """Yield all nodes, also those of the page alone, in the order of the file."""

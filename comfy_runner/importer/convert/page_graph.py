@@ -72,6 +72,7 @@ class PageNode:
         title: The title that it has been given; empty for none.
         sockets: Its inputs as the file has them.
         outputs: The types of its outputs.
+        given: The ids of the links that begin at its outputs, as the node has them.
         values: What its controls say: by position, or by name; None where the file has nothing.
         named_values: The same by name, where the file has that, too.
         properties: Whatever else the page keeps.
@@ -84,6 +85,7 @@ class PageNode:
     title: str
     sockets: tuple[Socket, ...]
     outputs: tuple[str, ...]
+    given: frozenset[str]
     values: tuple[Any, ...] | Mapping[str, Any] | None
     named_values: Mapping[str, Any] | None
     properties: Mapping[str, Any]
@@ -235,6 +237,7 @@ class _Reader:
             outputs=tuple(_type(each.get("type") if isinstance(each, Mapping) else None) for each in outputs)
             if isinstance(outputs, list)
             else (),
+            given=_given(outputs),
             values=tuple(values) if isinstance(values, list) else values if isinstance(values, Mapping) else None,
             named_values=named if isinstance(named, Mapping) else None,
             properties=properties if isinstance(properties, Mapping) else {},
@@ -273,6 +276,11 @@ def _socket(item: Mapping[str, Any]) -> Socket:
         link=_id(item.get("link")) or None,
         control=_text(control.get("name")) if isinstance(control, Mapping) else "",
     )
+
+
+def _given(outputs: Any) -> frozenset[str]:
+    lists = [each.get("links") for each in outputs if isinstance(each, Mapping)] if isinstance(outputs, list) else []
+    return frozenset(_id(link) for links in lists if isinstance(links, list) for link in links)
 
 
 def _boundaries(given: Any) -> tuple[Boundary, ...]:

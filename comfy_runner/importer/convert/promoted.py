@@ -75,8 +75,18 @@ class PromotedValues:
                 hidden = {name for id_, name in proxies if id_ != "-1"} - shown
                 found = {name: promoted for name, promoted in found.items() if name not in hidden}
         result = {}
+        order = [*self.expanded.page.subgraphs]
+        is_early = (
+            scope.above is not None
+            and scope.above.instance is not None
+            and order.index(scope.above.graph.id) < order.index(scope.graph.id)
+        )
         for name, promoted in found.items():
             if name in given:
+                if is_early and not _same(given[name], promoted):
+                    self.expanded.note(
+                        f"{instance.shown}: input {name} has the value of the instance; versions of ComfyUI's page send another"
+                    )
                 try:
                     result[name] = Promoted(promoted.control, in_control(promoted.control, given[name]), True)
                 except Unreadable as reason:
@@ -112,6 +122,11 @@ class PromotedValues:
         names = list(found)
         at_place = dict(zip(names, values, strict=False))
         if proxies is not None:
+            for (id_, name), value in zip(proxies, values, strict=False):
+                if id_ == "-1" and value is None and name in found and found[name].value is not None:
+                    raise Unreadable(f"it has nothing in the place of the value of input {name}")
+                if id_ != "-1" and value is not None and name in found and not _same(value, found[name]):
+                    raise Unreadable(f"it has a value for {name} of the node within, which is an input of its own, too")
             by_name = {
                 name: value
                 for (id_, name), value in zip(proxies, values, strict=False)

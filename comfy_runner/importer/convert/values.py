@@ -127,13 +127,18 @@ def sent(control: Control, value: Any, say: Say) -> Any:
     page = control.info.page if control.info else None
     if page is None:
         return value
+    if isinstance(value, str) and "\r" in value and in_control(control, value) != value:
+        say(f"input {control.name}: its lines end in LF, as older versions of ComfyUI's page write them")
     value = in_control(control, value)
     if control.kind == "STRING" and page.is_dynamic and isinstance(value, str):
         value, remark = processed(value)
         if remark:
             say(f"input {control.name}: {remark}")
     if page.upload == "image":
-        value = _uploaded(control, page, value, say)
+        named = _uploaded(control, page, value, say)
+        if named != value and value:
+            say(f"input {control.name} is {got(named)} with its folder, which newer versions of ComfyUI's page leave out")
+        return named
     return value
 
 

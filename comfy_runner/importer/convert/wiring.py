@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from comfy_runner.importer.convert.bypass import passed_on
 from comfy_runner.importer.convert.expanded import Expanded, Scope
-from comfy_runner.importer.convert.page_graph import BYPASSED, INPUT_SIDE, PageLink, PageNode, Socket
+from comfy_runner.importer.convert.page_graph import BYPASSED, INPUT_SIDE, MUTED, PageLink, PageNode, Socket
 from comfy_runner.importer.convert.promoted import Promoted, PromotedValues
 from comfy_runner.importer.convert.virtual_nodes import REROUTES, SILENT, name_of, setters
 
@@ -144,7 +144,7 @@ class Wiring:
             return _Input(scope, node, index, is_new=True) if index >= 0 else None
         inner = scope.inner.get(node.id)
         if inner is not None:
-            return self._into(inner, node, slot)
+            return None if node.mode == MUTED else self._into(inner, node, slot)
         if node.class_type in REROUTES or node.class_type == "SetNode":
             return _Input(scope, node, slot if slot < len(known.sockets) else 0) if known.sockets else None
         if node.class_type == "GetNode":
