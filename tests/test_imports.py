@@ -51,7 +51,7 @@ _LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # Where each third party may be imported: prefixes of paths in the package.
 _PLACES = {
     "PIL": (
-        *("picture_files.py", "collect/exif.py", "collect/reencode.py", "collect/verify.py"),
+        *("picture_files.py", "collect/exif.py", "collect/picture_texts.py", "collect/reencode.py", "collect/verify.py"),
         *("importer/readers/pictures.py", "report/"),
     ),
     "click": ("cli/",),

@@ -68,7 +68,8 @@ def collect_job(
         seconds = None if verdict.seconds is None else verdict.seconds / count
         work = sum(work for node, work in node_work(posted.workflow).items() if node not in verdict.cached) / count
         done = replace(done, verdict=verdict, seconds=seconds, work=work)
-    fetched, wrong = _fetched(Downloader(source, files, posted, is_recovered), wanted, verdict)
+    is_alone = len(submission.jobs) == 1
+    fetched, wrong = _fetched(Downloader(source, files, posted, is_recovered=is_recovered, is_alone=is_alone), wanted, verdict)
     try:
         collected = {**job.reusable, **{role: _records(found, wrong.get(role)) for role, found in fetched.items()}}
         errors = [each for several in wrong.values() for each in several]

@@ -1,18 +1,28 @@
-"""Jobs that would give the very same pixels are rendered once; the others get the same files, and sidecars that say whose."""
+"""Jobs that would give the very same pixels are rendered once; the others get the same pictures, with sidecars that say whose."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial as partially
 from pathlib import PurePosixPath
 
 from comfy_runner._version import __version__
-from comfy_runner.errors import RunFolderError
+from comfy_runner.collect.a1111_text import parameters_of
+from comfy_runner.collect.download import FetchedFile, retold
+from comfy_runner.collect.metadata import PictureMetadata
+from comfy_runner.collect.picture_texts import TextChanges
+from comfy_runner.errors import RunFolderError, VerificationError
 from comfy_runner.planning.draft import Draft
+from comfy_runner.store.about import metadata_of
+from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.job_files import JobFiles
+from comfy_runner.store.local import folder_errors, write_spool
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import now
+
+_CHUNK = 1024 * 1024
 
 
 def share(
@@ -48,21 +58,28 @@ def share(
     if not complete and not (shared and partial):
         return None
     files.remove_leftovers(draft.job_id, planned.outputs.values())
-    originals = {record.path: other for role in shared for record, other in zip(shared[role], leader.files[role], strict=True)}
-    if not all(files.has(other) for other in originals.values()):
+    if not all(files.has(other) for role in shared for other in leader.files[role]):
         return None
-    there = {record.path for records in shared.values() for record in records if files.has(record)}
-    files.archive(draft.job_id, [path for path in originals if path not in there], keep=there)
-    for path in (path for path in originals if path not in there):
-        files.store.copy(originals[path].path, path)
-    files.put(
-        Sidecar(
+    recipe = planned.repeatable
+    metadata = PictureMetadata.of(recipe, planned.about, planned.workflow.to_api(), parameters_of(planned))
+    if metadata.kinds != metadata_of(leader.recipe):
+        return None
+    made: list[FetchedFile] = []
+    try:
+        for role, records in shared.items():
+            changes = metadata.changes(role, before=metadata.kinds, is_anothers=True)
+            for record, other in zip(records, leader.files[role], strict=True):
+                made.append(_copy(files.store, other, record, changes))
+            shared[role] = tuple(file.record for file in made[-len(records) :])
+        there = {file.record.path for file in made if files.has(file.record)}
+        files.archive(draft.job_id, [file.record.path for file in made if file.record.path not in there], keep=there)
+        sidecar = Sidecar(
             job_id=draft.job_id,
             content_hash=draft.content_hash,
             state="done" if complete else "partial",
             reason="" if complete else leader.reason,
             files=shared,
-            recipe=planned.repeatable,
+            recipe=recipe,
             workflow=planned.workflow.to_api(),
             template={"name": planned.template.name, "sha256": planned.template.sha256},
             server=leader.server,
@@ -77,8 +94,22 @@ def share(
             shares=leader_id,
             inputs=tuple(file.to_json() for file in planned.inputs),
         )
-    )
+        files.put(sidecar, [file.spooled for file in made if file.record.path not in there])
+    except VerificationError:
+        return None  # it cannot be told whose it is; the job is rendered
+    finally:
+        for file in made:
+            file.discard()
     return shared
+
+
+def _copy(store: ArtifactStore, source: FileRecord, record: FileRecord, changes: TextChanges | None) -> FetchedFile:
+    """Return a copy of a file, to be put where it belongs: a picture says whose it is."""
+    artifact = Artifact(store, source.path)
+    if changes is not None and record.width is not None:
+        return retold(store, artifact, record, changes, is_verified=True)
+    with folder_errors(artifact), artifact.open() as file:
+        return FetchedFile(write_spool(store, record.path, iter(partially(file.read, _CHUNK), b"")), record)
 
 
 def _path(planned: str, first: str, path: str) -> str:

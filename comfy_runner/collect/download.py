@@ -1,4 +1,4 @@
-"""One output of a job brought to this disk: downloaded, or written where it is a text; verified; in the format of the recipe.
+"""One output of a job brought to this disk: downloaded, or written where it is a text; verified; as its recipe wants it.
 
 It is a spooled file then, which the store can take. What a server calls it is recorded and never used as a path. What is not whole
 is no result: it is asked for again, and where it stays so it is kept in ``superseded``, as ``original.broken``. Does not decide
@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from comfy_runner.collect.metadata import PictureMetadata
 from comfy_runner.collect.ownership import refuse_anothers
+from comfy_runner.collect.picture_texts import NO_CHANGES, TextChanges, with_texts
 from comfy_runner.collect.reencode import Encoding, convert
 from comfy_runner.collect.verify import NotWhole, comes_from_a_model, is_page, is_picture, verify_file, verify_picture
 from comfy_runner.engine.interface import FileSource
@@ -25,7 +27,7 @@ from comfy_runner.graph.sizes import Size
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled
 from comfy_runner.store.job_files import SUPERSEDED, JobFiles
 from comfy_runner.store.local import write_spool
-from comfy_runner.store.media_types import PICTURES, is_reencoded, suffix_of
+from comfy_runner.store.media_types import PICTURES, is_binary, is_reencoded, suffix_of
 from comfy_runner.store.run_folder import REPORT
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.wording import MIB
@@ -71,15 +73,17 @@ class Downloader:
         files: Where they go later.
         job: The job, as it was posted.
         is_recovered: Whether the engine has forgotten the job, so that a file may have been cut short where it lies.
+        is_alone: Whether no other job was posted with it, so that what the engine has written into its pictures is about it alone.
     """
 
     source: FileSource
     files: JobFiles
     job: SubmittedJob
     is_recovered: bool = False
+    is_alone: bool = True
 
     def fetch(self, role: str, node_id: str, output: ServerFile | bytes | str, number: int) -> FetchedFile:
-        """Return an output, whole and in the format of the recipe; one with something else wrong too, for a GPU has made it.
+        """Return an output, whole and as the recipe wants it; one with something else wrong too, for a GPU has made it.
 
         Args:
             role: Whose it is.
@@ -107,7 +111,11 @@ class Downloader:
         got = self._whole(path, aside, output, self.job.sizes.get(role), node_id)
         if self.files.store.stat(aside) is not None:
             self.files.store.remove(aside)
-        return got if got.error is not None else self._in_its_format(got, suffix_of(planned))
+        if got.error is not None:
+            return got
+        metadata = PictureMetadata.of(self.job.recipe, self.job.about, self.job.workflow.to_api(), self.job.parameters)
+        changes = metadata.changes(role, is_anothers=not self.is_alone, says_nothing=isinstance(output, bytes))
+        return self._as_wanted(got, suffix_of(planned), changes)
 
     def _whole(self, path: str, aside: str, output: ServerFile | bytes, expected: Size | None, node_id: str) -> FetchedFile:
         """Return an output, asked for again as long as what comes is not whole."""
@@ -184,22 +192,38 @@ class Downloader:
             raise Unreachable(f"gives a page instead of {output.filename}", where=self.source.url, hint=hint)
         return replace(got, record=replace(got.record, server_name=f"{output.subfolder}/{output.filename}".lstrip("/")))
 
-    def _in_its_format(self, got: FetchedFile, wanted: str) -> FetchedFile:
+    def _as_wanted(self, got: FetchedFile, wanted: str, changes: TextChanges | None) -> FetchedFile:
         """Return a picture as the recipe wants it; where that cannot be, as the server gave it, for it is good."""
         record = got.record
+        if changes is not None and record.width is None:
+            if is_binary(suffix_of(record.path)):
+                what = f"{record.path} stays as the server has written it: output.metadata is for PNG, JPEG and WebP"
+                return replace(got, notes=(*got.notes, what))
+            return got
         size = {"width": record.width, "height": record.height}
-        if not is_reencoded(suffix_of(record.path), wanted, frames=record.frames, **size):
+        is_recoded = is_reencoded(suffix_of(record.path), wanted, frames=record.frames, **size)
+        if not is_recoded and changes is None:
             return got
         with contextlib.ExitStack() as stack:
             stack.callback(got.discard)
             try:
-                return converted(self.files.store, got.spooled.path, record, wanted, Encoding.of(self.job.recipe))
+                source = got.spooled.path
+                if is_recoded:
+                    return converted(self.files.store, source, record, wanted, Encoding.of(self.job.recipe), changes)
+                return retold(self.files.store, source, record, changes or NO_CHANGES)
             except VerificationError as error:
                 stack.pop_all()
                 return replace(got, error=VerificationError(error.problems[0].what, where=record.path))
 
 
-def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord, suffix: str, encoding: Encoding) -> FetchedFile:
+def converted(
+    store: ArtifactStore,
+    source: Path | Artifact,
+    record: FileRecord,
+    suffix: str,
+    encoding: Encoding,
+    changes: TextChanges | None = None,
+) -> FetchedFile:
     """Return a picture written anew.
 
     Args:
@@ -208,17 +232,52 @@ def converted(store: ArtifactStore, source: Path | Artifact, record: FileRecord,
         record: What it is.
         suffix: The new format.
         encoding: How it is written.
+        changes: What becomes of its texts; None for nothing.
 
     Raises:
         VerificationError: It cannot be written so.
         RunFolderError: The disk does not take it.
     """
-    key = str(PurePosixPath(record.path).with_suffix(suffix))
-    content, left_out = convert(source, suffix, encoding)
-    spooled = write_spool(store, key, [content])
+    content, left_out = convert(source, suffix, encoding, changes or NO_CHANGES)
+    return _made(store, str(PurePosixPath(record.path).with_suffix(suffix)), [content], record, left_out)
+
+
+def retold(
+    store: ArtifactStore, source: Path | Artifact, record: FileRecord, changes: TextChanges, *, is_verified: bool = False
+) -> FetchedFile:
+    """Return a picture with other texts beside the very same pixels.
+
+    Args:
+        store: Where it goes later.
+        source: The picture.
+        record: What it is, and where it goes.
+        changes: What becomes of its texts.
+        is_verified: Whether it need not be decoded once more: its pixels are as they were when it was verified.
+
+    Raises:
+        VerificationError: It cannot be taken apart.
+        RunFolderError: The disk does not take it.
+    """
+    chunks, left_out = with_texts(source, changes)
+    return _made(store, record.path, chunks, record, left_out, is_verified=is_verified)
+
+
+def _made(
+    store: ArtifactStore,
+    key: str,
+    content: Iterable[bytes],
+    record: FileRecord,
+    left_out: tuple[str, ...],
+    *,
+    is_verified: bool = False,
+) -> FetchedFile:
+    """Return a file made of one that was verified, after it was verified too."""
+    spooled = write_spool(store, key, content)
     new = replace(record, path=key, sha256=spooled.sha256, size_bytes=spooled.size_bytes)
     notes = (f"{key} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
     made = FetchedFile(spooled, new, notes)
+    if is_verified:
+        return made
     try:
         expected = Size(record.width, record.height) if record.width and record.height else None
         verify_picture(spooled.path, expected=expected, may_be_flat=True)

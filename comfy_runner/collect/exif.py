@@ -55,7 +55,7 @@ def write_texts(exif: Image.Exif, texts: Mapping[str, str], *, most: int | None 
             _take(exif, tag)
         if found != name:
             left_out.append(found or name)
-    if not len(exif) and not exif.get_ifd(_EXIF_FOLDER):
+    if not len(exif) and PARAMETERS not in {*texts}.difference(left_out):
         return b"", tuple(left_out)
     found_bytes = exif.tobytes()
     return (found_bytes, tuple(left_out)) if most is None or len(found_bytes) <= most else (b"", ("exif", *left_out))
@@ -63,14 +63,16 @@ def write_texts(exif: Image.Exif, texts: Mapping[str, str], *, most: int | None 
 
 def remove_texts(exif: Image.Exif, names: Iterable[str]) -> None:
     """Take texts out of EXIF by their names; those that are not there are no error."""
-    for name in names:
+    for name in names_in(exif).intersection(names):
         for tag in (_USER_COMMENT,) if name == PARAMETERS else [tag for tag in _TAGS if _name_at(exif, tag) == name]:
             _take(exif, tag)
 
 
 def names_in(exif: Image.Exif) -> set[str]:
     """Return the names of the texts that EXIF has."""
-    return {_name_at(exif, tag) for tag in _TAGS} | ({PARAMETERS} if _USER_COMMENT in exif.get_ifd(_EXIF_FOLDER) else set())
+    # Pillow makes the folder where it is asked for one that is not there.
+    has_comment = _EXIF_FOLDER in exif and _USER_COMMENT in exif.get_ifd(_EXIF_FOLDER)
+    return {_name_at(exif, tag) for tag in _TAGS if exif.get(tag)} | ({PARAMETERS} if has_comment else set())
 
 
 def _tags(exif: Image.Exif, texts: Mapping[str, str]) -> Iterator[tuple[int | None, str, str]]:

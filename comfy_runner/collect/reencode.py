@@ -1,6 +1,6 @@
 """A verified picture written anew as JPEG or WebP, with all that its file says of itself.
 
-What ComfyUI and we write into a PNG's text chunks goes into EXIF (`exif`). Does not decide which pictures are written anew
+What stands in a PNG's text chunks goes into EXIF (`exif`). Does not decide which pictures are written anew
 (`store.media_types`), nor where they go (`download`).
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from comfy_runner.collect.exif import MOST_IN_JPEG, write_texts
+from comfy_runner.collect.exif import MOST_IN_JPEG
+from comfy_runner.collect.picture_texts import NO_CHANGES, TextChanges
 from comfy_runner.errors import VerificationError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.recipe.schema import QUALITY
@@ -45,7 +46,9 @@ class Encoding:
         return cls(quality if type(quality) is int and 1 <= quality <= 100 else QUALITY, given.get("lossless") is True)
 
 
-def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[bytes, tuple[str, ...]]:
+def convert(
+    source: Path | Artifact, suffix: str, encoding: Encoding, changes: TextChanges = NO_CHANGES
+) -> tuple[bytes, tuple[str, ...]]:
     """Return a picture in another format, and what of its metadata has no room there, by name.
 
     Transparent parts of a JPEG become white; 16 bits a channel become 8.
@@ -54,6 +57,7 @@ def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[b
         source: A picture that was verified.
         suffix: Its format: ``.jpg`` or ``.webp``.
         encoding: How it is written.
+        changes: What becomes of its texts.
 
     Raises:
         VerificationError: The picture cannot be read, or written in this format.
@@ -67,8 +71,7 @@ def convert(source: Path | Artifact, suffix: str, encoding: Encoding) -> tuple[b
             with image:
                 # What stands behind the pixels is read with them.
                 image.load()
-                texts = {name: str(text) for name, text in getattr(image, "text", {}).items()}
-                exif, left_out = write_texts(image.getexif(), texts, most=MOST_IN_JPEG if suffix == ".jpg" else None)
+                exif, left_out = changes.as_exif(image, most=MOST_IN_JPEG if suffix == ".jpg" else None)
                 picture = _flattened(image) if suffix == ".jpg" else _coloured(image)
                 beside = {"exif": exif} if exif else {}
                 icc = image.info.get("icc_profile")

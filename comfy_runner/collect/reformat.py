@@ -1,6 +1,7 @@
-"""Finished pictures whose recipe wants them in another format now: written anew from what lies in the run folder, without a server.
+"""Finished pictures whose recipe wants them in another format now, or with other metadata: written anew without a server.
 
-Only from what a server gave, never from a copy that has lost something already. The old pictures go to ``superseded/``.
+They are made of what lies in the run folder: another format only of what a server gave, never of a copy that has lost something
+already; other metadata of any. The old pictures go to ``superseded/``.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from comfy_runner.collect.download import FetchedFile, converted
+from comfy_runner.collect.a1111_text import parameters_of
+from comfy_runner.collect.download import FetchedFile, converted, retold
+from comfy_runner.collect.metadata import PictureMetadata
 from comfy_runner.collect.reencode import Encoding
 from comfy_runner.errors import VerificationError
 from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.survey import metadata_in
+from comfy_runner.store.about import metadata_of
 from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of, was_reencoded
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar
@@ -30,7 +35,7 @@ def reformat(folder: RunFolder, drafts: Iterable[Draft]) -> None:
     Raises:
         RunFolderError: The folder cannot be written, or a sidecar that matters is damaged. Nothing is lost.
     """
-    concerned = list(_of_another_kind(folder, drafts))
+    concerned = list(_concerned(folder, drafts))
     if not concerned:
         return
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="reformat")
@@ -41,16 +46,19 @@ def reformat(folder: RunFolder, drafts: Iterable[Draft]) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def _of_another_kind(folder: RunFolder, drafts: Iterable[Draft]) -> Iterator[Draft]:
+def _concerned(folder: RunFolder, drafts: Iterable[Draft]) -> Iterator[Draft]:
     known = folder.ledger.known()
     for draft in drafts:
-        suffix = draft.variant.loaded.recipe.output.suffix
         found = known.get(draft.job_id)
-        if suffix == ".png" or found is None or found.state != "done" or found.content_hash != draft.content_hash:
+        if found is None or found.state != "done" or found.content_hash != draft.content_hash:
             continue
-        paths = [row.path for row in folder.ledger.files(draft.job_id)]
-        if any(not path.endswith(suffix) and suffix_of(path) in PICTURES for path in paths):
+        suffix = draft.variant.loaded.recipe.output.suffix
+        if metadata_in(found.pixel_hash) != metadata_in(draft.pixel_hash):
             yield draft
+        elif suffix != ".png":
+            paths = [row.path for row in folder.ledger.files(draft.job_id)]
+            if any(not path.endswith(suffix) and suffix_of(path) in PICTURES for path in paths):
+                yield draft
 
 
 def _reformat(folder: RunFolder, draft: Draft) -> None:
@@ -61,19 +69,32 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
     outputs = {role: path for role, path in planned.outputs.items() if role in expected}
     if not sidecar.files.keys() >= outputs.keys():
         return
+    recipe, said = planned.repeatable, metadata_of(sidecar.recipe)
+    metadata = PictureMetadata.of(recipe, planned.about, sidecar.workflow, parameters_of(planned))
+    if said != metadata.kinds:
+        for record in (record for role in outputs for record in sidecar.files[role]):
+            if not folder.has(record):
+                folder.restore(draft.job_id, record)
     # As they lie there, in whatever format.
     lie = {role: path.rpartition(".")[0] + suffix_of(sidecar.files[role][0].path) for role, path in outputs.items()}
     reusable = folder.reusable_files(draft.job_id, draft.content_hash, lie)
-    changing = [record for role, path in outputs.items() for record in reusable.get(role, ()) if not has_media_type(record, path)]
-    if reusable.keys() < outputs.keys() or not changing or any(was_reencoded(record) for record in changing):
+    if reusable.keys() < outputs.keys():
         return
-    recipe = planned.repeatable
     made: dict[str, FetchedFile] = {}
     try:
-        for record in changing:
-            suffix = draft.variant.loaded.recipe.output.suffix
-            made[record.path] = converted(folder.store, folder.artifact(record), record, suffix, Encoding.of(recipe))
-        _replace(folder, sidecar, reusable, made, recipe)
+        for role, path in outputs.items():
+            changes = metadata.changes(role, before=said) if said != metadata.kinds else None
+            for record in reusable[role]:
+                source = folder.artifact(record)
+                if not has_media_type(record, path):
+                    if was_reencoded(record):
+                        return
+                    suffix, encoding = draft.variant.loaded.recipe.output.suffix, Encoding.of(recipe)
+                    made[record.path] = converted(folder.store, source, record, suffix, encoding, changes)
+                elif changes is not None and record.width is not None:
+                    made[record.path] = retold(folder.store, source, record, changes)
+        if made:
+            _replace(folder, sidecar, reusable, made, recipe)
     except (VerificationError, OSError):
         return  # it cannot be read; a server can make it again
     finally:
@@ -88,14 +109,17 @@ def _replace(
     made: Mapping[str, FetchedFile],
     recipe: Mapping[str, object],
 ) -> None:
-    """Put new pictures in the place of old ones, so that at any instant the sidecar tells of whole ones."""
+    """Put new pictures in the place of old ones; what the sidecar tells of is whole at any instant, here or in ``superseded/``."""
     job_id = sidecar.job_id
     files = {
         role: tuple(made[record.path].record if record.path in made else record for record in records)
         for role, records in reusable.items()
     }
     old = [record.path for records in sidecar.files.values() for record in records]
+    in_place = [path for path, new in made.items() if new.record.path == path]
     folder.archive(job_id, [new.record.path for new in made.values()], keep=old)
+    if in_place:
+        folder.archive_copies(job_id, in_place)
     notes = (*sidecar.notes, *(note for new in made.values() for note in new.notes))
     folder.put(replace(sidecar, files=files, recipe=recipe, notes=notes), [new.spooled for new in made.values()])
     folder.archive(job_id, list(made), keep=[record.path for records in files.values() for record in records])

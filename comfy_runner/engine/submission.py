@@ -17,7 +17,8 @@ from comfy_runner.graph.merge import merge
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.input_files import InputFile, names_in
-from comfy_runner.store.about import about_job
+from comfy_runner.recipe.fields import COMFYUI
+from comfy_runner.store.about import about_job, metadata_of, without_recipe
 from comfy_runner.store.interface import is_key
 from comfy_runner.store.ledger_rows import job_id_of
 from comfy_runner.store.sidecar import HASH
@@ -70,6 +71,7 @@ class SubmittedJob:
         notes: What the program adjusted or warned of.
         attempts: What was tried before.
         inputs: The files that it reads.
+        parameters: A1111's text of how a role's picture was made, by role, where the recipe wants it in its pictures.
     """
 
     job_id: str
@@ -84,6 +86,7 @@ class SubmittedJob:
     notes: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     inputs: tuple[InputFile, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def prefixes(self) -> dict[str, str]:
@@ -138,6 +141,7 @@ class SubmittedJob:
             "notes": tuple(data["notes"]),
             "attempts": tuple(Attempt(**attempt) for attempt in data["attempts"]),
             "inputs": tuple(InputFile.from_json(file) for file in data.get("inputs", ())),
+            "parameters": {str(role): str(text) for role, text in dict(data.get("parameters", {})).items()},
         }
         return cls(**{name: data[name] for name in _FIELDS if name not in read}, **read)
 
@@ -204,13 +208,15 @@ class Submission:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Return what its pictures are to say of themselves: of one job all, of several only which they are.
+        """Return what a server is to write into its pictures: of one job all, of several only which they are.
 
-        A server writes the same into all pictures of a submission; each gets its own when it is collected.
+        It writes the same into all pictures of a submission; each gets its own when it is collected. Where a recipe does not want
+        it in its pictures, the server is told only what it takes to know them again.
         """
         if len(self.jobs) > 1:
             return {"version": __version__, "job_ids": list(self.job_ids)}
-        return self.jobs[0].about
+        (job,) = self.jobs
+        return job.about if COMFYUI in metadata_of(job.recipe) else without_recipe(job.about)
 
     def job_of(self, node_id: str) -> str:
         """Return the first job that a node of the graph belongs to; empty for none."""

@@ -20,6 +20,7 @@ from comfy_runner.input_files import InputFile
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.template_values import deciding_field
+from comfy_runner.store.about import about_job
 from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.run_folder import REPORT, REPORT_FILES
 from comfy_runner.store.sidecar import repeatable
@@ -66,6 +67,17 @@ class PlannedJob:
     def repeatable(self) -> dict[str, Any]:
         """Return a complete recipe that makes this very job again (`comfy_runner.store.sidecar.repeatable`)."""
         return repeatable(self.job, self.template.path, self.inputs)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what the job's pictures say of themselves (`comfy_runner.store.about`)."""
+        return about_job(
+            job_id=self.job_id,
+            content_hash=self.content_hash,
+            recipe=self.repeatable,
+            template={"name": self.template.name, "sha256": self.template.sha256},
+            inputs=[file.to_json() for file in self.inputs],
+        )
 
     def locate(self, node_id: str, name: str) -> str:
         """Return where the recipe gives a node's input, as ``file:line: field``; empty where it does not."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.planning.draft import Draft
+from comfy_runner.recipe.schema import METADATA_MARK
+from comfy_runner.store.about import metadata_of
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, KnownJob, PlanRow
@@ -96,11 +98,17 @@ def plan_rows(drafts: Sequence[Draft], leaders: Mapping[str, str], again: Mappin
         )
 
 
+def metadata_in(pixel_hash: str) -> str | None:
+    """Return what pictures say of themselves, as a hash of a plan has it; None where it is not known."""
+    return pixel_hash.partition(METADATA_MARK)[2] if pixel_hash else None
+
+
 def _reusable_files(
     draft: Draft, known: KnownJob | None, folder: JobFiles, ledger: Ledger | None
 ) -> str | Mapping[str, tuple[FileRecord, ...]] | None:
     """Return why a job is to be made, empty where it never was; where it is done, its files, None if the ledger knows them."""
-    if ledger and known and known.content_hash == draft.content_hash and known.state == "done":
+    is_known = known is not None and known.content_hash == draft.content_hash and known.state == "done"
+    if ledger and known and is_known and metadata_in(known.pixel_hash) == metadata_in(draft.pixel_hash):
         rows = ledger.files(draft.job_id)
         if rows and _as_planned(draft, rows, folder):
             gone = next((row.path for row in rows if not folder.is_untouched(row)), None)
@@ -113,11 +121,14 @@ def _reusable_files(
     if sidecar.content_hash != draft.content_hash:
         return _changes(sidecar, draft)
     planned = draft.planned()
-    reusable = folder.reusable_files(draft.job_id, draft.content_hash, planned.outputs)
+    metadata = metadata_of(planned.repeatable)
+    reusable = folder.reusable_files(draft.job_id, draft.content_hash, planned.outputs, metadata=metadata)
     missing = [role for role in sidecar.expected(planned.workflow) if role not in reusable]
     lying = [(path, record) for role, path in planned.outputs.items() if role in missing for record in sidecar.files.get(role, ())]
     if any(not has_media_type(record, path) for path, record in lying):
         return f"output.format is {draft.variant.loaded.recipe.output.format} now"
+    if lying and metadata != metadata_of(sidecar.recipe):
+        return f"output.metadata is {' and '.join(metadata) or 'none'} now"
     return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else reusable
 
 

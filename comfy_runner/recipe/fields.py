@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from comfy_runner.recipe import names
@@ -51,6 +51,10 @@ PRESETS: Mapping[str, tuple[int, int]] = {preset.partition("=")[0]: _pair(preset
 """Sizes by name, as (width, height) in pixels. ``exact`` has exactly that aspect; ``sdxl`` is the nearest size that SDXL
 was trained on."""
 
+COMFYUI, A1111 = "comfyui", "a1111"
+"""What pictures say of themselves: ComfyUI's graph and our recipe; the text of A1111's web UI."""
+
+_METADATA = (COMFYUI, A1111)
 _MAX_TEXT = 1 << 20
 _ASPECT = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,4})?):([0-9]{1,5}(?:\.[0-9]{1,4})?)")
 _LINE_END = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
@@ -78,6 +82,16 @@ def _seed(value: Any) -> int | str:
 
 def _second_seed(value: Any) -> int | str:
     return value if value in ("same", "next") else _whole_seed(value, ("same", "next"))
+
+
+def _metadata(value: Any) -> str | tuple[str, ...]:
+    """Return ``none``, or which of `_METADATA` are given, always in that order."""
+    if value in ("none", [], ()):
+        return "none"
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or any(each not in _METADATA for each in given) or len(set(given)) < len(given):
+        raise fault(f"must be none, or a list of {' and '.join(_METADATA)}", hint="write [comfyui, a1111] for both")
+    return tuple(each for each in _METADATA if each in given)
 
 
 def _without(fault_of: Callable[[str], str]) -> AfterValidator:
@@ -134,6 +148,19 @@ Factor = Annotated[float, Field(gt=0, le=8, allow_inf_nan=False)]
 Megapixels = Annotated[float, Field(ge=0.01, le=64, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 ClipSkip = Annotated[int, Field(ge=1, le=24)]
+Metadata = Annotated[
+    Literal["none"] | tuple[str, ...],
+    PlainValidator(_metadata),
+    PlainSerializer(lambda value: value if value is None or isinstance(value, str) else list(value)),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["none", *_METADATA]},
+                {"type": "array", "items": {"enum": list(_METADATA)}, "uniqueItems": True},
+            ]
+        }
+    ),
+]
 BareLora = BeforeValidator(_bare_lora)
 Pattern = Annotated[str, _without(names.pattern_fault)]
 Preset = Annotated[str, AfterValidator(_checked_preset), WithJsonSchema({"enum": list(PRESETS)})]

@@ -22,7 +22,7 @@ MAX_PATH = 200
 MAX_SLUG = 80
 """Longest job id, in characters."""
 
-OUTPUT_FIELDS = ("format", "quality", "lossless")
+OUTPUT_FIELDS = ("format", "quality", "lossless", "metadata")
 """What a recipe's ``output`` has beside roles."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

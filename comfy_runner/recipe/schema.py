@@ -20,6 +20,9 @@ _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 QUALITY = 90
 """Of a JPEG or WebP, where a recipe does not say."""
 
+METADATA_MARK = "+"
+"""Stands before what pictures say of themselves, in words for how they are written, where it is not what ComfyUI writes."""
+
 _SIZE_WAYS = (("width", "height"), ("aspect", "megapixels"), ("preset",))
 
 
@@ -179,6 +182,11 @@ class OutputOptions(BaseModel):
         default=None, description="Of jpeg and webp, 1 to 100; 90 if not given."
     )
     lossless: bool | None = Field(default=None, description="Whether a webp has the very same pixels; false if not given.")
+    metadata: fields.Metadata | None = Field(
+        default=None,
+        description="What pictures say of themselves: comfyui: graph and recipe, as ComfyUI writes them; a1111: the text "
+        "that A1111 writes; none: nothing; [comfyui] if not given.",
+    )
 
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
@@ -202,8 +210,12 @@ class OutputOptions(BaseModel):
 
     @property
     def kind(self) -> str:
-        """Return in a word how pictures are written; empty for as the server gives them."""
-        return "" if self.format == "png" else f"-{self.format}-{'lossless' if self.lossless else self.quality or QUALITY}"
+        """Return in a word how pictures are written, with what they say of themselves; empty for as the server gives them."""
+        coded = "" if self.format == "png" else f"-{self.format}-{'lossless' if self.lossless else self.quality or QUALITY}"
+        said = (fields.COMFYUI,) if self.metadata is None else self.metadata
+        if said == (fields.COMFYUI,):
+            return coded
+        return coded + METADATA_MARK + (said if isinstance(said, str) else METADATA_MARK.join(said))
 
 
 class Recipe(BaseModel):

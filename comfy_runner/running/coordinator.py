@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from comfy_runner.collect.a1111_text import parameters_of
 from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.engine.reports import Crashed
 from comfy_runner.engine.submission import Submission, SubmittedJob
@@ -28,6 +29,7 @@ from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, Fleet
 from comfy_runner.running.perform import Performer
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.state import RunState, Work
+from comfy_runner.store.about import metadata_of
 from comfy_runner.store.control_files import fleet_requests, wants_cancel
 from comfy_runner.store.ledger_rows import OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
@@ -207,9 +209,10 @@ def _read_left(folder: RunFolder, submission: OpenSubmission, drafts: Mapping[st
     for posted in found.jobs if found else ():
         folder.remove_leftovers(posted.job_id, posted.outputs.values())
         job = _as_wanted_now(posted, drafts.get(posted.job_id))
-        there = folder.reusable_files(job.job_id, job.content_hash, job.outputs)
+        said = metadata_of(job.recipe)
+        there = folder.reusable_files(job.job_id, job.content_hash, job.outputs, metadata=said)
         # What was not posted, since it was there, is there still, if perhaps not as it is wanted now.
-        before = folder.reusable_files(job.job_id, job.content_hash, posted.outputs)
+        before = folder.reusable_files(job.job_id, job.content_hash, posted.outputs, metadata=said)
         unposted = {role: files for role, files in before.items() if role not in job.workflow.outputs}
         reusable[job.job_id] = {**unposted, **there}
         jobs.append(job)
@@ -223,4 +226,5 @@ def _as_wanted_now(job: SubmittedJob, draft: Draft | None) -> SubmittedJob:
         return job
     planned = draft.planned()
     recipe = planned.repeatable
-    return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.assignments)
+    text = parameters_of(planned)
+    return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.assignments, parameters=text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from comfy_runner.collect.a1111_text import parameters_of
 from comfy_runner.engine.submission import Attempt, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed
 from comfy_runner.graph.decoding import with_decoding
@@ -16,6 +17,7 @@ from comfy_runner.planning.capabilities import Capabilities
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.recipe.names import slug
+from comfy_runner.store.about import metadata_of
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import Change
@@ -118,7 +120,9 @@ class Preparer:
         if any(attempt.vae_decode == "tiled" for attempt in attempts):  # once that was needed it stays so
             planned = replace(planned, workflow=with_decoding(planned.workflow, "tiled"))
         fitted = self._capabilities.fit(planned)
-        reusable = self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs) if reuse else {}
+        recipe = fitted.repeatable
+        kept = {"metadata": metadata_of(recipe)}
+        reusable = self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs, **kept) if reuse else {}
         workflow = fitted.workflow
         wanted = [node_id for role, node_id in workflow.outputs.items() if role not in reusable]
         if reusable:
@@ -133,13 +137,14 @@ class Preparer:
             outputs=fitted.outputs,
             sizes={**output_sizes(workflow), **fitted.sizes},
             workflow=workflow.with_prefixes(prefixes),
-            recipe=fitted.repeatable,
+            recipe=recipe,
             template={"name": fitted.template.name, "sha256": fitted.template.sha256},
             recipe_name=draft.recipe_name,
             assignments=draft.assignments,
             notes=tuple(str(note) for note in fitted.notes),
             attempts=tuple(attempts),
             inputs=fitted.inputs,
+            parameters=parameters_of(fitted),
         )
         return Ready(job, reusable, _left_out(fitted, reusable))
 

@@ -12,6 +12,7 @@ from pathlib import PureWindowsPath
 from typing import Any, Final
 
 from comfy_runner._version import __version__
+from comfy_runner.recipe.fields import A1111, COMFYUI
 
 NAME: Final = "comfy_runner"
 """What the object is called in a picture: the keyword of a PNG's text chunk, the beginning of a text in EXIF."""
@@ -55,6 +56,20 @@ def about_job(
     told = [{"file": _bare(file.get("path")), **{key: file.get(key) for key in _OF_FILES}} for file in files]
     found = {**short, "recipe": carried, "template": dict(template), "inputs": told}
     return found if len(json.dumps(found)) <= _MOST_BYTES else short
+
+
+def metadata_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a recipe's pictures say of themselves: `COMFYUI`, `A1111`, both, or nothing.
+
+    Args:
+        recipe: A complete recipe, as sidecars have it.
+    """
+    output = recipe.get("output")
+    given = output.get("metadata") if isinstance(output, Mapping) else None
+    if given is None:
+        return (COMFYUI,)
+    # A sidecar may be anybody's; what makes no sense says nothing.
+    return tuple(kind for kind in (COMFYUI, A1111) if isinstance(given, list | tuple) and kind in given)
 
 
 def without_recipe(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.store.about import metadata_of
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, checksum
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import folder_errors, write_spool
@@ -78,16 +80,19 @@ class JobFiles:
         finally:
             self.store.put(put)
 
-    def reusable_files(self, job_id: str, content_hash: str, outputs: Mapping[str, str]) -> dict[str, tuple[FileRecord, ...]]:
+    def reusable_files(
+        self, job_id: str, content_hash: str, outputs: Mapping[str, str], *, metadata: tuple[str, ...] | None = None
+    ) -> dict[str, tuple[FileRecord, ...]]:
         """Return the files of a job that need not be made again, by output role.
 
         They are recorded as good for the very same content, are where the recipe wants them, have the media type that it wants,
-        and have not been changed since.
+        say of themselves what it wants, and have not been changed since.
 
         Args:
             job_id: The job.
             content_hash: What it is now.
             outputs: Where each role's picture is to be.
+            metadata: What pictures are to say of themselves; None for what they say now.
 
         Raises:
             RunFolderError: As `sidecar`.
@@ -95,12 +100,14 @@ class JobFiles:
         sidecar = self.sidecar(job_id)
         if sidecar is None or sidecar.content_hash != content_hash:
             return {}
+        is_as_told = metadata is None or metadata == metadata_of(sidecar.recipe)
         return {
             role: records
             for role, records in sidecar.files.items()
             if role in outputs
             and _stem(outputs[role]) == _stem(records[0].path)
-            and all(not record.problem and has_media_type(record, outputs[role]) and self.has(record) for record in records)
+            and all(not record.problem and has_media_type(record, outputs[role]) for record in records)
+            and all((is_as_told or record.width is None) and self.has(record) for record in records)
         }
 
     def artifact(self, file: FileRecord | FileRow) -> Artifact:
@@ -143,6 +150,31 @@ class JobFiles:
                 self.store.archive(key, f"{shelf}/{key}")
         if old is not None and not keep:
             self.store.archive(own, f"{shelf}/{_SIDECAR}")
+
+    def archive_copies(self, job_id: str, keys: Iterable[str]) -> None:
+        """Put copies of what is at these keys into `SUPERSEDED`, for files that are about to be replaced where they are.
+
+        Raises:
+            RunFolderError: The store cannot be written, or the sidecar is damaged.
+        """
+        old = self.sidecar(job_id)
+        shelf = self._shelf(job_id, old.content_hash[:8] if old else "unknown")
+        for key in keys:
+            self.store.copy(key, f"{shelf}/{key}")
+
+    def restore(self, job_id: str, file: FileRecord) -> None:
+        """Take a file back from `SUPERSEDED` that is not as it is recorded, if there is such a copy.
+
+        A process that was killed between replacing a file where it was and recording that has left it so.
+
+        Raises:
+            RunFolderError: The store cannot be written, or the sidecar is damaged.
+        """
+        copies = (key for key in self.store.list(f"{SUPERSEDED}/{job_id}/") if key.endswith(f"/{file.path}"))
+        copy = next((key for key in copies if self.has(replace(file, path=key))), None)
+        if copy is not None:
+            self.store.archive(file.path, f"{self._shelf(job_id, 'unknown')}/{file.path}")
+            self.store.copy(copy, file.path)
 
     def remove_leftovers(self, job_id: str, keys: Iterable[str]) -> None:
         """Remove what a process that was killed while it wrote a job's files or its sidecar has left of them."""

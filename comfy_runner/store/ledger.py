@@ -77,7 +77,7 @@ class Ledger(Database):
     def known(self) -> dict[str, KnownJob]:
         """Return all jobs by their ids, also removed ones."""
         with self._reading() as connection:
-            found = connection.execute("SELECT job_id, content_hash, state FROM jobs")
+            found = connection.execute("SELECT job_id, content_hash, state, pixel_hash FROM jobs")
             return {job_id_of(job_id): read_row(KnownJob, row) for job_id, *row in found}
 
     def write_plan(self, rows: Iterable[PlanRow], *, recipes: Collection[str]) -> None:

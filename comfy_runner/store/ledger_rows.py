@@ -151,10 +151,12 @@ class KnownJob:
     Attributes:
         content_hash: What the job was when it was last planned.
         state: Its state.
+        pixel_hash: Equal for jobs that give the very same pixels, as of that time; empty where it is not known.
     """
 
     content_hash: _Text
     state: Annotated[State, state_of]
+    pixel_hash: _Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from comfy_runner.collect.dedup import share
 from comfy_runner.errors import JobFailed
@@ -16,9 +17,11 @@ from tests.running.support import (
     HASH,
     begin,
     draft,
+    encoded,
     files_in,
     fill,
     picture,
+    pixels,
     posted,
     posted_jobs,
     record,
@@ -32,6 +35,7 @@ from tests.standin import NodeFault, StandIn
 
 # At 10 steps a second pass at 0.48, 0.49 and 0.5 runs the same 10 of 20 steps.
 _ALIKE = sweep({"upscale.denoise": [0.48, 0.49, 0.5]}, sampler={"steps": 10})
+_PNG = {shade: encoded(Image.new("L", (64, 64), shade)) for shade in (1, 2, 3)}
 _IDS = ["lake-d048", "lake-d049", "lake-d050"]
 
 
@@ -41,7 +45,7 @@ def test_jobs_of_the_same_pixels_are_rendered_once_and_all_get_the_pictures(serv
     assert states(results) == dict.fromkeys(_IDS, "done")
     assert server.state.work().second == 1
     for role in ("original", "upscaled"):
-        assert len({picture(tmp_path, job_id, role) for job_id in _IDS}) == 1
+        assert len({pixels(tmp_path, job_id, role) for job_id in _IDS}) == 1
     assert [sidecar_in(tmp_path, job_id)["shares"] for job_id in _IDS] == ["", "lake-d048", "lake-d048"]
 
 
@@ -195,7 +199,7 @@ def test_cancelling_cancels_the_others_too(server: StandIn, tmp_path: Path) -> N
 
 
 def _leader(folder: RunFolder, **changes: Any) -> Sidecar:
-    return fill(folder, "first", {"original": b"1", "upscaled": b"2"}, **changes)
+    return fill(folder, "first", {"original": _PNG[1], "upscaled": _PNG[2]}, **changes)
 
 
 def test_pictures_go_where_the_other_recipe_wants_them(tmp_path: Path) -> None:
@@ -209,15 +213,16 @@ def test_pictures_go_where_the_other_recipe_wants_them(tmp_path: Path) -> None:
         "original": ["deep/lake.png"],
         "upscaled": ["lake/upscaled.png"],
     }
-    assert (tmp_path / "deep/lake.png").read_bytes() == b"1"
+    assert (tmp_path / "deep/lake.png").read_bytes() == _PNG[1]
 
 
 def test_kinds_and_numbers_of_files_are_those_of_the_other(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     made = _leader(folder)
-    (tmp_path / "first/original-2.webp").write_bytes(b"3")
-    more = (*made.files["original"], record("first/original-2.webp", b"3"))
-    fill(folder, "first", {"upscaled": b"2"})
+    webp = encoded(Image.new("RGB", (64, 64)), "WEBP")
+    (tmp_path / "first/original-2.webp").write_bytes(webp)
+    more = (*made.files["original"], record("first/original-2.webp", webp))
+    fill(folder, "first", {"upscaled": _PNG[2]})
     folder.put(_with(made, {**made.files, "original": more}))
     found = share(folder, draft(), "first", leader_hash=HASH)
     folder.close()
@@ -239,7 +244,7 @@ def test_what_is_not_whole_is_not_shared(tmp_path: Path, trouble: str) -> None:
         case "gone":
             (tmp_path / "first/upscaled.png").unlink()
         case "touched":
-            (tmp_path / "first/upscaled.png").write_bytes(b"3")
+            (tmp_path / "first/upscaled.png").write_bytes(_PNG[3])
         case "role":
             folder.put(_with(made, {"original": made.files["original"]}))
     found = share(folder, draft(), "first", leader_hash=HASH)
@@ -256,5 +261,5 @@ def test_what_lies_in_the_way_is_put_away(tmp_path: Path) -> None:
     share(folder, draft(), "first", leader_hash=HASH)
     folder.close()
 
-    assert (tmp_path / "lake/original.png").read_bytes() == b"1"
+    assert (tmp_path / "lake/original.png").read_bytes() == _PNG[1]
     assert sorted(path.read_bytes() for path in (tmp_path / "superseded").rglob("*.png")) == [b"old", b"older"]

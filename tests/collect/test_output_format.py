@@ -109,7 +109,8 @@ def test_jobs_of_one_format_share_pictures(server: StandIn, tmp_path: Path) -> N
 
     assert len(posted(server)) == 1
     assert sidecar_in(tmp_path, "second")["shares"] == "first"
-    assert (tmp_path / "first/upscaled.jpg").read_bytes() == (tmp_path / "second/upscaled.jpg").read_bytes()
+    with Image.open(tmp_path / "first/upscaled.jpg") as first, Image.open(tmp_path / "second/upscaled.jpg") as second:
+        assert first.tobytes() == second.tobytes()
 
 
 # Metadata

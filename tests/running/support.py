@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,6 +154,13 @@ def pixels(folder: Path, job_id: str = "lake", role: str = "upscaled") -> bytes:
     """Return the pixels of a job's picture, whose file also carries the graph that was posted."""
     with Image.open(folder / job_id / f"{role}.png") as image:
         return image.convert("RGB").tobytes()
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """Return a picture as a file has it."""
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
 
 
 def record(path: str, data: bytes, **changes: Any) -> FileRecord:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from PIL import Image
 
 from comfy_runner.collect.dedup import share
 from comfy_runner.control.garbage import all_sidecars, find_garbage, remove
@@ -36,7 +37,7 @@ from comfy_runner.store.registry import GROUP, open_store
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from tests.running.abandon import http_of
-from tests.running.support import HASH, draft, no_more, plan_of, posted, record, sidecar, small, submitted_job, sweep
+from tests.running.support import HASH, draft, encoded, no_more, plan_of, posted, record, sidecar, small, submitted_job, sweep
 from tests.standin import HELD, StandIn
 
 _Wanted = TypeVar("_Wanted")
@@ -283,12 +284,13 @@ def test_replaced_files_are_archived_with_their_sidecar_and_overwrite_none(store
 
 def test_the_pictures_of_one_job_are_given_to_another(store: ArtifactStore) -> None:
     files = JobFiles(store)
-    _fill(files, "first", {"original": b"1", "upscaled": b"2"})
+    original, upscaled = (encoded(Image.new("L", (64, 64), shade)) for shade in (1, 2))
+    _fill(files, "first", {"original": original, "upscaled": upscaled})
 
     found = share(files, draft(), "first", leader_hash=HASH)
 
     assert found is not None
-    assert (_content(store, "lake/original.png"), _content(store, "lake/upscaled.png")) == (b"1", b"2")
+    assert (_content(store, "lake/original.png"), _content(store, "lake/upscaled.png")) == (original, upscaled)
     shared = files.sidecar("lake")
     assert shared is not None
     assert (shared.shares, shared.state) == ("first", "done")

@@ -96,11 +96,11 @@ def test_a_ledger_is_as_it_was_when_it_is_opened_again(tmp_path: Path) -> None:
         assert (list(ledger.jobs()), ledger.open_submissions()) == before
 
 
-def test_what_is_known_of_jobs_are_their_hash_and_state(ledger: Ledger) -> None:
+def test_what_is_known_of_jobs_are_their_hashes_and_state(ledger: Ledger) -> None:
     _plan(ledger, "a", "b")
     ledger.settle(JobUpdate("b", Change.FAILED))
 
-    assert ledger.known() == {"a": KnownJob("c-a", "pending"), "b": KnownJob("c-b", "failed")}
+    assert ledger.known() == {"a": KnownJob("c-a", "pending", "p-a"), "b": KnownJob("c-b", "failed", "p-b")}
 
 
 @pytest.mark.parametrize("event", _ENDS)
@@ -219,7 +219,7 @@ def test_a_plan_that_breaks_off_changes_nothing(ledger: Ledger) -> None:
     with pytest.raises(RuntimeError, match="broken off"):
         ledger.write_plan(rows(), recipes=["lake"])
 
-    assert ledger.known() == {"a": KnownJob("c-a", "pending")}
+    assert ledger.known() == {"a": KnownJob("c-a", "pending", "p-a")}
 
 
 # Looking

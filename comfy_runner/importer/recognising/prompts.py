@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_text
 from comfy_runner.importer.recognising.joined_texts import texts_of
+from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_text
 
 POSITIVE, NEGATIVE = "positive", "negative"
 
