@@ -13,8 +13,9 @@ from comfy_runner._version import __version__ as __version__
 if TYPE_CHECKING:
     from comfy_runner.api import Limits as Limits, Listing as Listing, Measures as Measures, PlanSummary as PlanSummary
     from comfy_runner.api import Report as Report, Sheet as Sheet, Standing as Standing, Suggestion as Suggestion
-    from comfy_runner.api import draw_sheet as draw_sheet, measure as measure, models as models, plan as plan, render as render
-    from comfy_runner.api import run as run, servers as servers, suggest as suggest, validate as validate
+    from comfy_runner.api import convert_workflow as convert_workflow, draw_sheet as draw_sheet, import_workflow as import_workflow
+    from comfy_runner.api import measure as measure, models as models, plan as plan, render as render, run as run
+    from comfy_runner.api import servers as servers, suggest as suggest, validate as validate, write_import as write_import
     from comfy_runner.api import write_report as write_report
     from comfy_runner.errors import BrokenDownload as BrokenDownload, ComfyRunnerError as ComfyRunnerError
     from comfy_runner.errors import ConfigError as ConfigError, FlatPicture as FlatPicture, InputError as InputError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from comfy_runner.errors import ServerError as ServerError, ServerRefused as ServerRefused, ServerStuck as ServerStuck
     from comfy_runner.errors import TemplateError as TemplateError, Unreachable as Unreachable, UsageError as UsageError
     from comfy_runner.errors import VerificationError as VerificationError, WorkflowError as WorkflowError
+    from comfy_runner.importer.imported import Imported as Imported
     from comfy_runner.retry import Retry as Retry
     from comfy_runner.running.events import Event as Event, JobFinished as JobFinished, JobProgressed as JobProgressed
     from comfy_runner.running.events import JobResult as JobResult, JobRetried as JobRetried, JobSubmitted as JobSubmitted
@@ -34,14 +36,15 @@ if TYPE_CHECKING:
 # The modules below this one, and the public names of each; the block above says the same to type checkers.
 _NAMES = {
     "api": (
-        "Limits Listing Measures PlanSummary Report Sheet Standing Suggestion draw_sheet measure models plan render run "
-        "servers suggest validate write_report"
+        "Limits Listing Measures PlanSummary Report Sheet Standing Suggestion convert_workflow draw_sheet import_workflow measure "
+        "models plan render run servers suggest validate write_import write_report"
     ),
     "errors": (
         "BrokenDownload ComfyRunnerError ConfigError FlatPicture InputError Interrupted JobFailed JobLost LocalError Note Problem "
         "RecipeError RunFolderError ServerError ServerRefused ServerStuck TemplateError Unreachable UsageError "
         "VerificationError WorkflowError"
     ),
+    "importer.imported": "Imported",
     "retry": "Retry",
     "running.events": (
         "Event JobFinished JobProgressed JobResult JobRetried JobSubmitted JobWaiting RunFinished RunStarted ServerChanged Spent"

@@ -230,6 +230,14 @@ def ca_bundle() -> str:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
 
 
+def cache_folder() -> Path | None:
+    """Return the user's folder for what can be made anew, which need not be there yet; None for a user without a home."""
+    try:
+        return platformdirs.user_cache_path("comfy-runner")
+    except RuntimeError:
+        return None
+
+
 def _usual_file() -> Path | None:
     try:
         return platformdirs.user_config_path("comfy-runner") / "config.yaml"

@@ -20,6 +20,7 @@ _NAMES = [
     "ConfigError",
     "Event",
     "FlatPicture",
+    "Imported",
     "InputError",
     "Interrupted",
     "JobFailed",
@@ -58,7 +59,9 @@ _NAMES = [
     "UsageError",
     "VerificationError",
     "WorkflowError",
+    "convert_workflow",
     "draw_sheet",
+    "import_workflow",
     "measure",
     "models",
     "plan",
@@ -67,6 +70,7 @@ _NAMES = [
     "servers",
     "suggest",
     "validate",
+    "write_import",
     "write_report",
 ]
 

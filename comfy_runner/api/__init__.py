@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from comfy_runner.api.importing import convert_workflow as convert_workflow, import_workflow as import_workflow
+from comfy_runner.api.importing import write_import as write_import
 from comfy_runner.api.recipes import plan as plan, render as render, run as run, validate as validate
 from comfy_runner.api.reporting import measure as measure, suggest as suggest
 from comfy_runner.api.server_info import models as models, nodes as nodes, servers as servers

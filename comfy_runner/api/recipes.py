@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from comfy_runner.api.importing import asking, loading
 from comfy_runner.api.server_info import nodes
 from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.engine.registry import connect, connect_all, enlist, refuse_bad_addresses
@@ -21,7 +22,7 @@ from comfy_runner.planning.summary import PlanSummary
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
-from comfy_runner.recipe.sources import RecipeSource, load_all, load_source
+from comfy_runner.recipe.sources import RecipeSource, load_all
 from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.recipe.sweep.expand import Variant, expand
 from comfy_runner.recipe.sweep.ids import select
@@ -54,8 +55,9 @@ def run(
     those that an earlier process has submitted are taken up, those that have changed are rendered again.
 
     Args:
-        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping
-            with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it matches.
+        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or
+            a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
+            stands for all files that it matches.
         server: A URL, a name from the config file, ``local`` for a ComfyUI that is set up and started here, or a `ServerConfig`;
             several of these share the jobs; None for the servers that the settings name.
         out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
@@ -82,11 +84,12 @@ def run(
         raise UsageError(f"in_flight must be at least 1 (got {policy.in_flight})")
     settings = config or load_config()
     refuse_bad_addresses(server, settings)
-    loaded = load_all(recipes, sets=sets, sweeps=sweeps)
+    folders = (*templates, *settings.templates)
+    ask = asking(settings.find_servers(server), None, settings, say)
+    loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(ask, folders))
     path = _run_folder(loaded, out)
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
-    folders = (*templates, *settings.templates)
     # Once with any seeds, so that a mistake costs nothing, not even an empty folder.
     files = InputFiles()
     drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants), files=files)
@@ -129,8 +132,9 @@ def plan(
     The run folder is neither made nor locked. Several recipes without `out` are planned without one.
 
     Args:
-        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping
-            with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it matches.
+        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or
+            a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
+            stands for all files that it matches.
         server: The server whose nodes, models and memory the jobs are checked against: a URL, a name from the config file,
             ``local`` or a `ServerConfig`. With several, the plan also says which server would render what, and when it would be
             done. None for no server.
@@ -152,12 +156,13 @@ def plan(
     """
     settings = config or load_config()
     asked = settings.find_servers(server) if server or server == "" else ()
-    loaded = load_all(recipes, sets=sets, sweeps=sweeps)
+    folders = (*templates, *settings.templates)
+    loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(asking(asked, None, settings, say), folders))
     path = _run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
     drawn = FolderView(path).seeds() if path and _records(variants) else {}
-    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_seeds(variants, drawn))
+    drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants, drawn))
     if len(asked) > 1:
         clients = partial(connect_all, asked, settings, say=say)
         return preview_fleet(drafted, chosen, path, connect=clients, force=force, allow_partial=allow_partial)
@@ -172,29 +177,38 @@ def render(
     sweeps: Sequence[str] = (),
     only: Sequence[str] = (),
     templates: Sequence[Path] = (),
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
     config: Config | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Workflow:
     """Return the workflow of a job, without any server; a seed that is yet to be drawn is 0.
 
     Args:
-        recipe: The path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping with a recipe's
-            fields.
+        recipe: The path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or a picture, or a
+            mapping with a recipe's fields.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
         only: Patterns such as ``*-s42``, which choose exactly one job of a sweep; empty where there is no sweep.
         templates: Folders that are searched for templates first.
+        server: Where the nodes of a workflow are that ComfyUI's page has saved, for nothing else; None for none.
+        object_info: A file with a saved answer of ``/object_info`` in its place; None for none.
         config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
 
     Raises:
         InputError: The recipe or its template is wrong, or there are several jobs.
+        ServerError: A server was needed and cannot be asked.
     """
-    variants = expand(load_source(recipe, sets=sets, sweeps=sweeps))
+    settings = config or load_config()
+    folders = (*templates, *settings.templates)
+    ask = asking(server, object_info, settings, say)
+    variants = expand(loading(ask, folders)(recipe, sets=sets, sweeps=sweeps))
     chosen = select([variant.job_id for variant in variants], only=only, skip=())
     if len(chosen) > 1:
         what = f"the recipe has {counted(len(chosen), 'job')}, of which one can be printed"
         raise UsageError(what, hint=f"choose it: --only {chosen[0]}")
     variant = next(variant for variant in variants if variant.job_id in chosen)
-    folders = (*templates, *(config or load_config()).templates)
     return draft_all([variant], templates=folders, seed_of=lambda _variant: 0).drafts[0].planned().workflow
 
 
@@ -212,8 +226,9 @@ def validate(
     """Check recipes as `run` does, and return what the user should know; nothing is rendered.
 
     Args:
-        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, or a mapping
-            with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it matches.
+        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or
+            a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
+            stands for all files that it matches.
         server: The server whose nodes and models the jobs are checked against: a URL, a name from the config file, ``local`` or
             a `ServerConfig`; None for no server.
         object_info: A file with a saved answer of ``/object_info`` that is checked against instead; None for none.
@@ -228,8 +243,11 @@ def validate(
         ServerError: The server cannot be asked.
     """
     settings = config or load_config()
-    variants = [variant for recipe in load_all(recipes, sets=sets, sweeps=sweeps) for variant in expand(recipe)]
-    drafted = draft_all(variants, templates=(*templates, *settings.templates), seed_of=_seeds(variants))
+    folders = (*templates, *settings.templates)
+    load_one = loading(asking(server, object_info, settings, say), folders)
+    loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=load_one)
+    variants = [variant for recipe in loaded for variant in expand(recipe)]
+    drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants))
     notes = dict.fromkeys(drafted.notes)
     if object_info is not None or server is not None:
         notes |= dict.fromkeys(check_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import importlib
 import io
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -23,12 +24,15 @@ from comfy_runner.cli.interruption import signals_as_ctrl_c
 from comfy_runner.cli.output import DroppingStream, clean, print_error, say, unwritable
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
-# Each command is a function of its name in this module; the sentences stand here so that the list of commands needs no imports.
+# Each command is a function of its name in this module, or of the module's where the name is a word of Python; the sentences
+# stand here so that the list of commands needs no imports.
 _COMMANDS = {
     "run": ("run", "Render recipes on ComfyUI servers and collect the pictures."),
     "plan": ("plan", "Show what a run would do, and what it would cost."),
     "render": ("recipes", "Print a recipe's workflow graph in API format."),
     "validate": ("recipes", "Check recipes, also against a server's nodes and models."),
+    "import": ("import_workflow", "Make a recipe and a template of a workflow or a picture."),
+    "convert": ("convert", "Print a workflow of ComfyUI's page in API format."),
     "init": ("recipes", "Write a commented recipe to start from."),
     "templates": ("templates", "List the templates that recipes can name, or describe one."),
     "schema": ("recipes", "Print the JSON Schema of recipes, for editors."),
@@ -55,7 +59,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"comfy_runner.cli.{_COMMANDS[cmd_name][0]}"), cmd_name)
+        module = _COMMANDS[cmd_name][0]
+        name = module if keyword.iskeyword(cmd_name) else cmd_name
+        command = getattr(importlib.import_module(f"comfy_runner.cli.{module}"), name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

@@ -189,11 +189,14 @@ def servers_option(
     return add
 
 
-def server_or_file_option(text: str = "Look into a saved answer of a server's /object_info.") -> Callable[[_Command], _Command]:
+def server_or_file_option(
+    text: str = "Look into a saved answer of a server's /object_info.", *, server: str = f"{_SERVER}, which starts one here."
+) -> Callable[[_Command], _Command]:
     """Add ``--server`` and, in its place, ``--object-info``: a saved answer; not both may be given.
 
     Args:
         text: What the help says of ``--object-info``.
+        server: What the help says of ``--server``.
     """
 
     def add(command: _Command) -> _Command:
@@ -205,6 +208,6 @@ def server_or_file_option(text: str = "Look into a saved answer of a server's /o
 
         file = click.Path(path_type=Path, dir_okay=False)
         found = click.option("--object-info", type=file, metavar="FILE", help=text)(cast(_Command, call))
-        return servers_option(f"{_SERVER}, which starts one here.", several=False)(found)
+        return servers_option(server, several=False)(found)
 
     return add

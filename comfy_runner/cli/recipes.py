@@ -33,16 +33,20 @@ def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Pa
 
 @click.command()
 @click.argument("recipe")
+@server_or_file_option("A saved answer of a server's /object_info, likewise.", server="Where the nodes of a page's workflow are.")
 @recipe_options
 @only_option
-def render(recipe: str, **given: Any) -> None:
+def render(recipe: str, *, servers: NamedServers, object_info: Path | None, **given: Any) -> None:
     """Print the workflow graph of RECIPE in ComfyUI's API format.
 
-    RECIPE is a file, or the name of a shipped recipe such as quickstart. Of a sweep, --only chooses the job.
+    RECIPE is a file, or the name of a shipped recipe such as quickstart. Of a sweep, --only chooses the job. A server is asked only
+    where RECIPE is a workflow as ComfyUI's page saves it.
     """
     from comfy_runner import api
 
-    print_json(api.render(recipe, **given).to_json())
+    chosen = servers.one() if servers.names else None
+    found = api.render(recipe, server=chosen, object_info=object_info, config=servers.config, say=say, **given)
+    print_json(found.to_json())
 
 
 @click.command()

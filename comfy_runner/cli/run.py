@@ -75,9 +75,9 @@ def run(
 ) -> int:
     """Render recipes on ComfyUI servers and collect the original and the upscaled picture of each.
 
-    RECIPE is a file, a glob, the name of a shipped recipe such as quickstart, or the job.json of a finished job, which is then
-    repeated. What a run folder already has is not rendered again. Several servers share the jobs. The paths of the pictures go to
-    stdout, everything else to stderr.
+    RECIPE is a file, a glob, or the name of a shipped recipe such as quickstart. A workflow as JSON, or a picture that holds one,
+    is rendered as it is; the job.json of a finished job is repeated. What a run folder already has is not rendered again. Several
+    servers share the jobs. The paths of the pictures go to stdout, everything else to stderr.
     """
     from comfy_runner import api
     from comfy_runner.cli.follow import follower

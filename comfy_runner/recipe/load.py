@@ -97,21 +97,36 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
     return _loaded(_chain(path), over, path=path.resolve(), stem=path.stem)
 
 
-def from_mapping(values: Mapping[str, Any], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
-    """Load a recipe from a mapping, for Python code. Relative paths in it start from the current directory.
+def from_mapping(
+    values: Mapping[str, Any],
+    *,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    path: Path | None = None,
+    notes: Sequence[Note] = (),
+) -> LoadedRecipe:
+    """Load a recipe from a mapping, of Python code or of a file that is no recipe itself, such as a picture.
 
     Args:
         values: The fields, as in a file.
         sets: Overrides, each ``field=value``.
         sweeps: Axes beside the recipe's own or instead of them, each ``field=values``.
+        path: The file that says them, which messages name and from whose folder relative paths start; None for Python code, whose
+            relative paths start from the current directory.
+        notes: What the user should know of the way in which they were read.
 
     Raises:
         RecipeError: with everything that is wrong with the recipe.
         UsageError: if an override or an axis of `sweeps` is malformed.
     """
     over = overrides.layers(sets, sweeps)
-    layer = Layer(plain(values, name="recipe"), lambda path: f"recipe: {written(path)}" if path else "recipe")
-    return _loaded(_chain(_parent(layer, folder=Path()), first=layer), over, path=None, stem="recipe")
+    name = "recipe" if path is None else shown(path)
+    folder = None if path is None else path.absolute().parent
+    layer = Layer(plain(values, name=name), lambda field: f"{name}: {written(field)}" if field else name, folder)
+    chain = _chain(_parent(layer, folder=folder or Path()), first=layer)
+    stem = "recipe" if path is None else path.stem
+    loaded = _loaded(chain, over, path=None if path is None else path.absolute(), stem=stem)
+    return replace(loaded, notes=(*notes, *loaded.notes))
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -9,7 +9,7 @@ import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
@@ -22,13 +22,33 @@ RecipeSource = str | Path | Mapping[str, Any]
 _LARGEST_JSON = 256 * 1024 * 1024
 
 
-def load_all(sources: Sequence[RecipeSource], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> list[LoadedRecipe]:
+class LoadSource(Protocol):
+    """Loads one recipe, which is no glob, as `load_source` does."""
+
+    def __call__(self, source: RecipeSource, *, sets: Sequence[str], sweeps: Sequence[str]) -> LoadedRecipe:
+        """Load it.
+
+        Args:
+            source: What the user gives.
+            sets: Overrides, each ``field=value``.
+            sweeps: Axes, each ``field=values``.
+
+        Raises:
+            InputError: With everything that is wrong with it.
+        """
+        ...
+
+
+def load_all(
+    sources: Sequence[RecipeSource], *, sets: Sequence[str] = (), sweeps: Sequence[str] = (), load_one: LoadSource | None = None
+) -> list[LoadedRecipe]:
     """Load recipes, each with the same overrides.
 
     Args:
         sources: At least one; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it fits.
         sets: As for `load`.
         sweeps: As for `load`.
+        load_one: What loads one of them, where more is understood than recipes and sidecars; None for `load_source`.
 
     Raises:
         InputError: With everything that is wrong with any of them.
@@ -40,7 +60,7 @@ def load_all(sources: Sequence[RecipeSource], *, sets: Sequence[str] = (), sweep
     problems: dict[Problem, type[InputError]] = {}
     for source in _each(sources):
         try:
-            loaded.append(load_source(source, sets=sets, sweeps=sweeps))
+            loaded.append((load_one or load_source)(source, sets=sets, sweeps=sweeps))
         except InputError as error:
             problems.update(dict.fromkeys(error.problems, type(error)))
     if problems:

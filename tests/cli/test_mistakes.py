@@ -38,7 +38,7 @@ Cli = Callable[..., Typed]
         ("run quickstart --set template=nope", "no template of this name"),
         ("render", "Missing argument"),
         ("render quickstart forest-sunrise", "unexpected extra argument"),
-        ("render quickstart --server x", "No such option"),
+        ("render quickstart --force", "No such option"),
         ("validate", "Missing argument"),
         ("validate quickstart --server x --object-info y", "exclude each other"),
         ("validate quickstart --object-info nowhere.json", "nowhere.json: no such file"),

@@ -1,0 +1,173 @@
+"""Workflows and pictures as a source of recipes: imported into a folder, converted, or loaded in the place of a recipe.
+
+What the importer brings along is loaded when it is needed: most recipes are files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from comfy_runner.api.server_info import nodes
+from comfy_runner.atomic_files import write_atomically
+from comfy_runner.config import Config, ServerConfig, cache_folder, load_config
+from comfy_runner.errors import Problem, ServerError, UsageError
+from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.sources import LoadSource, RecipeSource, load_source
+from comfy_runner.text_files import is_file, shown
+
+if TYPE_CHECKING:
+    from comfy_runner.importer.imported import Imported
+    from comfy_runner.importer.importing import AskServer, FoundGraph
+
+GivenServers = str | ServerConfig | Sequence[str | ServerConfig] | None
+"""Servers as a caller gives them: one, several, or None."""
+
+_RECIPES = (".yaml", ".yml")
+
+
+def import_workflow(
+    file: Path | str,
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    params: Sequence[str] = (),
+    name: str = "",
+    templates: Sequence[Path] = (),
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Imported:
+    """Make a recipe and a template of a workflow or a picture; what they render to is proved to be the same graph, node for node.
+
+    Args:
+        file: A workflow as JSON, in API format or as ComfyUI's page saves it; a picture, film or sound with metadata of ComfyUI,
+            A1111 or Forge; or the parameters of the latter as text.
+        server: A server whose nodes give parameters their ranges, and which a workflow of the page needs: a URL, a name from
+            the config file, ``local`` or a `ServerConfig`; None for none.
+        object_info: A file with a saved answer of ``/object_info`` in its place; None for none.
+        params: Inputs that are to be parameters, each ``NODE.INPUT=NAME``.
+        name: What the recipe and the template are called; empty for as the file.
+        templates: Folders in which the template of a picture of ours is looked for first.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+
+    Raises:
+        InputError: The file holds nothing of use, a workflow cannot be converted or proved, or an argument is wrong.
+        ServerError: The server cannot be asked.
+    """
+    from comfy_runner.importer.imported import import_found
+    from comfy_runner.importer.read import read_file
+
+    settings = config or load_config()
+    ask = asking(server, object_info, settings, say)
+    return import_found(read_file(Path(file)), ask, params=params, name=name, templates=(*templates, *settings.templates))
+
+
+def write_import(imported: Imported, out: Path | str = ".", *, force: bool = False) -> tuple[Path, ...]:
+    """Write what was imported into a folder, and return the files: the recipe, and its template if it has one of its own.
+
+    Args:
+        imported: What `import_workflow` has made.
+        out: The folder, which is made where it is not there.
+        force: Whether files that are there are overwritten.
+
+    Raises:
+        UsageError: A file is there already, or cannot be written.
+    """
+    from comfy_runner.importer.write import FOLDER
+    from comfy_runner.templating.lookup import SUFFIX
+
+    folder = Path(out)
+    texts = {folder / f"{imported.name}.yaml": imported.recipe}
+    if imported.template:
+        # The template goes first: a recipe without one cannot be rendered.
+        texts = {folder / FOLDER / f"{imported.name}{SUFFIX}": imported.template, **texts}
+    there = [path for path in texts if path.exists() or path.is_symlink()]
+    if there and not force:
+        raise UsageError.of(
+            Problem("is there already", shown(path), "give another --name, or --force to overwrite it") for path in there
+        )
+    for path, text in texts.items():
+        try:
+            write_atomically(path, text.encode())
+        except OSError as error:
+            raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=shown(path)) from error
+    return tuple(reversed(texts))
+
+
+def convert_workflow(
+    file: Path | str,
+    *,
+    server: str | ServerConfig | None = None,
+    object_info: Path | None = None,
+    config: Config | None = None,
+    say: Callable[[str], None] | None = None,
+) -> FoundGraph:
+    """Return a workflow as ComfyUI's page saves it as a graph in API format, as the page's own export gives it.
+
+    Args:
+        file: The workflow as JSON, or a picture, film or sound that holds it. Where the graph itself is there, it is taken.
+        server: The server that has its nodes: a URL, a name from the config file, ``local`` or a `ServerConfig`; None for none.
+        object_info: A file with a saved answer of ``/object_info`` in its place; None for none.
+        config: Settings; None for those of the user's config file.
+        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+
+    Raises:
+        InputError: The file holds no workflow, or it cannot be converted: with every node that is in the way.
+        ServerError: The server cannot be asked.
+    """
+    from comfy_runner.importer.importing import graph_in
+    from comfy_runner.importer.read import read_file
+
+    return graph_in(read_file(Path(file)), asking(server, object_info, config or load_config(), say))
+
+
+def asking(servers: GivenServers, object_info: Path | None, config: Config, say: Callable[[str], None] | None) -> AskServer:
+    """Return what asks the first of some servers that answers for its nodes, once, or reads a saved answer.
+
+    Args:
+        servers: The servers; None for none.
+        object_info: A file with a saved answer; None for none.
+        config: Settings.
+        say: Takes sentences about slow preparations; None for silence.
+    """
+
+    @cache
+    def ask() -> ObjectInfo | None:
+        if object_info is not None:
+            return nodes(object_info=object_info, config=config)
+        failure: ServerError | None = None
+        for server in config.find_servers(servers) if servers or servers == "" else ():
+            try:
+                return nodes(server=server, config=config, say=say)
+            except ServerError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return None
+
+    return ask
+
+
+def loading(ask: AskServer, templates: Sequence[Path]) -> LoadSource:
+    """Return what loads a recipe, or a workflow or a picture in its place.
+
+    Args:
+        ask: Gives what a server says of its nodes, where one was named.
+        templates: Folders that are searched for templates first.
+    """
+
+    def load_one(source: RecipeSource, *, sets: Sequence[str], sweeps: Sequence[str]) -> LoadedRecipe:
+        if isinstance(source, Mapping) or str(source).lower().endswith(_RECIPES):
+            return load_source(source, sets=sets, sweeps=sweeps)
+        path = Path(source)
+        if not path.suffix and not is_file(path):  # a shipped recipe's name
+            return load_source(source, sets=sets, sweeps=sweeps)
+        from comfy_runner.importer.as_recipe import Surroundings, load_given
+
+        return load_given(source, Surroundings(ask, tuple(templates), cache_folder()), sets=sets, sweeps=sweeps)
+
+    return load_one

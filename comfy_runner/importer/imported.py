@@ -1,0 +1,152 @@
+"""All that a file can be imported as: a recipe and a template of its graph, the recipe that made it, or what A1111's text comes to.
+
+Nothing is written here; `api.importing` does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import Note, Problem, UsageError
+from comfy_runner.graph.conformance import check
+from comfy_runner.graph.model_lists import listings
+from comfy_runner.graph.signature import InputKey
+from comfy_runner.graph.workflow import Workflow, parse_workflow
+from comfy_runner.importer.a1111 import parse_parameters, recipe_of
+from comfy_runner.importer.found import Found
+from comfy_runner.importer.importing import AskServer, graph_in, import_graph, name_for, parse_param
+from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
+from comfy_runner.importer.recipe_text import recipe_text
+from comfy_runner.importer.recognised import Recognised
+from comfy_runner.planning.drafting import draft_all
+from comfy_runner.recipe.load import from_mapping
+from comfy_runner.recipe.sweep.expand import expand
+from comfy_runner.text_files import shown
+from comfy_runner.yaml_loader import got
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was made of a file, not yet written.
+
+    Attributes:
+        name: What the recipe and the template are called.
+        source: The file, as messages show it.
+        origin: Which part of the file it was made of, such as ``ComfyUI's graph (prompt)``.
+        recipe: The text of the recipe.
+        template: The text of the template; empty where the recipe's is a shipped one.
+        shipped: The name of the shipped template; empty where the template is one of its own.
+        workflow: The graph that both render to.
+        recognised: What of a graph became what; None where the file says a recipe itself.
+        notes: What the user should know.
+        server: The server that it was held against, or the saved answer of one; empty for none.
+        lacking: What that server lacks, or would refuse.
+    """
+
+    name: str
+    source: str
+    origin: str
+    recipe: str
+    template: str
+    shipped: str
+    workflow: Workflow
+    recognised: Recognised | None
+    notes: tuple[Note, ...]
+    server: str = ""
+    lacking: tuple[Problem, ...] = ()
+
+    @property
+    def fields_by_place(self) -> dict[InputKey, str]:
+        """Return the recipe's field that each literal of the graph became, dotted, parameters included."""
+        if self.recognised is None:
+            return {}
+        fields = {place: each.field for each in self.recognised.fields for place in each.places}
+        params = {place: f"params.{each.param.name}" for each in self.recognised.params for place in each.places}
+        return fields | params
+
+
+def import_found(
+    found: Found, ask: AskServer, *, params: Sequence[str] = (), name: str = "", templates: Sequence[Path] = ()
+) -> Imported:
+    """Return what a file is imported as.
+
+    Args:
+        found: What it holds.
+        ask: Gives what a server says of its nodes, where one was named.
+        params: Inputs that are to be parameters, each ``NODE.INPUT=NAME``.
+        name: What the recipe and the template are called; empty for as the file.
+        templates: Folders in which the template of a picture of ours is looked for first.
+
+    Raises:
+        InputError: It holds nothing of use, a workflow cannot be converted or proved, or an argument is wrong.
+        ServerError: The server cannot be asked.
+    """
+    if name and not _NAME.fullmatch(name):
+        raise UsageError(f"must be letters, digits, - and _ (got {got(name)})", where="--name", hint="such as --name my-workflow")
+    made = _own(found, name, templates) if not params else None
+    made = made or _translated(found, name, params, ask) or _recognised(found, name, params, ask)
+    info = ask()
+    if info is None:
+        return made
+    fields = made.fields_by_place
+    lacking = check(made.workflow, info, where=made.source, locate=lambda node, field: fields.get((node, field), "")).problems
+    return replace(made, server=info.source, lacking=lacking)
+
+
+def _own(found: Found, name: str, templates: Sequence[Path]) -> Imported | None:
+    """Return the recipe of a picture of ours with a shipped template; None for all else."""
+    if found.about is None:
+        return None
+    source = shown(found.path)
+    graph = None if found.graph is None else parse_workflow(found.graph, where=source)
+    try:
+        own = own_recipe(found.about, graph, path=found.path, templates=templates, caches=None)
+    except OtherRecipe:
+        return None
+    if not own.is_shipped:
+        return None
+    fields = {**own.values, "name": name or own.values.get("name")}
+    return _of_recipe(found, fields, {}, "the recipe that made it", found.notes)
+
+
+def _translated(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported | None:
+    """Return the recipe that A1111's parameters come to; None for a file that has a workflow."""
+    if not found.parameters or found.graph is not None or (found.ui is not None and ask() is not None):
+        return None
+    if params:
+        what = "what A1111 wrote makes a recipe for a shipped template, which has its own parameters"
+        raise UsageError(what, where="--param", hint="leave it out")
+    info = ask()
+    models = None if info is None else {listing.kind: listing.names for listing in listings(info)}
+    translated = recipe_of(parse_parameters(found.parameters), size=found.size, models=models)
+    fields = {"name": name or name_for(found.path), **translated.fields}
+    return _of_recipe(found, fields, translated.comments, "the parameters of A1111 or Forge", (*found.notes, *translated.notes))
+
+
+def _of_recipe(
+    found: Found, fields: Mapping[str, Any], comments: Mapping[str, str], origin: str, notes: tuple[Note, ...]
+) -> Imported:
+    """Return a recipe for a shipped template, which was found in a file."""
+    source, name = shown(found.path), str(fields["name"])
+    text = recipe_text(
+        fields, comments=comments, head=f"Imported from {found.path.name}: {origin}.\nTo run it: comfy-runner run {name}.yaml"
+    )
+    loaded = from_mapping(fields, path=found.path)
+    workflow = draft_all(expand(loaded), templates=(), seed_of=lambda _variant: 0).drafts[0].filled.workflow
+    return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *loaded.notes))
+
+
+def _recognised(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported:
+    """Return a recipe and a template of the graph that a file holds."""
+    source = shown(found.path)
+    graph = graph_in(found, ask)
+    chosen = dict(parse_param(given, graph.workflow) for given in params)
+    made = import_graph(graph, found.path, name=name or name_for(found.path), info=ask(), params=chosen)
+    pair = made.pair
+    return Imported(pair.name, source, graph.origin, pair.recipe, pair.template, "", graph.workflow, made.recognised, graph.notes)

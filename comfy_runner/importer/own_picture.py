@@ -1,0 +1,125 @@
+"""Pictures of our own: the very recipe that made one, where its template is still there and the recipe still makes the same job.
+
+A picture may come from anybody. What it says is a recipe as any other; that it extends another file, or sweeps, is not heeded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.errors import InputError
+from comfy_runner.graph.signature import InputKey
+from comfy_runner.graph.workflow import Workflow, as_link
+from comfy_runner.importer.kept import kept
+from comfy_runner.planning.draft import Draft
+from comfy_runner.planning.drafting import draft_all
+from comfy_runner.recipe.load import LoadedRecipe, from_mapping
+from comfy_runner.recipe.sweep.expand import expand
+from comfy_runner.shipped import shipped
+from comfy_runner.store.sidecar import HASH
+from comfy_runner.templating.lookup import find_template
+
+_LEFT_OUT = ("extends", "sweep", "retry")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRecipe:
+    """The recipe that made a picture.
+
+    Attributes:
+        values: Its fields, as a recipe file has them; the template is a name where it is a shipped one, else the path of its file.
+        template: The template's name.
+        is_shipped: Whether the template is a shipped one.
+    """
+
+    values: Mapping[str, Any]
+    template: str
+    is_shipped: bool
+
+
+class OtherRecipe(Exception):
+    """Why what a picture says is not what made it, or cannot be done here: a sentence that says what is the matter."""
+
+
+def own_recipe(
+    about: Mapping[str, Any], graph: Workflow | None, *, path: Path, templates: Sequence[Path], caches: Path | None
+) -> OwnRecipe:
+    """Return the recipe that made a picture of ours.
+
+    Args:
+        about: What the picture says of itself (`store.about`).
+        graph: The graph that it says it was made by; None where it has none.
+        path: The picture, from whose folder files that the recipe reads are looked for.
+        templates: Folders that are searched for its template first.
+        caches: The user's cache folder, where templates of imported pictures are; None where there is none.
+
+    Raises:
+        OtherRecipe: Its template or a file that it reads is not there, or was changed, or what it makes now is another job.
+    """
+    recipe, template = about.get("recipe"), about.get("template")
+    if not isinstance(recipe, dict) or not isinstance(template, dict):
+        raise OtherRecipe("it does not hold its recipe")
+    name, sha256 = str(template.get("name", "")), str(template.get("sha256", ""))
+    found = next(_templates(name, sha256, [*templates, path.absolute().parent / "templates", Path("templates")], caches), None)
+    if found is None:
+        raise OtherRecipe(f"the template {name[:100]}, by which comfy_runner made it, is not here as it was")
+    is_shipped = found.parent == shipped("templates")
+    values = {field: value for field, value in recipe.items() if field not in _LEFT_OUT}
+    values["template"] = name if is_shipped else str(found.absolute())
+    try:
+        draft = _draft(from_mapping(values, path=path), templates)
+    except InputError as error:
+        raise OtherRecipe(f"its recipe cannot be used any more ({error.problems[0]})") from error
+    if draft.content_hash != about.get("content_hash") or (graph is not None and not _is_of(draft.filled.workflow, graph)):
+        raise OtherRecipe("its recipe makes another picture by now")
+    return OwnRecipe(values, name, is_shipped)
+
+
+def _templates(name: str, sha256: str, folders: Sequence[Path], caches: Path | None) -> Iterator[Path]:
+    """Yield the files of a template that say what they said when it was used."""
+    if not HASH.fullmatch(sha256):
+        return
+    for folder in (*folders, shipped("templates")):
+        try:
+            template = find_template(name, [folder])
+        except InputError:
+            continue
+        if template.sha256 == sha256:
+            yield template.path
+    if (path := kept(sha256, name=name, caches=caches)) is not None:
+        yield path
+
+
+def _draft(loaded: LoadedRecipe, templates: Sequence[Path]) -> Draft:
+    return draft_all(expand(loaded), templates=templates, seed_of=lambda _variant: 0).drafts[0]
+
+
+def _is_of(job: Workflow, graph: Workflow) -> bool:
+    """Return whether a posted graph can be that of a job: alone, with others, or what of it was still missing.
+
+    A server gives names of models of its own, and fills in inputs that the job's graph does not have.
+    """
+    mine, theirs = _literals(job), _literals(graph)
+    places = {place for place, _ in mine}
+    return mine <= theirs or {each for each in theirs if each[0] in places} <= mine
+
+
+def _literals(workflow: Workflow) -> set[tuple[InputKey, str]]:
+    """Return what a graph says, whatever its nodes are called: literals by class and input, of names only their last part."""
+    return {
+        ((node.class_type, name), json.dumps(_bare(value), sort_keys=True))
+        for node in workflow.nodes.values()
+        for name, value in node.inputs.items()
+        if name != "filename_prefix" and as_link(value) is None
+    }
+
+
+def _bare(value: Any) -> Any:
+    """Return a literal however a server writes it: 1 as 1.0, a model with its folder."""
+    if isinstance(value, str):
+        return value.replace("\\", "/").rpartition("/")[2].casefold()
+    return value if isinstance(value, bool) or not isinstance(value, int) else float(value)
