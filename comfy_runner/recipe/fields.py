@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticCustomError
 
 from comfy_runner.recipe import names
+from comfy_runner.recipe.sampler_names import no_sampler, no_scheduler
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_syntax import escape_hint
 
@@ -124,6 +125,18 @@ def _aspect_fault(value: str) -> str:
     return "" if 0.1 <= float(found[1]) / float(found[2]) <= 10 else "must be between 1:10 and 10:1"
 
 
+def _known_sampler(value: str) -> str:
+    if hint := no_sampler(value):
+        raise fault("ComfyUI has no such sampler", hint=hint)
+    return value
+
+
+def _known_scheduler(value: str) -> str:
+    if hint := no_scheduler(value):
+        raise fault("ComfyUI has no such scheduler", hint=hint)
+    return value
+
+
 def _bare_lora(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -138,6 +151,8 @@ SecondSeed = Annotated[
 ]
 LongText = Annotated[str, Field(max_length=_MAX_TEXT)]
 Word = Annotated[str, Field(min_length=1, max_length=1000), _without(_word_fault)]
+SamplerWord = Annotated[Word, AfterValidator(_known_sampler)]
+SchedulerWord = Annotated[Word, AfterValidator(_known_scheduler)]
 Name = Annotated[str, _without(names.name_fault)]
 Aspect = Annotated[str, _without(_aspect_fault)]
 Pixels = Annotated[int, Field(ge=MIN_PIXELS, le=MAX_PIXELS)]

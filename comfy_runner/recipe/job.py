@@ -18,6 +18,7 @@ from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.sizes import PictureSizes, picture_sizes
 from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.recipe.template_values import Resolved, template_values
+from comfy_runner.recipe.upscaler_names import method_problem
 from comfy_runner.yaml_loader import got
 
 DEFAULT_OUTPUT = "{job_id}/{role}"
@@ -85,6 +86,7 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
         route: What its template makes of recipes.
 
     Raises:
+        RecipeError: if its method of enlarging is an upscaler of the web UI's that the template does not have.
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
     return job_with_defaults(replace(loaded, recipe=route.over(loaded.recipe)), seed=seed, job_id=job_id, route=route)
@@ -93,6 +95,9 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
 def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, route: TemplateDefaults) -> Job:
     """Return the job of a recipe that has its template's defaults already; otherwise as `job`."""
     recipe = loaded.recipe
+    what, hint = method_problem(recipe.template, recipe.upscale.method)
+    if what:
+        raise RecipeError(f"{what} (got {got(recipe.upscale.method)})", where=loaded.where("upscale.method"), hint=hint)
     drawn = _seed(loaded, seed)
     job_id = job_id or names.slug(recipe.name)
     sized = picture_sizes(recipe)

@@ -44,12 +44,14 @@ class Layer:
         place: Returns the place of a field for messages, such as ``recipes/x.yaml:8: upscale.denoise``.
         folder: What relative paths in it are relative to; None for values that come from no file.
         remarks: What there is to say of the way in which single fields are written.
+        words: What single fields were in another program's words, where they are in ComfyUI's now.
     """
 
     values: Mapping[str, Any]
     place: Callable[[FieldPath], str]
     folder: Path | None = None
     remarks: Mapping[FieldPath, str] = field(default_factory=dict)
+    words: Mapping[FieldPath, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from comfy_runner.errors import Problem
 from comfy_runner.recipe import names
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import PictureSizes, Remark, picture_sizes
+from comfy_runner.recipe.upscaler_names import method_of
 from comfy_runner.yaml_loader import got
 
 LARGEST_JUMP = 2.0
@@ -71,6 +72,9 @@ def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False, ha
         knows_factors: Whether its template says itself which factors are usual.
         has_first_pass: Whether the original is sampled, rather than loaded.
     """
+    method = recipe.upscale.method
+    if (name := method_of(recipe.template, method)) != method:
+        yield Remark("changed", f"{got(method)} is {name} in ComfyUI", "upscale.method")
     original, upscaled = sizes.original, sizes.upscaled
     field = "upscale.size" if recipe.upscale.size else "upscale.factor"
     if sizes.factor > LARGEST_JUMP and not knows_factors:

@@ -22,6 +22,7 @@ from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
+from comfy_runner.recipe.web_ui_words import changes, in_comfyui_words
 from comfy_runner.shipped import shipped
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import nearest
@@ -135,7 +136,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None, stem: str) -> LoadedRecipe:
-    main, *parents = layers
+    (main, *parents), over, contradictions = in_comfyui_words(layers, over)
     # A name says what this file is; what it extends has its own.
     bases = [
         replace(base, values={k: v for k, v in base.values.items() if k not in ("name", "extends")}) for base in reversed(parents)
@@ -144,6 +145,7 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
     merged = merge(order, main=main)
     merged.values.setdefault("name", stem)
     sweep, wrong, notes = parse_sweep(merged, pins=_pins(merged, order))
+    wrong += contradictions
     try:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
@@ -154,6 +156,7 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
         for field_path, what in layer.remarks.items()
         if merged.origin(field_path) is layer
     ]
+    notes += [note for layer in order for note in changes(layer, merged)]
     notes += _foreign_syntax(recipe, merged, {target.field for target in sweep.targets} if sweep else set())
     loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED

@@ -112,8 +112,8 @@ class Sampler(BaseModel):
 
     model_config = _STRICT
 
-    name: fields.Word = Field(default="dpmpp_2m_sde", description="KSampler's sampler_name; servers differ in theirs.")
-    scheduler: fields.Word = Field(default="karras", description="KSampler's scheduler; servers differ in theirs.")
+    name: fields.SamplerWord = Field(default="dpmpp_2m_sde", description="KSampler's sampler_name; servers differ in theirs.")
+    scheduler: fields.SchedulerWord = Field(default="karras", description="KSampler's scheduler; servers differ in theirs.")
     steps: fields.StepCount = Field(default=30, description="Steps, 1 to 10000.")
     cfg: fields.Cfg = Field(default=5.0, description="Guidance, 0 to 100.")
 
@@ -123,8 +123,10 @@ class SecondSampler(BaseModel):
 
     model_config = _STRICT
 
-    name: fields.Word | None = Field(default=None, description="KSampler's sampler_name; as in the first pass if not given.")
-    scheduler: fields.Word | None = Field(default=None, description="KSampler's scheduler; as in the first pass if not given.")
+    name: fields.SamplerWord | None = Field(default=None, description="KSampler's sampler_name; as in the first pass if not given.")
+    scheduler: fields.SchedulerWord | None = Field(
+        default=None, description="KSampler's scheduler; as in the first pass if not given."
+    )
     steps: fields.StepCount | None = Field(default=None, description="Steps, 1 to 10000; as in the first pass if not given.")
     cfg: fields.Cfg | None = Field(default=None, description="Guidance, 0 to 100; as in the first pass if not given.")
 

@@ -18,6 +18,7 @@ from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import nested, value_at
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import PictureSizes
+from comfy_runner.recipe.upscaler_names import method_of
 
 _SIZES = ("size", "upscale.factor", "upscale.size")
 _INDEX = re.compile(r"\.(\d+)(?=\.|$)")
@@ -136,7 +137,7 @@ VALUES: Mapping[str, TemplateValue] = {
         _enlarged("width", lambda job: job.sizes.upscaled.width),
         _enlarged("height", lambda job: job.sizes.upscaled.height),
         _is("upscale.factor", lambda job: job.sizes.factor, behind=_SIZES),
-        _is("upscale.method"),
+        _is("upscale.method", lambda job: method_of(job.recipe.template, job.recipe.upscale.method)),
         _is("upscale.denoise"),
         _is("upscale.steps_mode"),
         TemplateValue(

@@ -111,7 +111,7 @@ def method_problem(template: str, name: str) -> tuple[str, str]:
         template: The recipe's template.
         name: What the recipe says.
     """
-    found, route = upscaler_of(name), _route(template)
+    found, route = upscaler_of(name) or (_OF_A_FILE if _FILE.search(name) else None), _route(template)
     if found is None or not route or found.route == route:
         return "", ""
     if found.route == "model":
@@ -123,6 +123,9 @@ def method_problem(template: str, name: str) -> tuple[str, str]:
 
 
 _OWN_FILE = " and the file of such a model as params.upscale_model"
+_OF_A_FILE = Upscaler("model", "lanczos")
+# How files of upscale models are mostly called: 4x-UltraSharp, 4x_NMKD-Siax_200k, RealESRGAN_x4plus.pth.
+_FILE = re.compile(r"\A[1-9][0-9]?x[-_ ]|_x[1-9]|\.(?:pth?|safetensors)\Z", re.IGNORECASE)
 
 
 def _route(template: str) -> Literal["latent", "pixel", ""]:

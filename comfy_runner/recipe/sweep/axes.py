@@ -52,7 +52,7 @@ class Draw:
 def sameness(value: Any) -> Any:
     """Return something hashable that is equal for equal values only; 1, 1.0 and true differ, as they do in a graph."""
     kind = type(value)
-    if kind is str or value is None:
+    if kind is str or value is None or value is UNSET:
         return value
     if kind in (int, float, bool):
         return kind.__name__, value

@@ -10,16 +10,28 @@ import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
 from comfy_runner.recipe.prompt_syntax import foreign_syntax
-from comfy_runner.recipe.sweep.axes import MOST_FIELDS, MOST_POINTS, Condition, Draw, Matcher, Sweep, SweepAxis, sameness
+from comfy_runner.recipe.sweep.axes import (
+    MOST_FIELDS,
+    MOST_POINTS,
+    UNSET,
+    Condition,
+    Draw,
+    Matcher,
+    Sweep,
+    SweepAxis,
+    sameness,
+)
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
 from comfy_runner.recipe.sweep.value_files import Values, table_columns
 from comfy_runner.recipe.sweep.values import written_values
+from comfy_runner.recipe.web_ui_words import SAMPLERS, contradiction, schedule_in, sentence, translated, translated_point
 from comfy_runner.wording import counted, did_you_mean
 from comfy_runner.yaml_loader import FieldPath, got
 
@@ -127,15 +139,22 @@ class _Parser:
     def _group(self, group: Mapping[str, Any], place: PlaceOf, folder: Path, *, key: str) -> Iterator[SweepAxis]:
         """Yield the axis of fields that move together; those that are given otherwise do not count."""
         columns: dict[Target, list[Any]] = {}
+        names: dict[Target, tuple[list[Any], PlaceOf]] = {}
         for name, spec in group.items():
             with self._collecting():
                 where = spec.place if isinstance(spec, Values) else below(place, name)
                 target = self._swept(name, where, key=key)
                 if not self._is_pinned(target, key):
                     values = written_values(spec, target.field, place=where, folder=folder)
-                    columns[target] = self._drawn(target, self._checked(target, values))
+                    checked = self._drawn(target, self._checked(target, values))
+                    columns[target] = self._in_comfyui_words(target, checked, values.place)
+                    if target.path[:-1] in SAMPLERS and target.path[-1] == "name":
+                        names[target] = checked, where
                     if "prompt" in target.field:
                         self._note_foreign_syntax(values.values, values.place)
+        for target, (checked, where) in names.items():
+            with self._collecting():
+                self._add_schedulers(columns, target, checked, where, key=key)
         if len({len(column) for column in columns.values()}) > 1:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
             raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
@@ -153,6 +172,51 @@ class _Parser:
             more = counted(len(problems) - _SHOWN_PROBLEMS, "more value is", "more values are")
             self.problems.append(Problem(f"and {more} wrong", values.place(())))
         return checked
+
+    def _in_comfyui_words(self, target: Target, values: Sequence[Any], place: PlaceOf) -> list[Any]:
+        """Return values in which samplers and schedulers have ComfyUI's names, and say which had others."""
+        found = []
+        said: dict[str, str] = {}
+        for index, value in enumerate(values):
+            each = translated(value, target.path)
+            found.append(each.value)
+            here = below(place, index)
+            for path, word in each.words.items():
+                scheduler = value_at(each.value, (*path[:-1], "scheduler")) if path else None
+                said.setdefault(sentence(word, (*target.path, *path)[-1], scheduler), here(path))
+            self.problems.extend(replace(problem, where=here(path)) for path, problem in each.problems.items())
+        self.notes.extend(Note(what, where, "changed") for what, where in said.items())
+        return found
+
+    def _add_schedulers(
+        self, columns: dict[Target, list[Any]], target: Target, names: Sequence[Any], place: PlaceOf, *, key: str
+    ) -> None:
+        """Add the column of the schedulers that samplers' names say, where they say any; those that say none keep the recipe's.
+
+        Raises:
+            RecipeError: The scheduler is given otherwise, too.
+        """
+        schedules = [schedule_in(name) for name in names]
+        index = next((index for index, known in enumerate(schedules) if known), None)
+        if index is None:
+            return
+        other = resolve(f"{target.field.removesuffix('name')}scheduler", self._merged.values, where=place(()))
+        if other in columns:
+            for number, (name, known, scheduler) in enumerate(zip(names, schedules, columns[other], strict=False)):
+                if known and (wrong := contradiction(name, known, scheduler)):
+                    self.problems.append(replace(wrong, where=place((number,))))
+            return
+        if self._is_pinned(other, key):
+            return
+        known, says = schedules[index], got(names[index])
+        hint = f"write {known.name if known else ''} for {says}"
+        if other in self._taken:
+            raise RecipeError(f"{says} says its scheduler, which is swept too ({self._taken[other]})", where=place(()), hint=hint)
+        if (at := self._merged.place(other.path)).startswith("--set") and self._merged.gave(other.path):
+            raise RecipeError(f"{says} says its scheduler, which {at} gives too", where=place(()), hint=hint)
+        self._taken[other] = place(())
+        self._comes_from(other, place(()), key)
+        columns[other] = [known.scheduler if known else UNSET for known in schedules]
 
     def _drawn(self, target: Target, values: list[Any]) -> list[Any]:
         """Return values with a draw of its own in place of each random seed."""
@@ -183,7 +247,7 @@ class _Parser:
     # points
 
     def _exclusions(self, spec: Any, swept: Mapping[str, SweepAxis]) -> Iterator[tuple[Condition, str]]:
-        for point, place in self._points("exclude", spec):
+        for point, place in self._translated_points("exclude", spec):
             condition: dict[str, frozenset[Any]] = {}
             possible = True
             for name, given in point.items():
@@ -218,7 +282,7 @@ class _Parser:
 
     def _includes(self, spec: Any) -> Iterator[dict[Target, Any]]:
         prompts: list[tuple[Any, str]] = []
-        for given, place in self._points("include", spec):
+        for given, place in self._translated_points("include", spec):
             point: dict[Target, Any] = {}
             for name, value in given.items():
                 with self._collecting():
@@ -236,6 +300,10 @@ class _Parser:
             if point:
                 yield point
         self._note_foreign_syntax([prompt for prompt, _ in prompts], lambda path: prompts[int(path[0])][1])
+
+    def _translated_points(self, key: str, spec: Any) -> Iterator[tuple[Mapping[str, Any], PlaceOf]]:
+        for point, place in self._points(key, spec):
+            yield from ((each, place) for each in translated_point(point))
 
     def _points(self, key: str, spec: Any) -> Iterator[tuple[Mapping[str, Any], PlaceOf]]:
         if spec is None:
