@@ -26,7 +26,10 @@ from comfy_runner.text_files import shown
 from comfy_runner.yaml_loader import got
 
 _MOST_KEPT = 10_000
-_QUOTES = "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it"
+_QUOTES = (
+    "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it; "
+    "a text that is to keep its braces stands between {% raw %} and {% endraw %}"
+)
 _COMMA = "take away the comma before the closing bracket; JSON has none there"
 
 

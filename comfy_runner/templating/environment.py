@@ -27,6 +27,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from comfy_runner.errors import TemplateError
+from comfy_runner.templating.kept_comments import line_of_opening, with_kept_comments
 from comfy_runner.templating.placeholders import Placeholder, captured, marked_up, output_of, refuse, token_of
 from comfy_runner.text_files import is_file, read, shown
 
@@ -139,6 +140,11 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         """Leave ``str.format`` to `is_safe_attribute`: a width such as ``{:>999999999}`` is an attack of its own."""
         del value
         return None
+
+    def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
+        """Return a template as it is compiled: texts with ``{#`` and ``#}`` in them are kept."""
+        kept = with_kept_comments(source, self.lex(source, name, filename)) if "{#" in source else source
+        return super().preprocess(kept, name, filename)
 
     def compile(self, source: Any, name: Any = None, filename: Any = None, *args: Any, **options: Any) -> Any:
         """Compile a template, or return what came of the same text before; all environments compile alike."""
@@ -265,7 +271,8 @@ def failure(error: Exception, path: Path) -> TemplateError:
         return error
     if isinstance(error, jinja2.TemplateSyntaxError):  # in an imported file, too
         file = Path(error.filename or path)
-        return TemplateError(said(error), where=f"{shown(file if file.is_file() else path)}:{error.lineno}", hint=KEEP_BRACES)
+        line = line_of_opening(error.source or "", error.lineno)
+        return TemplateError(said(error), where=f"{shown(file if file.is_file() else path)}:{line}", hint=KEEP_BRACES)
     where = _place(error, path)
     if isinstance(error, jinja2.TemplateNotFound):
         hint = "imported files are looked for beside the template, then in the template folders"

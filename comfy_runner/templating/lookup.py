@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,18 +16,15 @@ from pathlib import Path
 from jinja2 import meta, nodes
 
 from comfy_runner.errors import Note, TemplateError
-from comfy_runner.templating.environment import KEEP_BRACES, environment, failure
+from comfy_runner.templating.environment import environment, failure
 from comfy_runner.templating.metadata import Header, parse_header
-from comfy_runner.text_files import is_file, read, shown
+from comfy_runner.text_files import is_file, read
 from comfy_runner.wording import did_you_mean
-from comfy_runner.yaml_loader import got
 
 SUFFIX = ".json.j2"
 ANYTHING = "*"
 """Stands for all values among those that a template uses."""
 
-# Quotes, and what is none: an escape, and the end of a line, beyond which no text of JSON goes.
-_TEXT_BOUNDS = re.compile(r'\\.|"|\n')
 _HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
 
 
@@ -90,20 +87,7 @@ def _read(name: str, path: Path) -> Template:
         above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
         header = parse_header(above + found.group(1), path=path)
     sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
-    return Template(name, path, header, sha256, uses, (*header.notes, *_lost_to_comments(source, path)))
-
-
-def _lost_to_comments(source: str, path: Path) -> Iterator[Note]:
-    """Yield a note for each comment within a text, such as a prompt in an exported graph: Jinja drops it."""
-    in_text = False
-    for line, kind, piece in environment([]).lex(source):
-        if kind == "data":
-            for found in _TEXT_BOUNDS.finditer(piece):
-                if len(found[0]) == 1:
-                    in_text = found[0] == '"' and not in_text
-        elif kind == "comment" and in_text:
-            what = f"{got(piece.strip())} between {{# and #}} within a text is a comment, and vanishes; {KEEP_BRACES}"
-            yield Note(what, f"{shown(path)}:{line}")
+    return Template(name, path, header, sha256, uses, header.notes)
 
 
 @lru_cache(maxsize=256)

@@ -281,27 +281,6 @@ def test_braces_of_an_exported_text_are_an_error_that_says_how_to_keep_them(tmp_
     assert "{% raw %}" in template_fault(tmp_path, expression, SEEN).hint
 
 
-def test_a_comment_within_a_text_is_a_note_with_its_line(tmp_path: Path) -> None:
-    text = """{# "header" #}
-{
-  {# "no text" #}
-  "a": "x {# y #} z", "b": "p \\" {#- q
-  #}r", "c": "s",
-  "d": {% raw %}"{# kept #}"{% endraw %}, {# none #}
-  "e": {{ "{# kept #}" }}, "f": "{{ seed }}{# g #}"
-}"""
-    (tmp_path / "mine.json.j2").write_text(text, encoding="utf-8")
-
-    notes = find_template("mine", [tmp_path]).notes
-
-    assert [(note.where.rpartition("/")[2], note.what.split(" between ")[0]) for note in notes] == [
-        ("mine.json.j2:4", '"y"'),
-        ("mine.json.j2:4", '"q"'),
-        ("mine.json.j2:7", '"g"'),
-    ]
-    assert "vanishes; write {% raw %} before and {% endraw %} after a text" in notes[0].what
-
-
 def test_a_comment_in_the_header_that_may_be_text_is_a_note_with_its_line(tmp_path: Path) -> None:
     text = "\n{#\nparams:\n  style: {type: text,\n    default: a #1 cat\n  }\n  n: {type: integer, default: 1} # a number\n#}\n{}"
     (tmp_path / "mine.json.j2").write_text(text, encoding="utf-8")
