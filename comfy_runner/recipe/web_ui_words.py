@@ -54,7 +54,7 @@ def translated(value: Any, path: FieldPath) -> Translation:
         return _word(value, path[-1])
     if path in SAMPLERS and isinstance(value, Mapping):
         return _sampler(value)
-    inner = {step for known in SAMPLERS if known[: len(path)] == path for step in known[len(path) : len(path) + 1]}
+    inner = dict.fromkeys(step for known in SAMPLERS if known[: len(path)] == path for step in known[len(path) : len(path) + 1])
     if not isinstance(value, Mapping):
         return Translation(value, {}, {})
     found = {step: translated(value[step], (*path, step)) for step in inner if step in value}
