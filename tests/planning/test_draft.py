@@ -205,5 +205,5 @@ def test_a_text_that_looks_like_a_comment_is_kept(tmp_path: Path) -> None:
 
     plan = plan_of(recipe)
 
-    assert plan.notes == ()
+    assert [note.where for note in plan.notes] == ["recipe: seed"]
     assert plan.drafts[0].planned().workflow.nodes["a"].inputs["text"] == "a {# big #} cat"
