@@ -256,7 +256,7 @@ def _places(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_what_the_second_pass_inherits_is_wrong_where_the_first_pass_gives_it(tmp_path: Path) -> None:
-    assert _places(tmp_path, "sampler:\n  name: Euler a\n") == ["6: sampler.name"]
+    assert _places(tmp_path, "sampler:\n  name: euler_b\n") == ["6: sampler.name"]
 
 
 def test_what_the_second_pass_has_of_its_own_is_wrong_where_it_is_given(tmp_path: Path) -> None:
