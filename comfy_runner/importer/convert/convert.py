@@ -154,24 +154,33 @@ class _Conversion:
                     )
                 said[control.name] = source.promoted.value
         elif isinstance(source, FromPrimitive) and control is not None:
-            self.take(source.scope, source.node, node, control, said)
+            self.take(source, node, control, said)
 
-    def take(self, scope: Scope, primitive: PageNode, node: PageNode, control: Control, said: dict[str, Any]) -> None:
+    def take(self, source: FromPrimitive, node: PageNode, control: Control, said: dict[str, Any]) -> None:
         """Let a control say what a PrimitiveNode says."""
+        primitive = source.node
         value, says = primitive_value(primitive)
         if not says:
             return
-        if control.kind in ("INT", "FLOAT") and (isinstance(value, bool) or not isinstance(value, int | float)):
+        consumers = self.wiring.consumers(source.scope, primitive)
+        if any(each.class_type in VIRTUAL for each in consumers):
+            what = f"it is linked to {node.shown} and to nodes of the page, where ComfyUI's page may lose its value"
+            self.expanded.problem(f"{primitive.shown}: {what}", "remove its link to the reroute")
+        elif control.kind in ("INT", "FLOAT") and (isinstance(value, bool) or not isinstance(value, int | float)):
             self.expanded.problem(f"{primitive.shown}: {got(value)} is not a number, which {node.shown} wants for {control.name}")
-            return
         plain = rounded(value, control.info)
-        if plain != value and self.wiring.consumers(scope, primitive) > 1:
+        if plain != value and len(consumers) > 1:
             what = f"{value} is off the range or the steps of {control.name} of {node.shown}, and goes to other inputs, too"
             self.expanded.problem(f"{primitive.shown}: {what}", "give it a value that all of them take, in ComfyUI's page")
         elif plain != value:
             self.expanded.note(
                 f"{node.shown}, input {control.name}: is {plain}, as ComfyUI's page rounds the {value} of {primitive.shown}",
                 changed=True,
+            )
+        if source.is_within and said.get(control.name) != plain:
+            self.expanded.note(
+                f"{node.shown}, input {control.name}: has the value of {primitive.shown} outside of its subgraph; "
+                "newer versions of ComfyUI's page send its own"
             )
         said[control.name] = plain
 

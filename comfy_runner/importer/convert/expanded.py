@@ -140,13 +140,14 @@ class Expanded:
 
     def _compare_links(self, graph: PageGraph) -> None:
         """Say which links only the list of links has: some versions of the page take them, others go by the inputs of nodes."""
+        linked = {node_id: {socket.link for socket in node.sockets} for node_id, node in graph.nodes.items()}
         for id_, link in graph.links.items():
             origin, target = graph.nodes.get(link.origin), graph.nodes.get(link.target)
             if origin is None or target is None or id_ not in origin.given:
                 continue
             sockets = target.sockets
             at_place = sockets[link.target_slot] if 0 <= link.target_slot < len(sockets) else None
-            if at_place is not None and at_place.link is None and all(socket.link != id_ for socket in sockets):
+            if at_place is not None and at_place.link is None and id_ not in linked[target.id]:
                 self.note(
                     f"{target.shown}, input {at_place.name}: has no link, but {origin.shown} has one to it, which is not taken"
                 )

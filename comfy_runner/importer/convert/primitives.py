@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from comfy_runner.graph.object_info import InputInfo
 from comfy_runner.importer.convert.page_graph import PageNode
 
 _LEAST, _MOST, _FLOAT_STEP = 0, 2048, 0.5  # of the page, for numbers of which the server says nothing
+
+_LARGEST, _FINEST = 2**53, 1e-9  # beyond them doubles have no steps to speak of
 
 
 def primitive_value(node: PageNode) -> tuple[Any, bool]:
@@ -25,11 +28,13 @@ def rounded(value: Any, wanted: InputInfo | None) -> Any:
         wanted: The input that it goes to.
     """
     kind = wanted.page.kind if wanted and wanted.page else ""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or wanted is None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or wanted is None or not abs(value) < math.inf:
         return value
     if kind in ("INT", "FLOAT"):
         value = value if wanted.minimum is None else max(value, _plain(wanted.minimum))
         value = value if wanted.maximum is None else min(value, _plain(wanted.maximum))
+    if abs(value) > _LARGEST or not (wanted.step is None or _FINEST <= abs(wanted.step) <= _LARGEST):
+        return value
     if kind == "INT":
         step = wanted.step or 1
         if step == 1:
@@ -41,10 +46,11 @@ def rounded(value: Any, wanted: InputInfo | None) -> Any:
         digits = max(0, -math.floor(math.log10(step))) if step > 0 else 0
         grid = wanted.page.rounded_to if wanted.page else None
         grid = grid or (10.0**-digits if digits else 0)
-        if grid:
+        if grid >= _FINEST:
             least = _LEAST if wanted.minimum is None else wanted.minimum
             most = _MOST if wanted.maximum is None else wanted.maximum
-            return _plain(min(max(round(math.floor(value / grid + 0.5) * grid, min(digits, 15)), least), most))
+            written = Decimal(math.floor(value / grid + 0.5) * grid).quantize(Decimal(1).scaleb(-min(digits, 15)), ROUND_HALF_UP)
+            return _plain(min(max(float(written), least), most))
     return value
 
 

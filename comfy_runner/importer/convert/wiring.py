@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comfy_runner.importer.convert.bypass import passed_on
 from comfy_runner.importer.convert.expanded import Expanded, Scope
 from comfy_runner.importer.convert.page_graph import BYPASSED, INPUT_SIDE, MUTED, PageLink, PageNode, Socket
 from comfy_runner.importer.convert.promoted import Promoted, PromotedValues
 from comfy_runner.importer.convert.virtual_nodes import REROUTES, SILENT, name_of, setters
+
+_MOST_STEPS = 3_000_000  # of all links of a file together, so that a hostile one ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,12 @@ class FromPrimitive:
     Attributes:
         scope: Where that is.
         node: That node.
+        is_within: Whether the input is that of a node in a subgraph, whose instance the PrimitiveNode is linked to.
     """
 
     scope: Scope
     node: PageNode
+    is_within: bool = False
 
 
 class BrokenLink(Exception):
@@ -70,6 +74,8 @@ class Wiring:
     def __init__(self, expanded: Expanded, promoted: PromotedValues) -> None:
         self.expanded, self.promoted = expanded, promoted
         self._setters: dict[str, Mapping[str, list[PageNode]]] = {}
+        self._consumers: dict[str, dict[str, list[PageNode]]] = {}
+        self._left = _MOST_STEPS
 
     def source(self, scope: Scope, node: PageNode, index: int) -> InputSource:
         """Return what an input gets.
@@ -87,6 +93,9 @@ class Wiring:
         is_straight = True  # whether nothing but subgraphs has been passed
         crossed: Promoted | None = None  # the value of the outermost instance that the way has left
         while True:
+            self._left -= 1
+            if self._left < 0:
+                raise BrokenLink("its links are too many and too long to be followed")
             _once(seen, scope, node, "in", index)
             sockets = self.expanded.known(scope, node).sockets
             if index >= len(sockets):
@@ -119,7 +128,8 @@ class Wiring:
                 break
             if isinstance(step, FromPrimitive):
                 # Only a control that it is linked to without anything between takes its value.
-                step = step if is_straight and is_direct and (socket.control or crossed) else None
+                is_met = is_straight and is_direct and (socket.control or crossed)
+                step = replace(step, is_within=crossed is not None) if is_met else None
             if isinstance(step, FromNode | FromPrimitive):
                 return step
             if step is None:
@@ -128,9 +138,15 @@ class Wiring:
             if step.is_new:
                 wanted = ""
 
-    def consumers(self, scope: Scope, node: PageNode) -> int:
-        """Return how many links begin at a node."""
-        return sum(link.origin == node.id for link in scope.graph.links.values())
+    def consumers(self, scope: Scope, node: PageNode) -> list[PageNode]:
+        """Return the nodes that the links of a node lead to, one for each link."""
+        graph = scope.graph
+        if graph.id not in self._consumers:
+            found = self._consumers[graph.id] = {}
+            for link in graph.links.values():
+                if link.target in graph.nodes:
+                    found.setdefault(link.origin, []).append(graph.nodes[link.target])
+        return self._consumers[graph.id].get(node.id, [])
 
     def _step(self, scope: Scope, node: PageNode, slot: int, wanted: str) -> FromNode | FromPrimitive | _Within | _Input | None:
         """Return what an output stands for."""
