@@ -133,6 +133,8 @@ class SubmittedJob:
             raise ValueError("an output goes nowhere, or out of the run folder")
         if not HASH.fullmatch(data["content_hash"]):
             raise ValueError("not a hash, which is to name a folder")
+        if not (isinstance(data["recipe"], dict) and isinstance(data["template"], dict)):
+            raise ValueError("not a recipe, or not a template, of which pictures are to tell")
         read: dict[str, Any] = {
             "job_id": job_id_of(data["job_id"]),
             "outputs": outputs,

@@ -58,13 +58,13 @@ def about_job(
     return found if len(json.dumps(found)) <= _MOST_BYTES else short
 
 
-def metadata_of(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+def metadata_of(recipe: object) -> tuple[str, ...]:
     """Return what a recipe's pictures say of themselves: `COMFYUI`, `A1111`, both, or nothing.
 
     Args:
-        recipe: A complete recipe, as sidecars have it.
+        recipe: A complete recipe, as sidecars have it; of what is none, it is what a recipe has by default.
     """
-    output = recipe.get("output")
+    output = recipe.get("output") if isinstance(recipe, Mapping) else None
     given = output.get("metadata") if isinstance(output, Mapping) else None
     if given is None:
         return (COMFYUI,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comfy_runner._version import __version__
-from comfy_runner.store.about import about_job, without_recipe
+from comfy_runner.store.about import about_job, metadata_of, without_recipe
 from tests.running.support import HASH, picture, posted, rendered, sidecar_in, small
 from tests.standin import StandIn
 
@@ -32,6 +32,19 @@ def test_no_folder_of_the_machine_is_told(folder: str) -> None:
     told = {"param": "image", "file": "cat.png", "name": "comfy_runner/0.png", "sha256": HASH, "size_bytes": 3}
     assert (found["template"], found["inputs"]) == (_TEMPLATE, [told])
     assert recipe["params"]["image"] == folder + "cat.png"
+
+
+@pytest.mark.parametrize("given", [None, [], {}, {"output": None}, {"output": {}}, {"output": {"metadata": None}}])
+def test_without_being_told_otherwise_pictures_say_what_comfyui_writes(given: Any) -> None:
+    assert metadata_of(given) == ("comfyui",)
+
+
+@pytest.mark.parametrize(
+    ("given", "kinds"),
+    [("none", ()), ([], ()), (["a1111"], ("a1111",)), (["a1111", "comfyui"], ("comfyui", "a1111")), (7, ()), ({"a1111": 1}, ())],
+)
+def test_what_a_sidecar_says_of_metadata(given: Any, kinds: tuple[str, ...]) -> None:
+    assert metadata_of({"output": {"metadata": given}}) == kinds
 
 
 def test_an_endless_recipe_is_left_out() -> None:
