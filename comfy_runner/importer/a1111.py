@@ -21,7 +21,6 @@ from comfy_runner.importer.a1111_text import Parameters, decimal, parse_paramete
 from comfy_runner.importer.a1111_unread import embeddings_of, refuse_pictures, unread
 from comfy_runner.recipe.fields import MAX_PIXELS, MAX_SEED, MIN_PIXELS
 from comfy_runner.recipe.layers import nested
-from comfy_runner.recipe.prompt_syntax import foreign_syntax
 from comfy_runner.recipe.upscaler_names import TEMPLATE_OF, Upscaler, upscaler_of
 from comfy_runner.wording import named
 from comfy_runner.yaml_loader import got
@@ -46,7 +45,8 @@ class A1111Recipe:
     Attributes:
         fields: The recipe's fields, as mappings within each other, in a recipe's order; ``name`` is not among them.
         comments: What to write beside single fields, by dotted field: the web UI's word, or a file's hash.
-        notes: What the user should know: first that the pixels differ, then what of the text has no counterpart.
+        notes: What the user should know: first that the pixels differ, then what of the text has no counterpart. Syntax of prompts
+            that ComfyUI does not know is not among them: whoever loads the recipe is told (`recipe.prompt_syntax`).
     """
 
     fields: dict[str, Any]
@@ -159,7 +159,6 @@ class _Reader:
             if name == "negative_prompt" and (self._is_flux or not prompt):
                 continue
             self._give(name, prompt)
-            self.notes += [Note(what, name) for _, what in foreign_syntax([prompt])]
         if self._is_flux and text.negative_prompt:
             self._say("is left out: the template flux has none, for Flux is guided without one", "Negative prompt")
 

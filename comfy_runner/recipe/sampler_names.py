@@ -127,7 +127,7 @@ def sampler_of(name: str) -> SamplerName | None:
     """Return what a sampler of the web UI is in ComfyUI; None for other names, and where ComfyUI has no counterpart.
 
     Args:
-        name: Such as ``Euler a`` or ``DPM++ 2M Karras``; letter case, spaces, dashes and underscores do not count. ComfyUI's own
+        name: Such as ``Euler a`` or ``DPM++ 2M Karras``; letter case, spaces and dashes do not count. ComfyUI's own
             names, as ComfyUI spells them, are none of the web UI's, even where they would read alike: ``ddim``.
     """
     return None if name in COMFYUI_SAMPLERS else _BY_KEY.get(_key(name))
@@ -137,7 +137,7 @@ def scheduler_of(name: str) -> str:
     """Return ComfyUI's name of a schedule type; empty for `AUTOMATIC`, for other names, and where ComfyUI has no counterpart.
 
     Args:
-        name: Such as ``Karras`` or ``SGM Uniform``; letter case, spaces, dashes and underscores do not count.
+        name: Such as ``Karras`` or ``SGM Uniform``; letter case, spaces and dashes do not count.
     """
     return "" if name in COMFYUI_SCHEDULERS else _SCHEDULERS.get(_key(name), "")
 
@@ -187,8 +187,8 @@ def web_ui_sampler(sampler: str, scheduler: str) -> tuple[str, str]:
 
 
 def _key(name: str) -> str:
-    """Return what is equal for names that differ in letter case, spaces, dashes and underscores alone."""
-    return re.sub(r"[\s_-]+", "", name[:_LONGEST]).casefold() if len(name) <= _LONGEST else ""
+    """Return what is equal for names that differ in letter case, spaces and dashes alone."""
+    return re.sub(r"[\s-]+", "", name[:_LONGEST]).casefold() if len(name) <= _LONGEST else ""
 
 
 def _by_key() -> Mapping[str, SamplerName]:

@@ -10,6 +10,7 @@ from comfy_runner import api
 from comfy_runner.errors import UsageError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.importer.a1111 import SAME_SETTINGS, A1111Recipe, parse_parameters, recipe_of
+from comfy_runner.recipe.load import from_mapping
 
 TEXT_TO_IMAGE = """
 masterpiece, a cat on a roof, [blurry], <lora:detail:0.8>
@@ -299,10 +300,12 @@ def test_what_has_no_counterpart_is_named_once(settings: str, where: str) -> Non
 @pytest.mark.parametrize(
     "prompt", ["a [cat:dog:0.5]", "a cat AND a dog", "a cat BREAK a dog", "a {red|blue} cat", "a __colour__ cat"]
 )
-def test_syntax_that_comfyui_does_not_know_is_left_and_named(prompt: str) -> None:
+def test_syntax_that_comfyui_does_not_know_is_left_and_told_when_the_recipe_is_loaded(prompt: str) -> None:
     recipe = made(f"{prompt}\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 512x512, Model: m")
     assert recipe.fields["prompt"] == prompt
-    assert len(whats(recipe)) == 1
+    assert whats(recipe) == []
+    (note,) = from_mapping(recipe.fields).notes
+    assert note.what.startswith("ComfyUI reads")
 
 
 def test_many_settings_without_counterpart_are_a_dozen_notes_and_one() -> None:

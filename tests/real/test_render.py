@@ -233,7 +233,7 @@ def test_a_failed_second_pass_leaves_the_original_and_the_next_run_makes_only_th
 def test_what_the_server_would_refuse_is_refused_before_anything_is_rendered(url: str, tmp_path: Path) -> None:
     recipe = tmp_path / "wrong.yaml"
     recipe.write_text(
-        "extends: quickstart\ncheckpoint: tiny-randon-sd15.safetensors\nsampler:\n  name: Euler a\n", encoding="utf-8"
+        "extends: quickstart\ncheckpoint: tiny-randon-sd15.safetensors\nsampler:\n  name: euler_a\n", encoding="utf-8"
     )
     before = requests.get(f"{url}/history", timeout=10).json()
 
@@ -241,7 +241,7 @@ def test_what_the_server_would_refuse_is_refused_before_anything_is_rendered(url
 
     assert 'wrong.yaml:2: checkpoint: "tiny-randon-sd15.safetensors"' in done.stderr
     assert "did you mean tiny-random-sd15.safetensors?" in done.stderr
-    assert 'wrong.yaml:4: sampler.name: "Euler a"' in done.stderr
+    assert 'wrong.yaml:4: sampler.name: "euler_a"' in done.stderr
     assert requests.get(f"{url}/history", timeout=10).json() == before
 
 

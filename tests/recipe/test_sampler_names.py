@@ -57,7 +57,7 @@ def test_a_name_of_comfyui_is_none_of_the_web_uis(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "euler_smea_dy", "res_2m", "DPM++ 4M", "DPM++ 2M Karras Karras", "x" * 1000, "plms", "restart"]
+    "name", ["", "euler_smea_dy", "euler_a", "res_2m", "DPM++ 4M", "DPM++ 2M Karras Karras", "x" * 1000, "plms", "restart"]
 )
 def test_other_names_are_left_alone(name: str) -> None:
     assert sampler_of(name) is None
