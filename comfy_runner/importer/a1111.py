@@ -21,6 +21,7 @@ from comfy_runner.importer.a1111_text import Parameters, decimal, parse_paramete
 from comfy_runner.importer.a1111_unread import embeddings_of, refuse_pictures, unread
 from comfy_runner.recipe.fields import MAX_PIXELS, MAX_SEED, MIN_PIXELS
 from comfy_runner.recipe.layers import nested
+from comfy_runner.recipe.sizes import scaled
 from comfy_runner.recipe.upscaler_names import TEMPLATE_OF, Upscaler, upscaler_of
 from comfy_runner.wording import named
 from comfy_runner.yaml_loader import got
@@ -73,7 +74,8 @@ def recipe_of(
     refuse_pictures(parameters, is_hires=any(parameters.get(key) for key in _HIRES))
     reader = _Reader(parameters, FileNames(models), size)
     reader.read()
-    return A1111Recipe(nested(reader.fields), reader.comments, (Note(SAME_SETTINGS, level="changed"), *reader.notes))
+    said = [] if _is_comfyuis(parameters) else [Note(SAME_SETTINGS, level="changed")]
+    return A1111Recipe(nested(reader.fields), reader.comments, (*said, *reader.notes))
 
 
 class _Reader:
@@ -87,6 +89,7 @@ class _Reader:
         self._files = files
         self._picture = picture
         self._is_hires = any(parameters.get(key) for key in _HIRES)
+        self._is_comfyuis = _is_comfyuis(parameters)
         self._is_flux = bool(parameters.get("Distilled CFG Scale")) or _names_flux(parameters.get("Model"))
 
     def read(self) -> None:
@@ -153,7 +156,7 @@ class _Reader:
             self._say(what, "prompt")
         embeddings = embeddings_of(text)
         for name, typed in (("prompt", without_networks(text.prompt)), ("negative_prompt", text.negative_prompt)):
-            prompt = with_comfyui_weights(with_embeddings(typed, embeddings))
+            prompt = typed if self._is_comfyuis else with_comfyui_weights(with_embeddings(typed, embeddings))
             if len(prompt) > _LONGEST_PROMPT:
                 raise UsageError(f"must have at most {_LONGEST_PROMPT} characters (got {len(prompt)})", where=name)
             if name == "negative_prompt" and (self._is_flux or not prompt):
@@ -264,8 +267,20 @@ class _Reader:
             if value <= 0:
                 raise UsageError("must be more than 0 (got 0)", where="Hires upscale")
             self._give("upscale.factor", value)
+            self._compare_sizes(value)
         else:
             self._say("the text does not say how much larger: the recipe's default is taken", "Hires upscale")
+
+    def _compare_sizes(self, factor: float) -> None:
+        """Say where the two round an enlarged size to other latent cells: the web UI floors (``hr_upscale_to_x // opt_f``)."""
+        width, height = self.fields.get("size.width"), self.fields.get("size.height")
+        if not width or not height:
+            return
+        there = tuple(int(side * factor) // CELL * CELL for side in (width, height))
+        here = scaled(width, height, factor=factor)
+        if there != (here.width, here.height):
+            what = f"the web UI makes {there[0]}x{there[1]} pixels of it, and here it is {here.width}x{here.height}"
+            self._say(f"{what}: give `upscale.size` for the same", "Hires upscale")
 
     def _params(self, upscaler: Upscaler | None) -> None:
         text = self._text
@@ -302,6 +317,11 @@ class _Reader:
             self._say(
                 f"the picture has {self._picture[0]}x{self._picture[1]} pixels, and the text makes {width}x{height}: {why}", "Size"
             )
+
+
+def _is_comfyuis(text: Parameters) -> bool:
+    """Return whether ComfyUI has written a text, by way of a node or of this program: its prompts are in ComfyUI's own syntax."""
+    return text.get("Version").casefold().startswith("comfyui")
 
 
 def _names_flux(model: str) -> bool:

@@ -394,3 +394,20 @@ def test_a_value_that_cannot_be_is_refused_at_its_key(settings: str) -> None:
 def test_a_side_of_zero_in_hires_resize_keeps_the_shape() -> None:
     recipe = with_settings("Hires resize: 1024x0, Denoising strength: 0.5, Hires upscaler: Lanczos")
     assert recipe.fields["upscale"]["size"] == {"width": 1024, "height": 1024}
+
+
+def test_where_the_web_ui_rounds_an_enlarged_size_otherwise_is_told() -> None:
+    settings = "Denoising strength: 0.5, Hires upscaler: Lanczos, Hires upscale"
+    line = "a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 512x768, Model: m, "
+    assert whats(made(f"{line}{settings}: 1.5")) == []
+    assert whats(made(f"{line}{settings}: 1.35")) == [
+        "Hires upscale: the web UI makes 688x1032 pixels of it, and here it is 688x1040: give `upscale.size` for the same"
+    ]
+
+
+def test_a_prompt_that_comfyui_has_written_is_left_as_it_is() -> None:
+    prompt = "(a (b:1.5) c:1.2), [d], embedding:e"
+    line = "Steps: 20, Sampler: dpmpp_2m, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x512, Model: m, Version: ComfyUI"
+    recipe = made(f"{prompt} <lora:l:0.5>\n{line}")
+    assert (recipe.fields["prompt"], recipe.fields["loras"][0]["name"]) == (prompt, "l")
+    assert recipe.notes == ()
