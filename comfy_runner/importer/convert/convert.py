@@ -26,6 +26,7 @@ from comfy_runner.importer.convert.wiring import BrokenLink, FromInstance, FromN
 from comfy_runner.wording import did_you_mean, named, nearest
 from comfy_runner.yaml_loader import got
 
+_REPLACING = "Run widget replace on values"
 _GROUPS = ("workflow>", "workflow/")
 
 
@@ -88,6 +89,8 @@ class _Conversion:
                 self.lacking.setdefault(node.class_type, []).append(scope.full_id(node.id))
             elif known.unreadable:
                 self.expanded.problem(f"{node.shown}: {known.unreadable}", "export it in ComfyUI's page: Workflow > Export (API)")
+            elif scope.full_id(node.id) in graph:
+                self.expanded.problem(f"{node.shown}: another node has the id {scope.full_id(node.id)}, too")
             else:
                 graph[scope.full_id(node.id)] = self.node(scope, node, known, known.info)
         self.refuse_lacking()
@@ -168,6 +171,10 @@ class _Conversion:
             self.expanded.problem(f"{primitive.shown}: {what}", "remove its link to the reroute")
         elif control.kind in ("INT", "FLOAT") and (isinstance(value, bool) or not isinstance(value, int | float)):
             self.expanded.problem(f"{primitive.shown}: {got(value)} is not a number, which {node.shown} wants for {control.name}")
+        if primitive.properties.get(_REPLACING) and isinstance(value, str) and patterns(value):
+            self.expanded.note(
+                f"{primitive.shown}: ComfyUI's page replaces {named(patterns(value))} in its value; here it stays as text"
+            )
         plain = rounded(value, control.info)
         if plain != value and len(consumers) > 1:
             what = f"{value} is off the range or the steps of {control.name} of {node.shown}, and goes to other inputs, too"

@@ -95,6 +95,11 @@ class Expanded:
         self.root = Scope(page.root)
         self.scopes: list[Scope] = []
         self._expand()
+        if page.has_far_links:
+            self.problem(
+                "Anything Everywhere links nodes of it in ComfyUI's page, which the file does not show",
+                "turn these links into real ones in ComfyUI's page, or export it there: Workflow > Export (API)",
+            )
         for graph in (page.root, *page.subgraphs.values()):
             self._compare_links(graph)
 
@@ -196,11 +201,11 @@ class Expanded:
         layout = layout_of(info, node, self.info)
         controls = {control.name: control for control in layout.controls}
         sockets = [socket for socket in _joined(list(layout.sockets), node) if not socket.control or socket.control in controls]
-        said, unreadable = self._read(node, layout)
+        said, unreadable = self._read(node, layout, info)
         outputs = tuple("*" if type_.startswith("COMFY_") else type_ for type_ in info.outputs)
         return Known(info, tuple(sockets), outputs, controls, said, unreadable)
 
-    def _read(self, node: PageNode, layout: Layout) -> tuple[Mapping[str, Any], str]:
+    def _read(self, node: PageNode, layout: Layout, info: NodeInfo) -> tuple[Mapping[str, Any], str]:
         """Return what the controls of a node say, also of one that is off: an instance of its subgraph may have a value from it."""
 
         def say(what: str) -> None:
@@ -210,7 +215,8 @@ class Expanded:
         if layout.unreadable:
             return {}, layout.unreadable
         try:
-            return read_values(node, layout, say), ""
+            is_own = info.is_core or info.module.startswith("comfy_api_nodes")
+            return read_values(node, layout, say, is_own=is_own), ""
         except Unreadable as reason:
             return {}, str(reason)
 

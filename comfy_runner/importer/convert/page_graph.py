@@ -146,11 +146,13 @@ class PageFile:
     Attributes:
         root: The graph.
         subgraphs: The definitions of subgraphs by id.
+        has_far_links: Whether a node pack (Anything Everywhere) makes links in the page that are not in the list of links.
         problems: What is malformed.
     """
 
     root: PageGraph
     subgraphs: Mapping[str, PageGraph]
+    has_far_links: bool
     problems: tuple[Problem, ...]
 
 
@@ -172,7 +174,9 @@ def parse_page(data: Mapping[str, Any], *, where: str) -> PageFile:
             reader.problem(f"two subgraphs have the id {id_}")
         elif id_:
             subgraphs[id_] = reader.graph(definition, id_=id_, name=_text(definition.get("name")))
-    return PageFile(root, subgraphs, tuple(reader.problems))
+    extra = data.get("extra")
+    has_far_links = isinstance(extra, Mapping) and bool(extra.get("ue_links"))
+    return PageFile(root, subgraphs, has_far_links, tuple(reader.problems))
 
 
 @dataclass(slots=True)

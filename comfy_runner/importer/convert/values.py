@@ -27,13 +27,14 @@ class Unreadable(Exception):
     """The values in a file do not tell what goes to the server."""
 
 
-def read_values(node: PageNode, layout: Layout, say: Say) -> dict[str, Any]:
+def read_values(node: PageNode, layout: Layout, say: Say, *, is_own: bool = True) -> dict[str, Any]:
     """Return what each control of a node says, by name; one that says nothing is left out.
 
     Args:
         node: The node.
         layout: What its class has.
         say: Is told what a user should know.
+        is_own: Whether its class is ComfyUI's own, so that it has no further controls in the page.
 
     Raises:
         Unreadable: The values fit to no rule.
@@ -57,7 +58,7 @@ def read_values(node: PageNode, layout: Layout, say: Say) -> dict[str, Any]:
         if any(by_name[name] != listed.get(name) for name in by_name):
             say("its values are read by name; ComfyUI's page would shift them here")
             return said | by_name
-    _check(kept, values, say)
+    _check(kept, values, say, is_own=is_own)
     return said | listed
 
 
@@ -71,7 +72,7 @@ def _by_name(node: PageNode, layout: Layout, given: Mapping[str, Any], say: Say)
     return {name: value for name, value in given.items() if name in known or name in more}
 
 
-def _check(kept: Sequence[Control], values: Sequence[Any], say: Say) -> None:
+def _check(kept: Sequence[Control], values: Sequence[Any], say: Say, *, is_own: bool) -> None:
     """Refuse values that are not those of the controls at their place."""
     odd = [(control, value) for control, value in zip(kept, values, strict=False) if not _fits(control, value)]
     for control, value in odd:
@@ -87,8 +88,13 @@ def _check(kept: Sequence[Control], values: Sequence[Any], say: Say) -> None:
         )
     for control, value in odd:
         say(f"input {control.name} is {control.kind} (got {got(value)})")
-    if len(values) > len(kept) and any(value not in (None, "", "image") for value in values[len(kept) :]):
-        say(f"has {counted(len(values), 'value')} where the page has {counted(len(kept), 'control')}: the last are left out")
+    more = [value for value in values[len(kept) :] if value not in (None, "", "image", [], {})]
+    if more:
+        what = f"{counted(len(values), 'value')} where the page has {counted(len(kept), 'control')}"
+        if not is_own:
+            # Code of its pack for the page may have made controls for them, whose values it sends.
+            raise Unreadable(f"it has {what}, and is of a node pack")
+        say(f"has {what}: the last are left out")
 
 
 def _fits(control: Control, value: Any) -> bool:

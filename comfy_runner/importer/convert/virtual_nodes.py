@@ -10,13 +10,17 @@ SILENT = frozenset({"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthre
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
 """Nodes that only lead a link somewhere else."""
 
-VIRTUAL = frozenset({*REROUTES, "PrimitiveNode", "SetNode", "GetNode"})
+SETTERS = {"GetNode": "SetNode", "easy getNode": "easy setNode"}
+"""Nodes that give what a node of another class keeps under the same name, with that class."""
+
+VIRTUAL = frozenset({*REROUTES, "PrimitiveNode", *SETTERS, *SETTERS.values()})
 """Nodes that links are followed through."""
 
 ACTING = {
     "Anything Everywhere": "it links nodes that the file does not show as linked",
     "Anything Everywhere3": "it links nodes that the file does not show as linked",
     "Anything Everywhere?": "it links nodes that the file does not show as linked",
+    "Combo Clone": "it links nodes that the file does not show as linked",
     "Prompts Everywhere": "it links nodes that the file does not show as linked",
     "Seed Everywhere": "it links nodes that the file does not show as linked",
     "Fast Muter (rgthree)": "it switches other nodes on and off in the page",
@@ -39,10 +43,10 @@ def name_of(node: PageNode) -> str:
     return first if isinstance(first, str) else ""
 
 
-def setters(graph: PageGraph) -> dict[str, list[PageNode]]:
-    """Return the SetNodes of a graph by the names under which they keep what they are given."""
-    found: dict[str, list[PageNode]] = {}
+def setters(graph: PageGraph) -> dict[tuple[str, str], list[PageNode]]:
+    """Return the nodes of a graph that keep something, by their class and the name under which they keep it."""
+    found: dict[tuple[str, str], list[PageNode]] = {}
     for node in graph.nodes.values():
-        if node.class_type == "SetNode" and name_of(node):
-            found.setdefault(name_of(node), []).append(node)
+        if node.class_type in SETTERS.values() and name_of(node):
+            found.setdefault((node.class_type, name_of(node)), []).append(node)
     return found

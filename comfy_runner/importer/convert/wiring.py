@@ -9,7 +9,7 @@ from comfy_runner.importer.convert.bypass import passed_on
 from comfy_runner.importer.convert.expanded import Expanded, Scope
 from comfy_runner.importer.convert.page_graph import BYPASSED, INPUT_SIDE, MUTED, PageLink, PageNode, Socket
 from comfy_runner.importer.convert.promoted import Promoted, PromotedValues
-from comfy_runner.importer.convert.virtual_nodes import REROUTES, SILENT, name_of, setters
+from comfy_runner.importer.convert.virtual_nodes import REROUTES, SETTERS, SILENT, name_of, setters
 
 _MOST_STEPS = 3_000_000  # of all links of a file together, so that a hostile one ends
 
@@ -73,7 +73,7 @@ class Wiring:
 
     def __init__(self, expanded: Expanded, promoted: PromotedValues) -> None:
         self.expanded, self.promoted = expanded, promoted
-        self._setters: dict[str, Mapping[str, list[PageNode]]] = {}
+        self._setters: dict[str, Mapping[tuple[str, str], list[PageNode]]] = {}
         self._consumers: dict[str, dict[str, list[PageNode]]] = {}
         self._left = _MOST_STEPS
 
@@ -161,9 +161,9 @@ class Wiring:
         inner = scope.inner.get(node.id)
         if inner is not None:
             return None if node.mode == MUTED else self._into(inner, node, slot)
-        if node.class_type in REROUTES or node.class_type == "SetNode":
+        if node.class_type in REROUTES or node.class_type in SETTERS.values():
             return _Input(scope, node, slot if slot < len(known.sockets) else 0) if known.sockets else None
-        if node.class_type == "GetNode":
+        if node.class_type in SETTERS:
             return self._setter(scope, node)
         if node.class_type in SILENT:
             return None
@@ -190,13 +190,14 @@ class Wiring:
             graph = place.graph
             if graph.id not in self._setters:
                 self._setters[graph.id] = setters(graph)
-            found = self._setters[graph.id].get(name, [])
+            kind = SETTERS[node.class_type]
+            found = self._setters[graph.id].get((kind, name), [])
             if len(found) > 1:
-                raise BrokenLink(f'{node.shown}: several SetNodes have the name "{name[:50]}"')
+                raise BrokenLink(f'{node.shown}: several nodes of the class {kind} have the name "{name[:50]}"')
             if found:
                 return _Input(place, found[0], 0) if found[0].sockets else None
             if place.above is None:
-                self.expanded.note(f'{node.shown}: no SetNode has the name "{name[:50]}", so it gives nothing')
+                self.expanded.note(f'{node.shown}: no {kind} has the name "{name[:50]}", so it gives nothing')
                 return None
             place = place.above
 

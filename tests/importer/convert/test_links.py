@@ -103,7 +103,7 @@ def test_two_set_nodes_of_one_name_are_refused() -> None:
         node(4, "SaveImage", ["x"], images=2),
     ]
 
-    with pytest.raises(WorkflowError, match='several SetNodes have the name "kept"'):
+    with pytest.raises(WorkflowError, match='several nodes of the class SetNode have the name "kept"'):
         converted(page(*nodes, links=[[1, 1, 0, 2, 0, "*"], [2, 5, 0, 4, 0, "*"]]))
 
 
@@ -187,3 +187,8 @@ def test_a_linked_control_keeps_its_place_among_the_values() -> None:
     result = converted(page(*nodes, links=[[1, 1, 0, 2, 0, "INT"]]), server(Number=class_({"n": ["INT", {}]}, ["INT"])))
 
     assert inputs(result, "2") == {"width": 128, "height": ["1", 0], "batch_size": 3}
+
+
+def test_links_that_only_a_node_pack_makes_are_refused() -> None:
+    with pytest.raises(WorkflowError, match="Anything Everywhere links nodes"):
+        converted(page(_IMAGE, links=[], extra={"ue_links": [{"downstream": 1, "upstream": "2"}]}))

@@ -239,3 +239,12 @@ def test_names_of_samplers_and_classes_of_the_first_days_are_todays() -> None:
         converted(page(node(1, "ConditioningAverage ", [0.5]), links=[]), server(**more)).graph["1"]["class_type"]
         == "ConditioningAverage"
     )
+
+
+def test_more_values_than_controls_are_refused_of_a_node_pack_whose_page_may_have_made_controls_for_them() -> None:
+    stack = class_({}, ["MODEL"], optional={"model": ["MODEL"]}, python_module="custom_nodes.rgthree-comfy")
+
+    assert "is of a node pack" in _refused(
+        "Power Lora Loader", [{"lora": "a.safetensors", "on": True}], more={"Power Lora Loader": stack}
+    )
+    assert _read("Power Lora Loader", [{}, "", None], more={"Power Lora Loader": stack}) == {}
