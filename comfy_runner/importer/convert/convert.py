@@ -15,7 +15,7 @@ from typing import Any
 from comfy_runner.errors import Note, WorkflowError
 from comfy_runner.graph.object_info import NodeInfo, ObjectInfo
 from comfy_runner.importer.convert.controls import Control
-from comfy_runner.importer.convert.expanded import RENAMED, Expanded, Known, Scope
+from comfy_runner.importer.convert.expanded import Expanded, Known, Scope
 from comfy_runner.importer.convert.page_graph import PageNode, Socket, parse_page
 from comfy_runner.importer.convert.page_text import SAVERS, patterns
 from comfy_runner.importer.convert.primitives import primitive_value, rounded
@@ -26,6 +26,7 @@ from comfy_runner.importer.convert.wiring import BrokenLink, FromInstance, FromN
 from comfy_runner.wording import did_you_mean, named, nearest
 from comfy_runner.yaml_loader import got
 
+_MOST_LOOKED_FOR = 10
 _REPLACING = "Run widget replace on values"
 _GROUPS = ("workflow>", "workflow/")
 
@@ -231,9 +232,10 @@ class _Conversion:
             )
 
     def refuse_lacking(self) -> None:
-        for class_type, ids in sorted(self.lacking.items()):
-            info = self.expanded.info
-            close = nearest(RENAMED.get(class_type, class_type), info.classes)
+        info = self.expanded.info
+        for place, (class_type, ids) in enumerate(sorted(self.lacking.items())):
+            # Looking for names that are alike takes its time.
+            close = nearest(class_type, info.classes) if place < _MOST_LOOKED_FOR else []
             what = f"{info.source} has no node class {got(class_type)} ({'node' if len(ids) == 1 else 'nodes'} {named(ids)})"
             self.expanded.problem(what, did_you_mean(class_type, close) if close else "install the node pack that has it")
 
