@@ -129,7 +129,7 @@ def _png(source: Path | Artifact, changes: TextChanges, where: str) -> Iterator[
 
 
 def _png_parts(source: Path | Artifact, changes: TextChanges, where: str) -> Iterator[bytes]:
-    names = {name for name, _, _, _ in _png_chunks(source, where) if name}
+    names = {name for name, *_ in _png_chunks(source, where) if name in changes.replaced}
     new = PngInfo()
     for name, text in changes.new(names).items():
         new.add_text(name, text.replace("\0", " "))
