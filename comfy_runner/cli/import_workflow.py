@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the JSON object: names and meanings never change within a version; new keys may come, which readers ignore."""
 
-_MOST_PARAMS = 6
-_MOST_KEPT = 4
-_MOST_LACKING = 5
+_MOST_PARAMS = 5
+_MOST_KEPT = 3
+_MOST_LACKING = 3
 _WIDEST_NAME = 28
 _LEAST_VALUE = 16
 _LONGEST = 400
+_NO_SETTINGS = ("name", "template", "output", "vae_decode")
 
 
 @click.command("import")
@@ -103,7 +104,7 @@ def summary(imported: Imported) -> Iterator[str]:
     nodes = counted(len(imported.workflow.nodes), "node")
     yield f"{imported.source}: {imported.origin}, {nodes}"
     if imported.shipped:
-        yield f"  a recipe for the template {imported.shipped}, which comes with the program"
+        yield from _table([*_said(imported.fields), ("template", f"{imported.shipped}, which comes with the program", "")])
     if imported.recognised is not None:
         yield from _recognised(imported.recognised, imported.name)
     if imported.server:
@@ -119,7 +120,8 @@ def import_record(imported: Imported, files: Sequence[Path], command: str) -> di
         command: What renders it.
     """
     found = imported.recognised
-    recognised = {"fields": [], "params": [], "kept": [], "left": [], "outputs": dict(imported.workflow.outputs)}
+    said = [{"field": name, "value": value, "places": []} for name, value in imported.fields.items()]
+    recognised = {"fields": said, "params": [], "kept": [], "left": [], "outputs": dict(imported.workflow.outputs)}
     return {
         "name": imported.name,
         "source": imported.source,
@@ -184,6 +186,19 @@ def _grouped(fields: Sequence[FieldFound]) -> Iterator[tuple[str, str, str]]:
             yield group, ", ".join(values), _nodes(places)
 
 
+def _said(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what a recipe says, those of its fields that make the picture."""
+    for name, value in fields.items():
+        if name in _NO_SETTINGS or value in ("", None, {}, []):
+            continue
+        if not isinstance(value, Mapping) or value.keys() == {"width", "height"}:
+            yield name, _value(value), ""
+            continue
+        flat = {inner: each for inner, each in value.items() if not isinstance(each, Mapping)}
+        yield name, ", ".join(f"{inner} {_value(each)}" for inner, each in flat.items()), ""
+        yield from _said({f"{name}.{inner}": each for inner, each in value.items() if isinstance(each, Mapping)})
+
+
 def _value(value: Any) -> str:
     if isinstance(value, Mapping) and value.keys() == {"width", "height"}:
         return f"{value['width']}x{value['height']}"
@@ -208,7 +223,7 @@ def _table(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     values = [_cut(value, room) for _, value, _ in rows]
     widest = max(map(len, values))
     for name, value, end in zip(names, values, ends, strict=True):
-        yield f"  {name.ljust(width)}  {value.ljust(widest)}  {end}"
+        yield f"  {name.ljust(width)}  {value.ljust(widest)}  {end}".rstrip()
 
 
 def _sentence(text: str, indent: int = 2) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Imported:
         shipped: The name of the shipped template; empty where the template is one of its own.
         workflow: The graph that both render to.
         recognised: What of a graph became what; None where the file says a recipe itself.
+        fields: What such a recipe says, as in a file; empty for a graph.
         notes: What the user should know.
         server: The server that it was held against, or the saved answer of one; empty for none.
         lacking: What that server lacks, or would refuse.
@@ -58,6 +59,7 @@ class Imported:
     workflow: Workflow
     recognised: Recognised | None
     notes: tuple[Note, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
     server: str = ""
     lacking: tuple[Problem, ...] = ()
 
@@ -94,8 +96,8 @@ def import_found(
     info = ask()
     if info is None:
         return made
-    fields = made.fields_by_place
-    lacking = check(made.workflow, info, where=made.source, locate=lambda node, field: fields.get((node, field), "")).problems
+    known = made.fields_by_place
+    lacking = check(made.workflow, info, where=made.source, locate=lambda node, name: known.get((node, name), "")).problems
     return replace(made, server=info.source, lacking=lacking)
 
 
@@ -111,8 +113,19 @@ def _own(found: Found, name: str, templates: Sequence[Path]) -> Imported | None:
         return None
     if not own.is_shipped:
         return None
-    fields = {**own.values, "name": name or own.values.get("name")}
-    return _of_recipe(found, fields, {}, "the recipe that made it", found.notes)
+    fields = {key: value for key, value in own.values.items() if value not in ({}, [], "")}
+    fields = {**fields, "name": name or own.values.get("name")} | _with_paths(found, fields)
+    return _of_recipe(found, fields, {}, "the recipe by which comfy_runner made it", found.notes)
+
+
+def _with_paths(found: Found, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with the paths of the files among them: the recipe may go to another folder than the picture's."""
+    inputs = (found.about or {}).get("inputs")
+    files = {each.get("param") for each in inputs if isinstance(each, dict)} if isinstance(inputs, list) else set()
+    params, folder = fields.get("params"), found.path.absolute().parent
+    if not files or not isinstance(params, dict):
+        return {}
+    return {"params": {name: str(folder / str(value)) if name in files else value for name, value in params.items()}}
 
 
 def _translated(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported | None:
@@ -139,7 +152,7 @@ def _of_recipe(
     )
     loaded = from_mapping(fields, path=found.path)
     workflow = draft_all(expand(loaded), templates=(), seed_of=lambda _variant: 0).drafts[0].filled.workflow
-    return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *loaded.notes))
+    return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *loaded.notes), fields)
 
 
 def _recognised(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from comfy_runner import api
+from comfy_runner.config import Config
 from comfy_runner.shipped import shipped
 from comfy_runner.templating.lookup import template_names
 from tests.templating.shipped.golden import PICTURE
@@ -19,7 +20,7 @@ def block(heading: str, kind: str, number: int = 0) -> str:
     return str(re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)[number])
 
 
-HOW = "From an exported workflow to a template"
+HOW = "From a workflow to a template"
 
 
 def test_the_template_of_the_docs_renders_for_each_job_of_their_recipe(tmp_path: Path) -> None:
@@ -32,6 +33,15 @@ def test_the_template_of_the_docs_renders_for_each_job_of_their_recipe(tmp_path:
         (seed, glow / 10) for seed in (1, 2) for glow in (2, 4, 6)
     ]
     assert found[0].outputs == {"glowing": "save"}
+
+
+def test_the_command_of_the_docs_makes_a_template_of_the_exported_graph(tmp_path: Path) -> None:
+    (tmp_path / "glow.json").write_text(block(HOW, "json"), encoding="utf-8")
+    command = block(HOW, "console").split()
+    imported = api.import_workflow(tmp_path / command[3], params=[command[5], command[7]], config=Config())
+    recipe, _template = api.write_import(imported, tmp_path)
+    graph = api.render(recipe, sets=["params.radius=9", "params.glow=0.25"], config=Config())
+    assert (graph.nodes["10"].inputs["blur_radius"], graph.nodes["11"].inputs["blend_factor"]) == (9, 0.25)
 
 
 def test_the_exported_graph_of_the_docs_is_a_template_as_it_is(tmp_path: Path) -> None:
