@@ -209,7 +209,10 @@ class _Reader:
 
     def _upscaler(self) -> Upscaler:
         """Return the upscaler of the highres fix; a name that is none of the web UI's own is that of a model's file."""
-        name = self._text.get("Hires upscaler") or "Latent"
+        name = self._text.get("Hires upscaler")
+        if not name:
+            name = "Latent"
+            self._say("the text does not say which: Latent is taken, which the web UI has by default", "Hires upscaler")
         found = upscaler_of(name) or upscaler_of(name.title()) or Upscaler("model", "lanczos")
         if self._is_flux and found.route != "pixel":
             what = f"the template flux enlarges pixels, and this upscaler does not (got {got(name)})"

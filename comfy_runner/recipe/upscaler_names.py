@@ -75,6 +75,13 @@ _KNOWN: Mapping[str, Upscaler] = {
     "Latent (bicubic antialiased)": Upscaler("latent", "bicubic", differs=_NO_ANTIALIASING),
     "Latent (nearest)": Upscaler("latent", "nearest-exact", differs=_NEAREST),
     "Latent (nearest-exact)": Upscaler("latent", "nearest-exact"),
+    # What other programs have, and what this one writes for methods that the web UI does not have.
+    "Latent (area)": Upscaler("latent", "area"),
+    "Latent (bislerp)": Upscaler("latent", "bislerp"),
+    "Bilinear": Upscaler("pixel", "bilinear"),
+    "Bicubic": Upscaler("pixel", "bicubic"),
+    "Area": Upscaler("pixel", "area"),
+    "Nearest-exact": Upscaler("pixel", "nearest-exact"),
     "None": Upscaler("pixel", "lanczos"),
     "Lanczos": Upscaler("pixel", "lanczos"),
     "Nearest": Upscaler("pixel", "nearest-exact", differs=_NEAREST),

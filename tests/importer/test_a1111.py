@@ -240,6 +240,8 @@ def test_a_sampler_without_counterpart_is_refused_with_the_nearest(sampling: str
         ("Latent (nearest-exact)", "latent_upscale", "nearest-exact"),
         ("Lanczos", "pixel_upscale", "lanczos"),
         ("Nearest", "pixel_upscale", "nearest-exact"),
+        ("bicubic", "pixel_upscale", "bicubic"),
+        ("Latent (bislerp)", "latent_upscale", "bislerp"),
         ("None", "pixel_upscale", "lanczos"),
         ("R-ESRGAN 4x+", "model_upscale", "lanczos"),
         ("4x_NMKD-Siax_200k", "model_upscale", "lanczos"),
