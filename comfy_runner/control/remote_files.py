@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from comfy_runner.collect.picture_texts import differ_in_texts_alone
 from comfy_runner.config import Config
 from comfy_runner.engine.comfyui.address import is_loopback
 from comfy_runner.engine.interface import Engine
@@ -85,10 +86,10 @@ def find_remote_files(folder: RunFolder, sidecars: Iterable[Sidecar | None], con
             name = _text(record.server_name).replace("\\", "/")
             if not name.startswith(f"{_OURS}/"):
                 continue
-            path = local.path_of(name, record.size_bytes) if local is not None and is_loopback(url) else None
+            path = local.path_of(name, record, is_current) if local is not None and is_loopback(url) else None
             if path is not None and name not in there.local:
                 there.local[name] = LocalCopy(path, record.sha256, record if is_current else None)
-                there.local_bytes += record.size_bytes
+                there.local_bytes += path.lstat().st_size
             elif path is None and (local is None or url not in local.urls):
                 there.files[name] = None
     return tuple(there for url, there in found.items() if url)
@@ -105,7 +106,7 @@ def remove_local(folder: RunFolder, there: RemoteFiles) -> int:
         # The server's may be the only whole one.
         kept = copy.record is None or folder.has(copy.record)
         try:
-            if kept and sha256_of(copy.path) == copy.sha256:
+            if kept and (sha256_of(copy.path) == copy.sha256 or _is_ours_retold(folder, copy)):
                 copy.path.unlink()
                 count += 1
         except FileNotFoundError:
@@ -113,6 +114,11 @@ def remove_local(folder: RunFolder, there: RemoteFiles) -> int:
         except OSError as error:
             raise RunFolderError(f"cannot be removed: {(error.strerror or str(error)).lower()}", where=shown(copy.path)) from error
     return count
+
+
+def _is_ours_retold(folder: RunFolder, copy: LocalCopy) -> bool:
+    """Return whether a file is what we have collected, but for what it says of itself, which recipes may want otherwise."""
+    return copy.record is not None and differ_in_texts_alone(copy.path, folder.artifact(copy.record))
 
 
 def forget_prompts(there: RemoteFiles, engine: Engine) -> Note | None:
@@ -148,10 +154,14 @@ class _Local:
         ports = (read_json(path).get("port") for path in (options.record, options.remembered_port))
         return cls(output, frozenset(f"http://127.0.0.1:{port}" for port in ports))
 
-    def path_of(self, name: str, size_bytes: int) -> Path | None:
-        """Return where a file of this name and size lies; None where there is none."""
+    def path_of(self, name: str, record: FileRecord, is_current: bool) -> Path | None:
+        """Return where a file of this name lies that may be what was collected; None where there is none."""
         path = self.output / name
-        return path if is_plain_inside(self.output, path) and path.lstat().st_size == size_bytes else None
+        if not is_plain_inside(self.output, path):
+            return None
+        # A PNG may have other texts here than there.
+        may_be_retold = is_current and all(str(each).endswith(".png") for each in (name, record.path))
+        return path if may_be_retold or path.lstat().st_size == record.size_bytes else None
 
 
 def _text(value: object) -> str:

@@ -21,7 +21,7 @@ from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from comfy_runner.store.status import status
-from tests.running.support import files_in, fill, posted, record, rendered, sidecar, sidecar_in, small, states
+from tests.running.support import files_in, fill, picture, posted, record, rendered, sidecar, sidecar_in, small, states
 from tests.standin import StandIn
 
 _PART = ".upscaled.0123456789abcdef.part"
@@ -306,6 +306,29 @@ def test_files_in_the_local_comfyui_that_were_collected_go(server: StandIn, tmp_
     assert found.removed_remote == 2
     assert files_in(output) == ["comfy_runner/run/mine.png", "mine.png"]
     assert [there.files for there in found.remote] == [{}]
+
+
+@pytest.mark.parametrize("metadata", ["none", ["comfyui", "a1111"]])
+def test_files_go_that_were_collected_with_other_metadata(server: StandIn, tmp_path: Path, metadata: Any) -> None:
+    out = tmp_path / "run"
+    rendered(server, out, small(output={"metadata": metadata}))
+    config, output = _local(server, tmp_path)
+
+    assert _clean(out, yes=True, server_files=True, config=config).removed_remote == 2
+    assert files_in(output) == []
+
+
+@pytest.mark.parametrize("is_picture", [True, False])
+def test_a_file_with_other_pixels_than_were_collected_stays(server: StandIn, tmp_path: Path, is_picture: bool) -> None:
+    out = tmp_path / "run"
+    rendered(server, out, small(output={"metadata": "none"}))
+    config, output = _local(server, tmp_path)
+    name = sidecar_in(out)["files"]["upscaled"][0]["server_name"]
+    rendered(server, tmp_path / "other", small(seed=2))
+    (output / name).write_bytes(picture(tmp_path / "other") if is_picture else b"no picture")
+
+    assert _clean(out, yes=True, server_files=True, config=config).removed_remote == 1
+    assert (output / name).exists()
 
 
 def test_of_the_local_comfyui_nothing_is_said_to_stay_once_it_is_gone(server: StandIn, tmp_path: Path) -> None:
