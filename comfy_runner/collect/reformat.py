@@ -50,7 +50,14 @@ def _concerned(folder: RunFolder, drafts: Iterable[Draft]) -> Iterator[Draft]:
     known = folder.ledger.known()
     for draft in drafts:
         found = known.get(draft.job_id)
-        if found is None or found.state != "done" or found.content_hash != draft.content_hash:
+        if found is None or found.content_hash != draft.content_hash:
+            continue
+        if found.state == "pending":
+            # An earlier run that had other jobs to do may have found that this one is to be made again.
+            if folder.store.stat(folder.sidecar_key(draft.job_id)) is not None:
+                yield draft
+            continue
+        if found.state != "done":
             continue
         suffix = draft.variant.loaded.recipe.output.suffix
         if metadata_in(found.pixel_hash) != metadata_in(draft.pixel_hash):
@@ -62,9 +69,10 @@ def _concerned(folder: RunFolder, drafts: Iterable[Draft]) -> Iterator[Draft]:
 
 
 def _reformat(folder: RunFolder, draft: Draft) -> None:
-    sidecar, planned = folder.sidecar(draft.job_id), draft.planned()
+    sidecar = folder.sidecar(draft.job_id)
     if sidecar is None or sidecar.content_hash != draft.content_hash:
         return
+    planned = draft.planned()
     expected = sidecar.expected(planned.workflow)
     outputs = {role: path for role, path in planned.outputs.items() if role in expected}
     if not sidecar.files.keys() >= outputs.keys():

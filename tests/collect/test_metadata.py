@@ -229,6 +229,17 @@ def test_a_change_that_was_killed_before_it_was_recorded_is_made_again(server: S
     assert picture(before) in [path.read_bytes() for path in (run / "superseded").rglob("upscaled.png")]
 
 
+@pytest.mark.parametrize("output", [{"metadata": "none"}, {"format": "webp", "lossless": True}])
+def test_what_an_earlier_run_had_not_to_do_is_written_anew_later(server: StandIn, tmp_path: Path, output: dict[str, Any]) -> None:
+    axes = {"upscale.denoise": [0.4, 0.6]}
+    rendered(server, tmp_path, sweep(axes))
+    rendered(server, tmp_path, sweep(axes, output=output), only=["*d040"])
+
+    assert set(states(rendered(server, tmp_path, sweep(axes, output=output))).values()) == {"done"}
+
+    assert len(posted(server)) == 2
+
+
 def test_a_picture_that_was_changed_by_hand_is_made_again(server: StandIn, tmp_path: Path) -> None:
     rendered(server, tmp_path)
     (tmp_path / "lake/upscaled.png").write_bytes(picture(tmp_path) + b"mine")
