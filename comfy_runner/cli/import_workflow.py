@@ -18,6 +18,7 @@ from comfy_runner.wording import counted, named
 from comfy_runner.yaml_loader import got
 
 if TYPE_CHECKING:
+    from comfy_runner.config import ServerConfig
     from comfy_runner.graph.signature import InputKey
     from comfy_runner.importer.imported import Imported
     from comfy_runner.importer.recognised import FieldFound, Recognised
@@ -87,7 +88,8 @@ def import_workflow(
         say=say,
     )
     files = api.write_import(imported, out, force=force)
-    command = _next(files[0], servers.names)
+    is_without_model = bool(imported.shipped) and "checkpoint" not in imported.fields
+    command = _next(files[0], chosen, is_without_model=is_without_model)
     if as_json:
         print_json({"v": VERSION, "import": import_record(imported, files, command)})
         return
@@ -249,6 +251,8 @@ def _lacking(imported: Imported) -> Iterator[str]:
         yield f"    and {more} more"
 
 
-def _next(recipe: Path, servers: Sequence[str]) -> str:
-    server = f" --server {shlex.quote(servers[0])}" if servers else ""
-    return f"comfy-runner run {shlex.quote(shown(recipe))}{server}"
+def _next(recipe: Path, server: ServerConfig | None, *, is_without_model: bool) -> str:
+    """Return the command that renders what was imported; a password in the server's URL is not repeated."""
+    words = ["comfy-runner", "run", shown(recipe)]
+    words += ["--server", server.name or server.place] if server is not None else []
+    return shlex.join([*words, *(["--set", "checkpoint=FILE"] if is_without_model else [])])

@@ -22,6 +22,7 @@ from comfy_runner.importer.importing import AskServer, graph_in, import_graph, n
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.recipe_text import recipe_text
 from comfy_runner.importer.recognised import Recognised
+from comfy_runner.importer.write import pair_name
 from comfy_runner.planning.drafting import draft_all
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
@@ -114,7 +115,8 @@ def _own(found: Found, name: str, templates: Sequence[Path]) -> Imported | None:
     if not own.is_shipped:
         return None
     fields = {key: value for key, value in own.values.items() if value not in ({}, [], "")}
-    fields = {**fields, "name": name or own.values.get("name")} | _with_paths(found, fields)
+    called = str(own.values.get("name"))
+    fields |= {"name": name or (called if _NAME.fullmatch(called) else pair_name(called))} | _with_paths(found, fields)
     return _of_recipe(found, fields, {}, "the recipe by which comfy_runner made it", found.notes)
 
 
@@ -147,12 +149,19 @@ def _of_recipe(
 ) -> Imported:
     """Return a recipe for a shipped template, which was found in a file."""
     source, name = shown(found.path), str(fields["name"])
-    text = recipe_text(
-        fields, comments=comments, head=f"Imported from {found.path.name}: {origin}.\nTo run it: comfy-runner run {name}.yaml"
+    # Some texts name no model, and nobody can guess it.
+    missing = {} if "checkpoint" in fields else {"checkpoint": "FILE"}
+    head = f"Imported from {found.path.name}: {origin}.\nTo run it: comfy-runner run {name}.yaml"
+    tail = (
+        "Which model it was made with is not said. Give the file's name as the server lists it:\ncheckpoint: FILE"
+        if missing
+        else ""
     )
-    loaded = from_mapping(fields, path=found.path)
+    text = recipe_text(fields, comments=comments, head=head, tail=tail)
+    loaded = from_mapping({**missing, **fields}, path=found.path)
     workflow = draft_all(expand(loaded), templates=(), seed_of=lambda _variant: 0).drafts[0].filled.workflow
-    return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *loaded.notes), fields)
+    said = [Note("which model it was made with is not said: give checkpoint", source)] if missing else []
+    return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *said, *loaded.notes), fields)
 
 
 def _recognised(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported:

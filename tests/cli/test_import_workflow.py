@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Typed
+from tests.cli.support import Typed, recipe_file
 from tests.importer.files import graph, json_file, page_workflow, picture
 from tests.standin import StandIn
 from tests.standin.nodes import object_info
@@ -157,6 +158,42 @@ def test_what_a1111_wrote_becomes_a_recipe_for_a_shipped_template(cli: Cli, tmp_
     assert "which comes with the program" in done.err
     sampler = next(node for node in json.loads(cli("render", "fox.yaml").out).values() if node["class_type"] == "KSampler")
     assert sampler["inputs"].items() >= {"seed": 42, "steps": 20, "sampler_name": "dpmpp_2m", "scheduler": "karras"}.items()
+
+
+def test_a_text_that_names_no_model_says_how_to_give_one(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "fox.txt").write_text(_PARAMETERS.partition(", Model:")[0], encoding="utf-8")
+
+    done = cli("import", "fox.txt")
+
+    assert done.code == 0
+    assert "warning: fox.txt: which model it was made with is not said: give checkpoint" in done.err
+    assert done.err.splitlines()[-1] == "next: comfy-runner run fox.yaml --set checkpoint=FILE"
+    assert cli("validate", "fox.yaml").code == 2
+    assert cli("validate", "fox.yaml", "--set", "checkpoint=x.safetensors").code == 0
+
+
+def test_a_picture_of_ours_becomes_the_recipe_that_made_it(cli: Cli, server: StandIn, tmp_path: Path) -> None:
+    cli("run", str(recipe_file(tmp_path)), "--server", server.url)
+    shutil.copy(tmp_path / "runs" / "lake" / "lake" / "upscaled.png", tmp_path / "some.png")
+    (tmp_path / "lake.yaml").unlink()
+
+    done = cli("import", "some.png")
+    other = cli("import", "some.png", "--param", "first_pass.cfg=strength")
+
+    assert (done.code, done.out) == (0, "lake.yaml\n")
+    assert "latent_upscale, which comes with the program" in done.err
+    assert other.out.splitlines() == ["some.yaml", str(Path("templates/some.json.j2"))]
+    assert json.loads(cli("render", "lake.yaml").out) == json.loads(cli("render", "runs/lake/lake/job.json").out)
+
+
+def test_the_next_command_repeats_no_password(cli: Cli, server: StandIn, tmp_path: Path) -> None:
+    json_file(tmp_path / "fox.json", graph())
+
+    done = cli("import", "fox.json", "--server", server.url.replace("://", "://user:s3cr3t@"))
+
+    assert done.code == 0
+    assert done.err.splitlines()[-1] == f"next: comfy-runner run fox.yaml --server {server.url}"
+    assert "s3cr3t" not in done.out + done.err
 
 
 @pytest.mark.usefixtures("fox")

@@ -56,6 +56,25 @@ def test_a_workflow_of_the_page_is_converted_with_the_servers_nodes(server: Stan
         api.plan([str(path)], config=Config())
 
 
+def test_the_first_server_that_answers_is_asked(server: StandIn, tmp_path: Path) -> None:
+    path = json_file(tmp_path / "blue.json", page_workflow())
+
+    found = api.plan([str(path)], server=["http://127.0.0.1:9", server.url], config=Config())
+
+    assert [row.job_id for row in found.jobs] == ["blue"]
+
+
+def test_what_a1111_wrote_is_rendered_with_a_shipped_template(server: StandIn, tmp_path: Path) -> None:
+    settings = "Steps: 2, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 64x64, Model: tiny-random-sd15, Hires upscale: 1.5"
+    picture(tmp_path / "fox.png", {"parameters": f"a fox\n{settings}, Hires upscaler: Latent, Denoising strength: 0.6"})
+
+    notes = [str(note) for note in notes_of(server, tmp_path / "out", "fox.png", sweeps=["upscale.denoise=0.6,0.7"])]
+
+    assert notes[0] == "fox.png: made by A1111 or Forge: its parameters are rendered with the template latent_upscale"
+    assert {body["first_pass"]["inputs"]["sampler_name"] for body in posted(server)} == {"euler_ancestral"}
+    assert {body["second_pass"]["inputs"]["denoise"] for body in posted(server)} == {0.6, 0.7}
+
+
 def test_it_says_what_was_taken_from_where_and_what_can_be_changed(server: StandIn, tmp_path: Path) -> None:
     picture(tmp_path / "fox.png", {"prompt": graph()})
 
