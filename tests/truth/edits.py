@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from tests.truth.levels import BYPASSED, MUTED, Level, Node, levels
+from tests.truth.levels import BYPASSED, MUTED, Level, Node, levels, subgraph_of
 
 Classes = Mapping[str, Any]
 """A server's answer to ``GET /object_info``."""
@@ -34,7 +34,7 @@ def bypass_many(workflow: dict[str, Any], random: Random, _classes: Classes) -> 
     """Bypass a third of the nodes, so that some stand behind each other."""
     nodes = [node for level in levels(workflow) for node in level.real]
     for node in random.sample(nodes, len(nodes) // 3):
-        node["mode"] = BYPASSED
+        _switch(workflow, node, BYPASSED)
     return len(nodes) >= 3
 
 
@@ -245,11 +245,20 @@ def is_linked(node: Node, name: str) -> bool:
 def _set_mode(workflow: dict[str, Any], random: Random, mode: int, *, most: int) -> bool:
     found = [(level, node) for level in levels(workflow) for node in level.real if node.get("mode", 0) == 0]
     between = [node for level, node in found if _is_between(level, node)]
-    for _, node in random.sample(found, min(len(found), random.randint(1, most))):
-        node["mode"] = mode
+    chosen = [node for _, node in random.sample(found, min(len(found), random.randint(1, most)))]
     if between:
-        random.choice(between)["mode"] = mode
+        chosen.append(random.choice(between))
+    for node in chosen:
+        _switch(workflow, node, mode)
     return bool(found)
+
+
+def _switch(workflow: dict[str, Any], node: Node, mode: int) -> None:
+    """Set a node's mode and, as the page does, that of all nodes of the subgraph that it is an instance of."""
+    node["mode"] = mode
+    subgraph = subgraph_of(workflow, node)
+    for inner in subgraph["nodes"] if subgraph is not None else ():
+        _switch(workflow, inner, mode)
 
 
 def _is_between(level: Level, node: Node) -> bool:

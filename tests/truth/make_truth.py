@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from tests.truth.official_templates import TemplatesMissingError, official_templ
 from tests.truth.truths import is_made, truth_folder, write_truth
 from tests.truth.variants import KINDS, Variant, make_variant
 
-_VERSION = "2"  # of what is made; another one makes all anew
+_VERSION = "3"  # of what is made; another one makes all anew
 _SEED = "truth"
 
 
@@ -37,7 +38,9 @@ def main() -> None:
     parser.add_argument("--seed", default=_SEED, help="of the variants")
     parser.add_argument("--into", type=Path, help="another folder than that of the cache")
     arguments = parser.parse_args()
-    options = LocalOptions(instance=f"truth-{os.getpid()}")
+    # What a killed process leaves behind under this name, the next session of tests takes away.
+    options = LocalOptions(instance=f"test-{os.getpid()}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     setup(options, say=_say)
     folder = arguments.into or truth_folder(options)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +50,8 @@ def main() -> None:
                 _make(options, folder, arguments.server, arguments.seed)
     except (TemplatesMissingError, NoBrowserError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the next call goes on from here")
     counts = {kind: len([*(folder / kind).glob("*.api.json")]) for kind in ("plain", "variants")}
     _say(f"{counts['plain']} templates and {counts['variants']} variants with the front end's graphs in {folder}")
 

@@ -67,9 +67,7 @@ class NothingToVaryError(Exception):
     """No template has what a kind of variant changes."""
 
 
-def make_variant(
-    kind: str, seed: str, templates: Mapping[str, str], classes: Classes, page: FrontEnd
-) -> Variant:  # fmt: skip
+def make_variant(kind: str, seed: str, templates: Mapping[str, str], classes: Classes, page: FrontEnd) -> Variant:
     """Make one variant of a template that it chooses itself.
 
     Args:
