@@ -23,7 +23,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./(][A-Za-z0-9_./()+*=~^$@%;|<>!?'\" &-]*", re.
 _FLOW_SAFE = re.compile(r"[A-Za-z0-9_./(][A-Za-z0-9_./()+*=~^$@%;|<>!? &-]*", re.ASCII)
 _COMMENTED = re.compile(r"[ \t]#|#[ \t]|: |:$")
 # Control characters, ends of lines to some programs, what turns the direction of writing, what nobody sees, surrogates.
-_UNSEEN = "\\x00-\\x1f\\x7f-\\xa0\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff\\ud800-\\udfff\\ufff0-\\uffff"
+_UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff\\ud800-\\udfff\\ufff0-\\uffff"
 _PRINTABLE_LINE = re.compile(f"[^{_UNSEEN}]*")
 _INVISIBLE = re.compile(f"[{_UNSEEN}]+")
 _ESCAPED = re.compile(f'[{_UNSEEN}"\\\\]')
@@ -178,11 +178,15 @@ def _fits_one_line(value: Any, start: str) -> bool:
 def _block(text: str, indent: str, start: str) -> list[str]:
     """Return a long text below its key: folded, or line by line where it has lines; nothing where it is better quoted."""
     lines = text.split("\n")
-    if not all(map(_PRINTABLE_LINE.fullmatch, lines)) or text != text.strip() or any(line != line.strip() for line in lines):
+    is_clean = all(map(_PRINTABLE_LINE.fullmatch, lines)) and bool(lines[0].strip()) and not text[:1].isspace()
+    if not is_clean or text.isspace():
         return []
     if len(lines) > 1:
-        return ["|-", *(f"{indent}{line}" if line else "" for line in lines)]
-    if len(start) + len(text) < WIDTH or "  " in text:
+        if not lines[-2] and not lines[-1]:
+            return []  # several empty lines at the end would go on into those of the file
+        style, kept = ("|-", lines) if lines[-1] else ("|", lines[:-1])
+        return [style, *(f"{indent}{line}" if line else "" for line in kept)]
+    if len(start) + len(text) < WIDTH or "  " in text or text != text.strip():
         return []
     return [">-", *(indent + line for line in _folded(text, WIDTH - len(indent)))]
 

@@ -7,7 +7,7 @@ literal is left where it stands, at the end of all links that lead to it, so tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_runner.errors import Problem, UsageError
@@ -17,7 +17,7 @@ from comfy_runner.graph.workflow import Workflow, as_link
 from comfy_runner.importer.recognised import FieldFound, LiteralKept, LiteralLeft, ParamFound, Recognised
 from comfy_runner.importer.recognising import parameters
 from comfy_runner.importer.recognising.finder import FieldFinder, alike
-from comfy_runner.importer.recognising.parameters import ParamCandidate
+from comfy_runner.importer.recognising.param_names import METHODS, NAME, ParamNames
 from comfy_runner.importer.recognising.passes import find_passes
 from comfy_runner.importer.recognising.roles import find_roles, output_nodes
 from comfy_runner.importer.template_text import jinja_text
@@ -95,19 +95,12 @@ def _params(
         parameters.candidates(workflow, finder.needed, finder.passes.all, finder.texts, taken), key=lambda each: each.rank
     )
     likely = [each for each in open_ if each.rank[0] < parameters.LEFT][: parameters.MOST]
+    names = ParamNames(workflow, finder.passes, finder.texts, found)
     for each in likely:
-        name = parameters.suggested_name(each.place, workflow, finder.texts, found)
+        name = names.of(each.place)
         found[name] = ParamFound(parameters.param_of(name, each.place, workflow, info), each.value, (each.place,))
-    return list(found.values()), _left(workflow, [each for each in open_ if each not in likely], finder.texts, set(found))
-
-
-def _left(workflow: Workflow, open_: Sequence[ParamCandidate], texts: Mapping[InputKey, str], names: set[str]) -> list[LiteralLeft]:
-    found = []
-    for each in open_:
-        name = parameters.suggested_name(each.place, workflow, texts, names)
-        names.add(name)
-        found.append(LiteralLeft(each.place, each.value, name))
-    return found
+    left = [LiteralLeft(each.place, each.value, names.of(each.place)) for each in open_[len(likely) :]]
+    return list(found.values()), left
 
 
 def _packs(workflow: Workflow, info: ObjectInfo | None) -> dict[str, str]:
@@ -137,7 +130,7 @@ def _refuse_bad_params(workflow: Workflow, asked: Mapping[InputKey, str]) -> Non
 def _bad_param(workflow: Workflow, place: InputKey, name: str) -> Problem | None:
     node_id, input_name = place
     where = f"--param {node_id}.{input_name}={name}"
-    if not parameters.NAME.fullmatch(name) or name in parameters.METHODS:
+    if not NAME.fullmatch(name) or name in METHODS:
         return Problem(f"a parameter cannot be called so (got {got(name)})", where, "letters, digits and _, such as glow_strength")
     node = workflow.nodes.get(node_id)
     if node is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,7 @@ class LiteralLeft:
     def option(self) -> str:
         """Return the option of the command that makes it a parameter."""
         node_id, name = self.place
-        return f"--param {node_id}.{name}={self.name}"
+        return f"--param {shlex.quote(f'{node_id}.{name}={self.name}')}"
 
 
 @dataclass(frozen=True, slots=True)

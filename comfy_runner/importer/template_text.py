@@ -19,7 +19,7 @@ WIDTH = 120
 
 _JINJA = re.compile(r"\{[{%#]")
 # As in recipes: what nobody sees is escaped, in JSON as in Jinja.
-_UNSEEN = re.compile("[\\x7f-\\xa0\u061c\u200b\u200e\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\ufff0-\uffff]")
+_UNSEEN = re.compile("[\\x7f-\\x9f\u061c\u200b\u200e\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\ufff0-\uffff]")
 
 
 def json_text(value: Any) -> str:

@@ -30,7 +30,7 @@ from comfy_runner.yaml_loader import got
 FOLDER = "templates"
 """The folder beside the recipe that the template lies in."""
 
-_MOST_LEFT = 40
+_MOST_LEFT = 24
 _LONGEST_NAME = 60
 _MOST_DIFFERENCES = 5
 # What a template would otherwise take from the defaults of all recipes.

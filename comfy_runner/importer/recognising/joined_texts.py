@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from comfy_runner.graph.signature import InputKey
@@ -53,28 +52,27 @@ def texts_of(workflow: Workflow, node_id: str, name: str) -> Texts:
             if is_text(value):
                 found.setdefault(here, Leaf(here, value))
             continue
-        inner = list(_inputs_of_text(workflow, link.node))
-        computed = computed or not inner or any(_FILLED.search(other) for other in workflow.nodes[link.node].inputs)
+        inner, makes = _inputs_of_text(workflow, link.node)
+        computed = computed or makes or not inner
         waiting[:0] = [(link.node, other) for other in inner]
     return Texts(tuple(found.values())[:_MOST_TEXTS], computed or bool(waiting))
 
 
-def _inputs_of_text(workflow: Workflow, node_id: str) -> Iterator[str]:
-    """Yield the inputs of a node whose texts are what it gives; none where it makes a text of something else."""
+def _inputs_of_text(workflow: Workflow, node_id: str) -> tuple[list[str], bool]:
+    """Return the inputs of a node whose texts are in what it gives, and whether it makes another text of them."""
     node = workflow.nodes[node_id]
     links, own = dict(node.links()), literals(node)
     if (passed := chosen(workflow, node_id)) is not None:
-        yield passed
-        return
+        return [passed], False
     named = [name for name in node.inputs if _TEXTUAL.search(name) and not _NO_TEXT.search(name)]
     linked = [name for name in named if name in links]
-    others = [name for name in links if name not in named and not PIPES.match(name)]
-    if linked and not others and _SHOWN.search(node.class_type):
-        yield from linked  # what else it holds is what it has shown before
-    elif len(links) == 1 and not own:
-        yield from links  # a reroute
-    elif not others:
-        texts = [name for name, value in own.items() if is_text(value)]
-        if links or len(texts) != 1:
-            texts = [name for name in named if name in links or is_text(node.inputs[name])]
-        yield from texts  # of a text box, whatever it calls its text
+    if any(name not in named and not PIPES.match(name) for name in links) or any(map(_FILLED.search, node.inputs)):
+        return linked or [name for name in named if _FILLED.search(name) is None and is_text(node.inputs[name]) and not links], True
+    if linked and _SHOWN.search(node.class_type):
+        return linked, False  # what else it holds is what it has shown before
+    if len(links) == 1 and not own:
+        return list(links), False  # a reroute
+    texts = [name for name, value in own.items() if is_text(value)]
+    if not links and len(texts) == 1:
+        return texts, False  # a text box, whatever it calls its text
+    return [name for name in named if name in links or is_text(node.inputs[name])], False

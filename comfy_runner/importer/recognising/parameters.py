@@ -23,14 +23,7 @@ MOST = 12
 """How many parameters are made without being asked for."""
 
 _MOST_CHOICES = 16
-_LONGEST_NAME = 40
 _LARGEST = 1 << 63
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
-"""What a parameter can be called, so that a template can say ``params.NAME``."""
-
-METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
-"""What it cannot be called, because Jinja would take it for a method of a mapping."""
-
 _INPUT_FILES = {
     ("LoadImage", "image"): "image",
     ("LoadImageMask", "image"): "image",
@@ -42,16 +35,8 @@ _STRENGTHS = re.compile(r"^(guidance|guidance_scale|shift|max_shift|base_shift|c
 _COUNTS = re.compile(
     r"^(batch_size|length|num_frames|frames|frame_count|fps|frame_rate|scale_by|upscale_by|megapixels|width|height|factor|seconds|duration)$"
 )
-# Names that say nothing without their node's.
-_GENERIC = (
-    "text value string int float number boolean bool prompt any content model_name name image file width height text_g text_l "
-    "clip_l t5xxl denoise steps cfg sampler_name scheduler seed noise_seed start_at_step end_at_step"
-)
-_NAMES = {
-    ("UpscaleModelLoader", "model_name"): "upscale_model",
-    ("LoadImage", "image"): "image",
-    ("LoadImageMask", "image"): "mask",
-}
+_WHOLE = re.compile(r"seed|steps?$|size$|width$|height$|length$|frames?$|count$|index$|^(top|left|right|bottom|x|y)$|layer")
+_UPLOADS = re.compile(r"^(upload|choose file to upload|image_upload|filename_prefix)$|after.?gen|after every gen", re.IGNORECASE)
 _SENTENCES = {
     "guidance": "How closely the distilled model follows the prompt",
     "shift": "How far the noise schedule is shifted",
@@ -70,15 +55,6 @@ _SENTENCES = {
     "scale_by": "How many times larger it becomes",
     "upscale_by": "How many times larger it becomes",
 }
-
-
-# What the page calls nodes of some classes, as far as their names do not tell.
-_PAGE_TITLES = (
-    "Load Checkpoint|CLIP Text Encode (Prompt)|Empty Latent Image|VAE Decode|VAE Encode|Save Image|Preview Image|Load Image"
-    "|Load LoRA|Load VAE|Load Diffusion Model|Load CLIP|Upscale Latent|Upscale Latent By|Upscale Image|Upscale Image By"
-    "|Load Upscale Model|Upscale Image (using Model)|Apply ControlNet|Load ControlNet Model|KSampler (Advanced)|Primitive"
-    "|CLIP Set Last Layer|Apply ControlNet (Advanced)|Int|Float|String|Boolean"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +90,12 @@ def candidates(
             continue
         for name, value in literals(node).items():
             place = (node_id, name)
-            if place in taken or name == "filename_prefix" or not can_be_param(value):
+            if place in taken or _UPLOADS.search(name) or not can_be_param(value):
                 continue
             is_of_pass = node_id in passes
             order = _order(node, name, value, is_of_pass=is_of_pass, is_prompt=place in texts)
-            yield ParamCandidate(place, value, (order, distances.get(node_id, 99), number))
+            distance = list(texts).index(place) if place in texts else distances.get(node_id, 99)
+            yield ParamCandidate(place, value, (order, distance, number))
 
 
 def can_be_param(value: Any) -> bool:
@@ -192,7 +169,7 @@ def param_of(name: str, place: InputKey, workflow: Workflow, info: ObjectInfo | 
     minimum, maximum = _range(value, said)
     return Param(
         name,
-        _type(value, said),
+        _type(input_name, value, said),
         default=value,
         minimum=minimum,
         maximum=maximum,
@@ -205,60 +182,6 @@ def file_kind(node: Node, name: str, value: Any) -> str:
     """Return ``image`` or ``file`` for an input that names a file in the server's input folder; empty for others."""
     kind = _INPUT_FILES.get((node.class_type, name), "")
     return kind if is_text(value) and value and not value.endswith("]") else ""
-
-
-def suggested_name(place: InputKey, workflow: Workflow, texts: Mapping[InputKey, str], taken: Collection[str]) -> str:
-    """Return a name for a parameter that no other one has: its input's, with its node's title where that alone says nothing.
-
-    Args:
-        place: The node and the input.
-        workflow: The graph.
-        texts: The literals that are parts of prompts, with what they are called.
-        taken: The names that there are already.
-    """
-    node_id, name = place
-    node = workflow.nodes[node_id]
-    base = _identifier(name)
-    if place in texts:
-        base = texts[place]
-    elif (node.class_type, name) in _NAMES:
-        base = _NAMES[node.class_type, name]
-    elif name in _GENERIC.split() or base in taken:
-        label = _identifier(_own_title(node, workflow) or _snake(node.class_type))
-        if name in ("text", "value", "string", "prompt", "int", "float", "any", "content", "number", "text_g", "image", "file"):
-            base = label
-        elif not base.startswith(label):
-            base = f"{label}_{base}"
-    base = (base[:_LONGEST_NAME].rstrip("_") or "value").removesuffix("_")
-    if base in METHODS:
-        base += "_value"
-    number, found = 1, base
-    while found in taken:
-        number += 1
-        found = f"{base}_{number}"
-    return found
-
-
-def _own_title(node: Node, workflow: Workflow) -> str:
-    """Return the title that somebody gave to a node; empty where it may well be the page's."""
-    title = str(node.meta.get("title") or "")
-    bare, of_class = (re.sub(r"[\W_]", "", text).casefold() for text in (title, node.class_type))
-    if not bare or bare == of_class or bare in of_class or of_class in bare:
-        return ""
-    alike = [other for other in workflow.nodes.values() if other.class_type == node.class_type]
-    titles = {str(other.meta.get("title") or "") for other in alike}
-    is_known = title in _PAGE_TITLES.split("|") or (len(alike) > 1 and len(titles) == 1)
-    return "" if is_known else title
-
-
-def _identifier(text: str) -> str:
-    found = re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")
-    return f"n_{found}" if found[:1].isdigit() else found or "value"
-
-
-def _snake(class_type: str) -> str:
-    text = re.sub(r"\W*[(\[|].*", "", class_type) or class_type
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", text)
 
 
 def _label(node: Node) -> str:
@@ -278,16 +201,14 @@ def _sentence(node_id: str, node: Node, name: str, said: InputInfo | None) -> st
     return f"{first}: {where}." if first and len(first) <= 150 else f"The {where}."
 
 
-def _type(value: Any, said: InputInfo | None) -> str:
+def _type(name: str, value: Any, said: InputInfo | None) -> str:
     if isinstance(value, bool):
         return "boolean"
     if is_text(value):
         return "text"
-    return (
-        "integer"
-        if is_integer(value) and not (said is not None and "FLOAT" in said.types) and "INT" in getattr(said, "types", {"INT"})
-        else "number"
-    )
+    # A whole number may be what the page writes for 1.0.
+    is_whole = said.types == {"INT"} if said is not None else bool(_WHOLE.search(name))
+    return "integer" if is_integer(value) and is_whole else "number"
 
 
 def _range(value: Any, said: InputInfo | None) -> tuple[float | None, float | None]:

@@ -44,6 +44,8 @@ ENLARGING = {
 }
 """ComfyUI's node classes that enlarge, and the input that they enlarge."""
 
+# Settings for a node that samples with them.
+_PROVIDES = re.compile(r"provider|hook", re.IGNORECASE)
 _ENLARGES = re.compile(r"upscal", re.IGNORECASE)
 _TILED = "UltimateSDUpscale"
 
@@ -102,6 +104,8 @@ def is_pass(node: Node) -> bool:
     if node.class_type in SAMPLERS:
         return True
     inputs = node.inputs
+    if _PROVIDES.search(node.class_type):
+        return False
     has_settings = all(name in inputs for name in _SETTINGS) and any(name in inputs for name in _SEEDS)
     return has_settings and ("positive" in inputs or any(PIPES.match(name) for name in inputs))
 

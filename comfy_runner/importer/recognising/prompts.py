@@ -17,8 +17,10 @@ from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, ch
 
 POSITIVE, NEGATIVE = "positive", "negative"
 
-_CONDITIONING = re.compile(r"^(cond|conditioning|guider)", re.IGNORECASE)
-_SECOND = re.compile(r"^(cond2|conditioning_from)$")
+_CARRIERS = ("guider",)
+_CONDITIONING = re.compile(r"^(cond|conditioning)", re.IGNORECASE)
+# The input that is no text for the whole, by class.
+_APPENDED = {"ConditioningConcat": "conditioning_from", "DualCFGGuider": "cond2"}
 # For a part of the picture, or of the steps.
 _RESTRICTS = re.compile(r"SetArea|SetMask|SetTimestep|AreaStrength", re.IGNORECASE)
 # What leads to no text of a prompt.
@@ -82,7 +84,7 @@ def prompt_texts(workflow: Workflow, node_id: str, side: str) -> PromptTexts:
             computed = computed or (texts.is_computed and not aside)
         if not names and not onward:
             computed = computed or not is_part
-        waiting[:0] = [(link.node, _side_of(workflow, link, wanted), is_part or aside) for link, aside in onward]
+        waiting[:0] = [(link.node, _side_of(workflow, name, link, wanted), is_part or aside) for name, link, aside in onward]
     whole = tuple(found[False].values())
     parts = tuple(leaf for place, leaf in found[True].items() if place not in found[False])
     # An empty text is a whole one where there is no other.
@@ -102,28 +104,35 @@ def _own_texts(node: Node, side: str) -> Iterator[str]:
         yield from (name for name in _TEXTS if name in node.inputs)
 
 
-def _onward(workflow: Workflow, node_id: str, side: str, *, has_text: bool) -> Iterator[tuple[Link, bool]]:
-    """Yield the links that lead to texts of a side, each with whether these are parts alone."""
+def _onward(workflow: Workflow, node_id: str, side: str, *, has_text: bool) -> Iterator[tuple[str, Link, bool]]:
+    """Yield the inputs whose links lead to texts of a side, the links, and whether these are parts alone."""
     node = workflow.nodes[node_id]
     links = dict(node.links())
     if (passed := chosen(workflow, node_id)) is not None:
         if passed in links:
-            yield links[passed], False
+            yield passed, links[passed], False
         return
     named = [name for name in links if side in name.lower() and not name.lower().endswith("text")]
     named = named or [name for name in links if _CONDITIONING.match(name)]
-    named = named or [name for name in links if PIPES.match(name)][:1]
+    named = named or [name for name in links if name in _CARRIERS or PIPES.match(name)][:1]
     sides = any(name in node.inputs for name in (POSITIVE, NEGATIVE))
     if not named and not has_text and not sides:
         named = [name for name in links if not _ASIDE.match(name)]
+    appended = _APPENDED.get(node.class_type)
     restricts = bool(_RESTRICTS.search(node.class_type))
-    yield from ((links[name], restricts or bool(_SECOND.match(name) and len(named) > 1)) for name in named)
+    yield from ((name, links[name], restricts or name == appended) for name in named)
 
 
-def _side_of(workflow: Workflow, link: Link, side: str) -> str:
-    """Return which side a link's node is asked for: nodes with both give the positive first, then the negative."""
-    links = [name.lower() for name, _ in workflow.nodes[link.node].links()]
-    has_both = any(POSITIVE in name for name in links) and any(NEGATIVE in name for name in links)
-    is_pipe = any(PIPES.match(name) for name in links)
-    makes_pipe = "pipe" in workflow.nodes[link.node].class_type.lower()
-    return (POSITIVE, NEGATIVE)[link.slot] if has_both and link.slot < 2 and not (is_pipe or makes_pipe) else side
+def _side_of(workflow: Workflow, name: str, link: Link, side: str) -> str:
+    """Return which side a link's node is asked for: of nodes that pass on both, outputs 0 and 1 are the positive and the negative.
+
+    Args:
+        workflow: The graph.
+        name: The input that the link is of: a guider's or a pipe's first output is neither side.
+        link: The link.
+        side: Which side the input's node is asked for.
+    """
+    names = [other.lower() for other, _ in workflow.nodes[link.node].links()]
+    has_both = any(POSITIVE in other for other in names) and any(NEGATIVE in other for other in names)
+    carries_all = name in _CARRIERS or PIPES.match(name) or "pipe" in workflow.nodes[link.node].class_type.lower()
+    return (POSITIVE, NEGATIVE)[link.slot] if has_both and link.slot < 2 and not carries_all else side

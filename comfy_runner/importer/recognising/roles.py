@@ -91,7 +91,8 @@ def _chosen(workflow: Workflow, info: ObjectInfo | None) -> list[str]:
     ]
     previews = [id_ for id_, node in nodes.items() if node.class_type == "PreviewImage"]
     others = [id_ for id_, node in nodes.items() if node.class_type in _PREVIEWS]
-    ends = [id_ for id_ in nodes if id_ in output_nodes(workflow, info) and id_ not in used and any(nodes[id_].links())]
+    outputs = output_nodes(workflow, info)
+    ends = [id_ for id_ in nodes if id_ in outputs and id_ not in used and any(nodes[id_].links())]
     shown = [id_ for id_ in ends if _SHOWS.search(nodes[id_].class_type) or _is_output(nodes[id_], info)]
     return [*savers, *(custom or previews or others or shown)]
 

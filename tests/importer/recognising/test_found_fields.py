@@ -81,7 +81,7 @@ def test_the_denoise_of_a_detailer_is_a_parameter() -> None:
 
     assert not [field for field in _fields(graph) if field.startswith("upscale")]
     assert _fields(graph)["sampler.steps"] == 20
-    assert _params(graph)["face_detailer_denoise"] == 0.4
+    assert _params(graph)["detailer_denoise"] == 0.4
 
 
 def test_one_text_for_both_prompts_is_the_prompt_alone() -> None:
