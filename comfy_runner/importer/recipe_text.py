@@ -25,7 +25,6 @@ _COMMENTED = re.compile(r"[ \t]#|#[ \t]|: |:$")
 # Control characters, ends of lines to some programs, what turns the direction of writing, what nobody sees, surrogates.
 _UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff\\ud800-\\udfff\\ufff0-\\uffff"
 _PRINTABLE_LINE = re.compile(f"[^{_UNSEEN}]*")
-_INVISIBLE = re.compile(f"[{_UNSEEN}]+")
 _ESCAPED = re.compile(f'[{_UNSEEN}"\\\\]')
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _LONGEST_COMMENT = 300
@@ -63,7 +62,7 @@ def recipe_text(fields: Mapping[str, Any], *, comments: Mapping[str, str] | None
 
 def comment_line(text: str) -> str:
     """Return a text as it can stand in a comment: on one line, with nothing unseen in it, at most 300 characters."""
-    line = " ".join(_INVISIBLE.sub(" ", text).split())
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= _LONGEST_COMMENT else line[: _LONGEST_COMMENT - 3] + "..."
 
 

@@ -154,10 +154,12 @@ def _header(recognised: Recognised, source: str) -> str:
         lines.append("fields:")
         lines += [f"  {each.field}: {{default: {scalar(each.value, in_flow=True)}}}" for each in fields]
     lines.append("outputs:")
-    lines += [f"  {role}: {quoted(sentence)}" for role, sentence in recognised.roles.sentences.items()]
+    lines += [f"  {role}: {quoted(comment_line(sentence))}" for role, sentence in recognised.roles.sentences.items()]
     if recognised.packs:
         lines += ["needs:", "  nodes:"]
-        lines += [f"    {scalar(class_type)}: {quoted(pack)}" for class_type, pack in recognised.packs.items()]
+        lines += [
+            f"    {quoted(comment_line(class_type))}: {quoted(comment_line(pack))}" for class_type, pack in recognised.packs.items()
+        ]
     text = "\n".join(lines)
     return "{#\n" + text.replace("#}", "#\\x7d") + "\n#}\n"
 

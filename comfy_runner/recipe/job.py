@@ -128,9 +128,9 @@ def _seed(loaded: LoadedRecipe, seed: int | None) -> int:
 
 def _notes(loaded: LoadedRecipe, sized: PictureSizes, route: TemplateDefaults) -> tuple[Note, ...]:
     found = [
-        # What becomes of a picture that is loaded, its graph tells.
-        *(remark for remark in sized.remarks if not route.picture or remark.level != "warning"),
+        # What becomes of a picture that is loaded, or made in another size, its graph tells.
+        *(remark for remark in sized.remarks if route.samples_original or remark.level != "warning"),
         *route.unusual(loaded.recipe),
-        *lint(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual, has_first_pass=not route.picture),
+        *lint(loaded.recipe, sized, knows_factors="upscale.factor" in route.usual, has_first_pass=route.samples_original),
     ]
     return tuple(Note(each.what, loaded.where(each.field), each.level) for each in found if each.level != "fault")

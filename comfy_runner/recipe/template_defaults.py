@@ -32,11 +32,18 @@ class TemplateDefaults:
         usual: The usual values of fields, by dotted name.
         picture: The parameter with the picture that there is in place of a first pass, whose size counts where a recipe gives none;
             empty where there is a first pass.
+        has_size: Whether it makes a picture of the recipe's size, so that what is unwise about that size matters.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     usual: Mapping[str, UsualRange] = field(default_factory=dict)
     picture: str = ""
+    has_size: bool = True
+
+    @property
+    def samples_original(self) -> bool:
+        """Return whether the original is sampled in the recipe's size, rather than loaded or of a size of the template's own."""
+        return self.has_size and not self.picture
 
     def of_size(self, width: int, height: int) -> TemplateDefaults:
         """Return the same for a picture of this size in pixels."""

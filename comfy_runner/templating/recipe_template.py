@@ -115,4 +115,5 @@ def route_of(template: Template) -> TemplateDefaults:
             replace(problem, where=f"{shown(template.path)}:{header.lines.get(problem.where, 1)}: fields.{problem.where}")
             for problem in wrong
         )
-    return TemplateDefaults(defaults, header.usual, header.picture)
+    has_size = not template.uses.isdisjoint(("width", "height", ANYTHING))
+    return TemplateDefaults(defaults, header.usual, header.picture, has_size)

@@ -37,6 +37,7 @@ _COUNTS = re.compile(
 )
 _WHOLE = re.compile(r"seed|steps?$|size$|width$|height$|length$|frames?$|count$|index$|^(top|left|right|bottom|x|y)$|layer")
 _UPLOADS = re.compile(r"^(upload|choose file to upload|image_upload|filename_prefix)$|after.?gen|after every gen", re.IGNORECASE)
+_NONE = ("", "none", "null", "baked vae", "default")
 _SENTENCES = {
     "guidance": "How closely the distilled model follows the prompt",
     "shift": "How far the noise schedule is shifted",
@@ -121,6 +122,8 @@ def _order(node: Node, name: str, value: Any, *, is_of_pass: bool, is_prompt: bo
         return LEFT if name == "denoise" and value == 1 else 2
     if is_number(value) and _STRENGTHS.match(name):
         return 3
+    if is_text(value) and value.casefold() in _NONE:
+        return LEFT
     if is_text(value) and "\n" not in value and (model_kind(node.class_type, name) or MODEL_SUFFIX.search(value)):
         return 4
     if is_number(value) and _COUNTS.match(name):
