@@ -154,7 +154,7 @@ def _header(recognised: Recognised, source: str) -> str:
         lines.append("fields:")
         lines += [f"  {each.field}: {{default: {scalar(each.value, in_flow=True)}}}" for each in fields]
     lines.append("outputs:")
-    lines += [f"  {role}: {quoted(comment_line(sentence))}" for role, sentence in recognised.roles.sentences.items()]
+    lines += [f"  {scalar(role)}: {quoted(comment_line(sentence))}" for role, sentence in recognised.roles.sentences.items()]
     if recognised.packs:
         lines += ["needs:", "  nodes:"]
         lines += [
@@ -170,7 +170,7 @@ def _header_params(params: tuple[ParamFound, ...]) -> Iterator[str]:
         parts = [f"type: {param.type}", f"default: {_hash_quoted(param.default)}"]
         parts += [f"min: {scalar(param.minimum)}"] if param.minimum is not None else []
         parts += [f"max: {scalar(param.maximum)}"] if param.maximum is not None else []
-        yield f"  {param.name}:"
+        yield f"  {scalar(param.name)}:"
         yield from (f"    {part}" for part in parts)
         if param.choices:
             yield f"    choices: [{', '.join(map(_hash_quoted, param.choices))}]"
