@@ -33,7 +33,7 @@ SAME_SETTINGS = (
 )
 """What is said once of every such recipe."""
 
-_HIRES = ("Hires upscale", "Hires resize", "Hires upscaler", "Hires steps")
+_HIRES = ("Hires upscale", "Hires resize", "Hires upscaler", "Hires steps", "Hires scale")
 _MOST_LORAS = 100
 _LONGEST_PROMPT = 1 << 20
 _NO_VAE = ("automatic", "none", "built in")
@@ -265,7 +265,7 @@ class _Reader:
                 self._give(f"upscale.size.{name}", side // CELL * CELL)
             if across and down and abs(width * down / (height * across) - 1) > 0.02:
                 self._say("the web UI crops a picture that is resized to another aspect, and here it is stretched", "Hires resize")
-        elif factor := text.get("Hires upscale"):
+        elif factor := text.get("Hires upscale", "Hires scale"):
             value = decimal(factor, "Hires upscale", least=0, most=8)
             if value <= 0:
                 raise UsageError("must be more than 0 (got 0)", where="Hires upscale")

@@ -22,6 +22,7 @@ from comfy_runner.yaml_loader import got
 
 _SCHEDULE_KEYS = ("Schedule type", "Scheduler")
 _SAME = "use same"
+_UNKNOWN = ("undefined", "unknown", "default")
 # What a node pack of a server may call a sampler.
 _PLAIN_NAME = re.compile(r"[a-z0-9_]{1,60}")
 
@@ -49,8 +50,8 @@ def first_sampling(text: Parameters) -> Sampling | None:
     Raises:
         UsageError: ComfyUI has no counterpart of the sampler or the schedule.
     """
-    sampler = text.get("Sampler")
-    return _sampling(sampler, text.get(*_SCHEDULE_KEYS), "Sampler", "Schedule type") if sampler else None
+    sampler = _said(text.get("Sampler"))
+    return _sampling(sampler, _said(text.get(*_SCHEDULE_KEYS)), "Sampler", "Schedule type") if sampler else None
 
 
 def second_sampling(text: Parameters) -> Sampling | None:
@@ -62,13 +63,20 @@ def second_sampling(text: Parameters) -> Sampling | None:
     sampler, schedule = _other(text.get("Hires sampler")), _other(text.get("Hires schedule type", "Hires scheduler"))
     if not sampler and not schedule:
         return None
-    first = text.get("Sampler")
-    found = _sampling(sampler or first, schedule or text.get(*_SCHEDULE_KEYS), "Hires sampler", "Hires schedule type")
+    first = _said(text.get("Sampler"))
+    if not sampler and not first:
+        return Sampling("", _scheduler(schedule, "Hires schedule type"), "", schedule)
+    found = _sampling(sampler or first, schedule or _said(text.get(*_SCHEDULE_KEYS)), "Hires sampler", "Hires schedule type")
     return found if sampler else Sampling("", found.scheduler, "", found.schedule_said)
 
 
 def _other(value: str) -> str:
-    return "" if value.casefold().startswith(_SAME) else value
+    return "" if value.casefold().startswith(_SAME) else _said(value)
+
+
+def _said(value: str) -> str:
+    """Return what a text says; empty for a site's word for what it does not know."""
+    return "" if value.casefold() in _UNKNOWN else value
 
 
 def _sampling(sampler: str, schedule: str, key: str, schedule_key: str) -> Sampling:

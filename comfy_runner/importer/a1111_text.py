@@ -32,7 +32,12 @@ _MOST_TRIES = 20
 _DEEPEST = 100
 _LEAST_PAIRS = 3
 # Two of these, or the steps alone, make a line one of settings: people write "Subject: a cat, Style: oil" in prompts.
-_USUAL = frozenset(("steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "version"))
+_USUAL = frozenset(
+    (
+        *("steps", "sampler", "schedule type", "cfg scale", "seed", "size", "model", "model hash", "version", "clip skip"),
+        *("denoising strength", "hires upscale", "hires upscaler"),
+    )
+)
 _KEY = re.compile(r"\s*(\w[\w /+.#()-]{0,80}?)[ \t]*:[ \t]*")
 _SEPARATOR = re.compile(r"[,\n]")
 _OPENING, _CLOSING = ("{", "["), ("}", "]")

@@ -49,7 +49,7 @@ _READ = frozenset(
             "template",
         ),
         *("negative template", "civitai resources", "civitai metadata", "created date", "date", "batch size", "batch pos", "rng"),
-        *("model type", "comment", "job timestamp"),
+        *("model type", "comment", "job timestamp", "hires scale", "hires size"),
     )
 )
 _NOTHING = ("", "none", "false", "0", "off", "disabled", "automatic")
@@ -127,7 +127,7 @@ def unread(text: Parameters, *, is_flux: bool) -> Iterator[Note]:
     for key, value in text.settings.items():
         folded = key.casefold()
         said = value.strip()
-        if folded in _READ or said.casefold() in _NOTHING or said.casefold().startswith("use same"):
+        if folded in _READ or said.casefold() in _NOTHING or said.casefold().startswith(("use same", "automatic")):
             continue
         if _is_module(folded) or (folded == "guidance" and is_flux) or (folded == "hires distilled cfg scale" and said == guidance):
             continue

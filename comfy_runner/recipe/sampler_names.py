@@ -193,11 +193,13 @@ def _key(name: str) -> str:
 
 def _by_key() -> Mapping[str, SamplerName]:
     found: dict[str, SamplerName] = {}
-    for name, sampler, automatic in _SAMPLERS:
+    # Some programs write the letter out: Euler Ancestral.
+    names = [*_SAMPLERS, *((f"{name}ncestral", *more) for name, *more in _SAMPLERS if name.endswith(" a"))]
+    for name, sampler, automatic in names:
         found[_key(name)] = SamplerName(sampler, automatic if sampler == "ddim" else "")
     for name, sampler in _SECOND_NAMES.items():
         found.setdefault(_key(name), SamplerName(sampler))
-    for name, sampler, _ in _SAMPLERS:
+    for name, sampler, _ in names:
         for schedule, scheduler in _SCHEDULES:
             found.setdefault(_key(f"{name} {schedule}"), SamplerName(sampler, scheduler))
     return found

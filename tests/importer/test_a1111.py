@@ -413,3 +413,19 @@ def test_a_prompt_that_comfyui_has_written_is_left_as_it_is() -> None:
     recipe = made(f"{prompt} <lora:l:0.5>\n{line}")
     assert (recipe.fields["prompt"], recipe.fields["loras"][0]["name"]) == (prompt, "l")
     assert recipe.notes == ()
+
+
+def test_a_site_that_does_not_know_the_sampler_says_nothing_of_it() -> None:
+    recipe = made("a\nSteps: 20, CFG scale: 3.5, Sampler: Undefined, Seed: 1, Size: 512x512, Clip skip: 1, Model: m")
+    assert recipe.fields["sampler"] == {"steps": 20, "cfg": 3.5}
+    assert whats(recipe) == ["Sampler: the text says no sampler: the template's default is taken"]
+
+
+def test_a_text_of_sd_next_is_read_by_its_own_keys() -> None:
+    recipe = made(
+        "a\nSteps: 20, Size: 1024x1024, Sampler: DDIM, Seed: 1, CFG scale: 6, App: SD.Next, Version: 56a8aea, Model: m, "
+        "Operations: txt2img; upscale, Refine: True, Hires upscaler: ESRGAN 4x, Hires scale: 1.5, Hires size: 1536x1536"
+    )
+    assert recipe.fields["template"] == "model_upscale"
+    assert recipe.fields["upscale"]["factor"] == 1.5
+    assert [note.where for note in recipe.notes[1:]] == ["Denoising strength", "Refine"]

@@ -30,6 +30,7 @@ LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Model
         (f'say "Steps: 5, x: 1, y: 2"\n{LINE}', 'say "Steps: 5, x: 1, y: 2"', ""),
         (f"a cat Negative prompt: b {LINE}", "a cat", "b"),
         (f"a\n{LINE},\nClip skip: 2, Version: v1.6.0, Seed: 3", "a", ""),
+        (f"a\nSize: 512x512, Hires upscale: 2, {LINE}", "a", ""),
         (f"\x00a\x1b[31m\ud800\n{LINE}", "a[31m", ""),
     ],
 )

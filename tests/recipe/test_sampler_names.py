@@ -43,6 +43,7 @@ def test_each_sampler_is_understood_however_it_is_written(name: str, sampler: st
         ("LMS Karras", "lms", "karras"),
         ("Euler A SGMUniform", "euler_ancestral", "sgm_uniform"),
         ("DDIM", "ddim", "ddim_uniform"),
+        ("Euler Ancestral Karras", "euler_ancestral", "karras"),
     ],
 )
 def test_a_schedule_behind_the_name_is_the_scheduler(name: str, sampler: str, scheduler: str) -> None:
