@@ -94,9 +94,9 @@ class PromotedValues:
             else:
                 result[name] = promoted
             self._compare(scope, instance, name, result[name])
-            if name not in given and promoted.is_shifted:
+            if promoted.is_shifted:
                 self.expanded.note(
-                    f"{instance.shown}: input {name} has the value of the node within; some versions of ComfyUI's page shift it"
+                    f"{instance.shown}: input {name} is that of the same name within; some versions of ComfyUI's page take another"
                 )
         return result
 
@@ -166,9 +166,14 @@ class PromotedValues:
             known = self.expanded.known(scope, node)
             control = known.controls.get(socket.control) if socket.control else None
             if control is not None:
-                is_shifted = link is not None and known.sockets.index(socket) != link.target_slot
+                is_shifted = link is not None and not self._is_at_place(known.sockets, socket, link.target_slot)
                 return Promoted(control, known.said.get(control.name), control.name in known.said, is_shifted)
         return None
+
+    @staticmethod
+    def _is_at_place(sockets: Sequence[Socket], socket: Socket, index: int) -> bool:
+        """Return whether the page, which has the inputs in the order of the class, finds a socket where the file says."""
+        return 0 <= index < len(sockets) and sockets[index] is socket
 
     def _socket(self, scope: Scope, node: PageNode, link_id: str) -> Socket | None:
         return next((socket for socket in self.expanded.known(scope, node).sockets if socket.link == link_id), None)

@@ -137,7 +137,8 @@ def test_values_reach_nodes_two_subgraphs_deep(values: Any, width: int, inner_fi
 
 
 def test_a_text_of_two_instances_is_said_to_be_mixed_up_by_some_pages() -> None:
-    prompt = _sub([node(1, "CLIPTextEncode", ["P"], inputs=[_socket("text", 1)])], [(1, -10, 0, 1, 0)], takes={"text": [1]})
+    encoded = node(1, "CLIPTextEncode", ["P"], inputs=[_socket("clip", control=False), _socket("text", 1)])
+    prompt = _sub([encoded], [(1, -10, 0, 1, 1)], takes={"text": [1]})
     nodes = [node(id_, "sub", [text], inputs=[_socket("text")]) for id_, text in ((5, "a {x|y}"), (6, "b"))]
 
     result = _read(*nodes, subgraphs=[prompt])
@@ -148,6 +149,16 @@ def test_a_text_of_two_instances_is_said_to_be_mixed_up_by_some_pages() -> None:
         "node 6 (subgraph Sub): input text is another text than in other instances of the subgraph; "
         "some versions of ComfyUI's page send one of them for all"
     ]
+
+
+def test_a_link_within_that_is_at_another_place_than_the_page_has_it_is_said() -> None:
+    encoded = node(1, "CLIPTextEncode", ["P"], inputs=[_socket("text", 1)])
+    prompt = _sub([encoded], [(1, -10, 0, 1, 0)], takes={"text": [1]})
+
+    result = _read(node(5, "sub", ["Q"], inputs=[_socket("text")]), subgraphs=[prompt])
+
+    assert inputs(result, "5:1") == {"text": "Q"}
+    assert "some versions of ComfyUI's page take another" in result.notes[0].what
 
 
 def test_a_server_with_an_older_class_does_not_shift_the_values() -> None:
