@@ -26,6 +26,7 @@ from comfy_runner.yaml_loader import got
 AskServer = Callable[[], ObjectInfo | None]
 """Gives what a server says of its nodes, where one was named; None where none was."""
 
+_OF_TEXT = (".json", ".txt", "")
 _NEEDS_SERVER = "give --server URL, or export it in ComfyUI: Workflow > Export (API)"
 
 
@@ -80,7 +81,7 @@ def graph_in(found: Found, ask: AskServer) -> FoundGraph:
     """
     where = shown(found.path)
     if found.graph is not None:
-        origin = "ComfyUI's graph" if found.path.suffix.lower() == ".json" else "ComfyUI's graph (prompt)"
+        origin = "ComfyUI's graph" if found.path.suffix.lower() in _OF_TEXT else "ComfyUI's graph (prompt)"
         return FoundGraph(parse_workflow(found.graph, where=where), origin, found.notes)
     if found.ui is None:
         raise UsageError("holds no workflow of ComfyUI", where=where)

@@ -1,6 +1,6 @@
 """What a user may give as a recipe: a file, a shipped recipe's name, a glob, the sidecar of a finished job, a mapping.
 
-`load` reads each of them.
+`load` reads each of them. Workflows and pictures are read elsewhere (`importer.as_recipe`), by what `load_all` is given.
 """
 
 from __future__ import annotations
@@ -109,5 +109,6 @@ def _recipe_of_sidecar(path: Path) -> Mapping[str, Any]:
     data = read_json(path)
     recipe = data.get("recipe") if isinstance(data, dict) else None
     if not isinstance(recipe, dict):
-        raise UsageError("is not a job's sidecar", where=shown(path), hint="give a recipe, or the job.json of a run folder")
+        what = "is neither a workflow of ComfyUI nor a job's sidecar"
+        raise UsageError(what, where=shown(path), hint="give a recipe, a workflow, a picture, or the job.json of a run folder")
     return recipe

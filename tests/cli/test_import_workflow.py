@@ -21,6 +21,11 @@ Negative prompt: blurry
 Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 42, Size: 512x768, Model: dreamshaper_8"""
 
 
+@pytest.fixture(autouse=True)
+def _width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 @pytest.fixture
 def fox(tmp_path: Path) -> Path:
     return json_file(tmp_path / "fox.json", graph())

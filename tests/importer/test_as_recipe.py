@@ -158,6 +158,16 @@ def test_a_picture_of_our_own_is_made_again_by_its_own_recipe(server: StandIn, t
     assert [row.job_id for row in again.jobs] == ["lake-d050", "lake-d060"]
 
 
+def test_a_picture_of_a_picture_knows_the_template_that_was_kept(server: StandIn, tmp_path: Path) -> None:
+    picture(tmp_path / "fox.png", {"prompt": graph()})
+    rendered(server, tmp_path / "out", "fox.png", sets=["seed=3"])
+
+    note, *_ = notes_of(server, tmp_path / "again", str(tmp_path / "out" / "fox" / "picture.png"))
+
+    assert "its own recipe is rendered, fox, with the template fox" in note.what
+    assert _inputs(posted(server)[0]) == _inputs(posted(server)[1])
+
+
 def _template(folder: Path, size: float) -> Path:
     folder.mkdir(exist_ok=True)
     template = json.dumps(graph()).replace('"megapixels": 0.02', f'"megapixels": {size}').replace("{{snow}}", "snow")

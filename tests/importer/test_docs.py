@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from comfy_runner import api
 from comfy_runner.cli.import_workflow import import_record, summary
 from comfy_runner.config import Config
@@ -16,7 +18,8 @@ _PAGE = (_DOCS / "import.md").read_text(encoding="utf-8")
 _GLOW = re.findall(r"```json\n(.*?)```", (_DOCS / "templates.md").read_text(encoding="utf-8"), re.DOTALL)[0]
 
 
-def test_the_summary_is_what_the_program_says(tmp_path: Path) -> None:
+def test_the_summary_is_what_the_program_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     shown = re.findall(r"```console\n\$ comfy-runner import fox\.png .*?--param (\S+)\n(.*?)```", _PAGE, re.DOTALL)
     ((param, lines),) = shown
     picture(tmp_path / "fox.png", {"prompt": json.loads(_GLOW)})
