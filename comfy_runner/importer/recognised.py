@@ -23,11 +23,13 @@ class FieldFound:
         field: The field, dotted: ``sampler.steps``; ``size`` and ``loras`` as a whole.
         value: What a recipe gives for it.
         places: The literals that it takes the place of, as (node id, input name).
+        remark: What there is to say of it, as in `Problem.what`; empty for nothing.
     """
 
     field: str
     value: Any
     places: tuple[InputKey, ...]
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,7 @@ def _recipe(recognised: Recognised, pair: Pair, source: str) -> str:
     fields |= nested({each.field: each.value for each in found})
     fields["vae_decode"] = "full"
     comments = _comments(recognised.workflow, {each.field: each.places for each in found})
+    comments |= {each.field: f"{comments[each.field]}; {each.remark}" for each in found if each.remark}
     comments["vae_decode"] = "as in the workflow; auto would decode large pictures in tiles"
     params = [each for each in recognised.params if not each.is_file]
     if params:

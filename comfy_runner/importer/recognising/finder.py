@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from comfy_runner.graph.signature import InputKey
@@ -15,6 +15,8 @@ from comfy_runner.importer.recognising.prompts import NEGATIVE, POSITIVE, Prompt
 from comfy_runner.importer.recognising.sizes import size_of, sizes_again
 from comfy_runner.recipe.problems import field_problem
 from comfy_runner.yaml_loader import got
+
+_LEAST_SHARE, _SHORTEST = 0.6, 20  # of the characters of all, and in characters
 
 
 class FieldFinder:
@@ -52,6 +54,8 @@ class FieldFinder:
         firsts, rest = leaves[:first], leaves[first:] if first is not None else []
         found = [leaf for leaf in firsts if leaf is not None]
         if len(found) < len(firsts) or not found:
+            if field != "sampler.cfg" and field != "sampler.scheduler":  # which some passes do not have
+                self.kept.append(LiteralKept(field, (), None, "no one literal of the workflow decides it"))
             return
         if any(not alike(leaf.value, found[0].value) for leaf in found):
             places = tuple(dict.fromkeys(leaf.place for leaf in found))
@@ -61,7 +65,7 @@ class FieldFinder:
         halves = [leaf for leaf in rest if leaf is not None and alike(leaf.value, found[0].value)]
         self._take(field, found[0].value, [*found, *halves], field)
 
-    def _take(self, field: str, value: Any, leaves: Sequence[Leaf], expression: str) -> bool:
+    def _take(self, field: str, value: Any, leaves: Sequence[Leaf], expression: str, remark: str = "") -> bool:
         """Make literals a field, unless the field cannot have the value, or the literals are something else already."""
         places = tuple(dict.fromkeys(leaf.place for leaf in leaves))
         if any(place in self.asked for place in places):
@@ -73,7 +77,7 @@ class FieldFinder:
             self.kept.append(LiteralKept(field, places, value, wrong))
             return False
         self.expressions.update(dict.fromkeys(places, expression))
-        self.fields.append(FieldFound(field, value, places))
+        self.fields.append(FieldFound(field, value, places, remark))
         return True
 
     # --- texts
@@ -95,6 +99,9 @@ class FieldFinder:
         if any(texts.is_computed for texts in found):
             if places or field == "prompt":
                 self.kept.append(LiteralKept(field, places, None, "a node makes its text, or has a part in it"))
+        elif len(distinct) > 1 and (main := _main_text(distinct) if all(texts.is_joined for texts in found) else None):
+            remark = f"the longest of {len(distinct)} texts that are joined"
+            self._take(field, main, [leaf for leaf in filled if leaf.value == main], field, remark)
         elif len(distinct) > 1:
             self.kept.append(LiteralKept(field, places, None, f"it is made of {len(distinct)} texts"))
         elif chosen := filled or (leaves if len({leaf.value for leaf in leaves}) == 1 else []):
@@ -126,7 +133,9 @@ class FieldFinder:
             others = [leaf for node_id in self.passes.all for leaf in checkpoints(self.workflow, node_id)]
             same = [leaf for leaf in others if leaf.value == leaves[0].value]
             self._take("checkpoint", leaves[0].value, [*leaves, *same], "checkpoint")
-        elif len({leaf.value for leaf in leaves}) > 1:
+        elif not all(files):
+            self.kept.append(LiteralKept("checkpoint", (), None, "no one literal of the workflow decides it"))
+        else:
             why = f"the model is made of {len({leaf.value for leaf in leaves})} files"
             self.kept.append(LiteralKept("checkpoint", tuple(leaf.place for leaf in leaves), None, why))
         self._loras()
@@ -235,6 +244,13 @@ class FieldFinder:
 
     def _value(self, field: str) -> Any:
         return next((each.value for each in self.fields if each.field == field), None)
+
+
+def _main_text(texts: Iterable[str]) -> str | None:
+    """Return the text that makes most of what several are joined to: the subject, among a style and words of quality."""
+    longest, *others = sorted(texts, key=len, reverse=True)
+    is_main = len(longest) >= max(_SHORTEST, _LEAST_SHARE * (len(longest) + sum(map(len, others))))
+    return longest if is_main else None
 
 
 def alike(one: Any, other: Any) -> bool:

@@ -17,10 +17,12 @@ from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
 MOST_STEPS = 200
 """How many links are followed at most from one input."""
 
-PIPES = re.compile(r"^(\w*pipe|\w*context|\w*ctx)(_\d+)?$", re.IGNORECASE)
+PIPES = re.compile(r"^(\w*pipe|\w*context|\w*ctx|sdxl_tuple)(_\d+)?$", re.IGNORECASE)
 """Inputs for all settings at once, as node packs have them."""
 
 _MOST_NESTED = 8
+# What nodes for a pass's settings may have from others.
+_SETTINGS = frozenset({"seed", "noise_seed", "steps", "cfg", "sampler", "sampler_name", "scheduler", "denoise", "model", "vae"})
 # What the page keeps in a graph, and what says nothing of the value.
 _BESIDE = re.compile(
     r"control_?after|control_before|speak|unique_id|extra_pnginfo|^(mode|sel_mode|preview|display|mark|label|title|note)$", re.I
@@ -114,6 +116,8 @@ def _onward(workflow: Workflow, node_id: str, names: Sequence[str], depth: int) 
         named = next((name for name in names if name in node.inputs), None)
         if pipe is not None or (named is not None and len(links) > 2 and not own):
             return named or pipe
+        if named in own and _SETTINGS.issuperset(links):
+            return named
         # A reroute, or what makes one type of another.
         return next(iter(links)) if len(links) == 1 and not own else None
     if len(own) == 1:

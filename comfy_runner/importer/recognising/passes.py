@@ -44,6 +44,8 @@ ENLARGING = {
 }
 """ComfyUI's node classes that enlarge, and the input that they enlarge."""
 
+# Inputs of nodes that paint details of a picture anew.
+_DETAILS = frozenset({"guide_size", "segs", "bbox_detector", "bbox_threshold"})
 # Settings for a node that samples with them.
 _PROVIDES = re.compile(r"provider|hook", re.IGNORECASE)
 _ENLARGES = re.compile(r"upscal", re.IGNORECASE)
@@ -107,7 +109,8 @@ def is_pass(node: Node) -> bool:
     if _PROVIDES.search(node.class_type):
         return False
     has_settings = all(name in inputs for name in _SETTINGS) and any(name in inputs for name in _SEEDS)
-    return has_settings and ("positive" in inputs or any(PIPES.match(name) for name in inputs))
+    has_prompt = "positive" in inputs or any(PIPES.match(name) for name in inputs)
+    return has_settings and has_prompt and bool(_of_picture(node))
 
 
 def find_passes(workflow: Workflow, needed: set[str]) -> WorkflowPasses:
@@ -124,7 +127,9 @@ def find_passes(workflow: Workflow, needed: set[str]) -> WorkflowPasses:
     for node_id in order:
         node = workflow.nodes[node_id]
         above = _above(workflow, node) & known
-        if not above:
+        if _DETAILS.intersection(node.inputs):
+            kind = "others"
+        elif not above:
             kind = "first"
         elif _continues(workflow, node):
             kind = "continued"

@@ -19,6 +19,10 @@ POSITIVE, NEGATIVE = "positive", "negative"
 
 _CARRIERS = ("guider",)
 _CONDITIONING = re.compile(r"^(cond|conditioning)", re.IGNORECASE)
+# Classes whose first two outputs are the positive and the negative conditioning.
+_GIVES_BOTH = re.compile(
+    r"ControlNetApply(Advanced|SD3)|InpaintModelConditioning|ControlNetInpainting|LTXVConditioning|LTXVImgToVideo"
+)
 # The input that is no text for the whole, by class.
 _APPENDED = {"ConditioningConcat": "conditioning_from", "DualCFGGuider": "cond2"}
 # For a part of the picture, or of the steps.
@@ -44,11 +48,13 @@ class PromptTexts:
         whole: The literals of the text for the whole picture.
         parts: Those of texts for parts of it, and of what is appended.
         is_computed: Whether something else has a part in the text for the whole.
+        is_joined: Whether the literals for the whole are one text, joined by nodes, rather than several for several encoders.
     """
 
     whole: tuple[Leaf, ...]
     parts: tuple[Leaf, ...]
     is_computed: bool
+    is_joined: bool = False
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -66,6 +72,7 @@ def prompt_texts(workflow: Workflow, node_id: str, side: str) -> PromptTexts:
     """
     found: dict[bool, dict[InputKey, Leaf]] = {False: {}, True: {}}
     computed = False
+    encoded: list[set[InputKey]] = []
     seen: set[tuple[str, str]] = set()
     waiting: list[tuple[str, str, bool]] = [(node_id, side, False)]
     while waiting and len(seen) < MOST_STEPS:
@@ -81,6 +88,7 @@ def prompt_texts(workflow: Workflow, node_id: str, side: str) -> PromptTexts:
             texts = texts_of(workflow, here, name)
             aside = is_part or name != main
             found[aside].update({leaf.place: leaf for leaf in texts.leaves})
+            encoded += [{leaf.place for leaf in texts.leaves}] if not aside else []
             computed = computed or (texts.is_computed and not aside)
         if not names and not onward:
             computed = computed or not is_part
@@ -88,7 +96,8 @@ def prompt_texts(workflow: Workflow, node_id: str, side: str) -> PromptTexts:
     whole = tuple(found[False].values())
     parts = tuple(leaf for place, leaf in found[True].items() if place not in found[False])
     # An empty text is a whole one where there is no other.
-    return PromptTexts(whole or parts, parts if whole else (), computed or bool(waiting))
+    is_joined = bool(encoded) and all(places == encoded[0] for places in encoded)
+    return PromptTexts(whole or parts, parts if whole else (), computed or bool(waiting), is_joined)
 
 
 def _own_texts(node: Node, side: str) -> Iterator[str]:
@@ -124,15 +133,15 @@ def _onward(workflow: Workflow, node_id: str, side: str, *, has_text: bool) -> I
 
 
 def _side_of(workflow: Workflow, name: str, link: Link, side: str) -> str:
-    """Return which side a link's node is asked for: of nodes that pass on both, outputs 0 and 1 are the positive and the negative.
+    """Return which side a link's node is asked for: the same, unless its outputs are known to be the one and the other.
 
     Args:
         workflow: The graph.
-        name: The input that the link is of: a guider's or a pipe's first output is neither side.
+        name: The input that the link is of; one that says its side is believed.
         link: The link.
         side: Which side the input's node is asked for.
     """
-    names = [other.lower() for other, _ in workflow.nodes[link.node].links()]
-    has_both = any(POSITIVE in other for other in names) and any(NEGATIVE in other for other in names)
-    carries_all = name in _CARRIERS or PIPES.match(name) or "pipe" in workflow.nodes[link.node].class_type.lower()
-    return (POSITIVE, NEGATIVE)[link.slot] if has_both and link.slot < 2 and not carries_all else side
+    gives_both = _GIVES_BOTH.match(workflow.nodes[link.node].class_type)
+    if gives_both and link.slot < 2 and not any(each in name.lower() for each in (POSITIVE, NEGATIVE)):
+        return (POSITIVE, NEGATIVE)[link.slot]
+    return side

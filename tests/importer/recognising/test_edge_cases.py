@@ -164,6 +164,44 @@ def test_texts_through_boxes_joins_and_switches() -> None:
     assert {"prompt_1": "a fox", "prompt_2": "masterpiece"}.items() <= _params(found).items()
 
 
+def test_of_joined_texts_the_one_that_makes_most_of_them_is_the_prompt() -> None:
+    graph = plain(n6_text=["j", 0], j=node("StringConcatenate", string_a=["t", 0], string_b="masterpiece", delimiter=", "))
+    graph["t"] = node("PrimitiveStringMultiline", value="a red fox that looks at its footprints in the snow")
+    found = _proved(graph)
+
+    (prompt,) = (each for each in found.fields if each.field == "prompt")
+    assert prompt.value == "a red fox that looks at its footprints in the snow"
+    assert prompt.remark == "the longest of 2 texts that are joined"
+    assert "masterpiece" in _params(found).values()
+
+
+def test_the_outputs_of_nodes_that_pass_on_both_sides_are_told_by_the_input_that_asks() -> None:
+    graph = plain(n3_positive=["i", 1], n3_negative=["i", 2], n3_model=["i", 0])
+    graph["i"] = node("ApplyInstantID", model=["4", 0], positive=["6", 0], negative=["7", 0], weight=0.8)
+
+    assert {"prompt": "a red fox in the snow", "negative_prompt": "text, watermark"}.items() <= _fields(_proved(graph)).items()
+
+
+def test_a_detailer_alone_is_no_first_pass() -> None:
+    settings = {
+        "seed": 9,
+        "steps": 15,
+        "cfg": 4.5,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "denoise": 0.4,
+        "guide_size": 512,
+    }
+    links = {"image": ["i", 0], "model": ["4", 0], "clip": ["4", 1], "vae": ["4", 2], "positive": ["6", 0], "negative": ["7", 0]}
+    graph = plain(i=node("LoadImage", image="a.png"), d=node("FaceDetailer", **settings, **links), n9_images=["d", 0])
+    del graph["3"], graph["8"]
+
+    found = _proved(graph)
+
+    assert not {"seed", "sampler.steps"} & _fields(found).keys()
+    assert _params(found)["detailer_seed"] == 9
+
+
 def test_a_text_that_a_node_writes_is_no_prompt() -> None:
     graph = plain(
         n6_text=["f", 0], f=node("Florence2Run", image=["i", 0], text_input="describe"), i=node("LoadImage", image="a.png")
