@@ -160,7 +160,8 @@ def _measure(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> 
     failed: list[str] = []
     try:
         measures = measure(original, upscaled, custom=custom, failed=failed)
-        return Measured(measures=measures, print=fingerprint(read_rgb(upscaled)), failed=tuple(failed))
+        first, second = (fingerprint(read_rgb(picture)) for picture in (original, upscaled))
+        return Measured(measures=measures, original=first.pixels, print=second, failed=tuple(failed))
     except VerificationError as error:
         return Measured(measures=None, problem=error.problems[0].what)
 
@@ -169,7 +170,7 @@ def _told(
     material: Material, found: Mapping[str, Measured], checks: Mapping[str, Check], failed: dict[str, None]
 ) -> dict[str, Measured]:
     """Return what there is to say of each entry, with what checks find wrong as further vetoes; add those that failed."""
-    same, close = _near_copies(material, {name: one.print for name, one in found.items() if one.print is not None})
+    same, close = _near_copies(material, found)
     told = {}
     for entry in material.entries:
         one = found.get(entry.name) or Measured(measures=None, problem=_missing(material.store, entry))
@@ -211,13 +212,15 @@ def _wrong(output: Output, checks: Mapping[str, Check], failed: dict[str, None])
             failed[f"check {name} failed ({type(error).__name__}: {error})"] = None
 
 
-def _near_copies(material: Material, prints: Mapping[str, Fingerprint]) -> tuple[dict[str, str], dict[str, str]]:
+def _near_copies(material: Material, found: Mapping[str, Measured]) -> tuple[dict[str, str], dict[str, str]]:
+    prints: dict[str, Fingerprint] = {}
     groups: dict[str, list[str]] = {}
     pictures: dict[str, FileRow] = {}
     for entry in material.entries:
-        if entry.name in prints:
-            original, pictures[entry.name] = entry.pair()
-            groups.setdefault(original.sha256, []).append(entry.name)
+        one = found.get(entry.name)
+        if one is not None and one.print is not None:
+            prints[entry.name], pictures[entry.name] = one.print, entry.pair()[1]
+            groups.setdefault(one.original, []).append(entry.name)
 
     @lru_cache(maxsize=_READ_AT_ONCE)
     def read(name: str) -> Image.Image:

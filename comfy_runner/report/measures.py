@@ -56,6 +56,7 @@ class Measured:
     Attributes:
         measures: The numbers; None where it could not be measured.
         problem: Why not, in a few words, such as ``has no upscaled picture``; empty where it could.
+        original: SHA-256 of the size and the pixels of the original, hex; empty where it cannot be read.
         print: The fingerprint of the upscaled picture; None where it cannot be read.
         failed: Which metrics of the user's own could not be had, and why. Such a pair is measured again the next time.
         same_as: Another job whose upscaled picture has the very same pixels; empty where there is none, or this is the first.
@@ -64,6 +65,7 @@ class Measured:
 
     measures: Measures | None
     problem: str = ""
+    original: str = ""
     print: Fingerprint | None = None
     failed: tuple[str, ...] = ()
     same_as: str = ""

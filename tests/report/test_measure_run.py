@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from comfy_runner.report.measure_run import measure_all
 from comfy_runner.report.measures import Measured
@@ -81,6 +83,23 @@ def test_equal_pictures_of_several_jobs_are_measured_once_and_told(tmp_path: Pat
 
     assert count == 2
     assert [one.same_as for one in found.values()] == ["", "lake-s1-d04", "", "lake-s2-d04"]
+
+
+def test_pictures_that_can_hardly_be_told_apart_are_told_where_their_originals_differ_in_texts_alone(tmp_path: Path) -> None:
+    def paint(values: Mapping[str, Any]) -> dict[str, bytes]:
+        texts = PngInfo()
+        texts.add_text("prompt", str(values))
+        return {role: _png(picture, texts) for role, picture in photo(values).items()}
+
+    found, _ = counted(make_run(tmp_path / "lake", {"upscale.denoise": [0.55, 0.552]}, paint))
+
+    assert [one.close_to for one in found.values()] == ["", "lake-d055"]
+
+
+def _png(picture: Image.Image, texts: PngInfo) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", pnginfo=texts)
+    return file.getvalue()
 
 
 def test_a_broken_picture_a_missing_one_and_one_that_is_gone_say_so(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
-VERSION = 2
-"""Goes into caches; raised whenever a number of the same pictures changes."""
+VERSION = 3
+"""Goes into caches; raised whenever a number of the same pictures changes, or what is kept beside the numbers."""
 
 Metric = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], float]
 """A metric of the user's own: original, plain upscale, upscaled picture, RGB of 0 to 1; shapes (h, w, 3), (H, W, 3), (H, W, 3)."""
