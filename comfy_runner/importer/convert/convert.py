@@ -21,7 +21,7 @@ from comfy_runner.importer.convert.page_text import SAVERS, patterns
 from comfy_runner.importer.convert.primitives import primitive_value, rounded
 from comfy_runner.importer.convert.promoted import PromotedValues
 from comfy_runner.importer.convert.values import Unreadable, sent
-from comfy_runner.importer.convert.virtual_nodes import ACTING, SILENT, VIRTUAL
+from comfy_runner.importer.convert.virtual_nodes import ACTING, LABELS, SILENT, VIRTUAL
 from comfy_runner.importer.convert.wiring import BrokenLink, FromInstance, FromNode, FromPrimitive, Wiring
 from comfy_runner.wording import did_you_mean, named, nearest
 from comfy_runner.yaml_loader import got
@@ -79,6 +79,8 @@ class _Conversion:
         graph: dict[str, Any] = {}
         for scope, node in self.expanded.nodes():
             if node.is_off or node.id in scope.inner or node.class_type in SILENT:
+                if node.class_type in LABELS:
+                    self.expanded.note(f"{node.shown}: says something in ComfyUI's page alone, and is left out")
                 continue
             if self.refuse_acting(node) or node.class_type in VIRTUAL:
                 continue
@@ -95,6 +97,11 @@ class _Conversion:
             else:
                 graph[scope.full_id(node.id)] = self.node(scope, node, known, known.info)
         self.refuse_lacking()
+        if self.expanded.page.has_far_links:
+            self.expanded.problem(
+                "Anything Everywhere links nodes of it in ComfyUI's page, which the file does not show",
+                "turn these links into real ones in ComfyUI's page, or export it there: Workflow > Export (API)",
+            )
         for node_id, made in graph.items():
             inputs = made["inputs"]
             for name in [name for name, value in inputs.items() if isinstance(value, list) and value[0] not in graph]:

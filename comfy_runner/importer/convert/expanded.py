@@ -95,11 +95,6 @@ class Expanded:
         self.root = Scope(page.root)
         self.scopes: list[Scope] = []
         self._expand()
-        if page.has_far_links:
-            self.problem(
-                "Anything Everywhere links nodes of it in ComfyUI's page, which the file does not show",
-                "turn these links into real ones in ComfyUI's page, or export it there: Workflow > Export (API)",
-            )
         for graph in (page.root, *page.subgraphs.values()):
             self._compare_links(graph)
 
@@ -180,8 +175,10 @@ class Expanded:
 
     def class_of(self, node: PageNode) -> NodeInfo | None:
         """Return the class that the server has for a node; None for none."""
-        name = RENAMED.get(node.class_type, node.class_type)
-        return None if name in VIRTUAL or name in SILENT else self.info.get(name)
+        name = node.class_type
+        if name in VIRTUAL or name in SILENT:
+            return None
+        return self.info.get(name) or self.info.get(RENAMED.get(name, name))
 
     def _learn(self, node: PageNode) -> Known:
         definition = self.page.subgraphs.get(node.class_type)
@@ -203,6 +200,8 @@ class Expanded:
         sockets = [socket for socket in _joined(list(layout.sockets), node) if not socket.control or socket.control in controls]
         said, unreadable = self._read(node, layout, info)
         outputs = tuple("*" if type_.startswith("COMFY_") else type_ for type_ in info.outputs)
+        # What a node pack's code for the page has added stands behind them.
+        outputs += node.outputs[len(outputs) :]
         return Known(info, tuple(sockets), outputs, controls, said, unreadable)
 
     def _read(self, node: PageNode, layout: Layout, info: NodeInfo) -> tuple[Mapping[str, Any], str]:

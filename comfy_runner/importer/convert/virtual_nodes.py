@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from comfy_runner.importer.convert.page_graph import PageGraph, PageNode
 
-SILENT = frozenset({"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)"})
-"""Nodes that say something to people, and nothing to the graph."""
+LABELS = frozenset({"Label (rgthree)", "Bookmark (rgthree)"})
+"""Nodes of packs that say something to people, and nothing to the graph."""
+
+SILENT = frozenset({"Note", "MarkdownNote", *LABELS})
+"""All nodes that do."""
 
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
 """Nodes that only lead a link somewhere else."""

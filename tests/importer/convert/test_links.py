@@ -110,7 +110,12 @@ def test_two_set_nodes_of_one_name_are_refused() -> None:
 def test_notes_are_left_out_and_muted_nodes_of_unknown_classes_too() -> None:
     nodes = [_IMAGE, node(2, "Note", ["hi"]), node(3, "MarkdownNote", ["# hi"]), node(4, "NobodyKnows", mode=2)]
 
-    assert set(converted(page(*nodes, links=[])).graph) == {"1"}
+    result = converted(page(*nodes, node(5, "Label (rgthree)", title="Step 1"), links=[]))
+
+    assert set(result.graph) == {"1"}
+    assert [note.what for note in result.notes] == [
+        'node 5 ("Step 1", Label (rgthree)): says something in ComfyUI\'s page alone, and is left out'
+    ]
 
 
 @pytest.mark.parametrize(
