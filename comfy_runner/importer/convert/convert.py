@@ -18,7 +18,7 @@ from comfy_runner.importer.convert.controls import Control
 from comfy_runner.importer.convert.expanded import Expanded, Known, Scope
 from comfy_runner.importer.convert.page_graph import PageNode, Socket, parse_page
 from comfy_runner.importer.convert.page_text import SAVERS, patterns
-from comfy_runner.importer.convert.primitives import primitive_value, rounded
+from comfy_runner.importer.convert.primitives import primitive_value, rounded, steps_of
 from comfy_runner.importer.convert.promoted import PromotedValues
 from comfy_runner.importer.convert.values import Unreadable, sent
 from comfy_runner.importer.convert.virtual_nodes import ACTING, LABELS, SILENT, VIRTUAL
@@ -174,7 +174,7 @@ class _Conversion:
         if not says:
             return
         consumers = self.wiring.consumers(source.scope, primitive)
-        if any(each.class_type in VIRTUAL for each in consumers):
+        if any(each.class_type in VIRTUAL for each, _ in consumers):
             what = f"it is linked to {node.shown} and to nodes of the page, where ComfyUI's page may lose its value"
             self.expanded.problem(f"{primitive.shown}: {what}", "remove its link to the reroute")
         elif control.kind in ("INT", "FLOAT") and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -184,7 +184,7 @@ class _Conversion:
                 f"{primitive.shown}: ComfyUI's page replaces {named(patterns(value))} in its value; here it stays as text"
             )
         plain = rounded(value, control.info)
-        if plain != value and len(consumers) > 1:
+        if plain != value and len({steps_of(each.info if each else None) for _, each in consumers}) > 1:
             what = f"{value} is off the range or the steps of {control.name} of {node.shown}, and goes to other inputs, too"
             self.expanded.problem(f"{primitive.shown}: {what}", "give it a value that all of them take, in ComfyUI's page")
         elif plain != value:

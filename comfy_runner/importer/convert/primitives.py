@@ -20,6 +20,12 @@ def primitive_value(node: PageNode) -> tuple[Any, bool]:
     return (values[0], True) if isinstance(values, tuple) and values else (None, False)
 
 
+def steps_of(wanted: InputInfo | None) -> tuple[object, ...]:
+    """Return what the page rounds a value by that goes to an input; the same for inputs that take the same values."""
+    page = wanted.page if wanted else None
+    return (wanted.minimum, wanted.maximum, wanted.step, page.kind, page.rounded_to) if wanted and page else ()
+
+
 def rounded(value: Any, wanted: InputInfo | None) -> Any:
     """Return a value as the page writes it into a control: numbers within its range and on its steps.
 

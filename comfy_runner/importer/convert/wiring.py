@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from comfy_runner.importer.convert.bypass import passed_on
+from comfy_runner.importer.convert.controls import Control
 from comfy_runner.importer.convert.expanded import Expanded, Scope
 from comfy_runner.importer.convert.page_graph import BYPASSED, INPUT_SIDE, MUTED, PageLink, PageNode, Socket
 from comfy_runner.importer.convert.promoted import Promoted, PromotedValues
@@ -74,7 +75,7 @@ class Wiring:
     def __init__(self, expanded: Expanded, promoted: PromotedValues) -> None:
         self.expanded, self.promoted = expanded, promoted
         self._setters: dict[str, Mapping[tuple[str, str], list[PageNode]]] = {}
-        self._consumers: dict[str, dict[str, list[PageNode]]] = {}
+        self._consumers: dict[str, dict[str, list[tuple[PageNode, Control | None]]]] = {}
         self._left = _MOST_STEPS
 
     def source(self, scope: Scope, node: PageNode, index: int) -> InputSource:
@@ -138,14 +139,18 @@ class Wiring:
             if step.is_new:
                 wanted = ""
 
-    def consumers(self, scope: Scope, node: PageNode) -> list[PageNode]:
-        """Return the nodes that the links of a node lead to, one for each link."""
+    def consumers(self, scope: Scope, node: PageNode) -> list[tuple[PageNode, Control | None]]:
+        """Return the nodes that the links of a node lead to, one for each link, with the controls that these stand for."""
         graph = scope.graph
         if graph.id not in self._consumers:
             found = self._consumers[graph.id] = {}
-            for link in graph.links.values():
-                if link.target in graph.nodes:
-                    found.setdefault(link.origin, []).append(graph.nodes[link.target])
+            for other in graph.nodes.values():
+                known = self.expanded.known(scope, other)
+                for socket in known.sockets:
+                    link = graph.links.get(socket.link) if socket.link else None
+                    if link is not None:
+                        control = known.controls.get(socket.control) if socket.control else None
+                        found.setdefault(link.origin, []).append((other, control))
         return self._consumers[graph.id].get(node.id, [])
 
     def _step(self, scope: Scope, node: PageNode, slot: int, wanted: str) -> FromNode | FromPrimitive | _Within | _Input | None:

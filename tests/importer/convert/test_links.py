@@ -176,6 +176,16 @@ def test_a_primitive_gives_its_value_on_the_steps_of_the_control(
     assert _numbers(value, kind, options) == expected
 
 
+def test_a_primitive_for_two_inputs_of_the_same_steps_is_rounded_for_both() -> None:
+    wanted = [{"name": name, "type": "INT", "link": link, "widget": {"name": name}} for name, link in (("a", 1), ("b", 2))]
+    nodes = [node(1, "PrimitiveNode", [1025, "fixed"]), node(2, "Two", [1, 1], inputs=wanted)]
+    two = class_({"a": ["INT", {"step": 8}], "b": ["INT", {"step": 8}]}, [])
+
+    result = converted(page(*nodes, links=[[1, 1, 0, 2, 0, "INT"], [2, 1, 0, 2, 1, "INT"]]), server(Two=two))
+
+    assert inputs(result, "2") == {"a": 1024, "b": 1024}
+
+
 def test_a_primitive_for_two_inputs_that_would_round_it_otherwise_is_refused() -> None:
     wanted = [{"name": name, "type": "INT", "link": link, "widget": {"name": name}} for name, link in (("a", 1), ("b", 2))]
     nodes = [node(1, "PrimitiveNode", [1025, "fixed"]), node(2, "Two", [1, 1], inputs=wanted)]
