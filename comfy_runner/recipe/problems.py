@@ -15,6 +15,7 @@ from comfy_runner.errors import Problem
 from comfy_runner.recipe.layers import nested
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import picture_sizes
+from comfy_runner.recipe.web_ui_words import sentence, translated
 from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import FieldPath, dotted, got, unsendable
 
@@ -90,6 +91,9 @@ def field_problem(field: str, value: Any) -> str:
         recipe = Recipe.model_validate(nested({field: value}))
     except ValidationError as error:
         return problems(error, place=dotted)[0].what
+    if words := translated(nested({field: value}), ()).words:
+        path, word = next(iter(words.items()))
+        return f"in a recipe, {sentence(word, path[-1], None)}"
     # What is said of a factor is said of the size that it makes of another one, which is not given here.
     changed = [each.what for each in picture_sizes(recipe).remarks if each.field.startswith(field) and each.level != "warning"]
     return next(iter(changed), "") if field in ("size", "upscale.size") else ""

@@ -182,6 +182,13 @@ def test_the_outputs_of_nodes_that_pass_on_both_sides_are_told_by_the_input_that
     assert {"prompt": "a red fox in the snow", "negative_prompt": "text, watermark"}.items() <= _fields(_proved(graph)).items()
 
 
+def test_a_sampler_by_a_name_of_the_web_uis_stays_as_it_is() -> None:
+    found = _proved(plain(n3_sampler_name="DPM++ 2M Karras"))
+
+    assert "sampler.name" not in _fields(found)
+    assert [each.why for each in found.kept] == ['in a recipe, "DPM++ 2M Karras" is dpmpp_2m with karras in ComfyUI']
+
+
 def test_a_detailer_alone_is_no_first_pass() -> None:
     settings = {
         "seed": 9,
