@@ -31,6 +31,7 @@ FOLDER = "templates"
 """The folder beside the recipe that the template lies in."""
 
 _MOST_LEFT = 24
+_WIDTH = 132
 _LONGEST_NAME = 60
 _MOST_DIFFERENCES = 5
 # What a template would otherwise take from the defaults of all recipes.
@@ -170,11 +171,14 @@ def _header_params(params: tuple[ParamFound, ...]) -> Iterator[str]:
         parts = [f"type: {param.type}", f"default: {_hash_quoted(param.default)}"]
         parts += [f"min: {scalar(param.minimum)}"] if param.minimum is not None else []
         parts += [f"max: {scalar(param.maximum)}"] if param.maximum is not None else []
-        yield f"  {scalar(param.name)}:"
-        yield from (f"    {part}" for part in parts)
-        if param.choices:
-            yield f"    choices: [{', '.join(map(_hash_quoted, param.choices))}]"
-        yield f"    description: {quoted(comment_line(param.description))}"
+        parts += [f"choices: [{', '.join(map(_hash_quoted, param.choices))}]"] if param.choices else []
+        parts.append(f"description: {quoted(comment_line(param.description))}")
+        one_line = f"  {scalar(param.name)}: {{{', '.join(parts)}}}"
+        if len(one_line) <= _WIDTH:
+            yield one_line
+        else:
+            yield f"  {scalar(param.name)}:"
+            yield from (f"    {part}" for part in parts)
 
 
 def _hash_quoted(value: Any) -> str:

@@ -194,14 +194,14 @@ def _label(node: Node) -> str:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _sentence(node_id: str, node: Node, name: str, said: InputInfo | None) -> str:
-    where = f"input {name} of node {node_id}, {_label(node)}"
+    where = f"{name} of node {node_id}, {_label(node)}"
     known = _SENTENCES.get(name) or (said.tooltip if said is not None else "")
     first = re.split(r"(?<=[.!?])\s|\n", known.strip(), maxsplit=1)[0].rstrip(".")
-    return f"{first}: {where}." if first and len(first) <= 150 else f"The {where}."
+    return f"{first}: {where}." if first and len(first) <= 150 else f"Input {where}."
 
 
 def _type(name: str, value: Any, said: InputInfo | None) -> str:

@@ -286,7 +286,7 @@ def test_a_server_tells_ranges_choices_and_where_nodes_come_from() -> None:
 
     params = {each.param.name: each.param for each in found.params}
     assert (params["strength"].type, params["strength"].minimum, params["strength"].maximum) == ("number", 0, 2)
-    assert params["strength"].description == "How bright: input strength of node g, Glow."
+    assert params["strength"].description == "How bright: strength of node g, Glow."
     assert params["mode"].choices == ("soft", "hard")
     assert found.packs == {"Glow": "the node pack Glows"}
 
