@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comfy_runner.errors import Note
+from comfy_runner.errors import Note, WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
 from comfy_runner.importer.a1111 import parse_parameters, recipe_of
 from comfy_runner.importer.found import Found
@@ -97,19 +97,25 @@ def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], lis
             notes.append(Note(f"{error}; what its graph says is rendered instead", where))
         else:
             said = f"made by comfy_runner: its own recipe is rendered, {own.values.get('name')}, with the template {own.template}"
-            return own.values, [Note(said, where, "changed")]
+            return own.values, [Note(said, where, "changed"), *found.notes]
     if found.graph is None and found.parameters and (found.ui is None or around.ask() is None):
         translated = recipe_of(parse_parameters(found.parameters), size=found.size)
         fields = {"name": name_for(found.path), **translated.fields}
         said = f"made by A1111 or Forge: its parameters are rendered with the template {fields.get('template')}"
-        return fields, [Note(said, where, "changed"), *translated.notes]
+        return fields, [Note(said, where, "changed"), *found.notes, *translated.notes]
     values, more = _of_graph(graph_in(found, around.ask), found.path, name_for(found.path), around)
     return values, [*notes, *more]
 
 
 def _of_graph(graph: FoundGraph, path: Path, name: str, around: Surroundings) -> tuple[Mapping[str, Any], list[Note]]:
     """Return the recipe of a graph, whose template is kept, and what the user should know of it."""
-    imported = import_graph(graph, path, name=name)
+    try:
+        imported = import_graph(graph, path, name=name)
+    except WorkflowError:
+        # Which nodes of node packs save something, a server may know.
+        if (info := around.ask()) is None:
+            raise
+        imported = import_graph(graph, path, name=name, info=info)
     values = parse(imported.pair.recipe, name=shown(path)).value
     values["template"] = str(keep(imported.pair.template, name=name, caches=around.caches))
     return values, [Note(_taken(imported), shown(path), "changed"), *graph.notes]

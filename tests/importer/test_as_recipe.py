@@ -16,6 +16,7 @@ from comfy_runner.errors import InputError, UsageError
 from tests.importer.files import graph, json_file, page_workflow, picture
 from tests.running.support import notes_of, posted, rendered, sidecar_in, small
 from tests.standin import StandIn
+from tests.standin.nodes import object_info
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,19 @@ def test_it_says_what_was_taken_from_where_and_what_can_be_changed(server: Stand
     assert str(first).startswith(
         "fox.png: ComfyUI's graph (prompt) is rendered as it is, 8 nodes; --set and --sweep take checkpoint,"
     )
+
+
+def test_a_server_knows_which_nodes_of_packs_save(tmp_path: Path) -> None:
+    odd = {name: node for name, node in graph().items() if name != "9"}
+    odd["9"] = {"class_type": "Uplink", "inputs": {"pixels": ["10", 0]}}
+    path = json_file(tmp_path / "odd.json", odd)
+    known = object_info({})
+    known["Uplink"] = {"input": {"required": {"pixels": ["IMAGE"]}}, "output": [], "output_node": True}
+    json_file(tmp_path / "nodes.json", known)
+
+    found = api.render(path, object_info=tmp_path / "nodes.json", config=Config())
+
+    assert found.outputs == {"picture": "9"}
 
 
 def test_fields_of_it_can_be_set_and_swept_over(server: StandIn, tmp_path: Path) -> None:
