@@ -166,6 +166,8 @@ def parse_page(data: Mapping[str, Any], *, where: str) -> PageFile:
     reader = _Reader(where)
     definitions = list(reader.definitions(data))
     reader.names = {_id(each.get("id")): _text(each.get("name")) for each in definitions}
+    if not isinstance(data.get("nodes"), list):
+        reader.problem("is not a workflow of ComfyUI's page: it has no list of nodes")
     root = reader.graph(data, id_="", name="")
     subgraphs: dict[str, PageGraph] = {}
     for definition in definitions:

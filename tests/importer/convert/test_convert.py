@@ -98,3 +98,9 @@ def test_classes_that_the_server_lacks_are_named_once_each() -> None:
     assert [problem.what for problem in caught.value.problems] == [
         'http://server has no node class "Efficient Loader" (nodes 8, 9)'
     ]
+
+
+@pytest.mark.parametrize("ui", [{}, {"nodes": {}}, {"1": {"class_type": "VAEDecode", "inputs": {}}}])
+def test_what_is_no_file_of_the_page_is_refused_as_such(ui: dict[str, Any]) -> None:
+    with pytest.raises(WorkflowError, match="it has no list of nodes"):
+        converted(ui)
