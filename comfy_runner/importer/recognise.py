@@ -94,12 +94,15 @@ def _params(
     open_ = sorted(
         parameters.candidates(workflow, finder.needed, finder.passes.all, finder.texts, taken), key=lambda each: each.rank
     )
-    likely = [each for each in open_ if each.rank[0] < parameters.LEFT][: parameters.MOST]
+    # What a field cannot have stays where it is, unless somebody asks for it.
+    refused = {place for each in finder.kept if each.value is not None for place in each.places}
+    likely = [each for each in open_ if each.rank[0] < parameters.LEFT and each.place not in refused][: parameters.MOST]
     names = ParamNames(workflow, finder.passes, finder.texts, found)
     for each in likely:
         name = names.of(each.place)
         found[name] = ParamFound(parameters.param_of(name, each.place, workflow, info), each.value, (each.place,))
-    left = [LiteralLeft(each.place, each.value, names.of(each.place)) for each in open_[len(likely) :]]
+    made = {each.place for each in likely}
+    left = [LiteralLeft(each.place, each.value, names.of(each.place)) for each in open_ if each.place not in made]
     return list(found.values()), left
 
 

@@ -59,7 +59,7 @@ class LiteralKept:
     Attributes:
         field: The field.
         places: Where its literals stand; none where there are none.
-        value: The literal; None where there is not one.
+        value: What a recipe cannot have as this field, and stays for that; None where there is another reason.
         why: The reason, as in `Problem.what`.
     """
 

@@ -193,7 +193,7 @@ class FieldFinder:
         if any(place in self.asked for place in places):
             return
         if {leaf.place for leaf in across} & {leaf.place for leaf in down}:
-            self.kept.append(LiteralKept(field, places, value, "one literal is both its width and its height"))
+            self.kept.append(LiteralKept(field, places, None, "one literal is both its width and its height"))
         elif wrong := field_problem(field, value):
             self.kept.append(LiteralKept(field, places, value, wrong))
         elif not self.expressions.keys() & set(places):

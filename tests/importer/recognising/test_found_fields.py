@@ -109,6 +109,8 @@ def test_values_that_no_recipe_can_have_stay_and_the_reason_is_said() -> None:
     assert not {"seed", "size", "sampler.cfg"} & {each.field for each in found.fields}
     assert said["seed"].startswith("must be at least 0")
     assert said["size"].startswith("height 1001 becomes 1000")
+    assert [each.param.name for each in found.params] == ["batch_size"]
+    assert {("3", "seed"), ("5", "width"), ("5", "height"), ("3", "cfg")} <= {each.place for each in found.left}
     assert said["sampler.cfg"] == "must be at most 100 (got 200)"
 
 
