@@ -13,9 +13,8 @@ from typing import Any
 
 from comfy_runner.errors import Note, WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
-from comfy_runner.importer.a1111 import parse_parameters, recipe_of
 from comfy_runner.importer.found import Found
-from comfy_runner.importer.importing import AskServer, FoundGraph, ImportedGraph, graph_in, import_graph, name_for
+from comfy_runner.importer.importing import AskServer, FoundGraph, ImportedGraph, graph_in, import_graph, name_for, translate
 from comfy_runner.importer.kept import keep
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.read import is_importable, read_file
@@ -99,10 +98,10 @@ def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], lis
             said = f"made by comfy_runner: its own recipe is rendered, {own.values.get('name')}, with the template {own.template}"
             return own.values, [Note(said, where, "changed"), *found.notes]
     if found.graph is None and found.parameters and (found.ui is None or around.ask() is None):
-        translated = recipe_of(parse_parameters(found.parameters), size=found.size)
+        translated = translate(found)
         fields = {"name": name_for(found.path), **translated.fields}
         said = f"made by A1111 or Forge: its parameters are rendered with the template {fields.get('template')}"
-        return fields, [Note(said, where, "changed"), *found.notes, *translated.notes]
+        return fields, [Note(said, where, "changed"), *translated.notes]
     values, more = _of_graph(graph_in(found, around.ask), found.path, name_for(found.path), around)
     return values, [*notes, *more]
 

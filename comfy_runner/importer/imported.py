@@ -16,9 +16,8 @@ from comfy_runner.graph.conformance import check
 from comfy_runner.graph.model_lists import listings
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, parse_workflow
-from comfy_runner.importer.a1111 import parse_parameters, recipe_of
 from comfy_runner.importer.found import Found
-from comfy_runner.importer.importing import AskServer, graph_in, import_graph, name_for, parse_param
+from comfy_runner.importer.importing import AskServer, graph_in, import_graph, name_for, parse_param, translate
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.recipe_text import recipe_text
 from comfy_runner.importer.recognised import Recognised
@@ -139,9 +138,9 @@ def _translated(found: Found, name: str, params: Sequence[str], ask: AskServer) 
         raise UsageError(what, where="--param", hint="leave it out")
     info = ask()
     models = None if info is None else {listing.kind: listing.names for listing in listings(info)}
-    translated = recipe_of(parse_parameters(found.parameters), size=found.size, models=models)
+    translated = translate(found, models)
     fields = {"name": name or name_for(found.path), **translated.fields}
-    return _of_recipe(found, fields, translated.comments, "the parameters of A1111 or Forge", (*found.notes, *translated.notes))
+    return _of_recipe(found, fields, translated.comments, "the parameters of A1111 or Forge", translated.notes)
 
 
 def _of_recipe(

@@ -5,14 +5,16 @@ Nothing is written here (`api.importing` does), and no server is asked, unless t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, parse_workflow
+from comfy_runner.importer.a1111 import A1111Recipe, recipe_of
+from comfy_runner.importer.a1111_text import parse_parameters
 from comfy_runner.importer.convert.convert import convert
 from comfy_runner.importer.found import Found
 from comfy_runner.importer.recognise import recognise
@@ -92,6 +94,29 @@ def graph_in(found: Found, ask: AskServer) -> FoundGraph:
     converted = convert(found.ui, info, where=where)
     origin = f"ComfyUI's workflow, converted with the nodes of {info.source}"
     return FoundGraph(parse_workflow(converted.graph, where=where), origin, (*found.notes, *converted.notes))
+
+
+def translate(found: Found, models: Mapping[str, Sequence[str]] | None = None) -> A1111Recipe:
+    """Return the recipe that the parameters of A1111 or Forge in a file come to; what is said of it names the file.
+
+    Args:
+        found: What the file holds, parameters among it.
+        models: What a server has, by kind; None for no server.
+
+    Raises:
+        UsageError: They come to none.
+    """
+    where = shown(found.path)
+    try:
+        recipe = recipe_of(parse_parameters(found.parameters), size=found.size, models=models)
+    except UsageError as error:
+        raise UsageError.of(replace(problem, where=_in_file(where, problem.where)) for problem in error.problems) from error
+    notes = tuple(replace(note, where=_in_file(where, note.where)) for note in recipe.notes)
+    return replace(recipe, notes=(*found.notes, *notes))
+
+
+def _in_file(file: str, place: str) -> str:
+    return f"{file}: {place}" if place else file
 
 
 def import_graph(

@@ -87,6 +87,13 @@ def test_it_says_what_was_taken_from_where_and_what_can_be_changed(server: Stand
     )
 
 
+def test_what_is_wrong_with_a1111s_text_names_the_file(tmp_path: Path) -> None:
+    picture(tmp_path / "fox.png", {"parameters": "a fox\nSteps: 2, Sampler: PLMS, CFG scale: 7, Seed: 42, Size: 64x64, Model: x"})
+
+    with pytest.raises(UsageError, match="fox.png: Sampler: ComfyUI has no such sampler"):
+        api.render("fox.png", config=Config())
+
+
 def test_a_server_knows_which_nodes_of_packs_save(tmp_path: Path) -> None:
     odd = {name: node for name, node in graph().items() if name != "9"}
     odd["9"] = {"class_type": "Uplink", "inputs": {"pixels": ["10", 0]}}
