@@ -139,6 +139,14 @@ class Workflow:
                 waiting.extend(link.node for _, link in self.nodes[node_id].links())
         return seen
 
+    def descendants(self, node_ids: Iterable[str]) -> set[str]:
+        """Return these nodes and everything that depends on them."""
+        found = set(node_ids)
+        for node_id in self.in_order():
+            if any(link.node in found for _, link in self.nodes[node_id].links()):
+                found.add(node_id)
+        return found
+
     def keep(self, node_ids: Iterable[str]) -> Workflow:
         """Return the graph of these nodes alone."""
         kept = set(node_ids)

@@ -216,6 +216,12 @@ def test_what_is_kept_of_a_graph_is_what_its_outputs_need() -> None:
     assert list(workflow.keep(workflow.ancestors(["save"])).nodes) == ["empty", "save"]
 
 
+def test_what_depends_on_a_node_are_all_below_it() -> None:
+    workflow = graph(save=SAVE, empty=EMPTY, other=EMPTY)
+    assert workflow.descendants(["empty"]) == {"empty", "save"}
+    assert workflow.descendants([]) == set()
+
+
 def test_a_title_is_the_class_where_there_is_none() -> None:
     assert graph(a={**EMPTY, "_meta": {"title": "Canvas"}}).nodes["a"].title == "Canvas"
     assert graph(a=EMPTY).nodes["a"].title == "EmptyImage"

@@ -90,7 +90,7 @@ def test_it_says_what_was_taken_from_where_and_what_can_be_changed(server: Stand
 def test_what_is_wrong_with_a1111s_text_names_the_file(tmp_path: Path) -> None:
     picture(tmp_path / "fox.png", {"parameters": "a fox\nSteps: 2, Sampler: PLMS, CFG scale: 7, Seed: 42, Size: 64x64, Model: x"})
 
-    with pytest.raises(UsageError, match="fox.png: Sampler: ComfyUI has no such sampler"):
+    with pytest.raises(UsageError, match=r"fox\.png: Sampler: ComfyUI has no such sampler"):
         api.render("fox.png", config=Config())
 
 

@@ -53,7 +53,7 @@ class ParamNames:
         self._passes = _labels(workflow, passes)
         self._taken = set(taken)
         self._counts: Counter[str] = Counter()
-        self._titles = {node_id: _own_title(node, workflow) for node_id, node in workflow.nodes.items()}
+        self._titles = _own_titles(workflow)
 
     def of(self, place: InputKey) -> str:
         """Return a name for a literal: its input's, with its node's title or class where that alone says nothing."""
@@ -105,17 +105,22 @@ def _labels(workflow: Workflow, passes: WorkflowPasses) -> dict[str, str]:
     return found
 
 
-def _own_title(node: Node, workflow: Workflow) -> str:
-    """Return the title that somebody gave to a node; empty where it may well be the page's."""
+def _own_titles(workflow: Workflow) -> dict[str, str]:
+    """Return the titles that somebody gave to nodes; empty where it may well be the page's, as where all of a class have it."""
+    titles = {id_: _own_title(node) for id_, node in workflow.nodes.items()}
+    of_class: dict[str, list[str]] = {}
+    for id_, node in workflow.nodes.items():
+        of_class.setdefault(node.class_type, []).append(titles[id_])
+    shared = {class_type for class_type, given in of_class.items() if len(given) > 1 and len(set(given)) == 1}
+    return {id_: "" if node.class_type in shared else titles[id_] for id_, node in workflow.nodes.items()}
+
+
+def _own_title(node: Node) -> str:
     title = str(node.meta.get("title") or "")
     bare, of_class = (re.sub(r"[\W_]", "", text).casefold() for text in (title, node.class_type))
     if not bare or bare in of_class or of_class in bare or title in _PAGE_TITLES.split("|"):
         return ""
-    if not re.search("[a-z]", _identifier(title)):
-        return ""
-    alike = [other for other in workflow.nodes.values() if other.class_type == node.class_type]
-    is_of_all = len(alike) > 1 and len({str(other.meta.get("title") or "") for other in alike}) == 1
-    return "" if is_of_all else title
+    return title if re.search("[a-z]", _identifier(title)) else ""
 
 
 def _identifier(text: str) -> str:

@@ -85,7 +85,7 @@ def candidates(
         texts: The literals that are parts of prompts, with what they are called.
         taken: The literals that have become something else.
     """
-    distances = _distances(workflow, passes)
+    distances, number_of_text = _distances(workflow, passes), {place: number for number, place in enumerate(texts)}
     for number, (node_id, node) in enumerate(workflow.nodes.items()):
         if node_id not in needed:
             continue
@@ -95,7 +95,7 @@ def candidates(
                 continue
             is_of_pass = node_id in passes
             order = _order(node, name, value, is_of_pass=is_of_pass, is_prompt=place in texts)
-            distance = list(texts).index(place) if place in texts else distances.get(node_id, 99)
+            distance = number_of_text.get(place, distances.get(node_id, 99))
             yield ParamCandidate(place, value, (order, distance, number))
 
 

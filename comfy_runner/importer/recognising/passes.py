@@ -122,14 +122,14 @@ def find_passes(workflow: Workflow, needed: set[str]) -> WorkflowPasses:
     """
     order = [node_id for node_id in workflow.in_order() if node_id in needed and is_pass(workflow.nodes[node_id])]
     known, sizes = set(order), node_sizes(workflow)
+    below = workflow.descendants(order)
     found: dict[str, list[str]] = {"first": [], "continued": [], "second": [], "others": []}
     enlargements = {}
     for node_id in order:
         node = workflow.nodes[node_id]
-        above = _above(workflow, node) & known
         if _DETAILS.intersection(node.inputs):
             kind = "others"
-        elif not above:
+        elif below.isdisjoint(link.node for link in _from_above(node)):
             kind = "first"
         elif _continues(workflow, node):
             kind = "continued"
@@ -168,12 +168,9 @@ def setting(workflow: Workflow, node_id: str, name: str) -> Leaf | None:
     return None
 
 
-def _above(workflow: Workflow, node: Node) -> set[str]:
-    """Return all nodes above a pass's latent or picture."""
-    links = [link.node for link in _of_picture(node)]
-    if not links:
-        links = [link.node for name, link in node.links() if not _ASIDE.match(name)]
-    return workflow.ancestors(links)
+def _from_above(node: Node) -> list[Link]:
+    """Return the links that lead to what a pass paints anew; where none says so, all that may."""
+    return _of_picture(node) or [link for name, link in node.links() if not _ASIDE.match(name)]
 
 
 def _of_picture(node: Node) -> list[Link]:

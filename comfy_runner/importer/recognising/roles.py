@@ -63,16 +63,17 @@ def find_roles(workflow: Workflow, passes: WorkflowPasses, info: ObjectInfo | No
         raise WorkflowError("no node of the workflow saves or shows a picture", where=where, hint=hint)
     names = {node_id: workflow.nodes[node_id].role for node_id in chosen if not role_fault(workflow.nodes[node_id].role)}
     silent = frozenset(node_id for node_id in chosen if workflow.nodes[node_id].class_type in _SILENT)
-    taken = set(names.values())
+    # Names that differ in case alone are one file on some systems.
+    taken = {role.casefold(): 1 for role in names.values()}
     sentences = {role: _sentence(workflow.nodes[node_id], node_id) for node_id, role in names.items()}
+    usual = _usual_roles(workflow, passes, chosen)
     for node_id in chosen:
         if node_id in names:
             continue
-        role, sentence = _usual_role(workflow, node_id, passes, chosen)
+        role, sentence = usual.get(node_id, ("", ""))
         if not role or role in taken or node_id in silent:
             role, sentence = _own_role(workflow.nodes[node_id]), ""
         names[node_id] = role = _unique(role, taken)
-        taken.add(role)
         sentences[role] = sentence or _sentence(workflow.nodes[node_id], node_id)
     return Roles(names, silent, sentences)
 
@@ -102,15 +103,13 @@ def _is_output(node: Node, info: ObjectInfo | None) -> bool:
     return known is not None and known.is_output
 
 
-def _usual_role(workflow: Workflow, node_id: str, passes: WorkflowPasses, chosen: list[str]) -> tuple[str, str]:
-    above = workflow.ancestors([node_id])
+def _usual_roles(workflow: Workflow, passes: WorkflowPasses, chosen: list[str]) -> dict[str, tuple[str, str]]:
+    """Return what the place of nodes in the workflow tells: role and sentence, by node id."""
     if len(chosen) == 1:
-        return "picture", "The picture."
-    if not above.isdisjoint(passes.second):
-        return "upscaled", "The second pass."
-    if passes.second and above.isdisjoint(passes.others) and not above.isdisjoint(passes.first):
-        return "original", "The first pass."
-    return "", ""
+        return {chosen[0]: ("picture", "The picture.")}
+    first, second, others = (workflow.descendants(ids) for ids in (passes.first, passes.second, passes.others))
+    originals = first - second - others if passes.second else set()
+    return dict.fromkeys(second, ("upscaled", "The second pass.")) | dict.fromkeys(originals, ("original", "The first pass."))
 
 
 def _own_role(node: Node) -> str:
@@ -124,13 +123,13 @@ def _own_role(node: Node) -> str:
     return "picture" if any(name in node.inputs for name in _PICTURES) else "output"
 
 
-def _unique(role: str, taken: set[str]) -> str:
-    # Names that differ in case alone are one file on some systems.
-    folded = {other.casefold() for other in taken}
-    number, found = 1, role
-    while found.casefold() in folded:
-        number += 1
-        found = f"{role}-{number}"
+def _unique(role: str, taken: dict[str, int]) -> str:
+    """Return a role with a number behind it where it is taken; `taken` has the last number of each."""
+    found, key = role, role.casefold()
+    while found.casefold() in taken:
+        taken[key] += 1
+        found = f"{role}-{taken[key]}"
+    taken[found.casefold()] = 1
     return found
 
 

@@ -40,6 +40,25 @@ def test_two_savers_of_one_node_have_two_roles() -> None:
     assert found.roles.names == {"9": "picture", "x": "large-copy"}
 
 
+def test_savers_of_one_title_are_numbered() -> None:
+    savers = {name: node("SaveImage", "Large", images=["8", 0], filename_prefix="x") for name in "abc"}
+    savers["b"]["_meta"]["title"] = "large"
+    found = _proved(plain(**savers))
+
+    assert found.roles.names == {"9": "picture", "a": "large", "b": "large-2", "c": "large-3"}
+
+
+def test_many_passes_one_after_the_other_are_found_in_little_time() -> None:
+    first = plain()["3"]["inputs"]
+    passes = {str(n): node("KSampler", f"Pass {n}", **{**first, "latent_image": [str(n - 1), 0]}) for n in range(101, 1500)}
+    passes["101"]["inputs"]["latent_image"] = ["3", 0]
+    started = time.monotonic()
+    found = recognise(parse_workflow(plain(n8_samples=["1499", 0], **passes)))
+
+    assert time.monotonic() - started < 8
+    assert len(found.passes.others) == 1399
+
+
 def test_a_preview_alone_is_the_picture() -> None:
     found = _proved(plain(**{"9": node("PreviewImage", images=["8", 0])}))
 
