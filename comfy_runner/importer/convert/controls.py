@@ -24,12 +24,14 @@ _UNREADABLE = {
     "AUDIO_RECORD": "it records sound in the page",
     "LOAD_3D": "its pictures are drawn by the page",
     "LOAD_3D_ANIMATION": "its pictures are drawn by the page",
-    "IMAGECOMPARE": "",
     "CHART": "",
     "GALLERIA": "",
     "COMFY_DYNAMICGROUP_V3": "",
 }
 _NEWER = frozenset({"BOUNDING_BOX", "BOUNDING_BOXES", "COLORS", "RANGE", "CURVE"})  # of pages since 2026
+COMPARISON = "IMAGECOMPARE"
+"""A control in which people compare two pictures; whatever it shows, the page sends that it shows none."""
+
 _WORDS = ("fixed", "increment", "decrement", "randomize")
 _CHOICE = "COMFY_DYNAMICCOMBO_V3"
 _MATCHED = "COMFY_MATCHTYPE_V3"
@@ -162,7 +164,7 @@ class _Builder:
         if page.kind in _NEWER:  # in older pages these are types like any other
             given = next((socket for socket in self.node.sockets if socket.name == name), None)
             return bool(given.control) if given else wanted.is_widget
-        return page.kind in _PLAIN or page.kind in _UNREADABLE or page.kind == _CHOICE
+        return page.kind in _PLAIN or page.kind in _UNREADABLE or page.kind in (_CHOICE, COMPARISON)
 
     def _add_grown(self, name: str, wanted: InputInfo) -> None:
         """Add the sockets that the file has of an input that grows."""
@@ -199,7 +201,7 @@ class _Builder:
 
 
 def _controls(name: str, wanted: InputInfo, page: PageControl) -> Iterator[Control]:
-    yield Control(name, page.kind, info=wanted, start=page.starts_with, has_start=page.has_start)
+    yield Control(name, page.kind, info=wanted, start=page.starts_with, has_start=page.has_start or page.kind == COMPARISON)
     if page.kind == "BOUNDING_BOX":
         for part in ("x", "y", "width", "height"):
             yield Control(f"{name}.{part}", "INT", "button", is_sent=False)

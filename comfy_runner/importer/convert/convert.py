@@ -20,7 +20,7 @@ from comfy_runner.importer.convert.page_graph import PageNode, Socket, parse_pag
 from comfy_runner.importer.convert.page_text import SAVERS, patterns
 from comfy_runner.importer.convert.primitives import primitive_value, rounded, steps_of
 from comfy_runner.importer.convert.promoted import PromotedValues
-from comfy_runner.importer.convert.values import Unreadable, sent
+from comfy_runner.importer.convert.values import OPTIONS_MAKER, Unreadable, made_options, sent
 from comfy_runner.importer.convert.virtual_nodes import ACTING, LABELS, SILENT, VIRTUAL
 from comfy_runner.importer.convert.wiring import BrokenLink, FromInstance, FromNode, FromPrimitive, Wiring
 from comfy_runner.wording import did_you_mean, named, nearest
@@ -131,6 +131,11 @@ class _Conversion:
                 and name not in inputs
             ):
                 self.expanded.problem(f"{node.shown}: input {name} names no file, and the server has none")
+        if node.class_type == OPTIONS_MAKER:
+            try:
+                inputs |= made_options(node, inputs.get("choice", said.get("choice")))
+            except Unreadable as reason:
+                self.expanded.problem(f"{node.shown}: {reason}", "export it in ComfyUI's page: Workflow > Export (API)")
         sent_values = {
             name: self.sent(node, control, said[name])
             for name, control in known.controls.items()
@@ -155,6 +160,13 @@ class _Conversion:
             if control is not None:
                 self.controlled.add((scope.full_id(node.id), socket.name))
         elif isinstance(source, FromInstance) and source.promoted.says:
+            if source.promoted.is_hidden and not self.expanded.info.has_dynamic_inputs:
+                if control is None:
+                    self.expanded.note(
+                        f"{node.shown}, input {socket.name}: has no value; newer versions of ComfyUI's page send that of "
+                        f"{source.promoted.control.name}, which its subgraph is given"
+                    )
+                return
             if not source.is_linked:
                 inputs[socket.name] = _wrapped(source.promoted.value)
             elif control is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_runner.importer.convert.controls import Control
@@ -27,12 +27,14 @@ class Promoted:
         says: Whether it says anything.
         is_shifted: Whether the file has another place for the control's socket than the page, some versions of which then take the
             value of another control.
+        is_hidden: Whether the instance shows the control within in its place, which keeps its own value.
     """
 
     control: Control
     value: Any
     says: bool
     is_shifted: bool = False
+    is_hidden: bool = False
 
 
 class PromotedValues:
@@ -61,6 +63,7 @@ class PromotedValues:
             return {}
         found = {each.name: within for each in scope.graph.inputs if (within := self._within(scope, each)) is not None}
         values = instance.values
+        hidden: set[str] = set()
         if isinstance(values, Mapping):
             given: dict[str, Any] = {name: value for name, value in values.items() if name in found}
         else:
@@ -73,7 +76,6 @@ class PromotedValues:
             if proxies is not None:
                 shown = {name for id_, name in proxies if id_ == "-1"}
                 hidden = {name for id_, name in proxies if id_ != "-1"} - shown
-                found = {name: promoted for name, promoted in found.items() if name not in hidden}
         result = {}
         order = [*self.expanded.page.subgraphs]
         is_early = (
@@ -82,6 +84,9 @@ class PromotedValues:
             and order.index(scope.above.graph.id) < order.index(scope.graph.id)
         )
         for name, promoted in found.items():
+            if name in hidden:
+                result[name] = replace(promoted, is_hidden=True)
+                continue
             if name in given:
                 if is_early and not _same(given[name], promoted):
                     self.expanded.note(
@@ -160,7 +165,7 @@ class PromotedValues:
             inner = scope.inner.get(node.id)
             if inner is not None:
                 nested = self.of(inner).get(socket.name)
-                if nested is not None:
+                if nested is not None and not nested.is_hidden:
                     return nested
                 continue
             known = self.expanded.known(scope, node)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from comfy_runner.graph.page_control import PageControl
-from comfy_runner.importer.convert.controls import Control, Layout
+from comfy_runner.importer.convert.controls import COMPARISON, Control, Layout
 from comfy_runner.importer.convert.page_graph import PageNode
 from comfy_runner.importer.convert.page_text import processed
 from comfy_runner.wording import counted
@@ -19,6 +19,9 @@ _ANNOTATED = re.compile(r"\[(?:input|output|temp)\]", re.IGNORECASE)
 _NOISE = frozenset({"audioUI", "upload", "choose file to upload", "preview", "video-preview", "videopreview"})
 # Of VideoHelperSuite: which controls there are depends on the format that is chosen, and the page sends them all.
 _FREE_CONTROLS = re.compile(r"VHS_\w+")
+
+OPTIONS_MAKER = "CustomCombo"
+"""A class whose options are typed in the page, in controls that it makes for them."""
 
 Say = Callable[[str], None]
 
@@ -58,8 +61,28 @@ def read_values(node: PageNode, layout: Layout, say: Say, *, is_own: bool = True
         if any(by_name[name] != listed.get(name) for name in by_name):
             say("its values are read by name; ComfyUI's page would shift them here")
             return said | by_name
-    _check(kept, values, say, is_own=is_own)
+    _check(kept, values[: len(kept)] if node.class_type == OPTIONS_MAKER else values, say, is_own=is_own)
     return said | listed
+
+
+def made_options(node: PageNode, choice: Any) -> dict[str, Any]:
+    """Return what the page sends of an `OPTIONS_MAKER` beside its choice: the place of that, and each of its options.
+
+    Args:
+        node: The node.
+        choice: What it has been given as its choice.
+
+    Raises:
+        Unreadable: The file does not have them as today's pages write them: the choice, its place, the options, and an empty one.
+    """
+    values = node.values if isinstance(node.values, tuple) else ()
+    options = values[2:]
+    if not options or not all(isinstance(each, str) for each in options) or options[-1] or choice != values[0]:
+        raise Unreadable("its options are made in the page, and cannot be read from the file")
+    index = values[1]
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(options) or options[index] != choice:
+        raise Unreadable("its choice is not the one of its options that the file names")
+    return {"index": index} | {f"option{number}": option for number, option in enumerate(options, start=1)}
 
 
 def _by_name(node: PageNode, layout: Layout, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
@@ -130,6 +153,8 @@ def sent(control: Control, value: Any, say: Say) -> Any:
     """
     if control.part == "player":
         return ""
+    if control.kind == COMPARISON:
+        return ["", ""]
     page = control.info.page if control.info else None
     if page is None:
         return value

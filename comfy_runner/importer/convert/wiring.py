@@ -115,7 +115,7 @@ class Wiring:
                     raise BrokenLink(f"{node.shown}, input {socket.name}: its subgraph has no input {link.origin_slot}")
                 if outer[link.origin_slot].link is None:
                     return FromInstance(value) if value else None
-                crossed = value or crossed
+                crossed = value if value and not value.is_hidden else crossed
                 scope, node, index, wanted = above, instance, link.origin_slot, ""
                 continue
             wanted = wanted or socket.type

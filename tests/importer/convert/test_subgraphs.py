@@ -206,3 +206,32 @@ def test_newer_pages_leave_them_out() -> None:
 
     assert set(result.graph) == {"6"}
     assert "the nodes in it are left out" in result.notes[0].what
+
+
+_SHOWN_TOO = _sub(
+    [
+        node(1, "EmptyLatentImage", [64, 32, 2], inputs=[_socket("width", 1), _socket("height"), _socket("batch_size")]),
+        node(2, "Show", anything=2),
+    ],
+    [(1, -10, 0, 1, 0), (2, -10, 0, 2, 0), (3, 1, 0, -20, 0)],
+    takes={"width": [1, 2]},
+    gives={"LATENT": [3]},
+)
+_SHOW = class_({"anything": ["*"]}, [])
+
+
+def test_a_value_that_an_instance_shows_goes_to_inputs_without_a_control_too_as_newer_pages_have_it() -> None:
+    newer = class_({"f": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "a", "inputs": {}}]}]}, [])
+
+    result = _read(_instance([], proxies=[["1", "width"]]), subgraphs=[_SHOWN_TOO], Show=_SHOW, Newer=newer)
+
+    assert inputs(result, "5:1")["width"] == 64
+    assert inputs(result, "5:2") == {"anything": 64}
+
+
+def test_older_pages_send_it_to_controls_alone_and_that_is_said() -> None:
+    result = _read(_instance([], proxies=[["1", "width"]]), subgraphs=[_SHOWN_TOO], Show=_SHOW)
+
+    assert inputs(result, "5:1")["width"] == 64
+    assert inputs(result, "5:2") == {}
+    assert "input anything: has no value" in result.notes[0].what

@@ -248,3 +248,33 @@ def test_more_values_than_controls_are_refused_of_a_node_pack_whose_page_may_hav
         "Power Lora Loader", [{"lora": "a.safetensors", "on": True}], more={"Power Lora Loader": stack}
     )
     assert _read("Power Lora Loader", [{}, "", None], more={"Power Lora Loader": stack}) == {}
+
+
+_COMBO = class_({"choice": ["COMBO", {"options": []}]}, ["STRING", "INT"])
+
+
+def test_options_that_are_typed_in_the_page_are_sent_with_the_place_of_the_choice() -> None:
+    values = ["soft", 1, "hard", "soft", ""]
+
+    assert _read("CustomCombo", values, more={"CustomCombo": _COMBO}) == {
+        "choice": "soft",
+        "index": 1,
+        "option1": "hard",
+        "option2": "soft",
+        "option3": "",
+    }
+
+
+@pytest.mark.parametrize(
+    "values", [["soft"], ["soft", "hard", "soft", ""], ["soft", 0, "hard", "soft", ""], ["soft", 1, "hard", "soft"]]
+)
+def test_options_that_are_typed_in_the_page_are_refused_where_the_file_has_them_otherwise(values: Any) -> None:
+    with pytest.raises(WorkflowError, match="options"):
+        _read("CustomCombo", values, more={"CustomCombo": _COMBO})
+
+
+@pytest.mark.parametrize("values", [[], [{"before": "/api/view?filename=a.png"}], None])
+def test_a_comparison_of_pictures_says_nothing_whatever_it_shows(values: Any) -> None:
+    comparing = class_({"compare_view": ["IMAGECOMPARE", {"socketless": True}]}, [])
+
+    assert _read("ImageCompare", values, more={"ImageCompare": comparing}) == {"compare_view": {"__value__": ["", ""]}}
