@@ -28,6 +28,7 @@ from comfy_runner.yaml_loader import got
 
 _MOST_LOOKED_FOR = 10
 _REPLACING = "Run widget replace on values"
+_VERSION_OF_LISTS = 0.4  # of all others, also of none, the page takes the links for objects
 _GROUPS = ("workflow>", "workflow/")
 
 
@@ -62,6 +63,9 @@ def convert(ui: Mapping[str, Any], info: ObjectInfo, *, where: str) -> Converted
         raise WorkflowError.of(expanded.problems)
     if not graph:
         raise WorkflowError("has no node that runs", where=where)
+    links = ui.get("links")
+    if isinstance(links, list) and any(isinstance(each, list) == (ui.get("version") != _VERSION_OF_LISTS) for each in links):
+        expanded.note("its links are not written as its version says; ComfyUI's page would lose them, and here they are read")
     return Converted(graph, tuple(expanded.notes))
 
 

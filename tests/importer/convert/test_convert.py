@@ -80,6 +80,15 @@ def test_links_as_objects_are_read_like_lists() -> None:
     assert converted(page(*_SAMPLED, links=links, version=1)).graph == converted(page(*_SAMPLED, links=_LINKS)).graph
 
 
+@pytest.mark.parametrize("version", [None, 1])
+def test_links_of_another_schema_than_the_file_is_of_are_read_and_that_is_said(version: int | None) -> None:
+    result = converted(page(*_SAMPLED, links=_LINKS, version=version))
+
+    assert result.graph == converted(page(*_SAMPLED, links=_LINKS)).graph
+    assert "its links are not written as its version says" in result.notes[0].what
+    assert converted(page(*_SAMPLED, links=_LINKS)).notes == ()
+
+
 def test_an_input_whose_source_is_muted_is_left_out() -> None:
     nodes = [*_SAMPLED[:3], node(4, "EmptyLatentImage", [768, 512, 1], mode=2), *_SAMPLED[4:]]
 
