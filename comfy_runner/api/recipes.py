@@ -15,7 +15,7 @@ from comfy_runner.engine.registry import connect, connect_all, enlist, refuse_ba
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.capabilities import check_all
-from comfy_runner.planning.drafting import draft_all
+from comfy_runner.planning.drafting import draft_all, draft_one
 from comfy_runner.planning.inputs import InputFiles
 from comfy_runner.planning.preview import preview
 from comfy_runner.planning.summary import PlanSummary
@@ -209,7 +209,7 @@ def render(
         what = f"the recipe has {counted(len(chosen), 'job')}, of which one can be printed"
         raise UsageError(what, hint=f"choose it: --only {chosen[0]}")
     variant = next(variant for variant in variants if variant.job_id in chosen)
-    return draft_all([variant], templates=folders, seed_of=lambda _variant: 0).drafts[0].planned().workflow
+    return draft_one(variant, templates=folders).planned().workflow
 
 
 def validate(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from comfy_runner.graph.model_lists import MODEL_SUFFIX
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Node
 from comfy_runner.planning.job_graph import PlannedJob
@@ -25,7 +26,6 @@ _VERSION = "ComfyUI"
 _LATENT, _PIXELS, _MODEL = ("LatentUpscale", "LatentUpscaleBy"), ("ImageScale", "ImageScaleBy"), "UpscaleModelLoader"
 _LATENT_NAMES = {"bilinear": "Latent"}
 _PIXEL_NAMES = {"nearest-exact": "Nearest"}
-_MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".sft", ".gguf", ".bin")
 _SECOND = "upscale."
 
 
@@ -178,8 +178,7 @@ def _name(file: object) -> str:
 
 def _stem(file: object) -> str:
     """Return the name of a model's file as A1111 shows it: without folder and suffix."""
-    name = _name(file)
-    return next((name.removesuffix(suffix) for suffix in _MODEL_SUFFIXES if name.lower().endswith(suffix)), name)
+    return MODEL_SUFFIX.sub("", _name(file))
 
 
 def _number(value: float) -> str:

@@ -22,7 +22,7 @@ from comfy_runner.importer.a1111_unread import embeddings_of, refuse_pictures, u
 from comfy_runner.recipe.fields import MAX_PIXELS, MAX_SEED, MIN_PIXELS
 from comfy_runner.recipe.layers import nested
 from comfy_runner.recipe.sizes import scaled
-from comfy_runner.recipe.upscaler_names import TEMPLATE_OF, Upscaler, upscaler_of
+from comfy_runner.recipe.upscaler_names import Upscaler, upscaler_of
 from comfy_runner.wording import named
 from comfy_runner.yaml_loader import got
 
@@ -94,7 +94,7 @@ class _Reader:
 
     def read(self) -> None:
         upscaler = self._upscaler() if self._is_hires else None
-        route = TEMPLATE_OF[upscaler.route] if upscaler else "text_to_image"
+        route = upscaler.template if upscaler else "text_to_image"
         self.fields["template"] = "flux" if self._is_flux else route
         self._models()
         self._prompts()

@@ -19,37 +19,12 @@ _OF_PICTURES = (
 # Read elsewhere, or of no meaning for the picture, or so that only other noise comes of it.
 _READ = frozenset(
     (
-        *(
-            "steps",
-            "sampler",
-            "schedule type",
-            "scheduler",
-            "cfg scale",
-            "cfg",
-            "seed",
-            "size",
-            "width",
-            "height",
-            "model",
-            "model hash",
-        ),
-        *("vae", "vae hash", "clip skip", "denoising strength", "hires upscale", "hires resize", "hires steps", "hires upscaler"),
-        *("hires sampler", "hires schedule type", "hires scheduler", "hires cfg scale", "hires cfg", "distilled cfg scale"),
-        *(
-            "lora hashes",
-            "ti hashes",
-            "hashes",
-            "version",
-            "app",
-            "backend",
-            "pipeline",
-            "operations",
-            "parser",
-            "user",
-            "template",
-        ),
-        *("negative template", "civitai resources", "civitai metadata", "created date", "date", "batch size", "batch pos", "rng"),
-        *("model type", "comment", "job timestamp", "hires scale", "hires size"),
+        *("steps", "sampler", "schedule type", "scheduler", "cfg scale", "cfg", "seed", "size", "width", "height", "model"),
+        *("model hash", "vae", "vae hash", "clip skip", "denoising strength", "hires upscale", "hires resize", "hires steps"),
+        *("hires upscaler", "hires sampler", "hires schedule type", "hires scheduler", "hires cfg scale", "hires cfg"),
+        *("distilled cfg scale", "lora hashes", "ti hashes", "hashes", "version", "app", "backend", "pipeline", "operations"),
+        *("parser", "user", "template", "negative template", "civitai resources", "civitai metadata", "created date", "date"),
+        *("batch size", "batch pos", "rng", "model type", "comment", "job timestamp", "hires scale", "hires size"),
     )
 )
 _NOTHING = ("", "none", "false", "0", "off", "disabled", "automatic")

@@ -22,7 +22,7 @@ from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.recipe_text import recipe_text
 from comfy_runner.importer.recognised import Recognised
 from comfy_runner.importer.write import pair_name
-from comfy_runner.planning.drafting import draft_all
+from comfy_runner.planning.drafting import draft_one
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.text_files import shown
@@ -158,7 +158,7 @@ def _of_recipe(
     )
     text = recipe_text(fields, comments=comments, head=head, tail=tail)
     loaded = from_mapping({**missing, **fields}, path=found.path)
-    workflow = draft_all(expand(loaded), templates=(), seed_of=lambda _variant: 0).drafts[0].filled.workflow
+    workflow = draft_one(expand(loaded)[0]).filled.workflow
     said = [Note("which model it was made with is not said: give checkpoint", source)] if missing else []
     return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *said, *loaded.notes), fields)
 

@@ -54,11 +54,18 @@ def kept(sha256: str, *, name: str, caches: Path | None) -> Path | None:
         name: Its name.
         caches: The user's cache folder; None where there is none.
     """
-    if caches is None:
+    # The name may be anybody's, and is no way to other folders.
+    if caches is None or Path(name).name != name:
         return None
-    path = caches / _FOLDER / sha256 / f"{name}{SUFFIX}"
+    return _there(caches / _FOLDER / sha256 / f"{name}{SUFFIX}")
+
+
+def _there(path: Path) -> Path | None:
+    """Return a file that was kept, which is in use by that; None where it is not there any more, or was changed."""
     with contextlib.suppress(OSError):
-        if is_file(path) and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        if is_file(path) and hashlib.sha256(path.read_bytes()).hexdigest() == path.parent.name:
+            with contextlib.suppress(OSError):
+                os.utime(path.parent)
             return path
     return None
 
@@ -69,12 +76,9 @@ def _written(path: Path, data: bytes) -> Path:
     Raises:
         OSError: It cannot be written.
     """
-    if is_file(path) and path.read_bytes() == data:
-        with contextlib.suppress(OSError):
-            os.utime(path.parent)  # it is in use
-        return path
-    write_atomically(path, data, durable=False)
-    _remove_unused(path.parent.parent, now=path.stat().st_mtime)
+    if _there(path) is None:
+        write_atomically(path, data, durable=False)
+        _remove_unused(path.parent.parent, now=path.stat().st_mtime)
     return path
 
 

@@ -15,9 +15,8 @@ from comfy_runner.errors import InputError
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link
 from comfy_runner.importer.kept import kept
-from comfy_runner.planning.draft import Draft
-from comfy_runner.planning.drafting import draft_all
-from comfy_runner.recipe.load import LoadedRecipe, from_mapping
+from comfy_runner.planning.drafting import draft_one
+from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.shipped import shipped
 from comfy_runner.store.sidecar import HASH
@@ -71,7 +70,7 @@ def own_recipe(
     values = {field: value for field, value in recipe.items() if field not in _LEFT_OUT}
     values["template"] = name if is_shipped else str(found.absolute())
     try:
-        draft = _draft(from_mapping(values, path=path), templates)
+        draft = draft_one(expand(from_mapping(values, path=path))[0], templates=templates)
     except InputError as error:
         raise OtherRecipe(f"its recipe cannot be used any more ({error.problems[0]})") from error
     if draft.content_hash != about.get("content_hash") or (graph is not None and not _is_of(draft.filled.workflow, graph)):
@@ -92,10 +91,6 @@ def _templates(name: str, sha256: str, folders: Sequence[Path], caches: Path | N
             yield template.path
     if (path := kept(sha256, name=name, caches=caches)) is not None:
         yield path
-
-
-def _draft(loaded: LoadedRecipe, templates: Sequence[Path]) -> Draft:
-    return draft_all(expand(loaded), templates=templates, seed_of=lambda _variant: 0).drafts[0]
 
 
 def _is_of(job: Workflow, graph: Workflow) -> bool:

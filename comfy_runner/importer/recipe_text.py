@@ -17,15 +17,17 @@ from comfy_runner.errors import InputError
 WIDTH = 110
 """The longest line that is aimed at, in characters."""
 
+UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff\\ud800-\\udfff\\ufff0-\\uffff"
+"""What is escaped, as members of a set of a regular expression: control characters, ends of lines to some programs, what turns the
+direction of writing, what nobody sees, surrogates."""
+
 _INDENT = "  "
 # What starts or contains nothing that YAML knows, in a block or between braces.
 _PLAIN = re.compile(r"[A-Za-z0-9_./(][A-Za-z0-9_./()+*=~^$@%;|<>!?'\" &-]*", re.ASCII)
 _FLOW_SAFE = re.compile(r"[A-Za-z0-9_./(][A-Za-z0-9_./()+*=~^$@%;|<>!? &-]*", re.ASCII)
 _COMMENTED = re.compile(r"[ \t]#|#[ \t]|: |:$")
-# Control characters, ends of lines to some programs, what turns the direction of writing, what nobody sees, surrogates.
-_UNSEEN = "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff\\ud800-\\udfff\\ufff0-\\uffff"
-_PRINTABLE_LINE = re.compile(f"[^{_UNSEEN}]*")
-_ESCAPED = re.compile(f'[{_UNSEEN}"\\\\]')
+_PRINTABLE_LINE = re.compile(f"[^{UNSEEN}]*")
+_ESCAPED = re.compile(f'[{UNSEEN}"\\\\]')
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _LONGEST_COMMENT = 300
 

@@ -16,7 +16,8 @@ from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link
 from comfy_runner.importer.recognised import FieldFound, LiteralKept, LiteralLeft, ParamFound, Recognised
 from comfy_runner.importer.recognising import parameters
-from comfy_runner.importer.recognising.finder import FieldFinder, alike
+from comfy_runner.importer.recognising.finder import FieldFinder
+from comfy_runner.importer.recognising.leaves import alike
 from comfy_runner.importer.recognising.param_names import METHODS, NAME, ParamNames
 from comfy_runner.importer.recognising.passes import find_passes
 from comfy_runner.importer.recognising.roles import find_roles, output_nodes

@@ -12,14 +12,14 @@ from typing import Any
 
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
+from comfy_runner.importer.recipe_text import UNSEEN, quoted
 from comfy_runner.importer.recognising.models import LoraChain
 
 WIDTH = 120
 """The longest line of inputs that is written as one, in characters."""
 
 _JINJA = re.compile(r"\{[{%#]")
-# As in recipes: what nobody sees is escaped, in JSON as in Jinja.
-_UNSEEN = re.compile("[\\x7f-\\x9f\u061c\u200b\u200e\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\ufff0-\uffff]")
+_UNSEEN = re.compile(f"[{UNSEEN}]")
 
 
 def json_text(value: Any) -> str:
@@ -41,10 +41,8 @@ def _braced(text: str) -> str:
 
 
 def jinja_text(text: str) -> str:
-    """Return a text as a literal of Jinja's, which knows Python's escapes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-    escaped = re.sub(r"[\x00-\x1f]", lambda found: f"\\x{ord(found[0]):02x}", escaped)
-    return '"' + _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'
+    """Return a text as a literal of Jinja's, whose escapes are those of YAML too, as far as they are used."""
+    return quoted(text)
 
 
 def graph_text(

@@ -16,8 +16,9 @@ from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Node, Workflow
 from comfy_runner.importer.recipe_text import comment_line, quoted, recipe_text, scalar
 from comfy_runner.importer.recognised import FieldFound, ParamFound, Recognised
+from comfy_runner.importer.recognising.leaves import alike
 from comfy_runner.importer.template_text import graph_text
-from comfy_runner.planning.drafting import draft_all
+from comfy_runner.planning.drafting import draft_one
 from comfy_runner.recipe.layers import nested
 from comfy_runner.recipe.load import load
 from comfy_runner.recipe.names import slug
@@ -114,11 +115,10 @@ def prove(pair: Pair, workflow: Workflow, *, where: str = "") -> None:
     with tempfile.TemporaryDirectory(prefix="comfy-runner-import-") as folder:
         recipe = write_files(pair, Path(folder))
         try:
-            plan = draft_all(expand(load(recipe)), templates=(), seed_of=lambda _variant: 0)
+            made = draft_one(expand(load(recipe))[0]).filled.workflow
         except InputError as error:
             said = str(error.problems[0]).replace(folder, "")
             raise WorkflowError(f"what was made of it cannot be rendered: {said}", where=place) from error
-        made = plan.drafts[0].filled.workflow
     differences = list(_differences(workflow, made))
     if differences:
         what = f"what was made of it renders to another graph, in {counted(len(differences), 'place')}"
@@ -286,18 +286,5 @@ def _differences(wanted: Workflow, made: Workflow) -> Iterator[str]:
         for name in one.inputs.keys() | other.inputs.keys():
             if name not in one.inputs or name not in other.inputs:
                 yield f"input {got(name)} of node {got(node_id)} is {'missing' if name in one.inputs else 'there in addition'}"
-            elif not _same(one.inputs[name], other.inputs[name]):
+            elif not alike(one.inputs[name], other.inputs[name]):
                 yield f"input {got(name)} of node {got(node_id)} is {got(other.inputs[name])} instead of {got(one.inputs[name])}"
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether a server gets the same value: 8 and 8.0 are one number, 1 and true are not."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return one == other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)

@@ -76,6 +76,19 @@ def draft_all(
     return Plan(in_order, drafter.steps, tuple(notes | drafter.notes))
 
 
+def draft_one(variant: Variant, *, templates: Sequence[Path] = ()) -> Draft:
+    """Draft a single job; where its recipe leaves the seed to chance, it is 0.
+
+    Args:
+        variant: The job's point of a sweep.
+        templates: Folders that are searched for templates first.
+
+    Raises:
+        InputError: With all that is wrong with it.
+    """
+    return draft_all([variant], templates=templates, seed_of=lambda _variant: 0).drafts[0]
+
+
 class _Drafter:
     def __init__(
         self, variants: Sequence[Variant], templates: Sequence[Path], seed_of: Callable[[Variant], int], files: InputFiles

@@ -14,9 +14,6 @@ from typing import Literal
 
 Route = Literal["latent", "pixel", "model"]
 
-TEMPLATE_OF: Mapping[Route, str] = {"latent": "latent_upscale", "pixel": "pixel_upscale", "model": "model_upscale"}
-"""The shipped template of each route."""
-
 _LATENT_METHODS = frozenset(("nearest-exact", "bilinear", "area", "bicubic", "bislerp"))
 _PIXEL_METHODS = _LATENT_METHODS - {"bislerp"} | {"lanczos"}
 # What the method of a shipped template enlarges; in one of somebody's own nobody knows.
@@ -50,7 +47,7 @@ class Upscaler:
     @property
     def template(self) -> str:
         """The shipped template of its route."""
-        return TEMPLATE_OF[self.route]
+        return f"{self.route}_upscale"
 
 
 _MODELS = {

@@ -47,6 +47,12 @@ def test_it_has_the_form_that_a1111_writes() -> None:
     assert texts["upscaled"] == above + line.format("Denoising strength: 0.55, ", hires)
 
 
+def test_files_of_models_are_told_without_folder_and_suffix_whatever_the_letter_case() -> None:
+    found = _settings(_texts(checkpoint="SD\\Photo.v2.CKPT")["original"])
+
+    assert found["Model"] == "Photo.v2"
+
+
 def test_without_being_asked_for_there_is_none() -> None:
     assert parameters_of(planned()) == parameters_of(planned(output={"metadata": "none"})) == {}
 

@@ -48,6 +48,24 @@ def test_what_was_not_used_for_months_is_removed(tmp_path: Path) -> None:
     assert [path.is_file() for path in (old, used, recent)] == [False, True, True]
 
 
+def test_what_a_picture_of_ours_needs_is_in_use(tmp_path: Path) -> None:
+    path = keep("{}", name="fox", caches=tmp_path)
+    old = path.stat().st_mtime - 4 * _MONTH
+    os.utime(path.parent, (old, old))
+
+    assert kept(_hash("{}"), name="fox", caches=tmp_path) == path
+    keep("new", name="fox", caches=tmp_path)
+    assert path.is_file()
+
+
+def test_a_name_leads_to_no_other_folder(tmp_path: Path) -> None:
+    keep("{}", name="fox", caches=tmp_path / "caches")
+    (tmp_path / "wolf.json.j2").write_text("{}", encoding="utf-8")
+
+    for name in ("../../../wolf", str(tmp_path / "wolf"), "..", "", "fox\0"):
+        assert kept(_hash("{}"), name=name, caches=tmp_path / "caches") is None
+
+
 @pytest.mark.parametrize("is_there", [True, False], ids=["cannot be written", "no home"])
 def test_without_a_cache_folder_a_template_lasts_as_long_as_the_process(tmp_path: Path, *, is_there: bool) -> None:
     (tmp_path / "caches").write_text("a file where the folder would be", encoding="utf-8")

@@ -89,7 +89,6 @@ class Expanded:
         self.page, self.info, self.where = page, info, where
         self.problems: list[Problem] = list(page.problems)
         self.notes: list[Note] = []
-        self.instances: dict[str, int] = {}
         self._known: dict[tuple[str, str], Known] = {}
         self._noted: set[str] = set()
         self.root = Scope(page.root)
@@ -124,7 +123,6 @@ class Expanded:
                 definition = self.page.subgraphs.get(node.class_type)
                 if definition is None:
                     continue
-                self.instances[definition.id] = self.instances.get(definition.id, 0) + 1
                 chain = scope
                 while chain is not self.root and chain.graph is not definition and chain.above is not None:
                     chain = chain.above

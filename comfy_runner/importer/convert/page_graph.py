@@ -21,9 +21,6 @@ BYPASSED = 4
 INPUT_SIDE = "-10"
 """Id of the node within a subgraph that stands for the subgraph's inputs."""
 
-OUTPUT_SIDE = "-20"
-"""Id of the node within a subgraph that stands for the subgraph's outputs."""
-
 _MOST = 50_000
 _DEEPEST = 20
 

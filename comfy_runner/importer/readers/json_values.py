@@ -64,16 +64,11 @@ def _cleaned(holder: Any) -> list[Any]:
     if isinstance(holder, dict):
         for key in [key for key, inner in holder.items() if _SURROGATE.search(key)]:
             holder[_whole(key)] = holder.pop(key)
-        pairs: Any = holder.items()
-    elif isinstance(holder, list):
-        pairs = enumerate(holder)
-    else:
-        return []
-    for place, inner in [(place, inner) for place, inner in pairs if isinstance(inner, str) and _SURROGATE.search(inner)]:
-        holder[place] = _whole(inner)
-    return [
-        inner for _, inner in (holder.items() if isinstance(holder, dict) else enumerate(holder)) if isinstance(inner, dict | list)
-    ]
+    items = [*holder.items()] if isinstance(holder, dict) else [*enumerate(holder)] if isinstance(holder, list) else []
+    for place, inner in items:
+        if isinstance(inner, str) and _SURROGATE.search(inner):
+            holder[place] = _whole(inner)
+    return [inner for _, inner in items if isinstance(inner, dict | list)]
 
 
 def _whole(text: str) -> str:

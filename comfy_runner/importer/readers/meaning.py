@@ -140,7 +140,7 @@ class Meaning:
         return {name: _without_is_changed(node) for name, node in graph.items() if name not in others}
 
     def _note_program(self, texts: Mapping[str, Any]) -> None:
-        self.program = self.program or next(iter(_programs(texts)), "")
+        self.program = self.program or next(_programs(texts), "")
 
 
 def is_graph(value: Any) -> bool:

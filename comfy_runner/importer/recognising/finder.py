@@ -8,7 +8,7 @@ from typing import Any
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.importer.recognised import FieldFound, LiteralKept
-from comfy_runner.importer.recognising.leaves import Leaf, is_integer, is_number, is_text, leaf_of
+from comfy_runner.importer.recognising.leaves import Leaf, alike, is_integer, is_number, is_text, leaf_of
 from comfy_runner.importer.recognising.models import LoraChain, checkpoints, lora_chain
 from comfy_runner.importer.recognising.passes import WorkflowPasses, setting
 from comfy_runner.importer.recognising.prompts import NEGATIVE, POSITIVE, PromptTexts, prompt_texts
@@ -251,8 +251,3 @@ def _main_text(texts: Iterable[str]) -> str | None:
     longest, *others = sorted(texts, key=len, reverse=True)
     is_main = len(longest) >= max(_SHORTEST, _LEAST_SHARE * (len(longest) + sum(map(len, others))))
     return longest if is_main else None
-
-
-def alike(one: Any, other: Any) -> bool:
-    """Return whether two literals are the same value: 8 and 8.0 are, 1 and true are not."""
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)

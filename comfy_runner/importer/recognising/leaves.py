@@ -56,6 +56,17 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Return whether a server gets the same value, however deep: 8 and 8.0 are one number, 1 and true are not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other)
+
+
 def is_text(value: Any) -> bool:
     """Return whether a value is a text."""
     return isinstance(value, str)

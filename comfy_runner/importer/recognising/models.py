@@ -9,7 +9,7 @@ from typing import Any
 
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_text, leaf_of
+from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_number, is_text, leaf_of
 
 _FILES = ("ckpt_name", "unet_name", "gguf_name", "base_ckpt_name", "model_path", "model_name", "checkpoint", "model")
 _LOADS = re.compile(r"load|checkpoint|unet|gguf", re.IGNORECASE)
@@ -145,4 +145,4 @@ def _last_lora(workflow: Workflow, node_id: str) -> str | None:
 
 def _is_plain(inputs: Any, *, has_clip: bool) -> bool:
     strengths = [inputs["strength_model"], *([inputs["strength_clip"]] if has_clip else [])]
-    return is_text(inputs["lora_name"]) and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in strengths)
+    return is_text(inputs["lora_name"]) and all(map(is_number, strengths))

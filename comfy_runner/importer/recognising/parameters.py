@@ -188,7 +188,7 @@ def file_kind(node: Node, name: str, value: Any) -> str:
 
 
 def _label(node: Node) -> str:
-    title = " ".join(str(node.meta.get("title") or "").split())[:60]
+    title = " ".join(node.title.split())[:60]
     return f"{node.class_type} “{title}”" if title and title != node.class_type else node.class_type
 
 

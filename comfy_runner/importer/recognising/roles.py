@@ -116,7 +116,7 @@ def _own_role(node: Node) -> str:
     """Return a role of a node's title or file prefix; the usual ones say nothing."""
     prefix = node.inputs.get("filename_prefix")
     prefix = re.sub(r"%[^%]*%", "", prefix) if isinstance(prefix, str) else ""
-    for text in (str(node.meta.get("title") or ""), prefix.replace("\\", "/").rsplit("/", 1)[-1]):
+    for text in (node.title, prefix.replace("\\", "/").rsplit("/", 1)[-1]):
         role = slug(text)[:40].strip("-")
         if role and not _USUAL.search(text) and text != node.class_type and not role_fault(role):
             return role
@@ -134,6 +134,5 @@ def _unique(role: str, taken: dict[str, int]) -> str:
 
 
 def _sentence(node: Node, node_id: str) -> str:
-    title = str(node.meta.get("title") or "")
-    what = f"{node.class_type} ({title})" if title and title != node.class_type else node.class_type
+    what = f"{node.class_type} ({node.title})" if node.title != node.class_type else node.class_type
     return f"What node {node_id} gives, a {what}."
