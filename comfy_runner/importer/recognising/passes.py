@@ -48,6 +48,7 @@ ENLARGING = {
 _DETAILS = frozenset({"guide_size", "segs", "bbox_detector", "bbox_threshold"})
 # Settings for a node that samples with them.
 _PROVIDES = re.compile(r"provider|hook", re.IGNORECASE)
+_FACTOR = re.compile(r"^(factor|scale|scale_by|upscale|upscale_by|upscale_factor|scale_factor|rescale_factor)$", re.IGNORECASE)
 _ENLARGES = re.compile(r"upscal", re.IGNORECASE)
 _TILED = "UltimateSDUpscale"
 
@@ -208,7 +209,7 @@ def _enlargement(workflow: Workflow, node_id: str, known: set[str]) -> tuple[Enl
             before.append(here)
             continue
         other = workflow.nodes[here]
-        if other.class_type in ENLARGING or (_ENLARGES.search(other.class_type) and "Loader" not in other.class_type):
+        if other.class_type in ENLARGING or _may_enlarge(other):
             enlarging.append(here)
         waiting += [link for name, link in other.links() if not _ASIDE.match(name)]
     if not enlarging or not before:
@@ -220,6 +221,14 @@ def _enlargement(workflow: Workflow, node_id: str, known: set[str]) -> tuple[Enl
     elif len(enlarging) == 1 and (nearest.class_type in ENLARGING or enlarging[0] == node_id):
         by = enlarging[0] if any(name in nearest.inputs for name in ("scale_by", "upscale_by")) else ""
     return Enlargement(tuple(enlarging), by, to), before
+
+
+def _may_enlarge(node: Node) -> bool:
+    """Return whether a node of a pack enlarges, as far as its class and its factor tell."""
+    if not _ENLARGES.search(node.class_type) or "Loader" in node.class_type:
+        return False
+    factors = [value for name, value in node.inputs.items() if _FACTOR.search(name) and is_number(value)]
+    return not factors or max(factors) > 1
 
 
 def _is_larger(workflow: Workflow, enlargement: Enlargement, before: Sequence[Size | None]) -> bool:

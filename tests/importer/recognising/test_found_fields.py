@@ -74,6 +74,15 @@ def test_what_makes_smaller_is_no_upscale() -> None:
     assert not [field for field in _fields(hires(enlarge=smaller)) if field.startswith("upscale")]
 
 
+def test_a_pack_s_node_that_enlarges_by_nothing_makes_no_upscale() -> None:
+    same, larger = (
+        node("Latent Upscale by Factor (WAS)", samples=["3", 0], mode="bicubic", factor=factor) for factor in (1.0, 2.0)
+    )
+
+    assert "upscale.denoise" not in _fields(hires(enlarge=same))
+    assert _fields(hires(enlarge=larger))["upscale.denoise"] == 0.5
+
+
 def test_the_denoise_of_a_detailer_is_a_parameter() -> None:
     settings = {"seed": 9, "steps": 15, "cfg": 4.5, "sampler_name": "euler", "scheduler": "normal", "denoise": 0.4}
     links = {"image": ["8", 0], "model": ["4", 0], "clip": ["4", 1], "vae": ["4", 2], "positive": ["6", 0], "negative": ["7", 0]}
