@@ -20,7 +20,7 @@ MOST_STEPS = 200
 PIPES = re.compile(r"^(\w*pipe|\w*context|\w*ctx|sdxl_tuple)(_\d+)?$", re.IGNORECASE)
 """Inputs for all settings at once, as node packs have them."""
 
-_MOST_NESTED = 8
+_MOST_NESTED, _STEPS_OF_SELECTORS = 2, 20  # of switches that decide what others pass on
 # What nodes for a pass's settings may have from others.
 _SETTINGS = frozenset({"seed", "noise_seed", "steps", "cfg", "sampler", "sampler_name", "scheduler", "denoise", "model", "vae"})
 # What the page keeps in a graph, and what says nothing of the value.
@@ -97,7 +97,7 @@ def leaf_of(
     """
     names = (name, *also)
     here: str | None = name
-    for _ in range(MOST_STEPS):
+    for _ in range(_STEPS_OF_SELECTORS if depth else MOST_STEPS):
         if here is None:
             return None
         value = workflow.nodes[node_id].inputs.get(here)

@@ -331,6 +331,20 @@ def test_a_large_workflow_takes_no_time() -> None:
     assert time.perf_counter() - begun < 5
 
 
+def test_switches_that_decide_each_other_take_no_time() -> None:
+    graph = plain(n6_text=["s99", 0])
+    for number in range(100):
+        before: Any = [f"s{number - 1}", 0] if number else True
+        graph[f"s{number}"] = node(
+            "ComfySwitchNode", switch=before, on_true=before if number else "a", on_false=before if number else "b"
+        )
+    begun = time.perf_counter()
+
+    recognise(parse_workflow(graph))
+
+    assert time.perf_counter() - begun < 5
+
+
 def test_seeds_and_sizes_behind_chains_of_nodes() -> None:
     graph = plain(n3_seed=["r", 0], n5_width=["w", 0], n5_height=["w", 0])
     graph["r"] = node("Reroute", **{"": ["s", 0]})
