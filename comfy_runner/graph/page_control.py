@@ -29,6 +29,7 @@ class PageControl:
         can_refresh: Whether a button stands behind it that asks again (``remote.refresh_button``).
         takes_several: Whether several options can be chosen (``multi_select``).
         rounded_to: What the page rounds a number to (``round``); None where the step decides, 0 for nothing.
+        brings: What further controls each option brings, by option and name (``formats`` of VideoHelperSuite); None for none.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class PageControl:
     can_refresh: bool = False
     takes_several: bool = False
     rounded_to: float | None = None
+    brings: Mapping[str, Mapping[str, PageControl]] | None = None
 
 
 def page_control(kind: Any, extra: Mapping[str, Any]) -> PageControl:
@@ -77,7 +79,26 @@ def page_control(kind: Any, extra: Mapping[str, Any]) -> PageControl:
         can_refresh=isinstance(remote, dict) and bool(remote.get("refresh_button")),
         takes_several=bool(extra.get("multi_select")),
         rounded_to=0.0 if rounded is False else _number(rounded),
+        brings=_brought(extra.get("formats")) if is_combo else None,
     )
+
+
+def _brought(formats: Any) -> dict[str, dict[str, PageControl]] | None:
+    """Return the controls that options bring: for each option a list of names, types and options as of a class's inputs."""
+    if not isinstance(formats, dict):
+        return None
+    return {
+        str(option): {
+            each[0]: page_control(each[1], {key: value for key, value in _extra(each).items() if key != "formats"})
+            for each in (controls if isinstance(controls, list) else ())
+            if isinstance(each, list) and len(each) > 1 and isinstance(each[0], str)
+        }
+        for option, controls in formats.items()
+    }
+
+
+def _extra(entry: list[Any]) -> Mapping[str, Any]:
+    return entry[2] if len(entry) > 2 and isinstance(entry[2], dict) else {}
 
 
 def _start(kind: str, extra: Mapping[str, Any], options: Any) -> tuple[Any, bool]:

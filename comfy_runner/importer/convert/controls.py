@@ -144,6 +144,9 @@ class _Builder:
         if page.kind == "FLOAT" and page.randomizes and self._next() in _WORDS:  # newer pages have one for these, too
             self._add_controls([Control("control_after_generate", "COMBO", "randomize", is_sent=False)])
         self.sockets.append(Socket(name, wanted.type, None, name))
+        if page.brings and isinstance(chosen, str) and isinstance(self.node.values, Mapping):
+            for part, brought in page.brings.get(chosen, {}).items():
+                self._add_controls([Control(part, brought.kind, start=brought.starts_with, has_start=brought.has_start)])
         if page.kind == _CHOICE:
             if any(socket.name == name and socket.link for socket in self.node.sockets):
                 self._refuse(f"which inputs it has depends on {name}, which is linked")

@@ -16,9 +16,7 @@ from comfy_runner.yaml_loader import got
 
 _AFTER_EACH_RUN = ("fixed", "increment", "decrement", "randomize", "increment-wrap", True, False, None, "")
 _ANNOTATED = re.compile(r"\[(?:input|output|temp)\]", re.IGNORECASE)
-_NOISE = frozenset({"audioUI", "upload", "choose file to upload", "preview", "video-preview", "videopreview"})
-# Of VideoHelperSuite: which controls there are depends on the format that is chosen, and the page sends them all.
-_FREE_CONTROLS = re.compile(r"VHS_\w+")
+_NOISE = frozenset({"audioUI", "upload", "preview", "video-preview", "videopreview"})
 
 OPTIONS_MAKER = "CustomCombo"
 """A class whose options are typed in the page, in controls that it makes for them."""
@@ -48,7 +46,7 @@ def read_values(node: PageNode, layout: Layout, say: Say, *, is_own: bool = True
     if isinstance(given, Mapping) and given and all(key.isdigit() for key in given):
         given = tuple(given[key] for key in sorted(given, key=lambda key: (len(key), key)))
     if isinstance(given, Mapping):
-        return said | _by_name(node, layout, given, say)
+        return said | _by_name(layout, given, say)
     named = node.named_values
     if layout.is_by_name:
         return said | {control.name: named[control.name] for control in kept if named and control.name in named}
@@ -85,14 +83,13 @@ def made_options(node: PageNode, choice: Any) -> dict[str, Any]:
     return {"index": index} | {f"option{number}": option for number, option in enumerate(options, start=1)}
 
 
-def _by_name(node: PageNode, layout: Layout, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
+def _by_name(layout: Layout, given: Mapping[str, Any], say: Say) -> dict[str, Any]:
     known = {control.name for control in layout.controls if control.is_kept}
     say("its values are read by name; some versions of ComfyUI's page do not read them")
-    more = [name for name in given if name not in known and name not in _NOISE]
-    if more and not _FREE_CONTROLS.fullmatch(node.class_type):
+    more = [name for name in given if name not in known and name not in _NOISE and not name.startswith("choose ")]
+    if more:
         say(f"has {counted(len(more), 'value')} of controls that its class does not have, which are left out")
-        more = []
-    return {name: value for name, value in given.items() if name in known or name in more}
+    return {name: value for name, value in given.items() if name in known}
 
 
 def _check(kept: Sequence[Control], values: Sequence[Any], say: Say, *, is_own: bool) -> None:
@@ -160,6 +157,9 @@ def sent(control: Control, value: Any, say: Say) -> Any:
         return value
     if isinstance(value, str) and "\r" in value and in_control(control, value) != value:
         say(f"input {control.name}: its lines end in LF, as older versions of ComfyUI's page write them")
+    if control.info and control.info.minimum is not None and _is_below(value, control.info.minimum):
+        what = f"is {got(value)}, and its class takes {got(control.info.minimum)} at least"
+        say(f"input {control.name} {what}: code of a node pack for the page may send another number")
     value = in_control(control, value)
     if control.kind == "STRING" and page.is_dynamic and isinstance(value, str):
         value, remark = processed(value)
@@ -171,6 +171,10 @@ def sent(control: Control, value: Any, say: Say) -> Any:
             say(f"input {control.name} is {got(named)} with its folder, which newer versions of ComfyUI's page leave out")
         return named
     return value
+
+
+def _is_below(value: Any, least: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value < least
 
 
 def in_control(control: Control, value: Any) -> Any:

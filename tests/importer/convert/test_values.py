@@ -71,6 +71,47 @@ def test_values_by_name_are_read_by_name_and_that_is_said() -> None:
     assert "read by name" in result.notes[0].what
 
 
+_COMBINE = class_(
+    {
+        "format": [
+            ["image/gif", "video/h264-mp4"],
+            {
+                "formats": {
+                    "video/h264-mp4": [
+                        ["pix_fmt", ["yuv420p", "yuv420p10le"]],
+                        ["crf", "INT", {"default": 19, "min": 0, "max": 100}],
+                        ["trim_to_audio", "BOOLEAN", {"default": False}],
+                    ]
+                }
+            },
+        ],
+        "pingpong": ["BOOLEAN", {"default": False}],
+    },
+    [],
+)
+
+
+def test_what_a_chosen_format_brings_is_read_by_name_and_what_another_brings_is_left_out() -> None:
+    given = {"format": "video/h264-mp4", "pix_fmt": "yuv420p10le", "crf": 7, "pingpong": True, "profile": "hq", "videopreview": {}}
+
+    result = converted(page(node(1, "VHS_VideoCombine", given), links=[]), server(VHS_VideoCombine=_COMBINE))
+
+    chosen = {"format": "video/h264-mp4", "pix_fmt": "yuv420p10le", "crf": 7, "trim_to_audio": False, "pingpong": True}
+    assert inputs(result, "1") == chosen
+    assert any("1 value of controls that its class does not have" in note.what for note in result.notes)
+    assert _read("VHS_VideoCombine", {**given, "format": "image/gif"}, more={"VHS_VideoCombine": _COMBINE}) == {
+        "format": "image/gif",
+        "pingpong": True,
+    }
+
+
+def test_a_number_that_its_class_does_not_take_is_said() -> None:
+    result = converted(page(node(1, "KSampler", [-1, "fixed", 25, 5.5, "euler", "karras", 1]), links=[]))
+
+    assert inputs(result, "1")["seed"] == -1
+    assert "input seed is -1, and its class takes 0 at least" in result.notes[0].what
+
+
 def test_too_many_values_are_said_and_shifted_ones_refused() -> None:
     result = converted(page(node(1, "EmptyLatentImage", [64, 64, 1, 5]), links=[]))
 
