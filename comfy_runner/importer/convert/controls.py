@@ -130,7 +130,7 @@ class _Builder:
         elif not self._is_controlled(name, wanted, page):
             if not page.is_socket and _may_be_controlled(name, wanted, page, self.node, self.info):
                 self._refuse(f"the page's control for input {name} ({wanted.type}) is a node pack's own")
-            self.sockets.append(Socket(name, "*" if wanted.type == _MATCHED else wanted.type, None, ""))
+            self.sockets.append(Socket(name, self._matched(name) if wanted.type == _MATCHED else wanted.type, None, ""))
 
     def add_controlled(self, name: str, wanted: InputInfo) -> None:
         """Add an input that has a control; nothing where it only has a socket."""
@@ -168,6 +168,10 @@ class _Builder:
             given = next((socket for socket in self.node.sockets if socket.name == name), None)
             return bool(given.control) if given else wanted.is_widget
         return page.kind in _PLAIN or page.kind in _UNREADABLE or page.kind in (_CHOICE, COMPARISON)
+
+    def _matched(self, name: str) -> str:
+        """Return the type of an input that takes on that of its link, as the file has it."""
+        return next((socket.type for socket in self.node.sockets if socket.name == name), "*")
 
     def _add_grown(self, name: str, wanted: InputInfo) -> None:
         """Add the sockets that the file has of an input that grows."""

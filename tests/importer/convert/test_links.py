@@ -207,3 +207,17 @@ def test_a_linked_control_keeps_its_place_among_the_values() -> None:
 def test_links_that_only_a_node_pack_makes_are_refused() -> None:
     with pytest.raises(WorkflowError, match="Anything Everywhere links nodes"):
         converted(page(_IMAGE, links=[], extra={"ue_links": [{"downstream": 1, "upstream": "2"}]}))
+
+
+def test_behind_a_bypassed_node_an_input_that_takes_on_a_type_has_the_one_that_the_file_says() -> None:
+    info = server(
+        Film=class_({"film": ["VIDEO"]}, ["VIDEO"]),
+        Parts=class_({"film": ["VIDEO"]}, ["IMAGE"]),
+        Any=class_({"thing": ["COMFY_MATCHTYPE_V3", {"template": {"template_id": "t", "allowed_types": "IMAGE,MASK"}}]}, ["IMAGE"]),
+    )
+    taking = {"id": 3, "type": "Any", "mode": 0, "inputs": [{"name": "thing", "type": "IMAGE,MASK", "link": 2}]}
+    nodes = [node(1, "Film", film=None), node(2, "Parts", mode=4, film=1), taking]
+
+    result = converted(page(*nodes, links=[[1, 1, 0, 2, 0, "VIDEO"], [2, 2, 0, 3, 0, "IMAGE"]]), info)
+
+    assert inputs(result, "3") == {}
