@@ -95,7 +95,7 @@ def _problem(value: Any, wanted: InputInfo, info: ObjectInfo) -> str:
     kinds = [kind for type_, kind in _LITERALS.items() if type_ in wanted.types]
     if kinds and not wanted.types & {"*", "COMBO"} and not any(fits(value) for _, fits in kinds):
         return f"must be {' or '.join(expected for expected, _ in kinds)} (got {got(value)})"
-    if _is_number(value):
+    if is_number(value):
         if wanted.minimum is not None and value < wanted.minimum:
             return f"must be at least {_bound(wanted.minimum)} (got {got(value)})"
         if wanted.maximum is not None and value > wanted.maximum:
@@ -139,13 +139,14 @@ def _folded(name: str) -> str:
     return name.replace("\\", "/").casefold()
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
+    """Return whether a value is a number to a person, which true and false are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_whole(value: Any) -> bool:
     # 512.0 is what a division in a template gives, and what some servers announce as a default.
-    return _is_number(value) and (isinstance(value, int) or value.is_integer())
+    return is_number(value) and (isinstance(value, int) or bool(value.is_integer()))
 
 
 def _bound(number: float) -> str:
@@ -154,7 +155,7 @@ def _bound(number: float) -> str:
 
 _LITERALS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "INT": ("a whole number", _is_whole),
-    "FLOAT": ("a number", _is_number),
+    "FLOAT": ("a number", is_number),
     "STRING": ("text", lambda value: isinstance(value, str)),
     "BOOLEAN": ("true or false", lambda value: isinstance(value, bool)),
 }

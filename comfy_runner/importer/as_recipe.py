@@ -89,9 +89,8 @@ def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], lis
     """Return the recipe of what was found in a file, and what the user should know of it."""
     where, notes = shown(found.path), []
     if found.about is not None and "recipe" in found.about:
-        graph = None if found.graph is None else parse_workflow(found.graph, where=where)
         try:
-            own = own_recipe(found.about, graph, path=found.path, templates=around.templates, caches=around.caches)
+            own = own_recipe(found, templates=around.templates, caches=around.caches)
         except OtherRecipe as error:
             notes.append(Note(f"{error}; what its graph says is rendered instead", where))
         else:

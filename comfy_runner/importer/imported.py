@@ -15,7 +15,7 @@ from comfy_runner.errors import Note, Problem, UsageError
 from comfy_runner.graph.conformance import check
 from comfy_runner.graph.model_lists import listings
 from comfy_runner.graph.signature import InputKey
-from comfy_runner.graph.workflow import Workflow, parse_workflow
+from comfy_runner.graph.workflow import Workflow
 from comfy_runner.importer.found import Found
 from comfy_runner.importer.importing import AskServer, graph_in, import_graph, name_for, parse_param, translate
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
@@ -105,10 +105,8 @@ def _own(found: Found, name: str, templates: Sequence[Path]) -> Imported | None:
     """Return the recipe of a picture of ours with a shipped template; None for all else."""
     if found.about is None:
         return None
-    source = shown(found.path)
-    graph = None if found.graph is None else parse_workflow(found.graph, where=source)
     try:
-        own = own_recipe(found.about, graph, path=found.path, templates=templates, caches=None)
+        own = own_recipe(found, templates=templates, caches=None)
     except OtherRecipe:
         return None
     if not own.is_shipped:

@@ -13,7 +13,8 @@ from typing import Any
 
 from comfy_runner.errors import InputError
 from comfy_runner.graph.signature import InputKey
-from comfy_runner.graph.workflow import Workflow, as_link
+from comfy_runner.graph.workflow import Workflow, as_link, parse_workflow
+from comfy_runner.importer.found import Found
 from comfy_runner.importer.kept import kept
 from comfy_runner.planning.drafting import draft_one
 from comfy_runner.recipe.load import from_mapping
@@ -21,6 +22,7 @@ from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.shipped import shipped
 from comfy_runner.store.sidecar import HASH
 from comfy_runner.templating.lookup import find_template
+from comfy_runner.text_files import shown
 
 _LEFT_OUT = ("extends", "sweep", "retry")
 
@@ -44,31 +46,30 @@ class OtherRecipe(Exception):
     """Why what a picture says is not what made it, or cannot be done here: a sentence that says what is the matter."""
 
 
-def own_recipe(
-    about: Mapping[str, Any], graph: Workflow | None, *, path: Path, templates: Sequence[Path], caches: Path | None
-) -> OwnRecipe:
+def own_recipe(found: Found, *, templates: Sequence[Path], caches: Path | None) -> OwnRecipe:
     """Return the recipe that made a picture of ours.
 
     Args:
-        about: What the picture says of itself (`store.about`).
-        graph: The graph that it says it was made by; None where it has none.
-        path: The picture, from whose folder files that the recipe reads are looked for.
+        found: What the picture says of itself (`store.about`), and its graph; files that the recipe reads are looked for beside it.
         templates: Folders that are searched for its template first.
         caches: The user's cache folder, where templates of imported pictures are; None where there is none.
 
     Raises:
         OtherRecipe: Its template or a file that it reads is not there, or was changed, or what it makes now is another job.
+        WorkflowError: Its graph is malformed.
     """
+    about, path = found.about or {}, found.path
+    graph = None if found.graph is None else parse_workflow(found.graph, where=shown(path))
     recipe, template = about.get("recipe"), about.get("template")
     if not isinstance(recipe, dict) or not isinstance(template, dict):
         raise OtherRecipe("it does not hold its recipe")
     name, sha256 = str(template.get("name", "")), str(template.get("sha256", ""))
-    found = next(_templates(name, sha256, [*templates, path.absolute().parent / "templates", Path("templates")], caches), None)
-    if found is None:
+    file = next(_templates(name, sha256, [*templates, path.absolute().parent / "templates", Path("templates")], caches), None)
+    if file is None:
         raise OtherRecipe(f"the template {name[:100]}, by which comfy_runner made it, is not here as it was")
-    is_shipped = found.parent == shipped("templates")
+    is_shipped = file.parent == shipped("templates")
     values = {field: value for field, value in recipe.items() if field not in _LEFT_OUT}
-    values["template"] = name if is_shipped else str(found.absolute())
+    values["template"] = name if is_shipped else str(file.absolute())
     try:
         draft = draft_one(expand(from_mapping(values, path=path))[0], templates=templates)
     except InputError as error:

@@ -161,7 +161,7 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         value = parse_json(text)
     except NoJson as error:
         raise UsageError(f"is not JSON: {error}", where=meaning.where, hint=_KINDS) from None
-    meaning.read_document(value)
+    meaning.take(value)
     if meaning.is_empty and not meaning.problems:
         hint = "in ComfyUI use Workflow > Export (API) and give that file"
         raise UsageError("is JSON, but no workflow of ComfyUI", where=meaning.where, hint=hint)
@@ -174,5 +174,5 @@ def _is_ours(value: Any) -> bool:
 
 def _says_something(value: Any) -> bool:
     meaning = Meaning("")
-    meaning.read_document(value)
+    meaning.take(value)
     return not meaning.is_empty or bool(meaning.problems)

@@ -14,7 +14,7 @@ from comfy_runner.errors import Problem, UsageError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link
-from comfy_runner.importer.recognised import FieldFound, LiteralKept, LiteralLeft, ParamFound, Recognised
+from comfy_runner.importer.recognised import LiteralLeft, ParamFound, Recognised
 from comfy_runner.importer.recognising import parameters
 from comfy_runner.importer.recognising.finder import FieldFinder
 from comfy_runner.importer.recognising.leaves import alike
@@ -24,8 +24,6 @@ from comfy_runner.importer.recognising.roles import find_roles, output_nodes
 from comfy_runner.importer.template_text import jinja_text
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import got
-
-__all__ = ["FieldFound", "LiteralKept", "LiteralLeft", "ParamFound", "Recognised", "recognise"]
 
 _ORDER = (
     *("checkpoint", "vae", "clip_skip", "loras", "prompt", "negative_prompt", "seed", "size"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RunFolderError, UsageError
+from comfy_runner.graph.literals import is_number
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.job_files import JobFiles
@@ -194,11 +195,6 @@ def short_name(material: Material, axis: Axis) -> str:
     others = [other.field.rpartition(".")[2] for other in material.axes if other.field != axis.field]
     # The last part of a list's item is a number, which says nothing.
     return axis.field if last in others or last.isdecimal() else last
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value is a number to a person, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def key(value: object) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 from comfy_runner import yaml_loader
 from comfy_runner.errors import Note, Problem, TemplateError
+from comfy_runner.graph.literals import is_number
 from comfy_runner.recipe.field_docs import PARAM_TYPES, Param, UsualRange
 from comfy_runner.text_files import shown
 from comfy_runner.wording import did_you_mean
@@ -118,7 +119,7 @@ def parse_header(text: str, *, path: Path) -> Header:
     needs = reader.mapping(value.get("needs"), ("needs",), _NEEDS_KEYS, "needs")
     packs = reader.texts(needs.get("nodes"), ("needs", "nodes"))
     version = needs.get("comfyui", "")
-    if not isinstance(version, str) and not _is_number(version):
+    if not isinstance(version, str) and not is_number(version):
         reader.problem(f"must be a version such as 0.3.40 (got {got(version)})", ("needs", "comfyui"))
     header = Header(
         description=str(value.get("description") or "").strip(),
@@ -194,7 +195,7 @@ class _Reader:
             wrong += [
                 f"{bound} must be a number, and belongs to type integer or number (got {got(spec[bound])})"
                 for bound in ("min", "max")
-                if bound in spec and not (ordered and _is_number(spec[bound]))
+                if bound in spec and not (ordered and is_number(spec[bound]))
             ]
             if not wrong:
                 bounds, sentence = (spec.get("min"), spec.get("max")), str(spec.get("description", ""))
@@ -219,11 +220,7 @@ class _Reader:
         value = spec.get("usual")
         if value is None:
             return None
-        if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]:
+        if isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1]:
             return UsualRange(value[0], value[1], str(spec.get("below", "")), str(spec.get("above", "")))
         self.problem(f"usual must be the least and the most, such as [0.3, 0.55] (got {got(value)})", place)
         return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from comfy_runner.graph.workflow import Workflow, parse_workflow
+from comfy_runner.importer.found import Found
 from comfy_runner.importer.own_picture import OtherRecipe, OwnRecipe, own_recipe
 from tests.running.support import HASH, planned
 
@@ -33,7 +34,7 @@ def _about(**changes: Any) -> dict[str, Any]:
 
 
 def _own(about: dict[str, Any], graph: Workflow | None = _JOB.workflow, path: Path = Path("fox.png")) -> OwnRecipe:
-    return own_recipe(about, graph, path=path, templates=(), caches=None)
+    return own_recipe(Found(path, graph.to_api() if graph else None, about=about), templates=(), caches=None)
 
 
 def test_the_recipe_that_made_a_picture_is_given() -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from comfy_runner.graph.literals import is_number
 from comfy_runner.graph.page_control import PageControl
 from comfy_runner.importer.convert.controls import COMPARISON, Control, Layout
 from comfy_runner.importer.convert.page_graph import PageNode
@@ -124,7 +125,7 @@ def _fits(control: Control, value: Any) -> bool:
     if control.part != "value":
         return True
     if control.kind in ("INT", "FLOAT"):
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number(value)
     if control.kind == "COMFY_DYNAMICCOMBO_V3":
         return isinstance(value, str) and value in ((control.info and control.info.choices) or ())
     if control.kind == "BOOLEAN":

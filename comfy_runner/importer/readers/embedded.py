@@ -47,17 +47,13 @@ class Embedded:
             of other programs. Of two texts with one name the later one counts, as in ComfyUI's page.
         size: Width and height of the picture in pixels; None where it is not known.
         damage: What is wrong with the file, as a message says it: ``is damaged: …``; empty where nothing is.
+        room: How many bytes of text may still come.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     damage: str = ""
-    _room: int = MOST_TEXT
-
-    @property
-    def room(self) -> int:
-        """Return how many bytes of text may still come."""
-        return self._room
+    room: int = MOST_TEXT
 
     def add(self, name: str, text: bytes | str) -> None:
         """Put in a text, if its name is one that matters.
@@ -71,8 +67,8 @@ class Embedded:
         """
         if not is_wanted(name):
             return
-        self._room -= len(text)
-        if self._room < 0:
+        self.room -= len(text)
+        if self.room < 0:
             raise DamagedFile(f"it has more than {MOST_TEXT >> 20} MiB of text")
         found = decoded(text) if isinstance(text, bytes) else text
         if found := found.strip("\0 \t\r\n\ufeff"):

@@ -66,14 +66,14 @@ class Meaning:
             told = _json_or_none(text)
             if isinstance(told, dict):
                 self._note_program(told)
-                if not self._take(told) and not self.program:
+                if not self.take(told) and not self.program:
                     self.problems.append(f"its text parameters is JSON of another program (got {got(text)})")
             else:
                 self.parameters = text
         for name in COMMENTS:
             text = texts.get(name, "")
             if (told := _json_or_none(text)) is not None:
-                self._take(told)
+                self.take(told)
                 self._note_program(told if isinstance(told, dict) else {})
             elif is_parameters(text):
                 self.parameters = self.parameters or text
@@ -81,10 +81,6 @@ class Meaning:
                 self._read_named(name, text)
         if self.problems and not self.is_empty:
             self.notes += [Note(problem, self.where) for problem in self.problems]
-
-    def read_document(self, value: Any) -> None:
-        """Understand a JSON document."""
-        self._take(value)
 
     def _read_named(self, name: str, text: str) -> None:
         try:
@@ -94,18 +90,23 @@ class Meaning:
             return
         if name == "comfy_runner" and isinstance(value, dict):
             self.about = self.about or value
-        elif not self._take(value):
+        elif not self.take(value):
             self.problems.append(f"its text {name} is JSON, but no workflow (got {got(text)})")
 
-    def _take(self, value: Any, depth: int = 0) -> bool:
-        """Take what is a graph or a workflow in a value, and return whether there was any."""
+    def take(self, value: Any, depth: int = 0) -> bool:
+        """Take what is a graph or a workflow in a JSON document, and return whether there was any.
+
+        Args:
+            value: The document, or what is in it.
+            depth: How many wrappings it is in.
+        """
         if depth > _MOST_WRAPPINGS:
             return False
         if isinstance(value, str):
             inner = _json_or_none(value)
-            return inner is not None and self._take(inner, depth + 1)
+            return inner is not None and self.take(inner, depth + 1)
         if isinstance(value, list):
-            found = [self._take(item, depth + 1) for item in value[_GRAPH_IN_ENTRY : _GRAPH_IN_ENTRY + 2]]
+            found = [self.take(item, depth + 1) for item in value[_GRAPH_IN_ENTRY : _GRAPH_IN_ENTRY + 2]]
             return any(found)
         if not isinstance(value, dict):
             return False
@@ -119,7 +120,7 @@ class Meaning:
             return True
         if isinstance(about := value.get("comfy_runner"), dict):
             self.about = self.about or about
-        found = [self._take(value[name], depth + 1) for name in _WRAPPINGS if isinstance(value.get(name), dict | list | str)]
+        found = [self.take(value[name], depth + 1) for name in _WRAPPINGS if isinstance(value.get(name), dict | list | str)]
         if not any(found):
             found += self._take_history(value, depth)
         return any(found)
@@ -129,7 +130,7 @@ class Meaning:
         if len(entries) > 1:
             self.problems.append(f"it is a history of {len(entries)} graphs; one is read at a time")
             return []
-        return [self._take(entry["prompt"], depth + 1) for entry in entries]
+        return [self.take(entry["prompt"], depth + 1) for entry in entries]
 
     def _nodes_of(self, graph: dict[str, Any]) -> dict[str, Any]:
         """Return a graph without what is not of its nodes."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from comfy_runner.graph.literals import is_number
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.importer.recognised import FieldFound, LiteralKept
-from comfy_runner.importer.recognising.leaves import Leaf, alike, is_integer, is_number, is_text, leaf_of
+from comfy_runner.importer.recognising.leaves import Leaf, alike, is_integer, is_text, leaf_of
 from comfy_runner.importer.recognising.models import LoraChain, checkpoints, lora_chain
 from comfy_runner.importer.recognising.passes import WorkflowPasses, setting
 from comfy_runner.importer.recognising.prompts import NEGATIVE, POSITIVE, PromptTexts, prompt_texts

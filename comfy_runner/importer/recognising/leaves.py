@@ -51,11 +51,6 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number, and not true or false."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def alike(one: Any, other: Any) -> bool:
     """Return whether a server gets the same value, however deep: 8 and 8.0 are one number, 1 and true are not."""
     if isinstance(one, bool) or isinstance(other, bool):

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from comfy_runner.graph.literals import is_number
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_number, is_text, leaf_of
+from comfy_runner.importer.recognising.leaves import MOST_STEPS, PIPES, Leaf, chosen, is_text, leaf_of
 
 _FILES = ("ckpt_name", "unet_name", "gguf_name", "base_ckpt_name", "model_path", "model_name", "checkpoint", "model")
 _LOADS = re.compile(r"load|checkpoint|unet|gguf", re.IGNORECASE)
@@ -102,8 +103,8 @@ def lora_chain(workflow: Workflow, node_id: str) -> LoraChain | None:
         for _, link in node.links():
             users.setdefault(link.node, set()).add(other)
     nodes: list[str] = []
-    here: str | None = last
-    while here is not None:
+    here = last
+    while True:
         node = workflow.nodes[here]
         names = {"model", "lora_name", "strength_model"} | ({"clip", "strength_clip"} if has_clip else set())
         if node.class_type != class_type or node.inputs.keys() != names or not _is_plain(node.inputs, has_clip=has_clip):
@@ -119,15 +120,13 @@ def lora_chain(workflow: Workflow, node_id: str) -> LoraChain | None:
         clip_above = clip is not None and workflow.nodes[clip.node].class_type in _LORAS
         if (above or clip_above) and not from_above:
             return None
-        here = model.node if above else None
+        if not above:
+            break
+        here = model.node
     inputs = [workflow.nodes[each].inputs for each in nodes]
-    first = inputs[0]
-    model = as_link(first["model"])
-    if model is None:
-        return None
     strengths = tuple((each["strength_model"], each["strength_clip"] if has_clip else each["strength_model"]) for each in inputs)
     names_of = tuple(each["lora_name"] for each in inputs)
-    return LoraChain(tuple(nodes), class_type, model, as_link(first.get("clip")), names_of, strengths)
+    return LoraChain(tuple(nodes), class_type, model, clip, names_of, strengths)
 
 
 def _last_lora(workflow: Workflow, node_id: str) -> str | None:

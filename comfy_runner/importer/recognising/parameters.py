@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from comfy_runner.graph.literals import is_number
 from comfy_runner.graph.model_lists import MODEL_SUFFIX, model_kind
 from comfy_runner.graph.object_info import InputInfo, ObjectInfo
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Node, Workflow
-from comfy_runner.importer.recognising.leaves import is_integer, is_number, is_text, literals
+from comfy_runner.importer.recognising.leaves import is_integer, is_text, literals
 from comfy_runner.recipe.field_docs import Param
 from comfy_runner.yaml_loader import unsendable
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from comfy_runner.graph.literals import is_number
 from comfy_runner.graph.schedules import SAMPLERS
 from comfy_runner.graph.sizes import Size, node_sizes
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
@@ -21,7 +22,6 @@ from comfy_runner.importer.recognising.leaves import (
     Leaf,
     chosen,
     is_integer,
-    is_number,
     is_text,
     leaf_of,
     link_of,

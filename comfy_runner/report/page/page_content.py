@@ -15,9 +15,10 @@ from itertools import groupby
 
 from comfy_runner._version import __version__
 from comfy_runner.errors import RunFolderError
+from comfy_runner.graph.literals import is_number
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.thumbnails import Thumbnail
-from comfy_runner.report.run_data import Entry, Material, is_number, key, label, short_name
+from comfy_runner.report.run_data import Entry, Material, key, label, short_name
 from comfy_runner.report.suggest import Limits, Suggestion, faults
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.wording import now
