@@ -189,9 +189,14 @@ class Config(_Section):
             raise UsageError(f"a server is given twice (got {found[twice].place})", hint="give each server once")
         return found
 
+    @property
+    def names_servers(self) -> bool:
+        """Whether the settings say which servers are used where nobody names one."""
+        return bool({"server", "fleet"} & self.model_fields_set)
+
     def known_servers(self) -> tuple[ServerConfig, ...]:
         """Return all servers that the settings name, those that are used first; the default one where they name none."""
-        used = self._default if {"server", "fleet"} & self.model_fields_set or not self.servers else ()
+        used = self._default if self.names_servers or not self.servers else ()
         return tuple(map(self.find_server, dict.fromkeys([*used, *self.servers])))
 
     @property

@@ -129,7 +129,7 @@ def asking(servers: GivenServers, object_info: Path | None, config: Config, say:
     """Return what asks the first of some servers that answers for its nodes, once, or reads a saved answer.
 
     Args:
-        servers: The servers; None for none.
+        servers: The servers; None for those that the settings name, if they name any and one of them answers.
         object_info: A file with a saved answer; None for none.
         config: Settings.
         say: Takes sentences about slow preparations; None for silence.
@@ -139,14 +139,17 @@ def asking(servers: GivenServers, object_info: Path | None, config: Config, say:
     def ask() -> ObjectInfo | None:
         if object_info is not None:
             return nodes(object_info=object_info, config=config)
+        is_named = bool(servers) or servers == ""
         failure: ServerError | None = None
-        for server in config.find_servers(servers) if servers or servers == "" else ():
+        for server in config.find_servers(servers) if is_named or config.names_servers else ():
             try:
                 return nodes(server=server, config=config, say=say)
             except ServerError as error:
                 failure = failure or error
-        if failure is not None:
+        if failure is not None and is_named:
             raise failure
+        if failure is not None and say is not None:
+            say(str(failure.problems[0]))
         return None
 
     return ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from comfy_runner.text_files import shown
 
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
+_OF_RECIPE = re.compile("^(template|checkpoint|prompt|extends|sweep) *:", re.MULTILINE)
 _NO_WORKFLOW = "holds no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"
 _LOST = (
     "files lose it where they are edited, saved anew, or sent by a messenger or a web page; take the one from ComfyUI's output "
@@ -156,7 +158,11 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         hint = "download the picture itself rather than the page that shows it"
         raise UsageError("is a web page, and no picture", where=meaning.where, hint=hint)
     if not start.startswith(("{", "[")):
-        raise UsageError("is neither JSON nor parameters of A1111", where=meaning.where, hint=_KINDS)
+        is_recipe = _OF_RECIPE.search(text) is not None
+        hint = (
+            "if it is a recipe, there is nothing to import: name it .yaml, and comfy-runner run renders it" if is_recipe else _KINDS
+        )
+        raise UsageError("is neither JSON nor parameters of A1111", where=meaning.where, hint=hint)
     try:
         value = parse_json(text)
     except NoJson as error:

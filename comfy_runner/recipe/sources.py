@@ -82,8 +82,12 @@ def load_source(source: RecipeSource, *, sets: Sequence[str] = (), sweeps: Seque
     return load(source, sets=sets, sweeps=sweeps)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, hint: str = "") -> Any:
     """Return what a JSON file says.
+
+    Args:
+        path: The file.
+        hint: What to do where it is none.
 
     Raises:
         UsageError: It cannot be read, or is no JSON.
@@ -91,7 +95,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read(path, error=UsageError, most=_LARGEST_JSON))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"is not JSON: {error}", where=shown(path)) from error
+        raise UsageError(f"is not JSON: {error}", where=shown(path), hint=hint) from error
 
 
 def _each(sources: Sequence[RecipeSource]) -> Iterator[RecipeSource]:
@@ -106,7 +110,7 @@ def _each(sources: Sequence[RecipeSource]) -> Iterator[RecipeSource]:
 
 
 def _recipe_of_sidecar(path: Path) -> Mapping[str, Any]:
-    data = read_json(path)
+    data = read_json(path, hint="a recipe is YAML: name its file .yaml")
     recipe = data.get("recipe") if isinstance(data, dict) else None
     if not isinstance(recipe, dict):
         what = "is neither a workflow of ComfyUI nor a job's sidecar"

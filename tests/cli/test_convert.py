@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import Typed
 from tests.importer.files import graph, json_file, page_workflow, picture
 from tests.standin import StandIn
@@ -53,6 +55,26 @@ def test_what_cannot_be_converted_is_refused_with_the_node(cli: Cli, server: Sta
 
     assert (done.code, done.out) == (2, "")
     assert "FancyImage" in done.err
+
+
+def test_the_server_of_the_settings_is_asked_where_none_is_named(
+    cli: Cli, server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    json_file(tmp_path / "blue.json", page_workflow())
+    monkeypatch.setenv("COMFY_RUNNER_SERVER", server.url)
+
+    assert json.loads(cli("convert", "blue.json").out)["1"]["class_type"] == "EmptyImage"
+
+
+def test_a_server_of_the_settings_that_does_not_answer_is_told(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    json_file(tmp_path / "blue.json", page_workflow())
+    monkeypatch.setenv("COMFY_RUNNER_SERVER", "http://127.0.0.1:9")
+
+    done = cli("convert", "blue.json")
+
+    assert done.code == 2
+    assert done.err.startswith("http://127.0.0.1:9")
+    assert "hint: give --server URL" in done.err
 
 
 def test_without_a_server_the_way_out_is_told(cli: Cli, tmp_path: Path) -> None:
