@@ -83,4 +83,15 @@ def shown(path: Path) -> str:
         text = str(path)
     if len(text) > _LONGEST_SHOWN:
         text = f"{text[:50]}...{text[50 - _LONGEST_SHOWN :]}"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return on_one_line(text)
+
+
+def on_one_line(text: str, *, longest: int = 1000) -> str:
+    """Return a sentence with others' words in it as it can stand in a message: no ends of lines, no control characters.
+
+    Args:
+        text: The sentence.
+        longest: How many characters it has at most; the others are cut off.
+    """
+    short = text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)

@@ -23,6 +23,7 @@ from comfy_runner.shipped import shipped
 from comfy_runner.store.sidecar import HASH
 from comfy_runner.templating.lookup import find_template
 from comfy_runner.text_files import shown
+from comfy_runner.yaml_loader import got
 
 _LEFT_OUT = ("extends", "sweep", "retry")
 
@@ -66,7 +67,7 @@ def own_recipe(found: Found, *, templates: Sequence[Path], caches: Path | None) 
     name, sha256 = str(template.get("name", "")), str(template.get("sha256", ""))
     file = next(_templates(name, sha256, [*templates, path.absolute().parent / "templates", Path("templates")], caches), None)
     if file is None:
-        raise OtherRecipe(f"the template {name[:100]}, by which comfy_runner made it, is not here as it was")
+        raise OtherRecipe(f"the template {got(name)}, by which comfy_runner made it, is not here as it was")
     is_shipped = file.parent == shipped("templates")
     values = {field: value for field, value in recipe.items() if field not in _LEFT_OUT}
     values["template"] = name if is_shipped else str(file.absolute())

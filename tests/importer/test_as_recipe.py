@@ -199,7 +199,7 @@ def _template(folder: Path, size: float) -> Path:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (shutil.rmtree, "the template mine, by which comfy_runner made it, is not here as it was"),
+        (shutil.rmtree, 'the template "mine", by which comfy_runner made it, is not here as it was'),
         (lambda folder: _template(folder, 0.03), "is not here as it was"),
         (Path.exists, ""),
     ],

@@ -93,3 +93,11 @@ def test_any_claim_is_heard(changes: dict[str, Any], fields: dict[str, Any]) -> 
     except OtherRecipe:
         return
     assert found.template == "latent_upscale"
+
+
+def test_the_name_of_a_template_makes_no_lines_of_its_own_in_messages() -> None:
+    with pytest.raises(OtherRecipe) as caught:
+        _own(_about(template={"name": "a\nerror: all is lost\x1b[2J" + "!" * 5000, "sha256": "0" * 64}))
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200

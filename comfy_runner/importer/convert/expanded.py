@@ -15,6 +15,7 @@ from comfy_runner.importer.convert.controls import Control, Layout, layout_of
 from comfy_runner.importer.convert.page_graph import PageFile, PageGraph, PageNode, Socket
 from comfy_runner.importer.convert.values import Unreadable, read_values
 from comfy_runner.importer.convert.virtual_nodes import SILENT, VIRTUAL
+from comfy_runner.text_files import on_one_line
 
 RENAMED = {
     "T2IAdapterLoader": "ControlNetLoader",
@@ -99,12 +100,13 @@ class Expanded:
 
     def problem(self, what: str, hint: str = "") -> None:
         """Take down a reason not to convert the file; the same one once."""
-        problem = Problem(what, self.where, hint)
+        problem = Problem(on_one_line(what), self.where, hint)
         if len(self.problems) < _MOST_MESSAGES and problem not in self.problems:
             self.problems.append(problem)
 
     def note(self, what: str, *, changed: bool = False) -> None:
         """Take down what a user should know; the same once."""
+        what = on_one_line(what)
         if len(self.notes) < _MOST_MESSAGES and what not in self._noted:
             self._noted.add(what)
             self.notes.append(Note(what, self.where, "changed" if changed else "warning"))

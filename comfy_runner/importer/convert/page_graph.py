@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from comfy_runner.errors import Problem
+from comfy_runner.text_files import on_one_line
 
 MUTED = 2
 """Mode of a node that does not run, and gives nothing."""
@@ -187,7 +188,7 @@ class _Reader:
 
     def problem(self, what: str, hint: str = "") -> None:
         if len(self.problems) < 50:
-            self.problems.append(Problem(what, self.where, hint))
+            self.problems.append(Problem(on_one_line(what), self.where, hint))
 
     def definitions(self, data: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
         """Yield the definitions of subgraphs, also those within definitions, as files of some versions have them."""

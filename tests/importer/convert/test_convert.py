@@ -113,3 +113,13 @@ def test_classes_that_the_server_lacks_are_named_once_each() -> None:
 def test_what_is_no_file_of_the_page_is_refused_as_such(ui: dict[str, Any]) -> None:
     with pytest.raises(WorkflowError, match="it has no list of nodes"):
         converted(ui)
+
+
+def test_a_title_makes_no_lines_of_its_own_in_messages() -> None:
+    hostile = node(1, "workflow>x", title="a\nerror: all is lost\x1b[2J" + "!" * 5000)
+
+    with pytest.raises(WorkflowError) as caught:
+        converted(page(hostile, node(1, "Note"), links=[]))
+
+    assert caught.value.problems
+    assert all(problem.what.isprintable() and len(problem.what) <= 1000 for problem in caught.value.problems)
