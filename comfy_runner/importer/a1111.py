@@ -14,7 +14,7 @@ from typing import Any
 
 from comfy_runner.errors import Note, UsageError
 from comfy_runner.graph.sizes import CELL
-from comfy_runner.importer.a1111_files import FileNames
+from comfy_runner.importer.a1111_files import FileNames, modules_of
 from comfy_runner.importer.a1111_prompt import loras_of, with_comfyui_weights, with_embeddings, without_networks
 from comfy_runner.importer.a1111_sampling import first_sampling, second_sampling
 from comfy_runner.importer.a1111_text import Parameters, decimal, parse_parameters, sides, whole_number
@@ -71,11 +71,9 @@ def recipe_of(
         UsageError: It is the text of img2img or inpainting, whose first picture is not in it; ComfyUI has no counterpart of its
             sampler or schedule; no shipped template does what it says; or a value cannot be.
     """
-    refuse_pictures(parameters, is_hires=any(parameters.get(key) for key in _HIRES))
     reader = _Reader(parameters, FileNames(models), size)
     reader.read()
-    said = [] if _is_comfyuis(parameters) else [Note(SAME_SETTINGS, level="changed")]
-    return A1111Recipe(nested(reader.fields), reader.comments, (*said, *reader.notes))
+    return A1111Recipe(nested(reader.fields), reader.comments, tuple(reader.notes))
 
 
 class _Reader:
@@ -88,11 +86,15 @@ class _Reader:
         self._text = parameters
         self._files = files
         self._picture = picture
+        self._modules = modules_of(parameters)
         self._is_hires = any(parameters.get(key) for key in _HIRES)
         self._is_comfyuis = _is_comfyuis(parameters)
         self._is_flux = bool(parameters.get("Distilled CFG Scale")) or _names_flux(parameters.get("Model"))
 
     def read(self) -> None:
+        refuse_pictures(self._text, is_hires=self._is_hires)
+        if not self._is_comfyuis:
+            self.notes.append(Note(SAME_SETTINGS, level="changed"))
         upscaler = self._upscaler() if self._is_hires else None
         route = upscaler.template if upscaler else "text_to_image"
         self.fields["template"] = "flux" if self._is_flux else route
@@ -130,8 +132,7 @@ class _Reader:
             self._say(f"the text names no model, only its hash {got(value)}: give `checkpoint:` yourself", "Model")
         else:
             self._say("the text names no model: give `checkpoint:` yourself", "Model")
-        modules = self._files.modules(text)
-        vae = modules.vae or text.get("VAE")
+        vae = self._modules.vae or text.get("VAE")
         if vae and vae.casefold() not in _NO_VAE:
             self._file("vae", vae, "vae")
         skip = text.get("Clip skip")
@@ -184,11 +185,10 @@ class _Reader:
             return
         width, height = sides(given, "Size") if given else picture or (0, 0)
         for name, side in (("width", width), ("height", height)):
-            if not MIN_PIXELS <= side <= MAX_PIXELS:
-                raise UsageError(f"sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels (got {side})", where="Size")
-            self._give(f"size.{name}", side // CELL * CELL, "" if given else "of the picture, for the text says no size")
-            if side % CELL:
-                self.notes.append(Note(f"{name} {side} becomes {side // CELL * CELL}, whole latent cells", "Size", "changed"))
+            whole = _whole_cells(side, "Size")
+            self._give(f"size.{name}", whole, "" if given else "of the picture, for the text says no size")
+            if whole != side:
+                self.notes.append(Note(f"{name} {side} becomes {whole}, whole latent cells", "Size", "changed"))
 
     def _sampler(self) -> None:
         text = self._text
@@ -260,9 +260,7 @@ class _Reader:
             elif across and down and height and not width:
                 width = height * across // down
             for name, side in (("width", width), ("height", height)):
-                if not MIN_PIXELS <= side <= MAX_PIXELS:
-                    raise UsageError(f"sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels (got {side})", where="Hires resize")
-                self._give(f"upscale.size.{name}", side // CELL * CELL)
+                self._give(f"upscale.size.{name}", _whole_cells(side, "Hires resize"))
             if across and down and abs(width * down / (height * across) - 1) > 0.02:
                 self._say("the web UI crops a picture that is resized to another aspect, and here it is stretched", "Hires resize")
         elif factor := text.get("Hires upscale", "Hires scale"):
@@ -288,8 +286,7 @@ class _Reader:
     def _params(self, upscaler: Upscaler | None) -> None:
         text = self._text
         if self._is_flux:
-            modules = self._files.modules(text)
-            for number, name in enumerate(modules.encoders, start=1):
+            for number, name in enumerate(self._modules.encoders, start=1):
                 if name:
                     self._file(f"params.clip_{number}", name, "text_encoders")
             if guidance := text.get("Distilled CFG Scale", "Guidance"):
@@ -298,7 +295,7 @@ class _Reader:
                 self._say("the text does not say it: the guidance of the template flux is taken", "Distilled CFG Scale")
             if upscaler is None:
                 self._give("params.second_pass", False, "the text has no highres fix")
-            if missing := [name for name, there in (("a VAE", "vae" in self.fields), *modules.given) if not there]:
+            if missing := [name for name, there in (("a VAE", "vae" in self.fields), *self._modules.given) if not there]:
                 self._say(f"the text does not name {' and '.join(missing)}: the files of the template flux are taken", "Module 1")
         elif upscaler is not None and upscaler.route == "model":
             name = text.get("Hires upscaler")
@@ -325,6 +322,12 @@ class _Reader:
 def _is_comfyuis(text: Parameters) -> bool:
     """Return whether ComfyUI has written a text, by way of a node or of this program: its prompts are in ComfyUI's own syntax."""
     return text.get("Version").casefold().startswith("comfyui")
+
+
+def _whole_cells(side: int, key: str) -> int:
+    if not MIN_PIXELS <= side <= MAX_PIXELS:
+        raise UsageError(f"sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels (got {side})", where=key)
+    return side // CELL * CELL
 
 
 def _names_flux(model: str) -> bool:

@@ -73,16 +73,17 @@ class FileNames:
             self.notes.append(Note(f"the server has no such file (got {got(plain)})", field))
         return plain, "the server has no such file" if lists else ""
 
-    def modules(self, text: Parameters) -> Modules:
-        """Return what the text says of the modules beside its model: ``Module 1``, ``Module 2``, and so on."""
-        vae, t5, clip = "", "", ""
-        for number in range(1, _MOST_MODULES + 1):
-            name = text.get(f"Module {number}")
-            base = re.split(r"[\\/]", name)[-1]
-            if _T5.search(base):
-                t5 = t5 or name
-            elif _CLIP.search(base):
-                clip = clip or name
-            elif base and not base.casefold().startswith("use same"):
-                vae = vae or name
-        return Modules(vae, (t5, clip))
+
+def modules_of(text: Parameters) -> Modules:
+    """Return what a text says of the modules beside its model: ``Module 1``, ``Module 2``, and so on."""
+    vae, t5, clip = "", "", ""
+    for number in range(1, _MOST_MODULES + 1):
+        name = text.get(f"Module {number}")
+        base = re.split(r"[\\/]", name)[-1]
+        if _T5.search(base):
+            t5 = t5 or name
+        elif _CLIP.search(base):
+            clip = clip or name
+        elif base and not base.casefold().startswith("use same"):
+            vae = vae or name
+    return Modules(vae, (t5, clip))
