@@ -1,7 +1,7 @@
 """A workflow or a picture in the place of a recipe: what `run`, `plan`, `render` and `validate` make of one.
 
-Nothing is written beside it. Its template goes to the cache folder (`kept`); the recipe is never a file. Of a job's sidecar whose
-template is gone, the graph is taken that was posted.
+Nothing is written beside it. Its template goes to the cache folder (`template_cache`); the recipe is never a file. Of a job's
+sidecar whose template is gone, the graph is taken that was posted.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from comfy_runner.errors import Note, WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
 from comfy_runner.importer.found import Found
 from comfy_runner.importer.importing import AskServer, FoundGraph, ImportedGraph, graph_in, import_graph, name_for, translate
-from comfy_runner.importer.kept import keep
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.read import is_importable, read_file
+from comfy_runner.importer.template_cache import cache_template
 from comfy_runner.importer.write import pair_name
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping
 from comfy_runner.recipe.sources import load_source, read_json
@@ -115,7 +115,7 @@ def _of_graph(graph: FoundGraph, path: Path, name: str, around: Surroundings) ->
             raise
         imported = import_graph(graph, path, name=name, info=info)
     values = parse(imported.pair.recipe, name=shown(path)).value
-    values["template"] = str(keep(imported.pair.template, name=name, caches=around.caches))
+    values["template"] = str(cache_template(imported.pair.template, name=name, caches=around.caches))
     return values, [Note(_taken(imported), shown(path), "changed"), *graph.notes]
 
 

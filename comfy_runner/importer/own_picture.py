@@ -15,7 +15,7 @@ from comfy_runner.errors import InputError
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow, as_link, parse_workflow
 from comfy_runner.importer.found import Found
-from comfy_runner.importer.kept import kept
+from comfy_runner.importer.template_cache import cached_template
 from comfy_runner.planning.drafting import draft_one
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.sweep.expand import expand
@@ -91,7 +91,7 @@ def _templates(name: str, sha256: str, folders: Sequence[Path], caches: Path | N
             continue
         if template.sha256 == sha256:
             yield template.path
-    if (path := kept(sha256, name=name, caches=caches)) is not None:
+    if (path := cached_template(sha256, name=name, caches=caches)) is not None:
         yield path
 
 

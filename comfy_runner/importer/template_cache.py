@@ -25,7 +25,7 @@ _UNUSED_SECONDS = 90 * 24 * 3600
 _DIGITS = 64
 
 
-def keep(template: str, *, name: str, caches: Path | None) -> Path:
+def cache_template(template: str, *, name: str, caches: Path | None) -> Path:
     """Return the file of a template with this text, which is written unless it is there.
 
     Args:
@@ -46,7 +46,7 @@ def keep(template: str, *, name: str, caches: Path | None) -> Path:
     raise UsageError("neither the cache folder nor that for temporary files can be written", hint="set TMPDIR to one that can")
 
 
-def kept(sha256: str, *, name: str, caches: Path | None) -> Path | None:
+def cached_template(sha256: str, *, name: str, caches: Path | None) -> Path | None:
     """Return the file of a template that was kept; None where it is not there any more, or was changed.
 
     Args:
