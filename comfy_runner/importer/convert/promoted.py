@@ -138,11 +138,10 @@ class PromotedValues:
                 if id_ == "-1" and value is not None and name in found
             }
             # The page first reads them by position; a value that is not named afterwards may be another's.
+            hidden = {name for id_, name in proxies if id_ != "-1"}.difference(name for id_, name in proxies if id_ == "-1")
             for name, value in at_place.items():
-                if name not in by_name and value is not None and not _same(value, found[name]):
-                    listed = {other for id_, other in proxies if id_ == "-1"}
-                    if name in listed or not any(other == name for _, other in proxies):
-                        raise Unreadable(f"the file does not tell which of its values is that of input {name}")
+                if name not in by_name and name not in hidden and value is not None and not _same(value, found[name]):
+                    raise Unreadable(f"the file does not tell which of its values is that of input {name}")
             return by_name
         told = [each.name for each in scope.graph.inputs if self._is_controlled_in_file(scope, each)]
         if told == names or not values:

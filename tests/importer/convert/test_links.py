@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import WorkflowError
-from comfy_runner.importer.convert.bypass import fits, passed_on
+from comfy_runner.importer.convert.wiring import fits, passed_on
 from tests.importer.convert.support import class_, converted, inputs, node, page, server
 
 _IMAGE = node(1, "LoadImage", ["a.png", "image"])
