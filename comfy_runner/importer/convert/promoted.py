@@ -74,8 +74,7 @@ class PromotedValues:
                 self.expanded.problem(f"{instance.shown}: {reason}", "open the file in ComfyUI's page and save it anew")
                 given = {}
             if proxies is not None:
-                shown = {name for id_, name in proxies if id_ == "-1"}
-                hidden = {name for id_, name in proxies if id_ != "-1"} - shown
+                hidden = _hidden(proxies)
         result = {}
         order = [*self.expanded.page.subgraphs]
         is_early = (
@@ -96,6 +95,7 @@ class PromotedValues:
                     result[name] = Promoted(promoted.control, in_control(promoted.control, given[name]), True)
                 except Unreadable as reason:
                     self.expanded.problem(f"{instance.shown}: {reason}")
+                    continue
             else:
                 result[name] = promoted
             self._compare(scope, instance, name, result[name])
@@ -138,7 +138,7 @@ class PromotedValues:
                 if id_ == "-1" and value is not None and name in found
             }
             # The page first reads them by position; a value that is not named afterwards may be another's.
-            hidden = {name for id_, name in proxies if id_ != "-1"}.difference(name for id_, name in proxies if id_ == "-1")
+            hidden = _hidden(proxies)
             for name, value in at_place.items():
                 if name not in by_name and name not in hidden and value is not None and not _same(value, found[name]):
                     raise Unreadable(f"the file does not tell which of its values is that of input {name}")
@@ -193,6 +193,11 @@ def _same(value: Any, promoted: Promoted) -> bool:
         return promoted.says and bool(in_control(promoted.control, value) == in_control(promoted.control, promoted.value))
     except Unreadable:
         return False
+
+
+def _hidden(proxies: Sequence[tuple[str, str]]) -> set[str]:
+    """Return the names that the page shows of controls within, and not of inputs."""
+    return {name for id_, name in proxies if id_ != "-1"}.difference(name for id_, name in proxies if id_ == "-1")
 
 
 def _proxies(told: Any) -> list[tuple[str, str]] | None:

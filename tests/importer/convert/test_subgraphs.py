@@ -235,3 +235,12 @@ def test_older_pages_send_it_to_controls_alone_and_that_is_said() -> None:
     assert inputs(result, "5:1")["width"] == 64
     assert inputs(result, "5:2") == {}
     assert "input anything: has no value" in result.notes[0].what
+
+
+@pytest.mark.parametrize("value", [["a", "b"], {"text": "a"}], ids=["list", "mapping"])
+def test_a_value_of_an_instance_that_is_no_text_is_refused(value: Any) -> None:
+    encoded = node(1, "CLIPTextEncode", ["P"], inputs=[_socket("text", 1)])
+    prompt = _sub([encoded], [(1, -10, 0, 1, 0)], takes={"text": [1]})
+
+    with pytest.raises(WorkflowError, match=r"node 5 \(subgraph Sub\): input text is text \(got a"):
+        _read(node(5, "sub", [value], inputs=[_socket("text")]), subgraphs=[prompt])
