@@ -5,6 +5,7 @@ What the importer brings along is loaded when it is needed: most recipes are fil
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 GivenServers = str | ServerConfig | Sequence[str | ServerConfig] | None
 """Servers as a caller gives them: one, several, or None."""
+
+OTHER_FOLDER = "choose another folder with --out"
+"""What helps where a file cannot be written."""
 
 _RECIPES = (".yaml", ".yml")
 
@@ -72,10 +76,10 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
     Args:
         imported: What `import_workflow` has made.
         out: The folder, which is made where it is not there.
-        force: Whether files that are there are overwritten.
+        force: Whether files that are there are overwritten; the file that was imported never is.
 
     Raises:
-        UsageError: A file is there already, or cannot be written.
+        UsageError: A file is there already, or cannot be written. Nothing is written where that can be told before.
     """
     from comfy_runner.importer.write import FOLDER
     from comfy_runner.templating.lookup import SUFFIX
@@ -85,6 +89,8 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
     if imported.template:
         # The template goes first: a recipe without one cannot be rendered.
         texts = {folder / FOLDER / f"{imported.name}{SUFFIX}": imported.template, **texts}
+    if wrong := list(dict.fromkeys(found for path in texts if (found := _in_the_way(path, imported.path)) is not None)):
+        raise UsageError.of(wrong)
     there = [path for path in texts if path.exists() or path.is_symlink()]
     if there and not force:
         raise UsageError.of(
@@ -94,8 +100,21 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
         try:
             write_atomically(path, text.encode())
         except OSError as error:
-            raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=shown(path)) from error
+            what = f"cannot be written: {(error.strerror or str(error)).lower()}"
+            raise UsageError(what, where=shown(path), hint=OTHER_FOLDER) from error
     return tuple(reversed(texts))
+
+
+def _in_the_way(path: Path, source: Path) -> Problem | None:
+    """Return why a file cannot be written even if it may be overwritten; None for no reason."""
+    if path.is_dir():
+        return Problem("is a folder", shown(path), f"{OTHER_FOLDER}, or give another --name")
+    with contextlib.suppress(OSError):
+        if path.samefile(source):
+            what = "is the file that is imported, which is not overwritten"
+            return Problem(what, shown(path), f"{OTHER_FOLDER}, or give another --name")
+    file = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+    return Problem("is a file where a folder has to be", shown(file), OTHER_FOLDER) if file is not None else None
 
 
 def convert_workflow(

@@ -39,5 +39,6 @@ def convert(file: Path, *, servers: NamedServers, object_info: Path | None, out:
     try:
         write_atomically(out, f"{text}\n".encode("utf-8", "surrogatepass"))
     except OSError as error:
-        raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=shown(out)) from error
+        what = f"cannot be written: {(error.strerror or str(error)).lower()}"
+        raise UsageError(what, where=shown(out), hint="choose another folder with --out") from error
     say(f"wrote {shown(out)}: {counted(len(found.workflow.nodes), 'node')}, {found.origin}")

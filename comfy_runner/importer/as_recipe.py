@@ -19,7 +19,7 @@ from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.read import is_importable, read_file
 from comfy_runner.importer.template_cache import cache_template
 from comfy_runner.importer.write import pair_name
-from comfy_runner.recipe.load import LoadedRecipe, from_mapping
+from comfy_runner.recipe.load import LoadedRecipe, NamedBy, from_mapping
 from comfy_runner.recipe.sources import load_source, read_json
 from comfy_runner.templating.lookup import SUFFIX
 from comfy_runner.text_files import is_file, shown
@@ -56,13 +56,14 @@ def load_given(source: str | Path, around: Surroundings, *, sets: Sequence[str] 
         ServerError: A server was named and cannot be asked.
     """
     path = Path(source)
+    named_by: NamedBy = "recipe"
     if is_importable(path):
-        values, notes = _of_file(read_file(path), around)
+        values, notes, named_by = _of_file(read_file(path), around)
     elif path.suffix == ".json" and (posted := _whose_template_is_gone(path)) is not None:
         values, notes = _of_sidecar(posted, path, around)
     else:
         return load_source(source, sets=sets, sweeps=sweeps)
-    return from_mapping(values, sets=sets, sweeps=sweeps, path=path, notes=notes)
+    return from_mapping(values, sets=sets, sweeps=sweeps, path=path, notes=notes, named_by=named_by)
 
 
 def _whose_template_is_gone(path: Path) -> Mapping[str, Any] | None:
@@ -85,9 +86,9 @@ def _of_sidecar(sidecar: Mapping[str, Any], path: Path, around: Surroundings) ->
     return values, [gone, *notes]
 
 
-def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], list[Note]]:
-    """Return the recipe of what was found in a file, and what the user should know of it."""
-    where, notes = shown(found.path), []
+def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], list[Note], NamedBy]:
+    """Return the recipe of what was found in a file, what the user should know of it, and what its name comes from."""
+    where, notes = shown(found.path), list[Note]()
     if found.about is not None and "recipe" in found.about:
         try:
             own = own_recipe(found, templates=around.templates, caches=around.caches)
@@ -95,14 +96,14 @@ def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], lis
             notes.append(Note(f"{error}; what its graph says is rendered instead", where))
         else:
             said = f"made by comfy_runner: its own recipe is rendered, {own.values.get('name')}, with the template {own.template}"
-            return own.values, [Note(said, where, "changed"), *found.notes]
+            return own.values, [Note(said, where, "changed"), *found.notes], "picture"
     if found.graph is None and found.parameters and (found.ui is None or around.ask() is None):
         translated = translate(found)
         fields = {"name": name_for(found.path), **translated.fields}
         said = f"made by A1111 or Forge: its parameters are rendered with the template {fields.get('template')}"
-        return fields, [Note(said, where, "changed"), *translated.notes]
+        return fields, [Note(said, where, "changed"), *translated.notes], "file"
     values, more = _of_graph(graph_in(found, around.ask), found.path, name_for(found.path), around)
-    return values, [*notes, *more]
+    return values, [*notes, *more], "file"
 
 
 def _of_graph(graph: FoundGraph, path: Path, name: str, around: Surroundings) -> tuple[Mapping[str, Any], list[Note]]:

@@ -37,7 +37,8 @@ class Imported:
 
     Attributes:
         name: What the recipe and the template are called.
-        source: The file, as messages show it.
+        path: The file.
+        source: The same, as messages show it.
         origin: Which part of the file it was made of, such as ``ComfyUI's graph (prompt)``.
         recipe: The text of the recipe.
         template: The text of the template; empty where the recipe's is a shipped one.
@@ -51,6 +52,7 @@ class Imported:
     """
 
     name: str
+    path: Path
     source: str
     origin: str
     recipe: str
@@ -158,7 +160,8 @@ def _of_recipe(
     loaded = from_mapping({**missing, **fields}, path=found.path)
     workflow = draft_one(expand(loaded)[0]).filled.workflow
     said = [Note("which model it was made with is not said: give checkpoint", source)] if missing else []
-    return Imported(name, source, origin, text, "", loaded.recipe.template, workflow, None, (*notes, *said, *loaded.notes), fields)
+    all_notes = (*notes, *said, *loaded.notes)
+    return Imported(name, found.path, source, origin, text, "", loaded.recipe.template, workflow, None, all_notes, fields)
 
 
 def _recognised(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported:
@@ -167,5 +170,5 @@ def _recognised(found: Found, name: str, params: Sequence[str], ask: AskServer) 
     graph = graph_in(found, ask)
     chosen = dict(parse_param(given, graph.workflow) for given in params)
     made = import_graph(graph, found.path, name=name or name_for(found.path), info=ask(), params=chosen)
-    pair = made.pair
-    return Imported(pair.name, source, graph.origin, pair.recipe, pair.template, "", graph.workflow, made.recognised, graph.notes)
+    name, template, recipe = made.pair.name, made.pair.template, made.pair.recipe
+    return Imported(name, found.path, source, graph.origin, recipe, template, "", graph.workflow, made.recognised, graph.notes)

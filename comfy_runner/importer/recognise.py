@@ -132,7 +132,10 @@ def _refuse_bad_params(workflow: Workflow, asked: Mapping[InputKey, str]) -> Non
 def _bad_param(workflow: Workflow, place: InputKey, name: str) -> Problem | None:
     node_id, input_name = place
     where = f"--param {node_id}.{input_name}={name}"
-    if not NAME.fullmatch(name) or name in METHODS:
+    if NAME.fullmatch(name) and (name in METHODS or name.startswith("_")):
+        what = f"the name is taken: it is a word of the template language (got {got(name)})"
+        return Problem(what, where, f"another name, such as {name.strip('_') or 'value'}_1")
+    if not NAME.fullmatch(name):
         return Problem(f"a parameter cannot be called so (got {got(name)})", where, "letters, digits and _, such as glow_strength")
     node = workflow.nodes.get(node_id)
     if node is None:

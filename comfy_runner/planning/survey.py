@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from comfy_runner.planning.draft import Draft
@@ -18,6 +18,7 @@ from comfy_runner.store.ledger import Ledger
 from comfy_runner.store.ledger_rows import FileRow, KnownJob, PlanRow
 from comfy_runner.store.media_types import PICTURES, has_media_type, suffix_of
 from comfy_runner.store.sidecar import FileRecord, Sidecar
+from comfy_runner.templating.lookup import SUFFIX
 from comfy_runner.wording import counted
 
 _MOST_CHANGES = 3
@@ -162,7 +163,16 @@ def _changes(sidecar: Sidecar, draft: Draft) -> str:
     # The same content is the same, wherever it lies.
     same = {"name", *(field for field, (file, old) in files.items() if file.sha256 == old.get("sha256"))}
     fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field not in same]
-    told = [f"{field} {_shown(before.get(field))} → {_shown(now.get(field))}" for field in fields[:_MOST_CHANGES]]
+    # A template lies where its content says, if it was imported: its name alone tells people something.
+    templates = [_template_name(each.get("template")) for each in (before, now)]
+    if templates[0] == templates[1]:
+        fields = [field for field in fields if field != "template"]
+    told = [
+        f"template {templates[0]} → {templates[1]}"
+        if field == "template"
+        else f"{field} {_shown(before.get(field))} → {_shown(now.get(field))}"
+        for field in fields[:_MOST_CHANGES]
+    ]
     if len(fields) > _MOST_CHANGES:
         told.append(counted(len(fields) - _MOST_CHANGES, "more change"))
     edited = [file for field, (file, old) in files.items() if field not in same and file.path == old.get("path")]
@@ -170,6 +180,11 @@ def _changes(sidecar: Sidecar, draft: Draft) -> str:
     if sidecar.template.get("sha256") != planned.template.sha256:
         told.append(f"the template {planned.template.name} has changed")
     return ", ".join(told) or "its graph has changed"
+
+
+def _template_name(value: Any) -> str:
+    """Return what a template is called, wherever its file is."""
+    return _shown(value if value is None else PurePath(str(value)).name.removesuffix(SUFFIX))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

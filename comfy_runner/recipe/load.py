@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -32,6 +32,10 @@ _MAX_CHAIN = 16
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
+NamedBy = Literal["recipe", "picture", "file"]
+"""What a recipe's name comes from."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedRecipe:
     """A checked recipe that knows where its values come from.
@@ -41,6 +45,8 @@ class LoadedRecipe:
         path: The file that was asked for, absolute; None for values from Python code.
         sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
         notes: What the user should know of the sweep, and of the way in which texts are written.
+        named_by: What its name comes from: a recipe; a picture that holds a recipe, or an override where a picture was given; or
+            just the name of a file, instead of which it may have another one.
     """
 
     recipe: Recipe
@@ -48,6 +54,7 @@ class LoadedRecipe:
     _merged: Merged = field(repr=False)
     sweep: Sweep | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()
+    named_by: NamedBy = "recipe"
 
     @property
     def needs_seed(self) -> bool:
@@ -105,6 +112,7 @@ def from_mapping(
     sweeps: Sequence[str] = (),
     path: Path | None = None,
     notes: Sequence[Note] = (),
+    named_by: NamedBy = "recipe",
 ) -> LoadedRecipe:
     """Load a recipe from a mapping, of Python code or of a file that is no recipe itself, such as a picture.
 
@@ -115,6 +123,7 @@ def from_mapping(
         path: The file that says them, which messages name and from whose folder relative paths start; None for Python code, whose
             relative paths start from the current directory.
         notes: What the user should know of the way in which they were read.
+        named_by: What the name among the fields comes from; one of an override counts as that of a picture.
 
     Raises:
         RecipeError: with everything that is wrong with the recipe.
@@ -127,7 +136,8 @@ def from_mapping(
     chain = _chain(_parent(layer, folder=folder or Path()), first=layer)
     stem = "recipe" if path is None else path.stem
     loaded = _loaded(chain, over, path=None if path is None else path.absolute(), stem=stem)
-    return replace(loaded, notes=(*notes, *loaded.notes))
+    by = "picture" if named_by == "file" and loaded.recipe.name != values.get("name") else named_by
+    return replace(loaded, notes=(*notes, *loaded.notes), named_by=by)
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
+from comfy_runner.recipe.distinct import GivenRecipe, distinct
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.yaml_loader import got
@@ -42,7 +44,7 @@ class LoadSource(Protocol):
 def load_all(
     sources: Sequence[RecipeSource], *, sets: Sequence[str] = (), sweeps: Sequence[str] = (), load_one: LoadSource | None = None
 ) -> list[LoadedRecipe]:
-    """Load recipes, each with the same overrides.
+    """Load recipes, each with the same overrides; pictures that hold one recipe give one, and files of one name get several.
 
     Args:
         sources: At least one; a text with ``*``, ``?`` or ``[`` that is no file stands for all files that it fits.
@@ -56,17 +58,22 @@ def load_all(
     """
     if not sources:
         raise UsageError("no recipe is given", hint="comfy-runner run quickstart")
-    loaded: list[LoadedRecipe] = []
+    load_one = load_one or load_source
+    given: list[GivenRecipe] = []
     problems: dict[Problem, type[InputError]] = {}
     for source in _each(sources):
         try:
-            loaded.append((load_one or load_source)(source, sets=sets, sweeps=sweeps))
+            given.append(GivenRecipe(load_one(source, sets=sets, sweeps=sweeps), partial(_named, load_one, source, sets, sweeps)))
         except InputError as error:
             problems.update(dict.fromkeys(error.problems, type(error)))
     if problems:
         kinds = set(problems.values())
         raise (kinds.pop() if len(kinds) == 1 else RecipeError).of(problems)
-    return loaded
+    return distinct(given)
+
+
+def _named(load_one: LoadSource, source: RecipeSource, sets: Sequence[str], sweeps: Sequence[str], name: str) -> LoadedRecipe:
+    return load_one(source, sets=[*sets, f"name={json.dumps(name)}"], sweeps=sweeps)
 
 
 def load_source(source: RecipeSource, *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:

@@ -93,6 +93,39 @@ def test_nothing_is_overwritten_unless_asked_for(cli: Cli, tmp_path: Path, there
     assert path.read_text(encoding="utf-8") != "mine"
 
 
+def test_the_file_that_is_imported_is_never_overwritten(cli: Cli, tmp_path: Path) -> None:
+    text = json_file(tmp_path / "self.yaml", graph()).read_bytes()
+
+    done = cli("import", "self.yaml", "--force")
+
+    assert (done.code, done.out) == (2, "")
+    assert "error: self.yaml: is the file that is imported, which is not overwritten" in done.err
+    assert "hint: choose another folder with --out" in done.err
+    assert (tmp_path / "self.yaml").read_bytes() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["self.yaml"]
+
+
+@pytest.mark.usefixtures("fox")
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [("out/fox.yaml/", "out/fox.yaml: is a folder"), ("out/templates", "out/templates: is a file where a folder has to be")],
+)
+@pytest.mark.parametrize("options", [(), ("--force",)], ids=["", "force"])
+def test_nothing_is_half_written_where_one_file_cannot_be(
+    cli: Cli, tmp_path: Path, there: str, said: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "out").mkdir()
+    path = tmp_path / there
+    path.mkdir() if there.endswith("/") else path.write_text("mine", encoding="utf-8")
+
+    done = cli("import", "fox.json", "--out", "out", *options)
+
+    assert (done.code, done.out) == (2, "")
+    assert f"error: {said}" in done.err
+    assert "hint: choose another folder with --out" in done.err
+    assert [*(tmp_path / "out").rglob("*")] == [path]
+
+
 @pytest.mark.usefixtures("fox")
 def test_another_folder_and_another_name(cli: Cli, tmp_path: Path) -> None:
     done = cli("import", "fox.json", "--out", "mine/recipes", "--name", "Red_fox")
@@ -116,6 +149,8 @@ def test_a_file_called_like_a_shipped_template_does_not_take_its_place(cli: Cli,
         ("--param", "11.megapixels=large", 'there is no such node (got "11")'),
         ("--param", "10.scale=large", 'has no such input (got "scale")'),
         ("--param", "10.image=x", "is a link"),
+        ("--param", "10.megapixels=items", "hint: another name, such as items_1"),
+        ("--param", "10.megapixels=__class__", "is a word of the template language"),
         ("--name", "../fox", "must be letters, digits, - and _"),
     ],
 )

@@ -144,6 +144,63 @@ def test_a_glob_of_pictures_is_one_plan(tmp_path: Path) -> None:
     assert [row.job_id for row in summary.jobs] == ["fox1", "fox2"]
 
 
+def test_both_pictures_of_a_job_are_one_recipe(server: StandIn, tmp_path: Path) -> None:
+    seeds = small(template="latent_upscale_by", upscale={"factor": 1.5, "denoise": 0.6}, sweep={"seed": [1, 2]})
+    rendered(server, tmp_path / "out", seeds)
+
+    summary = api.plan(["out/*/*.png"], out=tmp_path / "again", config=Config())
+    notes = [str(note) for note in api.validate(["out/*/*.png"], config=Config())]
+    renamed = api.plan(["out/lake-s1/*.png"], sets=["name=pond"], config=Config())
+
+    assert [row.job_id for row in renamed.jobs] == ["pond"]
+    assert [row.job_id for row in summary.jobs] == ["lake-s1", "lake-s2"]
+    for job in ("lake-s1", "lake-s2"):
+        same = f"out/{job}/upscaled.png: has the same recipe as out/{job}/original.png, which is rendered once"
+        assert notes.count(same) == 1
+
+
+def test_pictures_of_one_name_get_different_names_in_their_order(tmp_path: Path) -> None:
+    for number, name in enumerate(("a/x.png", "b/x.png", "c/x.png", "x-2.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        picture(tmp_path / name, {"prompt": graph(seed=number)})
+
+    files = ["a/x.png", "b/x.png", "c/x.png", "x-2.png"]
+    summary = api.plan(files, out=tmp_path / "out", config=Config())
+    notes = [str(note) for note in api.validate(files, config=Config())]
+
+    assert [row.job_id for row in summary.jobs] == ["x", "x-3", "x-4", "x-2"]
+    assert [note for note in notes if "is called" in note] == [
+        "b/x.png: is called x-3 here, for x is another one's name",
+        "c/x.png: is called x-4 here, for x is another one's name",
+    ]
+
+
+def test_names_that_recipes_give_are_never_changed(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for number, name in enumerate(("x.png", "b/x.png")):
+        picture(tmp_path / name, {"prompt": graph(seed=number)})
+
+    beside = api.plan(["x.png", small(name="x")], out=tmp_path / "out", config=Config())
+
+    assert [row.job_id for row in beside.jobs] == ["x-2", "x"]
+    with pytest.raises(UsageError, match="job x is also that of"):
+        api.plan([small(name="x"), small(name="x", seed=2)], out=tmp_path / "out", config=Config())
+    with pytest.raises(UsageError, match="job y is also that of"):
+        api.plan(["x.png", "b/x.png"], sets=["name=y"], out=tmp_path / "out", config=Config())
+
+
+def test_another_picture_of_the_same_name_is_told_without_the_place_of_its_template(server: StandIn, tmp_path: Path) -> None:
+    picture(tmp_path / "fox.png", {"prompt": graph()})
+    rendered(server, tmp_path / "out", "fox.png")
+    other = graph(seed=8)
+    other["10"]["inputs"]["megapixels"] = 0.03
+    picture(tmp_path / "fox.png", {"prompt": other})
+
+    again = [note.what for note in notes_of(server, tmp_path / "out", "fox.png") if "is rendered again" in note.what]
+
+    assert again == ["is rendered again: seed 7 → 8, params.megapixels 0.02 → 0.03, the template fox has changed"]
+
+
 def test_what_is_wrong_names_the_file_and_the_field(tmp_path: Path) -> None:
     picture(tmp_path / "fox.png", {"prompt": graph()})
 

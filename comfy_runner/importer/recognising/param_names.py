@@ -14,7 +14,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 """What a parameter can be called, so that a template can say ``params.NAME``."""
 
 METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
-"""What it cannot be called, because Jinja would take it for a method of a mapping."""
+"""What it cannot be called, because Jinja would take it for a method of a mapping; nor what begins with _, which it guards."""
 
 _LONGEST = 32
 # Inputs whose names say nothing without their node's.
