@@ -72,6 +72,10 @@ def share(
                 made.append(_copy(files.store, other, record, changes))
             shared[role] = tuple(file.record for file in made[-len(records) :])
         there = {file.record.path for file in made if files.has(file.record)}
+        # Before the sidecar says that all is done: whoever is killed behind that is followed by nobody who would clear up.
+        for file in made:
+            if file.record.path in there:
+                file.discard()
         files.archive(draft.job_id, [file.record.path for file in made if file.record.path not in there], keep=there)
         sidecar = Sidecar(
             job_id=draft.job_id,

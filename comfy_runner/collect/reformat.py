@@ -88,6 +88,7 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
     reusable = folder.reusable_files(draft.job_id, draft.content_hash, lie)
     if reusable.keys() < outputs.keys():
         return
+    folder.remove_leftovers(draft.job_id, outputs.values())
     made: dict[str, FetchedFile] = {}
     try:
         for role, path in outputs.items():

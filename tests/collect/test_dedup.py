@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from comfy_runner.collect.dedup import share
 from comfy_runner.errors import JobFailed
+from comfy_runner.store.interface import Spooled
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import Sidecar
 from tests.running.support import (
@@ -252,6 +254,28 @@ def test_what_is_not_whole_is_not_shared(tmp_path: Path, trouble: str) -> None:
 
     assert found is None
     assert [name for name in files_in(tmp_path) if name.startswith("lake/")] == []
+
+
+class _Watched(RunFolder):
+    """A run folder that remembers what was spooled when a sidecar is put."""
+
+    spooled: Sequence[str] = ()
+
+    def put(self, sidecar: Sidecar, spooled: Sequence[Spooled] = ()) -> None:
+        self.spooled = sorted(path.name.partition(".part")[0].split(".")[1] for path in self.path.rglob("*.part"))
+        super().put(sidecar, spooled)
+
+
+def test_once_there_is_a_sidecar_nothing_is_left_to_be_cleared_up(tmp_path: Path) -> None:
+    folder = _Watched(tmp_path)
+    _leader(folder)
+    # Of a client that was killed before its sidecar.
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake/original.png").write_bytes(_PNG[1])
+    share(folder, draft(), "first", leader_hash=HASH)
+    folder.close()
+
+    assert folder.spooled == ["upscaled"]
 
 
 def test_what_lies_in_the_way_is_put_away(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfy_runner.atomic_files import open_beside
 from tests.collect.test_websocket_pictures import _recipe as streaming
 from tests.running.support import files_in, notes_of, picture, pixels, posted, rendered, sidecar_in, small, states, sweep
 from tests.standin import StandIn
@@ -221,10 +222,13 @@ def test_a_change_that_was_killed_before_it_was_recorded_is_made_again(server: S
     rendered(server, run, _with("none"))
     for name in ("lake/job.json", "ledger.sqlite", *(["lake/original.png"] if left == "one picture" else [])):
         shutil.copy2(before / name, run / name)
+    file, half = open_beside(run / "lake/upscaled.png")
+    file.close()
 
     assert states(rendered(server, run, _with("none"))) == {"lake": "done"}
 
     assert len(posted(server)) == 1
+    assert not half.exists()
     assert [_told(picture(run, role=role)) for role in ("original", "upscaled")] == [{}, {}]
     assert picture(before) in [path.read_bytes() for path in (run / "superseded").rglob("upscaled.png")]
 

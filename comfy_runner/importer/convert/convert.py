@@ -134,7 +134,7 @@ class _Conversion:
                 and name not in said
                 and name not in inputs
             ):
-                self.expanded.problem(f"{node.shown}: input {name} names no file, and the server has none")
+                self.expanded.problem(f"{node.shown}: input {name}: no file is named, and the server has none")
         if node.class_type == OPTIONS_MAKER:
             try:
                 inputs |= made_options(node, inputs.get("choice", said.get("choice")))

@@ -204,9 +204,9 @@ def _uploaded(control: Control, page: PageControl, value: Any, say: Say) -> Any:
         names = [_with_folder(each, page.folder) for each in value]
         return names if page.takes_batch else names[0] if names else ""
     if not value and not control.start:
-        raise Unreadable(f"input {control.name} names no file, and the server has none")
+        raise Unreadable(f"input {control.name}: no file is named, and the server has none")
     if not value:
-        say(f"input {control.name} names no file, so the page takes the first that the server has: {control.start}")
+        say(f"input {control.name}: no file is named, so the page takes the first that the server has: {control.start}")
         return control.start
     return _with_folder(value, page.folder)
 

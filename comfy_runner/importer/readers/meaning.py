@@ -16,7 +16,7 @@ from typing import Any, Final
 from comfy_runner.errors import Note
 from comfy_runner.importer.readers.embedded import COMMENTS, OTHERS, Embedded
 from comfy_runner.importer.readers.json_values import NoJson, parse_json
-from comfy_runner.wording import named
+from comfy_runner.wording import counted, named
 from comfy_runner.yaml_loader import got
 
 _WRAPPINGS: Final = ("prompt", "workflow", "output", "input", "extra_data", "extra_pnginfo", "comfy_runner")
@@ -128,7 +128,7 @@ class Meaning:
     def _take_history(self, value: Mapping[str, Any], depth: int) -> list[bool]:
         entries = [entry for entry in value.values() if isinstance(entry, dict) and isinstance(entry.get("prompt"), list)]
         if len(entries) > 1:
-            self.problems.append(f"it is a history of {len(entries)} graphs; one is read at a time")
+            self.problems.append(f"it is a history of {counted(len(entries), 'graph')}; one is read at a time")
             return []
         return [self.take(entry["prompt"], depth + 1) for entry in entries]
 

@@ -15,6 +15,7 @@ from comfy_runner.importer.recognising.passes import WorkflowPasses, setting
 from comfy_runner.importer.recognising.prompts import NEGATIVE, POSITIVE, PromptTexts, prompt_texts
 from comfy_runner.importer.recognising.sizes import size_of, sizes_again
 from comfy_runner.recipe.problems import field_problem
+from comfy_runner.wording import counted
 from comfy_runner.yaml_loader import got
 
 _LEAST_SHARE, _SHORTEST = 0.6, 20  # of the characters of all, and in characters
@@ -137,7 +138,7 @@ class FieldFinder:
         elif not all(files):
             self.kept.append(LiteralKept("checkpoint", (), None, "no one literal of the workflow decides it"))
         else:
-            why = f"the model is made of {len({leaf.value for leaf in leaves})} files"
+            why = f"the model is made of {counted(len({leaf.value for leaf in leaves}), 'file')}"
             self.kept.append(LiteralKept("checkpoint", tuple(leaf.place for leaf in leaves), None, why))
         self._loras()
         self._only("vae", "VAELoader", "vae_name", is_text, "vae", lambda value: value)

@@ -139,7 +139,7 @@ def test_a_file_of_another_folder_is_named_with_it() -> None:
 def test_an_image_that_no_one_names_is_refused_where_the_server_has_none() -> None:
     more = {"LoadImage": class_({"image": [[], {"image_upload": True}]}, ["IMAGE"])}
 
-    assert "input image names no file" in _refused("LoadImage", None, more=more)
+    assert "input image: no file is named" in _refused("LoadImage", None, more=more)
 
 
 def test_dummies_of_sockets_in_older_files_are_left_out() -> None:
