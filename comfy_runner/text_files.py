@@ -75,6 +75,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether there is such a directory; a path that no system can have is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # too long, or with NUL
+        return False
+
+
 def shown(path: Path) -> str:
     """Return a path as messages show it: relative to the current directory when inside it, no control characters."""
     try:

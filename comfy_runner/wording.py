@@ -17,7 +17,12 @@ GIB: Final = 1 << 30
 LISTED = 12
 """Most names that a message lists."""
 
+MISSPELT: Final = 0.85
+"""How like a name is to the one that it is a misspelling of, at least (`nearest`)."""
+
 _MOST_NAMED = 8
+_LIKE = 0.6
+_PACK = "install the node pack that has it"
 _LONGEST = 200  # comparing takes the square of it, and names can come from a server
 _MOST = 5000
 
@@ -59,11 +64,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """Return the known names most like this one, best first; letter case does not count, nor do very long names."""
+def nearest(name: str, known: Iterable[str], *, most: int = 3, like: float = _LIKE) -> list[str]:
+    """Return the known names most like this one, best first; letter case does not count, nor do very long names.
+
+    Args:
+        name: The unknown name.
+        known: The known ones.
+        most: How many at most.
+        like: How like they have to be, from 0 to 1, the very same.
+    """
     short = itertools.islice((other for other in known if len(other) <= _LONGEST), _MOST)
     by_folded = {other.casefold(): other for other in short}
-    found = difflib.get_close_matches(name[:_LONGEST].casefold(), by_folded, n=most, cutoff=0.6)
+    found = difflib.get_close_matches(name[:_LONGEST].casefold(), by_folded, n=most, cutoff=like)
     return [by_folded[folded] for folded in found]
 
 
@@ -77,3 +89,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"known are {', '.join(names[:LISTED])}{more}"
+
+
+def misspelt_or_lacking(class_type: str, known: Iterable[str]) -> str:
+    """Return a hint for a node class that a server lacks: what it may be a misspelling of, and how the server comes by it.
+
+    Node packs have thousands of classes, many of whose names are somewhat like ComfyUI's own, so only those very like it count.
+    """
+    close = nearest(class_type, known, like=MISSPELT)
+    return f"did you mean {' or '.join(close)}? If not, {_PACK}" if close else _PACK

@@ -18,7 +18,7 @@ from comfy_runner.graph.literals import Acceptance, Judgement, judge, wants_link
 from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.replacements import with_replacements
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
-from comfy_runner.wording import counted, did_you_mean, named, nearest
+from comfy_runner.wording import MISSPELT, counted, did_you_mean, misspelt_or_lacking, named, nearest
 from comfy_runner.yaml_loader import got
 
 Locate = Callable[[str, str], str]
@@ -216,11 +216,11 @@ class _Checker:
         """Return how a server comes by a node class that it lacks, or what may have been meant."""
         if class_type in self.packs:
             return f"it comes with {self.packs[class_type]}"
-        close = nearest(class_type, self.info.classes)
-        meant = did_you_mean(class_type, close) if close else ""
         if self.version:
-            return f"it comes with ComfyUI {self.version} or newer" + (f"; or {meant}" if meant else "")
-        return meant or "install the node pack that has it, or use another template"
+            close = nearest(class_type, self.info.classes, like=MISSPELT)
+            meant = f"; or {did_you_mean(class_type, close)}" if close else ""
+            return f"it comes with ComfyUI {self.version} or newer{meant}"
+        return f"{misspelt_or_lacking(class_type, self.info.classes)}, or use another template"
 
     def unknown_input(self, node_id: str, node: Node, name: str, known: NodeInfo) -> None:
         what = f"{_NODE} has no input {name}"

@@ -20,7 +20,7 @@ from comfy_runner.importer.read import is_importable, read_file
 from comfy_runner.importer.template_cache import cache_template
 from comfy_runner.importer.write import pair_name
 from comfy_runner.recipe.load import LoadedRecipe, NamedBy, from_mapping
-from comfy_runner.recipe.sources import load_source, read_json
+from comfy_runner.recipe.sources import RECIPES_ARE_YAML, load_source, read_json
 from comfy_runner.templating.lookup import SUFFIX
 from comfy_runner.text_files import is_file, shown
 from comfy_runner.wording import counted, named
@@ -68,7 +68,7 @@ def load_given(source: str | Path, around: Surroundings, *, sets: Sequence[str] 
 
 def _whose_template_is_gone(path: Path) -> Mapping[str, Any] | None:
     """Return a job's sidecar whose template is no shipped one and not there any more; None for all else."""
-    data = read_json(path)
+    data = read_json(path, hint=RECIPES_ARE_YAML)
     recipe, graph = (data.get("recipe"), data.get("workflow")) if isinstance(data, dict) else (None, None)
     if not isinstance(recipe, dict) or not isinstance(graph, dict):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import stat
 from pathlib import Path
@@ -13,6 +14,8 @@ from comfy_runner.importer.readers.embedded import MOST_TEXT, Embedded, noting_d
 from comfy_runner.importer.readers.json_values import NoJson, parse_json
 from comfy_runner.importer.readers.kinds import START, SUFFIXES, reader_of
 from comfy_runner.importer.readers.meaning import Meaning, is_graph, is_parameters, is_ui
+from comfy_runner.recipe.load import shipped_recipes
+from comfy_runner.recipe.sources import is_recipe
 from comfy_runner.text_files import shown
 
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -24,6 +27,7 @@ _LOST = (
     "folder, or export the workflow in ComfyUI: Workflow > Export (API)"
 )
 _KINDS = "give a workflow as JSON, or a picture, film or sound that ComfyUI or A1111 has made"
+_RECIPE = "if it is a recipe, there is nothing to import: name it .yaml, and comfy-runner run renders it"
 _OTHER_PROGRAM = "read are the workflows of ComfyUI, and the parameters of A1111 and Forge"
 
 
@@ -51,7 +55,7 @@ def read_file(path: Path) -> Found:
                     reader(file, embedded)
                 meaning.read_texts(embedded)
     except (OSError, ValueError) as error:
-        raise _unreadable(error, where) from None
+        raise _unreadable(error, path) from None
     _refuse_nothing(meaning, embedded, where)
     notes = [*meaning.notes]
     if embedded.damage:
@@ -103,9 +107,13 @@ def _refuse_special(path: Path, where: str) -> None:
         raise UsageError("is no ordinary file but a pipe or a device", where=where, hint="copy it into a file")
 
 
-def _unreadable(error: OSError | ValueError, where: str) -> UsageError:
+def _unreadable(error: OSError | ValueError, path: Path) -> UsageError:
+    where = shown(path)
     if isinstance(error, FileNotFoundError):
-        return UsageError("no such file", where=where)
+        hint = "name one file at a time" if glob.has_magic(str(path)) else ""
+        if (name := str(path).replace("_", "-")) in shipped_recipes():
+            hint = f"it is a shipped recipe: comfy-runner run {name}"
+        return UsageError("no such file", where=where, hint=hint)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return UsageError(f"cannot be read ({reason.lower()})", where=where)
 
@@ -158,10 +166,8 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         hint = "download the picture itself rather than the page that shows it"
         raise UsageError("is a web page, and no picture", where=meaning.where, hint=hint)
     if not start.startswith(("{", "[")):
-        is_recipe = _OF_RECIPE.search(text) is not None
-        hint = (
-            "if it is a recipe, there is nothing to import: name it .yaml, and comfy-runner run renders it" if is_recipe else _KINDS
-        )
+        seems_recipe = _OF_RECIPE.search(text) is not None
+        hint = _RECIPE if seems_recipe else _KINDS
         raise UsageError("is neither JSON nor parameters of A1111", where=meaning.where, hint=hint)
     try:
         value = parse_json(text)
@@ -169,7 +175,7 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         raise UsageError(f"is not JSON: {error}", where=meaning.where, hint=_KINDS) from None
     meaning.take(value)
     if meaning.is_empty and not meaning.problems:
-        hint = "in ComfyUI use Workflow > Export (API) and give that file"
+        hint = _RECIPE if is_recipe(value) else "in ComfyUI use Workflow > Export (API) and give that file"
         raise UsageError("is JSON, but no workflow of ComfyUI", where=meaning.where, hint=hint)
 
 

@@ -24,7 +24,7 @@ from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.recipe.web_ui_words import changes, in_comfyui_words
 from comfy_runner.shipped import shipped
-from comfy_runner.text_files import is_file, read, shown
+from comfy_runner.text_files import is_file, is_folder, read, shown
 from comfy_runner.wording import nearest
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
 
@@ -135,7 +135,7 @@ def from_mapping(
     layer = Layer(plain(values, name=name), lambda field: f"{name}: {written(field)}" if field else name, folder)
     chain = _chain(_parent(layer, folder=folder or Path()), first=layer)
     stem = "recipe" if path is None else path.stem
-    loaded = _loaded(chain, over, path=None if path is None else path.absolute(), stem=stem)
+    loaded = _loaded(chain, over, path=None if path is None else path.absolute(), stem=stem, is_typed=path is None)
     by = "picture" if named_by == "file" and loaded.recipe.name != values.get("name") else named_by
     return replace(loaded, notes=(*notes, *loaded.notes), named_by=by)
 
@@ -145,7 +145,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in sorted(shipped("recipes").glob("*.yaml"))}
 
 
-def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None, stem: str) -> LoadedRecipe:
+def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None, stem: str, is_typed: bool = True) -> LoadedRecipe:
     (main, *parents), over, contradictions = in_comfyui_words(layers, over)
     # A name says what this file is; what it extends has its own.
     bases = [
@@ -167,7 +167,9 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
         if merged.origin(field_path) is layer
     ]
     notes += [note for layer in order for note in changes(layer, merged)]
-    notes += _foreign_syntax(recipe, merged, {target.field for target in sweep.targets} if sweep else set())
+    # People write comments into recipes; in the prompt of a picture, # and // are what was painted.
+    untyped = None if is_typed else main
+    notes += _foreign_syntax(recipe, merged, {target.field for target in sweep.targets} if sweep else set(), untyped)
     loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes))
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
@@ -176,12 +178,22 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
     return loaded
 
 
-def _foreign_syntax(recipe: Recipe, merged: Merged, swept: Collection[str]) -> Iterator[Note]:
-    """Yield a note for each kind of syntax that ComfyUI does not know, in each prompt that is not swept."""
+def _foreign_syntax(recipe: Recipe, merged: Merged, swept: Collection[str], untyped: Layer | None) -> Iterator[Note]:
+    """Yield a note for each kind of syntax that ComfyUI does not know, in each prompt that is not swept.
+
+    Args:
+        recipe: The recipe.
+        merged: Its layers.
+        swept: The fields that are swept.
+        untyped: The layer that a program wrote, of whose comments nothing is said; None where there is none.
+    """
     texts: dict[str, Any] = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
     texts |= {f"params.{name}": text for name, text in recipe.params.items() if "prompt" in name}
     for name, text in texts.items():
-        for _, what in foreign_syntax([text]) if isinstance(text, str) and name not in swept else ():
+        if not isinstance(text, str) or name in swept:
+            continue
+        comments = untyped is None or merged.origin(_steps(name)) is not untyped
+        for _, what in foreign_syntax([text], comments=comments):
             yield Note(what, merged.place(_steps(name)))
 
 
@@ -258,6 +270,8 @@ def _shipped(name: str, *, where: str) -> Path:
     found = known.get(name.replace("_", "-"))
     if found is not None:
         return found
+    if name and where == "recipe" and is_folder(Path(name)):
+        raise RecipeError("is a directory, not a file", where=shown(Path(name)), hint="name a file in it")
     near = nearest(name, known, most=1)
     raise RecipeError(
         f"there is no shipped recipe of this name (got {got(name)}); there are {', '.join(known)}",

@@ -74,17 +74,20 @@ _KINDS = tuple(
 _SIGNS = tuple((sign, number) for number, (signs, _, _) in enumerate(_KINDS) for sign in signs)
 
 # What other programs do not take as a part of the prompt: A1111's "prompts from file" its options, many their comments.
-_NO_PROSE = (
-    (re.compile(r"(?<!\S)--[A-Za-z][\w-]*"), "an option is taken as part of the prompt; sweep its field instead"),
-    (
-        re.compile(r"(?<!\S)//|^\s*#(?!\d)|\s#(?=\s)|/\*"),
-        "a comment is taken as part of the prompt; only in a file of prompts, a line that starts with # is one",
-    ),
+_OPTION = (re.compile(r"(?<!\S)--[A-Za-z][\w-]*"), "an option is taken as part of the prompt; sweep its field instead")
+_COMMENT = (
+    re.compile(r"(?<!\S)//|^\s*#(?!\d)|\s#(?=\s)|/\*"),
+    "a comment is taken as part of the prompt; only in a file of prompts, a line that starts with # is one",
 )
 
 
-def foreign_syntax(prompts: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Yield what ComfyUI does not know in prompts, each kind once: the number of the first prompt that has it, and a sentence."""
+def foreign_syntax(prompts: Sequence[str], *, comments: bool = True) -> Iterator[tuple[int, str]]:
+    """Yield what ComfyUI does not know in prompts, each kind once: the number of the first prompt that has it, and a sentence.
+
+    Args:
+        prompts: The prompts.
+        comments: Whether to look for comments too; where a picture says a prompt, they are what was painted.
+    """
     signs = _SIGNS
     for number, prompt in enumerate(prompts):
         for kind in {kind: None for sign, kind in signs if sign in prompt}:
@@ -94,7 +97,7 @@ def foreign_syntax(prompts: Sequence[str]) -> Iterator[tuple[int, str]]:
             if found and not (found[0].isupper() and prompt.isupper()):
                 signs = tuple(other for other in signs if other[1] != kind)
                 yield number, f"ComfyUI reads {got(found[0])} as words: {advice}"
-    for pattern, what in _NO_PROSE:
+    for pattern, what in (_OPTION, _COMMENT) if comments else (_OPTION,):
         matches = [(number, match) for number, prompt in enumerate(prompts) if (match := pattern.search(prompt))]
         if matches:
             number, match = matches[0]

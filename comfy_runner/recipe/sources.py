@@ -15,13 +15,19 @@ from typing import Any, Protocol
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
 from comfy_runner.recipe.distinct import GivenRecipe, distinct
 from comfy_runner.recipe.load import LoadedRecipe, from_mapping, load
+from comfy_runner.recipe.schema import Recipe
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.yaml_loader import got
 
 RecipeSource = str | Path | Mapping[str, Any]
 """A recipe: the path of a file or sidecar, a glob, the name of a shipped recipe, or a mapping with a recipe's fields."""
 
+RECIPES_ARE_YAML = "a recipe is YAML: name its file .yaml"
+"""The hint for a recipe in a file that is called .json."""
+
 _LARGEST_JSON = 256 * 1024 * 1024
+_CUT_OFF = "it may have been cut off, or changed by hand: export or copy it again"
+_FIELDS = frozenset({"extends", "sweep", *Recipe.model_fields})
 
 
 class LoadSource(Protocol):
@@ -94,15 +100,26 @@ def read_json(path: Path, *, hint: str = "") -> Any:
 
     Args:
         path: The file.
-        hint: What to do where it is none.
+        hint: What to do where it is none, and does not begin as JSON does either.
 
     Raises:
-        UsageError: It cannot be read, or is no JSON.
+        UsageError: It cannot be read, is empty, or is no JSON.
     """
+    text = read(path, error=UsageError, most=_LARGEST_JSON).strip()
+    if not text:
+        raise UsageError("is empty", where=shown(path), hint="export or copy it again")
     try:
-        return json.loads(read(path, error=UsageError, most=_LARGEST_JSON))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"is not JSON: {error}", where=shown(path), hint=hint) from error
+        way_out = _CUT_OFF if text.startswith(("{", "[")) else hint
+        raise UsageError(f"is not JSON: {error}", where=shown(path), hint=way_out) from error
+
+
+def is_recipe(value: Any) -> bool:
+    """Return whether what a JSON file says is a recipe, misspelt fields aside: most of its fields are those of one."""
+    if not isinstance(value, dict) or isinstance(value.get("prompt"), dict):  # that is what is posted to ComfyUI
+        return False
+    return len(value.keys() & _FIELDS) > len(value) / 2
 
 
 def _each(sources: Sequence[RecipeSource]) -> Iterator[RecipeSource]:
@@ -117,9 +134,12 @@ def _each(sources: Sequence[RecipeSource]) -> Iterator[RecipeSource]:
 
 
 def _recipe_of_sidecar(path: Path) -> Mapping[str, Any]:
-    data = read_json(path, hint="a recipe is YAML: name its file .yaml")
+    data = read_json(path, hint=RECIPES_ARE_YAML)
     recipe = data.get("recipe") if isinstance(data, dict) else None
     if not isinstance(recipe, dict):
+        if is_recipe(data):
+            what = "is a recipe in a file that is called .json, as only workflows and sidecars are"
+            raise UsageError(what, where=shown(path), hint="name it .yaml: JSON is YAML too")
         what = "is neither a workflow of ComfyUI nor a job's sidecar"
         raise UsageError(what, where=shown(path), hint="give a recipe, a workflow, a picture, or the job.json of a run folder")
     return recipe

@@ -27,7 +27,10 @@ Cli = Callable[..., Typed]
         ("run quickstart --set extends=x", "cannot be overridden"),
         ("run nowhere", "there is no shipped recipe of this name"),
         ("run nowhere.yaml", "nowhere.yaml: no such file"),
-        ("run .", "error"),
+        ("run .", "is a directory, not a file"),
+        ("import nowhere", "nowhere: no such file"),
+        ("import lora_stack", "hint: it is a shipped recipe: comfy-runner run lora-stack"),
+        ("import */nowhere.png", "hint: name one file at a time"),
         ("run nowhere.json", "nowhere.json: no such file"),
         ("run quickstart quickstart --out x", "is also that of"),
         ("run quickstart forest-sunrise", "--out DIR"),
@@ -60,6 +63,42 @@ def test_a_mistake_is_exit_code_2_and_says_what_is_wrong(cli: Cli, line: str, wo
     assert words in done.err
     assert "error: " in done.err
     assert "internal" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "words"),
+    [
+        (
+            "a.json",
+            '{"template": "text_to_image", "seed": 1, "promt": "x"}',
+            "plan a.json",
+            "hint: name it .yaml: JSON is YAML too",
+        ),
+        (
+            "a.json",
+            '{"template": "text_to_image", "seed": 1, "promt": "x"}',
+            "import a.json",
+            "hint: if it is a recipe, there is nothing to",
+        ),
+        ("a.json", '{"x": 1, "name": "y"}', "plan a.json", "is neither a workflow of ComfyUI nor a job's sidecar"),
+        ("a.json", "template: text_to_image", "plan a.json", "hint: a recipe is YAML: name its file .yaml"),
+        ("a.json", '{"1": {"class', "plan a.json", "hint: it may have been cut off"),
+        ("a.json", " \n", "plan a.json", "a.json: is empty"),
+        ("a.json", "", "validate quickstart --object-info a.json", "a.json: is empty"),
+        ("a/b.yaml", "", "plan a", "a: is a directory, not a file"),
+    ],
+)
+def test_a_file_that_is_something_else_says_the_way_out(
+    cli: Cli, tmp_path: Path, name: str, text: str, line: str, words: str
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+    done = cli(*line.split(" "))
+
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
 
 
 @pytest.mark.parametrize("line", ["", "local"])

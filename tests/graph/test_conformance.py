@@ -364,11 +364,12 @@ def test_an_unknown_class_is_an_error_with_the_nearest() -> None:
     data["first_pass"]["class_type"] = "KSamplr"
     found = problem(data)
     assert str(found) == 'template t: node "first_pass": http://server has no node class KSamplr'
-    assert found.hint == "did you mean KSampler?"
+    assert found.hint == "did you mean KSampler? If not, install the node pack that has it, or use another template"
 
 
-def test_a_class_unlike_all_others_comes_from_a_node_pack() -> None:
-    found = problem(with_node(x=node("Xyzzy9000")))
+@pytest.mark.parametrize("class_type", ["Xyzzy9000", "SaveImagesAsGrid"])
+def test_a_class_that_is_no_misspelling_comes_from_a_node_pack(class_type: str) -> None:
+    found = problem(with_node(x=node(class_type)))
     assert found.hint == "install the node pack that has it, or use another template"
 
 

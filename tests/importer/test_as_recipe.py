@@ -296,3 +296,16 @@ def test_a_picture_cannot_make_a_recipe_of_other_files(tmp_path: Path) -> None:
     picture(tmp_path / "fox.png", {"prompt": graph(), "comfy_runner": about})
 
     assert _inputs(api.render("fox.png", config=Config()).to_api()) == _inputs(graph())
+
+
+def test_a_comment_in_the_prompt_of_a_picture_is_what_was_painted(tmp_path: Path) -> None:
+    said = graph()
+    said["6"]["inputs"]["text"] = "a red fox # 7 // <lora:a:1>"
+    picture(tmp_path / "fox.png", {"prompt": said})
+
+    def warnings(*sets: str) -> list[str]:
+        notes = api.plan(["fox.png"], sets=sets, config=Config()).notes
+        return [note.what for note in notes if note.level == "warning"]
+
+    assert [what[:38] for what in warnings()] == ['ComfyUI reads "<lora:a:1>" as words: r']
+    assert [what[:38] for what in warnings("prompt=a red fox # small")] == ["a comment is taken as part of the prom"]

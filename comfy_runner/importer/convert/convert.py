@@ -23,7 +23,7 @@ from comfy_runner.importer.convert.promoted import PromotedValues
 from comfy_runner.importer.convert.values import OPTIONS_MAKER, Unreadable, made_options, sent
 from comfy_runner.importer.convert.virtual_nodes import ACTING, LABELS, SILENT, VIRTUAL
 from comfy_runner.importer.convert.wiring import BrokenLink, FromInstance, FromNode, FromPrimitive, Wiring
-from comfy_runner.wording import did_you_mean, named, nearest
+from comfy_runner.wording import misspelt_or_lacking, named
 from comfy_runner.yaml_loader import got
 
 _MOST_LOOKED_FOR = 10
@@ -258,9 +258,9 @@ class _Conversion:
         info = self.expanded.info
         for place, (class_type, ids) in enumerate(sorted(self.lacking.items())):
             # Looking for names that are alike takes its time.
-            close = nearest(class_type, info.classes) if place < _MOST_LOOKED_FOR else []
+            known = info.classes if place < _MOST_LOOKED_FOR else ()
             what = f"{info.source} has no node class {got(class_type)} ({'node' if len(ids) == 1 else 'nodes'} {named(ids)})"
-            self.expanded.problem(what, did_you_mean(class_type, close) if close else "install the node pack that has it")
+            self.expanded.problem(what, misspelt_or_lacking(class_type, known))
 
 
 def _wrapped(value: Any) -> Any:

@@ -107,6 +107,7 @@ def test_classes_that_the_server_lacks_are_named_once_each() -> None:
     assert [problem.what for problem in caught.value.problems] == [
         'http://server has no node class "Efficient Loader" (nodes 8, 9)'
     ]
+    assert caught.value.problems[0].hint == "install the node pack that has it"
 
 
 @pytest.mark.parametrize("ui", [{}, {"nodes": {}}, {"1": {"class_type": "VAEDecode", "inputs": {}}}])
