@@ -54,6 +54,7 @@ def check(
     locate: Locate | None = None,
     packs: Mapping[str, str] | None = None,
     version: str = "",
+    files: Sequence[str] = (),
 ) -> Checked:
     """Fit a workflow to a server.
 
@@ -64,9 +65,10 @@ def check(
         locate: Where the recipe gives an input's value.
         packs: Where node classes come from that are not ComfyUI's own, by class, for the way out.
         version: The first ComfyUI that has all others; empty where nobody says.
+        files: The recipe's fields that bring files of the user's to a server, such as ``params.image``, for the way out.
     """
     checker = _Checker(workflow, info, where, locate)
-    checker.packs, checker.version = packs or {}, version
+    checker.packs, checker.version, checker.files = packs or {}, version, files
     for node_id, replacement in checker.replaced.items():
         old = _described(node_id, workflow.nodes[node_id])
         checker.note(f"node {old} is run as {replacement.class_type} on {info.source}")
@@ -123,6 +125,7 @@ class _Checker:
         self.locate = locate or (lambda _node, _name: "")
         self.packs: Mapping[str, str] = {}
         self.version = ""
+        self.files: Sequence[str] = ()
         # Each with the nodes that it is said of, which stand in the place of _NODE.
         self.problems: dict[Problem, list[str]] = {}
         self.notes: dict[Note, list[str]] = {}
@@ -222,6 +225,13 @@ class _Checker:
             return f"it comes with ComfyUI {self.version} or newer{meant}"
         return f"{misspelt_or_lacking(class_type, self.info.classes)}, or use another template"
 
+    def way_to_file(self, meant: str) -> str:
+        """Return how a server comes by a file that it lacks, and which of its own may have been meant."""
+        if not self.files:
+            return meant or "a template's parameter of the type image or file brings a file of yours to the server"
+        bring = f"bring a file of yours with {' or '.join(f'--set {field}=FILE' for field in self.files)}"
+        return f"{bring}; {meant}" if meant else bring
+
     def unknown_input(self, node_id: str, node: Node, name: str, known: NodeInfo) -> None:
         what = f"{_NODE} has no input {name}"
         if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
@@ -281,7 +291,7 @@ class _Checker:
     def check_literal(self, node_id: str, name: str, value: Any) -> None:
         found = self.judge(node_id, name, value)
         if found.acceptance == "refused":
-            self.problem(found.what, found.hint, name=name)
+            self.problem(found.what, self.way_to_file(found.hint) if found.is_file else found.hint, name=name)
         elif found.acceptance == "noted":
             if is_other := found.value is not value:
                 self.changes[node_id, name] = found.value

@@ -43,12 +43,14 @@ class Judgement(NamedTuple):
         value: What the literal is there.
         what: What there is to say of it, with its place; empty for nothing.
         hint: The way out.
+        is_file: Whether the server lacks a picture or another file that a user can bring to it.
     """
 
     acceptance: Acceptance
     value: Any
     what: str = ""
     hint: str = ""
+    is_file: bool = False
 
 
 def judge(value: Any, wanted: InputInfo, node: NodeInfo, info: ObjectInfo, *, at: str = "") -> Judgement:
@@ -77,11 +79,9 @@ def judge(value: Any, wanted: InputInfo, node: NodeInfo, info: ObjectInfo, *, at
     if not node.is_core and wanted.choices is None and _proves_nothing(wanted.options, plain):
         return Judgement("noted", value, f"{what}, which may know better: the server decides")
     hint = did_you_mean(str(plain), [str(option) for option in wanted.options if isinstance(option, str | int | float)])
-    if not wanted.options:
+    if not wanted.options and not wanted.takes_unlisted:
         hint = "put the file where that server looks for such files; comfy-runner models shows what it has"
-    if wanted.takes_unlisted and not wanted.options:
-        hint = "a template's parameter of the type image or file brings a file of yours to the server"
-    return Judgement("refused", value, what, escape_hint(str(plain)) or hint)
+    return Judgement("refused", value, what, escape_hint(str(plain)) or hint, is_file=wanted.takes_unlisted)
 
 
 def wants_link(wanted: InputInfo, info: ObjectInfo) -> bool:

@@ -178,6 +178,7 @@ class Capabilities:
             locate=planned.locate,
             packs=header.packs,
             version=header.version,
+            files=planned.open_files,
         )
 
     def _same_answer(self, draft: Draft) -> Hashable:

@@ -79,6 +79,15 @@ class PlannedJob:
             inputs=[file.to_json() for file in self.inputs],
         )
 
+    @property
+    def open_files(self) -> tuple[str, ...]:
+        """Return the fields that would bring a file of the user's to the server, and for which none is given."""
+        params, given = self.template.header.params or {}, self.job.recipe.recipe.params
+        fields = [
+            name for name, param in params.items() if param.type in ("image", "file") and not (given.get(name) or param.default)
+        ]
+        return tuple(f"params.{name}" for name in fields)
+
     def locate(self, node_id: str, name: str) -> str:
         """Return where the recipe gives a node's input, as ``file:line: field``; empty where it does not."""
         source = self.sources.get((node_id, name), "")

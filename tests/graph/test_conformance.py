@@ -250,6 +250,11 @@ def test_an_input_picture_may_lie_where_the_server_does_not_list(name: str, take
         assert value(data, "load", "image", known) == name
     else:
         assert problem(data, known).hint == "did you mean a.png?"
+        bring = "bring a file of yours with --set params.image=FILE"
+        assert problem(data, known, files=["params.image"]).hint == f"{bring}; did you mean a.png?"
+        empty = info(LoadImage=with_options("image", []))
+        assert problem(data, empty, files=["params.image"]).hint == bring
+        assert problem(data, empty).hint.startswith("a template's parameter of the type image or file")
 
 
 # --- inputs that are unknown or missing

@@ -309,3 +309,16 @@ def test_a_comment_in_the_prompt_of_a_picture_is_what_was_painted(tmp_path: Path
 
     assert [what[:38] for what in warnings()] == ['ComfyUI reads "<lora:a:1>" as words: r']
     assert [what[:38] for what in warnings("prompt=a red fox # small")] == ["a comment is taken as part of the prom"]
+
+
+def test_a_picture_that_the_server_lacks_can_be_brought(server: StandIn, tmp_path: Path) -> None:
+    said = graph()
+    said["5"] = {"class_type": "LoadImage", "inputs": {"image": "nothere.png"}}
+    said["11"] = {"class_type": "VAEEncode", "inputs": {"pixels": ["5", 0], "vae": ["4", 2]}}
+    said["3"]["inputs"]["latent_image"] = ["11", 0]
+    json_file(tmp_path / "lake.json", said)
+
+    with pytest.raises(InputError) as caught:
+        rendered(server, tmp_path / "out", "lake.json")
+
+    assert caught.value.problems[0].hint.startswith("bring a file of yours with --set params.image=FILE")
