@@ -51,14 +51,16 @@ class PictureMetadata:
             is_anothers: Whether it speaks of another job, or of several.
             says_nothing: Whether it has no texts though it could have them, since it did not come as a file.
         """
-        own = {NAME: json.dumps(self.about), "prompt": json.dumps(self.graph)}
         text = self.parameters.get(role, "")
         written = {PARAMETERS: text} if A1111 in self.kinds and text else {}
         removed = (PARAMETERS,) if A1111 in before and not written else ()
         if COMFYUI not in self.kinds:
             return TextChanges(keeps=False, written=written)
         if says_nothing or COMFYUI not in before:
-            return TextChanges(written={**own, **written}, removed=removed)
+            return TextChanges(written={**self._own_texts(), **written}, removed=removed)
         if not (written or is_anothers or removed):
             return None
-        return TextChanges(written=written, replaced=own if is_anothers else {}, removed=removed)
+        return TextChanges(written=written, replaced=self._own_texts() if is_anothers else {}, removed=removed)
+
+    def _own_texts(self) -> dict[str, str]:
+        return {NAME: json.dumps(self.about), "prompt": json.dumps(self.graph)}
