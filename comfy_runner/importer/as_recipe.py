@@ -14,7 +14,16 @@ from typing import Any
 from comfy_runner.errors import Note, WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
 from comfy_runner.importer.found import Found
-from comfy_runner.importer.importing import AskServer, FoundGraph, ImportedGraph, graph_in, import_graph, name_for, translate
+from comfy_runner.importer.importing import (
+    AskServer,
+    FoundGraph,
+    ImportedGraph,
+    graph_in,
+    import_graph,
+    is_parameters_alone,
+    name_for,
+    translate,
+)
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.read import is_importable, read_file
 from comfy_runner.importer.template_cache import cache_template
@@ -97,7 +106,7 @@ def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], lis
         else:
             said = f"made by comfy_runner: its own recipe is rendered, {own.values.get('name')}, with the template {own.template}"
             return own.values, [Note(said, where, "changed"), *found.notes], "picture"
-    if found.graph is None and found.parameters and (found.ui is None or around.ask() is None):
+    if is_parameters_alone(found, around.ask):
         translated = translate(found)
         fields = {"name": name_for(found.path), **translated.fields}
         said = f"made by A1111 or Forge: its parameters are rendered with the template {fields.get('template')}"

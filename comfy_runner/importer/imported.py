@@ -17,7 +17,7 @@ from comfy_runner.graph.model_lists import listings
 from comfy_runner.graph.signature import InputKey
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.importer.found import Found
-from comfy_runner.importer.importing import AskServer, graph_in, import_graph, name_for, parse_param, translate
+from comfy_runner.importer.importing import AskServer, graph_in, import_graph, is_parameters_alone, name_for, parse_param, translate
 from comfy_runner.importer.own_picture import OtherRecipe, own_recipe
 from comfy_runner.importer.recipe_text import recipe_text
 from comfy_runner.importer.recognised import Recognised
@@ -131,7 +131,7 @@ def _with_paths(found: Found, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _translated(found: Found, name: str, params: Sequence[str], ask: AskServer) -> Imported | None:
     """Return the recipe that A1111's parameters come to; None for a file that has a workflow."""
-    if not found.parameters or found.graph is not None or (found.ui is not None and ask() is not None):
+    if not is_parameters_alone(found, ask):
         return None
     if params:
         what = "what A1111 wrote makes a recipe for a shipped template, which has its own parameters"

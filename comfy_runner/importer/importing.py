@@ -96,6 +96,16 @@ def graph_in(found: Found, ask: AskServer) -> FoundGraph:
     return FoundGraph(parse_workflow(converted.graph, where=where), origin, (*found.notes, *converted.notes))
 
 
+def is_parameters_alone(found: Found, ask: AskServer) -> bool:
+    """Return whether A1111's parameters are what counts in a file: it holds no graph, and no workflow that can be converted.
+
+    Args:
+        found: What the file holds.
+        ask: Gives what a server says of its nodes; called only where the file holds parameters beside a workflow.
+    """
+    return bool(found.parameters) and found.graph is None and (found.ui is None or ask() is None)
+
+
 def translate(found: Found, models: Mapping[str, Sequence[str]] | None = None) -> A1111Recipe:
     """Return the recipe that the parameters of A1111 or Forge in a file come to; what is said of it names the file.
 
