@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,8 +21,8 @@ from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomic
 from comfy_runner.check.interface import Check, Output, failures, installed_checks
 from comfy_runner.check.thresholds import VETO_NAMES
 from comfy_runner.errors import UsageError, VerificationError
-from comfy_runner.plugins import plugins
-from comfy_runner.report.measures import NUMBERS, Measured, Measures
+from comfy_runner.plugins import METRICS, plugins
+from comfy_runner.report.measures import NUMBERS, Measured, Measures, looks_alike
 from comfy_runner.report.near_copies import Fingerprint, find_near_copies, fingerprint
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material, sidecar_of
@@ -40,16 +39,12 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Is told how many of how many pairs of pictures have been measured."""
 
-METRICS: Final = "comfy_runner.metrics"
-"""The group of entry points of metrics."""
-
 EXTRA: Final = "pip install 'comfy-runner[report]'"
 """How what measuring needs is installed."""
 
 _CACHE: Final = "measured.json"
 _NEEDED: Final = ("numpy", "scipy", "skimage")
 _MOST_KEPT: Final = 64 * 1024 * 1024  # bytes of a cache that is read; one of ours has about 1 KB per picture
-_READ_AT_ONCE: Final = 4
 
 
 _KNOWN: Final = TypeAdapter(dict[str, Measured], config=ConfigDict(allow_inf_nan=False))
@@ -80,14 +75,17 @@ def measure_all(
 
     Args:
         material: The run.
-        custom: Metrics of the user's own, by name; None for those that installed packages announce.
+        custom: Metrics of the user's own, by name; None for the second opinion and those that installed packages announce.
         progress: Told how many of how many pairs have been measured; not called where all are known.
 
     Raises:
         UsageError: An announced metric or check cannot be used.
         RunFolderError: What was measured cannot be written down.
     """
-    custom = plugins(METRICS, "metric", taken=NUMBERS) if custom is None else custom
+    if custom is None:
+        from comfy_runner.report.metrics.ssimulacra import second_opinion
+
+        custom = {**second_opinion(), **plugins(METRICS, "metric", taken=NUMBERS)}
     checks = installed_checks()
     pairs = {entry.name: _keyed(material, entry, custom) for entry in material.entries}
     cache = material.folder / REPORT_FILES / _CACHE
@@ -176,7 +174,7 @@ def _told(
         one = found.get(entry.name) or Measured(measures=None, problem=_missing(material.store, entry))
         measures = one.measures
         if measures is not None and checks:
-            wrong = _wrong(_output(material, entry, measures), checks, failed)
+            wrong = _wrong(output_of(material, entry, measures), checks, failed)
             measures = replace(measures, vetoes=(*measures.vetoes, *wrong))
         told[entry.name] = replace(one, measures=measures, same_as=same.get(entry.name, ""), close_to=close.get(entry.name, ""))
     return told
@@ -192,13 +190,20 @@ def _missing(store: ArtifactStore, entry: Entry) -> str:
     return "its pictures cannot be read"
 
 
-def _output(material: Material, entry: Entry, measures: Measures) -> Output:
+def output_of(material: Material, entry: Entry, measures: Measures | None) -> Output:
+    """Return what checks are given of an entry.
+
+    Args:
+        material: The run.
+        entry: The entry.
+        measures: What was measured of it; None where nothing was.
+    """
     sidecar = sidecar_of(JobFiles(material.store), entry.job_id)
     return Output(
         job_id=entry.job_id,
         role=entry.output,
         record=next(iter(sidecar.files.get(entry.output, ())), None) if sidecar else None,
-        metrics={**{name: getattr(measures, name) for name in NUMBERS}, **measures.extra},
+        metrics={} if measures is None else {**{name: getattr(measures, name) for name in NUMBERS}, **measures.extra},
         values=entry.values,
     )
 
@@ -222,8 +227,11 @@ def _near_copies(material: Material, found: Mapping[str, Measured]) -> tuple[dic
             prints[entry.name], pictures[entry.name] = one.print, entry.pair()[1]
             groups.setdefault(one.original, []).append(entry.name)
 
-    @lru_cache(maxsize=_READ_AT_ONCE)
     def read(name: str) -> Image.Image:
         return read_rgb(material.artifact(pictures[name]))
 
-    return find_near_copies(prints, groups.values(), read)
+    def alike(one: str, other: str) -> bool:
+        this, that = found[one].measures, found[other].measures
+        return this is not None and that is not None and looks_alike(this, that)
+
+    return find_near_copies(prints, groups.values(), read, alike)

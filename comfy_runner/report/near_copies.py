@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import cached_property
+from statistics import fmean
+from typing import Final
 
 from PIL import Image, ImageChops, ImageStat
 
@@ -16,9 +18,16 @@ from comfy_runner.errors import VerificationError
 
 _SMALL: Final = (16, 16)  # cells, each of which a difference that can be seen would change
 _SMALL_DIFFERENCE: Final = 1.0
-_HARDLY: Final = 1.0
-"""Mean difference of 8-bit values up to which two pictures can hardly be told apart: a peak signal-to-noise ratio of some 45 dB."""
-_MOST_READ: Final = 2
+_CELL_DIFFERENCE: Final = 8  # of one cell, so that a patch of another content is seen
+_SAMPLE: Final = (101, 103)
+"""Pixels of a picture that stand for all of it. Primes, so that they are not all at the same place of JPEG's blocks of 8x8."""
+
+_HARDLY: Final = (2.5, 6.0, 6.0)
+"""Mean difference of 8-bit values up to which two pictures of like detail can hardly be told apart: of luma, and of the two colour
+differences, which eyes see half as finely. JPEG and WebP of quality 95 differ by 0.4 to 1.6 in luma and by up to 3.2 in colour."""
+
+Alike = Callable[[str, str], bool]
+"""Whether two jobs' pictures may be near copies at all, by what else is known of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +61,79 @@ def fingerprint(picture: Image.Image) -> Fingerprint:
 
 
 def find_near_copies(
-    prints: Mapping[str, Fingerprint], groups: Iterable[Sequence[str]], read: Callable[[str], Image.Image]
+    prints: Mapping[str, Fingerprint],
+    groups: Iterable[Sequence[str]],
+    read: Callable[[str], Image.Image],
+    alike: Alike = lambda _one, _other: True,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return which earlier job's picture has the very same pixels, and which one can hardly be told apart, for jobs that have one.
 
-    Pictures that are close to each other are looked for within a group only: whole pictures have to be read for that.
+    Pictures that are close to each other are looked for within a group only: whole pictures have to be read for that. All that are
+    close to one another name the first of them, so that a hundred small steps do not make the first and the last one the same.
 
     Args:
         prints: The fingerprints of the jobs' pictures.
         groups: Jobs whose pictures can be alike, such as all that have one original, in order.
-        read: Returns a job's picture, RGB; may raise a `VerificationError`.
+        read: Returns a job's picture, RGB; may raise a `VerificationError`. Asked for a picture at most once.
+        alike: Whether two of these may be close.
     """
     same: dict[str, str] = {}
     close: dict[str, str] = {}
     first: dict[str, str] = {}
     for group in groups:
-        earlier: list[_Small] = []
+        firsts: list[_Picture] = []
         for job_id in group:
             found = first.setdefault(prints[job_id].pixels, job_id)
             if found != job_id:
                 same[job_id] = found
                 continue
-            picture = Image.frombytes("RGB", _SMALL, bytes.fromhex(prints[job_id].small))
-            small = _Small(job_id, prints[job_id].size, picture, ImageStat.Stat(picture).mean)
-            if found := _close(small, earlier, read):
+            picture = _Picture(job_id, prints[job_id], read)
+            if found := next((other.job_id for other in firsts if alike(other.job_id, job_id) and picture.is_close(other)), ""):
                 close[job_id] = found
-            earlier.append(small)
+            else:
+                firsts.append(picture)
     return same, close
 
 
-class _Small(NamedTuple):
-    """A picture's mean colours in cells, and in all."""
+class _Picture:
+    """A picture in three sizes, the largest of which is read when it is needed."""
 
-    job_id: str
-    size: tuple[int, int]
-    picture: Image.Image
-    mean: Sequence[float]
+    def __init__(self, job_id: str, known: Fingerprint, read: Callable[[str], Image.Image]) -> None:
+        self.job_id = job_id
+        self._size = known.size
+        self._small = Image.frombytes("RGB", _SMALL, bytes.fromhex(known.small))
+        self._mean = ImageStat.Stat(self._small).mean
+        self._read = read
 
+    def is_close(self, other: _Picture) -> bool:
+        """Return whether this picture can hardly be told from another one."""
+        return (
+            self._size == other._size
+            and all(abs(a - b) <= _SMALL_DIFFERENCE for a, b in zip(self._mean, other._mean, strict=True))
+            and _difference(self._small, other._small) <= _SMALL_DIFFERENCE
+            and _largest(self._small, other._small) <= _CELL_DIFFERENCE
+            and self._sample is not None
+            and other._sample is not None
+            and all(found <= most for found, most in zip(_differences(self._sample, other._sample), _HARDLY, strict=True))
+        )
 
-def _close(this: _Small, earlier: Iterable[_Small], read: Callable[[str], Image.Image]) -> str:
-    """Return the earlier job whose picture is close; only the likeliest few are read, for a thousand may be alike in small."""
-    candidates = sorted(
-        (difference, other.job_id)
-        for other in earlier
-        if other.size == this.size
-        and all(abs(a - b) <= _SMALL_DIFFERENCE for a, b in zip(other.mean, this.mean, strict=True))
-        and (difference := _difference(other.picture, this.picture)) <= _SMALL_DIFFERENCE
-    )
-    for _, other in candidates[:_MOST_READ]:
+    @cached_property
+    def _sample(self) -> Image.Image | None:
+        """Pixels from all over it, as luma and colour differences; None where somebody has just changed or removed it."""
         try:
-            if _difference(read(other), read(this.job_id)) <= _HARDLY:
-                return other
+            return self._read(self.job_id).resize(_SAMPLE, Image.Resampling.NEAREST).convert("YCbCr")
         except VerificationError:
-            continue  # somebody has just changed or removed it
-    return ""
+            return None
 
 
 def _difference(one: Image.Image, other: Image.Image) -> float:
-    return max(ImageStat.Stat(ImageChops.difference(one, other)).mean)
+    return fmean(_differences(one, other))
+
+
+def _differences(one: Image.Image, other: Image.Image) -> list[float]:
+    """Return the mean difference of each channel."""
+    return ImageStat.Stat(ImageChops.difference(one, other)).mean
+
+
+def _largest(one: Image.Image, other: Image.Image) -> int:
+    return max(ImageChops.difference(one, other).tobytes())

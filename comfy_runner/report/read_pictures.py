@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from comfy_runner.errors import VerificationError
-from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.picture_files import BROKEN, eight_bit_grey, opened, without_warnings
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
@@ -23,7 +23,7 @@ MOST_DRAWN_SIDE = 16_384
 _ONE_AT_A_TIME = threading.Lock()
 _REDUCIBLE = ("RGB", "RGBA", "L", "LA", "CMYK")
 
-_BEHIND = (128, 128, 128)
+_BEHIND = (128, 128, 128, 255)
 """The neutral grey that is seen through transparent parts: neither black nor white, which a model's failure looks like."""
 
 
@@ -51,6 +51,12 @@ def read_reduced(source: Path | Artifact) -> tuple[Image.Image, tuple[int, int]]
     return _read(source, MOST_DRAWN_SIDE, "drawn")
 
 
+def over_grey(image: Image.Image) -> Image.Image:
+    """Return a picture with transparent parts as it looks over a neutral grey: RGBA, and opaque."""
+    picture = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, _BEHIND), picture)
+
+
 def _read(source: Path | Artifact, most: int, done: str) -> tuple[Image.Image, tuple[int, int]]:
     where = shown(source) if isinstance(source, Path) else str(source)
     try:
@@ -76,10 +82,7 @@ def _read(source: Path | Artifact, most: int, done: str) -> tuple[Image.Image, t
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # 16 bit grey; `convert` would cut it off at 255.
-        return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L").convert("RGB")
+        return eight_bit_grey(image).convert("RGB")
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        behind = Image.new("RGBA", picture.size, (*_BEHIND, 255))
-        return Image.alpha_composite(behind, picture).convert("RGB")
+        return over_grey(image).convert("RGB")
     return image.convert("RGB")

@@ -20,15 +20,18 @@ from comfy_runner.check.thresholds import DEVIATION, VETOES
 from comfy_runner.errors import VerificationError
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.belonging import belonging
 from comfy_runner.report.metrics.composition import aligned, colour_shift, moved_composition
+from comfy_runner.report.metrics.consistency import faithfulness, unexplained
 from comfy_runner.report.metrics.detail import added_noise, cut, gained_detail, gains
 from comfy_runner.report.metrics.planes import above_half, split
 from comfy_runner.report.metrics.straight_lines import blockiness, highest_seam
+from comfy_runner.report.metrics.structure import dead_areas, repetition, ringing
 from comfy_runner.report.read_pictures import read_rgb
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
 
-VERSION = 3
+VERSION = 7
 """Goes into caches; raised whenever a number of the same pictures changes, or what is kept beside the numbers."""
 
 Metric = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]], float]
@@ -68,18 +71,25 @@ def measure_pictures(
     pair = split(original, upscaled)
     cells = cut(pair)
     base, small = aligned(pair)
-    sharpening = gains(base, small, above_half(base))
+    finest, finest_small = above_half(base), above_half(small)
+    sharpening = gains(base, small, finest, finest_small)
+    left = unexplained(finest, finest_small)
     drift, local_drift, shift = moved_composition(pair)
+    belongs, along_edges = belonging(pair, finest_small, cells.fine)
     numbers = {
         "drift": drift,
         "local_drift": local_drift,
-        "detail": gained_detail(pair, cells, sharpening),
+        "detail": gained_detail(pair, cells, sharpening, left, belongs * faithfulness(finest, left)),
         "noise": added_noise(pair, cells, original, upscaled),
         "blocks": blockiness(pair),
         "seams": highest_seam(pair, base, small),
         "halos": sharpening.overshoot,
         "colour_shift": colour_shift(original, upscaled),
         "shift": shift,
+        "alignment": along_edges,
+        "ringing": ringing(base, small),
+        "repetition": repetition(pair, along_edges),
+        "dead_areas": dead_areas(pair),
     }
     wrong = failures(Output(metrics={**numbers, DEVIATION: _deviation(upscaled)}), VETOES)
     return Measures(**numbers, vetoes=tuple(found.check for found in sorted(wrong, key=_severity)), extra=dict(extra or {}))

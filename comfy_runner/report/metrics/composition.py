@@ -18,7 +18,8 @@ from comfy_runner.report.metrics.planes import Plane, Planes, averages, resized
 _CELLS = 96
 # Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004):
 # a Gaussian window of 11 pixels. A window's size that is given keeps scikit-image from refusing planes that are smaller.
-_WANG_2004 = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "win_size": 1}
+WANG_2004 = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "win_size": 1}
+"""Arguments of `structural_similarity` for luma of 0 to 1."""
 
 
 def moved_composition(pair: Planes) -> tuple[float, float, float]:
@@ -26,7 +27,7 @@ def moved_composition(pair: Planes) -> tuple[float, float, float]:
 
     The drifts are a little more for a shift.
     """
-    _, similarity = structural_similarity(*aligned(pair), full=True, **_WANG_2004)
+    _, similarity = structural_similarity(*aligned(pair), full=True, **WANG_2004)
     apart = 1 - np.clip(similarity, -1, 1)
     shift = math.hypot(*pair.shift)
     extra = thresholds.SHIFT_COSTS * min(shift, thresholds.FARTHEST_SHIFT)

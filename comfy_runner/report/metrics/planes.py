@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from comfy_runner.report.metrics import thresholds
 
 Plane = NDArray[np.float32]
 """One value per pixel, shape (height, width)."""
+
+T = TypeVar("T")
 
 _LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601, as in JPEG and in most published figures of SSIM."""
@@ -54,36 +58,76 @@ def averages(plane: Plane, shape: tuple[int, int]) -> Plane:
     return resized(plane, shape, how=Resampling.BOX)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfOriginal:
+    """What is known of an original alone, for one size of its upscaled pictures; all pictures of a seed share it.
+
+    Attributes:
+        picture: The original, RGB of 8 bits.
+        luma: Its luma.
+        plain: Its plain (Lanczos) upscale, of the upscaled pictures' size.
+        left: What Lanczos leaves of that above the original's Nyquist frequency.
+        finest: What the original has in its own finest octave.
+    """
+
+    picture: NDArray[np.uint8]
+    luma: Plane
+    plain: Plane
+    left: Plane
+    finest: Plane
+    _found: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, name: object, find: Callable[[], T]) -> T:
+        """Return what `find` returns, which is asked once for each name. Two threads may ask at the same time, for the same."""
+        if name not in self._found:
+            self._found[name] = find()
+        found: T = self._found[name]
+        return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planes:
     """Luma of a pair, 0 to 1.
 
     Attributes:
-        original: The original.
+        known: What is known of the original alone.
         upscaled: The upscaled picture.
-        plain: The original's plain (Lanczos) upscale, of the upscaled picture's size.
         small: The upscaled picture at the original's size.
         fine: What the upscaled picture has above the original's Nyquist frequency, less what the plain upscale has there.
-        fine_original: What the original has in its own finest octave.
         factor: Width and height of the upscaled picture over the original's, their geometric mean; above 1.
         shift: How far (down, right) the upscaled picture has been moved, in its own pixels.
     """
 
-    original: Plane
+    known: OfOriginal
     upscaled: Plane
-    plain: Plane
     small: Plane
     fine: Plane
-    fine_original: Plane
     factor: float
     shift: tuple[float, float]
+
+    @property
+    def original(self) -> Plane:
+        """The original."""
+        return self.known.luma
+
+    @property
+    def plain(self) -> Plane:
+        """The original's plain upscale."""
+        return self.known.plain
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """How many patches there are down and across."""
+        height, width = self.original.shape
+        return max(1, height // thresholds.PATCH), max(1, width // thresholds.PATCH)
 
 
 def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
     """Return the planes of two RGB pictures, the second larger than the first."""
     high = luma(upscaled)
     of_original = remembered if high.size <= thresholds.MOST_REMEMBERED else _of_original
-    low, plain, left, fine_original = of_original(original.tobytes(), original.shape[:2], high.shape)
+    known = of_original(original.tobytes(), original.shape[:2], high.shape)
+    low, left = known.luma, known.left
     small = resized(high, low.shape)
     fine = _above(high, small)
     moved = shift_between(low, small, factor=(high.shape[0] / low.shape[0], high.shape[1] / low.shape[1]))
@@ -92,33 +136,22 @@ def split(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> Planes:
     energy = product(left, left)
     if energy > 0:
         fine -= np.float32(product(left, fine) / energy) * left
-    return Planes(
-        original=low,
-        upscaled=high,
-        plain=plain,
-        small=small,
-        fine=fine,
-        fine_original=fine_original,
-        factor=float((high.size / low.size) ** 0.5),
-        shift=moved,
-    )
+    return Planes(known=known, upscaled=high, small=small, fine=fine, factor=float((high.size / low.size) ** 0.5), shift=moved)
 
 
-def _of_original(pixels: bytes, size: tuple[int, int], upscaled: tuple[int, int]) -> tuple[Plane, Plane, Plane, Plane]:
-    """Return what is known of an original alone; all pictures of a seed share it.
+def _of_original(pixels: bytes, size: tuple[int, int], upscaled: tuple[int, int]) -> OfOriginal:
+    """Return what is known of an original alone.
 
     Args:
         pixels: The original, RGB of 8 bits.
         size: Its height and width.
         upscaled: The upscaled picture's.
-
-    Returns:
-        `Planes.original`, `Planes.plain`, what Lanczos leaves of the latter above the Nyquist frequency, `Planes.fine_original`.
     """
-    low = luma(np.frombuffer(pixels, np.uint8).reshape(*size, 3))
+    picture = np.frombuffer(pixels, np.uint8).reshape(*size, 3)
+    low = luma(picture)
     plain = resized(low, upscaled)
     # Lanczos is no ideal filter: something is left of the plain upscale as well, and goes as far as it is in the picture.
-    return low, plain, _above(plain, resized(plain, low.shape)), above_half(low)
+    return OfOriginal(picture=picture, luma=low, plain=plain, left=_above(plain, resized(plain, low.shape)), finest=above_half(low))
 
 
 # The pictures of a sweep come in an order in which those of one original are neighbours.
@@ -128,6 +161,11 @@ remembered = lru_cache(maxsize=2)(_of_original)
 def product(one: Plane, other: Plane) -> float:
     """Return the sum of the products. `np.vdot` would start threads of its own, and many pictures are measured at once."""
     return float(np.sum(one * other, dtype=np.float64))
+
+
+def mean_square(plane: Plane) -> float:
+    """Return the energy of a plane, of each pixel."""
+    return product(plane, plane) / plane.size
 
 
 def _above(plane: Plane, small: Plane) -> Plane:

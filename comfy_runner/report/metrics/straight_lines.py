@@ -7,19 +7,35 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.Image import Resampling
 from scipy import ndimage
 
 from comfy_runner.report.metrics import thresholds
-from comfy_runner.report.metrics.planes import Plane, Planes, resized
+from comfy_runner.report.metrics.planes import Plane, Planes, luma, resized
 
 _Profile = NDArray[np.float64]
 """One value per column (or row); in strips: shape (strips, columns)."""
 
+
+class _Steps(NamedTuple):
+    """What is known of the steps from each column of a plane to the next.
+
+    Attributes:
+        steepness: See `_steepness`.
+        highest: The highest of all rows.
+    """
+
+    steepness: _Profile
+    highest: Plane
+
+
 _STRIPS = 8
+_THIN_STRIPS = 40  # thin enough for windows of a facade not to be in all of them
 _DIM = 1 / 255
 """Added to gradients before their logarithm: one step of 8 bits, so that the contours of a smooth sky are no steps."""
 
@@ -41,37 +57,57 @@ def highest_seam(pair: Planes, original: Plane, small: Plane) -> float:
         small: The upscaled picture at its size, aligned.
     """
     low = small - original
-    reach = math.ceil(pair.factor)
     heights = [
         *(_steps(difference, plane) for difference, plane in ((low, original), (low.T, original.T))),
-        *(_lines(fine, plain, reach) for fine, plain in ((pair.fine, pair.plain), (pair.fine.T, pair.plain.T))),
+        *(_lines(pair, turned=turned) for turned in (False, True)),
     ]
     return 255 * max(heights)
 
 
 def _blocks_along(pair: Planes, *, turned: bool) -> float:
-    upscaled, plain, fine = (plane.T if turned else plane for plane in (pair.upscaled, pair.plain, pair.fine))
+    upscaled = pair.upscaled.T if turned else pair.upscaled
     if min(upscaled.shape) < 32:
         return 0.0
     factor = upscaled.shape[1] / pair.original.shape[0 if turned else 1]
-    mine, others = _steepness(upscaled), [_steepness(plain)]
-    wide, lined = (
+    steps, plain_steps = _step_sizes(upscaled), pair.known.once(("steps", turned), lambda: _plain_steps(pair, turned=turned))
+    mine, others = _steepness(steps), [plain_steps.steepness]
+    found = max(
         _repeated(mine, others, factor, range(thresholds.SMALLEST_GRID, thresholds.LARGEST_PERIOD + 1)),
-        _lined(fine, plain, factor),
+        _lined(_thin_lines(pair.fine, turned=turned), _own_lines(pair, turned=turned), factor),
+        # Mosaics need have no period: their squares may be of three pixels here and of four there.
+        _frozen(steps.max(axis=0), plain_steps.highest),
     )
     small = range(2, thresholds.SMALLEST_GRID)
     if not (_repeated(mine, others, factor, small) or _stretched(mine, others, factor)):
-        return max(wide, lined)
-    # What other filters than Lanczos leave at every pixel of the original is weak, and no blocks.
-    for how in (Resampling.BICUBIC, Resampling.BILINEAR):
-        smooth = resized(pair.original, pair.plain.shape, how=how)
-        others.append(_steepness(smooth.T if turned else smooth))
-    return max(wide, lined, _repeated(mine, others, factor, small), _stretched(mine, others, factor))
+        return found
+    # What other filters than Lanczos leave at every pixel of the original is weak, and no blocks; nor is what rounding leaves.
+    smooth = [resized(pair.original, pair.plain.shape, how=how) for how in (Resampling.BICUBIC, Resampling.BILINEAR)]
+    rounded = Image.fromarray(pair.known.picture).resize(pair.plain.shape[::-1], Resampling.LANCZOS)
+    smooth.append(luma(np.asarray(rounded)))
+    others += [_steepness(_step_sizes(each.T if turned else each)) for each in smooth]
+    return max(found, _repeated(mine, others, factor, small), _stretched(mine, others, factor))
 
 
-def _steepness(plane: Plane) -> _Profile:
+def _step_sizes(plane: Plane) -> Plane:
+    """Return the height of each step from a column to the next."""
+    sizes: Plane = np.abs(np.diff(plane, axis=1))
+    return sizes
+
+
+def _frozen(highest: Plane, plain: Plane) -> float:
+    """Return how many more columns than drawings have are the same as the next, though those of the plain upscale are not."""
+    share = float(np.mean((highest < thresholds.SAME_COLUMN) & (plain > thresholds.OTHER_COLUMN)))
+    return max(0.0, share - thresholds.DRAWN_COLUMNS)
+
+
+def _plain_steps(pair: Planes, *, turned: bool) -> _Steps:
+    sizes = _step_sizes(pair.plain.T if turned else pair.plain)
+    return _Steps(_steepness(sizes), sizes.max(axis=0))
+
+
+def _steepness(sizes: Plane) -> _Profile:
     """Return the logarithm of the mean step at each border between columns, as most strips have it, less its surroundings."""
-    steps = np.median(np.log(_strips(np.abs(np.diff(plane, axis=1))) + _DIM), axis=0)
+    steps = np.median(np.log(_strips(sizes) + _DIM), axis=0)
     found: _Profile = steps - ndimage.uniform_filter1d(steps, 65, mode="reflect")
     return found
 
@@ -125,18 +161,19 @@ def _at(source: _Profile, mine: _Profile, others: list[_Profile]) -> float:
     return math.expm1(min(left, 3.0)) if excess > thresholds.GRID_SCORE * noise and left > 0 else 0.0
 
 
-def _lined(fine: Plane, plain: Plane, factor: float) -> float:
-    mine = fine.mean(axis=0, dtype=np.float64)
-    others = plain.mean(axis=0, dtype=np.float64)
-    others = others - ndimage.gaussian_filter1d(others, 2 * factor)
-    noise = max(float(np.std(mine)), 0.05 / 255)
+def _lined(lines: _Profile, own: _Profile, factor: float) -> float:
+    noise = max(float(np.std(lines)), 0.05 / 255)
     reach = math.ceil(factor)
     best = 0.0
     periods = range(4, thresholds.LARGEST_PERIOD + 1)
-    for (_period, sums, counts), (_same, regular, _counts) in zip(_folds(mine, periods), _folds(others, periods), strict=True):
+    for (_period, sums, counts), (_same, regular, _counts), (_also, signs, _each) in zip(
+        _folds(lines, periods), _folds(own, periods), _folds(np.sign(lines), periods), strict=True
+    ):
         excess = np.abs(sums - np.median(sums)) - 1.5 * thresholds.REGULAR_MAY_GROW * max(1, factor / 1.5) * _around(
             np.abs(regular), reach
         )
+        # One line of a picture is no grid: most of a grid's lines have to be there.
+        excess = np.where(np.abs(signs) > thresholds.MOST_OF_A_GRID, excess, 0)
         best = max(best, float(np.where(excess * np.sqrt(counts) > thresholds.GRID_SCORE * noise, excess, 0).max()))
     return best / thresholds.LINE_UNIT
 
@@ -163,13 +200,37 @@ def _step(profile: _Profile) -> _Profile:
     return step
 
 
-def _lines(fine: Plane, plain: Plane, reach: int) -> float:
-    if min(fine.shape) < 32:
+def _lines(pair: Planes, *, turned: bool) -> float:
+    if min(pair.fine.shape) < 32:
         return 0.0
-    found = np.abs(_everywhere(_strips(fine)))[2:-2]
-    edges = np.gradient(_everywhere(_strips(plain)))
-    allowed = thresholds.EDGE_MAY_LINE * reach * _widest(edges, 2 * reach)[2:-2]
+    reach = math.ceil(pair.factor)
+    found = np.abs(_thin_lines(pair.fine, turned=turned))[2:-2]
+    # Straight edges of the original become sharper, and rows of text too small to be read become rows of letters.
+    edges = pair.known.once(
+        ("edges", turned), lambda: _common(np.gradient(_strips(pair.plain, _THIN_STRIPS, turned=turned), axis=1))
+    )
+    own = _widest(_own_lines(pair, turned=turned), 2 * reach)[2:-2]
+    allowed = thresholds.EDGE_MAY_LINE * reach * _widest(edges, 2 * reach)[2:-2] + thresholds.OWN_MAY_LINE * own
     return _standing_out(found, allowed, thresholds.LINE_SCORE)
+
+
+def _thin_lines(fine: Plane, *, turned: bool) -> _Profile:
+    """Return the height of lines: what nearly all strips have, less some of what they differ in."""
+    strips = _strips(fine, _THIN_STRIPS, turned=turned)
+    found = _common(strips)
+    low, high = np.quantile(strips, (thresholds.FEW_STRIPS, 1 - thresholds.FEW_STRIPS), axis=0)
+    height: _Profile = np.sign(found) * np.maximum(0, np.abs(found) - thresholds.UNEVEN_COSTS * (high - low))
+    return height
+
+
+def _own_lines(pair: Planes, *, turned: bool) -> _Profile:
+    """Return by how much columns of the plain upscale are lighter than their surroundings, in nearly all strips."""
+
+    def find() -> _Profile:
+        strips = _strips(pair.plain, _THIN_STRIPS, turned=turned)
+        return _common(strips - ndimage.gaussian_filter1d(strips, 2 * math.ceil(pair.factor), axis=1))
+
+    return pair.known.once(("lines", turned), find)
 
 
 def _standing_out(found: _Profile, allowed: _Profile, score: float) -> float:
@@ -180,17 +241,18 @@ def _standing_out(found: _Profile, allowed: _Profile, score: float) -> float:
     return float(max(0.0, np.where(excess > least, excess, 0.0).max()))
 
 
-def _strips(plane: Plane) -> _Profile:
-    """Return the mean of each column in each strip of rows."""
-    many = min(_STRIPS, plane.shape[0])
-    edges = np.linspace(0, plane.shape[0], many + 1).astype(int)
-    return np.stack([plane[top:bottom].mean(axis=0, dtype=np.float64) for top, bottom in pairwise(edges)])
+def _strips(plane: Plane, many: int = _STRIPS, *, turned: bool = False) -> _Profile:
+    """Return the mean of each column in each strip of rows, or of each row in each strip of columns."""
+    rows = plane.T if turned else plane
+    edges = np.linspace(0, rows.shape[0], min(many, rows.shape[0]) + 1).astype(int)
+    return np.stack([rows[top:bottom].mean(axis=0, dtype=np.float64) for top, bottom in pairwise(edges)])
 
 
-def _everywhere(profile: _Profile) -> _Profile:
+def _common(profile: _Profile) -> _Profile:
     """Return the signed value that nearly all strips reach, of the one sign or the other; 0 where they do not agree."""
-    low, middle, high = np.quantile(profile, (0.25, 0.5, 0.75), axis=0)
-    return np.where((low > 0) | (high < 0), middle, 0.0)
+    low, high = np.quantile(profile, (thresholds.FEW_STRIPS, 1 - thresholds.FEW_STRIPS), axis=0)
+    found: _Profile = np.where(low > 0, low, np.where(high < 0, high, 0.0))
+    return found
 
 
 def _nearly_everywhere(profile: _Profile) -> _Profile:

@@ -8,14 +8,16 @@ from functools import cache
 import numpy as np
 from PIL.Image import Resampling
 
+from benchmarks.metric_sets.damages import is_seen
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.metrics import measure_pictures
 from comfy_runner.report.suggest import Limits, faults
+from comfy_runner.search.choice import UNSEEN_DETAIL
 from tests.report.metrics import pictures as paint
 from tests.report.metrics.pictures import HELD_OUT, TUNED, Picture, Scene
 
 SIZES = (((192, 144), 2.0), ((160, 120), 1.5), ((150, 100), 3.0), ((161, 121), 2.0), ((240, 135), 1.25), ((96, 72), 4.0))
-FILTERS = (Resampling.LANCZOS, Resampling.BOX, Resampling.BICUBIC)
+FILTERS = (Resampling.LANCZOS, Resampling.BOX, Resampling.BICUBIC, None, Resampling.BILINEAR)
 
 Spoiling = Callable[[Scene, Picture, int], Picture]
 """Returns a picture for a scene, another picture and a seed."""
@@ -59,14 +61,23 @@ def scenes() -> dict[str, Scene]:
     return found
 
 
-@cache
-def measured(content: str, spoiling: str) -> Measures:
-    """Return the numbers of a content's scene, spoilt."""
+def picture(content: str, spoiling: str) -> Picture:
+    """Return the picture of a content's scene, spoilt."""
     names = (*TUNED, *HELD_OUT)
     number = names.index(content)
-    other = paint.content(names[(number + 3) % len(names)])
-    here = scenes()[content]
-    return measure_pictures(here.original, SPOILINGS[spoiling](here, other, number))
+    return SPOILINGS[spoiling](scenes()[content], paint.content(names[(number + 3) % len(names)]), number)
+
+
+@cache
+def measured(content: str, spoiling: str) -> Measures:
+    """Return the numbers of that picture."""
+    return measure_pictures(scenes()[content].original, picture(content, spoiling))
+
+
+@cache
+def is_told_apart(content: str, spoiling: str, other: str) -> bool:
+    """Return whether a difference between two of a content's pictures can be seen."""
+    return is_seen(picture(content, spoiling), picture(content, other))
 
 
 def passes(found: Measures) -> bool:
@@ -78,6 +89,6 @@ def is_better(this: Measures, other: Measures) -> bool:
     """Return whether a suggestion would take this picture rather than the other."""
     if passes(this) != passes(other):
         return passes(this)
-    if abs(this.detail - other.detail) > 0.025 * max(this.detail, other.detail):
+    if abs(this.detail - other.detail) > max(0.025 * max(this.detail, other.detail), UNSEEN_DETAIL):
         return this.detail > other.detail
     return this.drift < other.drift

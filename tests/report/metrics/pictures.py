@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from PIL.Image import Resampling
+from scipy import ndimage
 
 Picture = NDArray[np.uint8]
 """RGB of 8 bits, shape (height, width, 3)."""
@@ -157,8 +158,8 @@ class Scene:
     plain: Picture
 
 
-def scene(name: str, *, size: tuple[int, int], factor: float, how: Resampling = Resampling.LANCZOS, seed: int = 0) -> Scene:
-    """Return the scene of a content, cut out or enlarged to a size (width, height) of the original."""
+def scene(name: str, *, size: tuple[int, int], factor: float, how: Resampling | None = Resampling.LANCZOS, seed: int = 0) -> Scene:
+    """Return the scene of a content, cut out or enlarged to a size (width, height) of the original; made small as `shrunk` does."""
     width, height = round(size[0] * factor), round(size[1] * factor)
     whole = content(name)
     rng = np.random.default_rng(seed)
@@ -169,13 +170,26 @@ def scene(name: str, *, size: tuple[int, int], factor: float, how: Resampling = 
         tall, wide = whole.shape[:2]
     top, left = int(rng.integers(0, tall - height + 1)), int(rng.integers(0, wide - width + 1))
     truth = whole[top : top + height, left : left + width]
-    original = resize(truth, size, how)
+    original = shrunk(truth, size, how)
     return Scene(truth, original, resize(original, (width, height)))
 
 
 def resize(picture: Picture, size: tuple[int, int], how: Resampling = Resampling.LANCZOS) -> Picture:
     """Return a picture at another size (width, height)."""
     return np.asarray(Image.fromarray(picture).resize(size, how))
+
+
+def shrunk(picture: Picture, size: tuple[int, int], how: Resampling | None) -> Picture:
+    """Return a picture at a smaller size (width, height), by a filter of Pillow's, or None for a Gaussian of half a pixel of it."""
+    if how is not None:
+        return resize(picture, size, how)
+    reach = tuple(0.5 * large / small for large, small in zip(picture.shape[:2], size[::-1], strict=True))
+    soft = ndimage.gaussian_filter(picture.astype(np.float32), (*reach, 0))
+    rows, columns = (
+        (np.arange(small) + 0.5) * large / small - 0.5 for large, small in zip(picture.shape[:2], size[::-1], strict=True)
+    )
+    where = np.meshgrid(rows, columns, indexing="ij")
+    return bytes_of(np.stack([ndimage.map_coordinates(soft[..., each], where, order=1) for each in range(3)], axis=-1))
 
 
 def bytes_of(picture: NDArray[np.floating]) -> Picture:

@@ -6,7 +6,7 @@ import pytest
 
 from comfy_runner.report.measures import NUMBERS
 from comfy_runner.report.suggest import Limits
-from tests.report.metrics.order import SPOILINGS, is_better, measured, passes, scenes
+from tests.report.metrics.order import SPOILINGS, is_better, is_told_apart, measured, passes, scenes
 from tests.report.metrics.pictures import HELD_OUT, TUNED
 
 pytestmark = pytest.mark.slow  # each picture is made and measured, which takes half a minute in sum
@@ -17,6 +17,7 @@ _PAIRS = [
     *(("truth", name) for name in _SPOILT),
     ("three quarters", "half"),
     *(("half", name) for name in ("plain", "blur", "blurred plain", "sharpened plain", "nearest", "noisy half", "black")),
+    ("plain", "blurred plain"),
     *(("half", name) for name in ("a tenth elsewhere", "two fifths elsewhere", "mosaic", "tiles")),
 ]
 
@@ -30,17 +31,24 @@ def _told(content: str, spoiling: str) -> str:
 @pytest.mark.parametrize("contents", [TUNED, HELD_OUT], ids=["tuned", "held out"])
 @pytest.mark.parametrize(("better", "worse"), _PAIRS)
 def test_the_better_picture_comes_first_for_nine_contents_in_ten(better: str, worse: str, contents: tuple[str, ...]) -> None:
-    wrong = [name for name in contents if not is_better(measured(name, better), measured(name, worse))]
+    # Of a sky nobody can tell three quarters of the detail from half of it.
+    told_apart = [name for name in contents if is_told_apart(name, better, worse)]
+    wrong = [name for name in told_apart if not is_better(measured(name, better), measured(name, worse))]
 
     told = "\n".join(f"{_told(name, better)}\n{_told(name, worse)}" for name in wrong)
     # One of eleven is nine in ten, nearly.
     assert len(wrong) <= 1, told
 
 
-def test_of_all_pairs_ninety_six_in_a_hundred_come_in_order() -> None:
-    right = [is_better(measured(name, better), measured(name, worse)) for name in scenes() for better, worse in _PAIRS]
+def test_of_all_pairs_ninety_eight_in_a_hundred_come_in_order() -> None:
+    right = [
+        is_better(measured(name, better), measured(name, worse))
+        for name in scenes()
+        for better, worse in _PAIRS
+        if is_told_apart(name, better, worse)
+    ]
 
-    assert sum(right) / len(right) >= 0.96
+    assert sum(right) / len(right) >= 0.98
 
 
 @pytest.mark.parametrize("content", [*TUNED, *HELD_OUT])
