@@ -1,0 +1,136 @@
+"""``comfy-runner find``: the best values of fields, with each step told as it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from comfy_runner.cli.options import (
+    NamedServers,
+    RunPlace,
+    calibration_option,
+    json_option,
+    recipe_options,
+    say_limits,
+    servers_option,
+)
+from comfy_runner.cli.output import print_json, print_line, say
+from comfy_runner.errors import Interrupted, VerificationError
+from comfy_runner.report.run_data import label
+from comfy_runner.wording import counted
+
+if TYPE_CHECKING:
+    from comfy_runner.api import FindPlan, SearchStep
+
+
+@click.command()
+@click.argument("recipe")
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="FIELD=VALUES",
+    help="A field and its values: upscale.denoise=0.3:0.8, or with a step or a list.",
+)
+@click.option("--max-drift", type=float, metavar="DRIFT", help="The most that a picture may drift from its original (0.3).")
+@calibration_option
+@click.option("--tolerance", type=float, metavar="DISTANCE", help="How exactly the value is to be found (0.02).")
+@click.option("--jobs", type=int, metavar="COUNT", help="The most jobs that are rendered (a part of the sweep, 24 at most).")
+@servers_option()
+@click.option("--out", type=RunPlace(file_okay=False), metavar="DIR", help="The run folder (runs/<recipe name>), or its URL.")
+@recipe_options
+@click.option("--dry-run", is_flag=True, help="Say how many jobs it would take at most, and render nothing.")
+@click.option(
+    "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
+)
+@json_option("Print one JSON object per step, and one for the answer, on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", count=True, help="Say more.")
+def find(
+    recipe: str,
+    *,
+    servers: NamedServers,
+    dry_run: bool,
+    report: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+    **given: Any,
+) -> int:
+    """Search for the values of fields that give the most real detail while the composition is kept.
+
+    Instead of a sweep of all values a few are rendered, and what is measured of them decides which come next. What RECIPE sweeps
+    besides, such as seeds, has to suit the value alike. What the run folder has counts, and the same command goes on where it was
+    interrupted. RECIPE can say all of this under find.
+    The value goes to stdout, of several fields as field=value, everything else to stderr.
+    """
+    from comfy_runner import api
+    from comfy_runner.api.search_results import line, setting
+    from comfy_runner.cli.follow import follower
+    from comfy_runner.cli.json_records import event_record
+    from comfy_runner.cli.report import write_report_at_end
+
+    given |= {"config": servers.config, "over": given["over"] or None}
+    if dry_run:
+        foreseen = api.plan_find(recipe, server=servers.fleet() if servers.names else None, **given)
+        if as_json:
+            print_json(event_record("find-planned", foreseen))
+        elif not quiet:
+            if given["calibrated"]:
+                say_limits(foreseen.limits)
+            print_line(plan_line(foreseen))
+        return 0
+
+    def told(steps: Sequence[SearchStep]) -> None:
+        for step in steps:
+            if as_json:
+                print_json(event_record("find-step", step))
+            if not quiet:
+                say(step_line(step))
+
+    try:
+        found = api.find(
+            recipe,
+            server=servers.fleet(),
+            say=None if quiet else say,
+            told=told,
+            # Lines for every node of every job would hide what is found.
+            following=partial(follower, quiet=quiet or not (verbose or sys.stderr.isatty()), verbose=verbose),
+            **given,
+        )
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", hint="the same command goes on where it was") from None
+    if as_json:
+        print_json(event_record("found", found))
+    elif found.values:
+        print_line(setting(found.values) if len(found.values) > 1 else f"{found.value!r}")
+    if not quiet:
+        if given["calibrated"]:
+            say_limits(found.plan.limits)
+        say(line(found))
+    if report:
+        write_report_at_end(found.plan.folder, found.plan.limits, quiet=quiet)
+    return 0 if found.values else VerificationError.exit_code
+
+
+def step_line(step: SearchStep) -> str:
+    """Return what is said of a job that was rendered."""
+    out = "" if step.allowed else ", ruled out"
+    return f"{step.job_id}: detail {step.detail:.2f}, drift {step.drift:.2f}{out}"
+
+
+def plan_line(plan: FindPlan) -> str:
+    """Return what a search has before it, as people read it."""
+    same = f" ({plan.same} more would give the very pictures of others)" if plan.same else ""
+    fields = [
+        f"{field}: {counted(len(values), 'value')} from {label(values[0])} to {label(values[-1])}"
+        for field, values in plan.over.items()
+    ]
+    if len(fields) > 1:
+        fields.append(counted(plan.combinations, "combination"))
+    series = f" in {counted(plan.series, 'series', 'series')}" if plan.series > 1 else ""
+    done = f"; {plan.done} of these jobs {'is' if plan.done == 1 else 'are'} there already" if plan.done else ""
+    return f"{', '.join(fields)}{same}{series}: at most {counted(plan.most, 'job')}, where the whole sweep takes {plan.grid}{done}"

@@ -1,0 +1,1 @@
+"""The search for the best value of a field: which pictures are rendered next. Functions of what was measured."""
