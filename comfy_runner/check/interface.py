@@ -19,7 +19,22 @@ GROUP: Final = "comfy_runner.checks"
 """The group of entry points of checks."""
 
 BUILT_IN: Final = frozenset(
-    ("empty", "whole", "size", "flat", "noise", "blocks", "seams", "halos", "drift", "local_drift", "colour_shift")
+    (
+        "empty",
+        "whole",
+        "size",
+        "flat",
+        "noise",
+        "blocks",
+        "seams",
+        "halos",
+        "ringing",
+        "repetition",
+        "dead_areas",
+        "drift",
+        "local_drift",
+        "colour_shift",
+    )
 )
 """The names of our own checks."""
 
@@ -59,6 +74,7 @@ class Finding:
         limit: What it was held against; None where there is no such value.
         passed: Whether that is fine.
         message: What is wrong, in a few words that follow the name of the output; empty where it passed.
+        where: Where the limit is set, such as ``fox.yaml:12``; empty for a limit that no file sets.
     """
 
     check: str
@@ -68,6 +84,7 @@ class Finding:
     limit: Value
     passed: bool
     message: str = ""
+    where: str = ""
 
     @property
     def label(self) -> str:

@@ -24,7 +24,7 @@ from tests.report.support import make_run, photo
 from tests.running.support import record
 
 _RECORD = record("lake/upscaled.png", b"picture", width=128, height=72)
-_LIMITS = [most(metric, limit) for metric, limit in asdict(Limits()).items()]
+_LIMITS = [most(metric, limit) for metric, limit in Limits().most().items()]
 _BRIGHT = '''"""A check as a package may have it: how bright a picture is, by a metric of its own."""
 
 from comfy_runner.check.interface import Finding, Output
@@ -94,10 +94,15 @@ _CASES = [
     ),
     _Case("flat", lambda: not_flat, _measured(**{CONTRAST: 1.0}), _measured(**{CONTRAST: 0.0}), "is one flat colour"),
     _Case("flat", lambda: VETOES[0], _measured(**{DEVIATION: 0.1}), _measured(**{DEVIATION: 0.0}), "is one flat colour"),
-    _Case("noise", lambda: VETOES[1], _measured(noise=0.008), _measured(noise=0.01), "noise 0.01, at most 0.008 is fine"),
-    _Case("blocks", lambda: VETOES[2], _measured(blocks=0.2), _measured(blocks=3), "blocks 3, at most 0.25 is fine"),
+    _Case("noise", lambda: VETOES[1], _measured(noise=0.008), _measured(noise=0.01), "noise 0.01, at most 0.0095 is fine"),
+    _Case("blocks", lambda: VETOES[2], _measured(blocks=0.2), _measured(blocks=3), "blocks 3, at most 0.2 is fine"),
     _Case("seams", lambda: VETOES[3], _measured(seams=1), _measured(seams=2), "seams 2, at most 1 is fine"),
     _Case("halos", lambda: VETOES[4], _measured(halos=0.1), _measured(halos=0.4), "halos 0.4, at most 0.3 is fine"),
+    _Case("ringing", lambda: VETOES[5], _measured(ringing=0.8), _measured(ringing=2), "ringing 2, at most 1.3 is fine"),
+    _Case("repetition", lambda: VETOES[6], _measured(repetition=0.1), _measured(repetition=1), "repetition 1, at most 0.4 is fine"),
+    _Case(
+        "dead_areas", lambda: VETOES[7], _measured(dead_areas=0), _measured(dead_areas=0.1), "dead areas 0.1, at most 0.008 is fine"
+    ),
     _Case("drift", lambda: _LIMITS[0], _measured(drift=0.3), _measured(drift=0.31), "drift 0.31, at most 0.3 is fine"),
     _Case(
         "local_drift",
@@ -177,7 +182,7 @@ def test_of_what_is_not_known_nothing_is_found(case: _Case) -> None:
     assert list(case.check()(Output(job_id="lake", role="upscaled"))) == []
 
 
-@given(st.dictionaries(st.sampled_from(sorted([*VETO_NAMES, DEVIATION, *asdict(Limits())])), st.floats(0, 10)))
+@given(st.dictionaries(st.sampled_from(sorted([*VETO_NAMES, DEVIATION, *Limits().most()])), st.floats(0, 10)))
 def test_each_limit_decides_alone(metrics: dict[str, float]) -> None:
     checks = (*VETOES, *_LIMITS)
     output = Output(metrics=metrics)
@@ -189,7 +194,7 @@ def test_the_names_of_our_own_are_taken() -> None:
     names = {case.name for case in _CASES} - {"too_bright"}
     assert names == BUILT_IN
     assert {
-        found.check for check in VETOES for found in check(_measured(deviation=1, noise=0, blocks=0, seams=0, halos=0))
+        found.check for check in VETOES for found in check(_measured(**dict.fromkeys((*VETO_NAMES, DEVIATION), 0.0)))
     } == VETO_NAMES
 
 

@@ -84,3 +84,24 @@ def test_without_a_server_the_way_out_is_told(cli: Cli, tmp_path: Path) -> None:
 
     assert done.code == 2
     assert "hint: give --server URL" in done.err
+
+
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_the_workflow_itself_is_never_written_over(cli: Cli, server: StandIn, tmp_path: Path, options: tuple[str, ...]) -> None:
+    json_file(tmp_path / "blue.json", page_workflow())
+    (tmp_path / "link.json").symlink_to("blue.json")
+    before = (tmp_path / "blue.json").read_bytes()
+
+    for name in ("./blue.json", "link.json"):
+        done = cli("convert", "blue.json", "--server", server.url, "--out", name, *options)
+
+        assert done.code == 2
+        assert f"{Path(name)}: is the workflow itself" in done.err
+    assert (tmp_path / "blue.json").read_bytes() == before
+
+
+def test_a_dash_is_stdout(cli: Cli, tmp_path: Path) -> None:
+    picture(tmp_path / "fox.png", {"prompt": graph()})
+
+    assert json.loads(cli("convert", "fox.png", "--out", "-").out) == graph()
+    assert not (tmp_path / "-").exists()

@@ -1,0 +1,169 @@
+"""Finished runs held against what is expected of them. Nothing is rendered."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from comfy_runner.api.importing import asking, loading
+from comfy_runner.api.recipes import plan
+from comfy_runner.baseline.folder import read_baseline
+from comfy_runner.check.expected import Expected, expected_of
+from comfy_runner.check.results import CheckedJob, CheckedRun, Outcome
+from comfy_runner.config import Config, load_config
+from comfy_runner.errors import ComfyRunnerError, UsageError
+from comfy_runner.gates.check_folder import check_folder
+from comfy_runner.recipe.sources import RecipeSource, load_all
+from comfy_runner.recipe.sweep.expand import expand
+from comfy_runner.report.failed_checks import remember
+from comfy_runner.running.handle import Run
+from comfy_runner.store.registry import local_part
+
+_NOTHING_NEW = (
+    "nothing was rendered, for the run folder has all of these pictures already: what the server would give now is not known; "
+    "--force has them rendered again, another --out in a folder of its own"
+)
+
+
+def check_run(
+    run: Run | Path | str,
+    recipes: Sequence[RecipeSource] = (),
+    *,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    config: Config | None = None,
+    baseline: Path | str | None = None,
+    write_missing: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckedRun:
+    """Hold a run against what is expected of its jobs: `expect` of recipes, with that of the settings beneath.
+
+    The report shows what was found wrong from the next time on that it is written.
+
+    Args:
+        run: A run folder, which may be in use; or a run that has ended, whose recipes are known.
+        recipes: The recipes behind the run folder, as for `run`: their expectations of today count, and their jobs are looked at,
+            those that the folder lacks, too. None for what the sidecars of its jobs say.
+        sets: Overrides for every recipe, such as ``expect.drift.max=0.2``.
+        sweeps: Axes for every recipe, those that it was rendered with.
+        only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
+        skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
+        templates: Folders that are searched for templates first, where a recipe is a picture.
+        config: Settings; None for those of the user's config file.
+        baseline: The folder or URL of a baseline that pictures are compared with, which lacks all of them if it is not there;
+            None for none. Those that differ are put beside what was expected in the run folder, in ``comparison_files``.
+        write_missing: Whether pictures that the baseline lacks are added to it, and count as passed; otherwise they have failed.
+        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
+
+    Returns:
+        Every job with what was found of it, and what was found of the run as a whole.
+
+    Raises:
+        InputError: A recipe or an argument is wrong, a metric or check of an installed package cannot be used, or the baseline is
+            damaged.
+        RunFolderError: It is no run folder, cannot be read, or a sidecar in it makes no sense; or what differs from the baseline
+            cannot be written.
+    """
+    settings = config or load_config()
+    if not recipes and (sets or sweeps):
+        raise UsageError("overrides change recipes, and none is given", hint="name the recipe behind the run folder")
+    known = None if baseline is None else read_baseline(local_part(baseline))
+    folder = run.folder if isinstance(run, Run) else local_part(run)
+    expected: dict[str, Expected] | None = None
+    if recipes:
+        expected = _expected(recipes, sets, sweeps, templates, settings)
+    elif isinstance(run, Run):
+        expected = dict(run.expected)
+    reasons = _reasons(run) if isinstance(run, Run) else {}
+    checked = check_folder(
+        folder,
+        expected,
+        only=only,
+        skip=skip,
+        reasons=reasons,
+        config=settings,
+        baseline=known,
+        write_missing=write_missing,
+        progress=progress,
+    )
+    if known is not None and isinstance(run, Run) and _rendered_nothing(run):
+        checked = replace(checked, notes=(*checked.notes, _NOTHING_NEW))
+    remember(checked)
+    return checked
+
+
+def unbegun_run(
+    recipes: Sequence[RecipeSource],
+    error: ComfyRunnerError,
+    *,
+    sets: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+    config: Config | None = None,
+    **given: Any,
+) -> CheckedRun:
+    """Return what becomes of a run that could not begin, such as for want of a server: none of its jobs could be done.
+
+    Args:
+        recipes: The recipes, as for `run`.
+        error: Why it could not begin.
+        sets: Overrides for every recipe, such as ``expect.drift.max=0.2``.
+        sweeps: Axes for every recipe.
+        templates: Folders that are searched for templates first.
+        config: Settings; None for those of the user's config file.
+        given: Further arguments of `plan`, but for a server.
+
+    Raises:
+        InputError: A recipe or an argument is wrong.
+        ServerError: A server is needed to know what the jobs are.
+        RunFolderError: The run folder cannot be read.
+    """
+    settings = config or load_config()
+    planned = plan(recipes, sets=sets, sweeps=sweeps, templates=templates, config=settings, **given)
+    expected = _expected(recipes, sets, sweeps, templates, settings)
+    states = {row.job_id: row.state for row in planned.jobs}
+    jobs = []
+    for each in (each for job_id, each in expected.items() if job_id in states):
+        is_done = states[each.job_id] == "done"
+        jobs.append(
+            CheckedJob(
+                job_id=each.job_id,
+                recipe=each.recipe,
+                file=each.file,
+                line=each.line,
+                outcome=Outcome.SKIPPED if is_done else Outcome.ERROR,
+                problem="is done, and was not looked at" if is_done else str(error.problems[0]),
+                exit_code=error.exit_code,
+            )
+        )
+    return CheckedRun(folder=planned.folder or Path(), jobs=tuple(jobs))
+
+
+def _expected(
+    recipes: Sequence[RecipeSource], sets: Sequence[str], sweeps: Sequence[str], templates: Sequence[Path], config: Config
+) -> dict[str, Expected]:
+    """Return what recipes expect of each of their jobs."""
+    load_one = loading(asking((), None, config, None), (*templates, *config.templates))
+    loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=load_one)
+    return expected_of((variant for recipe in loaded for variant in expand(recipe)), config)
+
+
+def _rendered_nothing(run: Run) -> bool:
+    """Return whether all jobs of a run that has ended were done before, in its run folder."""
+    with contextlib.suppress(ComfyRunnerError):
+        results = run.results()
+        return bool(results) and all(result.was_done for result in results)
+    return False
+
+
+def _reasons(run: Run) -> dict[str, str]:
+    """Return why a run could not do jobs, by their ids; of one that is still on its server, the ledger does not say."""
+    with contextlib.suppress(ComfyRunnerError):  # the run itself has failed, which its caller knows
+        return {result.job_id: str(result.error.problems[0]) for result in run.results() if result.error is not None}
+    return {}

@@ -1,0 +1,1 @@
+"""Gates: a run folder held against what its recipes expect, without rendering anything."""
