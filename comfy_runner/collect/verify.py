@@ -14,6 +14,7 @@ from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.store.interface import Artifact
 from comfy_runner.store.media_types import is_binary
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.text_files import shown
@@ -45,11 +46,11 @@ class Verified:
     frames: int = 1
 
 
-def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> Verified:
+def verify_picture(source: Path | Artifact, *, expected: Size | None, may_be_flat: bool) -> Verified:
     """Decode a whole picture, of an animation every frame, and return what it is.
 
     Args:
-        path: The file.
+        source: The file, or what a store has of it.
         expected: The size that was planned; None where it is not known.
         may_be_flat: Whether one single colour is fine. A model's picture never is: that is what a black or NaN result looks like.
             An animation is flat where all of its frames are, of whatever colour.
@@ -60,10 +61,11 @@ def verify_picture(path: Path, *, expected: Size | None, may_be_flat: bool) -> V
         FlatPicture: It is one flat colour.
         OSError: It is gone.
     """
-    where, problem, most = shown(path), "", max(MOST_PIXELS, expected.pixels if expected else 0)
-    record, size, frames, contrast = FileRecord(path.name, "", 0, None, None, ""), Size(0, 0), 1, 0.0
+    where = shown(source) if isinstance(source, Path) else str(source)
+    problem, most = "", max(MOST_PIXELS, expected.pixels if expected else 0)
+    record, size, frames, contrast = FileRecord(where, "", 0, None, None, ""), Size(0, 0), 1, 0.0
     # A file that is gone is no broken picture.
-    with path.open("rb") as file:
+    with source.open("rb") as file:
         try:
             with without_warnings(), opened(file) as image:
                 size = Size(*image.size)
@@ -131,4 +133,5 @@ def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:
 
 
 def _extrema(image: Image.Image) -> list[tuple[float, float]]:
-    return [band.getextrema() for band in image.split()]  # type: ignore[misc] # of one band it is always a pair of numbers
+    found = image.getextrema()
+    return [found] if len(image.getbands()) == 1 else list(found)  # type: ignore[list-item,arg-type] # of one band it is one pair

@@ -18,6 +18,7 @@ from comfy_runner.collect.verify import Verified, comes_from_a_model, verify_pic
 from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import parse_workflow
+from tests.example_counts import tried
 
 if sys.platform != "win32":
     import resource
@@ -137,7 +138,7 @@ def test_a_picture_cut_off_anywhere_in_its_pixels_is_an_error(tmp_path: Path, ki
             verify_picture(path, expected=None, may_be_flat=True)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tried(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_picture_with_any_bytes_changed_is_a_size_or_an_error_of_ours(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
     data = bytearray(_bytes(_gradient()))
