@@ -24,6 +24,8 @@ from comfy_runner.running.state import Work
 from comfy_runner.store.control_files import clear_requests, request_cancel
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import Holder, holder
+from comfy_runner.store.refresh import require_reachable
+from comfy_runner.store.registry import local_part
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import State
 from comfy_runner.store.status import require_run
@@ -73,10 +75,11 @@ def cancel(
         timeouts: All other waiting for servers.
 
     Raises:
-        RunFolderError: It is no run folder, its ledger is damaged, or its process does not end.
+        RunFolderError: It is no run folder, it is live on another machine, its ledger is damaged, or its process does not end.
         UsageError: The address of a named server is wrong.
     """
-    folder_path, tell = Path(path), say or _nobody
+    folder_path, tell = local_part(path), say or _nobody
+    require_reachable(folder_path)
     require_run(folder_path)
     asked = _end_live_run(folder_path, tell, seconds * _WITH_CLOSING)
     folder = RunFolder(folder_path)
@@ -100,7 +103,7 @@ def cancel(
                 Work((), StepTable(), open=ours),
                 candidates=[Candidate(url, engine)],
                 examiner=Examiner(()),
-                enlist=_no_more,
+                supply=_NoMore(),
                 emit=lambda _event: None,
                 policy=Policy(websocket=False, timeouts=timeouts or Timeouts()),
                 take_back=Cancel("cancelled", seconds),
@@ -113,8 +116,20 @@ def cancel(
     return Cancellation(asked, ended, tuple(errors))
 
 
-def _no_more(server: str) -> NamedEngine:
-    raise UsageError("nothing is rendered here", where=server)
+class _NoMore:
+    """No engine joins where nothing is rendered."""
+
+    def connect(self) -> Sequence[NamedEngine]:
+        return ()
+
+    def newcomers(self) -> Sequence[NamedEngine]:
+        return ()
+
+    def enlist(self, server: str) -> NamedEngine:
+        raise UsageError("nothing is rendered here", where=server)
+
+    def close(self) -> None:
+        pass
 
 
 def _end_live_run(path: Path, say: Callable[[str], None], seconds: float) -> Holder | None:

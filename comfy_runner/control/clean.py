@@ -11,6 +11,7 @@ from comfy_runner.control.garbage import GarbageFiles, GarbageKind, all_sidecars
 from comfy_runner.control.recorded_servers import recorded_engines
 from comfy_runner.control.remote_files import RemoteFiles, find_remote_files, forget_prompts, remove_local
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
+from comfy_runner.store.registry import local_part
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.status import require_run
 
@@ -67,8 +68,9 @@ def clean(
         UsageError: The address of a named server is wrong.
     """
     settings = config or load_config()
-    require_run(Path(path))
-    folder = RunFolder(Path(path))
+    folder_path = local_part(path)
+    require_run(folder_path)
+    folder = RunFolder(folder_path)
     try:
         sidecars, problems = all_sidecars(folder)
         garbage, removed_jobs = find_garbage(folder, sidecars)

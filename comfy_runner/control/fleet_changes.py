@@ -10,6 +10,8 @@ from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.store.control_files import FleetAction, answer_to, request_fleet, withdraw
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.lock import holder
+from comfy_runner.store.refresh import require_reachable
+from comfy_runner.store.registry import local_part
 from comfy_runner.store.status import require_run
 from comfy_runner.text_files import shown
 
@@ -32,13 +34,14 @@ def change_fleet(path: Path | str, action: FleetAction, server: str, *, seconds:
 
     Raises:
         UsageError: The run does not know such a server, its address is wrong, or there is a password or a token in it.
-        RunFolderError: It is no run folder, nobody works in it, or who does so does not answer.
+        RunFolderError: It is no run folder, nobody works in it, or who does so is on another machine, or does not answer.
     """
-    folder = Path(path)
+    folder = local_part(path)
     if harmless(server) != server:
         what = f"a password or a token is not written into a run folder (got one for {harmless(server)})"
         hint = "the run takes it from its own command line or its config file: give the URL without it, or a name from that file"
         raise UsageError(what, hint=hint)
+    require_reachable(folder)
     require_run(folder)
     if holder(folder) is None:
         hint = "start one with several servers: comfy-runner run RECIPE --server URL --server URL"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from comfy_runner.errors import Problem, RunFolderError
@@ -25,8 +25,11 @@ from comfy_runner.store.states import ENDED, Change
 
 GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 
-_DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
-_INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
+DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
+"""What a repair calls the ledgers that it moves aside."""
+
+INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
+"""What a run folder has for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def find_garbage(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> t
     """
     local = LocalStore(folder.path)
     gone, kept = _by_removal(folder.ledger.jobs(), sidecars)
-    kept_files = {*_INTERNAL, *(_plain(key) for key in _recorded(folder, kept, sidecars))}
+    kept_files = {*INTERNAL, *(_plain(key) for key in _recorded(folder, kept, sidecars))}
     removed = list(dict.fromkeys(_recorded(folder, gone, sidecars)))
     recorded = {*kept_files, *map(_plain, removed)}
     stored = dict.fromkeys(folder.store.list())
@@ -65,7 +68,7 @@ def find_garbage(folder: RunFolder, sidecars: Mapping[str, Sidecar | None]) -> t
         _files("superseded", folder.store, (key for key in superseded if _plain(key) not in recorded)),
         _files("leftovers", local, (key for key in local.leftovers() if _plain(key) not in recorded)),
         _files("removed", folder.store, (key for key in removed if key in stored and _plain(key) not in kept_files)),
-        _files("damaged", local, (name for name in sorted(os.listdir(folder.path)) if _DAMAGED.fullmatch(name))),  # noqa: PTH208
+        _files("damaged", local, (name for name in sorted(os.listdir(folder.path)) if DAMAGED.fullmatch(name))),  # noqa: PTH208
     ]
     return tuple(files for files in found if files is not None), tuple(gone.values())
 
@@ -89,14 +92,17 @@ def remove(folder: RunFolder, files: GarbageFiles, jobs: Iterable[JobRow]) -> No
 
 
 def all_sidecars(folder: RunFolder) -> tuple[dict[str, Sidecar | None], list[Problem]]:
-    """Return every sidecar by its job, None for one that cannot be read, and why those cannot."""
+    """Return every sidecar by its job, None for one that cannot be read, and why those cannot.
+
+    They are without recipes and graphs, which are nearly all of their length: a large run folder has gigabytes of them.
+    """
     found: dict[str, Sidecar | None] = {}
     problems: list[Problem] = []
     for job_id in dict.fromkeys([*folder.job_ids(), *(row.job_id for row in folder.ledger.jobs())]):
         try:
             sidecar = folder.sidecar(job_id)
             if sidecar is not None:
-                found[job_id] = sidecar
+                found[job_id] = replace(sidecar, recipe={}, workflow={})
         except RunFolderError as error:
             problems += error.problems
             found[job_id] = None

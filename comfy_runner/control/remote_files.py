@@ -14,12 +14,13 @@ from comfy_runner.collect.picture_texts import differ_in_texts_alone
 from comfy_runner.config import Config
 from comfy_runner.engine.comfyui.address import is_loopback
 from comfy_runner.engine.interface import Engine
+from comfy_runner.engine.ray_actors.ended import SCHEME
 from comfy_runner.engine.registry import local_options
 from comfy_runner.errors import LocalError, Note, RunFolderError, ServerError
 from comfy_runner.store.local import is_plain_inside
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord, Sidecar, sha256_of
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 
 _OURS = "comfy_runner"
 _MOST_AT_ONCE = 500
@@ -92,7 +93,8 @@ def find_remote_files(folder: RunFolder, sidecars: Iterable[Sidecar | None], con
                 there.local_bytes += path.lstat().st_size
             elif path is None and (local is None or url not in local.urls):
                 there.files[name] = None
-    return tuple(there for url, there in found.items() if url)
+    # What actors had is gone with them.
+    return tuple(there for url, there in found.items() if url and not url.startswith(f"{SCHEME}://"))
 
 
 def remove_local(folder: RunFolder, there: RemoteFiles) -> int:
@@ -112,7 +114,7 @@ def remove_local(folder: RunFolder, there: RemoteFiles) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise RunFolderError(f"cannot be removed: {(error.strerror or str(error)).lower()}", where=shown(copy.path)) from error
+            raise RunFolderError(f"cannot be removed: {reason_of(error)}", where=shown(copy.path)) from error
     return count
 
 

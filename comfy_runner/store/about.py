@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from comfy_runner._version import __version__
 from comfy_runner.recipe.fields import A1111, COMFYUI
+from comfy_runner.store.sidecar import Sidecar
 
 NAME: Final = "comfy_runner"
 """What the object is called in a picture: the keyword of a PNG's text chunk, the beginning of a text in EXIF."""
@@ -43,7 +44,8 @@ def about_job(
     Returns:
         ``version`` (of comfy_runner), ``job_id``, ``content_hash``, ``recipe``, ``template`` (``name`` and ``sha256``) and
         ``inputs``: of each file ``param``, ``file`` (its own name, without folders), ``name`` (in graphs), ``sha256`` and
-        ``size_bytes``. In the recipe, files and the template are named without folders. Where the recipe is longer than 1 MiB,
+        ``size_bytes``. In the recipe, files and the template are named without folders, and of models only those that come from a
+        URL. Where the recipe is longer than 1 MiB,
         only the first three.
     """
     short = {"version": __version__, "job_id": job_id, "content_hash": content_hash}
@@ -51,11 +53,27 @@ def about_job(
     params = recipe.get("params")
     names = {str(file.get("param")): _bare(file.get("path")) for file in files}
     carried = {**recipe, "params": {**params, **names} if isinstance(params, Mapping) else names}
+    # It says nothing of how the picture was made, and may change later.
+    carried.pop("expect", None)
+    if isinstance(models := carried.pop("models", None), Mapping):
+        elsewhere = {name: source for name, source in models.items() if isinstance(source, Mapping) and "path" not in source}
+        carried |= {"models": elsewhere} if elsewhere else {}
     if template.get("name"):
         carried["template"] = template["name"]
     told = [{"file": _bare(file.get("path")), **{key: file.get(key) for key in _OF_FILES}} for file in files]
     found = {**short, "recipe": carried, "template": dict(template), "inputs": told}
     return found if len(json.dumps(found)) <= _MOST_BYTES else short
+
+
+def about_sidecar(sidecar: Sidecar) -> dict[str, Any]:
+    """Return what a finished job's pictures say of themselves, as `about_job` does."""
+    return about_job(
+        job_id=sidecar.job_id,
+        content_hash=sidecar.content_hash,
+        recipe=sidecar.recipe,
+        template=sidecar.template,
+        inputs=sidecar.inputs,
+    )
 
 
 def metadata_of(recipe: object) -> tuple[str, ...]:

@@ -1,8 +1,16 @@
 """One SQLite file of ours: opened, known to be ours, brought up to date, written in transactions, its errors made ours.
 
-A rollback journal and not a write-ahead log, since that works on network disks, leaves one file, and lets a reader read where it
-may not write. While the file is open its journal is kept and overwritten: to make and remove one for each commit costs twice as
-much, and a commit that ends with the removal of a file is undone where the power fails before that is on the disk.
+While it is open for writing it has a write-ahead log, on disks that are surely this machine's own. A commit is one write then,
+which no end of the process undoes. It waits until it would survive a power cut too, unless another has waited within the last
+`_UNSYNCED_SECONDS`: those that follow each other so fast wait together, for the next that does, or for `sync`. A power cut undoes
+the last commits as a whole, and no more: of these a run finds again what has a sidecar, and only a job that was just posted to
+another machine could be posted twice.
+
+Elsewhere, as on network disks, it is a rollback journal: the readers of a log share memory with its writer, as two machines cannot.
+Each commit waits for the disk then, several times. The journal is kept and overwritten: to make and remove one for each commit
+costs twice as much, and a commit that ends with the removal of a file is undone where the power fails before that is on the disk.
+
+Once it is closed it is one file, which can be read where nothing may be written.
 
 What is in the tables is the business of subclasses.
 """
@@ -10,9 +18,12 @@ What is in the tables is the business of subclasses.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +37,12 @@ from comfy_runner.text_files import is_file, shown
 
 _CHECKED_BYTES = 8 * 1024 * 1024
 """Files up to this size are checked as a whole when they are opened for writing; it takes some milliseconds."""
+
+_UNSYNCED_SECONDS = 0.1
+"""How soon after a commit that has waited for the disk another one need not."""
+
+_DISKS = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"})
+"""File systems whose files only one machine has open."""
 
 _ELSEWHERE = "choose another folder with --out"
 _REASONS = {
@@ -88,6 +105,8 @@ class Database:
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path, self._is_batch = path, False
+        self._has_log, self._waits = False, True
+        self._is_synced, self._synced_at = True, -math.inf
         self._identity: Identity | None = None
         if readonly and not is_file(path):
             raise RunFolderError("is not there", where=shown(path), hint="name the folder that `run --out` was given")
@@ -147,6 +166,7 @@ class Database:
         with database_errors(self.path, self._identity), self._undoing():
             if not self._connection.in_transaction:
                 self._refuse_moved()
+                self._choose_sync()
                 self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             if not self._is_batch:
@@ -181,6 +201,24 @@ class Database:
             with database_errors(self.path, self._identity):
                 self._commit()
 
+    def sync(self) -> None:
+        """Make sure that what was committed survives a power cut; to be called every second or so while the file is written.
+
+        Raises:
+            RunFolderError: That cannot be done.
+        """
+        if not self._is_synced:
+            self._synced_at = -math.inf
+            with self._writing() as connection:
+                connection.execute(f"PRAGMA user_version = {len(self.migrations)}")  # as it is: there has to be something to write
+
+    def _choose_sync(self) -> None:
+        """Have the next commit wait for the disk, unless there is a log, and one has waited a moment ago."""
+        waits = not self._has_log or time.monotonic() - self._synced_at >= _UNSYNCED_SECONDS
+        if waits != self._waits:
+            self._waits = waits
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if waits else 'NORMAL'}")
+
     @contextmanager
     def _undoing(self) -> Iterator[None]:
         try:
@@ -196,6 +234,9 @@ class Database:
         """Put the transaction on the disk; every commit goes this way."""
         self._refuse_moved()
         self._connection.execute("COMMIT")
+        self._is_synced = self._waits
+        if self._waits:
+            self._synced_at = time.monotonic()
 
     def _refuse_moved(self) -> None:
         # SQLite would write on into a file that was removed, and lose it.
@@ -203,14 +244,19 @@ class Database:
             raise RunFolderError(GONE[0], where=shown(self.path), hint=GONE[1])
 
     def _finish_rollback(self) -> None:
-        """Undo what a writer that was killed has left half written; a read-only connection cannot, and would refuse to read."""
+        """Undo what a writer that was killed has left half written; a read-only connection cannot, and would refuse to read.
+
+        Nor can it read a log whose index somebody has taken away.
+        """
         try:
             self._connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_CANTOPEN):
                 raise
+            self._connection.close()
             with contextlib.closing(_connect(self.path, "rw", self.busy_seconds)) as writer:
-                writer.execute("PRAGMA user_version").fetchone()
+                writer.execute("PRAGMA journal_mode = DELETE").fetchall()
+            self._connection = _connect(self.path, "ro", self.busy_seconds)
 
     def _version(self) -> int:
         """Return the version of the tables, 0 for an empty file, of what is surely our file."""
@@ -229,7 +275,7 @@ class Database:
         return version
 
     def _set_up(self, version: int) -> None:
-        for pragma in ("journal_mode = PERSIST", "synchronous = FULL", "secure_delete = OFF", "foreign_keys = ON"):
+        for pragma in ("synchronous = FULL", "secure_delete = OFF", "foreign_keys = ON"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         if version and self._number("PRAGMA page_count") * self._number("PRAGMA page_size") <= _CHECKED_BYTES:
             self.check()
@@ -239,6 +285,9 @@ class Database:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {self.application}")
                 connection.execute(f"PRAGMA user_version = {number + 1}")
+        # Not before there are tables: a file that is empty but for its first page would be nobody's.
+        journal = "WAL" if _is_on_own_disk(self.path.parent) else "PERSIST"
+        self._has_log = self._connection.execute(f"PRAGMA journal_mode = {journal}").fetchone() == ("wal",)
 
     def _number(self, query: str) -> int:
         (number,) = self._connection.execute(query).fetchone()
@@ -256,10 +305,24 @@ def _refuse_links(path: Path) -> None:
                 )
 
 
+def _is_on_own_disk(folder: Path) -> bool:
+    """Return whether a folder is surely on a disk that no other machine has; only Linux is asked."""
+    try:
+        place, lines = folder.resolve(), Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    kinds: dict[Path, str] = {}
+    for _, mounted, kind, *_ in (line.split(" ") for line in lines):
+        kinds[Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), mounted))] = kind  # what is mounted last is seen
+    return next((kinds[parent] for parent in (place, *place.parents) if parent in kinds), "") in _DISKS
+
+
 def _connect(path: Path, mode: str, busy_seconds: float) -> sqlite3.Connection:
     place = path.absolute().as_posix()
     # Not `Path.as_uri`, whose network paths SQLite takes for another computer's.
     uri = f"file://{'' if place.startswith('/') else '/'}{quote(os.fsencode(place))}?mode={mode}"
+    if mode == "ro":
+        uri += "&readonly_shm=1"  # otherwise it would write into what a log's readers and writers share
     connection = sqlite3.connect(uri, uri=True, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     # A file from elsewhere may bring views and triggers of its own.
     connection.execute("PRAGMA trusted_schema = OFF")

@@ -24,7 +24,9 @@ from comfy_runner.wording import MIB
 SUPERSEDED = "superseded"
 """What the keys of replaced files begin with."""
 
-_SIDECAR = "job.json"
+SIDECAR = "job.json"
+"""The sidecar, in its job's folder."""
+
 _MOST_BYTES = 64 * MIB  # of a sidecar; one of a large graph has some hundred KiB
 _DEPTH = 3
 """Slashes in the key of a replaced sidecar: ``superseded/<job_id>/<content hash>/job.json``."""
@@ -42,7 +44,7 @@ class JobFiles:
 
     def sidecar_key(self, job_id: str) -> str:
         """Return the key of a job's sidecar."""
-        return f"{job_id}/{_SIDECAR}"
+        return f"{job_id}/{SIDECAR}"
 
     def sidecar(self, job_id: str) -> Sidecar | None:
         """Return a job's sidecar; None where it has none.
@@ -56,13 +58,13 @@ class JobFiles:
         """Yield the ids of the jobs that have a sidecar, in order, whether it can be read or not."""
         for key in self.store.list():
             job_id, _, name = key.partition("/")
-            if name == _SIDECAR:
+            if name == SIDECAR:
                 yield job_id
 
     def superseded(self) -> Iterator[Sidecar]:
         """Yield the sidecars of files that were replaced, as far as they can be read."""
         for key in self.store.list(f"{SUPERSEDED}/"):
-            if key.endswith(f"/{_SIDECAR}") and key.count("/") == _DEPTH:
+            if key.endswith(f"/{SIDECAR}") and key.count("/") == _DEPTH:
                 with contextlib.suppress(RunFolderError):
                     sidecar = self._sidecar_at(key)
                     if sidecar is not None:
@@ -144,12 +146,14 @@ class JobFiles:
         recorded = [record.path for records in old.files.values() for record in records] if old else []
         # Whoever has spoiled a sidecar may name a folder in it, or the sidecar itself.
         recorded = [key for key in recorded if key != own and self.store.stat(key) is not None]
+        replaced = [key for key in dict.fromkeys([*keys, *recorded]) if key not in keep and self._is_taken(key)]
+        if old is None and not replaced:
+            return
         shelf = self._shelf(job_id, old.content_hash[:8] if old else "unknown")
-        for key in dict.fromkeys([*keys, *recorded]):
-            if key not in keep:
-                self.store.archive(key, f"{shelf}/{key}")
+        for key in replaced:
+            self.store.archive(key, f"{shelf}/{key}")
         if old is not None and not keep:
-            self.store.archive(own, f"{shelf}/{_SIDECAR}")
+            self.store.archive(own, f"{shelf}/{SIDECAR}")
 
     def archive_copies(self, job_id: str, keys: Iterable[str]) -> None:
         """Put copies of what is at these keys into `SUPERSEDED`, for files that are about to be replaced where they are.
@@ -211,6 +215,11 @@ class JobFiles:
             hint = "move it away to have the job rendered again; its pictures stay"
             raise RunFolderError(f"is larger than {_MOST_BYTES // MIB} MiB, which no sidecar is", where=str(artifact), hint=hint)
         return parse_sidecar(content, where=artifact)
+
+    def _is_taken(self, key: str) -> bool:
+        """Return whether anything is where a file is about to go: an artifact, or in a local folder whatever has its name."""
+        path = self.store.local_path(key)
+        return self.store.stat(key) is not None if path is None else path.exists()
 
     def _shelf(self, job_id: str, name: str) -> str:
         """Return what the keys of a job's replaced files begin with, which is new."""

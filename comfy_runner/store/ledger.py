@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import astuple
+from operator import attrgetter
 from typing import ClassVar
 
 from comfy_runner.store.database import Damaged, Database
@@ -34,6 +34,7 @@ from comfy_runner.wording import now
 FILE = "ledger.sqlite"
 """Its name in the run folder."""
 
+_file_values = attrgetter(*COLUMNS[FileRow])
 _PAGE = 500  # rows fetched at a time; older SQLite takes at most 999 values in one statement
 _SETTLING = frozenset({Change.LOST, Change.DONE, Change.PARTIAL, Change.FAILED, Change.CANCELLED})
 
@@ -212,6 +213,17 @@ class Ledger(Database):
             number = _submission(connection, prompt_id)
             connection.execute("UPDATE submissions SET server_prompt_id = ? WHERE id = ?", (storable(server_prompt_id), number))
 
+    def know_ended(self, prompt_id: str, *, server: str) -> None:
+        """Write down a submission of another ledger that is over, so that `settle` can name it; nothing where it is known.
+
+        Args:
+            prompt_id: Its id.
+            server: The server's URL.
+        """
+        query = "INSERT OR IGNORE INTO submissions (prompt_id, server, minted, settled) VALUES (?, ?, ?, 1)"
+        with self._writing() as connection:
+            connection.execute(query, (storable(prompt_id), storable(server), now()))
+
     def settle(self, *updates: JobUpdate) -> None:
         """Write down what became of jobs, of all or of none.
 
@@ -303,7 +315,9 @@ def _settle(connection: sqlite3.Connection, update: JobUpdate) -> None:
         connection.execute(query, (state, submission, *told, job))
     if update.files is not None:
         connection.execute("DELETE FROM files WHERE job = ?", (job,))
-        connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", ((job, *astuple(row)) for row in update.files))
+        connection.executemany(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", ((job, *_file_values(row)) for row in update.files)
+        )
     query = """
         UPDATE submissions SET settled = 1, parcel = NULL WHERE id = ? AND settled = 0
             AND NOT EXISTS (SELECT 1 FROM jobs WHERE submission = submissions.id AND state = 'submitted')

@@ -1,15 +1,16 @@
 """A run folder's ledger made anew from its sidecars, where it is damaged, lost, or was never there.
 
-Sidecars tell what is done. What a ledger knows beyond that, submissions that a server still has and why jobs failed, is lost;
-such jobs are rendered again. Pictures and sidecars are only read, and the old ledger is moved aside, never deleted.
+Sidecars tell what is done; of a run at a URL, the record of its plan tells what else there is, and why jobs failed. What a ledger
+knows beyond that, such as submissions that a server still has, is lost; such jobs are rendered again. Pictures and sidecars are
+only read, and the old ledger is moved aside, never deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from comfy_runner.errors import Problem, RunFolderError
@@ -19,9 +20,10 @@ from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow, job_id_of, read_row, storable
+from comfy_runner.store.plan_record import read_plan
 from comfy_runner.store.sidecar import UNREADABLE, FileRecord, Sidecar
 from comfy_runner.store.states import Change
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 
 _SIDECARS = "*/job.json"
 _NEW = f".{FILE}.new"
@@ -92,15 +94,43 @@ def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
             found = list(_found(files, problems))
             ledger.write_plan((row for row, _ in found), recipes=())
             ledger.settle(*(end for _, end in found))
+            _put_in_order(ledger, files.store, {row.job_id: row.content_hash for row, _ in found}, problems)
+            jobs = len(ledger.known())
         aside = _move_aside(path)
         new.replace(path)
     except OSError as error:
-        what = (error.strerror or str(error)).lower()
+        what = reason_of(error)
         raise RunFolderError(f"cannot be made anew: {what}", where=shown(path)) from error
     finally:
         with contextlib.suppress(OSError):
             _remove(new)
-    return Rebuilt(path, len(found), aside, tuple(problems))
+    return Rebuilt(path, jobs, aside, tuple(problems))
+
+
+def _put_in_order(ledger: Ledger, store: ArtifactStore, found: Mapping[str, str], problems: list[Problem]) -> None:
+    """Put into a ledger what the record of the plan says, if the store has one: the order of jobs, those that have no sidecar.
+
+    Args:
+        ledger: It has the jobs with sidecars.
+        store: Where the record is.
+        found: The content hash in each sidecar, by job.
+        problems: Gets what is wrong with the record.
+    """
+    try:
+        plan = read_plan(store)
+    except RunFolderError as error:
+        problems += error.problems
+        return
+    if plan is None:
+        return
+    again = (
+        replace(
+            row, requeue="has changed since it was rendered" if found.get(row.job_id, row.content_hash) != row.content_hash else ""
+        )
+        for row in plan.rows
+    )
+    ledger.write_plan(again, recipes={row.recipe for row in plan.rows})
+    ledger.settle(*(end for end in plan.ends if end.job_id not in found))
 
 
 def _remove(path: Path) -> None:

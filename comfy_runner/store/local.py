@@ -17,7 +17,7 @@ from urllib.parse import quote
 from comfy_runner.atomic_files import is_leftover, open_beside, open_plain, remove_leftovers, sync_folder
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat, is_key
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 
 GONE = (
     "is gone: it was moved or deleted while it was used",
@@ -53,7 +53,7 @@ def folder_errors(place: Path | Artifact) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), ""))
+        what, hint = _REASONS.get(error.errno or 0, (reason_of(error), ""))
         named = Path(os.fsdecode(error.filename)) if error.filename else place
         named = place if isinstance(named, Path) and is_leftover(named.name) else named
         raise RunFolderError(what, where=shown(named) if isinstance(named, Path) else str(named), hint=hint) from error
@@ -75,7 +75,7 @@ class LocalStore:
 
     def spool(self, key: str) -> tuple[BinaryIO, Path]:
         """See `ArtifactStore.spool`."""
-        target = self._target(key)
+        (target,) = self._targets(key)
         with folder_errors(target):
             try:
                 return open_beside(target)
@@ -85,7 +85,7 @@ class LocalStore:
 
     def put(self, files: Sequence[Spooled]) -> None:
         """See `ArtifactStore.put`. What goes into the same folder costs one `sync_folder`."""
-        targets = [self._target(spooled.key) for spooled in files]
+        targets = self._targets(*(spooled.key for spooled in files))
         for spooled, target, following in zip(files, targets, [*targets[1:], None], strict=True):
             with folder_errors(target):
                 self._place(spooled.path, target)
@@ -110,11 +110,11 @@ class LocalStore:
 
     def archive(self, key: str, to: str) -> bool:
         """See `ArtifactStore.archive`. Where a folder has the name, it is moved as a whole."""
-        source, target = self._path(key), self._target(to)
+        source = self._path(key)
         with folder_errors(source):
             if not source.exists():
                 return False
-            self._target(key)
+            source, target = self._targets(key, to)
             self._make_parent(target)
             source.replace(target)
             return True
@@ -135,7 +135,7 @@ class LocalStore:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise RunFolderError(f"cannot be removed: {(error.strerror or str(error)).lower()}", where=shown(path)) from error
+            raise RunFolderError(f"cannot be removed: {reason_of(error)}", where=shown(path)) from error
         with contextlib.suppress(OSError):  # something else is in it
             while (path := path.parent) != self._root:
                 path.rmdir()
@@ -143,7 +143,7 @@ class LocalStore:
     def remove_spooled(self, key: str) -> None:
         """See `ArtifactStore.remove_spooled`."""
         with contextlib.suppress(RunFolderError):
-            remove_leftovers(self._target(key))
+            remove_leftovers(*self._targets(key))
 
     def url(self, key: str) -> str:
         """See `ArtifactStore.url`. It is relative to the folder, whatever is in the key."""
@@ -174,21 +174,25 @@ class LocalStore:
         """Give a file its key; every file goes this way."""
         spooled.replace(target)
 
-    def _target(self, key: str) -> Path:
-        """Return the path of what is to be written."""
-        path = self._path(key)
+    def _targets(self, *keys: str) -> Sequence[Path]:
+        """Return the paths of what is to be written, or taken away."""
+        paths = [self._path(key) for key in keys]
         with folder_errors(self._root):
             if self._known is None:
                 self._root.mkdir(parents=True, exist_ok=True)
                 self._known = identity(self._root)
             elif identity(self._root) != self._known:
                 raise OSError(errno.ENOTDIR if self._root.is_file() else errno.ENOENT, "", str(self._root))
-        refuse_links(self._root, path.parent)
-        return path
+        for folder in {path.parent for path in paths}:
+            refuse_links(self._root, folder)
+        return paths
 
     def _make_parent(self, path: Path) -> None:
         """Make the folder of a file, but not the root, which may have been moved a moment ago."""
-        folders = [folder for folder in path.parents if self._root in folder.parents]
+        folders, folder = [], path.parent
+        while folder != self._root:
+            folders.append(folder)
+            folder = folder.parent
         for folder in reversed(folders):
             folder.mkdir(exist_ok=True)
 
@@ -215,9 +219,11 @@ def write_spool(store: ArtifactStore, key: str, chunks: Iterable[bytes]) -> Spoo
     where, digest, length = Artifact(store, key), hashlib.sha256(), 0
     with folder_errors(where):
         file, path = store.spool(key)
+    # Of what goes elsewhere, it is the disk of the spooled file that is full.
+    on_disk = where if store.local_path(key) is not None else path
     try:
         # What the disk does not take may show as late as when the file is closed.
-        with folder_errors(where), file:
+        with folder_errors(on_disk), file:
             for chunk in chunks:
                 digest.update(chunk)
                 length += file.write(chunk)

@@ -180,11 +180,15 @@ def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> di
         template: Its template's file, which is found again by its path unless it is a shipped one.
         inputs: The files that it reads, which are found again by their paths.
     """
-    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends", "sweep", "retry"})
+    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends", "sweep", "retry", "models"})
     path = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
     # A job of a sweep keeps its id when it is repeated alone.
     name = recipe["name"] if slug(recipe["name"]) == job.job_id else job.job_id
     params = {**recipe.get("params", {}), **{file.param: file.path for file in inputs}}
+    if models := job.recipe.recipe.models:
+        given = {name: source.model_dump(mode="json", exclude_none=True) for name, source in models.items()}
+        paths = {name: {"path": job.recipe.model_source(name)} for name, source in models.items() if source.path is not None}
+        recipe["models"] = {name: {**source, **paths.get(name, {})} for name, source in given.items()}
     return {**recipe, "params": params, "name": name, "seed": job.seed, "template": path}
 
 

@@ -37,17 +37,29 @@ from comfy_runner.store.registry import GROUP, open_store
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.states import Change
 from tests.running.abandon import http_of
-from tests.running.support import HASH, draft, encoded, no_more, plan_of, posted, record, sidecar, small, submitted_job, sweep
+from tests.running.support import HASH, Supply, draft, encoded, plan_of, posted, record, sidecar, small, submitted_job, sweep
+from tests.s3 import S3Server
 from tests.standin import HELD, StandIn
 
 _Wanted = TypeVar("_Wanted")
 
 
-@pytest.fixture(params=["local", "memory"])
+_STORES = ["local", "memory", "file", "fsspec", pytest.param("s3", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=_STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
     """A new store, found by its address."""
+    monkeypatch.setenv("COMFY_RUNNER_STATE", str(tmp_path / "state"))
     if request.param == "local":
         return open_store(tmp_path / "run")
+    if request.param == "file":
+        return open_store((tmp_path / "run").as_uri())
+    if request.param == "fsspec":
+        return open_store(f"memory://{uuid.uuid4()}/run")
+    if request.param == "s3":
+        s3: S3Server = request.getfixturevalue("s3")
+        return open_store(f"s3://{s3.bucket()}/runs/run")
     _announce(tmp_path, monkeypatch, "memory = tests.store.memory_store:MemoryStore")
     return open_store("memory://run")
 
@@ -374,7 +386,7 @@ def _rendered(server: StandIn, folder: RunFolder, recipe: dict[str, Any]) -> tup
     plan = plan_of(recipe)
     engine = NamedEngine("server", ComfyUIEngine(http_of(server)))
     chosen = frozenset(draft.job_id for draft in plan.drafts)
-    return begin(plan, chosen, folder, connect=lambda: [engine], enlist=no_more, force=False, policy=Policy()).results()
+    return begin(plan, chosen, folder, supply=Supply(engine), force=False, policy=Policy()).results()
 
 
 def test_a_report_reads_its_pictures_from_any_store(store: ArtifactStore, server: StandIn, tmp_path: Path) -> None:
@@ -415,10 +427,10 @@ def test_a_path_is_a_local_folder_whatever_it_looks_like(tmp_path: Path) -> None
 
 
 def test_an_address_of_a_kind_that_nobody_has_is_told_with_a_way_out() -> None:
-    with pytest.raises(UsageError, match=r"there is no store for s3:// addresses \(got s3://bucket/run\)") as caught:
-        open_store("s3://bucket/run")
+    with pytest.raises(UsageError, match=r"there is no store for tape:// addresses \(got tape://bucket/run\)") as caught:
+        open_store("tape://bucket/run")
 
-    assert "install a package that announces s3 in comfy_runner.stores" in str(caught.value.problems[0].hint)
+    assert "install a package that announces tape in comfy_runner.stores" in str(caught.value.problems[0].hint)
 
 
 def test_a_package_whose_store_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

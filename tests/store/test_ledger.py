@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from comfy_runner.errors import RunFolderError
+from comfy_runner.store import database
+from comfy_runner.store.database import _is_on_own_disk
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, KnownJob, OpenSubmission, PlanRow, ServerSpeed
 from comfy_runner.store.states import Change, IllegalTransition
@@ -533,6 +535,17 @@ def test_speeds_are_sums_of_done_jobs_by_server(ledger: Ledger) -> None:
 # One file, several threads and processes
 
 
+def test_a_submission_that_ended_elsewhere_can_be_named_and_is_not_waited_for(ledger: Ledger) -> None:
+    _plan(ledger, "a")
+    for _ in range(2):
+        ledger.know_ended("1", server="http://there")
+
+    ledger.settle(JobUpdate("a", Change.DONE, prompt_id="1", seconds=2.0, work=3.0))
+
+    assert ledger.open_submissions() == []
+    assert [(speed.server, speed.jobs) for speed in ledger.speeds()] == [("http://there", 1)]
+
+
 def test_a_ledger_opened_in_one_thread_is_used_in_another(ledger: Ledger) -> None:
     thread = threading.Thread(target=_plan, args=(ledger, "a"))
     thread.start()
@@ -684,6 +697,41 @@ def test_a_reader_finishes_what_a_killed_writer_left_half_written(tmp_path: Path
         assert reader.counts()["pending"] == 300
 
 
+_DIE = """
+import os, pathlib, signal, sys
+from comfy_runner.store.ledger import Ledger
+from comfy_runner.store.ledger_rows import PlanRow
+ledger = Ledger(pathlib.Path(sys.argv[1]))
+row = dict(position=0, recipe="lake", content_hash="a", pixel_hash="", shares="", assignments={})
+ledger.write_plan([PlanRow(job_id="a", **row)], recipes=["lake"])
+ledger.submit("p", server="http://s", text="t", job_ids=["a"])
+with ledger.batch():
+    ledger.forget("p")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("disks", ["own", "others"])
+@pytest.mark.parametrize("lost", ["", "-shm"])
+def test_what_was_committed_outlives_a_kill_and_is_read_without_writing(tmp_path: Path, disks: str, lost: str) -> None:
+    path = tmp_path / FILE
+    others = "import comfy_runner.store.database as d; d._DISKS = frozenset()\n" if disks == "others" else ""
+    subprocess.run([sys.executable, "-c", others + _DIE, str(path)], check=False)
+    beside = {each.name.removeprefix(FILE) for each in tmp_path.iterdir()}
+    assert beside == ({"", "-journal"} if disks == "others" or not _is_on_own_disk(tmp_path) else {"", "-wal", "-shm"})
+    if lost:
+        path.with_name(FILE + lost).unlink(missing_ok=True)
+
+    with Ledger(path, readonly=True) as reader:
+        assert (_states(reader), set(_open(reader))) == ({"a": "submitted"}, {"p"})
+    if not lost:
+        assert {each.name.removeprefix(FILE) for each in tmp_path.iterdir()} == beside
+    with Ledger(path) as ledger:
+        assert (_states(ledger), set(_open(ledger))) == ({"a": "submitted"}, {"p"})
+    assert [each.name for each in tmp_path.iterdir()] == [FILE]
+
+
 def test_a_ledger_that_another_program_keeps_locked_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     path = tmp_path / FILE
     Ledger(path).close()
@@ -768,6 +816,47 @@ def test_what_is_written_in_a_batch_goes_onto_the_disk_with_one_commit(tmp_path:
             assert (_states(reader), ledger.commits - before) == ({"a": "done", "b": "submitted"}, 1)
 
         assert ledger.commits - before == 1
+
+
+class Waiting(Ledger):
+    """A ledger that notes which of its commits wait for the disk."""
+
+    waited: list[bool]
+
+    def _commit(self) -> None:
+        self.waited.append(self._connection.execute("PRAGMA synchronous").fetchone() == (2,))
+        super()._commit()
+
+
+def test_commits_that_follow_each_other_fast_wait_for_the_disk_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _is_on_own_disk(tmp_path):
+        pytest.skip("the tests run on a disk without a log")
+    monkeypatch.setattr(Waiting, "waited", [], raising=False)
+    monkeypatch.setattr(database, "_UNSYNCED_SECONDS", 1000.0)
+    with Waiting(tmp_path / FILE) as ledger:
+        _plan(ledger, "a", "b", "c")
+        ledger.sync()
+        ledger.waited.clear()
+        _submit(ledger, "p", "a")
+        ledger.sync()
+        ledger.sync()  # has nothing to do
+        _submit(ledger, "q", "b")
+        monkeypatch.setattr(database, "_UNSYNCED_SECONDS", 0.0)
+        _submit(ledger, "r", "c")
+
+        assert ledger.waited == [False, True, False, True]
+
+
+def test_on_disks_of_other_machines_every_commit_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Waiting, "waited", [], raising=False)
+    monkeypatch.setattr(database, "_DISKS", frozenset())
+    with Waiting(tmp_path / FILE) as ledger:
+        _plan(ledger, "a", "b")
+        _submit(ledger, "p", "a")
+        ledger.sync()
+
+        assert ledger.waited[-2:] == [True, True]
+        assert (tmp_path / f"{FILE}-journal").exists()
 
 
 def test_an_error_in_a_batch_undoes_what_is_not_on_the_disk_and_nothing_else(ledger: Ledger) -> None:

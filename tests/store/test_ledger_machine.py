@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, OpenSubmission, PlanRow
 from comfy_runner.store.states import ENDED, STATES, Change, IllegalTransition, State, after
+from tests.example_counts import tried
 
 _RECIPES = ("lake", "hill")
 _JOBS = tuple(f"{recipe}-{number}" for recipe in _RECIPES for number in range(3))
@@ -292,12 +293,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_file_is_whole_and_nothing_else_was_touched(self) -> None:
         self.ledger.check()
         there = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
-        assert there.keys() - _NEIGHBOURS.keys() <= {FILE, f"{FILE}-journal"}
+        assert there.keys() - _NEIGHBOURS.keys() <= {FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm"))}
         assert {name: there[name].read_bytes() for name in _NEIGHBOURS} == _NEIGHBOURS
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=tried(30), stateful_step_count=25, deadline=None)
 
 
 def test_the_machine_sees_every_crash_that_it_makes() -> None:

@@ -91,7 +91,7 @@ def test_a_report_writes_past_no_link(server: StandIn, tmp_path: Path, elsewhere
     assert _untouched(elsewhere)
 
 
-@pytest.mark.parametrize("name", [FILE, f"{FILE}-journal"])
+@pytest.mark.parametrize("name", [FILE, f"{FILE}-journal", f"{FILE}-wal"])
 def test_a_ledger_is_no_link(tmp_path: Path, elsewhere: Path, name: str) -> None:
     (tmp_path / name).symlink_to(elsewhere / "original.png")
 

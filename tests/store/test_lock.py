@@ -160,7 +160,10 @@ def test_the_note_of_somebody_who_holds_nothing_deceives_nobody(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [*_DAMAGED, None], ids=lambda content: repr(content)[:40])
-def test_a_damaged_or_missing_note_leaves_the_lock_as_it_is(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_or_missing_note_leaves_the_lock_as_it_is(
+    tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfy_runner.store.lock._ACQUIRE_SECONDS", 0.01)
     lock = FolderLock(tmp_path)
     (tmp_path / HOLDER).unlink()
     if content is not None:
