@@ -223,3 +223,35 @@ class NamedEngine:
     name: str
     engine: Engine
     in_flight: int | None = None
+
+
+class EngineSupply(Protocol):
+    """Where a run has its engines from. Called from one thread at a time."""
+
+    def connect(self) -> Sequence[NamedEngine]:
+        """Return the engines that the run begins with, at least one, which are not asked anything yet.
+
+        Raises:
+            UsageError: What names them is wrong, or two are the same.
+            ServerError: There are none that could be used.
+        """
+        ...
+
+    def newcomers(self) -> Sequence[NamedEngine]:
+        """Return the engines that have come up since this was asked last; they take part as soon as they answer."""
+        ...
+
+    def enlist(self, server: str) -> NamedEngine:
+        """Return an engine that somebody who can write into the run folder wants to add to the run, or to drain.
+
+        Args:
+            server: What it is called there.
+
+        Raises:
+            UsageError: It cannot be one.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what was taken for the run; its engines are closed already. Once is enough, and more do no harm."""
+        ...

@@ -1,8 +1,9 @@
 """From what the user says of a server to an engine, by the scheme of its address.
 
 ``http``, ``https`` and no scheme at all are a ComfyUI by its URL; ``local`` is one that is set up and started here when it is
-needed. Installed packages announce further schemes as entry points of the group ``comfy_runner.engines``: a package says
-``[project.entry-points."comfy_runner.engines"]`` and ``ray = "my_package:connect"``, where `connect` is a `Connect`.
+needed; ``ray`` is what ledgers call an actor of a run, which has ended with it. Installed packages announce further schemes as
+entry points of the group ``comfy_runner.engines``: a package says ``[project.entry-points."comfy_runner.engines"]`` and
+``farm = "my_package:connect"``, where `connect` is a `Connect`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from comfy_runner.engine.comfyui.address import Address, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.interface import Engine, NamedEngine
+from comfy_runner.engine.ray_actors.ended import SCHEME, EndedActor
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.errors import LocalError, UsageError
 from comfy_runner.plugins import plugins
@@ -70,6 +72,8 @@ def connect(
         url = _started(config, say or (lambda _sentence: None)) if start else _running(config)
         return ComfyUIEngine(ComfyHttp(parse_address(url), timeouts=requests))
     scheme = found.url.strip().partition("://")[0].lower() if "://" in found.url else "http"
+    if scheme == SCHEME:
+        return EndedActor(found.url)
     make: Connect = (plugins(GROUP, "engine", only=scheme) if scheme not in ("http", "https") else {}).get(scheme, _comfyui)
     return make(found, requests=requests)
 
@@ -114,6 +118,50 @@ def enlist(server: str, config: Config, given: Given) -> NamedEngine:
     return _named(found, connect(found, config, start=False))
 
 
+class ModelProvider(Protocol):
+    """Brings the models that recipes name to the local ComfyUI."""
+
+    def provide(self, engines: Sequence[NamedEngine]) -> None:
+        """Bring them there, if it is among the engines."""
+        ...
+
+    def close(self) -> None:
+        """Learn that they are not used any more."""
+        ...
+
+
+class ServerSupply:
+    """An `EngineSupply` of servers that run already, or are the local one.
+
+    Args:
+        servers: The servers; None for those of the settings.
+        config: Settings.
+        models: What brings models to the local ComfyUI; it is closed with the supply.
+        say: Takes sentences about slow preparations; None for silence.
+    """
+
+    def __init__(self, servers: Given, config: Config, *, models: ModelProvider, say: Callable[[str], None] | None = None) -> None:
+        self._servers, self._config, self._models, self._say = servers, config, models, say
+
+    def connect(self) -> list[NamedEngine]:
+        """See `connect_all`; the local ComfyUI gets the models that it lacks."""
+        found = connect_all(self._servers, self._config, say=self._say)
+        self._models.provide(found)
+        return found
+
+    def newcomers(self) -> tuple[NamedEngine, ...]:
+        """Return none: servers are added to a live run by their names alone."""
+        return ()
+
+    def enlist(self, server: str) -> NamedEngine:
+        """See `enlist`."""
+        return enlist(server, self._config, self._servers)
+
+    def close(self) -> None:
+        """Let go of the models; the servers were there before, and stay."""
+        self._models.close()
+
+
 def refuse_bad_addresses(servers: Given, config: Config) -> None:
     """Make sure of addresses before anything else is done: a mistyped one is a mistake also where nothing has to be rendered.
 
@@ -142,6 +190,13 @@ def local_options(config: Config) -> LocalOptions:
     )
 
 
+def local_url(config: Config) -> str:
+    """Return where the managed local ComfyUI runs; empty where it does not."""
+    from comfy_runner.engine.local import status
+
+    return status(local_options(config)).url or ""
+
+
 def _address(server: ServerConfig) -> Address:
     cacert = server.cacert
     if cacert is not None and not cacert.is_file():
@@ -162,9 +217,7 @@ def _started(config: Config, say: Callable[[str], None]) -> str:
 
 
 def _running(config: Config) -> str:
-    from comfy_runner.engine.local import status
-
-    found = status(local_options(config))
-    if found.url is None:
+    url = local_url(config)
+    if not url:
         raise LocalError("not running", where=LOCAL, hint="comfy-runner local start starts it, and so does a run that needs it")
-    return found.url
+    return url

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from comfy_runner._version import __version__
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
 from comfy_runner.graph.merge import merge
 from comfy_runner.graph.sizes import Size
 from comfy_runner.graph.workflow import Workflow, parse_workflow
@@ -240,7 +240,7 @@ class Submission:
         if len(self.jobs) > 1 and failure is not None:
             given = files.keys() | texts.keys() | pictures.keys()
             if given >= set(self.jobs[number].workflow.outputs.values()):
-                return replace(verdict, outcome=Outcome.SUCCEEDED, cached=cached, failure=None)
+                return replace(verdict, outcome=Conclusion.SUCCEEDED, cached=cached, failure=None)
             failure = replace(failure, node=own.get(failure.node, ""))
         return replace(verdict, cached=cached, failure=failure)
 

@@ -48,11 +48,13 @@ class Timeouts:
         outage: While the server answers nobody, or only with errors, before its jobs are given up.
         idle: With prompts pending and none running, before its worker counts as dead.
         queue: Between two looks at ``/queue``, whose answer holds whole graphs.
+        queue_with_socket: Likewise, while a websocket tells of the end of each job, so that nothing else is looked at.
         repost: Before each further attempt to post a job that was not taken; the last one is repeated during an outage.
         poll_shortest: At least, between two looks at a job's history.
         poll_longest: At most, likewise.
         poll_fraction: Of a job's age, within those bounds: short jobs lose nothing, long ones cost nothing.
         poll_with_socket: At least, while a websocket tells when to look.
+        steps: Between two steps of a node of which a websocket tells; those that come sooner are left out.
         late_pictures: For pictures that come over the websocket alone, once the history says that they were sent.
     """
 
@@ -63,11 +65,13 @@ class Timeouts:
     outage: float = 60.0
     idle: float = 10.0
     queue: float = 1.0
+    queue_with_socket: float = 5.0
     repost: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0)
     poll_shortest: float = 0.01
     poll_longest: float = 1.0
     poll_fraction: float = 0.1
     poll_with_socket: float = 0.2
+    steps: float = 0.0
     late_pictures: float = 10.0
 
     def pause_before_retry(self, error: ServerError, *, failures: int, failing_for: float) -> float | None:

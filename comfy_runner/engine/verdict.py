@@ -22,7 +22,7 @@ _HINTS = (
 _BROKEN_GPU = ("AcceleratorError", "CUDA error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "HIP error")
 
 
-class Outcome(Enum):
+class Conclusion(Enum):
     """How a prompt ended."""
 
     SUCCEEDED = "succeeded"
@@ -95,7 +95,7 @@ class Verdict:
             none where not all came.
     """
 
-    outcome: Outcome
+    outcome: Conclusion
     files: Mapping[str, tuple[ServerFile, ...]]
     cached: tuple[str, ...]
     failure: Failure | None

@@ -34,7 +34,7 @@ from comfy_runner.engine.reports import (
 )
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import RequestTimeouts, Timeouts
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
 from comfy_runner.errors import JobLost, ServerRefused
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.graph.sizes import Size, output_sizes
@@ -200,7 +200,7 @@ class MemoryEngine:
             self._report(Cancelled(key))
             return
         self._memory.ran.append(key)
-        verdict = Verdict(Outcome.SUCCEEDED, dict(self._pictures(submission)), (), None, 0.001)
+        verdict = Verdict(Conclusion.SUCCEEDED, dict(self._pictures(submission)), (), None, 0.001)
         self._memory.verdicts[key] = verdict
         self._report(Finished(key, verdict))
 

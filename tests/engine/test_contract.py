@@ -31,7 +31,7 @@ from comfy_runner.engine.reports import (
 )
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import JobLost, ServerRefused, WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
 from comfy_runner.planning.capabilities import capabilities_of
@@ -216,8 +216,8 @@ def test_a_running_submission_is_cancelled_and_the_next_one_runs(session: Sessio
 
     end = session.end(long.prompt_id)
 
-    assert isinstance(end, Cancelled) or (isinstance(end, Finished) and end.verdict.outcome is Outcome.INTERRUPTED)
-    assert session.until(Finished, next_one.prompt_id).verdict.outcome is Outcome.SUCCEEDED
+    assert isinstance(end, Cancelled) or (isinstance(end, Finished) and end.verdict.outcome is Conclusion.INTERRUPTED)
+    assert session.until(Finished, next_one.prompt_id).verdict.outcome is Conclusion.SUCCEEDED
 
 
 def test_what_an_earlier_process_submitted_is_followed_to_its_end(session: Session, url: str, tmp_path: Path) -> None:

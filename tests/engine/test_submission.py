@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from comfy_runner._version import __version__
 from comfy_runner.engine.submission import Attempt, Submission, SubmittedJob
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.graph.sizes import Size
 from tests.running.support import plan_of, planned, submitted_job, sweep
@@ -125,7 +125,7 @@ def test_a_verdict_on_the_whole_says_to_each_job_what_is_its_own() -> None:
     submission = _three()
     nodes = [ids["second_pass"] for ids in submission.ids]
     saves = {node_id: (ServerFile(f"{node_id}.png", "", "output"),) for node_id in nodes}
-    verdict = Verdict(Outcome.SUCCEEDED, saves, (submission.ids[0]["first_pass"], nodes[1]), None, None)
+    verdict = Verdict(Conclusion.SUCCEEDED, saves, (submission.ids[0]["first_pass"], nodes[1]), None, None)
 
     told = [submission.verdict_on(number, verdict) for number in range(3)]
 

@@ -292,9 +292,13 @@ class ComfyHttp:
         url = self.address.http(path)
         with at_most(self._timeouts.answer if seconds is None else seconds, url, self._hurry), translated(url):
             query, sent = {**self.address.query, **(params or {})}, {**self._headers, **(headers or {})}
-            request = requests.Request(method, url, params=query, headers=sent, data=body)
+            request = requests.PreparedRequest()  # made so, it looks for neither cookies nor a password, which it has not
+            request.prepare_method(method)
+            request.prepare_url(url, query)
+            request.prepare_headers(sent)
+            request.prepare_body(body, None)
             usual = (self._timeouts.connect, self._timeouts.read)
-            with self._connections.ask(request.prepare(), timeout=timeout or usual) as response:
+            with self._connections.ask(request, timeout=timeout or usual) as response:
                 yield response
 
 

@@ -25,6 +25,7 @@ from urllib3.util import Url, parse_url
 from comfy_runner._version import __version__
 from comfy_runner.engine.comfyui.address import Address, is_loopback
 from comfy_runner.errors import Unreachable, UsageError
+from comfy_runner.text_files import reason_of
 
 USER_AGENT = f"comfy-runner/{__version__}"
 """What we call ourselves: some servers turn the names of libraries away."""
@@ -78,7 +79,7 @@ def tls_of(address: Address) -> ssl.SSLContext:
         else:
             found = ssl.create_default_context(cafile=path)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise UsageError(f"no certificates can be read ({reason})", where=path, hint="name a file in PEM format") from None
     if not path and usual.cafile in (None, usual.openssl_cafile) and usual.capath in (None, usual.openssl_capath):
         found.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
@@ -113,6 +114,7 @@ class Connections(HTTPAdapter):
         if address.insecure:
             # The user has asked for it and is told so once; urllib3 would say so with every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        self._pool: Any = None
         super().__init__(pool_maxsize=_KEPT_OPEN)
 
     def ask(self, request: requests.PreparedRequest, *, timeout: tuple[float, float]) -> requests.Response:
@@ -139,6 +141,15 @@ class Connections(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **options, **self._tls, proxy_ssl_context=self._tls.get("ssl_context"))
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        """Return where a request finds its connection: always in the same pool, for there is one server, and one way to it."""
+        self._pool = self._pool or super().get_connection_with_tls_context(*args, **options)
+        return self._pool
+
+    def request_url(self, request: Any, proxies: Any) -> Any:
+        """Return what a server is told of a URL, or all of it, as a proxy is."""
+        return super().request_url(request, proxies) if proxies else request.path_url
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         """Return whom a request goes to; how certificates are checked is the same for all of them."""

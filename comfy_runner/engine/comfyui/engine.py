@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +17,8 @@ from comfy_runner.engine.comfyui.submit import PromptRequest, file_prefixes
 from comfy_runner.engine.comfyui.system_info import info_from_stats
 from comfy_runner.engine.info import EngineInfo, Queued, QueueStatus
 from comfy_runner.engine.interface import EngineOptions, JobToCollect
-from comfy_runner.engine.reports import Crashed, EngineReport, Freed
+from comfy_runner.engine.reporting_threads import ReportingThreads
+from comfy_runner.engine.reports import EngineReport, Freed
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import Verdict
@@ -30,7 +30,7 @@ from comfy_runner.store.job_files import JobFiles
 OUR_PREFIX = "comfy_runner/"
 """How the file prefixes of all our prompts start."""
 
-_COLLECTING_THREADS = 4
+_LONGEST_NAME = 100
 
 
 class ComfyUIEngine:
@@ -38,22 +38,25 @@ class ComfyUIEngine:
 
     Args:
         http: Its routes.
+        url: What ledgers and sidecars call it where its own address means nothing to others; empty for that.
     """
 
-    def __init__(self, http: ComfyHttp) -> None:
-        self._http = http
+    def __init__(self, http: ComfyHttp, *, url: str = "") -> None:
+        self._http, self._url = http, url or http.address.url
         self._files = ServerFiles(http, Timeouts())
         self._record: Mapping[str, str] = {"url": self.url}
+        self._info: ObjectInfo | None = None
+        self._expected: Mapping[tuple[str, str], Collection[str]] = {}
         self._options = EngineOptions()
         self._report: Callable[[EngineReport], None]
         self._jobs: JobFiles
-        self._pool: ThreadPoolExecutor | None = None
+        self._collecting_threads: ReportingThreads | None = None
         self._prompts: PromptThread | None = None
 
     @property
     def url(self) -> str:
         """Return its address, without credentials."""
-        return self._http.address.url
+        return self._url
 
     def info(self) -> EngineInfo:
         """Return what the server is; sidecars name what it said last, for after a restart it may be another version."""
@@ -65,7 +68,17 @@ class ComfyUIEngine:
         """Return what it says of its node classes, or of one."""
         if class_type is not None:
             return ObjectInfo(self._http.object_info(class_type), source=self.url)
-        return ObjectInfo(self._http.object_info(), source=self.url, replacements=self._http.node_replacements())
+        info = ObjectInfo(self._http.object_info(), source=self.url, replacements=self._http.node_replacements())
+        self._info = info.with_options(self._expected) if self._expected else info
+        return self._info
+
+    def expect_models(self, expected: Mapping[tuple[str, str], Collection[str]]) -> None:
+        """Count models as listed that will be there before anything is submitted.
+
+        Args:
+            expected: Their names, by the node class and the input that will list them.
+        """
+        self._expected = expected
 
     def model_folders(self) -> list[str]:
         """Return the names of its folders of models."""
@@ -91,7 +104,7 @@ class ComfyUIEngine:
         """Begin to take the submissions of a run."""
         self._files.timeouts = options.timeouts
         self._report, self._jobs, self._options = report, files, options
-        self._pool = ThreadPoolExecutor(_COLLECTING_THREADS, thread_name_prefix="collect")
+        self._collecting_threads = ReportingThreads(report)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         """Wait only so long from now on."""
@@ -129,13 +142,9 @@ class ComfyUIEngine:
         self, submission: Submission, verdict: Verdict | None, jobs: Sequence[JobToCollect], *, prompt_id: str = ""
     ) -> None:
         """Bring the files of an ended submission into the store of the run, verified."""
-
-        def collect(job: JobToCollect) -> EngineReport:
-            known = prompt_id or submission.prompt_id
-            return collect_job(self._files, self._jobs, submission, verdict, job, prompt_id=known, server=self._record)
-
+        record, known = {**self._record, **node_packs(submission, self._info)}, prompt_id or submission.prompt_id
         for job in jobs:
-            self._do(partial(collect, job))
+            self._do(partial(collect_job, self._files, self._jobs, submission, verdict, job, prompt_id=known, server=record))
 
     def free(self, key: str) -> None:
         """Have the server unload its models and drop its cache, after the prompt that runs."""
@@ -150,11 +159,11 @@ class ComfyUIEngine:
 
     def close(self) -> None:
         """Stop following; what runs there goes on running."""
-        if self._pool is not None:
+        if self._collecting_threads is not None:
             self._http.hurry()
             if self._prompts is not None:
                 self._prompts.close()
-            self._pool.shutdown(cancel_futures=True)
+            self._collecting_threads.close()
 
     @property
     def _follower(self) -> PromptThread:
@@ -164,15 +173,22 @@ class ComfyUIEngine:
         return self._prompts
 
     def _do(self, work: Callable[[], EngineReport]) -> None:
-        def report() -> None:
-            try:
-                self._report(work())
-            except BaseException as error:  # it has to reach the thread that waits for the report
-                self._report(Crashed(error))
-
-        if self._pool is None:
+        if self._collecting_threads is None:
             raise ValueError(f"{self.url} was not opened")
-        self._pool.submit(report)
+        self._collecting_threads.do(work)
+
+
+def node_packs(submission: Submission, info: ObjectInfo | None) -> dict[str, str]:
+    """Return from which node packs the nodes of a submission come, for its sidecars; ComfyUI does not tell their versions.
+
+    Args:
+        submission: The submission.
+        info: What the server says of its nodes; None where it was not asked.
+    """
+    if info is None:
+        return {}
+    found = (info.get(node.class_type) for node in submission.workflow.nodes.values())
+    return {"node_packs": ", ".join(sorted({node.pack[:_LONGEST_NAME] for node in found if node is not None and node.pack}))}
 
 
 def queue_status(queue: Mapping[str, Any]) -> QueueStatus:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfy_runner.engine.timeouts import Timeouts
-from comfy_runner.engine.verdict import Failure, Outcome, ServerFile, Verdict
+from comfy_runner.engine.verdict import Conclusion, Failure, ServerFile, Verdict
 from comfy_runner.store.media_types import is_media, suffix_of
 
 _MESSAGE_LENGTH = 600
@@ -71,7 +71,7 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
     # `status_str` says "error" for an interruption too, and can be that of an older prompt; the message that was sent last
     # tells. Servers of early 2024 send none on success.
     last = next((kind for kind, _ in reversed(list(_messages(status))) if kind in _ENDS), "")
-    outcome = _ENDS.get(last, Outcome.FAILED if status.get("status_str") == "error" else Outcome.SUCCEEDED)
+    outcome = _ENDS.get(last, Conclusion.FAILED if status.get("status_str") == "error" else Conclusion.SUCCEEDED)
     shown = _shown_nodes(entry.get("meta"))
     given = entry.get("outputs")
     outputs = [(shown.get(node_id) or node_id, output) for node_id, output in given.items()] if isinstance(given, dict) else []
@@ -79,16 +79,16 @@ def judge(entry: Mapping[str, Any]) -> Verdict:
         outcome=outcome,
         files=_files(outputs),
         cached=_cached(messages.get("execution_cached", {}).get("nodes")),
-        failure=_failure(messages.get("execution_error", {}), shown) if outcome is Outcome.FAILED else None,
+        failure=_failure(messages.get("execution_error", {}), shown) if outcome is Conclusion.FAILED else None,
         seconds=_seconds(messages, last),
         texts=_texts(outputs),
     )
 
 
 _ENDS = {
-    "execution_success": Outcome.SUCCEEDED,
-    "execution_error": Outcome.FAILED,
-    "execution_interrupted": Outcome.INTERRUPTED,
+    "execution_success": Conclusion.SUCCEEDED,
+    "execution_error": Conclusion.FAILED,
+    "execution_interrupted": Conclusion.INTERRUPTED,
 }
 
 
@@ -203,6 +203,11 @@ class Health:
     def failing(self) -> bool:
         """Return whether the last question was not answered."""
         return self._failing_since is not None
+
+    @property
+    def idle(self) -> bool:
+        """Return whether prompts were pending, and none was running, when its queue was last seen."""
+        return self._idle_since is not None
 
     def answered(self) -> None:
         """Note that a question was answered."""

@@ -24,6 +24,7 @@ from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, ServerError
+from comfy_runner.inbox import Inbox
 
 __all__ = ["PromptRequest", "PromptThread"]
 
@@ -51,7 +52,7 @@ class PromptThread:
     ) -> None:
         self._http, self._report, self._clock = http, report, clock
         self._timeouts, with_socket = options.timeouts, options.websocket
-        self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._inbox = Inbox[Callable[[], object]]()
         self._pending: dict[str, PendingPrompt] = {}
         self._uploads = Uploads(http)
         self._tracker = Tracker(http, self._tell, options, clock=clock)
@@ -90,6 +91,8 @@ class PromptThread:
         """Wait only so long from now on."""
         self._timeouts = timeouts
         self._tracker.set_timeouts(timeouts)
+        if self._socket is not None:
+            self._socket.timeouts = timeouts
 
     def close(self) -> None:
         """Stop following; what runs on the server goes on running. There are no reports after this."""

@@ -5,40 +5,30 @@ Asked from threads that can do nothing else meanwhile; the thread that follows p
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TypeVar
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.retrying import RetryingSource
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.engine.verdict import ServerFile
-from comfy_runner.errors import ServerError, ServerRefused, Unreachable
+from comfy_runner.errors import ServerRefused
 
-T = TypeVar("T")
-
-_MOST_BREAKS = 3  # answers of no use that come one after the other, however long each of them took
-_PAUSES = (0.1, 0.2, 0.5, 1.0)  # seconds between two questions whether the server answers; the last one is repeated
 _MOST = 4096
 """Pictures that one batch can hold in ComfyUI; whoever claims to have more claims to have anything."""
 
 
-class ServerFiles:
+class ServerFiles(RetryingSource):
     """The files of one server, shared by the threads that collect from it; see `FileSource` for what its methods do.
 
     Args:
         http: The server.
         timeouts: How long it may be out of order.
-
-    Attributes:
-        timeouts: Likewise; may be set anew.
     """
 
     def __init__(self, http: ComfyHttp, timeouts: Timeouts) -> None:
-        self._http, self.timeouts = http, timeouts
-        self._unwanted = threading.Event()
+        super().__init__(timeouts, http.system_stats)
+        self._http = http
 
     @property
     def url(self) -> str:
@@ -77,41 +67,7 @@ class ServerFiles:
                 return
             yield ServerFile(name, subfolder, "output")
 
-    def retrying(self, ask: Callable[[], T]) -> T:
-        """Return what a question gives that is asked again after errors that may pass."""
-        began, failures = time.monotonic(), 0
-        while True:
-            try:
-                return ask()
-            except ServerError as error:
-                failures += 1
-                if not self._may_ask_again(error, failures, time.monotonic() - began):
-                    raise
-
-    def _may_ask_again(self, error: ServerError, failures: int, failing_for: float) -> bool:
-        if isinstance(error, Unreachable) and not self.wait_until_reachable():
-            return False
-        # A long file has taken long already when it breaks off.
-        failing_for = 0.0 if failures < _MOST_BREAKS else failing_for
-        pause = self.timeouts.pause_before_retry(error, failures=failures, failing_for=failing_for)
-        return pause is not None and not self._unwanted.wait(pause)
-
     def stop_waiting(self) -> None:
         """Wait for the server no longer, now and in future."""
-        self._unwanted.set()
+        super().stop_waiting()
         self._http.hurry()
-
-    def wait_until_reachable(self) -> bool:
-        """Wait until the server answers, for `Timeouts.outage` seconds at most; return whether it does."""
-        end = time.monotonic() + self.timeouts.outage
-        for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
-            if self._unwanted.is_set():
-                break
-            try:
-                self._http.system_stats()
-            except ServerError:
-                if time.monotonic() + pause > end or self._unwanted.wait(pause):
-                    break
-            else:
-                return True
-        return False

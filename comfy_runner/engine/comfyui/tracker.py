@@ -28,8 +28,11 @@ from comfy_runner.engine.reports import (
     Waiting,
 )
 from comfy_runner.engine.timeouts import Timeouts, wait_asked_for
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
+
+_INTERRUPTS_APART = 3
+"""A prompt is interrupted again after so many times as long as there is between two looks at the queue."""
 
 
 @dataclass(slots=True)
@@ -94,6 +97,8 @@ class Tracker:
         self._options, self._timeouts = options, options.timeouts
         self._prompts: dict[str, _Prompt] = {}
         self._hears = ""
+        # Whether frames have told of the last end that there was since the connection stands.
+        self._is_told = False
         self._at: NodeProgress | None = None
         self._queue_at = float("-inf")
         self.health = Health(options.timeouts)
@@ -141,7 +146,7 @@ class Tracker:
         """Note that frames for this client id come in from now on; empty for none at all."""
         if client_id != self._hears:
             # A connection that breaks, or comes back, may be a server that was restarted.
-            self._queue_at = float("-inf")
+            self._queue_at, self._is_told = float("-inf"), False
             for prompt in self._prompts.values():
                 prompt.streamed.interrupt()
                 if prompt.sought is None:
@@ -159,6 +164,7 @@ class Tracker:
         if isinstance(frame, Ended):
             # Nothing more comes of it.
             prompt.look_at, prompt.late_from = self._clock(), float("-inf")
+            self._is_told = prompt.client_id == self._hears
             return
         if isinstance(frame, CachedNodes):
             prompt.place = QueuePosition(running=True, ahead=0)
@@ -194,11 +200,13 @@ class Tracker:
         try:
             for prompt in due:
                 # Whether the server has a job at all is told by the queue first, and the history second.
-                if prompt.sought is None:
+                if prompt.sought is None and not self._waits_for_a_frame(prompt):
                     self._look_at(prompt)
             seeks = any(prompt.sought is not None for prompt in due)
             if seeks or (self._prompts and now - self._queue_at >= self._timeouts.queue):
                 self._look_at_queue(now)
+                # It has told of all of them.
+                due += [prompt for prompt in self._prompts.values() if prompt not in due and self._waits_for_a_frame(prompt)]
         except ServerStuck as error:
             return error
         except ServerError as error:
@@ -224,11 +232,21 @@ class Tracker:
         if entry is None:
             return False
         self._witness = prompt.prompt_id
+        self._is_told &= prompt.late_from is not None
         verdict = judge(entry)
-        if verdict.outcome is Outcome.SUCCEEDED and self._are_late(prompt):
+        if verdict.outcome is Conclusion.SUCCEEDED and self._are_late(prompt):
             return True
         self._end(prompt, Finished(prompt.key, replace(verdict, pictures=prompt.streamed.pictures())))
         return True
+
+    def _waits_for_a_frame(self, prompt: _Prompt) -> bool:
+        """Return whether a frame will tell of the end of a job, so that it is enough to see now and then that it is in the queue.
+
+        Asking for each job would be most of what a fleet costs this machine. Frames are not believed before one has told of an end.
+        """
+        is_heard = self._is_told and prompt.client_id == self._hears
+        is_usual = prompt.sought is None and prompt.cancelled_at is None and not prompt.missing and prompt.late_from is None
+        return is_heard and is_usual and not self.health.failing and not self.health.idle
 
     def _are_late(self, prompt: _Prompt) -> bool:
         """Return whether pictures may still be on their way over the websocket, which the history has overtaken."""
@@ -303,7 +321,10 @@ class Tracker:
             # What a process sent that was killed a moment ago may still be on its way.
             prompt.look_at = now + self._timeouts.queue
             return
-        told = bool(self._hears) and prompt.client_id == self._hears
+        if self._waits_for_a_frame(prompt):
+            prompt.look_at = now + self._timeouts.queue_with_socket
+            return
+        told = bool(self._hears) and prompt.client_id == self._hears and not self.health.idle
         age = now - prompt.since
         if prompt.cancelled_at is not None:
             age, told = now - prompt.cancelled_at, False
@@ -321,8 +342,9 @@ class Tracker:
     def _take_back(self, prompt: _Prompt, found: Mapping[str, Any]) -> None:
         """Take a job out of the queue, or interrupt it; `found` is the queue as it was a moment ago."""
         place, now = find_in_queue(found, prompt.prompt_id), self._clock()
-        # Once more after a while, for a prompt that is just being started wipes an interrupt.
-        if place is None or now - prompt.interrupted_at < self._timeouts.queue:
+        # Once more after a while, for a prompt that is just being started wipes an interrupt; not sooner than the first one
+        # takes effect, for a second that comes too late would hit what runs next.
+        if place is None or now - prompt.interrupted_at < _INTERRUPTS_APART * self._timeouts.queue:
             return
         self._cancels_jobs = self._cancels_jobs and self._http.cancel_job(prompt.prompt_id)
         if self._cancels_jobs:
@@ -330,8 +352,8 @@ class Tracker:
             return
         if not place.running:
             self._http.delete_pending([prompt.prompt_id])
-            place = find_in_queue(self._http.queue(), prompt.prompt_id)
-        # Older servers interrupt whatever runs: only what was seen running is interrupted.
+        # Older servers interrupt whatever runs: only what is running this very moment is interrupted.
+        place = find_in_queue(self._http.queue(), prompt.prompt_id)
         if place is not None and place.running:
             self._http.interrupt(prompt.prompt_id)
             prompt.interrupted_at = now

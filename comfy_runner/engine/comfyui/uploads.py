@@ -22,7 +22,7 @@ from comfy_runner.engine.comfyui.submit import Rejected
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.errors import JobFailed, ServerRefused, Unreachable
 from comfy_runner.input_files import FOLDER, InputFile
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 from comfy_runner.wording import MIB
 
 _CHUNK = 64 * 1024  # each has to go out within one timeout, also on a slow line
@@ -137,7 +137,7 @@ def _readable(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise JobFailed(f"the file cannot be read any more ({reason})", where=where, hint=f"put it back, and {_AGAIN}") from None
 
 

@@ -11,6 +11,7 @@ import contextlib
 import random
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ from urllib3.util import Url
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.connections import credentials, headers_of, proxy_of, tls_of
 from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
+from comfy_runner.engine.reports import NodeProgress
 from comfy_runner.engine.timeouts import Timeouts
 
 _FIRST_PAUSE = 0.5
+_PIECE = 16 * 1024
 _LONGEST = 16 * 1024 * 1024  # a preview picture is a thousandth of it
+_STATES = b'{"type": "progress_state"'
+"""How a message begins that comes with each step, beside that of the step: it is long, and says nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,9 @@ class EventSocket:
         address: The server.
         deliver: Takes each frame, and `SocketUp` and `SocketDown`; must return at once.
         timeouts: How long to wait for the server.
+
+    Attributes:
+        timeouts: Likewise; may be set anew.
     """
 
     def __init__(
@@ -56,10 +64,12 @@ class EventSocket:
         self._tls = {"context": tls_of(address)} if address.url.startswith("https") else {}
         self._proxy = _proxy_options(proxy_of(address))
         self._deliver = deliver
-        self._timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts or Timeouts()
         self._closing = threading.Event()
         self._connection: _Connection | None = None
         self._longest = _LONGEST
+        self._last: NodeProgress | None = None
+        self._last_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"socket {address.url}", daemon=True)
         self._thread.start()
 
@@ -81,7 +91,7 @@ class EventSocket:
                 sock.shutdown(socket.SHUT_RDWR)
         # Until the TCP connection stands there is nothing to wake the thread with, and no reason to wait for it.
         if sock is not None or connection is None:
-            self._thread.join(timeout=self._timeouts.connect)
+            self._thread.join(timeout=self.timeouts.connect)
 
     def _run(self) -> None:
         failures = 0
@@ -100,7 +110,7 @@ class EventSocket:
                 connection.shutdown()
             if not self._closing.is_set():
                 self._deliver(SocketDown())
-            pause = min(self._timeouts.reconnect, _FIRST_PAUSE * 2**failures)
+            pause = min(self.timeouts.reconnect, _FIRST_PAUSE * 2**failures)
             self._closing.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - jitter
             failures = min(failures + 1, 10)
 
@@ -109,13 +119,13 @@ class EventSocket:
         connection.connect(
             self._address.websocket(client_id),
             header=[f"{name}: {value}" for name, value in headers_of(self._address).items()],
-            timeout=self._timeouts.connect,
+            timeout=self.timeouts.connect,
             # ComfyUI refuses a handshake whose Origin is not its own Host, and asks for none.
             suppress_origin=True,
             redirect_limit=0,
             **self._proxy,
         )
-        connection.settimeout(self._timeouts.silence)
+        connection.settimeout(self.timeouts.silence)
         connection.send(HELLO)
         self._deliver(SocketUp(client_id))
 
@@ -134,27 +144,43 @@ class EventSocket:
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return
             if opcode == websocket.ABNF.OPCODE_TEXT:
-                frame = parse_frame(data)
-                if frame is not None:
+                frame = None if data.startswith(_STATES) else parse_frame(data)
+                if frame is not None and self._is_news(frame):
                     self._deliver(frame)
             if opcode == websocket.ABNF.OPCODE_BINARY:
                 picture = parse_binary(data)
                 if picture is not None:
                     self._deliver(picture)
 
+    def _is_news(self, frame: Frame) -> bool:
+        """Return whether to hand a frame on: of a node's steps the first, the last, and as many of the others as are wanted."""
+        if not isinstance(frame, NodeProgress):
+            return True
+        last, now = self._last, time.monotonic()
+        is_next = last is not None and (last.key, last.node, last.steps) == (frame.key, frame.node, frame.steps)
+        if is_next and frame.step < frame.steps and now - self._last_at < self.timeouts.steps:
+            return False
+        self._last, self._last_at = frame, now
+        return True
+
 
 class _Connection(websocket.WebSocket):
-    """A websocket that gives up a message which does not end; the library would keep all of it."""
+    """A websocket that gives up a message which does not end; the library would keep all of it.
+
+    It takes off the socket what is there, which mostly is several messages: the library would ask for each in three pieces.
+    """
 
     longest = _LONGEST
     _received = 0
+    _ahead = b""
 
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
         self._received = 0
         return super().recv_data(control_frame=control_frame)
 
     def _recv(self, bufsize: int) -> bytes:
-        data: bytes = super()._recv(bufsize)
+        ahead: bytes = self._ahead or super()._recv(_PIECE)
+        data, self._ahead = ahead[:bufsize], ahead[bufsize:]
         self._received += len(data)
         if self._received > self.longest:
             raise websocket.WebSocketPayloadException(f"a message of more than {self.longest} bytes")

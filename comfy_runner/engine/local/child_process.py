@@ -6,6 +6,7 @@ A pid alone proves nothing, since the system gives it to another program some da
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -97,6 +98,20 @@ def end_process(process: psutil.Process, *, timeout: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     psutil.wait_procs(stubborn, timeout=timeout)
+
+
+def exists(process: int) -> bool:
+    """Return whether there is a process of this number, be it a zombie."""
+    return psutil.pid_exists(process)
+
+
+def group_runs(group: int) -> bool:
+    """Return whether any process of a process group runs. In containers, those that have ended may stay on as zombies for ever."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 def run_tool(command: Sequence[str], doing: str, options: LocalOptions, *, say: Callable[[str], None], hints: Hints) -> None:

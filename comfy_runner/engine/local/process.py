@@ -102,6 +102,27 @@ def start(options: LocalOptions, *, say: Callable[[str], None], timeout: float =
         raise LocalError(f"cannot be started (got {error})", where=str(options.folder)) from error
 
 
+def prepared_command(options: LocalOptions, *, port: int, say: Callable[[str], None]) -> list[str]:
+    """Return the command line that starts a server in an instance's folder, for who runs it as a child of its own.
+
+    The folder is made ready for it; there is no pid file, and `stop` and `status` know nothing of it.
+
+    Args:
+        options: Which instance, one that nobody else uses.
+        port: TCP port on 127.0.0.1.
+        say: Told in short sentences what goes on.
+
+    Raises:
+        LocalError: If setup fails, or the folder cannot be written.
+    """
+    engine = setup(options, say=say)
+    try:
+        _prepare_folder(options, engine)
+    except OSError as error:
+        raise LocalError(f"cannot be started (got {error})", where=str(options.folder)) from error
+    return server_command(engine, port=port, flags=_flags(options, engine))
+
+
 def stop(options: LocalOptions, *, timeout: float = 20.0) -> bool:
     """End the instance's server.
 
@@ -128,6 +149,8 @@ def stop(options: LocalOptions, *, timeout: float = 20.0) -> bool:
                     raise LocalError(f"does not end (pid {process.pid})", where=str(options.record))
             options.record.unlink(missing_ok=True)
             return process is not None
+    except FileNotFoundError:  # somebody else has ended it meanwhile, and removed all of it
+        return False
     except OSError as error:
         raise LocalError(f"cannot be stopped (got {error})", where=str(options.folder)) from error
 

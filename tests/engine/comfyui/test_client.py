@@ -18,7 +18,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp, HttpAnswer
 from comfy_runner.engine.comfyui.connections import credentials, proxy_of
 from comfy_runner.engine.reports import Finished, Submitted
 from comfy_runner.engine.timeouts import RequestTimeouts
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import ComfyRunnerError, ServerRefused, Unreachable, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo
 from tests.engine.comfyui.support import Server, following, http, plain_graph, prefix
@@ -123,7 +123,7 @@ def test_a_forgotten_prompt_has_no_history_and_keeps_its_files(server: Server) -
 def test_memory_is_given_back_and_jobs_run_on(server: Server) -> None:
     server.http.free()
     with following(server) as rig:
-        assert rig.finish(plain_graph()).verdict.outcome is Outcome.SUCCEEDED
+        assert rig.finish(plain_graph()).verdict.outcome is Conclusion.SUCCEEDED
 
 
 def test_a_subfolder_outside_the_output_folder_is_refused(server: Server) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue, judge
-from comfy_runner.engine.verdict import Outcome, ServerFile
+from comfy_runner.engine.verdict import Conclusion, ServerFile
 
 START: list[Any] = ["execution_start", {"prompt_id": "p", "timestamp": 1_000}]
 CACHED: list[Any] = ["execution_cached", {"prompt_id": "p", "nodes": ["a", "b"], "timestamp": 1_001}]
@@ -37,13 +37,13 @@ def entry(*messages: Any, status: str = "success", outputs: Any = None) -> dict[
 
 def test_a_success_says_what_was_cached_and_how_long_it_took() -> None:
     verdict = judge(entry(START, CACHED, SUCCESS))
-    assert (verdict.outcome, verdict.cached, verdict.seconds, verdict.failure) == (Outcome.SUCCEEDED, ("a", "b"), 2.5, None)
+    assert (verdict.outcome, verdict.cached, verdict.seconds, verdict.failure) == (Conclusion.SUCCEEDED, ("a", "b"), 2.5, None)
 
 
 def test_an_error_says_where_and_why_and_nothing_of_the_inputs() -> None:
     verdict = judge(entry(START, CACHED, ERROR, status="error"))
     failure = verdict.failure
-    assert verdict.outcome is Outcome.FAILED
+    assert verdict.outcome is Conclusion.FAILED
     assert failure is not None
     assert (failure.node, failure.class_type, failure.exception) == ("second", "KSampler", "torch.OutOfMemoryError")
     assert failure.message == "Allocation on device TIPS: use less"
@@ -83,26 +83,26 @@ def test_what_is_said_of_nodes_in_an_odd_way_is_passed_over(meta: Any) -> None:
 
 
 def test_an_interruption_is_told_from_an_error_though_its_status_is_the_same() -> None:
-    assert judge(entry(START, CACHED, INTERRUPTED, status="error")).outcome is Outcome.INTERRUPTED
+    assert judge(entry(START, CACHED, INTERRUPTED, status="error")).outcome is Conclusion.INTERRUPTED
 
 
 def test_the_last_message_counts_and_not_a_status_left_by_an_older_prompt() -> None:
-    assert judge(entry(START, CACHED, ERROR, status="success")).outcome is Outcome.FAILED
-    assert judge(entry(START, CACHED, SUCCESS, status="error")).outcome is Outcome.SUCCEEDED
+    assert judge(entry(START, CACHED, ERROR, status="success")).outcome is Conclusion.FAILED
+    assert judge(entry(START, CACHED, SUCCESS, status="error")).outcome is Conclusion.SUCCEEDED
 
 
 def test_messages_of_others_after_the_end_do_not_count() -> None:
-    assert judge(entry(START, INTERRUPTED, ["my_pack.done", {}], status="error")).outcome is Outcome.INTERRUPTED
+    assert judge(entry(START, INTERRUPTED, ["my_pack.done", {}], status="error")).outcome is Conclusion.INTERRUPTED
 
 
-@pytest.mark.parametrize(("status", "outcome"), [("success", Outcome.SUCCEEDED), ("error", Outcome.FAILED)])
-def test_without_an_end_among_the_messages_the_status_counts(status: str, outcome: Outcome) -> None:
+@pytest.mark.parametrize(("status", "outcome"), [("success", Conclusion.SUCCEEDED), ("error", Conclusion.FAILED)])
+def test_without_an_end_among_the_messages_the_status_counts(status: str, outcome: Conclusion) -> None:
     assert judge(entry(["execution_start", {"prompt_id": "p"}], status=status)).outcome is outcome
 
 
 def test_an_entry_without_a_status_is_a_success_of_unknown_length() -> None:
     verdict = judge({"outputs": {}})
-    assert (verdict.outcome, verdict.seconds) == (Outcome.SUCCEEDED, None)
+    assert (verdict.outcome, verdict.seconds) == (Conclusion.SUCCEEDED, None)
 
 
 @pytest.mark.parametrize("name", ["torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError"])

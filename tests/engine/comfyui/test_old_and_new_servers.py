@@ -11,7 +11,7 @@ import pytest
 
 from comfy_runner.engine.local import LocalServer
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, Refused, Submitted
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import JobLost, ServerRefused
 from tests.engine.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_33, V0_38, Generation, StandIn, State
@@ -52,7 +52,7 @@ def test_a_job_ends_with_both_its_pictures_on_every_generation(any_server: Serve
     with following(any_server, with_socket=with_socket) as rig:
         report = rig.finish(sampler_graph(name))
     stem = name.rpartition("/")[2]
-    assert report.verdict.outcome is Outcome.SUCCEEDED
+    assert report.verdict.outcome is Conclusion.SUCCEEDED
     assert names(report) == {"save": [f"{stem}-original_00001_.png"], "save_up": [f"{stem}-upscaled_00001_.png"]}
 
 
@@ -73,7 +73,7 @@ def test_a_running_job_is_interrupted_on_every_generation(any_server: Server) ->
         rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
+    assert report.verdict.outcome is Conclusion.INTERRUPTED
 
 
 @pytest.mark.parametrize("generation", [V0_3_40, V0_3_75, V0_38])
@@ -182,7 +182,7 @@ def test_a_new_server_takes_one_job_back_at_once_and_nothing_else(running: bool)
         rig.finish(plain_graph(), "next")
         asked = {asked.path for asked in server.state.asked if asked.method == "POST"}
     assert isinstance(report, Finished if running else Cancelled)
-    assert not isinstance(report, Finished) or report.verdict.outcome is Outcome.INTERRUPTED
+    assert not isinstance(report, Finished) or report.verdict.outcome is Conclusion.INTERRUPTED
     assert asked == {"/prompt", f"/jobs/{job.prompt_id}/cancel"}
     assert [server.state.memory.history[each]["status"]["status_str"] for each in foreign] == ["success"] * len(foreign)
 

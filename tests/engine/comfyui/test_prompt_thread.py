@@ -8,7 +8,7 @@ import pytest
 
 from comfy_runner.engine.comfyui.history import QueuePosition, find_in_queue
 from comfy_runner.engine.reports import Broken, CachedNodes, Cancelled, Finished, NodeProgress, Refused, Submitted, TakenInPart
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import WorkflowError
 from tests.engine.comfyui.support import Server, following, names, plain_graph, prefix, sampler_graph
 
@@ -19,7 +19,7 @@ def test_a_job_ends_with_its_files_by_node(server: Server, with_socket: bool) ->
     with following(server, with_socket=with_socket) as rig:
         verdict = rig.finish(sampler_graph(name)).verdict
     stem = name.rpartition("/")[2]
-    assert verdict.outcome is Outcome.SUCCEEDED
+    assert verdict.outcome is Conclusion.SUCCEEDED
     assert {node: (file.filename, file.subfolder) for node, (file,) in verdict.files.items()} == {
         "save": (f"{stem}-original_00001_.png", "comfy_runner-test"),
         "save_up": (f"{stem}-upscaled_00001_.png", "comfy_runner-test"),
@@ -110,7 +110,7 @@ def test_a_workflow_that_is_no_json_breaks_its_own_job_only(server: Server) -> N
 def test_a_job_that_fails_while_it_runs_says_where_and_why(server: Server) -> None:
     with following(server) as rig:
         verdict = rig.finish(plain_graph("../../outside")).verdict
-    assert verdict.outcome is Outcome.FAILED
+    assert verdict.outcome is Conclusion.FAILED
     assert verdict.failure is not None
     assert (verdict.failure.node, verdict.failure.class_type) == ("save", "SaveImage")
     assert "outside the output folder" in verdict.failure.message
@@ -123,7 +123,7 @@ def test_a_running_job_is_interrupted(server: Server) -> None:
         rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
+    assert report.verdict.outcome is Conclusion.INTERRUPTED
     assert report.verdict.files == {}
 
 
@@ -145,7 +145,7 @@ def test_cancelling_what_has_ended_does_nothing(modern: Server) -> None:
     with following(modern) as rig:
         rig.finish(plain_graph(), "done")
         rig.thread.cancel(["done", "never heard of"])
-        assert rig.finish(plain_graph(), "next").verdict.outcome is Outcome.SUCCEEDED
+        assert rig.finish(plain_graph(), "next").verdict.outcome is Conclusion.SUCCEEDED
 
 
 def test_only_the_names_differ_with_and_without_a_websocket(modern: Server) -> None:

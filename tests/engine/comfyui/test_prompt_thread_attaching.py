@@ -13,7 +13,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.prompt_thread import PromptRequest
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, Finished, NodeProgress, Submitted, Waiting
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import JobLost, Unreachable
 from tests.engine.comfyui.support import QUICK, Graph, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import EARLY_2024, HELD, V0_3_40, StandIn, State
@@ -56,7 +56,7 @@ def test_a_job_that_runs_is_followed_to_its_end(server: Server, knows_id: bool, 
         report = rig.end()
     stem = name.rpartition("/")[2]
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.SUCCEEDED
+    assert report.verdict.outcome is Conclusion.SUCCEEDED
     assert names(report) == {"save": [f"{stem}-original_00001_.png"], "save_up": [f"{stem}-upscaled_00001_.png"]}
 
 
@@ -74,9 +74,9 @@ def test_jobs_that_wait_and_run_are_told_apart_and_taken_back(server: Server) ->
         rig.thread.cancel(["running"])
         stopped, finished = rig.end("running"), rig.end("last")
     assert isinstance(stopped, Finished)
-    assert stopped.verdict.outcome is Outcome.INTERRUPTED
+    assert stopped.verdict.outcome is Conclusion.INTERRUPTED
     assert isinstance(finished, Finished)
-    assert finished.verdict.outcome is Outcome.SUCCEEDED
+    assert finished.verdict.outcome is Conclusion.SUCCEEDED
 
 
 def test_a_job_that_has_finished_is_found_with_its_files(server: Server) -> None:
@@ -115,7 +115,7 @@ def test_a_job_that_was_interrupted_is_found_so(server: Server) -> None:
         rig.attach(job)
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
+    assert report.verdict.outcome is Conclusion.INTERRUPTED
 
 
 def test_a_job_that_was_never_posted_is_lost(server: Server) -> None:
@@ -299,7 +299,7 @@ def test_a_running_job_is_interrupted_by_its_id_right_after_it_was_attached(faul
         rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
+    assert report.verdict.outcome is Conclusion.INTERRUPTED
     assert {asked.body["prompt_id"] for asked in state.requests("POST", "/interrupt")} == {job.prompt_id}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfy_runner.engine.reports import Cancelled, Finished, Waiting
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from tests.engine.comfyui.support import QUICK, Server, following, plain_graph, sampler_graph
 from tests.standin import HELD, State
 
@@ -38,7 +38,7 @@ def test_a_cancellation_that_fails_at_first_is_made_again(faulty: Server, state:
         rig.thread.cancel(["job"])
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
+    assert report.verdict.outcome is Conclusion.INTERRUPTED
 
 
 def test_a_job_that_is_not_posted_yet_is_cancelled_without_a_post(faulty: Server, state: State) -> None:
@@ -76,7 +76,7 @@ def test_a_job_whose_reply_was_lost_is_cancelled_on_the_server_too(faulty: Serve
         gate.open()
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.INTERRUPTED
+    assert report.verdict.outcome is Conclusion.INTERRUPTED
     assert len(state.requests("POST", "/prompt")) == 1
 
 

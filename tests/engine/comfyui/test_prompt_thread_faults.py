@@ -17,7 +17,7 @@ from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Finished, NodeProgress, Refused, Submitted, Waiting
 from comfy_runner.engine.timeouts import RequestTimeouts
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import JobFailed, JobLost, ServerStuck, Unreachable
 from tests.engine.comfyui.support import QUICK, Clock, Rig, Server, following, names, plain_graph, prefix, sampler_graph
 from tests.standin import HELD, NodeFault, State
@@ -26,7 +26,9 @@ from tests.standin.faults import SocketMode
 # A server that hangs
 
 
-@pytest.mark.parametrize("posted", [True, False], ids=["while it works", "before it takes a job"])
+@pytest.mark.parametrize(
+    "posted", [pytest.param(True, id="while it works"), pytest.param(False, id="before it takes a job", marks=pytest.mark.slow)]
+)
 def test_a_server_that_hangs_is_given_up_when_the_time_of_an_outage_is_over(faulty: Server, state: State, posted: bool) -> None:
     client = ComfyHttp(parse_address(faulty.url), timeouts=RequestTimeouts(connect=1.0, read=1.0))
     rig = Rig(client, EngineOptions(websocket=False, timeouts=replace(QUICK, outage=1.5)))
@@ -53,7 +55,7 @@ def test_the_verdict_is_the_same_whatever_is_wrong_with_the_websocket(faulty: Se
     state.socket_mode = mode
     with following(faulty) as rig:
         verdict = rig.finish(sampler_graph("same")).verdict
-    assert verdict.outcome is Outcome.SUCCEEDED
+    assert verdict.outcome is Conclusion.SUCCEEDED
     assert {node: [file.filename for file in files] for node, files in verdict.files.items()} == {
         "save": ["same-original_00001_.png"],
         "save_up": ["same-upscaled_00001_.png"],
@@ -69,7 +71,7 @@ def test_a_websocket_that_is_cut_while_a_job_runs_costs_nothing_but_its_progress
         gate.open()
         report = rig.end()
     assert isinstance(report, Finished)
-    assert report.verdict.outcome is Outcome.SUCCEEDED
+    assert report.verdict.outcome is Conclusion.SUCCEEDED
 
 
 def test_frames_of_nonsense_between_the_others_change_nothing(faulty: Server, state: State) -> None:
@@ -297,7 +299,7 @@ def test_out_of_memory_in_the_second_pass_keeps_the_original(faulty: Server, sta
     with following(faulty) as rig:
         report = rig.finish(sampler_graph("kept"))
     failure = report.verdict.failure
-    assert report.verdict.outcome is Outcome.FAILED
+    assert report.verdict.outcome is Conclusion.FAILED
     assert failure is not None
     assert failure.out_of_memory
     assert failure.node == "second"
@@ -309,7 +311,7 @@ def test_an_error_frame_that_a_success_follows_is_no_failure(faulty: Server, sta
     with following(faulty) as rig:
         verdict = rig.finish(sampler_graph()).verdict
     assert any(kind == "execution_error" for kind, _ in state.told)
-    assert verdict.outcome is Outcome.SUCCEEDED
+    assert verdict.outcome is Conclusion.SUCCEEDED
     assert set(verdict.files) == {"save"}
 
 

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from comfy_runner.engine.reports import Broken, Finished, Refused, Submitted, Waiting
-from comfy_runner.engine.verdict import Outcome
+from comfy_runner.engine.verdict import Conclusion
 from comfy_runner.errors import WorkflowError
 from comfy_runner.graph.workflow import parse_workflow
 from tests.engine.comfyui.support import Server, following, names, plain_graph, sampler_graph
@@ -140,7 +140,7 @@ def test_rule_12_frames_of_megabytes_do_not_end_the_connection(faulty: Server, s
 def test_rule_13_an_error_frame_alone_ends_no_job(faulty: Server, state: State) -> None:
     state.node_faults["save"] = NodeFault.BLOCKED
     with following(faulty) as rig:
-        assert rig.finish(sampler_graph()).verdict.outcome is Outcome.SUCCEEDED
+        assert rig.finish(sampler_graph()).verdict.outcome is Conclusion.SUCCEEDED
 
 
 def test_rule_14_an_interrupt_names_the_prompt_and_is_sent_only_for_one_that_runs(faulty: Server, state: State) -> None:

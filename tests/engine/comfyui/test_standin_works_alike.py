@@ -8,11 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,25 +35,10 @@ def pair(comfyui_server: LocalServer) -> Iterator[Pair]:
         yield standin.url, comfyui_server.url
 
 
-@pytest.fixture(scope="module")
-def cache_none_options(local_options: LocalOptions) -> LocalOptions:
-    return replace(local_options, instance=f"{local_options.instance}-cache-none", server_args=("--cache-none",))
-
-
-@pytest.fixture(scope="module")
-def cache_none_server(comfyui_server: LocalServer, cache_none_options: LocalOptions) -> Iterator[LocalServer]:
-    assert comfyui_server.url, "the engine is set up"
-    try:
-        yield start(cache_none_options, say=say)
-    finally:
-        stop(cache_none_options)
-        shutil.rmtree(cache_none_options.folder, ignore_errors=True)
-
-
 @pytest.fixture
-def forgetful(cache_none_server: LocalServer) -> Iterator[Pair]:
+def forgetful(server_without_cache: LocalServer) -> Iterator[Pair]:
     with StandIn(State(models=MODELS, cache="none")) as standin:
-        yield standin.url, cache_none_server.url
+        yield standin.url, server_without_cache.url
 
 
 def fan_out(*denoise: float, seed: int = 1) -> Graph:
@@ -223,15 +206,16 @@ def test_the_frames_of_a_run_without_a_cache_are_the_same(forgetful: Pair) -> No
     assert imitated == real
 
 
-def test_a_restart_leaves_the_files_and_wipes_history_and_numbers(cache_none_options: LocalOptions, forgetful: Pair) -> None:
+def test_a_restart_leaves_the_files_and_wipes_history_and_numbers(options_without_cache: LocalOptions, forgetful: Pair) -> None:
     def saved(url: str) -> tuple[str, dict[str, Any]]:
         return history_of(url, plain_graph(f"standin-works-alike/{uuid.uuid4().hex}"))
 
     with StandIn(State(models=MODELS)) as standin:
         before = saved(standin.url), saved(forgetful[1])
         standin.state.restart()
-        stop(cache_none_options)
-        places = standin.url, start(cache_none_options, say=say).url
+        stop(options_without_cache)
+        places = standin.url, start(options_without_cache, say=say).url
+        assert places[1] == forgetful[1], "others use it too"
         seen = []
         for place, (prompt_id, entry) in zip(places, before, strict=True):
             [image] = entry["outputs"]["save"]["images"]

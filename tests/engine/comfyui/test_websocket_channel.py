@@ -22,6 +22,7 @@ from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDow
 from comfy_runner.engine.comfyui.ws_messages import Ended, Frame
 from comfy_runner.engine.reports import CachedNodes, NodeProgress
 from comfy_runner.engine.timeouts import Timeouts
+from comfy_runner.inbox import Inbox
 from tests.engine.comfyui.support import QUICK, Server, plain_graph, sampler_graph
 from tests.standin import HELD, StandIn, State
 
@@ -32,7 +33,7 @@ class Ear:
     """An event socket and what it has delivered."""
 
     def __init__(self, address: Address, timeouts: Timeouts) -> None:
-        self.heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self.heard = Inbox[Heard]()
         self.socket = EventSocket(address, self.heard.put, timeouts=timeouts)
 
     def until(self, kind: type[Heard]) -> list[Heard]:

@@ -1,0 +1,76 @@
+"""How a run uses Ray: where that is, how many actors it has, what each of them takes, and which ComfyUI it starts. Values alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from comfy_runner.errors import UsageError
+
+MOST_ACTORS: Final = 10_000
+"""Most actors that a run may ask for."""
+
+PORT: Final = "{port}"
+"""Stands in a command for the TCP port that its server is to listen on."""
+
+Count = Annotated[int, Field(ge=1, le=MOST_ACTORS, strict=True)]
+
+
+def _amounts(value: Any) -> Any:
+    if isinstance(value, dict) and any(isinstance(amount, bool) for amount in value.values()):
+        raise ValueError("a resource has an amount, such as 1 or 0.5")
+    return value
+
+
+class RayOptions(BaseModel):
+    """The actors of a run on Ray: the section ``ray`` of the config file, and what ``--ray`` and its companions say.
+
+    Attributes:
+        address: Where Ray is: ``host:6379``, or ``auto`` for that of this machine, which is one of its nodes; empty for one that is
+            started here for the run, on loopback, and stopped with it.
+        min: How many actors have to answer before anything is rendered.
+        max: How many there are at most; None for as many as Ray has room for when the run begins.
+        resources: What an actor takes of Ray's resources, such as ``{"GPU": 1}`` or ``{"GPU": 0.5, "fast_disk": 1}``; none given
+            for a GPU where Ray has any, else for a CPU.
+        command: The shell command that starts a ComfyUI on ``{port}`` of 127.0.0.1; empty for the local ComfyUI of the settings:
+            the one that is set up here, or the checkout that they name.
+        in_flight: How many jobs an actor may have at once; None for the run's own number.
+        start_timeout: Seconds that Ray may take to find room for the first `min` actors, and their servers to answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str = ""
+    min: Count = 1
+    max: Count | None = None
+    resources: Annotated[
+        dict[Annotated[str, Field(min_length=1)], Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(_amounts)
+    ] = {}
+    command: str = ""
+    in_flight: int | None = Field(default=None, ge=1, le=16, strict=True)
+    start_timeout: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+
+    def changed(self, **changes: Any) -> RayOptions:
+        """Return these options with others in their place, named as options of the command line.
+
+        Raises:
+            UsageError: One of them is wrong, or they do not go together.
+        """
+        try:
+            return RayOptions.model_validate({**self.model_dump(exclude_unset=True), **changes})
+        except ValidationError as error:
+            detail = error.errors()[0]
+            where = "-".join(("--ray", *map(str, detail["loc"][:1])))
+            what = str(detail["msg"]).removeprefix("Value error, ")
+            raise UsageError(what[:1].lower() + what[1:], where=where) from error
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.max is not None and self.max < self.min:
+            raise ValueError(f"max must be at least min, {self.min} (got {self.max})")
+        if self.command and PORT not in self.command:
+            raise ValueError(f"command must say {PORT}, the port that its server is to listen on")
+        if self.resources and not any(self.resources.values()):
+            raise ValueError("resources must name one that an actor takes any of")
+        return self

@@ -1,0 +1,62 @@
+"""A sweep on a Ray of two nodes: a real ComfyUI in each of two actors, pictures in an S3."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfy_runner.control.verify_run import verify
+from comfy_runner.engine.local import InstalledEngine, LocalOptions
+from comfy_runner.store.registry import open_store
+from tests.cli.support import COMMAND, environment, recipe_file
+from tests.ray_cluster import ray_cluster
+from tests.s3 import S3Server
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters are not for Windows"),
+]
+
+_GRID = {"prompt": ["a lake", "a hill"], "seed": [1, 2], "upscale.denoise": [0.5, 0.6, 0.7]}
+_JOBS, _FIRST_PASSES = 12, 4
+
+
+def test_two_actors_share_a_sweep_by_first_passes(
+    local_engine: InstalledEngine, local_options: LocalOptions, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert local_engine.checkpoint is not None
+    monkeypatch.setenv("COMFY_RUNNER_STATE", str(tmp_path / "state"))
+    recipe = recipe_file(tmp_path, sampler={"steps": 10, "cfg": 1.0}, sweep=_GRID)
+    url = f"s3://{s3.bucket()}/runs/lake"
+    with ray_cluster("north", "south", **s3.environment, OMP_NUM_THREADS="1") as cluster:
+        variables = environment(
+            **cluster.environment, COMFY_RUNNER_STATE=str(tmp_path / "state"), COMFY_RUNNER_LOCAL_HOME=str(local_options.root)
+        )
+        options = ("--ray", cluster.address, "--ray-actors", "2", "--json")
+        line = [*COMMAND, "run", str(recipe), "--out", url, *options]
+        done = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, timeout=600, check=False)
+
+    assert done.returncode == 0, done.stderr.decode()
+    told: list[dict[str, Any]] = [json.loads(each) for each in done.stdout.splitlines()]
+    assert sorted(told[0]["servers"]) == ["north CPU", "south CPU"]
+    spent = next(each["spent"] for each in told if each["event"] == "run-finished")
+    # A split is a first pass more, where it ends the run earlier.
+    assert spent["first"] == _FIRST_PASSES + spent["splits"]
+    assert spent["loads"] <= 2
+    assert sum(spent["jobs"].values()) == _JOBS
+    found = verify(url)
+    assert (found.jobs, found.discrepancies, found.extra) == (_JOBS, (), ())
+    store = open_store(url)
+    sidecars = [json.loads(store.open(key).read()) for key in store.list() if key.endswith("/job.json")]
+    assert Counter(each["server"]["url"] for each in sidecars).keys() <= {"ray://north/CPU", "ray://south/CPU"}
+    assert {each["server"]["comfyui"] for each in sidecars} == {local_engine.version}
+    logs = [path.read_text() for path in (tmp_path / "state").rglob("server_logs/*.log")]
+    assert len(logs) == 2
+    assert all("To see the GUI go to" in log for log in logs)
+    assert not [*local_options.instances.glob("ray-*")]
