@@ -13,12 +13,17 @@ import comfy_runner
 from comfy_runner.cli.models import overview
 from comfy_runner.errors import ServerRefused, UsageError
 from comfy_runner.graph.model_lists import Listing
-from tests.cli.support import Typed
+from comfy_runner.model_files.cache import ModelCache
+from comfy_runner.model_files.fetch import fetch
+from comfy_runner.model_files.hosts import Hosts
+from tests.cli.support import Typed, typed
 from tests.hostile.values import TEXTS
+from tests.model_files.support import model, safetensors
 from tests.standin import EARLY_2024, V0_3_40, V0_3_75, V0_38, Generation, StandIn, State
 
 Cli = Callable[..., Typed]
 
+_LIMIT = 2_000_000_000
 _RECORDED = Path(__file__).parents[1] / "data" / "object_info.json"
 _GENERATIONS = pytest.mark.parametrize(
     "generation", [EARLY_2024, V0_3_40, V0_3_75, V0_38], ids=lambda generation: generation.version or "early 2024"
@@ -267,3 +272,30 @@ def test_python_gets_what_the_command_shows(cli: Cli) -> None:
 
     assert one == (comfy_runner.Listing("embeddings", "/models/embeddings", ()),)
     assert one[0] in every
+
+
+def test_the_cache_is_listed_and_cleaned(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(json.dumps({"models": {"cache": str(tmp_path / "cache"), "cache_size": "2 GB"}}))
+    settings = str(tmp_path / "config.yaml")
+    content = safetensors(size=2000)
+    (tmp_path / "mine.safetensors").write_bytes(content)
+    wanted = model(str(tmp_path / "mine.safetensors"), content, name="sub/lake.safetensors")
+
+    assert typed("models", "--cached", folder=tmp_path, COMFY_RUNNER_CONFIG=settings).out == ""
+    cache = ModelCache(tmp_path / "cache", _LIMIT)
+    fetch([wanted], cache, Hosts())
+    listed = typed("models", "--cached", folder=tmp_path, COMFY_RUNNER_CONFIG=settings)
+    kept = typed("models", "--clean", folder=tmp_path, COMFY_RUNNER_CONFIG=settings)
+    cache.close()
+    told = json.loads(typed("models", "--cached", "--json", folder=tmp_path, COMFY_RUNNER_CONFIG=settings).out)
+    removed = typed("models", "--clean", folder=tmp_path, COMFY_RUNNER_CONFIG=settings)
+
+    assert listed.out.startswith("sub/lake.safetensors  2.07 KB  20")
+    assert listed.out.endswith("  in use\n")
+    assert listed.err == "2.07 KB of 2.00 GB in cache\n"
+    assert (kept.out, kept.err) == ("", "0 B removed\n")
+    assert (told["v"], told["limit_bytes"], told["folder"]) == (1, _LIMIT, str(tmp_path / "cache"))
+    assert [(each["sha256"], each["names"], each["in_use"]) for each in told["cached"]] == [(wanted.sha256, [wanted.name], False)]
+    assert removed.out.startswith("sub/lake.safetensors  2.07 KB")
+    assert removed.err == "2.07 KB removed\n"
+    assert typed("models", "loras", "--cached", folder=tmp_path).code == 2
