@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
-from comfy_runner.cli.options import NamedServers, server_or_file_option
+from comfy_runner.cli.options import LocalPath, NamedServers, server_or_file_option
 from comfy_runner.cli.output import print_json, print_notes, say
 from comfy_runner.errors import UsageError
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 from comfy_runner.wording import counted
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @server_or_file_option()
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there, not to stdout.")
+@click.option("--out", type=LocalPath(dir_okay=False), metavar="FILE", help="Write it there, not to stdout.")
 @click.option("--force", is_flag=True, help="Overwrite that file.")
 def convert(file: Path, *, servers: NamedServers, object_info: Path | None, out: Path | None, force: bool) -> None:
     """Print FILE, a workflow as ComfyUI's page saves it, in ComfyUI's API format.
@@ -25,8 +25,13 @@ def convert(file: Path, *, servers: NamedServers, object_info: Path | None, out:
     converted for certain is refused, with the node and the reason.
     """
     from comfy_runner import api
-    from comfy_runner.atomic_files import write_atomically
+    from comfy_runner.atomic_files import write_as_named
 
+    if str(out) == "-":
+        out = None
+    if out is not None and _is_one_file(out, file):
+        hint = "give another --out; what is not in a graph, such as the places of nodes on the page, would be lost"
+        raise UsageError("is the workflow itself", where=shown(out), hint=hint)
     if out is not None and out.exists() and not force:
         raise UsageError("is there already", where=shown(out), hint="give another --out, or --force to overwrite it")
     chosen = servers.one() if servers.names else None
@@ -37,8 +42,15 @@ def convert(file: Path, *, servers: NamedServers, object_info: Path | None, out:
         print_json(text)
         return
     try:
-        write_atomically(out, f"{text}\n".encode("utf-8", "surrogatepass"))
+        write_as_named(out, f"{text}\n".encode("utf-8", "surrogatepass"))
     except OSError as error:
-        what = f"cannot be written: {(error.strerror or str(error)).lower()}"
+        what = f"cannot be written: {reason_of(error)}"
         raise UsageError(what, where=shown(out), hint="choose another folder with --out") from error
     say(f"wrote {shown(out)}: {counted(len(found.workflow.nodes), 'node')}, {found.origin}")
+
+
+def _is_one_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there, or cannot be looked at, which is told where it is opened
+        return False

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Final
 
-from comfy_runner.errors import ComfyRunnerError, InputError
+from comfy_runner.errors import ComfyRunnerError, InputError, VerificationError
 
 if TYPE_CHECKING:
+    from comfy_runner.check.results import CheckedRun
     from comfy_runner.running.events import JobResult
 
 MEANINGS: Final[Mapping[int, str]] = {
@@ -18,7 +19,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     1: "a job failed or is partial, or stdout cannot be written",
     2: "recipe, template or command line wrong; nothing was rendered",
     3: "server unreachable, lost the job, or accepts work without doing any",
-    4: "a collected picture is not what was planned: broken, of another size, one flat colour",
+    4: "what was collected is not what was wanted: broken, of another size, flat, or not as expected",
     5: "the run folder cannot be used: locked, damaged, full, read-only",
     130: "interrupted",
 }
@@ -42,6 +43,12 @@ def of_results(results: Sequence[JobResult]) -> int:
     if InputError.exit_code in codes and any(result.server for result in results):
         codes = codes - {InputError.exit_code} | {ComfyRunnerError.exit_code}
     return _most_telling(codes)
+
+
+def of_check(checked: CheckedRun) -> int:
+    """Return the exit code of a run that was held against what is expected: that a job could not be done goes first."""
+    failed = {VerificationError.exit_code} if checked.failures else set[int]()
+    return _most_telling({job.exit_code for job in checked.jobs} | failed)
 
 
 def _most_telling(codes: Set[int]) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
-
-from comfy_runner.cli.live_servers import ServerLines, out_of_order, reason, shortened, worked_on
-from comfy_runner.cli.output import clean, note_text, print_stderr, say
+from comfy_runner.cli.live_servers import out_of_order, reason, worked_on
+from comfy_runner.cli.live_view import RunView
+from comfy_runner.cli.output import clean, note_lines, print_stderr, say
+from comfy_runner.cli.screen import live
 from comfy_runner.running import events
+from comfy_runner.text_files import place
 from comfy_runner.wording import counted
 
 Follow = Callable[[events.Event], None]
@@ -24,14 +22,12 @@ _MOST_COUNTED = 8  # in the last
 @contextmanager
 def follower(*, quiet: bool, verbose: int) -> Iterator[Follow]:
     """Yield a function that shows the events of a run: as a live view on a terminal, as plain lines elsewhere, or not at all."""
-    console = Console(stderr=True, markup=False, highlight=False)
     if quiet:
         yield lambda _event: None
-    elif sys.stderr.isatty() and not console.is_dumb_terminal:
-        with _LiveView(console) as view:
-            yield view.follow
-    else:
-        yield _PlainLines(verbose).follow
+        return
+    view = RunView()
+    with live(view) as is_shown:
+        yield _LiveLines(view).follow if is_shown else _PlainLines(verbose).follow
 
 
 class _Lines:
@@ -50,7 +46,7 @@ class _Lines:
         match event:
             case events.RunStarted():
                 self.servers += event.servers
-                return [*map(note_text, event.notes), clean(_opening(event))]
+                return [*note_lines(event.notes), clean(_opening(event))]
             case events.ServerChanged():
                 self.servers += [event.server] if event.server not in self.servers else []
                 known = self._reasons.pop(event.server, None)
@@ -59,7 +55,7 @@ class _Lines:
                 return [] if known is not None and known == self._reasons.get(event.server) else [clean(_change(event))]
             case events.JobRetried(job_id, _, what):
                 return [clean(f"{job_id}: tried again: {what}")]
-            case events.JobFinished(result):
+            case events.JobFinished(result) if result.state != "pending":  # of an interrupted run that may be most of them
                 return [clean(_closing(result))]
             case events.RunFinished():
                 return [*map(clean, spent_lines(event.spent, self.servers))]
@@ -89,78 +85,24 @@ class _PlainLines:
                     say(f"{job_id}: {worked_on(node, step, steps)} ({fraction:.0%})")
 
 
-class _LiveView(Progress):
-    """Shows a run as a bar for all jobs and one for each job on the server, or a line for each of several servers.
+class _LiveLines:
+    """Shows a run in a live view; what has ended is a line above it."""
 
-    What has ended is a line above them.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._server_lines = ServerLines()
+    def __init__(self, view: RunView) -> None:
+        self._view = view
         self._lines = _Lines()
-        self._bars: dict[str, TaskID] = {}
-        self._whole: TaskID | None = None
-        self._finished = self._jobs = 0
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[doing]}", markup=False),
-            console=console,
-            transient=True,
-        )
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield what is shown now."""
-        if len(self._lines.servers) > 1:
-            yield self.make_tasks_table([task for task in self.tasks if task.id == self._whole])
-            yield self._server_lines
-        else:
-            yield from super().get_renderables()
 
     def follow(self, event: events.Event) -> None:
-        self._server_lines.follow(event)
+        self._view.follow(event)
         for line in self._lines.of(event):
-            self.console.print(Text.from_ansi(line))
-        match event:
-            case events.RunStarted() if len(event.jobs) > 1:
-                self._finished, self._jobs = event.done, len(event.jobs)
-                doing = f"{event.done} of {len(event.jobs)}"
-                self._whole = self.add_task("all jobs", total=len(event.jobs), completed=event.done, doing=doing)
-            case events.JobSubmitted(job_id):
-                self._remove(job_id)  # where the server had lost it
-                short = shortened(clean(job_id), max(16, self.console.width * 2 // 5))
-                self._bars[job_id] = self.add_task(short, total=1.0, doing="submitted")
-            case events.JobWaiting(job_id, ahead):
-                self._doing(job_id, f"waits behind {ahead}")
-            case events.JobProgressed(job_id, node, step, steps, fraction):
-                self._doing(job_id, worked_on(node, step, steps), completed=fraction)
-            case events.JobRetried(job_id):
-                self._remove(job_id)
-            case events.JobFinished(result):
-                self._remove(result.job_id)
-                if self._whole is not None:
-                    self._finished += 1
-                    self.update(self._whole, advance=1, doing=f"{self._finished} of {self._jobs}")
-
-    def _remove(self, job_id: str) -> None:
-        bar = self._bars.pop(job_id, None)
-        if bar is not None:
-            self.remove_task(bar)
-
-    def _doing(self, job_id: str, doing: str, completed: float | None = None) -> None:
-        bar = self._bars.get(job_id)
-        if bar is not None:
-            self.update(bar, doing=doing, completed=completed)
+            print_stderr(line)
 
 
 def _opening(event: events.RunStarted) -> str:
     done = f", {event.done} done already" if event.done else ""
     servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
     named = _listed(servers) if len(servers) <= _MOST_NAMED else counted(len(servers), "server")
-    return f"{counted(len(event.jobs), 'job')}{done}{f' on {named}' if named else ''}, run folder {event.folder}"
+    return f"{counted(len(event.jobs), 'job')}{done}{f' on {named}' if named else ''}, run folder {place(event.folder)}"
 
 
 def _listed(parts: Sequence[str]) -> str:

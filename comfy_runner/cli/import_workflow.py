@@ -11,7 +11,7 @@ import click
 
 from comfy_runner.cli.formatting import line_width, wrapped
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import NamedServers, json_option, server_or_file_option, templates_option
+from comfy_runner.cli.options import LocalPath, NamedServers, json_option, server_or_file_option, templates_option
 from comfy_runner.cli.output import one_line, print_json, print_notes, print_path, say
 from comfy_runner.text_files import shown
 from comfy_runner.wording import counted, named
@@ -36,11 +36,11 @@ _NO_SETTINGS = ("name", "template", "output", "vae_decode")
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @server_or_file_option()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     default=Path(),
     metavar="DIR",
     help="The folder for the recipe (here); the template goes to templates/ in it.",

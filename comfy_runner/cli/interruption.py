@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from comfy_runner.cli.screen import ERASE, SHOW_CURSOR
+
 if TYPE_CHECKING:
     from types import FrameType
 
     from comfy_runner.running.handle import Run
 
+_STDERR = 2
 _IMPORTING = "<frozen importlib._bootstrap>"
 _HANGUPS = [signal.SIGHUP] if sys.platform != "win32" else []
 
@@ -75,7 +78,7 @@ def cancelling_interrupts() -> Iterator[list[Run]]:
 
 def _shout(sentence: str) -> None:
     """Print from a signal handler, which must not wait for a lock that the interrupted code holds."""
-    # The live view hides the cursor, and may not come to show it again.
-    cursor = "\x1b[?25h" if os.isatty(2) else ""
+    # What is shown at the bottom of a terminal is in the way, and may not come to show the cursor again.
+    before = ERASE + SHOW_CURSOR if os.isatty(_STDERR) else "\n"
     with contextlib.suppress(OSError):
-        os.write(2, f"{cursor}\n{sentence}\n".encode())
+        os.write(_STDERR, f"{before}{sentence}\n".encode())

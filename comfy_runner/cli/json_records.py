@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from comfy_runner.check.results import CheckedRun
 from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.running import events
+from comfy_runner.text_files import place
 
 VERSION = 1
 
@@ -60,7 +62,9 @@ def to_json(value: Any, digits: Mapping[str, int] = DIGITS) -> Any:
         return {name: to_json(inner, digits) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(inner, digits) for inner in value]
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return place(value)
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
 
 
 @cache
@@ -80,12 +84,27 @@ def records(event: events.Event) -> Iterator[dict[str, Any]]:
 
 def note_record(note: Note) -> dict[str, Any]:
     """Return a note as a JSON object."""
-    return _record("note", **to_json(note))
+    return event_record("note", note)
+
+
+def checked_record(checked: CheckedRun) -> dict[str, Any]:
+    """Return what became of holding the run against what is expected as a JSON object."""
+    return event_record("run-checked", checked)
 
 
 def error_record(error: ComfyRunnerError) -> dict[str, Any]:
     """Return an error that ended the command as a JSON object."""
-    return _record("error", **to_json(error))
+    return event_record("error", error)
+
+
+def event_record(event: str, value: object) -> dict[str, Any]:
+    """Return a value as the JSON object of an event.
+
+    Args:
+        event: What the event is called, such as ``find-step``.
+        value: A dataclass with what is told of it.
+    """
+    return _record(event, **to_json(value))
 
 
 def _record(event: str, **values: Any) -> dict[str, Any]:

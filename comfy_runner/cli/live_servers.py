@@ -20,6 +20,7 @@ from comfy_runner.wording import counted
 _OTHER_LINES = 4  # the bar of all jobs, the line for what does not fit, the one that is printed above, the cursor's
 _WIDEST_DOING = 32
 _PERCENT = 4
+_SHORTEST_BAR = 5
 
 
 @dataclass(slots=True)
@@ -138,12 +139,15 @@ class ServerLines:
         # Of fixed widths, so that nothing jumps when the next job has a longer name.
         rest = max(4, width - _PERCENT - 3)
         job_width, doing_width = rest * 2 // 5, min(rest * 2 // 5, _WIDEST_DOING)
-        bar_width = max(1, rest - job_width - doing_width)
+        bar_width = rest - job_width - doing_width
+        bars = [bar_width]
+        if bar_width < _SHORTEST_BAR:
+            job_width, doing_width, bars = (rest + 1) // 2, rest // 2 + 1, []
         job_id = server.current
         job = server.jobs[job_id]
-        grid = _grid(job_width, bar_width, _PERCENT, doing_width)
-        bar = ProgressBar(total=1.0, completed=job.fraction, width=bar_width)
-        grid.add_row(_cell(shortened(clean(job_id), job_width)), bar, _cell(f"{job.fraction:>4.0%}"), _cell(job.doing))
+        grid = _grid(job_width, *bars, _PERCENT, doing_width)
+        shown = [ProgressBar(total=1.0, completed=job.fraction, width=bar) for bar in bars]
+        grid.add_row(_cell(shortened(clean(job_id), job_width)), *shown, _cell(f"{job.fraction:>4.0%}"), _cell(job.doing))
         return grid
 
 

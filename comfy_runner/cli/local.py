@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.options import LocalPath
 from comfy_runner.cli.output import print_line, print_lines, say
 
 if TYPE_CHECKING:
     from comfy_runner.engine.local import LocalOptions, LocalStatus
 
 _Command = Callable[..., Any]
-_FOLDER = click.Path(path_type=Path, exists=True)
+_FOLDER = LocalPath(exists=True)
 
 
 @click.group()

@@ -5,20 +5,64 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from comfy_runner.cli.output import print_json, say
-from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.cli.output import print_json, print_notes, say
+from comfy_runner.errors import ComfyRunnerError, Note
+from comfy_runner.text_files import local_path, scheme_of
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
     from comfy_runner.report.suggest import Limits
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class LocalPath(click.Path):
+    """A path of this machine, as a `Path`.
+
+    A URL is refused, of which a path would be a folder of an odd name; so is nothing at all, such as a variable of a script that is
+    not set, which would be the current folder.
+
+    Args:
+        options: Those of `click.Path`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("must not be empty; the current folder is .", param, ctx)
+        named = "" if param is None else param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+        local_path(value, where=named.strip("[]"))
+        return super().convert(value, param, ctx)
+
+
+class JobPlace(LocalPath):
+    """A job or a picture: a path, as a `Path`, or a URL as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or the URL."""
+        return value if scheme_of(value) else super().convert(value, param, ctx)
+
+
+class RunPlace(LocalPath):
+    """A run folder: a path, or a URL, of which it is what this machine keeps of the run."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if scheme_of(value):
+            from comfy_runner.store.registry import local_part
+
+            return local_part(value)
+        return super().convert(value, param, ctx)
+
 
 _SERVER = "A URL, a name from the config file, or local"
 # option, field of `Limits`, largest value, unit, help
@@ -28,7 +72,7 @@ _LIMITS = (
     ("--max-colour-shift", "colour_shift", None, "DISTANCE", "The most that the mean colour may move (4; 2.3 is just visible)."),
 )
 
-run_argument = click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+run_argument = click.argument("folder", metavar="RUN", type=RunPlace())
 """RUN, the run folder that a command is about."""
 
 recipes_argument = click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
@@ -36,7 +80,7 @@ recipes_argument = click.argument("recipes", nargs=-1, required=True, metavar="R
 
 templates_option = click.option(
     "--templates",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=LocalPath(file_okay=False, exists=True),
     multiple=True,
     metavar="DIR",
     help="Look for templates here first.",
@@ -46,7 +90,9 @@ templates_option = click.option(
 only_option = click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id matches, such as '*-s42'.")
 """``--only``, patterns of ids."""
 
-_SKIP = click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")
+skip_option = click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")
+"""``--skip``, likewise."""
+
 _SET = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6.")
 _SWEEP = click.option(
     "--sweep",
@@ -57,9 +103,15 @@ _SWEEP = click.option(
 )
 _OUT = click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=RunPlace(file_okay=False),
     metavar="DIR",
-    help="The run folder (runs/<recipe name>); several recipes need it.",
+    help="The run folder (runs/<recipe name>), or its URL: s3://…; several recipes need it.",
+)
+_SHARD = click.option(
+    "--shard", metavar="I/N", help="Only the I-th of N parts, such as 3/8; auto asks Slurm, Kubernetes, GitLab, SkyPilot."
+)
+_FETCH_MODELS = click.option(
+    "--fetch-models", is_flag=True, help="Fetch the models that recipes have sources for and local lacks (docs/models.md)."
 )
 
 
@@ -69,8 +121,8 @@ def recipe_options(command: _Command) -> _Command:
 
 
 def run_options(command: _Command) -> _Command:
-    """Add RECIPE... and the options of commands on runs: servers, the run folder, those of recipes, ``--only`` and ``--skip``."""
-    return recipes_argument(servers_option()(_OUT(recipe_options(only_option(_SKIP(command))))))
+    """Add RECIPE... and the options of commands on runs: servers, the run folder, those of recipes, which jobs, models."""
+    return recipes_argument(servers_option()(_OUT(recipe_options(only_option(skip_option(_SHARD(_FETCH_MODELS(command))))))))
 
 
 def json_option(text: str) -> Callable[[_Command], _Command]:
@@ -99,18 +151,46 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
     return add
 
 
+calibration_option = click.option(
+    "--no-calibration", "calibrated", is_flag=True, default=True, flag_value=False, help="Leave kept calibrations out."
+)
+"""``--no-calibration``, as ``calibrated``: whether limits that are not given are those that the user keeps."""
+
+
 def limit_options(command: _Command) -> _Command:
-    """Add the axis and the limits of a suggestion; each limit is named as a field of `Limits`."""
+    """Add the axis and the limits of a suggestion, each named as a field of `Limits`, and `calibration_option`."""
+    command = calibration_option(command)
     for option, field, most, unit, text in reversed(_LIMITS):
         command = click.option(option, field, type=click.FloatRange(0, most), metavar=unit, help=text)(command)
     return click.option("--axis", metavar="FIELD", help="The swept field to choose a value of (upscale.denoise).")(command)
 
 
-def limits_of(given: Mapping[str, float | None]) -> Limits:
-    """Return the limits that `limit_options` has taken; those that were not given are the usual ones."""
+def limits_of(given: Mapping[str, float | None], folder: Path, *, calibrated: bool) -> Limits:
+    """Return the limits that `limit_options` has taken; those that were not given are kept ones, which is said, or the usual ones.
+
+    Args:
+        given: The limits by name; None for those that were not given.
+        folder: The run folder.
+        calibrated: Whether kept ones count.
+    """
     from comfy_runner import api
 
-    return api.Limits(**{name: value for name, value in given.items() if value is not None})
+    kept = api.kept_limits(folder) if calibrated else api.Limits()
+    explicit: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    limits = replace(kept, **explicit)
+    if calibrated:
+        say_limits(limits)
+    return limits
+
+
+def say_limits(limits: Limits) -> None:
+    """Say which limits count, where they come from a calibration, and which calibrations no longer do."""
+    from comfy_runner.report.calibrations import outdated_note, told_limits
+
+    if told := told_limits(limits):
+        print_notes([Note(told, level="changed")])
+    if outdated := outdated_note():
+        print_notes([Note(outdated)])
 
 
 @dataclass(frozen=True)
@@ -182,7 +262,7 @@ def servers_option(
             return command(servers=NamedServers(names, cacert, insecure), **given)
 
         found = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(cast(_Command, call))
-        certificate = click.Path(path_type=Path, dir_okay=False, exists=True)
+        certificate = LocalPath(dir_okay=False, exists=True)
         found = click.option("--cacert", type=certificate, metavar="FILE", help="The certificate that signs the server's.")(found)
         return click.option("--server", multiple=several, metavar="URL", help=text)(found)
 
@@ -206,7 +286,7 @@ def server_or_file_option(
                 raise click.UsageError("--server and --object-info exclude each other")
             return command(servers=servers, object_info=object_info, **given)
 
-        file = click.Path(path_type=Path, dir_okay=False)
+        file = LocalPath(dir_okay=False)
         found = click.option("--object-info", type=file, metavar="FILE", help=text)(cast(_Command, call))
         return servers_option(server, several=False)(found)
 

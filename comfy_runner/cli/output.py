@@ -8,14 +8,19 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 
-from comfy_runner.errors import ComfyRunnerError, Note
+from comfy_runner.errors import ComfyRunnerError, Note, Problem
+from comfy_runner.text_files import place, reason_of
 
+_Said = TypeVar("_Said", Note, Problem)
+
+_LONGEST_PLACES = 100
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -37,25 +42,44 @@ def one_line(text: str, *, longest: int = 200) -> str:
     return short.replace("\n", _REPLACEMENT)
 
 
-def print_error(error: ComfyRunnerError) -> None:
-    """Print every problem of an error with its hint; a hint that serves several is printed once, after the last."""
-    for number, problem in enumerate(error.problems):
+def print_error(*errors: ComfyRunnerError) -> None:
+    """Print every problem of errors with its hint: what is wrong in several places once, as is a hint that serves several."""
+    problems = dict.fromkeys(problem for error in errors for problem in error.problems)
+    told = _grouped(problems, lambda problem: (problem.what, problem.hint))
+    for number, problem in enumerate(told):
         print_stderr(_label("error: ", "red") + clean(str(problem)))
-        following = error.problems[number + 1].hint if number + 1 < len(error.problems) else ""
+        following = told[number + 1].hint if number + 1 < len(told) else ""
         if problem.hint and problem.hint != following:
             print_stderr(_label("hint: ", "cyan") + clean(problem.hint))
 
 
 def print_notes(notes: Iterable[Note]) -> None:
-    """Print notes."""
-    for note in notes:
-        print_stderr(note_text(note))
+    """Print notes: what is to be said of several places once."""
+    for line in note_lines(notes):
+        print_stderr(line)
 
 
-def note_text(note: Note) -> str:
-    """Return a note as it is printed."""
-    label = _label("warning: ", "yellow") if note.level == "warning" else "note: "
-    return label + clean(str(note))
+def note_lines(notes: Iterable[Note]) -> Iterator[str]:
+    """Yield notes as they are printed, as `print_notes` does."""
+    for note in _grouped(dict.fromkeys(notes), lambda note: (note.what, note.level)):
+        label = _label("warning: ", "yellow") if note.level == "warning" else "note: "
+        yield label + clean(str(note))
+
+
+def _grouped(said: Iterable[_Said], alike: Callable[[_Said], object]) -> list[_Said]:
+    """Return one of all that are alike, which names their places."""
+    groups: dict[object, list[_Said]] = {}
+    for each in said:
+        groups.setdefault(alike(each), []).append(each)
+    return [each if not more else replace(each, where=_places([each, *more])) for each, *more in groups.values()]
+
+
+def _places(said: Sequence[_Said]) -> str:
+    """Return where something is that was said several times: as many places as there is room for, at least one."""
+    places = [each.where for each in said if each.where]
+    count = next((count for count in range(len(places), 1, -1) if len("; ".join(places[:count])) <= _LONGEST_PLACES), 1)
+    more = f" and {len(places) - count} more" if len(places) > count else ""
+    return "; ".join(places[:count]) + more
 
 
 def say(sentence: str) -> None:
@@ -84,12 +108,12 @@ def print_path(path: Path) -> None:
     Raises:
         ComfyRunnerError: It cannot be written.
     """
-    _print_stdout(b"".join(os.fsencode(char if _is_raw_byte(char) else clean(char)) for char in str(path)))
+    _print_stdout(b"".join(os.fsencode(char if _is_raw_byte(char) else clean(char)) for char in place(path)))
 
 
 def unwritable(error: OSError) -> ComfyRunnerError:
     """Return the error to raise where stdout cannot be written to, such as on a full disk."""
-    return ComfyRunnerError(f"cannot be written: {(error.strerror or str(error)).lower()}", where="stdout")
+    return ComfyRunnerError(f"cannot be written: {reason_of(error)}", where="stdout")
 
 
 def _print_stdout(line: str | bytes) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.find import plan_line
 from comfy_runner.cli.formatting import folded_table, short_names
 from comfy_runner.cli.json_records import DIGITS, to_json
 from comfy_runner.cli.options import NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
+from comfy_runner.errors import InputError
 from comfy_runner.wording import GIB, counted, duration
 
 if TYPE_CHECKING:
+    from comfy_runner.api import FindPlan
+    from comfy_runner.config import Config, ServerConfig
     from comfy_runner.graph.decoding import DecodeMemory
     from comfy_runner.planning.duplicates import Duplicates
     from comfy_runner.planning.estimate import Estimate
-    from comfy_runner.planning.summary import PlannedRow, PlanSummary, RowState, ServerShare
+    from comfy_runner.planning.summary import Deal, PlannedRow, PlanSummary, RowState, ServerShare, ShardShare
 
 VERSION = 1
 """Of the JSON object: names and meanings never change within a version; new keys may come, which readers ignore."""
@@ -25,6 +30,7 @@ VERSION = 1
 _MOST_ROWS = 40
 _MOST_KINDS = 5
 _FLEET_COLUMNS = (("server", False), *((name, True) for name in ("jobs", "loads", "first", "second", "work", "done in")))
+_SHARD_COLUMNS = (("", False), *((name, True) for name in ("shard", "jobs", "loads", "first", "second", "work")))
 
 _STATES: tuple[tuple[RowState, str], ...] = (
     ("to render", "to render"),
@@ -47,10 +53,29 @@ def plan(recipes: tuple[str, ...], *, servers: NamedServers, everything: bool, a
     from comfy_runner import api
 
     chosen = servers.fleet() if servers.names else None
-    show(api.plan(recipes, server=chosen, config=servers.config, say=say, **given), as_json=as_json, everything=everything)
+    summary = api.plan(recipes, server=chosen, config=servers.config, say=say, **given)
+    search = _search(recipes[0], chosen, servers.config, given) if summary.is_searched else None
+    show(summary, as_json=as_json, everything=everything, search=search)
 
 
-def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = False, quiet: bool = False) -> None:
+def _search(recipe: str, server: Sequence[ServerConfig] | None, config: Config, given: Mapping[str, Any]) -> FindPlan | None:
+    """Return what `find` would have before it with a recipe that says what to search for; None where it would refuse that."""
+    from comfy_runner import api
+
+    options = {name: given[name] for name in ("out", "sets", "sweeps", "templates")}
+    with suppress(InputError):  # what is to be swept is what is to be searched: `find` says so
+        return api.plan_find(recipe, server=server, config=config, **options)
+    return None
+
+
+def show(
+    summary: PlanSummary,
+    *,
+    as_json: bool = False,
+    everything: bool = False,
+    quiet: bool = False,
+    search: FindPlan | None = None,
+) -> None:
     """Print a plan on stdout, and its notes on stderr.
 
     Args:
@@ -58,16 +83,19 @@ def show(summary: PlanSummary, *, as_json: bool = False, everything: bool = Fals
         as_json: Whether as one JSON object.
         everything: Whether all jobs are shown to people.
         quiet: Whether the notes are left out.
+        search: What `find` would have before it; None for nothing.
     """
     if not quiet:
         print_notes(summary.notes)
     if as_json:
-        print_json(_plan_record(summary))
+        print_json({**_plan_record(summary), "find": None if search is None else to_json(search)})
         return
     rows = summary.jobs if everything else summary.jobs[:_MOST_ROWS]
     more = [f"and {len(summary.jobs) - len(rows)} more (--all shows them)"] if len(rows) < len(summary.jobs) else []
     fleet = ["", *_fleet(summary)] if summary.fleet and summary.count("to render") else []
-    print_lines([*_table(rows), *more, "", *_totals(summary), *fleet])
+    shards = ["", *_shards(summary.deal)] if summary.deal is not None else []
+    found = [f"comfy-runner find instead: {plan_line(search)}"] if search is not None else []
+    print_lines([*_table(rows), *more, "", *_totals(summary), *fleet, *shards, *found])
 
 
 def _table(rows: Sequence[PlannedRow]) -> list[str]:
@@ -183,19 +211,38 @@ def _cells(share: ServerShare) -> Sequence[str]:
 
 
 def _together(summary: PlanSummary) -> str:
-    loads = max(0, sum(share.loads for share in summary.fleet) - summary.needed.loads)
-    first = max(0, sum(share.first for share in summary.fleet) - summary.needed.first)
-    more = [counted(loads, "model load")] if loads else []
-    more += [counted(first, "first pass", "first passes")] if first else []
-    said = f"{' and '.join(more) or 'no model load and no first pass'} more than one server would need"
+    loads, first = (sum(getattr(share, name) for share in summary.fleet) for name in ("loads", "first"))
+    said = _more(loads - summary.needed.loads, first - summary.needed.first)
     known = [share.seconds for share in summary.fleet if share.seconds is not None]
     time = f"about {duration(max(known))} with these servers, " if known else ""
     split = f"; {counted(summary.splits, 'group')} split" if summary.splits else ""
     return time + said + split
 
 
+def _more(loads: int, first: int) -> str:
+    more = [counted(loads, "model load")] if loads > 0 else []
+    more += [counted(first, "first pass", "first passes")] if first > 0 else []
+    return f"{' and '.join(more) or 'no model load and no first pass'} more than one server would need"
+
+
+def _shards(deal: Deal) -> Iterator[str]:
+    """Yield the table of shards, then a sentence on all of them together."""
+
+    def cells(share: ShardShare) -> Sequence[str]:
+        needed = share.needed
+        counts = (share.jobs, needed.loads, needed.first, needed.second)
+        own = "▸" if share.index == deal.index else ""
+        return (own, f"{share.index}/{len(deal.shards)}", *map(str, counts), f"{needed.weighted:.1f}")
+
+    yield from folded_table(_SHARD_COLUMNS, map(cells, deal.shards))
+    yield ""
+    loads, first = (sum(getattr(share.needed, name) for share in deal.shards) for name in ("loads", "first"))
+    yield f"all shards together: {_more(loads - deal.alone.loads, first - deal.alone.first)}"
+
+
 def _plan_record(summary: PlanSummary) -> dict[str, Any]:
     found = {"v": VERSION, **to_json(summary, {**DIGITS, "seconds": 1})}
+    del found["is_searched"]  # what `find` would do is told in full
     if summary.memory is not None:
         found["memory"] |= found["memory"].pop("picture")
     return found

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from comfy_runner.cli.options import NamedServers, only_option, recipe_options, recipes_argument, server_or_file_option
+from comfy_runner.cli.options import LocalPath, NamedServers, only_option, recipe_options, recipes_argument, server_or_file_option
 from comfy_runner.cli.output import print_json, print_notes, say
 from comfy_runner.errors import UsageError
+from comfy_runner.text_files import reason_of
 from comfy_runner.wording import counted
 
 
@@ -50,7 +51,7 @@ def render(recipe: str, *, servers: NamedServers, object_info: Path | None, **gi
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="recipe.yaml")
+@click.argument("file", type=LocalPath(dir_okay=False), default="recipe.yaml")
 def init(file: Path) -> None:
     """Write a commented recipe to FILE (recipe.yaml), which must not be there yet."""
     from comfy_runner.shipped import STARTER
@@ -61,13 +62,16 @@ def init(file: Path) -> None:
     except FileExistsError:
         raise UsageError("already exists", where=str(file), hint="give another name") from None
     except OSError as error:
-        raise UsageError(f"cannot be written: {(error.strerror or str(error)).lower()}", where=str(file)) from error
+        raise UsageError(f"cannot be written: {reason_of(error)}", where=str(file)) from error
     say(f"wrote {file}; render it with: comfy-runner run {file}")
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of recipes, for completion and checks in editors."""
+@click.argument("of", type=click.Choice(["recipe", "picks"]), default="recipe")
+def schema(of: str) -> None:
+    """Print the JSON Schema of recipes, for completion and checks in editors; or that of picks.json (docs/metrics.md)."""
     from comfy_runner.recipe.schema import json_schema
+    from comfy_runner.report import picks
 
-    print_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    found = picks.json_schema() if of == "picks" else json_schema()
+    print_json(json.dumps(found, indent=2, ensure_ascii=False))

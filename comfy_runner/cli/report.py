@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.formatting import aligned
-from comfy_runner.cli.options import json_option, limit_options, limits_of, run_argument
-from comfy_runner.cli.output import print_json, print_lines, print_notes, print_path, say
-from comfy_runner.errors import Note
+from comfy_runner.cli.hyperlinks import linked
+from comfy_runner.cli.options import LocalPath, RunPlace, json_option, limit_options, limits_of, run_argument
+from comfy_runner.cli.output import print_error, print_json, print_lines, print_notes, print_path, print_stderr, say
+from comfy_runner.errors import ComfyRunnerError, Note, UsageError
+from comfy_runner.text_files import shown
 from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
-    from comfy_runner.report.suggest import Point, Suggestion
+    from comfy_runner.report.suggest import Limits, Point, Suggestion
 
 _WORTH_SAYING = 8  # pairs of pictures; fewer are measured in a moment
 
@@ -33,17 +34,45 @@ _MARGIN = 5
 @click.command()
 @run_argument
 @limit_options
-def report(folder: Path, *, axis: str | None, **limits: float | None) -> None:
+@click.option(
+    "--single-file",
+    "single",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write the page as one file, too, with its pictures in it (RUN/report-single.html).",
+)
+@click.option("--max-size", type=click.IntRange(1, 500), metavar="MB", help="Largest size of that file (25).")
+@click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="WebP quality of its pictures (the files if they fit).")
+def report(
+    folder: Path,
+    *,
+    axis: str | None,
+    calibrated: bool,
+    single: str | None,
+    max_size: int | None,
+    quality: int | None,
+    **limits: float | None,
+) -> None:
     """Write report.html, metrics.json and metrics.csv into the run folder RUN.
 
     The page opens in a browser, without a network. It works beside a live run, of which it shows what there is.
     """
     from comfy_runner import api
+    from comfy_runner.report.writer import SINGLE
 
+    if single is None and (max_size or quality):
+        raise click.UsageError("--max-size and --quality are of --single-file")
+    options: dict[str, Any] = {"quality": quality} | ({"max_size": max_size * 1_000_000} if max_size else {})
+    if single is not None:
+        options["single_file"] = Path(single) if single else folder / SINGLE
+    allowed = limits_of(limits, folder, calibrated=calibrated)
     with measuring() as progress:
-        found = api.write_report(folder, axis=axis, limits=limits_of(limits), progress=progress)
+        found = api.write_report(folder, axis=axis, limits=allowed, progress=progress, **options)
     print_notes(Note(note) for note in found.notes)
-    for path in (found.page, found.metrics, found.table):
+    if found.reduced:
+        print_notes([Note(found.reduced, where=shown(found.single or folder), level="changed")])
+    for path in (found.page, found.metrics, found.table, found.single):
         if path is not None:
             print_path(path)
     if found.suggestion is not None:
@@ -57,7 +86,7 @@ def report(folder: Path, *, axis: str | None, **limits: float | None) -> None:
 @click.option(
     "--cell", type=click.IntRange(1, 4096), default=384, show_default=True, metavar="PIXELS", help="Longer side of a picture."
 )
-@click.option("--out", "target", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The PNG (RUN/sheet.png).")
+@click.option("--out", "target", type=LocalPath(dir_okay=False), metavar="FILE", help="The PNG (RUN/sheet.png).")
 def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
     """Draw the pictures of the run folder RUN as one labelled grid, the original in the first column."""
     from comfy_runner import api
@@ -72,18 +101,47 @@ def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
 
 
 @click.command()
-@run_argument
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=RunPlace())
 @limit_options
+@click.option("--calibrate", is_flag=True, help="Fit the limits to what picks.json in each RUN says of its pictures.")
+@click.option("--keep", is_flag=True, help="Use the fitted limits from now on, if they predict you better than the usual ones.")
+@click.option("--models", metavar="PATTERN", help="Of which checkpoints they are kept, such as '*xl*' (all).")
 @json_option("Print one JSON object (docs/metrics.md).")
-def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | None) -> None:
+def suggest(
+    folders: tuple[Path, ...],
+    *,
+    axis: str | None,
+    calibrated: bool,
+    calibrate: bool,
+    keep: bool,
+    models: str | None,
+    as_json: bool,
+    **limits: float | None,
+) -> None:
     """Name the denoise value with the most real detail whose drift stays under the limit, from the pictures in RUN.
 
-    Every value is shown, with why it is not the one. It works for any swept field, by --axis.
+    Every value is shown, with why it is not the one. It works for any swept field, by --axis. With --calibrate, of one RUN or
+    several, it tells instead which limits agree with your own picks (docs/metrics.md), and changes nothing without --keep.
     """
     from comfy_runner import api
 
+    if calibrate:
+        from comfy_runner.cli.calibrating import print_calibration
+
+        if axis is not None or not calibrated or any(value is not None for value in limits.values()):
+            raise click.UsageError("--calibrate finds the limits: it takes neither --axis, nor limits, nor --no-calibration")
+        if models is not None and not keep:
+            raise UsageError("--models says of which checkpoints a calibration is kept", hint="add --keep")
+        with measuring() as progress:
+            limits_found = api.calibrate(folders, progress=progress)
+        print_calibration(limits_found, keep=keep, checkpoints="*" if models is None else models, as_json=as_json)
+        return
+    if len(folders) > 1 or keep or models is not None:
+        raise click.UsageError("several RUNs, --keep and --models are of --calibrate")
+    (folder,) = folders
+    allowed = limits_of(limits, folder, calibrated=calibrated)
     with measuring() as progress:
-        found = api.suggest(folder, axis=axis, limits=limits_of(limits), progress=progress)
+        found = api.suggest(folder, axis=axis, limits=allowed, progress=progress)
     if as_json:
         from comfy_runner.report.export import suggestion_json
 
@@ -95,26 +153,52 @@ def suggest(folder: Path, *, axis: str | None, as_json: bool, **limits: float | 
 
 
 @contextmanager
-def measuring(*, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def measuring(
+    *, quiet: bool = False, verb: str = "measuring", noun: str = "picture", worth_saying: int = _WORTH_SAYING
+) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that takes how many of how many pictures are measured: it shows a bar, or without a terminal a sentence.
 
     Args:
         quiet: Whether nothing is shown.
+        verb: What is done.
+        noun: What it is done with.
+        worth_saying: Of how many of them that is said.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, markup=False, highlight=False)
     if quiet:
         yield lambda _done, _total: None
         return
-    if not sys.stderr.isatty() or console.is_dumb_terminal:
-        yield lambda done, total: say(f"measuring {counted(total, 'picture')}") if done == 1 and total >= _WORTH_SAYING else None
-        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from comfy_runner.cli.screen import live
+
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total >= _WORTH_SAYING)
+    progress = Progress(*columns, auto_refresh=False)
+    task = progress.add_task(verb, total=None, visible=False)
+    with live(progress) as is_shown:
+        if is_shown:
+            yield lambda done, total: progress.update(task, completed=done, total=total, visible=total >= worth_saying)
+        else:
+            yield lambda done, total: say(f"{verb} {counted(total, noun)}") if done == 1 and total >= worth_saying else None
+
+
+def write_report_at_end(folder: Path, limits: Limits | None = None, *, quiet: bool) -> None:
+    """Write the report of a run folder after a search; what that has found holds without one, too.
+
+    Args:
+        folder: The run folder.
+        limits: Those of the suggestion; None for the usual.
+        quiet: Whether nothing is said but errors.
+    """
+    from comfy_runner import api
+
+    try:
+        with measuring(quiet=quiet) as progress:
+            written = api.write_report(folder, limits=limits, progress=progress)
+    except ComfyRunnerError as error:
+        print_error(error)
+        return
+    if not quiet:
+        print_stderr(f"report: {linked(written.page)}")
 
 
 def sentence(found: Suggestion) -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from comfy_runner.cli import exit_codes
+from comfy_runner.cli.check import Checking, check_options, lines, notes_of
+from comfy_runner.cli.closing import Stdout, print_errors, print_last_line
 from comfy_runner.cli.interruption import cancelling_interrupts
-from comfy_runner.cli.options import NamedServers, json_option, run_options
-from comfy_runner.cli.output import print_error, print_json, print_notes, print_path, say
+from comfy_runner.cli.options import NamedServers, RunPlace, json_option, run_options, say_limits
+from comfy_runner.cli.output import print_error, print_json, print_notes, say
+from comfy_runner.cli.ray_option import ray_options
 from comfy_runner.engine.timeouts import STALL_SECONDS
-from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError
-from comfy_runner.text_files import shown
+from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError, ServerError, UsageError, VerificationError
 
 if TYPE_CHECKING:
+    from comfy_runner.ray_options import RayOptions
     from comfy_runner.running.events import JobResult
-
-_Value = TypeVar("_Value")
 
 # The options that are fields of `Policy`.
 _POLICY = ("stall", "total", "outage", "allow_partial", "fail_fast")
@@ -34,6 +36,7 @@ _MOST_REPORTED = 3000
 
 @click.command()
 @run_options
+@ray_options
 @click.option("--dry-run", is_flag=True, help="Print what `plan` prints, and render nothing.")
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
 @click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")
@@ -57,6 +60,15 @@ _MOST_REPORTED = 3000
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
+@check_options
+@click.option(
+    "--update-baseline",
+    "renewed",
+    type=RunPlace(file_okay=False),
+    metavar="DIR",
+    help="Make the pictures the baseline in DIR.",
+)
+@click.option("--update-snapshots", is_flag=True, help="Make the pictures that of --baseline, rather than to compare them.")
 @json_option("Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
@@ -64,10 +76,14 @@ def run(
     recipes: tuple[str, ...],
     *,
     servers: NamedServers,
+    ray: RayOptions | None,
     dry_run: bool,
     force: bool,
     no_websocket: bool,
     report: bool,
+    checking: Checking,
+    renewed: Path | None,
+    update_snapshots: bool,
     as_json: bool,
     quiet: bool,
     verbose: int,
@@ -77,102 +93,142 @@ def run(
 
     RECIPE is a file, a glob, or the name of a shipped recipe such as quickstart. A workflow as JSON, or a picture that holds one,
     is rendered as it is; the job.json of a finished job is repeated. What a run folder already has is not rendered again. Several
-    servers share the jobs. The paths of the pictures go to stdout, everything else to stderr.
+    servers share the jobs. The paths of the pictures go to stdout, on a terminal the folder of many; everything else to stderr.
     """
     from comfy_runner import api
+    from comfy_runner.cli.fetching import fetch_follower
     from comfy_runner.cli.follow import follower
-    from comfy_runner.cli.json_records import records
+    from comfy_runner.cli.json_records import checked_record, records
     from comfy_runner.running.policy import Policy
 
     policy = Policy(websocket=not no_websocket, **{name: given.pop(name) for name in _POLICY})
     given |= {"force": force, "config": servers.config, "say": None if quiet else say}
+    checking, renewed = _baselines(checking, renewed, update_snapshots=update_snapshots)
+    if renewed is not None and given["shard"] is not None:
+        hint = "merge the shards, then use `comfy-runner baseline update`"
+        raise UsageError("a baseline is made of a whole run, not of a shard", where="--update-baseline", hint=hint)
     if dry_run:
         from comfy_runner.cli.plan import show
 
         asked = servers.fleet() if servers.names else None
-        show(api.plan(recipes, server=asked, allow_partial=policy.allow_partial, **given), as_json=as_json, quiet=quiet)
+        plan = api.plan(recipes, server=asked, allow_partial=policy.allow_partial, **given)
+        show(plan, as_json=as_json, quiet=quiet)
+        print_notes(() if quiet else checking.foresee([job.job_id for job in plan.jobs]))
         return 0
-    chosen, stdout = servers.fleet(), _Stdout()
+    # Beside Ray, those of the settings are not used unless they are named.
+    chosen, stdout = servers.fleet() if servers.names or ray is None else (), Stdout()
+    began = time.monotonic()
     with cancelling_interrupts() as begun:
-        rendering = api.run(recipes, server=chosen, policy=policy, **given)
-        begun.append(rendering)
+        try:
+            with fetch_follower(quiet=quiet) as fetching:
+                rendering = api.run(recipes, server=chosen, ray=ray, policy=policy, fetching=fetching, **given)
+                begun.append(rendering)
+        except ServerError as fault:
+            checking.write_unbegun(recipes, fault, **given)
+            raise
         with rendering, follower(quiet=quiet, verbose=verbose) as follow:
             for event in rendering:
                 if as_json:
                     stdout.print(print_json, records(event))
                 follow(event)
-    results = rendering.results()
+    results, seconds = rendering.results(), time.monotonic() - began
     if not as_json:
-        stdout.print(print_path, (path for result in results for paths in result.files.values() for path in paths))
-    for error in {id(result.error): result.error for result in results if result.error is not None}.values():
-        print_error(error)
-    if not quiet:
-        say(summary(results))
-    if stdout.error is not None:
-        hint = f"the run has ended all the same; its pictures are in {shown(rendering.folder)}"
-        print_error(ComfyRunnerError(stdout.error.problems[0].what, where="stdout", hint=hint))
+        stdout.print_pictures(rendering.folder, results)
+    print_errors(results)
+    stdout.print_error(rendering.folder)
     code = exit_codes.of_results(results) or (stdout.error.exit_code if stdout.error else 0)
-    unwritten = _report(rendering.folder, results, code, quiet=quiet) if report else 0
-    return code or unwritten
+    unwritten = _renew(renewed, rendering.folder, given, quiet=quiet) if renewed is not None else 0
+    checked = None
+    is_expected = any(each.expect.model_fields_set for each in rendering.expected.values())
+    # Files that are asked for are wanted also of a run that was interrupted.
+    if checking.is_asked or (is_expected and code not in _NO_REPORT):
+        try:
+            checked = checking.check(rendering, config=servers.config, quiet=quiet)
+            unwritten = checking.write(checked) or unwritten
+        except ComfyRunnerError as error:
+            print_error(error)
+            # The run has gone well for all that; what cannot be checked has not passed.
+            unwritten = error.exit_code if isinstance(error, RunFolderError) else VerificationError.exit_code
+    # The report shows what was found wrong.
+    page, unreported = _report(rendering.folder, results, code, quiet=quiet) if report else (None, 0)
+    if checked is not None:
+        if as_json:
+            stdout.print(print_json, [checked_record(checked)])
+        says_all = not quiet or bool(exit_codes.of_check(checked))
+        # Which jobs the baseline has alone, nothing else would tell.
+        if says_all or checked.orphans:
+            print_notes(notes_of(checked))
+        for line in lines(checked) if says_all else ():
+            say(line)
+    if not quiet:
+        print_last_line(results, seconds, page or rendering.folder)
+    return code or (exit_codes.of_check(checked) if checked else 0) or unreported or unwritten
 
 
-def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: bool) -> int:
-    """Write the report of a run that has ended, unless it is up to date; return an exit code, 0 if all is well."""
+def _baselines(checking: Checking, renewed: Path | None, *, update_snapshots: bool) -> tuple[Checking, Path | None]:
+    """Return what is to be checked, and the baseline that is to be made of the run; None for none.
+
+    Raises:
+        UsageError: The options do not go together.
+        InputError: One of the baselines cannot be used.
+    """
+    from comfy_runner.baseline.folder import read_baseline
+
+    if checking.baseline is not None and renewed is not None:
+        raise UsageError("--baseline and --update-baseline exclude each other", hint="add --update-snapshots to --baseline")
+    if update_snapshots:
+        if checking.baseline is None:
+            raise UsageError("says nothing without --baseline", where="--update-snapshots")
+        checking, renewed = replace(checking, baseline=None), checking.baseline
+    for folder in (checking.baseline, renewed):
+        if folder is not None:
+            read_baseline(folder)
+    return checking, renewed
+
+
+def _renew(baseline: Path, folder: Path, given: Mapping[str, Any], *, quiet: bool) -> int:
+    """Make the pictures of a run a baseline; return an exit code, 0 if all is well."""
+    from comfy_runner import api
+    from comfy_runner.cli.baseline import notes, sentence
+    from comfy_runner.cli.report import measuring
+
+    try:
+        with measuring(quiet=quiet, verb="comparing", noun="job") as progress:
+            found = api.update_baseline(folder, baseline, only=given["only"], skip=given["skip"], progress=progress)
+    except ComfyRunnerError as error:
+        print_error(error)
+        return error.exit_code
+    if not quiet:
+        print_notes(notes(found))
+        say(sentence(found))
+    return 0
+
+
+def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: bool) -> tuple[Path | None, int]:
+    """Write the report of a run that has ended, unless it is up to date; return its page, and an exit code, 0 if all is well."""
     if code in _NO_REPORT or not any(result.files for result in results):
-        return 0
+        return None, 0
     if len(results) > _MOST_REPORTED:
         if not quiet:
             print_notes([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
-        return 0
+        return None, 0
     from comfy_runner import api
     from comfy_runner.cli.report import measuring, sentence
     from comfy_runner.report.page.page import PAGE
     from comfy_runner.report.writer import is_current
 
     try:
-        if not is_current(folder):
+        limits = api.kept_limits(folder)
+        if not is_current(folder, limits):
             with measuring(quiet=quiet) as progress:
-                found = api.write_report(folder, progress=progress)
+                found = api.write_report(folder, limits=limits, progress=progress)
             if not quiet:
+                say_limits(limits)
                 print_notes(Note(note) for note in found.notes)
                 if found.suggestion is not None:
                     say(sentence(found.suggestion))
     except ComfyRunnerError as error:
         print_error(error)
         # With a metric of the user's own that cannot be used, the run has gone well all the same.
-        return error.exit_code if isinstance(error, RunFolderError) else 0
-    if not quiet:
-        say(f"report: {shown(folder / PAGE)}")
-    return 0
-
-
-class _Stdout:
-    """What a run prints on stdout. Where that is not possible, the run goes on, and the user learns how it ended all the same.
-
-    Attributes:
-        error: Why no more can be printed; None where all could.
-    """
-
-    def __init__(self) -> None:
-        self.error: ComfyRunnerError | None = None
-
-    def print(self, write: Callable[[_Value], None], values: Iterable[_Value]) -> None:
-        """Print values, unless one could not be printed before."""
-        try:
-            for value in values if self.error is None else ():
-                write(value)
-        except ComfyRunnerError as error:
-            self.error = error
-
-
-def summary(results: Sequence[JobResult]) -> str:
-    """Return how many jobs ended how, such as ``3 done (1 already), 1 on the server; the same command collects it``."""
-    counts = Counter(str(result.state) for result in results)
-    already = Counter(str(result.state) for result in results if result.was_done)
-    words = {"done": "done", "partial": "partial", "failed": "failed", "cancelled": "cancelled", "pending": "not started"}
-    words["submitted"] = f"on the server; the same command collects {'it' if counts['submitted'] == 1 else 'them'}"
-    return ", ".join(
-        f"{counts[state]} {word}" + (f" ({already[state]} already)" if already[state] else "")
-        for state, word in words.items()
-        if counts[state]
-    )
+        return None, error.exit_code if isinstance(error, RunFolderError) else 0
+    return folder / PAGE, 0

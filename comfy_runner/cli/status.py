@@ -11,8 +11,9 @@ import click
 
 from comfy_runner.cli.formatting import aligned
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import json_option, run_argument
+from comfy_runner.cli.options import LocalPath, json_option, run_argument
 from comfy_runner.cli.output import print_json, print_lines, say
+from comfy_runner.text_files import place
 from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default=Path("runs"), type=click.Path(path_type=Path))
+@click.argument("folder", metavar="[DIR]", default=Path("runs"), type=LocalPath())
 @json_option("Print one JSON object (docs/runs.md).")
 def runs(folder: Path, *, as_json: bool) -> None:
     """List the run folders below DIR (runs): how their jobs stand, when something happened last, what runs now."""
@@ -69,7 +70,9 @@ def _state_counts(counts: Mapping[State, int]) -> str:
 
 
 def _described(found: Status) -> list[str]:
-    lines = [f"{found.folder}: {_state_counts(found.counts)}"]
+    lines = [f"{place(found.folder)}: {_state_counts(found.counts)}"]
+    if found.shard is not None:
+        lines.append(f"of these, shard {found.shard} has {_state_counts(found.shard_counts)}")
     if found.removed:
         lines.append(f"{found.removed} removed from the recipe, kept")
     lines.append(f"runs now: {_holder_name(found.holder)}" if found.holder else "no run is active")
@@ -103,7 +106,7 @@ def _status_record(found: Status) -> dict[str, Any]:
 def _job_record(job: JobStatus, store: ArtifactStore) -> dict[str, Any]:
     files: dict[str, list[str]] = {}
     for file in job.files:
-        files.setdefault(file.role, []).append(str(store.local_path(file.path) or store.url(file.path)))
+        files.setdefault(file.role, []).append(str(store.local_path(file.path) or store.location(file.path)))
     row = to_json(job.row)
     return {name: row[name] for name in _SHOWN} | {"files": files}
 

@@ -18,6 +18,7 @@ from comfy_runner.engine.interface import Engine, NamedEngine
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.inbox import Inbox
 from comfy_runner.planning.capabilities import Capabilities, capabilities_of, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
 
@@ -139,7 +140,7 @@ class Examiner:
         Raises:
             ServerError: None of them answers; with the reasons of all.
         """
-        answers: queue.SimpleQueue[tuple[int, Candidate | BaseException]] = queue.SimpleQueue()
+        answers = Inbox[tuple[int, Candidate | BaseException]]()
 
         def ask(number: int, candidate: Candidate) -> None:
             try:

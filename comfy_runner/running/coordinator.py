@@ -15,17 +15,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from comfy_runner.collect.a1111_text import parameters_of
-from comfy_runner.engine.interface import NamedEngine
+from comfy_runner.engine.interface import EngineSupply
 from comfy_runner.engine.reports import Crashed
 from comfy_runner.engine.submission import Submission, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.inbox import Inbox
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running import actions as do
 from comfy_runner.running.candidates import Candidate, Examiner
 from comfy_runner.running.decide import decide, goes_on
 from comfy_runner.running.events import Event, JobResult, Spent
 from comfy_runner.running.in_flight import Files, Left
-from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Message, Prepared, Tick
+from comfy_runner.running.messages import Begin, Cancel, Examined, Finish, FleetChange, Joined, Message, Prepared, Tick
 from comfy_runner.running.perform import Performer
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.state import RunState, Work
@@ -49,7 +50,7 @@ class Coordinator:
         work: What to do.
         candidates: The servers.
         examiner: Asks servers what they are and can do.
-        enlist: Gives a server that is to be added to the run, by what the user calls it; raises a `ComfyRunnerError`.
+        supply: Where engines come from that join the run on its way; closed at its end.
         emit: Takes events; must return at once.
         policy: How to treat the servers.
         take_back: Given where nothing is to be begun: submissions that earlier processes have left are taken back from the
@@ -63,13 +64,13 @@ class Coordinator:
         *,
         candidates: Sequence[Candidate],
         examiner: Examiner,
-        enlist: Callable[[str], NamedEngine],
+        supply: EngineSupply,
         emit: Callable[[Event], None],
         policy: Policy | None = None,
         take_back: Cancel | None = None,
     ) -> None:
-        self._folder, self._enlist, self._policy = folder, enlist, policy or Policy()
-        self._inbox: queue.SimpleQueue[Message | Crashed] = queue.SimpleQueue()
+        self._folder, self._supply, self._policy = folder, supply, policy or Policy()
+        self._inbox = Inbox[Message | Crashed]()
         drafts = work.drafts
         self._left = left = tuple(_read_left(folder, submission, drafts) for submission in work.open)
         self._begin = Begin(left, take_back)
@@ -111,7 +112,7 @@ class Coordinator:
 
     def run(self) -> dict[str, JobResult]:
         """Render all jobs and return the result of each by its id."""
-        with self._performer:
+        with contextlib.closing(self._supply), self._performer:
             self._carry_out([self._begin])
             while goes_on(self._state, time.monotonic()):
                 self._carry_out(self._messages())
@@ -174,16 +175,19 @@ class Coordinator:
         events.clear()
 
     def _look_around(self) -> None:
-        """See what other processes ask of this run."""
+        """See who has come up, and what other processes ask of this run, and have it survive a power cut."""
         now = time.monotonic()
         if now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
+        self._folder.ledger.sync()
         if wants_cancel(self._folder.path):
             self._carry_out([Cancel()])
+        if newcomers := self._supply.newcomers():
+            self._carry_out([Joined(Candidate.of(named)) for named in newcomers])
         for request in fleet_requests(self._folder.path):
             try:
-                change = FleetChange(request, Candidate.of(self._enlist(request.server)))
+                change = FleetChange(request, Candidate.of(self._supply.enlist(request.server)))
             except ComfyRunnerError as error:
                 change = FleetChange(request, None, error)
             self._carry_out([change])

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from comfy_runner.engine import reports
 from comfy_runner.engine.submission import Submission
-from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Verdict
 from comfy_runner.errors import Interrupted, JobLost, ServerStuck
 from comfy_runner.running import actions as do
 from comfy_runner.running import messages
@@ -47,7 +47,7 @@ from comfy_runner.running.decide_failures import (
 )
 from comfy_runner.running.decide_names import look_at_names, put_back_alone, render_again
 from comfy_runner.running.decide_recovery import claim, forget_done, take_back_jobs, take_up
-from comfy_runner.running.decide_workers import change_fleet, fill, goes_on, look_again, only_ask_all, open_all, proved
+from comfy_runner.running.decide_workers import add, change_fleet, fill, goes_on, look_again, only_ask_all, open_all, proved
 from comfy_runner.running.events import JobProgressed, JobSubmitted, JobWaiting
 from comfy_runner.running.failure_messages import CutShort
 from comfy_runner.running.in_flight import Tracked
@@ -100,6 +100,8 @@ def _decide(state: RunState, message: messages.Message) -> Actions:
             yield from examined(state, message)
         case messages.FleetChange():
             yield from change_fleet(state, message)
+        case messages.Joined(candidate):
+            yield from add(state, candidate)
         case messages.Tick():
             pass
         case _:
@@ -202,7 +204,7 @@ def _told_of(state: RunState, tracked: Tracked) -> list[str]:
 
 def _finished(state: RunState, worker: Worker, tracked: Tracked, verdict: Verdict) -> Actions:
     """Collect what a worker has finished, and count on it more, or less."""
-    succeeded = verdict.outcome is Outcome.SUCCEEDED
+    succeeded = verdict.outcome is Conclusion.SUCCEEDED
     state.stats.ran(tracked.submission.workflow, verdict)
     doubtful = look_at_names(state, tracked, verdict)
     if not tracked.waits_for and succeeded and not doubtful:
@@ -213,7 +215,7 @@ def _finished(state: RunState, worker: Worker, tracked: Tracked, verdict: Verdic
     elif not tracked.waits_for:
         drop(state, tracked)
         yield from forget(state, tracked)
-    elif tracked.is_released and verdict.outcome is Outcome.INTERRUPTED and state.stopped is None:
+    elif tracked.is_released and verdict.outcome is Conclusion.INTERRUPTED and state.stopped is None:
         # By us, when its worker was out of order.
         drop(state, tracked)
         yield from lose_all(state, tracked)

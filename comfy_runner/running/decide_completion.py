@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Attempt
-from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Verdict
 from comfy_runner.errors import ComfyRunnerError, FlatPicture, Interrupted, JobLost, RunFolderError, ServerError, ServerRefused
 from comfy_runner.retry import Remedy, Retry
 from comfy_runner.running.actions import Action, Emit, Forget, Settle, Share
@@ -49,7 +49,7 @@ def change_of(done: Collected) -> Change:
         return Change.DONE
     if isinstance(error, JobLost) and not done.files:
         return Change.LOST
-    was_interrupted = done.verdict is not None and done.verdict.outcome is Outcome.INTERRUPTED
+    was_interrupted = done.verdict is not None and done.verdict.outcome is Conclusion.INTERRUPTED
     return Change.CANCELLED if was_interrupted else Change.FAILED
 
 
@@ -160,7 +160,12 @@ def failure_kind(verdict: Verdict | None, errors: Sequence[ComfyRunnerError]) ->
     if verdict is not None and verdict.failure is not None and verdict.failure.gpu_is_broken:
         # It is the server that has failed, not the job.
         return "server_lost"
-    if verdict is not None and verdict.outcome is Outcome.FAILED and verdict.failure is not None and verdict.failure.out_of_memory:
+    if (
+        verdict is not None
+        and verdict.outcome is Conclusion.FAILED
+        and verdict.failure is not None
+        and verdict.failure.out_of_memory
+    ):
         return "out_of_memory"
     if errors and all(isinstance(error, FlatPicture) for error in errors):
         return "flat_picture"
@@ -252,7 +257,7 @@ def tell_the_rest(state: RunState) -> Actions:
         if job.draft is not None and job.result is None:
             held = (each for each in state.submissions.values() if job_id in each.waits_for)
             files = next((each.reusable.get(job_id, {}) for each in held), {})
-            yield from tell(state, job_id, "cancelled" if state.is_interrupted else "pending", _why_left(state, job), files=files)
+            yield from tell(state, job_id, job.state or "pending", _why_left(state, job), files=files)
 
 
 def _why_left(state: RunState, job: RunJob) -> ComfyRunnerError | None:

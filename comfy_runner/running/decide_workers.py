@@ -79,16 +79,21 @@ def change_fleet(state: RunState, change: FleetChange) -> Actions:
     if candidate is None:
         yield Answer(request, str(change.error or ""))
         return
-    known = state.workers.get(candidate.name) or state.by_url(candidate.url)
+    known = _known(state, candidate)
     if request.action == "add":
-        yield from _add(state, known, candidate)
+        yield from add(state, candidate)
     elif known is not None:
         yield from _drain(state, known)
     yield Answer(request, "" if known or request.action == "add" else f"{request.server} takes no part in this run")
 
 
-def _add(state: RunState, known: Worker | None, candidate: Candidate) -> Actions:
+def _known(state: RunState, candidate: Candidate) -> Worker | None:
+    return state.workers.get(candidate.name) or state.by_url(candidate.url)
+
+
+def add(state: RunState, candidate: Candidate) -> Actions:
     """Let a worker take part as soon as it answers; one that was drained takes part again."""
+    known = _known(state, candidate)
     if known is None:
         known = state.workers[candidate.name] = Worker.of(candidate)
         yield Enlist(candidate)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.store.states import State
+from comfy_runner.text_files import place
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class JobResult:
         job_id: The job.
         state: ``done``; ``partial``: some pictures are there, `error` says why not all; ``failed``; ``cancelled``;
             ``submitted``: it is, or may be, on its server, and the next run collects it; ``pending``: not started.
-        files: The pictures by output role; a role that saved several has several.
+        files: The pictures by output role; a role that saved several has several. Of a run at a URL, see `places`: the files of
+            these paths are in the store, and not on this machine.
         error: Why it is not done; None where it is.
         was_done: Whether it was done already and nothing was rendered.
         seconds: How long the server worked on it; None where it does not say or nothing was rendered.
@@ -36,6 +38,11 @@ class JobResult:
     cached_nodes: tuple[str, ...] = ()
     server: str = ""
 
+    @property
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """The pictures by output role as texts: their paths, or their URLs where the run folder is one."""
+        return {role: tuple(map(place, paths)) for role, paths in self.files.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -48,6 +55,10 @@ class RunStarted:
         done: How many of them were done already.
         notes: What was adjusted, and known traps.
         servers: The names of all servers that take part: as the config file calls them, or their URLs.
+        job_work: What each job costs to render where the plan has it, in weighted steps, in the order of `jobs`: without loads of
+            models, and without what the job before it leaves in the cache; 0 for a job that need not be rendered. Empty where
+            nothing has to be.
+        seconds: How long the servers would take for that, by what earlier jobs took there; None where none tell.
     """
 
     folder: Path
@@ -56,6 +67,8 @@ class RunStarted:
     done: int
     notes: tuple[Note, ...]
     servers: tuple[str, ...] = ()
+    job_work: tuple[float, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

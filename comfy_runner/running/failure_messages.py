@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.reports import Complaint
 from comfy_runner.engine.submission import SubmittedJob
-from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Verdict
 from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed, JobLost, Problem, WorkflowError
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running.in_flight import Tracked
@@ -51,9 +49,9 @@ def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | 
         verdict: What the server says, in the node ids of the job's own graph.
         stopped: Why we took the job back, if we did.
     """
-    if verdict.outcome is Outcome.SUCCEEDED:
+    if verdict.outcome is Conclusion.SUCCEEDED:
         return None
-    if verdict.outcome is Outcome.INTERRUPTED:
+    if verdict.outcome is Conclusion.INTERRUPTED:
         return stopped or JobFailed("was interrupted by somebody", where=job.job_id)
     failure = verdict.failure
     if failure is None:
@@ -71,10 +69,7 @@ def naming(job_id: str, error: ComfyRunnerError) -> ComfyRunnerError:
     """
     if isinstance(error, InputError) or re.search(rf"(?<![\w-]){re.escape(job_id)}(?![\w-])", str(error)):
         return error
-    named = copy.copy(error)
-    named.problems = tuple(replace(each, where=f"{job_id}, {each.where}" if each.where else job_id) for each in error.problems)
-    named.args = ("\n".join(map(str, named.problems)),)
-    return named
+    return error.at(lambda where: f"{job_id}, {where}" if where else job_id)
 
 
 def left_out(job_id: str, complaints: Sequence[Complaint], known: ComfyRunnerError | None) -> ComfyRunnerError | None:

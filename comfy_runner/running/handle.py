@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
+from comfy_runner.check.expected import Expected
+from comfy_runner.inbox import Inbox
 from comfy_runner.running.coordinator import Coordinator
 from comfy_runner.running.events import Event, JobProgressed, JobResult, RunFinished, RunStarted
 from comfy_runner.store.run_folder import RunFolder
@@ -28,6 +30,11 @@ class Run:
         folder: The run folder; its lock is released when the run has ended.
         started: The first event; it names all jobs, in the order of their results.
         coordinator: Makes what renders the jobs that are not done, given ``emit``; None where all are.
+        expected: What is expected of each job, by its id.
+
+    Attributes:
+        folder: The run folder.
+        expected: As given; `comfy_runner.check_run` holds the finished run against it.
     """
 
     def __init__(
@@ -35,11 +42,14 @@ class Run:
         folder: RunFolder,
         started: RunStarted,
         coordinator: Callable[..., Coordinator] | None = None,
+        *,
+        expected: Mapping[str, Expected] = MappingProxyType({}),
     ) -> None:
         self.folder = folder.path
+        self.expected = expected
         self._lock = folder
         self._jobs = started.jobs
-        self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
+        self._events = Inbox[Event | BaseException]()
         self._results: tuple[JobResult, ...] | None = None
         self._failure: BaseException | None = None
         self._coordinator = coordinator(emit=self._emit) if coordinator else None

@@ -114,5 +114,14 @@ class FleetChange:
     error: ComfyRunnerError | None = None
 
 
-Message = Begin | Tick | Finish | Cancel | Prepared | Shared | Examined | FleetChange | SubmissionReport | Collected | Freed
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """An engine has come up that is to take part from now on."""
+
+    candidate: Candidate
+
+
+Message = (
+    Begin | Tick | Finish | Cancel | Prepared | Shared | Examined | FleetChange | Joined | SubmissionReport | Collected | Freed
+)
 """`Crashed`, which engines and threads report too, is none: the coordinator raises it."""

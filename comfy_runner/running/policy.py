@@ -19,6 +19,9 @@ FLEET_OUTAGE_SECONDS = 15.0
 LATECOMER_SECONDS = 5.0
 """For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
 
+_MOST_STEPS = 50
+"""Steps of sampling a second, of all servers together, that a run hears of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
@@ -73,8 +76,9 @@ class Policy:
 
     def timeouts_with(self, servers: int) -> Timeouts:
         """Return all other waiting for one of so many servers."""
+        # However many they are, nobody can see more steps than these; with many servers, what follows from each would be most of
+        # what a run costs.
+        timeouts = replace(self.timeouts, steps=max(self.timeouts.steps, (servers - 1) / _MOST_STEPS))
         if self.outage is not None:
-            return replace(self.timeouts, outage=self.outage)
-        if servers == 1:
-            return self.timeouts
-        return replace(self.timeouts, outage=min(self.timeouts.outage, self.fleet_outage))
+            return replace(timeouts, outage=self.outage)
+        return timeouts if servers == 1 else replace(timeouts, outage=min(timeouts.outage, self.fleet_outage))

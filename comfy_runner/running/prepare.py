@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from comfy_runner.collect.a1111_text import parameters_of
 from comfy_runner.engine.submission import Attempt, SubmittedJob
@@ -21,6 +22,7 @@ from comfy_runner.store.about import metadata_of
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.store.states import Change
+from comfy_runner.text_files import place
 
 _PREFIX_LENGTH = 40
 
@@ -118,8 +120,9 @@ class Preparer:
         """
         planned = draft.planned()
         if any(attempt.vae_decode == "tiled" for attempt in attempts):  # once that was needed it stays so
-            planned = replace(planned, workflow=with_decoding(planned.workflow, "tiled"))
-        fitted = self._capabilities.fit(planned)
+            fitted = self._capabilities.fit(replace(planned, workflow=with_decoding(planned.workflow, "tiled")))
+        else:
+            fitted = self._capabilities.fit(planned, draft)
         recipe = fitted.repeatable
         kept = {"metadata": metadata_of(recipe)}
         reusable = self._folder.reusable_files(fitted.job_id, fitted.content_hash, fitted.outputs, **kept) if reuse else {}
@@ -128,15 +131,17 @@ class Preparer:
         if reusable:
             workflow = workflow.keep(workflow.ancestors(wanted))
         # A prefix of its own makes the server save a new file, however much of the rest it has in its cache.
-        start = "/".join(("comfy_runner", slug(self._folder.path.name)[:_PREFIX_LENGTH] or "run", fitted.job_id[:_PREFIX_LENGTH]))
+        name = slug(PurePath(place(self._folder.path)).name)[:_PREFIX_LENGTH]
+        start = "/".join(("comfy_runner", name or "run", fitted.job_id[:_PREFIX_LENGTH]))
         mark = prompt_id if number == 1 else f"{prompt_id}-{number}"
         prefixes = {role: f"{start}-{mark}-{slug(role)[:_PREFIX_LENGTH]}" for role in workflow.outputs}
+        posted = workflow.with_prefixes(prefixes)
         job = SubmittedJob(
             job_id=fitted.job_id,
             content_hash=fitted.content_hash,
             outputs=fitted.outputs,
-            sizes={**output_sizes(workflow), **fitted.sizes},
-            workflow=workflow.with_prefixes(prefixes),
+            sizes={**output_sizes(posted), **fitted.sizes},
+            workflow=posted,
             recipe=recipe,
             template={"name": fitted.template.name, "sha256": fitted.template.sha256},
             recipe_name=draft.recipe_name,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
+from comfy_runner.check.expected import Expected
 from comfy_runner.collect.reformat import reformat
-from comfy_runner.engine.interface import NamedEngine
+from comfy_runner.engine.interface import EngineSupply
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError, Note
-from comfy_runner.planning.arrange import arrange
+from comfy_runner.planning.arrange import Arrangement, arrange
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import earlier_speeds, fitting_speed
+from comfy_runner.planning.passes import own_work
 from comfy_runner.planning.survey import plan_rows, survey
 from comfy_runner.running.candidates import Candidate, Examiner, hold_against
 from comfy_runner.running.coordinator import Coordinator
@@ -22,6 +26,7 @@ from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.state import Work
+from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.store.control_files import clear_requests
 from comfy_runner.store.ledger_rows import JobUpdate, OpenSubmission
 from comfy_runner.store.run_folder import RunFolder
@@ -35,10 +40,11 @@ def begin(
     chosen: frozenset[str],
     folder: RunFolder,
     *,
-    connect: Callable[[], Sequence[NamedEngine]],
-    enlist: Callable[[str], NamedEngine],
+    supply: EngineSupply,
     force: bool,
     policy: Policy,
+    expected: Mapping[str, Expected] = MappingProxyType({}),
+    expect: Callable[[Sequence[Draft]], None] | None = None,
 ) -> Run:
     """Begin a run.
 
@@ -46,10 +52,12 @@ def begin(
         plan: All jobs of its recipes.
         chosen: The ids of those that are to be done now.
         folder: The run folder, locked.
-        connect: Gives the servers, which are not asked anything yet; called only if something has to be rendered.
-        enlist: Gives a server that is added to the run later, by what the user calls it.
+        supply: Where its engines come from; asked only if something has to be rendered. The run closes it at its end, and the
+            caller where none begins.
         force: Whether jobs that are done are rendered again.
         policy: How to treat the servers.
+        expected: What is expected of each job of the plan, by its id.
+        expect: Called with the jobs that are not done before the supply is asked; None for nothing.
 
     Raises:
         InputError: All servers would refuse a job.
@@ -64,7 +72,9 @@ def begin(
     todo = [draft for draft in plan.drafts if draft.job_id in chosen and draft.job_id not in surveyed.done]
     folder.require_space(sum(draft.space_needed for draft in todo))
     waiting = folder.ledger.open_submissions()
-    candidates = list(map(Candidate.of, connect())) if todo or waiting else []
+    if expect is not None:
+        expect(todo)
+    candidates = list(map(Candidate.of, supply.connect())) if todo or waiting else []
     arrangement = arrange(plan, chosen, surveyed, ledger=folder.ledger, force=force)
     shared = [draft for drafts in arrangement.shared.values() for draft in drafts]
     examiner = Examiner([*arrangement.rendered, *arrangement.awaited, *shared], allow_partial=policy.allow_partial)
@@ -76,6 +86,7 @@ def begin(
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})
     folder.ledger.settle(*(JobUpdate(job_id, Change.DONE, files=folder.rows(files)) for job_id, files in surveyed.found.items()))
+    folder.record_plan()
     coordinator = None
     if candidates:
         # Only now: jobs that have changed do not wait for their submissions any more.
@@ -87,11 +98,13 @@ def begin(
             replace(candidate, speed=found.pace if (found := fitting_speed(speeds, server=candidate.url, alone=True)) else None)
             for candidate in candidates
         ]
-        coordinator = partial(Coordinator, folder, work, candidates=candidates, examiner=examiner, enlist=enlist, policy=policy)
+        coordinator = partial(Coordinator, folder, work, candidates=candidates, examiner=examiner, supply=supply, policy=policy)
     for job_id in jobs:
         if job_id in surveyed.again:
             notes[Note(f"is rendered again: {surveyed.again[job_id]}", job_id, "changed")] = None
     used = candidates if todo else []
+    costs = _job_work(arrangement, plan.steps) if used else {}
+    paces = [candidate.speed for candidate in used if candidate.speed]
     started = RunStarted(
         folder.path,
         used[0].url if used else "",
@@ -99,8 +112,19 @@ def begin(
         len(jobs) - len(todo),
         tuple(notes),
         tuple(candidate.name for candidate in used),
+        tuple(round(costs.get(job_id, 0.0), 2) for job_id in jobs) if used else (),
+        # Of servers of which nothing is known, the others tell.
+        round(sum(costs.values()) / (statistics.fmean(paces) * len(used)), 3) if paces else None,
     )
-    return Run(folder, started, coordinator)
+    its = {job_id: expected[job_id] for job_id in jobs if job_id in expected}
+    return Run(folder, started, coordinator, expected=its)
+
+
+def _job_work(arrangement: Arrangement, steps: Costs) -> dict[str, float]:
+    """Return what the jobs cost that servers have to render, or render already, by their ids; weighted steps."""
+    work = own_work((draft.steps for draft in arrangement.rendered), steps)
+    found = {draft.job_id: cost for draft, cost in zip(arrangement.rendered, work, strict=True)}
+    return found | {draft.job_id: own_work([draft.steps], steps)[0] for draft in arrangement.awaited}
 
 
 def _asked(
@@ -143,6 +167,8 @@ def _elsewhere(waiting: Sequence[OpenSubmission], candidates: Sequence[Candidate
     asked = next(candidate.url for candidate in candidates if candidate.answer)
     for server in sorted({submission.server for submission in waiting} - {candidate.url for candidate in candidates}):
         count = sum(len(submission.job_ids) for submission in waiting if submission.server == server)
+        if not count:
+            continue
         what = (
             f"{counted(count, 'job was', 'jobs were')} submitted to {server}, which is not asked now; "
             f"what {asked} has no pictures of is posted {'there ' if len(candidates) == 1 else ''}again"

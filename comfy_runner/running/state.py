@@ -16,7 +16,7 @@ from typing import Literal
 
 from comfy_runner.engine.info import CacheMode
 from comfy_runner.engine.submission import Attempt
-from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Verdict
 from comfy_runner.errors import ComfyRunnerError, Interrupted
 from comfy_runner.graph.cost import node_kinds
 from comfy_runner.graph.workflow import Workflow
@@ -171,7 +171,7 @@ class Stats:
 
     def ran(self, workflow: Workflow, verdict: Verdict) -> None:
         """Count what a server ran of a graph."""
-        if verdict.outcome is Outcome.SUCCEEDED:
+        if verdict.outcome is Conclusion.SUCCEEDED:
             kinds = node_kinds(workflow)
             self._kinds.update(kind for node_id, kind in kinds.items() if node_id not in verdict.cached)
 

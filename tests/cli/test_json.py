@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from comfy_runner import errors
-from comfy_runner.cli.json_records import VERSION, error_record, note_record, records
+from comfy_runner.check.results import CheckedRun
+from comfy_runner.cli.json_records import VERSION, checked_record, error_record, note_record, records
 from comfy_runner.errors import ComfyRunnerError, Note, RecipeError, ServerStuck
 from comfy_runner.running import events
 from tests.cli.support import Typed, recipe_file
@@ -52,7 +53,12 @@ def _samples() -> list[dict[str, Any]]:
     }
     assert set(samples) == set(get_args(events.Event))
     found = [record for event in samples.values() for record in records(event)]
-    return [*found, note_record(Note("what")), error_record(RecipeError("what"))]
+    return [
+        *found,
+        checked_record(CheckedRun(folder=Path("x"), jobs=())),
+        note_record(Note("what")),
+        error_record(RecipeError("what")),
+    ]
 
 
 def test_the_page_lists_every_event_that_there_is() -> None:

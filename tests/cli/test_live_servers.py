@@ -147,6 +147,18 @@ def test_many_servers_fit_into_the_terminal() -> None:
     assert view.after(height=100)[-1] == "gpu63:8188 idle 0 done"
 
 
+def test_a_narrow_terminal_has_no_bars() -> None:
+    view = _View("127.0.0.1:8188", "two")
+
+    first, _ = view.after(
+        JobSubmitted("lake-d050-s1", "p", "127.0.0.1:8188"),
+        JobProgressed("lake-d050-s1", "Second pass", 1, 4, 0.5),
+        width=40,
+    )
+
+    assert first == "127.0.0.1:8188 la…-s1 50% Secon… 0 done"
+
+
 def test_a_terminal_that_is_far_too_small_is_no_mistake() -> None:
     view = _View("one", "two")
 

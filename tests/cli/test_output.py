@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.cli.output import clean, note_text, print_error, print_json, print_line, print_notes, say
+from comfy_runner.cli.output import clean, note_lines, print_error, print_json, print_line, print_notes, say
 from comfy_runner.errors import Note, Problem, RecipeError
 
 
@@ -68,5 +69,13 @@ def test_json_that_could_steer_a_terminal_is_escaped_and_says_the_same(capsys: p
     assert capsys.readouterr().out == '{"a": "\\u009b31m\\u202e🌲"}\n'
 
 
-def test_a_note_is_worded_as_it_is_printed() -> None:
-    assert note_text(Note("x", level="changed")) == "note: x"
+def test_notes_that_are_alike_are_told_once_with_their_places() -> None:
+    notes = [Note("x", "a", "changed"), Note("y", "a"), Note("x", "b", "changed"), Note("x", "a"), Note("x", "a"), Note("z")]
+
+    assert [*map(click.unstyle, note_lines(notes))] == ["note: a; b: x", "warning: a: y", "warning: a: x", "warning: z"]
+
+
+def test_of_many_places_those_are_named_that_there_is_room_for() -> None:
+    (line,) = note_lines([Note("x", f"{number}{'a' * 60}", "changed") for number in range(3)])
+
+    assert line == f"note: 0{'a' * 60} and 2 more: x"

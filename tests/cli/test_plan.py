@@ -47,6 +47,18 @@ def test_the_plan_is_a_table_and_some_sentences_on_stdout(cli: Cli, recipe: str)
     assert third == "decoding 128x128 takes about 0.1 GiB of GPU memory"
 
 
+def test_a_recipe_that_says_what_to_search_for_tells_what_that_takes_at_most(cli: Cli, tmp_path: Path) -> None:
+    recipe = str(recipe_file(tmp_path, sampler={"steps": 100}, find={"over": {"upscale.denoise": "0.3:0.8"}}))
+
+    done = cli("plan", recipe)
+
+    wanted = "upscale.denoise: 26 values from 0.3 to 0.8: at most 8 jobs, where the whole sweep takes 26"
+    assert done.out.splitlines()[-1] == f"comfy-runner find instead: {wanted}"
+    assert json.loads(cli("plan", recipe, "--json").out)["find"]["max"] == 8
+    # Of what is swept nothing is searched.
+    assert "find instead" not in cli("plan", recipe, *_SWEEP).out
+
+
 def test_nothing_is_written(cli: Cli, recipe: str, tmp_path: Path) -> None:
     cli("plan", recipe)
 
@@ -326,8 +338,8 @@ def test_a_server_that_does_not_answer_is_a_warning_and_one_that_does_is_enough(
     assert (done.code, none.code) == (0, 3)
     assert f"warning: {fleet[0].url}: does not answer, and is planned without: nobody answers" in done.err
     assert fleet[0].url not in done.out
-    assert f"error: {fleet[0].url}" in none.err
-    assert "error: http://127.0.0.1:1/" in none.err
+    # Both say the same, so that it is said once.
+    assert f"error: {fleet[0].url}/queue; http://127.0.0.1:1/queue: nobody answers" in none.err
 
 
 def test_a_job_that_none_of_several_servers_can_do_is_a_mistake_with_the_reasons_of_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,34 @@ def test_report_writes_the_page_and_the_metrics_and_prints_where(cli: Callable[.
     assert len(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["jobs"]) == 12
     assert len(list(csv.DictReader((run / "metrics.csv").read_text(encoding="utf-8").splitlines()))) == 12
     assert "<html" in (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("run")
+def test_report_as_one_file_is_printed_last_with_what_was_done_to_its_pictures(cli: Callable[..., Typed]) -> None:
+    usual = cli("report", "lake", "--single-file")
+    smaller = cli("report", "lake", "--single-file", "out/one.html", "--quality", "20", "--max-size", "1")
+
+    assert (usual.code, usual.out.split()[-1]) == (0, "lake/report-single.html")
+    assert "WebP" not in usual.err
+    assert (smaller.code, smaller.out.split()[-1]) == (0, "out/one.html")
+    assert "note: out/one.html: the pictures in this page are as large as they were, as WebP of quality 20" in smaller.err
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (["lake", "--max-size", "3"], "--max-size and --quality are of --single-file"),
+        (["lake", "--single-file", "lake"], "lake: must end in .html"),
+        (["--single-file", "lake"], "Missing argument 'RUN'"),
+        (["lake", "--single-file", "--max-size", "0"], "0 is not in the range"),
+    ],
+)
+def test_mistakes_with_the_single_file_are_told(cli: Callable[..., Typed], given: list[str], error: str) -> None:
+    done = cli("report", *given)
+
+    assert done.code == 2
+    assert error in done.err
 
 
 @pytest.mark.usefixtures("run")
@@ -127,7 +156,7 @@ def test_a_run_that_ends_writes_its_report(server: StandIn, tmp_path: Path) -> N
     done = typed("run", "lake.yaml", "--server", server.url, folder=tmp_path, COMFY_RUNNER_REPORT="1")
 
     assert done.code == 0, done.err
-    assert done.err.splitlines()[-1] == "report: runs/lake/report.html"
+    assert re.fullmatch(r"2 done, 4 pictures in \d+ s: runs/lake/report.html", done.err.splitlines()[-1])
     assert sorted(path.name for path in (tmp_path / "runs" / "lake").glob("[a-z]*.*")) == [
         "ledger.sqlite",
         "metrics.csv",
@@ -145,7 +174,7 @@ def test_a_report_that_is_current_is_not_written_again(server: StandIn, tmp_path
     before = page.stat().st_ino
     done = typed(*command, folder=tmp_path, COMFY_RUNNER_REPORT="1")
 
-    assert done.err.splitlines()[-1] == "report: runs/lake/report.html"
+    assert re.fullmatch(r"1 done \(1 already\), 2 pictures in \d+ s: runs/lake/report.html", done.err.splitlines()[-1])
     assert page.stat().st_ino == before
 
 
@@ -173,7 +202,7 @@ def test_a_report_that_cannot_be_written_is_an_error_of_the_run_folder(server: S
 def test_so_many_jobs_are_reported_on_only_if_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = [JobResult(str(number), "done", {"upscaled": (tmp_path / "x.png",)}) for number in range(3001)]
 
-    assert _report(tmp_path, results, 0, quiet=False) == 0
+    assert _report(tmp_path, results, 0, quiet=False) == (None, 0)
     assert (
         capsys.readouterr().err == "warning: no report is written of more than 3000 jobs, unless asked for: comfy-runner report\n"
     )

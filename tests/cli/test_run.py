@@ -1,4 +1,4 @@
-"""How the results of a run are summed up."""
+"""Which exit code a run ends with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 
 from comfy_runner import errors
 from comfy_runner.cli import exit_codes
-from comfy_runner.cli.run import summary
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.running.events import JobResult
 from comfy_runner.store.states import State
@@ -14,25 +13,6 @@ from comfy_runner.store.states import State
 
 def _result(state: State, error: type[ComfyRunnerError] | None = None, *, was_done: bool = False, server: str = "") -> JobResult:
     return JobResult("x", state, {}, error("x") if error else None, was_done=was_done, server=server)
-
-
-@pytest.mark.parametrize(
-    ("results", "text"),
-    [
-        ([], ""),
-        ([_result("done")], "1 done"),
-        ([_result("done"), _result("done", was_done=True)], "2 done (1 already)"),
-        ([_result("failed"), _result("done"), _result("partial"), _result("failed")], "1 done, 1 partial, 2 failed"),
-        ([_result("submitted"), _result("done")], "1 done, 1 on the server; the same command collects it"),
-        (
-            [_result("submitted"), _result("pending"), _result("submitted")],
-            "1 not started, 2 on the server; the same command collects them",
-        ),
-        ([_result("pending"), _result("cancelled")], "1 cancelled, 1 not started"),
-    ],
-)
-def test_the_summary_counts_how_jobs_ended(results: list[JobResult], text: str) -> None:
-    assert summary(results) == text
 
 
 @pytest.mark.parametrize(

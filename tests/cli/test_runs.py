@@ -65,7 +65,7 @@ def test_the_status_as_json_has_every_job(cli: Cli, server: StandIn, tmp_path: P
     (line,) = cli("status", "runs/lake", "--json").out.splitlines()
 
     found = json.loads(line)
-    assert sorted(found) == ["counts", "folder", "holder", "jobs", "removed", "submissions", "v"]
+    assert sorted(found) == ["counts", "folder", "holder", "jobs", "removed", "shard", "shard_counts", "submissions", "v"]
     assert (found["v"], found["removed"], found["counts"]["done"], found["holder"]) == (1, 1, 1, None)
     first, second = found["jobs"]
     assert sorted(first) == sorted(

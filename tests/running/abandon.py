@@ -16,7 +16,7 @@ from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
-from comfy_runner.engine.verdict import Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Verdict
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.capabilities import capabilities_of
 from comfy_runner.planning.survey import plan_rows
@@ -81,7 +81,7 @@ def taken_in(server: StandIn, out: Path, submission: Submission, job_id: str) ->
     files = source.find_files(job.prefixes)
     folder = RunFolder(out)
     try:
-        verdict = Verdict(Outcome.SUCCEEDED, files, (), None, None)
+        verdict = Verdict(Conclusion.SUCCEEDED, files, (), None, None)
         own, wanted = Submission.of(submission.prompt_id, [job]), JobToCollect(job_id, {})
         found = collect_job(source, folder, own, verdict, wanted, prompt_id=submission.prompt_id, server={})
         assert found.error is None

@@ -11,7 +11,7 @@ from comfy_runner.engine import reports
 from comfy_runner.engine.info import EngineInfo
 from comfy_runner.engine.interface import Engine
 from comfy_runner.engine.submission import SubmittedJob
-from comfy_runner.engine.verdict import Failure, Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Failure, Verdict
 from comfy_runner.errors import ComfyRunnerError, Unreachable
 from comfy_runner.graph.workflow import parse_workflow
 from comfy_runner.planning.draft import Draft, Plan
@@ -145,7 +145,7 @@ class Desk:
         return reports.Collected(key, job_id, None if failed else verdict(), {} if failed else FILE, errors, error)
 
 
-def verdict(outcome: Outcome = Outcome.SUCCEEDED, failure: Failure | None = None) -> Verdict:
+def verdict(outcome: Conclusion = Conclusion.SUCCEEDED, failure: Failure | None = None) -> Verdict:
     """Return how a submission ended."""
     return Verdict(outcome, {}, (), failure, 1.0)
 

@@ -20,7 +20,7 @@ from comfy_runner.engine.info import EngineInfo
 from comfy_runner.engine.interface import Engine, JobToCollect
 from comfy_runner.engine.reports import Broken, Cancelled, Collected, Complaint, Finished, Freed, NodeProgress, Refused, Submitted
 from comfy_runner.engine.submission import Submission, SubmittedJob
-from comfy_runner.engine.verdict import Failure, Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Failure, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobLost, ServerRefused, Unreachable
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.planning.draft import Draft
@@ -652,13 +652,13 @@ class World:
         if token != server.token or key not in server.queue:
             return
         submission = server.queue.pop(key)
-        verdict = Verdict(Outcome.SUCCEEDED, {}, (), None, 1.0)
+        verdict = Verdict(Conclusion.SUCCEEDED, {}, (), None, 1.0)
         failing = [n for n, job_id in enumerate(submission.job_ids) if self._next_failure(job_id) in _NODE_FAILURES]
         if failing:
             # Only one node fails, and that is the end of all.
             job_id = submission.job_ids[failing[0]]
             node, exception = submission.ids[failing[0]]["make"], _NODE_FAILURES[self._next_failure(job_id)]
-            verdict = Verdict(Outcome.FAILED, {}, (), Failure(node, "EmptyImage", exception, ""), 1.0)
+            verdict = Verdict(Conclusion.FAILED, {}, (), Failure(node, "EmptyImage", exception, ""), 1.0)
             self._tries[job_id] += 1
         else:
             for job_id in submission.job_ids:
@@ -687,7 +687,7 @@ class World:
                 continue
             if next(iter(server.queue), None) == key:
                 del server.queue[key]
-                self._land(server, key, Verdict(Outcome.INTERRUPTED, {}, (), None, None))
+                self._land(server, key, Verdict(Conclusion.INTERRUPTED, {}, (), None, None))
             elif key in server.queue:
                 del server.queue[key]
                 self._end(server, key, Cancelled(key))

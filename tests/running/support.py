@@ -97,14 +97,14 @@ def submitted_job(
     return SubmittedJob(**{**values, **changes})
 
 
-def begin(server: StandIn, out: Path, *recipes: Any, **options: Any) -> Run:
+def begin(server: StandIn, out: Path | str, *recipes: Any, **options: Any) -> Run:
     """Begin to render recipes, or the small one."""
     policy = Policy(**{name: options.pop(name) for name in _OPTIONS if name in options})
     config = options.pop("config", Config())
     return api.run(recipes or [small()], server=server.url, out=out, config=config, policy=policy, **options)
 
 
-def rendered(server: StandIn, out: Path, *recipes: Any, **options: Any) -> tuple[JobResult, ...]:
+def rendered(server: StandIn, out: Path | str, *recipes: Any, **options: Any) -> tuple[JobResult, ...]:
     """Render recipes, or the small one, and return the results."""
     return begin(server, out, *recipes, **options).results()
 
@@ -203,9 +203,30 @@ def fill(folder: RunFolder, job_id: str, contents: Mapping[str, bytes], **change
     return made
 
 
-def no_more(_name: str) -> NamedEngine:
-    """Add no server to a run."""
-    raise UsageError("there are no others")
+class Supply:
+    """An `EngineSupply` of these engines.
+
+    Args:
+        engines: Those that a run begins with.
+    """
+
+    def __init__(self, *engines: NamedEngine) -> None:
+        self._engines = engines
+        self.coming: list[NamedEngine] = []
+        self.is_closed = False
+
+    def connect(self) -> Sequence[NamedEngine]:
+        return self._engines
+
+    def newcomers(self) -> Sequence[NamedEngine]:
+        found, self.coming = self.coming, []
+        return found
+
+    def enlist(self, server: str) -> NamedEngine:
+        raise UsageError("there are no others", where=server)
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class Room:
@@ -227,7 +248,7 @@ class Room:
             Work([(draft,) for draft in self.drafts], self.costs),
             candidates=[Candidate("server", engine, answer=examiner.ask(engine))],
             examiner=examiner,
-            enlist=no_more,
+            supply=Supply(),
             emit=self.events.append,
             policy=Policy(in_flight=in_flight, timeouts=self._timeouts or Timeouts(), retry=self._retry),
         )

@@ -33,7 +33,8 @@ from comfy_runner.running.events import (
 from comfy_runner.running.handle import Run
 from comfy_runner.running.state import Work
 from comfy_runner.store.run_folder import RunFolder
-from tests.running.support import Room, begin, no_more, posted_jobs, rendered, sidecar_in, small
+from tests.running.fleet.support import rows_in
+from tests.running.support import Room, Supply, begin, posted_jobs, rendered, sidecar_in, small
 from tests.standin import StandIn
 
 _SHORT = Timeouts(outage=0.1, idle=0.1, queue=0.02, repost=(0.01, 0.02), reconnect=0.1)
@@ -181,7 +182,8 @@ def test_cancelling_takes_our_jobs_back_and_nobody_elses(server: StandIn, tmp_pa
         rendering.cancel()
         results = rendering.results()
 
-    assert [result.state for result in results] == ["cancelled"] * 3
+    assert [result.state for result in results] == ["cancelled", "cancelled", "pending"]
+    assert [row.state for row in rows_in(tmp_path).values()] == [result.state for result in results]
     assert all(isinstance(result.error, Interrupted) for result in results)
     assert [result.files for result in results] == [{}] * 3
     memory = server.state.memory
@@ -198,7 +200,7 @@ def test_what_was_saved_before_the_interruption_is_collected(server: StandIn, tm
 
     assert (first.state, list(first.files)) == ("partial", ["original"])
     assert isinstance(first.error, Interrupted)
-    assert [result.state for result in others] == ["cancelled"] * 2
+    assert [result.state for result in others] == ["pending"] * 2
     assert sidecar_in(tmp_path, "a")["reason"] == "interrupted"
 
 
@@ -218,7 +220,7 @@ def test_leaving_a_run_early_cancels_it(server: StandIn, tmp_path: Path) -> None
     with _held(server, "first_pass", tmp_path) as rendering:
         pass
 
-    assert [result.state for result in rendering.results()] == ["cancelled"] * 3
+    assert [result.state for result in rendering.results()] == ["cancelled", "cancelled", "pending"]
     RunFolder(tmp_path).close()
 
 
@@ -226,7 +228,7 @@ def test_an_exception_in_the_body_cancels_the_run_and_passes(server: StandIn, tm
     with pytest.raises(ZeroDivisionError), _held(server, "first_pass", tmp_path) as rendering:
         raise ZeroDivisionError
 
-    assert [result.state for result in rendering.results()] == ["cancelled"] * 3
+    assert [result.state for result in rendering.results()] == ["cancelled", "cancelled", "pending"]
 
 
 def test_cancelling_twice_or_after_the_end_changes_nothing(server: StandIn, tmp_path: Path) -> None:
@@ -314,7 +316,7 @@ class _BrokenView(ComfyHttp):
 def test_a_fault_in_the_coordinators_thread_reaches_the_caller_and_frees_the_folder(server: StandIn, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     doors = [Candidate("server", ComfyUIEngine(_http(server)))]
-    coordinator = partial(_Broken, folder, Work([], StepTable()), candidates=doors, examiner=Examiner([]), enlist=no_more)
+    coordinator = partial(_Broken, folder, Work([], StepTable()), candidates=doors, examiner=Examiner([]), supply=Supply())
     rendering = Run(folder, RunStarted(tmp_path, "", (), 0, ()), coordinator)
 
     with pytest.raises(ZeroDivisionError, match="broken"):

@@ -6,12 +6,12 @@ import pytest
 
 from comfy_runner.engine import reports
 from comfy_runner.engine.submission import Submission
-from comfy_runner.engine.verdict import Failure, Outcome
+from comfy_runner.engine.verdict import Conclusion, Failure
 from comfy_runner.errors import ComfyRunnerError, JobLost, RunFolderError, ServerRefused, ServerStuck
 from comfy_runner.running import actions as do
 from comfy_runner.running.events import JobRetried, ServerChanged
 from comfy_runner.running.in_flight import Left
-from comfy_runner.running.messages import Cancel, Tick
+from comfy_runner.running.messages import Cancel, Joined, Tick
 from comfy_runner.running.policy import Backoff, Policy
 from comfy_runner.store.ledger_rows import KnownJob
 from comfy_runner.store.states import Change
@@ -122,7 +122,8 @@ def test_an_interruption_takes_everything_back_and_waits_only_so_long() -> None:
 
     assert desk.goes_on(after=29.0)
     assert not desk.goes_on(after=2.0)
-    assert {result.state for result in desk.finish().values()} == {"cancelled"}
+    results = desk.finish()
+    assert [results[job_id].state for job_id in desk.ids] == ["cancelled", "submitted", "pending"]
     assert [type(error) for error in desk.state.kept] == [ServerStuck]
 
 
@@ -231,7 +232,7 @@ def test_a_picture_that_cannot_be_fetched_comes_back_with_its_server() -> None:
 
 
 def test_two_jobs_running_that_fail_of_the_gpu_put_a_server_out() -> None:
-    broken = verdict(Outcome.FAILED, Failure("make", "EmptyImage", "AcceleratorError", "CUDA error: an illegal memory access"))
+    broken = verdict(Conclusion.FAILED, Failure("make", "EmptyImage", "AcceleratorError", "CUDA error: an illegal memory access"))
     desk = Desk(4, [candidate("a"), candidate("b")], policy=Policy(in_flight=1))
     on_a = next(each.submission.prompt_id for each in of(do.Submit, desk.begun) if each.worker == "a")
 
@@ -258,6 +259,16 @@ def test_a_server_is_added_and_drained() -> None:
     assert of(do.Answer, desk.tell(desk.changes("drain", "c")))[0].error == "c takes no part in this run"
     desk.tell(desk.changes("add", "a"))
     assert [each.worker for each in of(do.Submit, desk.tell(desk.examined("a")))] == ["a"]
+
+
+def test_an_engine_that_comes_up_takes_part_when_it_answers() -> None:
+    desk = Desk(4, policy=Policy(in_flight=1))
+
+    actions = desk.tell(Joined(candidate("b", is_silent=True)))
+
+    assert [each.candidate.name for each in of(do.Enlist, actions)] == ["b"]
+    assert of(do.Examine, actions) == [do.Examine("b")]
+    assert [each.worker for each in of(do.Submit, desk.tell(desk.examined("b")))] == ["b"]
 
 
 def test_where_nobody_comes_back_the_run_ends_with_the_reasons() -> None:
@@ -332,7 +343,7 @@ def test_what_a_silent_server_may_have_is_given_to_others() -> None:
     assert of(do.Release, desk.begun) == [do.Release("left")]
     assert [each.worker for each in of(do.Submit, desk.begun)] == ["b"]
     actions = desk.finish()
-    assert actions[desk.ids[0]].state == "pending"
+    assert actions[desk.ids[0]].state == "submitted"
 
 
 def test_what_is_only_taken_back_is_cancelled_as_soon_as_it_is_found() -> None:

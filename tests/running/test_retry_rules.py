@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from comfy_runner.engine.submission import Attempt
-from comfy_runner.engine.verdict import Failure, Outcome, Verdict
+from comfy_runner.engine.verdict import Conclusion, Failure, Verdict
 from comfy_runner.errors import (
     ComfyRunnerError,
     FlatPicture,
@@ -29,13 +29,13 @@ _REASONS = ("server_lost", "out_of_memory", "flat_picture")
 
 def _failed(kind: str, message: str = "no") -> Verdict:
     failure = Failure("second_pass", "KSampler", kind, message)
-    return Verdict(Outcome.FAILED, {}, (), failure, None)
+    return Verdict(Conclusion.FAILED, {}, (), failure, None)
 
 
 _NO_MEMORY = _failed("torch.OutOfMemoryError", "Allocation on device 0 would exceed allowed memory. (out of memory)")
 _WRONG = _failed("RuntimeError", "mat1 and mat2 shapes cannot be multiplied")
-_INTERRUPTED = Verdict(Outcome.INTERRUPTED, {}, (), None, None)
-_FINE = Verdict(Outcome.SUCCEEDED, {}, (), None, None)
+_INTERRUPTED = Verdict(Conclusion.INTERRUPTED, {}, (), None, None)
+_FINE = Verdict(Conclusion.SUCCEEDED, {}, (), None, None)
 
 
 @pytest.mark.parametrize(

@@ -511,7 +511,8 @@ def test_cancelling_leaves_nothing_of_ours_in_any_queue_and_all_of_the_others(tm
             assert ours_on(server) == []
             assert set(ids) <= {item[1] for item in [*memory.running, *memory.pending]} | memory.history.keys()
 
-    assert {result.state for result in results} == {"cancelled"}
+    assert Counter(result.state for result in results) == {"cancelled": 4, "pending": 4}
+    assert states(results) == {job_id: row.state for job_id, row in rows_in(tmp_path).items()}
     assert all(isinstance(result.error, Interrupted) for result in results)
     assert open_in(tmp_path) == []
 

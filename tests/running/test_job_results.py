@@ -29,6 +29,7 @@ from comfy_runner.store.sidecar import FORMAT
 from tests.recipe.support import written
 from tests.running.support import begin, files_in, rendered, sidecar_in, small, sweep
 from tests.standin import V0_3_40, NodeFault, StandIn, State, ViewFault
+from tests.standin.nodes import object_info
 
 _HALF = json.dumps(
     {
@@ -128,6 +129,7 @@ def test_the_sidecar_tells_all_that_is_documented(server: StandIn, tmp_path: Pat
         "python": "3.12",
         "pytorch": "unknown",
         "devices": "stand-in",
+        "node_packs": "",
     }
     assert found["workflow"] == _posted(server)[0]
     assert found["prompt_id"] == server.state.requests("POST", "/prompt")[0].body["prompt_id"]
@@ -137,6 +139,20 @@ def test_the_sidecar_tells_all_that_is_documented(server: StandIn, tmp_path: Pat
     (picture,) = found["files"]["upscaled"]
     assert (picture["path"], picture["width"], picture["height"], picture["problem"]) == ("lake/upscaled.png", 128, 128, "")
     assert picture["size_bytes"] == (tmp_path / "lake/upscaled.png").stat().st_size
+
+
+def test_the_sidecar_names_the_node_packs_of_the_graph(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_packs(*args: Any, **options: Any) -> dict[str, Any]:
+        found = object_info(*args, **options)
+        found["KSampler"]["python_module"] = "custom_nodes.better-samplers"
+        found["PreviewAny"]["python_module"] = "custom_nodes.not-of-this-graph"
+        return found
+
+    monkeypatch.setattr("tests.standin.routes.object_info", from_packs)
+
+    rendered(server, tmp_path)
+
+    assert sidecar_in(tmp_path)["server"]["node_packs"] == "better-samplers"
 
 
 def test_without_the_websocket_the_run_ends_alike_and_tells_no_progress(server: StandIn, tmp_path: Path) -> None:
