@@ -14,10 +14,12 @@ from typing import Any
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.graph.literals import is_number
 from comfy_runner.recipe.layers import value_at
+from comfy_runner.report.failed_checks import FailedChecks, ShownDifference, remembered
 from comfy_runner.store.interface import Artifact, ArtifactStore
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger_rows import FileRow, JobRow
 from comfy_runner.store.media_types import PICTURES, suffix_of
+from comfy_runner.store.remote import RemoteStore
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.status import JobStatus, status
@@ -66,12 +68,14 @@ class Entry:
         pictures: Its pictures by output role, in order, as they lie in the run folder; no other files. Those of its `output` are
             the ``upscaled`` ones, whatever the graph calls them.
         output: The role that is held against the original.
+        failed: What the last check of the run found wrong with it, a few words each; nothing where it was not checked.
     """
 
     row: JobRow
     values: Mapping[str, Any]
     pictures: Mapping[str, tuple[FileRow, ...]]
     output: str = UPSCALED
+    failed: tuple[str, ...] = ()
 
     @property
     def job_id(self) -> str:
@@ -104,12 +108,14 @@ class Material:
             have several entries.
         axes: The fields in which they differ, in the order in which the sweeps name them; none where nothing was swept.
         store: Where their pictures are.
+        differences: Pictures that the last check found to differ from a baseline, with their jobs.
     """
 
     folder: Path
     entries: tuple[Entry, ...]
     axes: tuple[Axis, ...]
     store: ArtifactStore
+    differences: tuple[tuple[str, ShownDifference], ...] = ()
 
     def artifact(self, row: FileRow) -> Artifact:
         """Return a picture, to be read."""
@@ -134,12 +140,15 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
     jobs = [job for job in status(folder).jobs if not job.row.removed]
     fields = list(dict.fromkeys(name for job in jobs for name in job.row.assignments))
     view = FolderView(folder, store)
+    if isinstance(view.store, RemoteStore) and store is None:
+        view.store.keep_listing()  # what is read is the run as it is now
     pictures = [_by_role(job.files) for job in jobs]
     outputs = _outputs(jobs, pictures, view)
     values = [dict(_values(job.row, fields, view)) for job in jobs]
     axes = tuple(axis for axis in (_axis(name, (place.get(name) for place in values)) for name in (RECIPE, *fields)) if axis)
     known = {axis.field for axis in axes}
     # A job that has only a part of its outputs would put them out of order.
+    checked = remembered(folder)
     compared = _axis(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
     entries = tuple(
         Entry(
@@ -147,11 +156,13 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
             values={name: value for name, value in place.items() if name in known} | ({OUTPUT: role} if compared else {}),
             pictures=found if role == UPSCALED else _pair_of(found, role),
             output=role,
+            failed=_failed(checked.get(job.row.job_id), job.row, role),
         )
         for job, place, found, roles in zip(jobs, values, pictures, outputs, strict=True)
         for role in roles
     )
-    return Material(folder, entries, (*axes, compared) if compared else axes, view.store)
+    differences = tuple((job.row.job_id, each) for job in jobs for each in _differences(checked.get(job.row.job_id), job.row))
+    return Material(folder, entries, (*axes, compared) if compared else axes, view.store, differences)
 
 
 def find_axis(material: Material, name: str, where: str = "") -> Axis:
@@ -264,6 +275,14 @@ def _outputs(jobs: Sequence[JobStatus], pictures: Sequence[_Pictures], files: Jo
         own = [role for role in dict.fromkeys((*known, *found)) if role in found and role != ORIGINAL]
         outputs.append(tuple(own or known) if known and UPSCALED not in found else (UPSCALED,))
     return outputs
+
+
+def _differences(known: FailedChecks | None, row: JobRow) -> tuple[ShownDifference, ...]:
+    return known.differences if known is not None and known.finished == row.finished else ()
+
+
+def _failed(known: FailedChecks | None, row: JobRow, output: str) -> tuple[str, ...]:
+    return known.of(output) if known is not None and known.finished == row.finished else ()
 
 
 def _graph_of(row: JobRow) -> str:

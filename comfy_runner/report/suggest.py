@@ -1,29 +1,32 @@
 """Which value of an axis gives the most real detail while the composition is kept. Pure functions of values.
 
-A value can be named only if every picture of it keeps the limits and has no veto. Among those the one with the most detail is
-named; where others have as much, within what the series (for instance the seeds) differ, the one of them that drifts least. That is
-the one-standard-error rule of Breiman et al. 1984, *Classification and Regression Trees*, §3.4.3, with drift for complexity.
+A value can be named only if every picture of it keeps the limits and has no veto. Among those `search.choice` decides: the most
+detail, and where several have as much, the one that drifts least.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import sqrt
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, Final, Literal
 
 from comfy_runner.check.interface import Output, failures
 from comfy_runner.check.thresholds import most
+from comfy_runner.report.dimensions import PROMPTS, dimensions
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
-from comfy_runner.report.run_data import DENOISE, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.report.run_data import DENOISE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.report.second_opinion import LEAST_ALIKE, SECOND, SecondOpinion, disagreement, lowest_score
+from comfy_runner.search.choice import SERIES_TO_KNOW, AllowedValue, choice, most_detailed
 from comfy_runner.wording import counted
 
 NONE: Final = "none"
 """The vote of a series of which no value passes."""
 
-_AS_MUCH: Final = 0.03  # of the best detail: less is not seen
+LIMITED: Final = ("drift", "local_drift", "colour_shift")
+"""The numbers that have a limit of the user's own."""
+
 _SURE: Final = 0.8
 _FAIRLY_SURE: Final = 0.5
 _SERIES_TO_BE_SURE: Final = 3
@@ -34,17 +37,29 @@ Sureness = Literal["sure", "fairly sure", "not sure", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a picture may have at most to be suggested.
+    """What a picture may have at most to be suggested, and what its drift costs where it has less.
 
     Attributes:
         drift: Of `Measures.drift`.
         local_drift: Of `Measures.local_drift`.
         colour_shift: Of `Measures.colour_shift`. A cast of ten 8-bit steps of one channel is 4.2 (red), 5.6 (blue) or 7.2 (green).
+        drift_cost: How much detail a drift of 1 outweighs among pictures that keep the limits; 0 (none) upwards.
+        calibration: The checkpoints of the kept calibration that these come from (`report.calibrations`); empty for none.
     """
 
     drift: float = 0.3
     local_drift: float = 0.65
     colour_shift: float = 4.0
+    drift_cost: float = 0.0
+    calibration: str = ""
+
+    def most(self) -> dict[str, float]:
+        """Return the most that each limited number may be, by its name."""
+        return {name: getattr(self, name) for name in LIMITED}
+
+    def worth(self, measures: Measures) -> float:
+        """Return what pictures that keep the limits are compared by: their detail, less what their drift costs."""
+        return measures.detail - self.drift_cost * measures.drift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +111,9 @@ class Suggestion:
         apart: For every other axis but seeds: what would be named for each of its values alone, by label; None for none.
         limits: What was allowed.
         points: Every value of the axis, in its order.
-        notes: What else is to be known, a sentence each: pictures that were not measured, metrics that failed.
+        second: What a second measure says of it; None where it is not installed.
+        notes: What else is to be known, a sentence each: a second opinion that is another one, pictures that were not measured,
+            metrics that failed.
     """
 
     axis: str
@@ -108,6 +125,7 @@ class Suggestion:
     apart: Mapping[str, Mapping[str, str | None]]
     limits: Limits
     points: tuple[Point, ...]
+    second: SecondOpinion | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -129,24 +147,32 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
     found = _found(material, measured)
     points = _points(axis, found, limits)
     series = _series(material, axis, found)
-    chosen = _choose(points, series)
-    votes = Counter(_label(_choose(_points(axis, one.values(), limits), [])) for one in series)
+    chosen = _choose(points, series, limits)
+    votes = Counter(_label(_choose(_points(axis, one.values(), limits), [], limits)) for one in series)
+    second, notes = _second_opinion(axis, found, points, chosen, series, limits)
     return Suggestion(
         axis=axis.field,
         limits=limits,
         points=points,
         chosen=chosen,
-        reason=_reason(points, chosen, limits),
+        reason=_reason(points, chosen, series, limits),
         sureness=_sureness(votes, chosen),
         series=len(series),
         votes=dict(votes.most_common()),
         apart=_apart(material, axis, found, limits),
+        second=second,
+        notes=notes,
     )
 
 
 def usual_axis(material: Material) -> Axis | None:
-    """Return the axis of a suggestion where none is named: denoise, or the only one that is no seed; None where there is none."""
-    found = [axis for axis in material.axes if axis.field not in _SEEDS]
+    """Return the axis of a suggestion where none is named: denoise, or the only one along which values can be compared, else None.
+
+    Seeds, recipes, prompts and what moves together with prompts cannot be.
+    """
+    with_prompts = [each.axes for each in dimensions(material) if any(axis.field in PROMPTS for axis in each.axes)]
+    beside = {axis.field for axes in with_prompts for axis in axes}
+    found = [axis for axis in material.axes if axis.field not in (*_SEEDS, RECIPE) and axis.field not in beside]
     denoise = next((axis for axis in found if axis.field == DENOISE), None)
     return denoise or (found[0] if len(found) == 1 else None)
 
@@ -154,19 +180,19 @@ def usual_axis(material: Material) -> Axis | None:
 def faults(measures: Measures, limits: Limits) -> list[str]:
     """Return why a picture cannot be suggested, in a few words each; nothing where it can."""
     output = Output(role=UPSCALED, metrics={name: getattr(measures, name) for name in NUMBERS})
-    checks = [most(metric, limit) for metric, limit in asdict(limits).items()]
+    checks = [most(metric, limit) for metric, limit in limits.most().items()]
     return [*measures.vetoes, *(found.label for found in failures(output, checks))]
 
 
 def ranking(material: Material, measured: Mapping[str, Measured], limits: Limits) -> list[str]:
     """Return the names of what was measured, best first: what passes by detail, what exceeds a limit, what has a veto."""
+    return [entry.name for entry, _ in sorted(_found(material, measured), key=lambda job: rank(job[1], limits))]
 
-    def rank(job: _Measuring) -> tuple[int, float]:
-        _, measures = job
-        wrong = faults(measures, limits)
-        return (2 if measures.vetoes else 1 if wrong else 0), (measures.drift if wrong else -measures.detail)
 
-    return [entry.name for entry, _ in sorted(_found(material, measured), key=rank)]
+def rank(measures: Measures, limits: Limits) -> tuple[int, float]:
+    """Return what is lower for the better one of two pictures."""
+    wrong = faults(measures, limits)
+    return (2 if measures.vetoes else 1 if wrong else 0), (measures.drift if wrong else -limits.worth(measures))
 
 
 def _found(material: Material, measured: Mapping[str, Measured]) -> list[_Measuring]:
@@ -215,33 +241,69 @@ def _series(material: Material, axis: Axis, found: Iterable[_Measuring]) -> _Ser
     return [one for one in series.values() if len(one) > 1]
 
 
-def _choose(points: Sequence[Point], series: _Series) -> Point | None:
-    passing = [point for point in points if point.passes]
-    if not passing:
-        return None
-    best = max(passing, key=lambda point: point.detail or 0.0)
-    as_good = [point for point in passing if _is_as_good(point, best, series)]
-    return min(as_good, key=lambda point: point.drift or 0.0)
+def _choose(points: Sequence[Point], series: _Series, limits: Limits) -> Point | None:
+    found = choice(_candidates(points, series, limits))
+    return points[found.value] if found else None
 
 
-def _is_as_good(point: Point, best: Point, series: _Series) -> bool:
-    """Return whether a value has as much detail as the best one, as far as the series can tell."""
-    if point is best:
-        return True
-    one, other = key(point.value), key(best.value)
-    differences = [found[other][1].detail - found[one][1].detail for found in series if one in found and other in found]
-    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
-    return (best.detail or 0.0) - (point.detail or 0.0) <= max(_AS_MUCH * abs(best.detail or 0.0), error)
+def _candidates(points: Sequence[Point], series: _Series, limits: Limits) -> list[AllowedValue]:
+    """Return the points that can be named."""
+    return [
+        AllowedValue(
+            value=place,
+            detail=point.detail or 0.0,
+            drift=point.drift or 0.0,
+            worth=(point.detail or 0.0) - limits.drift_cost * (point.drift or 0.0),
+            worths={number: limits.worth(one[key(point.value)][1]) for number, one in enumerate(series) if key(point.value) in one},
+        )
+        for place, point in enumerate(points)
+        if point.passes and point.measured >= _least_measured(points)
+    ]
+
+
+def _least_measured(points: Iterable[Point]) -> int:
+    """Return in how many pictures a value has to pass, since others do: a search leaves values that it has tried in one series."""
+    return min(SERIES_TO_KNOW, max((point.measured for point in points if point.passes), default=0))
+
+
+def how_sure(share: float) -> Sureness:
+    """Return in a word how sure a value is that a share of all speaks for."""
+    if share >= _SURE:
+        return "sure"
+    return "fairly sure" if share >= _FAIRLY_SURE else "not sure"
+
+
+def _second_opinion(
+    axis: Axis, found: Sequence[_Measuring], points: Sequence[Point], chosen: Point | None, series: _Series, limits: Limits
+) -> tuple[SecondOpinion | None, tuple[str, ...]]:
+    """Return what the second measure says, and a note where it would name another value; None where it measured nothing."""
+    scores = {
+        point.label: lowest_score(measures for entry, measures in found if key(entry.values.get(axis.field)) == key(point.value))
+        for point in points
+    }
+    if all(score is None for score in scores.values()):
+        return None, ()
+    # A value without a score is left to ours.
+    alike = [point for point in points if (score := scores[point.label]) is None or score >= LEAST_ALIKE]
+    other = _choose(alike, series, limits)
+    opinion = SecondOpinion(
+        measure=SECOND,
+        least=LEAST_ALIKE,
+        score=scores[chosen.label] if chosen else None,
+        chosen=other.value if other else None,
+        agrees=other is chosen,
+    )
+    if chosen is None or opinion.agrees:
+        return opinion, ()
+    return opinion, (disagreement(opinion, chosen.label, other.label if other else None),)
 
 
 def _sureness(votes: Mapping[str, int], chosen: Point | None) -> Sureness:
     total = sum(votes.values())
     if total < 2:
         return "unknown"
-    share = votes.get(_label(chosen), 0) / total
-    if share >= _SURE and total >= _SERIES_TO_BE_SURE:
-        return "sure"
-    return "fairly sure" if share >= _FAIRLY_SURE else "not sure"
+    found = how_sure(votes.get(_label(chosen), 0) / total)
+    return "fairly sure" if found == "sure" and total < _SERIES_TO_BE_SURE else found
 
 
 def _apart(material: Material, axis: Axis, found: Sequence[_Measuring], limits: Limits) -> dict[str, dict[str, str | None]]:
@@ -252,25 +314,32 @@ def _apart(material: Material, axis: Axis, found: Sequence[_Measuring], limits: 
             continue
         for value in other.values:
             part = [(entry, measures) for entry, measures in found if key(entry.values.get(other.field)) == key(value)]
-            chosen = _choose(_points(axis, part, limits), _series(material, axis, part))
+            chosen = _choose(_points(axis, part, limits), _series(material, axis, part), limits)
             apart.setdefault(other.field, {})[label(value)] = chosen.label if chosen else None
     return apart
 
 
-def _reason(points: Sequence[Point], chosen: Point | None, limits: Limits) -> str:
+def _reason(points: Sequence[Point], chosen: Point | None, series: _Series, limits: Limits) -> str:
     measured = [point for point in points if point.measured]
     if not measured:
         return "no picture could be measured, so no value is named"
     if chosen is None:
         nearest = min(measured, key=lambda point: (sum(point.vetoes.values()), point.worst_drift or 0.0))
         return f"no value passes; the nearest is {nearest.label}, but: {nearest.why}"
-    passing = [point for point in points if point.passes]
-    best = max(passing, key=lambda point: point.detail or 0.0)
+    passing = _candidates(points, series, limits)
+    few = [point.label for point in points if point.passes and point.measured < _least_measured(points)]
+    best = points[most_detailed(passing).value]
     within = f"of the {counted(len(passing), 'value')} that pass" if len(passing) > 1 else "and is the only value that passes"
     numbers = f"(detail {chosen.detail:.2f}, drift {chosen.drift:.2f} of at most {limits.drift:g})"
+    left_out = f"; {' and '.join(few)} {'was' if len(few) == 1 else 'were'} not rendered in as many series" if few else ""
+    if limits.drift_cost:
+        return (
+            f"{chosen.label} paints the most detail for its drift, which costs {limits.drift_cost:g} of it, {within} "
+            f"{numbers}{left_out}"
+        )
     if chosen is best:
-        return f"{chosen.label} paints the most detail {within} {numbers}"
-    return f"{chosen.label} paints as much detail as {best.label} (detail {best.detail:.2f}) and drifts less {numbers}"
+        return f"{chosen.label} paints the most detail {within} {numbers}{left_out}"
+    return f"{chosen.label} paints as much detail as {best.label} (detail {best.detail:.2f}) and drifts less {numbers}{left_out}"
 
 
 def _label(point: Point | None) -> str:

@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING, Final
 
 from comfy_runner._version import __version__
 from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomically
-from comfy_runner.errors import RunFolderError
+from comfy_runner.errors import RunFolderError, UsageError
+from comfy_runner.report.calibrations import told_limits
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
+from comfy_runner.report.found import told_by_search
 from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.embedding import MOST_BYTES
 from comfy_runner.report.page.page import PAGE, write_page
+from comfy_runner.report.page.single import write_single
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, find_axis, read_material
 from comfy_runner.report.suggest import Limits, Suggestion, suggest, usual_axis
+from comfy_runner.report.target import check_target, publish
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.local import folder_errors, refuse_links
-from comfy_runner.store.run_folder import REPORT_FILES
-from comfy_runner.text_files import shown
+from comfy_runner.store.registry import local_part
+from comfy_runner.store.run_folder import COMPARISON_FILES, REPORT_FILES
+from comfy_runner.text_files import local_path, shown
 from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 
 METRICS: Final = "metrics.json"
 TABLE: Final = "metrics.csv"
+SINGLE: Final = "report-single.html"
+"""The page with its pictures in it, unless another place is named."""
 
 _MADE_FROM: Final = "made-from.sha256"
 _LONGEST_STATE: Final = 100
@@ -49,6 +57,8 @@ class Report:
         measured: What was measured of each job, or of each of its outputs: ``job/output``.
         suggestion: The value to use; None where no axis was swept that could have one.
         notes: What the user should know.
+        single: The page with its pictures in it, which opens alone; None where none was asked for.
+        reduced: What was done to the pictures in it, a sentence; empty where they are the very files.
     """
 
     page: Path
@@ -57,6 +67,8 @@ class Report:
     measured: Mapping[str, Measured]
     suggestion: Suggestion | None
     notes: tuple[str, ...]
+    single: Path | None = None
+    reduced: str = ""
 
 
 def write_report(
@@ -67,35 +79,51 @@ def write_report(
     metrics: Mapping[str, Metric] | None = None,
     progress: Progress | None = None,
     store: ArtifactStore | None = None,
+    single_file: Path | str | None = None,
+    max_size: int = MOST_BYTES,
+    quality: int | None = None,
 ) -> Report:
     """Write ``report.html``, ``metrics.json`` and ``metrics.csv`` into a run folder, which may be in use.
 
     Without the extra ``comfy-runner[report]`` nothing is measured, and there is only the page.
 
     Args:
-        run_folder: The folder of a run, which may be in use.
+        run_folder: The folder of a run, which may be in use, or its URL: then the page is put beside the pictures there.
         axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or else the only one that is no seed.
         limits: The highest values that a picture may have to be suggested; None for the usual ones.
         metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
         progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
         store: Where the pictures are; None for the folder itself.
+        single_file: Where the page is written once more, as one file with its pictures in it that opens alone, as viewers of
+            artifacts need it: a path that ends in ``.html``; None for nowhere.
+        max_size: Largest size of that file, in bytes. To keep it, its pictures are made smaller and worse, all alike.
+        quality: Of its pictures, as WebP, from 1 to 100; None for the very files where they fit, or else 90 and less.
 
     Raises:
-        UsageError: There is no such axis, or a metric of your own cannot be used.
+        UsageError: There is no such axis, a metric of your own cannot be used, or the single file has no such place, cannot be
+            kept that small, or no such quality.
         RunFolderError: It is no run folder, cannot be read or cannot be written.
     """
-    folder, limits = Path(run_folder), limits or Limits()
+    folder, limits = local_part(run_folder), limits or Limits()
     material = read_material(folder, store)
     named = find_axis(material, axis, "--axis") if axis is not None else None
     _refuse_pictures(material)
+    if single_file is not None:
+        check_target(material, local_path(single_file), suffix=".html", what="the page")
+        if quality is not None and not 1 <= quality <= 100:
+            raise UsageError(f"must be from 1 to 100 (got {quality})", where="--quality")
     refuse_links(folder, folder / REPORT_FILES)
     measured: Mapping[str, Measured] = {}
     notes: Sequence[str] = (WITHOUT_METRICS,)
     if can_measure():
         measured, notes = measure_all(material, custom=metrics, progress=progress)
         notes = (*notes, *_without_original(material))
+    if searched := told_by_search(folder):
+        notes = (searched, *notes)
     chosen = named or usual_axis(material)
     suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None
+    if suggestion is not None:
+        notes = (*suggestion.notes, *notes)
     with folder_errors(folder):
         # What an earlier report that was killed has left.
         for name in (PAGE, METRICS, TABLE):
@@ -104,15 +132,27 @@ def write_report(
             told = metrics_json(material, measured, suggestion, limits)
             write_atomically(folder / METRICS, dumped(told))
             write_atomically(folder / TABLE, metrics_csv(told).encode("utf-8", "backslashreplace"))
-    page = write_page(material, measured, suggestion, notes=notes)
+    shown_notes = [note for note in (told_limits(limits), *notes) if note]
+    page = write_page(material, measured, suggestion, notes=shown_notes)
     with folder_errors(folder):
         write_atomically(folder / REPORT_FILES / _MADE_FROM, _state(material, named, limits).encode())
+    single, reduced = Path(single_file) if single_file is not None else None, ""
+    if single is not None:
+        reduced = write_single(single, material, measured, suggestion, notes=shown_notes, most=max_size, quality=quality)
+    pictures = (*(folder / REPORT_FILES).glob("*.webp"), *(folder / COMPARISON_FILES).rglob("*.*"))
+    told_of = [folder / name for name in (METRICS, TABLE) if measured]
+    # The page last: whoever looks at it finds all else.
+    publish(material, (*pictures, *told_of, *([] if single is None else [single]), page))
     metrics_file, table = (folder / METRICS, folder / TABLE) if measured else (None, None)
-    return Report(page, metrics_file, table, measured, suggestion, tuple(notes))
+    return Report(page, metrics_file, table, measured, suggestion, tuple(notes), single, reduced)
 
 
-def is_current(folder: Path) -> bool:
-    """Return whether there is a page that was made of what the run folder has now, in the usual way.
+def is_current(folder: Path, limits: Limits | None = None) -> bool:
+    """Return whether there is a page that was made of what the run folder has now, for no other axis than the usual one.
+
+    Args:
+        folder: The run folder.
+        limits: Those of the suggestion; None for the usual ones.
 
     Raises:
         RunFolderError: It is no run folder, or cannot be read.
@@ -122,13 +162,16 @@ def is_current(folder: Path) -> bool:
             made = file.read(_LONGEST_STATE).decode()
     except (OSError, ValueError):
         return False
-    return (folder / PAGE).is_file() and made == _state(read_material(folder), None, Limits())
+    return (folder / PAGE).is_file() and made == _state(read_material(folder), None, limits or Limits())
 
 
 def _state(material: Material, axis: Axis | None, limits: Limits) -> str:
     """Return a hash of all that a report is made from."""
-    jobs = [(entry.name, entry.row.state, entry.row.seconds, entry.row.error, entry.pictures) for entry in material.entries]
-    made_from = (__version__, can_measure(), material.axes, axis, limits, jobs)
+    jobs = [
+        (entry.name, entry.row.state, entry.row.seconds, entry.row.error, entry.pictures, entry.failed)
+        for entry in material.entries
+    ]
+    made_from = (__version__, can_measure(), material.axes, axis, limits, jobs, material.differences)
     return hashlib.sha256(repr(made_from).encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -139,23 +139,29 @@ def nested(assignments: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def photo(values: Mapping[str, Any]) -> dict[str, Image.Image]:
+def photo(values: Mapping[str, Any], *, of: str = "astronaut", paints: float = 0.3, moves: float = 0.2) -> dict[str, Image.Image]:
     """Paint as a sweep over denoise does: more of it is more detail at first, and then another picture.
 
     The seed chooses a part of a photograph; the original is that part at half the size.
+
+    Args:
+        values: The job's values.
+        of: The photograph, of scikit-image.
+        paints: From 0.3 on, by how much more denoise all detail is there.
+        moves: From 0.6 on, by how much more denoise it is another picture.
     """
-    return dict(_painted(int(values.get("seed", 0)), float(values.get("upscale.denoise", 0.55))))
+    return dict(_painted(of, paints, moves, int(values.get("seed", 0)), float(values.get("upscale.denoise", 0.55))))
 
 
 @cache
-def _painted(seed: int, denoise: float) -> dict[str, Image.Image]:
+def _painted(of: str, paints: float, moves: float, seed: int, denoise: float) -> dict[str, Image.Image]:
     left = 20 * seed
-    truth = _photograph("astronaut").crop((left, 40, left + 256, 184))
+    truth = _photograph(of).crop((left, 40, left + 256, 184))
     other = _photograph("coffee").crop((100, 100, 356, 244))
     original = truth.resize((128, 72), Image.Resampling.LANCZOS)
     plain = original.resize(truth.size, Image.Resampling.LANCZOS)
-    painted = Image.blend(plain, truth, min(1.0, max(0.0, (denoise - 0.3) / 0.3)))
-    return {"original": original, "upscaled": Image.blend(painted, other, min(1.0, max(0.0, (denoise - 0.6) / 0.2)))}
+    painted = Image.blend(plain, truth, min(1.0, max(0.0, (denoise - 0.3) / paints)))
+    return {"original": original, "upscaled": Image.blend(painted, other, min(1.0, max(0.0, (denoise - 0.6) / moves)))}
 
 
 @cache

@@ -59,7 +59,7 @@ def test_the_suggestion_is_told_with_all_its_points() -> None:
 
     assert json.loads(json.dumps(told)) == told
     assert (told["axis"], told["chosen"], [point["value"] for point in told["points"]]) == (DENOISE, None, [0.4, 0.5])
-    assert told["limits"] == {"drift": 0.3, "local_drift": 0.6, "colour_shift": 4.0}
+    assert told["limits"] == {"drift": 0.3, "local_drift": 0.6, "colour_shift": 4.0, "drift_cost": 0.0, "calibration": ""}
 
 
 def test_the_table_has_a_row_per_job_and_a_column_per_axis_and_metric() -> None:

@@ -107,6 +107,25 @@ def test_a_difference_that_every_seed_shows_counts_however_much_the_seeds_differ
     assert chosen(over_seeds({0.5: low, 0.6: high})) == 0.6
 
 
+def test_what_drift_costs_is_taken_off_the_detail_before_it_is_compared() -> None:
+    found = {0.4: measures(0.4, 0.05), 0.5: measures(0.55, 0.15), 0.6: measures(0.6, 0.28)}
+    costly = suggested(found, Limits(drift=0.3, drift_cost=1.0))
+
+    assert [chosen(suggested(found, Limits(drift_cost=cost))) for cost in (0.0, 1.0, 3.0)] == [0.6, 0.5, 0.4]
+    assert costly.reason == (
+        "0.5 paints the most detail for its drift, which costs 1 of it, of the 3 values that pass "
+        "(detail 0.55, drift 0.15 of at most 0.3)"
+    )
+
+
+def test_a_cost_of_drift_lets_nothing_pass_that_exceeds_a_limit() -> None:
+    run = material({DENOISE: [1, 2, 3]})
+    found = measured(run, {(1,): measures(0.2, 0.05), (2,): measures(0.4, 0.29), (3,): measures(0.3, 0.31)})
+
+    assert [job_id[-1] for job_id in ranking(run, found, Limits(drift_cost=2.0))] == ["1", "2", "3"]
+    assert [job_id[-1] for job_id in ranking(run, found, Limits())] == ["2", "1", "3"]
+
+
 def test_a_single_series_leaves_open_how_sure_it_is() -> None:
     assert suggested({0.4: measures(0.2), 0.5: measures(0.5)}).sureness == "unknown"
 
@@ -179,6 +198,8 @@ def test_without_any_picture_none_is_named() -> None:
         ({"seed": [1, 2], "checkpoint": ["a", "b"]}, "checkpoint"),
         ({"sampler.steps": [10, 20], "checkpoint": ["a", "b"]}, None),
         ({"seed": [1, 2]}, None),
+        ({"prompt": ["a lake", "a hill"]}, None),
+        ({"seed": [1, 2], "recipe": ["lake", "hill"]}, None),
         ({}, None),
     ],
 )
@@ -223,3 +244,22 @@ def test_whatever_is_named_passes_with_every_picture_and_no_value_is_hidden(foun
         assert all(any(faults(one, LIMITS) for one in series) for series in found.values())
     else:
         assert not any(faults(one, LIMITS) for one in found[int(told.chosen.value)])
+
+
+def test_a_value_that_was_not_rendered_in_as_many_series_is_not_named() -> None:
+    run = material({"seed": [1, 2, 3], DENOISE: [0.4, 0.5]})
+    found = {(1, 0.4): measures(0.3), (2, 0.4): measures(0.3), (3, 0.4): measures(0.3), (1, 0.5): measures(0.9)}
+
+    named = suggest(run, measured(run, found), run.axes[1], limits=LIMITS)
+
+    assert chosen(named) == 0.4
+    assert named.reason.endswith("; 0.5 was not rendered in as many series")
+    assert named.points[1].passes
+
+
+def test_four_pictures_of_a_value_are_enough() -> None:
+    seeds = [*range(6)]
+    run = material({"seed": seeds, DENOISE: [0.4, 0.5]})
+    found = {(seed, 0.4): measures(0.3) for seed in seeds} | {(seed, 0.5): measures(0.9) for seed in seeds[:4]}
+
+    assert chosen(suggest(run, measured(run, found), run.axes[1], limits=LIMITS)) == 0.5

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.environment import TemplateStream
 
 from comfy_runner.atomic_files import write_atomically
 from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.embedding import EmbeddedPicture
 from comfy_runner.report.page.page_content import details, overview
-from comfy_runner.report.page.thumbnails import make_thumbnails
+from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
 from comfy_runner.report.run_data import Material
 from comfy_runner.report.suggest import Suggestion
 from comfy_runner.store.local import folder_errors
@@ -32,8 +34,8 @@ _STYLES = ("vendor/img-comparison-slider.css", "vendor/uPlot.min.css", "page.css
 _VENDOR = ("vendor/img-comparison-slider.js", "vendor/uPlot.iife.min.js")
 # Each knows those before it.
 _SCRIPTS = (
-    *("base", "data", "arrange", "theme", "zoom", "differences", "grid"),
-    *("stage", "panel", "viewer", "controls", "table", "curve", "start"),
+    *("base", "data", "arrange", "theme", "zoom", "differences", "compared", "address", "grid"),
+    *("stage", "panel", "viewer", "controls", "table", "search", "curve", "start"),
 )
 
 
@@ -55,22 +57,47 @@ def write_page(
         RunFolderError: The folder cannot be written, or the disk is full.
     """
     path = material.folder / PAGE
+    with folder_errors(path):
+        thumbnails = thumbnails_of(material)
+        facts = overview(material, measured, suggestion, thumbnails, notes)
+        page = rendered(material, facts, packed(details(material, thumbnails)))
+        write_atomically(path, lambda file: page.dump(file, "utf-8"))
+    return path
+
+
+def thumbnails_of(material: Material) -> dict[str, Thumbnail]:
+    """Make the thumbnails of all pictures of a run, and return them by the pictures' paths in the run folder.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    rows = [row for entry in material.entries for pictures in entry.pictures.values() for row in pictures]
+    return make_thumbnails(material.folder, rows, material.store)
+
+
+def rendered(
+    material: Material, facts: Mapping[str, object], known: str, pictures: Iterable[EmbeddedPicture] | None = None
+) -> TemplateStream:
+    """Return a page, piece by piece.
+
+    Args:
+        material: The run.
+        facts: What its scripts are given (`overview`).
+        known: What they unpack of it (`packed`).
+        pictures: The pictures in the page, taken one by one; None for a page that has them beside it.
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(_ASSETS))
     style = "\n".join(_asset(name) for name in _STYLES)
     scripts = [*map(_asset, _VENDOR), _own_script()]
-    with folder_errors(path):
-        rows = [row for entry in material.entries for pictures in entry.pictures.values() for row in pictures]
-        thumbnails = make_thumbnails(material.folder, rows, material.store)
-        page = environment.get_template("page.html.j2").render(
-            title=material.folder.absolute().name.encode("utf-8", "replace").decode(),
-            policy=_policy(style, scripts),
-            style=style,
-            scripts=scripts,
-            data=for_html(overview(material, measured, suggestion, thumbnails, notes)),
-            details=packed(details(material, thumbnails)),
-        )
-        write_atomically(path, page.encode())
-    return path
+    return environment.get_template("page.html.j2").stream(
+        title=material.folder.absolute().name.encode("utf-8", "replace").decode(),
+        policy=_policy(style, scripts, alone=pictures is not None),
+        style=style,
+        scripts=scripts,
+        data=for_html(facts),
+        details=known,
+        pictures=pictures,
+    )
 
 
 def _asset(name: str) -> str:
@@ -83,10 +110,10 @@ def _own_script() -> str:
     return f"(() => {{\n'use strict';\n{parts}\n}})();\n"
 
 
-def _policy(style: str, scripts: Iterable[str]) -> str:
+def _policy(style: str, scripts: Iterable[str], *, alone: bool) -> str:
     """Return a content security policy under which only what we wrote runs, and nothing is fetched but pictures beside the page."""
     hashes = " ".join(map(_hash, scripts))
-    images = "img-src 'self' data: file: blob:"
+    images = "img-src data: blob:" if alone else "img-src 'self' data: file: blob:"
     return f"default-src 'none'; {images}; style-src {_hash(style)}; script-src {hashes}; base-uri 'none'; form-action 'none'"
 
 

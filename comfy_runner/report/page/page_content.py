@@ -16,11 +16,17 @@ from itertools import groupby
 from comfy_runner._version import __version__
 from comfy_runner.errors import RunFolderError
 from comfy_runner.graph.literals import is_number
+from comfy_runner.report.dimensions import dimensions, short_labels, usual_layout
+from comfy_runner.report.failed_checks import ShownDifference
+from comfy_runner.report.found import path_of_search
 from comfy_runner.report.measures import NUMBERS, Measured
+from comfy_runner.report.page.fixed_values import fixed_values
 from comfy_runner.report.page.thumbnails import Thumbnail
 from comfy_runner.report.run_data import Entry, Material, key, label, short_name
 from comfy_runner.report.suggest import Limits, Suggestion, faults
 from comfy_runner.store.job_files import JobFiles
+from comfy_runner.store.local import LocalStore
+from comfy_runner.text_files import url_of
 from comfy_runner.wording import now
 
 _METRICS = {
@@ -33,6 +39,10 @@ _METRICS = {
     "halos": "How much more contrast fine structures have gained than coarse ones",
     "colour_shift": "Distance of the mean colours (CIE76): 2.3 is just visible",
     "shift": "How far the whole picture was moved, in pixels",
+    "alignment": "How far fine structures run along the original's edges: 0 is anywhere, 1 is along them all",
+    "ringing": "How much more the finest waves were amplified than the next ones",
+    "repetition": "How alike fine structures are to themselves elsewhere: 1 is a tile that is repeated",
+    "dead_areas": "Share of the picture that is flat where the plain upscale is not",
 }
 _FAULTS = {
     "flat": "nearly one flat colour",
@@ -40,6 +50,9 @@ _FAULTS = {
     "blocks": "a grid of blocks",
     "seams": "seams between tiles",
     "halos": "halos beside edges",
+    "ringing": "ringing beside edges",
+    "repetition": "the same structure over and over",
+    "dead areas": "areas without anything in them",
     "drift": "the composition has moved too far",
     "local drift": "a region has moved too far",
     "colour shift": "the colours have moved too far",
@@ -52,6 +65,7 @@ def overview(
     suggestion: Suggestion | None,
     thumbnails: Mapping[str, Thumbnail],
     notes: Sequence[str],
+    embedded: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """Return the facts of a run and of all its jobs.
 
@@ -61,10 +75,15 @@ def overview(
         suggestion: Which value is suggested, or why none is; None where that was not asked or there is no axis.
         thumbnails: What is shown of each picture, by its path in the run folder.
         notes: What the reader has to know besides, a sentence each.
+        embedded: The ids of the page's elements that hold its pictures, by the paths of these; None where they lie beside it.
     """
     limits = suggestion.limits if suggestion else Limits()
     extras = dict.fromkeys(name for each in measured.values() if each.measures for name in each.measures.extra)
     metrics = [*NUMBERS, *extras]
+    known_dimensions = dimensions(material)
+    across = next((axis for axis in material.axes if suggestion and axis.field == suggestion.axis), None)
+    layout = usual_layout(material, known_dimensions, across)
+    order = {axis.field: at for at, axis in enumerate(material.axes)}
     places = {axis.field: {key(value): index for index, value in enumerate(axis.values)} for axis in material.axes}
 
     def job(entry: Entry) -> dict[str, object]:
@@ -77,11 +96,12 @@ def overview(
             "state": entry.row.state,
             "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
             "pictures": {
-                role: [_picture(material, row.path, thumbnails[row.path]) for row in pictures]
+                role: [_picture(material, row.path, thumbnails[row.path], embedded) for row in pictures]
                 for role, pictures in entry.pictures.items()
             },
             "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
             "faults": faults(measures, limits) if measures else (),
+            "failed": list(entry.failed),
             "problem": known.problem,
             "same": known.same_as,
             "close": known.close_to,
@@ -89,7 +109,7 @@ def overview(
             "seconds": entry.row.seconds,
             "finished": entry.row.finished,
             "error": entry.row.error,
-            "again": f"comfy-runner run {shlex.quote(str(material.folder / entry.job_id / 'job.json'))} --out again",
+            "again": f"comfy-runner run {shlex.quote(_sidecar(material, entry.job_id))} --out again",
         }
 
     return {
@@ -102,24 +122,59 @@ def overview(
                 "field": axis.field,
                 "name": short_name(material, axis).replace("_", " "),
                 "values": [label(value) for value in axis.values],
+                "labels": short_labels(axis.values),
                 "numbers": list(axis.values) if axis.is_numeric else None,
             }
             for axis in material.axes
         ],
+        "dimensions": [
+            {"name": each.name, "axes": [order[axis.field] for axis in each.axes], "labels": each.labels}
+            for each in known_dimensions
+        ],
+        "layout": {
+            "rows": [known_dimensions.index(each) for each in layout.rows],
+            "columns": known_dimensions.index(layout.columns) if layout.columns else None,
+        },
         "metrics": [{"key": name, "name": name.replace("_", " "), "about": _METRICS.get(name, "")} for name in metrics],
         "faults": _FAULTS,
         "jobs": [job(entry) for entry in material.entries],
         "suggestion": asdict(suggestion) if suggestion else None,
         "notes": list(notes),
+        "fixed": fixed_values(material),
+        "search": path_of_search(material.folder),
+        "differences": [_difference(material, job_id, each, embedded) for job_id, each in material.differences],
+        "embedded": None if embedded is None else "",
     }
 
 
-def _picture(material: Material, key: str, thumbnail: Thumbnail) -> dict[str, object]:
+def _sidecar(material: Material, job_id: str) -> str:
+    # A page at a URL is looked at on any machine, where the sidecar lies beside it as long as somebody has fetched both.
+    return f"{job_id}/job.json" if url_of(material.folder) else str(material.folder / job_id / "job.json")
+
+
+def _difference(material: Material, job_id: str, one: ShownDifference, embedded: Mapping[str, str] | None) -> dict[str, object]:
+    # The copies lie in the run folder, as the page does, wherever the pictures are.
+    store = LocalStore(material.folder)
+    pictures = {"Actual": one.actual, "Expected": one.expected, "Difference": one.difference}
     return {
-        "url": material.store.url(key),
+        "job": job_id,
+        "name": one.role if one.number == 1 else f"{one.role} {one.number}",
+        "message": one.message,
+        "pictures": [
+            {"what": what, "url": store.url(key) if embedded is None else embedded.get(key, "")}
+            for what, key in pictures.items()
+            if key
+        ],
+    }
+
+
+def _picture(material: Material, key: str, thumbnail: Thumbnail, embedded: Mapping[str, str] | None) -> dict[str, object]:
+    held = embedded.get(key, "") if embedded is not None else None
+    return {
+        "url": material.store.url(key) if held is None else held,
         "name": key,
         # Thumbnails lie in the run folder, as the page does, wherever the pictures are.
-        "thumb": thumbnail.path,
+        "thumb": thumbnail.path if held is None else held,
         "width": thumbnail.width,
         "height": thumbnail.height,
         "problem": thumbnail.problem,

@@ -55,7 +55,11 @@ def draw_page(
     for place, picture in _fitted([place for place in found if place.kind == "cell"], store, reader):
         slot, box = place.slot, place.box
         if slot is None or isinstance(picture, str):
-            pen.empty(box, slot, str(picture))
+            # A gallery's last line has no places that lack a job.
+            if slot is not None or not grid.captions:
+                pen.empty(box, slot, str(picture))
+            if slot is not None and slot.role == UPSCALED:
+                pen.caption(Box(box.left, box.top + box.height + scale.gap // 3, box.width, 0), slot)
             continue
         # Headings and captions start at the left, so do pictures; labels stand in the middle of a row, so do pictures.
         top = box.top + (box.height - picture.height) // 2
@@ -116,10 +120,14 @@ class _Pen:
         self.write(inner, [(state, scale.text, colour), *((line, scale.small, _SOFT) for line in more)], down=0.5, across=0.5)
 
     def caption(self, box: Box, slot: Slot) -> None:
-        """Write what is to be said of an upscaled picture; its numbers are on one line, or each on its own in a narrow cell."""
+        """Write what is to be said of an upscaled picture, or of its place.
+
+        Its numbers are on one line, or each on its own in a narrow cell.
+        """
         small = self._scale.small
+        told = [(line, small, _INK) for line in lines(slot.caption, small, width=box.width, most=3)]
         parts = [slot.numbers] if length(slot.numbers, small) <= box.width else slot.numbers.split(" · ")
-        self.write(box, [*((part, small, _SOFT) for part in parts if part), (slot.remark, small, _ALARM)])
+        self.write(box, [*told, *((part, small, _SOFT) for part in parts if part), (slot.remark, small, _ALARM)])
 
     def write(self, box: Box, texts: Sequence[_Written], *, down: float = 0, across: float = 0) -> None:
         """Write lines into a box, each as far as its width takes it.

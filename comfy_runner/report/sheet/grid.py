@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from comfy_runner.errors import Note, UsageError
+from comfy_runner.report.dimensions import GridDimension, dimensions, usual_layout
 from comfy_runner.report.measures import Measured
-from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Entry, Material, find_axis, key, label, main_axis, short_name
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material, find_axis, main_axis
 from comfy_runner.store.ledger_rows import FileRow
+
+_ON_A_LINE = 6  # pictures of a single dimension; more are wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class Slot:
         number: Which picture of that output, from 0.
         numbers: What was measured of it, to be written below it; empty where nothing was.
         remark: What is wrong with it, likewise; empty where nothing is.
+        caption: What tells it from the others, below it; empty where its row and its column do.
     """
 
     entry: Entry
@@ -28,6 +33,7 @@ class Slot:
     number: int = 0
     numbers: str = ""
     remark: str = ""
+    caption: str = ""
 
     @property
     def file(self) -> FileRow | None:
@@ -81,6 +87,7 @@ class Grid:
         notes: What was decided that a user may not expect.
         numbers: The longest line of numbers below a cell; empty where there is none.
         remarks: Whether there is a line of words below some cell.
+        captions: The captions of all cells; empty where rows and columns say enough.
     """
 
     headings: tuple[tuple[str, str], ...]
@@ -89,6 +96,7 @@ class Grid:
     notes: tuple[Note, ...]
     numbers: str
     remarks: bool
+    captions: tuple[str, ...] = ()
 
 
 def arrange(
@@ -101,9 +109,10 @@ def arrange(
 ) -> Grid:
     """Put every job of a run into a grid.
 
-    The columns are the denoise where that was swept, else the last axis that is not the rows'. The rows are all other axes
-    together, or the one that is named; then every combination of what remains has its own band, so that no job is left out.
-    A job that would stand where another does already gets a row of its own below.
+    Where nothing is named, the columns and rows are those of `usual_layout`, each combination of the rows' dimensions on a row of
+    its own, or the pictures are a wrapped gallery; few values of a single dimension stand on one line. With a field of the rows or
+    the columns named, every combination of what remains has its own band, so that no job is left out. Fields that move together
+    go together. A job that would stand where another does already gets a row of its own below.
 
     Where the columns are of a field that makes the originals differ, such as the seed, one original before the row would say
     little. Then the originals stand above: once for all rows where the rows leave them as they are, else in each row.
@@ -116,10 +125,13 @@ def arrange(
         measured: What is written below the pictures, by job; of several pictures of an output it holds for the first.
 
     Raises:
-        UsageError: A field is no axis, or both are the same.
+        UsageError: A field is no axis, or both are the same or move together.
     """
-    across, down, rest = _axes(material, rows, columns)
-    headings = [(short_name(material, across), label(value)) for value in across.values] if across else [("", _output(material))]
+    known = dimensions(material)
+    if rows is None and columns is None and _is_gallery(material, known):
+        return _gallery(material, known, content, measured or {})
+    across, down, rest = _dimensions(material, known, rows, columns)
+    headings = [(across.name, text) for text in across.labels] if across else [("", _output(material))]
     placed = _placed(material, across, down, rest, measured or {})
     slots = [slot for row in placed.values() for slot in row.values()]
     has_originals = any(entry.pictures.get(ORIGINAL) for entry in material.entries)
@@ -139,9 +151,9 @@ def arrange(
         cells = [row.get(column) for column in range(len(headings))]
         originals = [slot and _original(slot) for slot in cells]
         entry = next(iter(row.values())).entry
-        labels = [*(_text(material, axis, entry) for axis in down), *([f"picture {again + 1}"] if again else [])]
+        labels = [*(_text(each, entry) for each in down), *([f"picture {again + 1}"] if again else [])]
         line = Row(tuple(labels), (*([_first(originals)] if has_column else []), *cells), tuple(originals if above else ()))
-        bands.setdefault(band, (" · ".join(_text(material, axis, entry) for axis in rest), []))[1].append(line)
+        bands.setdefault(band, (" · ".join(_text(each, entry) for each in rest), []))[1].append(line)
     same = all(map(_is_after_original, down))
     return Grid(
         headings=(*([("", ORIGINAL)] if has_column else []), *headings),
@@ -153,19 +165,60 @@ def arrange(
     )
 
 
+def _is_gallery(material: Material, known: Sequence[GridDimension]) -> bool:
+    if len(known) != 1:
+        return bool(known) and usual_layout(material, known).is_gallery
+    # What comes after the original is held against it on one line.
+    return len(known[0].labels) > _ON_A_LINE and not _is_after_original(known[0])
+
+
+def _gallery(
+    material: Material, known: Sequence[GridDimension], content: Callable[[FileRow], str], measured: Mapping[str, Measured]
+) -> Grid:
+    """Return pictures one after the other, about as many beside as below each other, each with its values below it."""
+    slots = [
+        replace(_slot(entry, number, measured.get(entry.name)), caption=" · ".join(_text(each, entry) for each in known))
+        for entry in material.entries
+        for number in range(max(1, len(entry.pictures.get(UPSCALED, ()))))
+    ]
+    originals = [_original(slot) for slot in slots]
+    has_originals = any(slot.file for slot in originals)
+    one = has_originals and not _differ(originals, content)
+    above = has_originals and not one
+    width = math.ceil(math.sqrt(len(slots) * (2 if above else 1)))
+    rows = []
+    for start in range(0, len(slots), width):
+        some, gaps = slots[start : start + width], [None] * (width - len(slots[start : start + width]))
+        first = [_first(originals)] if one and start == 0 else [None] if one else []
+        rows.append(Row((), (*first, *some, *gaps), (*map(_original, some), *gaps) if above else ()))
+    return Grid(
+        headings=(*([("", ORIGINAL)] if one else []), *[("", "")] * width),
+        has_original=one,
+        bands=(Band("", tuple(rows)),),
+        notes=(),
+        numbers=max((slot.numbers for slot in slots), key=len, default=""),
+        remarks=any(slot.remark for slot in slots),
+        captions=tuple(slot.caption for slot in slots),
+    )
+
+
 def _placed(
-    material: Material, across: Axis | None, down: list[Axis], rest: list[Axis], measured: Mapping[str, Measured]
+    material: Material,
+    across: GridDimension | None,
+    down: Sequence[GridDimension],
+    rest: Sequence[GridDimension],
+    measured: Mapping[str, Measured],
 ) -> dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]]:
     """Return the pictures of each row by column, by its band, its place there, and how many rows for that place precede it."""
-    orders = {axis.field: {key(value): at for at, value in enumerate(axis.values)} for axis in material.axes}
+    places = {each.name: each.places(material.entries) for each in (across, *down, *rest) if each}
 
-    def place(entry: Entry, axes: list[Axis]) -> tuple[int, ...]:
-        return tuple(orders[axis.field][key(entry.values.get(axis.field))] for axis in axes)
+    def place(number: int, some: Sequence[GridDimension]) -> tuple[int, ...]:
+        return tuple(places[each.name][number] for each in some)
 
     placed: dict[tuple[tuple[int, ...], tuple[int, ...], int], dict[int, Slot]] = {}
-    for entry in material.entries:
-        column = place(entry, [across])[0] if across else 0
-        where = place(entry, rest), place(entry, down)
+    for at, entry in enumerate(material.entries):
+        column = place(at, [across])[0] if across else 0
+        where = place(at, rest), place(at, down)
         for number in range(max(1, len(entry.pictures.get(UPSCALED, ())))):
             again = 0
             while column in placed.setdefault((*where, again), {}):
@@ -185,27 +238,42 @@ def _slot(entry: Entry, number: int, found: Measured | None) -> Slot:
     return replace(slot, numbers=numbers, remark=", ".join(filter(None, remarks)))
 
 
-def _is_after_original(axis: Axis) -> bool:
-    """Return whether an axis can change upscaled pictures only."""
-    return axis.field.startswith("upscale.")
+def _is_after_original(dimension: GridDimension) -> bool:
+    """Return whether a dimension can change upscaled pictures only."""
+    return all(axis.field.startswith("upscale.") for axis in dimension.axes)
 
 
-def _axes(material: Material, rows: str | None, columns: str | None) -> tuple[Axis | None, list[Axis], list[Axis]]:
-    """Return the axis of the columns, those of the rows, and those that remain."""
-    down = find_axis(material, rows, "--rows") if rows is not None else None
+def _dimensions(
+    material: Material, known: Sequence[GridDimension], rows: str | None, columns: str | None
+) -> tuple[GridDimension | None, list[GridDimension], list[GridDimension]]:
+    """Return the dimension of the columns, those of the rows, and those that remain."""
+
+    def named(name: str, option: str) -> GridDimension:
+        axis = find_axis(material, name, option)
+        return next(each for each in known if axis in each.axes)
+
+    down = named(rows, "--rows") if rows is not None else None
     if columns is not None:
-        across: Axis | None = find_axis(material, columns, "--columns")
+        across: GridDimension | None = named(columns, "--columns")
         if across == down:
-            raise UsageError(f"must be another axis than the rows' (got {columns})", where="--columns")
+            what = (
+                "must be another axis than the rows'" if len(known) == len(material.axes) else "moves together with the rows' axis"
+            )
+            raise UsageError(f"{what} (got {columns})", where="--columns")
+    elif down is None:
+        across = usual_layout(material, known).columns or next(iter(known), None)
     else:
-        free = tuple(axis for axis in material.axes if axis != down)
-        across = main_axis(replace(material, axes=free))
-    others = [axis for axis in material.axes if axis not in (across, down)]
+        free = [each for each in known if each != down]
+        usual = main_axis(replace(material, axes=tuple(axis for axis in material.axes if any(axis in each.axes for each in free))))
+        across = next((each for each in free if usual in each.axes), None)
+    others = [each for each in known if each not in (across, down)]
     return (across, [down], others) if down else (across, others, [])
 
 
-def _text(material: Material, axis: Axis, entry: Entry) -> str:
-    return f"{short_name(material, axis)} {label(entry.values.get(axis.field))}"
+def _text(dimension: GridDimension, entry: Entry) -> str:
+    text = dimension.labels[dimension.place(entry)]
+    # What several fields are called together says what it is.
+    return text if len(dimension.axes) > 1 else f"{dimension.name} {text}"
 
 
 def _output(material: Material) -> str:

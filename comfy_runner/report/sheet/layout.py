@@ -21,6 +21,7 @@ LEAST_CELL = 96
 _LEAST_SHORT = 48  # a panorama's cell is not so low that its words do not fit
 _SHRINK = 0.95
 _HEADING_LINES = 3
+_CAPTION_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,10 @@ def scaled(grid: Grid, cell: int, box: tuple[float, float]) -> Scale:
     widest = max((length(legible(label), text) for label in sorted(labels, key=len)[-50:]), default=0)
     values = max([1, *(len(lines(value, text, width=width, most=_HEADING_LINES)) for _, value in grid.headings)])
     fields = leading(small) if any(field for field, _ in grid.headings) else 0
-    below = (0 if not grid.numbers else 1 if length(grid.numbers, small) <= width else 2) + grid.remarks
+    has_headings = any(value for _, value in grid.headings)
+    captions = [len(lines(text, small, width=width, most=_CAPTION_LINES)) for text in sorted(grid.captions, key=len)[-50:]]
+    below = max(captions, default=0)
+    below += (0 if not grid.numbers else 1 if length(grid.numbers, small) <= width else 2) + grid.remarks
     return Scale(
         cell=cell,
         width=width,
@@ -151,7 +155,7 @@ def scaled(grid: Grid, cell: int, box: tuple[float, float]) -> Scale:
         margin=2 * gap,
         gutter=min(room, math.ceil(widest)) + 2 * gap if labels else 0,
         caption=below * leading(small),
-        heading=fields + values * leading(text) + gap,
+        heading=fields + values * leading(text) + gap if has_headings else 0,
     )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from comfy_runner.atomic_files import write_atomically
 from comfy_runner.errors import Note, RunFolderError, UsageError, VerificationError
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
@@ -20,8 +19,10 @@ from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material, find_axis
 from comfy_runner.report.sheet.drawing import Reader, draw_page
 from comfy_runner.report.sheet.grid import Slot, arrange
 from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
+from comfy_runner.report.target import check_target, publish, write_target
 from comfy_runner.store.interface import Artifact
-from comfy_runner.text_files import shown
+from comfy_runner.store.registry import local_part
+from comfy_runner.text_files import local_path, shown
 from comfy_runner.wording import counted
 
 _SHEET = "sheet.png"
@@ -82,8 +83,8 @@ def draw_sheet(
         UsageError: There is no such axis, the cell is too small, or the target is no place for a sheet.
         RunFolderError: It is no run folder, cannot be read or cannot be written, or the run has no jobs.
     """
-    material = run_folder if isinstance(run_folder, Material) else read_material(Path(run_folder))
-    target = material.folder / _SHEET if target is None else Path(target)
+    material = run_folder if isinstance(run_folder, Material) else read_material(local_part(run_folder))
+    target = material.folder / _SHEET if target is None else local_path(target)
     if cell < LEAST_CELL:
         raise UsageError(f"must be at least {LEAST_CELL} pixels (got {cell})", where="--cell")
     if not material.entries:
@@ -107,6 +108,7 @@ def draw_sheet(
         image, slots = draw_page(grid, scale, page, title=_title(material) + of, store=material.store, reader=reader)
         _save(image, path)
         drawn += slots
+    publish(material, paths)
     names = {slot.entry.name for slot in drawn}
     return Sheet(
         path=target,
@@ -147,28 +149,11 @@ def _content(picture: Artifact) -> str:
 
 
 def _check_target(material: Material, target: Path) -> None:
-    """Refuse a target that is a picture of the run, or no place for a PNG."""
-    if target.suffix.lower() != ".png":
-        raise UsageError("must end in .png", where=shown(target), hint="a sheet is a PNG")
-    if target.is_dir():
-        raise UsageError("is a folder", where=shown(target), hint=f"name a file in it, such as {shown(target / 'sheet.png')}")
-    place, exists = target.resolve(), target.exists()
-    for entry in material.entries:
-        for path in (material.store.local_path(file.path) for files in entry.pictures.values() for file in files):
-            # Of a file that is there, links and other spellings of its name are found, too.
-            if path is not None and (path.resolve() == place or (exists and path.exists() and path.samefile(target))):
-                what = f"is a picture of the run, of {entry.job_id}"
-                raise UsageError(what, where=shown(target), hint="write the sheet to another file")
+    check_target(material, target, suffix=".png", what="a sheet")
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    try:
-        write_atomically(path, lambda file: image.save(file, format="PNG", compress_level=_COMPRESS))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RunFolderError(
-            f"cannot be written ({reason})", where=shown(path), hint="name another place for the sheet, or make room there"
-        ) from error
+    write_target(path, lambda file: image.save(file, format="PNG", compress_level=_COMPRESS), what="the sheet")
 
 
 def _size_notes(cell: int, scale: Scale, paths: Sequence[Path]) -> Iterator[Note]:

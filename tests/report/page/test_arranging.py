@@ -37,11 +37,9 @@ def test_every_picture_is_drawn_and_a_failed_job_says_why_it_has_none(page: Page
 
 def test_the_suggested_axis_lies_across_and_its_value_is_marked_in_words(page: Page) -> None:
     assert _headings(page, "thead") == ["denoise 0.3", "denoise 0.5 suggested", "denoise 0.7"]
-    assert _headings(page, "tbody") == ["sampler euler", "sampler ddim"]
-    assert _cell(page, 1, 1) == [
-        "lake-seuler-s1-d03, sampler euler, seed 1, denoise 0.3",
-        "lake-seuler-s2-d03, sampler euler, seed 2, denoise 0.3",
-    ]
+    rows = [f"sampler {sampler} seed {seed}" for sampler in ("euler", "ddim") for seed in (1, 2)]
+    assert _headings(page, "tbody") == rows
+    assert _cell(page, 2, 1) == ["lake-seuler-s2-d03, sampler euler, seed 2, denoise 0.3"]
     expect(page.locator(".card", has_text="ruled out: noise")).to_have_count(1)
 
 
@@ -52,6 +50,16 @@ def test_rearranging_the_axes_moves_the_cells(page: Page) -> None:
     assert _headings(page, "thead") == ["seed 1", "seed 2"]
     assert _headings(page, "tbody") == ["denoise 0.3", "denoise 0.5 suggested", "denoise 0.7"]
     assert [text.partition(",")[0] for text in _cell(page, 3, 2)] == ["lake-seuler-s2-d07", "lake-sddim-s2-d07"]
+
+
+def test_pictures_of_a_cell_stay_level_with_those_beside_them(page: Page) -> None:
+    page.get_by_label("Rows").select_option(label="sampler")
+
+    top_of = "shot => Math.round(shot.getBoundingClientRect().top)"
+    script = f"cells => cells.map(cell => [...cell.querySelectorAll('.shot')].map({top_of}))"
+    tops = page.locator(".pictures tbody tr").first.locator("td").evaluate_all(script)
+    assert len(tops[0]) == 2
+    assert tops == [tops[0]] * 3
 
 
 def test_an_axis_chosen_for_rows_leaves_the_columns(page: Page) -> None:
@@ -117,6 +125,7 @@ def test_pictures_can_be_made_larger(page: Page) -> None:
     assert before
     assert after
     assert after["width"] == 400 != before["width"]
+    expect(card.locator("img")).to_have_attribute("src", "lake-seuler-s1-d03/upscaled.png")
 
 
 def test_originals_can_be_shown_instead(page: Page) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.page.single import write_single
 from comfy_runner.report.run_data import read_material
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate, PlanRow
@@ -36,14 +37,17 @@ _HOSTILE = [
 _PROMPT = "\n".join(_HOSTILE) + "<b>x</b> & " * 900
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["beside its pictures", "alone"])
+def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "a #1 100%? 'run' & <b>"
     make_run(folder, {"style": [*_HOSTILE[:-1], "plain"]}, paint, recipe={"prompt": _PROMPT, "negative_prompt": _HOSTILE[0]})
     suggestion = suggest(_HOSTILE[:2], _HOSTILE[1], axis="style")
     material = read_material(folder)
     measured = {entry.job_id: measures() for entry in material.entries}
     measured[material.entries[0].job_id] = Measured(measures=None, problem=_HOSTILE[1])
+    if request.param == "alone":
+        write_single(folder / "alone.html", material, measured, suggestion, notes=[_HOSTILE[0]], most=10**7)
+        return folder / "alone.html"
     return write_page(material, measured, suggestion, notes=[_HOSTILE[0]])
 
 

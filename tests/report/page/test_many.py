@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from comfy_runner.report.page.page import write_page
+from comfy_runner.report.page.single import write_single
 from comfy_runner.report.run_data import Axis, Entry, Material
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import LocalStore
@@ -25,13 +26,17 @@ _LONG = "x" * 3000  # each job's record is about as long as a real one
 
 
 @pytest.fixture(scope="module")
-def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Material:
     """Made without a ledger, which would wait for the disk after every job."""
     folder = tmp_path_factory.mktemp("many") / "run"
     entries = tuple(_entry(folder, values) for values in points(_AXES))
-    material = Material(folder, entries, tuple(Axis(field, tuple(values)) for field, values in _AXES.items()), LocalStore(folder))
-    measured = {entry.job_id: measures() for entry in entries}
-    return write_page(material, measured, suggest(_AXES["upscale.denoise"], 0.5))
+    return Material(folder, entries, tuple(Axis(field, tuple(values)) for field, values in _AXES.items()), LocalStore(folder))
+
+
+@pytest.fixture(scope="module")
+def thousand(run: Material) -> Path:
+    measured = {entry.job_id: measures() for entry in run.entries}
+    return write_page(run, measured, suggest(_AXES["upscale.denoise"], 0.5))
 
 
 def _entry(folder: Path, values: Mapping[str, Any]) -> Entry:
@@ -90,6 +95,18 @@ def test_only_pictures_near_the_window_are_loaded(page: Page) -> None:
     assert before <= _loaded(page) < 1000
 
 
+@pytest.mark.slow
+def test_in_one_file_too_only_pictures_near_the_window_are_unpacked(open_page: Opener, run: Material, tmp_path: Path) -> None:
+    write_single(tmp_path / "page.html", run, {}, None, most=1_500_000)
+
+    page = open_page(tmp_path / "page.html")
+    page.wait_for_function("() => [...document.querySelectorAll('.card img')].slice(0, 6).every(i => i.complete && i.naturalWidth)")
+
+    assert (tmp_path / "page.html").stat().st_size <= 1_500_000
+    assert page.locator(".card").count() == 1000
+    assert 6 <= _loaded(page) < 500
+
+
 def test_scrolling_moves_nothing_that_is_in_place(page: Page) -> None:
     for name in ("Rows", "Columns"):
         page.get_by_label(name).select_option(label="none")
@@ -131,7 +148,7 @@ def test_the_table_has_a_hundred_rows_at_a_time(page: Page) -> None:
 
 
 def test_the_last_of_a_thousand_jobs_opens_with_its_details(page: Page) -> None:
-    page.get_by_role("searchbox").fill("s99 d07")
+    page.get_by_role("searchbox", name="Search").fill("s99 d07")
     expect(page.locator("#shown")).to_have_text("1 of 1000 jobs: 1 picture")
 
     page.locator(".card").click()

@@ -201,6 +201,42 @@ def test_without_denoise_the_last_axis_makes_the_columns(tmp_path: Path) -> None
     assert [value for _, value in grid.headings] == ["original", "4", "7"]
 
 
+def test_a_table_of_prompts_is_a_wrapped_gallery_with_each_original_above_its_picture(tmp_path: Path) -> None:
+    rows = [{"prompt": f"a lake in the light of lamp {number}", "seed": number} for number in range(10)]
+    entries = tuple(entry_of(f"lake-{row['seed']}", row) for row in rows)
+    axes = (Axis("prompt", tuple(row["prompt"] for row in rows)), Axis("seed", tuple(range(10))))
+
+    grid = _grid(Material(tmp_path, entries, axes, LocalStore(tmp_path)))
+
+    cells = [slot for row in grid.bands[0].rows for slot in row.cells]
+    assert [slot.entry.job_id for slot in cells if slot] == [f"lake-{number}" for number in range(10)]
+    assert len(cells) == 12, "no more than a line's end is left free"
+    assert grid.captions == tuple(row["prompt"] for row in rows)
+
+
+def test_a_gallery_is_drawn_with_captions_also_where_a_picture_is_missing(tmp_path: Path) -> None:
+    material = _run(tmp_path, {"seed": list(range(8))}, failed=["lake-s3"])
+
+    sheet = _draw(material, target=tmp_path / "sheet.png", cell=128)
+
+    image = _opened(sheet)
+    assert (sheet.shown, sheet.left_out) == (7, ("lake-s3",))
+    original, upscaled = _cell(image, "original", seed=5), _cell(image, "upscaled", seed=5)
+    assert (original[0], original[3] < upscaled[1]) == (upscaled[0], True)
+    assert _cell(image, "upscaled", seed=1)[3] < original[1]
+
+
+def test_fields_that_move_together_go_together_wherever_they_are_asked_for(tmp_path: Path) -> None:
+    values = [{"checkpoint": name, "clip_skip": skip, "cfg": cfg} for name, skip in (("a", 1), ("b", 2)) for cfg in (4, 7)]
+    entries = tuple(entry_of(f"lake-{number}", value) for number, value in enumerate(values))
+    axes = (Axis("checkpoint", ("a", "b")), Axis("clip_skip", (1, 2)), Axis("cfg", (4, 7)))
+    material = Material(tmp_path, entries, axes, LocalStore(tmp_path))
+
+    assert [value for _, value in _grid(material, columns="clip_skip").headings] == ["a · 1", "b · 2"]
+    with pytest.raises(UsageError, match="moves together with the rows' axis"):
+        _grid(material, rows="checkpoint", columns="clip_skip")
+
+
 def test_columns_that_differ_in_their_originals_have_them_above_once_where_rows_share_them(tmp_path: Path) -> None:
     material = _run(tmp_path, {"seed": [1, 2], _DENOISE: [0.3, 0.5]})
 
@@ -445,8 +481,7 @@ def test_a_sheet_says_nothing_of_where_it_was_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cell", [384, 20_000])
 def test_cells_shrink_so_that_a_sheet_is_not_too_large(tmp_path: Path, cell: int) -> None:
-    material = _seeds(tmp_path, 100)
-    grid = _grid(material)
+    grid = _grid(_seeds(tmp_path, 100), columns="seed")
 
     scale, pages = best(grid, cell, (1.0, 1.0))
 
@@ -484,7 +519,7 @@ def test_what_is_still_too_large_goes_on_pages_that_show_every_job_once(
 
 
 def test_further_pages_are_files_beside_the_first_and_a_note_says_so(tmp_path: Path) -> None:
-    sheet = _draw(_seeds(tmp_path, 200), target=tmp_path / "sheet.png")
+    sheet = _draw(_seeds(tmp_path, 200), columns="seed", target=tmp_path / "sheet.png")
 
     assert sheet.paths == (tmp_path / "sheet.png", tmp_path / "sheet-2.png")
     assert all(path.exists() for path in sheet.paths)

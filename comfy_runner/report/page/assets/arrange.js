@@ -1,29 +1,32 @@
 // Which jobs are shown, in which order, in which row and column: functions of values, nothing is drawn here.
 
 const NONE = -1;
+const ALL = -2; // of the rows: every combination of what the columns are not
 
 const arrangement = {
   rows: NONE,
   columns: NONE,
   hidden: axes.map(() => new Set()), // per axis, the indices of values that are filtered out
   hideFaulty: false,
+  where: '', // conditions on numbers, as they were written
   found: null, // the jobs that a search found; null where nothing is searched
   sort: { key: '', down: false },
   role: 'upscaled',
 };
 
-/** The axes that a run is first shown by: the suggestion's across, the next one down; a single axis needs no table. */
+/** The layout that a run is first shown in, as it was decided when the page was made. */
 function usualArrangement() {
-  if (axes.length < 2) return { rows: NONE, columns: NONE };
-  const narrow = axes.filter((axis) => axis.values.length <= 24);
-  const across = narrow.includes(suggestedAxis) ? suggestedAxis : narrow.reduce((best, axis) => (axis.values.length > (best?.values.length ?? 0) ? axis : best), null);
-  const down = axes.filter((axis) => axis !== across).sort((a, b) => b.values.length - a.values.length)[0];
-  return { rows: down && down.values.length <= 200 ? down.index : NONE, columns: across ? across.index : NONE };
+  const { rows, columns } = data.layout;
+  return { rows: rows.length > 1 ? ALL : rows[0] ?? NONE, columns: columns ?? NONE };
 }
 
-const isShown = (job, by) =>
+const columnDimension = (by) => dimensions[by.columns] ?? null;
+const rowDimensions = (by) => (by.rows === ALL ? dimensions.filter((each) => each.index !== by.columns) : [dimensions[by.rows]].filter(Boolean));
+
+const isShown = (job, by, asked) =>
   axes.every((axis) => !by.hidden[axis.index].has(job.at[axis.index])) &&
   !(by.hideFaulty && job.faults.length) &&
+  asked.every(({ key, holds }) => numberOf(job, key) !== null && holds(numberOf(job, key))) &&
   (by.found === null || by.found.has(job.index));
 
 /** Sort by a function's numbers or texts; jobs without any come last, either way. */
@@ -36,19 +39,22 @@ function sorted(list, of, down) {
 }
 
 function chosenJobs(by) {
-  const list = jobs.filter((job) => isShown(job, by));
+  const asked = conditions(by.where) ?? [];
+  const list = jobs.filter((job) => isShown(job, by, asked));
   return by.sort.key ? sorted(list, (job) => numberOf(job, by.sort.key), by.sort.down) : list;
 }
 
-/** Put jobs into rows and columns; values that no shown job has get none. */
+/** Put jobs into rows and columns, each known by its places along its dimensions; combinations that no shown job has get none. */
 function intoTable(list, by) {
-  const places = (index) => (index === NONE ? [NONE] : [...new Set(list.map((job) => job.at[index]))].sort((a, b) => (a < 0 ? 1 : b < 0 ? -1 : a - b)));
-  const [rows, columns] = [places(by.rows), places(by.columns)];
+  const [down, across] = [rowDimensions(by), columnDimension(by)];
+  const order = (a, b) => a.reduce((found, place, index) => found || (place < 0) - (b[index] < 0) || place - b[index], 0);
+  const lines = (some) => [...new Map(list.map((job) => some.map((each) => placeOf(job, each))).map((places) => [places.join(' '), places])).values()].sort(order);
+  const [rows, columns] = [lines(down), lines(across ? [across] : [])];
   const cells = new Map();
   for (const job of list) {
-    const place = `${by.rows === NONE ? NONE : job.at[by.rows]} ${by.columns === NONE ? NONE : job.at[by.columns]}`;
+    const place = [...down, across].filter(Boolean).map((each) => placeOf(job, each)).join(' ');
     if (!cells.has(place)) cells.set(place, []);
     cells.get(place).push(job);
   }
-  return { rows, columns, at: (row, column) => cells.get(`${row} ${column}`) ?? [] };
+  return { down, across, rows, columns, at: (row, column) => cells.get([...row, ...column].join(' ')) ?? [] };
 }

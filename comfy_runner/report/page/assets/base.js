@@ -17,6 +17,9 @@ function el(tag, attributes = {}, ...children) {
 /** A text of the run, kept from changing the direction of what is around it. */
 const isolated = (text) => el('bdi', {}, text);
 
+/** A name that is broken after its signs rather than inside its words. */
+const breakable = (text) => el('bdi', {}, text.split(/(?<=[_\-./\\])/).flatMap((part) => [part, el('wbr')]));
+
 const button = (text, attributes = {}) => el('button', { type: 'button', ...attributes }, text);
 
 /** A select with its label; options are [value, text]. */
@@ -48,6 +51,14 @@ function later(wait, action) {
     clearTimeout(timer);
     timer = setTimeout(() => action(...args), wait);
   };
+}
+
+/** The bytes of a text in base64. */
+function bytesOf(text) {
+  const packed = atob(text.trim());
+  const bytes = new Uint8Array(packed.length);
+  for (let index = 0; index < packed.length; index += 1) bytes[index] = packed.charCodeAt(index);
+  return bytes;
 }
 
 /** Copy a text; a page that was opened as a file may have no clipboard, but it has text fields. */

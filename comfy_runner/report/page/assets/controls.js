@@ -1,11 +1,11 @@
 // The controls above the grid: rows, columns, order, size, search, filters.
 
-function axisSelect(name, which) {
-  const { select, label } = labelled(name, [[NONE, 'none'], ...axes.map((axis) => [axis.index, axis.name])], {
+function dimensionSelect(name, which) {
+  const { select, label } = labelled(name, [[NONE, 'none'], ...(which === 'rows' && dimensions.length > 2 ? [[ALL, 'all others']] : []), ...dimensions.map((each) => [each.index, each.name])], {
     onchange: () => {
       arrangement[which] = Number(select.value);
       const other = which === 'rows' ? 'columns' : 'rows';
-      // An axis cannot lie both ways; choosing it here takes it from there.
+      // A dimension cannot lie both ways; choosing it here takes it from there.
       if (arrangement[which] === arrangement[other]) arrangement[other] = NONE;
       arranged();
     },
@@ -21,14 +21,16 @@ const size = { range: null, isChosen: false };
 function setSize(pixels) {
   size.range.value = pixels;
   byId('grid').style.setProperty('--size', `${size.range.value}px`);
+  sharpen();
 }
 
 /** Until the reader chooses a size, all columns are made to fit if the pictures do not get too small. */
 function usualSize() {
   const usual = matchMedia('(max-width: 600px)').matches ? 152 : 208;
-  const across = arrangement.columns === NONE ? 1 : axes[arrangement.columns].values.length;
-  const fitting = Math.floor((byId('grid').clientWidth - 104) / across) - 13;
-  return fitting >= 112 && fitting < 320 ? fitting : usual;
+  const across = arrangement.columns === NONE ? 1 : dimensions[arrangement.columns].labels.length;
+  const headings = arrangement.rows === NONE ? 4 : 196;
+  const fitting = Math.floor((byId('grid').clientWidth - headings) / across) - 13;
+  return fitting >= 104 && fitting < 320 ? fitting : usual;
 }
 
 function arranged() {
@@ -45,6 +47,8 @@ function sortSelect() {
       drawGrid();
     },
   });
+  const { key, down } = arrangement.sort;
+  if (key) select.value = key + (down ? '-' : '+');
   return label;
 }
 
@@ -74,6 +78,17 @@ function searchField() {
   return el('label', { class: 'field grow' }, el('span', {}, 'Search'), field);
 }
 
+function conditionField() {
+  const field = el('input', { type: 'search', placeholder: 'drift < 0.3', value: arrangement.where, title: metrics.map((metric) => metric.name).join(', '), oninput: later(150, () => {
+    const isRight = conditions(field.value) !== null;
+    field.setAttribute('aria-invalid', String(!isRight));
+    if (!isRight) return;
+    arrangement.where = field.value.trim();
+    drawGrid();
+  }) });
+  return el('label', { class: 'field' }, el('span', {}, 'Where'), field);
+}
+
 async function search(text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const where = words.length ? await searchable() : [];
@@ -84,8 +99,8 @@ async function search(text) {
 function axisFilter(axis, changed) {
   const present = new Set(jobs.map((job) => job.at[axis.index]));
   const boxes = [...axis.values.keys(), NONE].filter((value) => present.has(value)).map((value) => {
-    const { box, label } = check(value === NONE ? 'none' : axis.values[value], {
-      checked: true,
+    const { box, label } = check(value === NONE ? 'none' : axis.labels[value], {
+      checked: !arrangement.hidden[axis.index].has(value),
       onchange: () => {
         arrangement.hidden[axis.index][box.checked ? 'delete' : 'add'](value);
         changed();
@@ -113,7 +128,7 @@ function filters() {
 
 function faultBox() {
   if (!jobs.some((job) => job.faults.length)) return null;
-  const { box, label } = check('Hide what is ruled out', { onchange: () => { arrangement.hideFaulty = box.checked; drawGrid(); } });
+  const { box, label } = check('Hide what is ruled out', { checked: arrangement.hideFaulty, onchange: () => { arrangement.hideFaulty = box.checked; drawGrid(); } });
   return label;
 }
 
@@ -121,9 +136,15 @@ function startControls() {
   const present = new Set(jobs.flatMap((job) => Object.keys(job.pictures)));
   if (!present.has('upscaled') && present.size) [arrangement.role] = present;
   Object.assign(arrangement, usualArrangement());
+  const linked = readAddress(arrangement);
   byId('controls').append(...[
-    axes.length ? axisSelect('Rows', 'rows') : null, axes.length ? axisSelect('Columns', 'columns') : null,
-    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, faultBox(), filters(),
+    axes.length ? dimensionSelect('Rows', 'rows') : null, axes.length ? dimensionSelect('Columns', 'columns') : null,
+    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, hasNumbers && jobs.length > 1 ? conditionField() : null, faultBox(), filters(),
   ].filter(Boolean));
+  const small = matchMedia('(max-width: 600px)');
+  const fold = () => { byId('arrange').open = !small.matches; };
+  small.addEventListener('change', fold);
+  fold();
   arranged();
+  return linked;
 }

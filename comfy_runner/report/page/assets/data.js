@@ -2,6 +2,8 @@
 
 const data = JSON.parse(byId('data').textContent);
 const axes = data.axes.map((axis, index) => ({ ...axis, index }));
+/** What rows and columns can stand for: an axis, or several that move together; the first one tells the places. */
+const dimensions = data.dimensions.map((dimension, index) => ({ ...dimension, index, first: dimension.axes[0] }));
 const jobs = data.jobs.map((job, index) => ({ ...job, index }));
 const metrics = data.metrics.map((metric, index) => ({ ...metric, index }));
 /** How many jobs these are; one that has several outputs is several times in the list. */
@@ -10,7 +12,24 @@ const hasNumbers = jobs.some((job) => job.numbers);
 
 const valueOf = (job, axis) => axis.values[job.at[axis.index]] ?? 'none';
 const describe = (job, some = axes) => some.map((axis) => `${axis.name} ${valueOf(job, axis)}`).join(', ');
+const placeOf = (job, dimension) => job.at[dimension.first];
+/** What of the dimensions a job has, as short as they are called. */
+const inShort = (job, some) => some.map((dimension) => (dimension.axes.length > 1 ? '' : `${dimension.name} `) + (dimension.labels[placeOf(job, dimension)] ?? 'none')).join(', ');
 const numberOf = (job, key) => job.numbers?.[metrics.find((metric) => metric.key === key).index] ?? null;
+
+/** Whether the page has its pictures in it, and nothing beside it. */
+const alone = data.embedded !== null;
+const held = new Map();
+
+/** Where the browser finds a picture: beside the page, or in an element of a page that stands alone. */
+function sourceOf(place) {
+  if (!alone) return place;
+  if (!held.has(place)) {
+    const { type, textContent } = byId(place);
+    held.set(place, URL.createObjectURL(new Blob([bytesOf(textContent)], { type })));
+  }
+  return held.get(place);
+}
 
 /** The first picture of a role that can be shown. */
 const picture = (job, role) => job.pictures[role]?.find((each) => each.thumb) ?? null;
@@ -28,8 +47,7 @@ const faultWords = (job) => job.faults.map((fault) => data.faults[fault] ?? faul
 let lines = null;
 
 async function unpacked() {
-  const bytes = Uint8Array.from(atob(byId('details').textContent.trim()), (char) => char.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  const stream = new Blob([bytesOf(byId('details').textContent)]).stream().pipeThrough(new DecompressionStream('gzip'));
   return (await new Response(stream).text()).split('\n');
 }
 

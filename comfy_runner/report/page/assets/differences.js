@@ -3,7 +3,7 @@
 const MOST_PLACES = 12;
 
 function decoded([columns, rows, text]) {
-  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  const bytes = bytesOf(text);
   return { columns, rows, at: (column, row, which) => bytes[(row * columns + column) * 2 + which] };
 }
 

@@ -6,39 +6,54 @@ function tagsOf(job, headed) {
   const tags = [];
   if (isSuggested(job) && !headed.includes(suggestedAxis)) tags.push(el('span', { class: 'tag good' }, 'suggested'));
   if (job.faults.length) tags.push(el('span', { class: 'tag bad' }, `ruled out: ${job.faults.join(', ')}`));
+  if (job.failed.length) tags.push(el('span', { class: 'tag bad', title: job.failed.join('\n') }, 'not as expected'));
   if (job.same) tags.push(el('span', { class: 'tag' }, 'same pixels as ', isolated(job.same)));
   if (job.state === 'partial') tags.push(el('span', { class: 'tag bad' }, 'partial'));
   return tags;
 }
 
+const LARGE = 288; // pixels of a card beyond which a thumbnail would be blurred
+const MOST_SHOWN = 64e6; // pixels of a picture that is too large to be shown among others
+
+/** The file that a card shows: the thumbnail, or the picture itself where cards are large. */
+const shownFile = (found) => sourceOf(!alone && size.range?.value > LARGE && found.width * found.height <= MOST_SHOWN ? found.url : found.thumb);
+
+const sharpen = later(200, () => {
+  for (const node of cards()) {
+    const image = node.querySelector('img');
+    const found = image && (picture(jobOf(node), arrangement.role) ?? anyPicture(jobOf(node)));
+    if (found && image.getAttribute('src') !== shownFile(found)) image.src = shownFile(found);
+  }
+});
+
 function shot(job) {
   const found = picture(job, arrangement.role) ?? anyPicture(job);
   if (found) {
-    const { width, height, thumb } = found;
+    const { width, height } = found;
     // `loading` has to be there before `src`, or the browser fetches at once.
-    return el('span', { class: 'shot' }, el('img', { loading: 'lazy', decoding: 'async', src: thumb, alt: [job.id, describe(job)].filter(Boolean).join(', '), width, height }));
+    return el('span', { class: 'shot' }, el('img', { loading: 'lazy', decoding: 'async', src: shownFile(found), alt: [job.id, describe(job)].filter(Boolean).join(', '), width, height }));
   }
   const broken = Object.values(job.pictures).flat().find((each) => each.problem);
   const why = job.error || (broken ? `${broken.name}: ${broken.problem}` : '');
-  return el('span', { class: 'shot without' }, el('strong', {}, job.state), el('span', { class: 'why' }, isolated(why || 'no picture yet')), el('span', { class: 'out-of-sight' }, `, ${job.id}`));
+  return el('span', { class: 'shot without' }, el('strong', {}, job.state), el('span', { class: 'why', title: why || null }, isolated(why || 'no picture yet')), el('span', { class: 'out-of-sight' }, `, ${job.id}`));
 }
 
 function card(job, differing, headed) {
   const sort = arrangement.sort.key;
-  const caption = differing.length ? describe(job, differing) : headed.length ? '' : job.id;
+  const caption = differing.length ? inShort(job, differing) : headed.length ? '' : job.id;
   const number = sort ? `${metrics.find((metric) => metric.key === sort).name} ${figure(numberOf(job, sort))}` : '';
   const text = [caption, number].filter(Boolean).join(' · ');
   const classes = ['card', isSuggested(job) && 'is-suggested', job.faults.length && 'is-faulty'].filter(Boolean).join(' ');
   const said = picture(job, arrangement.role) ? 'true' : false; // the picture's own text says it all
   return el('button', { type: 'button', class: classes, 'data-job': job.index, tabindex: -1, 'aria-haspopup': 'dialog' },
     shot(job),
-    el('span', { class: 'caption' }, text ? el('span', { 'aria-hidden': said }, isolated(text)) : null, tagsOf(job, headed)));
+    el('span', { class: 'caption' }, text ? el('span', { class: 'words', 'aria-hidden': said, title: describe(job) || null }, isolated(text)) : null, tagsOf(job, headed)));
 }
 
-function heading(axis, value, scope) {
-  const text = value < 0 ? 'none' : axis.values[value];
-  const isChosen = axis === suggestedAxis && value === suggestedIndex;
-  return el('th', { scope, class: isChosen ? 'is-suggested' : null }, el('span', { class: 'head-name' }, axis.name), ' ', isolated(text), ' ', isChosen ? el('span', { class: 'tag good' }, 'suggested') : null);
+function heading(some, places, scope) {
+  const isChosen = suggestedIndex >= 0 && some.some((each, index) => each.first === suggestedAxis.index && places[index] === suggestedIndex);
+  const values = some.map((each, index) => el('span', { class: 'head-value', title: axes[each.first].values[places[index]] ?? null }, el('span', { class: 'head-name' }, each.name), ' ', breakable(each.labels[places[index]] ?? 'none'), ' '));
+  return el('th', { scope, class: isChosen ? 'is-suggested' : null }, values, isChosen ? el('span', { class: 'tag good' }, 'suggested') : null);
 }
 
 /** How many of a cell's pictures lie beside each other. */
@@ -46,13 +61,14 @@ const acrossCell = (count, across) => (across ? (count > 3 ? Math.ceil(Math.sqrt
 
 function drawTable(list) {
   const table = intoTable(list, arrangement);
-  const headed = [arrangement.rows, arrangement.columns].filter((index) => index !== NONE).map((index) => axes[index]);
-  const differing = axes.filter((axis) => !headed.includes(axis));
-  const [down, across] = [axes[arrangement.rows], axes[arrangement.columns]];
+  const { down, across } = table;
+  const headed = [...down, across].filter(Boolean);
+  const differing = dimensions.filter((each) => !headed.includes(each));
+  const headedAxes = headed.map((each) => axes[each.first]);
   const cell = (row, column, line, place) => {
     const here = table.at(row, column);
     const width = acrossCell(here.length, across);
-    const shown = here.map((job) => card(job, differing, headed));
+    const shown = here.map((job) => card(job, differing, headedAxes));
     shown.forEach((node, index) => {
       node.dataset.line = line * jobs.length + Math.floor(index / width);
       node.dataset.place = place * jobs.length + (index % width);
@@ -61,19 +77,22 @@ function drawTable(list) {
     inner.style.setProperty('--across', width);
     return el('td', {}, inner);
   };
-  const lines = table.rows.map((row, line) => el('tr', {}, down ? heading(down, row, 'row') : null, table.columns.map((column, place) => cell(row, column, line, place))));
-  const top = across ? el('thead', {}, el('tr', {}, down ? el('td', { class: 'corner' }) : null, table.columns.map((column) => heading(across, column, 'col')))) : null;
-  return el('div', { class: 'scroller', role: 'region', 'aria-label': 'Pictures by their values', tabindex: 0 }, el('table', { class: 'pictures' }, top, el('tbody', {}, lines)));
+  const lines = table.rows.map((row, line) => el('tr', {}, down.length ? heading(down, row, 'row') : null, table.columns.map((column, place) => cell(row, column, line, place))));
+  const top = across ? el('thead', {}, el('tr', {}, down.length ? el('td', { class: 'corner' }) : null, table.columns.map((column) => heading([across], column, 'col')))) : null;
+  // Where cells hold several pictures, lines below each other stay level only if all captions are equally high.
+  const classes = ['pictures', differing.length && 'is-stacked', differing.length && list.some((job) => tagsOf(job, headedAxes).length) && 'has-tags'].filter(Boolean).join(' ');
+  return el('div', { class: 'scroller', role: 'region', 'aria-label': 'Pictures by their values', tabindex: 0 }, el('table', { class: classes }, top, el('tbody', {}, lines)));
 }
 
 function drawGrid() {
   const list = chosenJobs(arrangement);
   const isTable = arrangement.rows !== NONE || arrangement.columns !== NONE;
-  const inner = isTable ? drawTable(list) : el('div', { class: 'list' }, list.map((job) => card(job, axes.length === 1 ? axes : [], [])));
+  const inner = isTable ? drawTable(list) : el('div', { class: 'list' }, list.map((job) => card(job, dimensions, [])));
   byId('grid').replaceChildren(list.length ? inner : el('p', { class: 'nothing' }, 'Nothing matches. Clear the search or a filter to see pictures again.'));
   const first = byId('grid').querySelector('.card');
   if (first) first.tabIndex = 0;
   announce(list);
+  writeAddress();
 }
 
 function announce(list) {

@@ -15,6 +15,7 @@ function verdict(job) {
   const lines = [];
   if (isSuggested(job)) lines.push(el('p', { class: 'tag good' }, 'has the suggested value'));
   if (job.faults.length) lines.push(el('p', { class: 'tag bad' }, `ruled out: ${faultWords(job)}`));
+  for (const what of job.failed) lines.push(el('p', { class: 'tag bad' }, 'not as expected: ', isolated(what)));
   if (job.same) lines.push(el('p', { class: 'quiet' }, 'The same pixels as ', isolated(job.same)));
   if (job.close) lines.push(el('p', { class: 'quiet' }, 'Can hardly be told apart from ', isolated(job.close)));
   if (job.shares) lines.push(el('p', { class: 'quiet' }, 'Shares the pictures of ', isolated(job.shares)));
@@ -31,9 +32,9 @@ function numbersOf(job) {
 
 function filesOf(job) {
   const links = Object.entries(job.pictures).flatMap(([role, pictures]) => pictures.map((each) => el('li', {},
-    el('a', { href: each.url, target: '_blank', rel: 'noopener' }, isolated(role === 'upscaled' ? job.output : role)), el('span', { class: 'quiet' }, each.width ? ` ${each.width} × ${each.height}` : ` ${each.problem}`),
+    alone ? isolated(role === 'upscaled' ? job.output : role) : el('a', { href: each.url, target: '_blank', rel: 'noopener' }, isolated(role === 'upscaled' ? job.output : role)), el('span', { class: 'quiet' }, each.width ? ` ${each.width} × ${each.height}` : ` ${each.problem}`),
     el('span', { class: 'quiet path' }, isolated(each.name)))));
-  return links.length ? [el('h3', {}, 'Full-size files'), el('ul', { class: 'files' }, links)] : null;
+  return links.length ? [el('h3', {}, alone ? 'Files in the run folder' : 'Full-size files'), el('ul', { class: 'files' }, links), data.embedded ? el('p', { class: 'quiet' }, `In this page: ${data.embedded}`) : null] : null;
 }
 
 function commandOf(job) {

@@ -18,7 +18,7 @@ const stage = {
 };
 
 function layer(shown, text) {
-  const image = el('img', { src: shown.picture.url, alt: shown.alt, draggable: 'false', width: shown.picture.width, height: shown.picture.height });
+  const image = el('img', { src: sourceOf(shown.picture.url), alt: shown.alt, draggable: 'false', width: shown.picture.width, height: shown.picture.height });
   const odd = Math.abs((shown.picture.width / shown.picture.height) / (stage.size.width / stage.size.height) - 1) > 0.02;
   image.addEventListener('error', () => text.replaceChildren(`${shown.name}: the file cannot be shown`));
   return el('div', { class: odd ? 'layer whole' : 'layer' }, image);

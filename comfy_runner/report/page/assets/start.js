@@ -11,16 +11,22 @@ function startHead() {
   } else {
     advice.append(hasNumbers ? 'No suggestion: there is no axis along which values could be compared.' : 'No suggestion: the pictures were not measured.');
   }
+  const fixed = Object.entries(data.fixed);
+  byId('fixed').append(...fixed.flatMap(([name, text]) => el('div', { class: /prompt/.test(name) ? 'long' : null, title: /prompt/.test(name) ? text : null }, term(name, isolated(text)))));
+  byId('fixed').hidden = !fixed.length;
   byId('notes').append(...notes.map((note) => el('li', {}, isolated(note))));
   byId('notes').hidden = !notes.length;
-  byId('foot').append(`Made by comfy_runner ${data.version}. This page, report_files and the job folders belong together.`);
+  byId('foot').append(`Made by comfy_runner ${data.version}. ${alone ? 'This page stands alone, with its pictures in it.' : 'This page, report_files and the job folders belong together.'}`);
 }
 
 startTheme();
 startHead();
+startCompared();
 startGrid();
 startViewer();
-startControls();
+const linked = startControls();
 startTable();
+startSearch();
 startCurve();
-if (jobs.length === 1 && upscaled(jobs[0])) openViewer(jobs[0]);
+if (linked && upscaled(linked)) openViewer(linked);
+else if (jobs.length === 1 && !data.differences.length && upscaled(jobs[0])) openViewer(jobs[0]);

@@ -17,9 +17,14 @@ function sheetRow(job) {
   return el('tr', {}, columns.map((column, index) => {
     const value = column.of(job);
     if (index === 0) return el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link', onclick: () => opened.by(job) }, isolated(job.id)));
-    return el('td', { class: column.right ? 'number' : null }, column.isMetric ? figure(value) : isolated(String(value ?? '')));
+    return el('td', { class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null }, column.isMetric ? figure(value) : isolated(String(value ?? '')));
   }));
 }
+
+/** Of a metric that is 0 wherever it was measured, one line says enough. */
+const isZero = (column) => column.isMetric && column.name !== 'seconds' && jobs.every((job) => !column.of(job));
+
+const zeros = new Set(columns.filter(isZero));
 
 function drawSheet() {
   const list = sheet.by === null ? jobs : sorted(jobs, columns[sheet.by].of, sheet.down);
@@ -60,17 +65,25 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+function zerosButton(table) {
+  const node = button(`Show ${plural(zeros.size, 'column')} of zeros`, { class: 'plain', 'aria-pressed': 'false', title: [...zeros].map((column) => column.name).join(', '), onclick: () => {
+    node.setAttribute('aria-pressed', String(!table.classList.toggle('folds')));
+  } });
+  return node;
+}
+
 function startTable() {
-  sheet.heads = columns.map((column, index) => el('th', { scope: 'col', 'aria-sort': 'none', class: column.right ? 'number' : null },
+  sheet.heads = columns.map((column, index) => el('th', { scope: 'col', 'aria-sort': 'none', class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null },
     el('button', { type: 'button', class: 'sort', title: column.about || null, onclick: () => sortBy(index) }, isolated(column.name))));
   sheet.body = el('tbody');
   sheet.where = el('span', { role: 'status' });
   sheet.back = button('Earlier', { class: 'plain', onclick: () => turn(-1) });
   sheet.on = button('Later', { class: 'plain', onclick: () => turn(1) });
   sheet.pager = el('div', { class: 'pager' }, sheet.back, sheet.where, sheet.on);
+  const table = el('table', { class: 'sheet folds' }, el('thead', {}, el('tr', {}, sheet.heads)), sheet.body);
   byId('numbers-body').append(
-    el('div', { class: 'scroller', role: 'region', 'aria-label': 'Table of numbers', tabindex: 0 }, el('table', { class: 'sheet' }, el('thead', {}, el('tr', {}, sheet.heads)), sheet.body)),
-    el('div', { class: 'under' }, sheet.pager, button('Download as CSV', { class: 'plain', onclick: download })),
+    el('div', { class: 'scroller', role: 'region', 'aria-label': 'Table of numbers', tabindex: 0 }, table),
+    el('div', { class: 'under' }, sheet.pager, zeros.size ? zerosButton(table) : '', button('Download as CSV', { class: 'plain', onclick: download })),
   );
   drawSheet();
 }

@@ -134,6 +134,7 @@ function openViewer(job) {
   if (!dialog.open) dialog.showModal();
   stage.view = WHOLE;
   showJob(job);
+  writeAddress();
   dialog.focus(); // not a button, so that arrow keys go to the next job at once
 }
 
@@ -141,6 +142,7 @@ function openViewer(job) {
 function onClose() {
   const node = cards().find((each) => jobOf(each) === viewer.job);
   stage.area.replaceChildren();
+  writeAddress();
   if (node && (viewer.job !== viewer.first || viewer.from === document.body)) goTo(node);
 }
 

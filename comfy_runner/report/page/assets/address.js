@@ -1,0 +1,53 @@
+// The view in the page's address: how the pictures are arranged, what is filtered, which picture is open. A link to it survives a reload.
+
+const COMPARE = { '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b, '=': (a, b) => a === b };
+
+/** Read conditions such as `drift < 0.3, detail >= 0.1`; null where one is none. */
+function conditions(text) {
+  const found = text.split(',').filter((part) => part.trim()).map((part) => {
+    const [, name, sign, number] = /^\s*(.+?)\s*(<=|>=|<|>|=)\s*(-?\d*\.?\d+)\s*$/.exec(part) ?? [];
+    const metric = metrics.find((each) => name && (each.key === name.toLowerCase() || each.name === name.toLowerCase()));
+    return metric ? { key: metric.key, holds: (value) => COMPARE[sign](value, Number(number)) } : null;
+  });
+  return found.includes(null) ? null : found;
+}
+
+const dimensionName = (index) => (index === ALL ? '*' : dimensions[index]?.name ?? '-');
+const dimensionOf = (name, other) => (name === '*' ? ALL : name === '-' ? NONE : dimensions.find((each) => each.name === name)?.index ?? other);
+
+function addressOf(by, job) {
+  const usual = usualArrangement();
+  const said = new URLSearchParams();
+  if (by.rows !== usual.rows) said.set('rows', dimensionName(by.rows));
+  if (by.columns !== usual.columns) said.set('columns', dimensionName(by.columns));
+  if (by.sort.key) said.set('order', by.sort.key + (by.sort.down ? '-' : '+'));
+  if (by.where) said.set('where', by.where);
+  if (by.hideFaulty) said.set('passing', '1');
+  axes.forEach((axis) => by.hidden[axis.index].forEach((value) => said.append('without', `${axis.field}=${axis.values[value] ?? ''}`)));
+  if (job) said.set('picture', job.id);
+  return said.toString();
+}
+
+/** Take over what the address says, as far as this run has it; returns the job that is to be opened. */
+function readAddress(by) {
+  const said = new URLSearchParams(location.hash.slice(1));
+  by.rows = dimensionOf(said.get('rows'), by.rows);
+  by.columns = dimensionOf(said.get('columns'), by.columns);
+  if (by.rows === by.columns) by.rows = NONE;
+  const order = said.get('order') ?? '';
+  if (metrics.some((metric) => metric.key === order.slice(0, -1))) by.sort = { key: order.slice(0, -1), down: order.endsWith('-') };
+  if (conditions(said.get('where') ?? '')) by.where = said.get('where') ?? '';
+  by.hideFaulty = said.has('passing');
+  for (const text of said.getAll('without')) {
+    const axis = axes.find((each) => text.startsWith(`${each.field}=`));
+    const value = axis ? text.slice(axis.field.length + 1) : '';
+    if (axis) by.hidden[axis.index].add(value === '' && !axis.values.includes('') ? NONE : axis.values.indexOf(value));
+  }
+  return jobs.find((job) => job.id === said.get('picture')) ?? null;
+}
+
+const writeAddress = later(50, () => {
+  const said = addressOf(arrangement, byId('viewer').open ? viewer.job : null);
+  // Of what is not said, a link to a section of the page stays.
+  if (said || location.hash.includes('=')) history.replaceState(null, '', `#${said}`);
+});

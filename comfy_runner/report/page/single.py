@@ -1,0 +1,79 @@
+"""The page of a run as one file that opens anywhere, alone: its pictures are in it, made as small as a limit in bytes asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.embedding import PictureFile, Step, embed
+from comfy_runner.report.page.page import packed, rendered, thumbnails_of
+from comfy_runner.report.page.page_content import details, overview
+from comfy_runner.report.run_data import Material
+from comfy_runner.report.suggest import Suggestion
+from comfy_runner.report.target import write_target
+from comfy_runner.store.interface import Artifact
+from comfy_runner.store.local import LocalStore, folder_errors
+
+_FOR_NOTE = 1000
+"""Bytes of the page kept free for what it says of its pictures."""
+
+
+def write_single(
+    target: Path,
+    material: Material,
+    measured: Mapping[str, Measured],
+    suggestion: Suggestion | None,
+    *,
+    notes: Sequence[str] = (),
+    most: int,
+    quality: int | None = None,
+) -> str:
+    """Write the page of a run as one file; an older one is replaced, and thumbnails that lack are made in the run folder.
+
+    Args:
+        target: The file.
+        material: The run.
+        measured: What became of measuring, by the entries' names; those that are missing were not measured.
+        suggestion: Which value is suggested, or why none is; None where that was not asked or there is no axis.
+        notes: What the reader has to know besides, a sentence each.
+        most: Largest size of the file, in bytes.
+        quality: Of its pictures, as WebP, from 1 to 100; None for the very files where they fit, or else 90 and less.
+
+    Returns:
+        What was done to the pictures, a sentence; empty where they are the very files.
+
+    Raises:
+        UsageError: The page is larger than the limit, however small its pictures are.
+        RunFolderError: A file cannot be written, or the disk is full.
+    """
+    with folder_errors(material.folder):
+        thumbnails = thumbnails_of(material)
+    # The same pixels are embedded once.
+    places = {path: thumbnail.path for path, thumbnail in thumbnails.items() if thumbnail.path}
+    first = {place: path for path, place in reversed(places.items())}
+    ids = {place: f"picture-{number}" for number, place in enumerate(first)}
+    sources = [PictureFile(Artifact(material.store, path), material.folder / place) for place, path in first.items()]
+    held = {path: ids[place] for path, place in places.items()}
+    copies = LocalStore(material.folder)
+    for key in (key for _, each in material.differences for key in (each.actual, each.expected, each.difference) if key):
+        held[key] = f"picture-{len(sources)}"
+        sources.append(PictureFile(Artifact(copies, key), material.folder / key))
+
+    facts = overview(material, measured, suggestion, thumbnails, notes, held)
+    known = packed(details(material, thumbnails))
+    bare = sum(len(piece.encode()) for piece in rendered(material, facts, known, ()))
+    pictures, step = embed(sources, most - bare - _FOR_NOTE, quality)
+    note = ""
+    if step is not None:
+        is_full = all(max(each.width, each.height) <= step.side for each in thumbnails.values())
+        facts["embedded"] = _how(step, is_full=is_full)
+        note = f"the pictures in this page are {facts['embedded']}; fine differences may come from that"
+        facts["notes"] = [*notes, note]
+    write_target(target, lambda file: rendered(material, facts, known, pictures).dump(file, "utf-8"), what="the page")
+    return note
+
+
+def _how(step: Step, *, is_full: bool) -> str:
+    side = "as large as they were" if is_full else f"at most {step.side} pixels long"
+    return f"{side}, as WebP of quality {step.quality}"
