@@ -54,7 +54,7 @@ def _measure(servers: int, jobs: int, seconds: float, processes: int) -> tuple[f
     denoise = [round(0.2 + 0.1 * number, 1) for number in range(_VALUES)]
     recipe = {**_RECIPE, "sweep": {"seed": {"start": 1, "count": jobs // _VALUES}, "upscale.denoise": denoise}}
     with (
-        light_servers(servers, processes=processes, seconds=seconds / _WORK) as (urls, worked),
+        light_servers(servers, processes=processes, seconds=seconds / _WORK) as (urls, served),
         tempfile.TemporaryDirectory() as folder,
     ):
         began = time.perf_counter()
@@ -66,7 +66,7 @@ def _measure(servers: int, jobs: int, seconds: float, processes: int) -> tuple[f
                 raise result.error
     if not isinstance(last, RunFinished) or last.spent is None:
         raise RuntimeError("nothing was rendered")
-    return taken, sum(worked) / servers, last.spent
+    return taken, sum(each.worked for each in served) / servers, last.spent
 
 
 if __name__ == "__main__":

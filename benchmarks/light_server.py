@@ -12,8 +12,10 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -28,12 +30,32 @@ from tests.standin.nodes import object_info
 from tests.standin.state import MODELS
 
 _LOAD = 40.0  # what a checkpoint costs, in the planner's own measure
+_STEPS = 20  # that a sampler tells of
 _HOST = "127.0.0.1"
 
 
+@dataclass
+class Served:
+    """What one server has done.
+
+    Attributes:
+        worked: For how long, in seconds.
+        asked: How often it was asked, by method and route.
+        received: The bytes of what was posted to it.
+        sent: The bytes of its answers, and of what it told over the websocket, without headers.
+        frames: How often it told something over the websocket.
+    """
+
+    worked: float = 0.0
+    asked: collections.Counter[str] = field(default_factory=collections.Counter)
+    received: int = 0
+    sent: int = 0
+    frames: int = 0
+
+
 @contextmanager
-def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tuple[list[str], list[float]]]:
-    """Serve; gives the URLs, and a list that has the seconds that each server has worked, once they are left.
+def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tuple[list[str], list[Served]]]:
+    """Serve; gives the URLs, and a list that has what each server has done, once they are left.
 
     Args:
         count: How many servers.
@@ -42,7 +64,7 @@ def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tup
     """
     context = get_context("spawn")
     urls: list[str] = []
-    worked: list[float] = []
+    served: list[Served] = []
     children = []
     for number in range(min(processes, count)):
         ours, theirs = context.Pipe()
@@ -53,10 +75,10 @@ def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tup
     try:
         for _process, ours in children:
             urls += ours.recv()
-        yield urls, worked
+        yield urls, served
         for _process, ours in children:
             ours.send(None)
-            worked += ours.recv()
+            served += ours.recv()
     finally:
         for process, _ours in children:
             process.terminate()
@@ -71,14 +93,14 @@ async def _serve(parent: Connection, count: int, seconds: float) -> None:
     servers = [_Light(seconds) for _ in range(count)]
     parent.send([await server.start() for server in servers])
     await asyncio.to_thread(parent.recv)
-    parent.send([server.worked for server in servers])
+    parent.send([server.served for server in servers])
     await asyncio.sleep(60)
 
 
 class _Light:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self.worked = 0.0
+        self.served = Served()
         self._numbers = itertools.count()
         self._pending: collections.deque[list[Any]] = collections.deque()
         self._running: list[list[Any]] = []
@@ -88,7 +110,7 @@ class _Light:
         self._posted = asyncio.Event()
 
     async def start(self) -> str:
-        app = web.Application(client_max_size=2**26)
+        app = web.Application(client_max_size=2**26, middlewares=[self._counted])
         for path, answer in (("/system_stats", _STATS), ("/object_info", object_info(MODELS))):
             text = json.dumps(answer)
             app.router.add_get(path, _constant(text))
@@ -103,6 +125,22 @@ class _Light:
         await site.start()
         self._worker = asyncio.create_task(self._work())
         return f"http://{_HOST}:{runner.addresses[0][1]}"
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+        self.served.asked[f"{request.method} /{request.path.split('/')[1]}"] += 1
+        self.served.received += request.content_length or 0
+        response = await handler(request)
+        self.served.sent += response.content_length or 0
+        return response
+
+    async def _tell(self, client_id: Any, kind: str, prompt_id: str, **data: Any) -> None:
+        socket = self._sockets.get(str(client_id))
+        if socket is not None and not socket.closed:
+            text = json.dumps({"type": kind, "data": {**data, "prompt_id": prompt_id}})
+            self.served.frames += 1
+            self.served.sent += len(text)
+            await socket.send_str(text)
 
     async def _work(self) -> None:
         while True:
@@ -119,14 +157,24 @@ class _Light:
             costs = node_work(workflow)
             loads = [node for node in graph if graph[node]["class_type"].startswith("Checkpoint")]
             todo = sum(costs.get(node, 0.0) + (_LOAD if node in loads else 0.0) for node in graph if node not in cached)
-            await asyncio.sleep(todo * self._seconds)
+            tell = partial(self._tell, extra.get("client_id"))
+            await tell("execution_start", prompt_id)
+            await tell("execution_cached", prompt_id, nodes=cached)
+            samplers = [node for node in graph if graph[node]["class_type"] == "KSampler" and node not in cached]
+            for node in samplers:
+                await tell("executing", prompt_id, node=node)
+                for step in range(1, _STEPS + 1):
+                    await asyncio.sleep(todo * self._seconds / len(samplers) / _STEPS)
+                    state = {"value": step, "max": _STEPS, "state": "running", "node_id": node, "prompt_id": prompt_id}
+                    await tell("progress_state", prompt_id, nodes={node: state})
+                    await tell("progress", prompt_id, value=step, max=_STEPS, node=node)
+            if not samplers:
+                await asyncio.sleep(todo * self._seconds)
             self._cached = dict.fromkeys(keys.values())
-            self.worked += time.time() - began
+            self.served.worked += time.time() - began
             self._history[prompt_id] = _ending(item, cached, began, node_sizes(workflow))
             self._running.remove(item)
-            socket = self._sockets.get(str(extra.get("client_id")))
-            if socket is not None and not socket.closed:
-                await socket.send_json({"type": "executing", "data": {"node": None, "prompt_id": prompt_id}})
+            await tell("executing", prompt_id, node=None)
 
     async def _ws(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
