@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 INSTALLED := .venv/.installed
 
-.PHONY: demo quick test truth coverage bench clean engine browser lint types quick-tests real harm slow
+.PHONY: demo quick test truth coverage bench clean engine browser lint types following seeing one-half other-half real harm slow
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -22,13 +22,30 @@ demo: $(INSTALLED)
 
 # Which test is what: tests/themes.py, and the markers of pyproject.toml. Of hostile input there are thousands, which take a minute.
 NEEDS_NOTHING := not real and not browser and not slow and not kill and not hostile
-IN_TWO := --numprocesses=2 --dist=loadfile
+# Two processes that know nothing of each other, since a third one that hands tests out to them, each of which has collected all, takes
+# a part of both cores. Each has about half of the work: what follows jobs and what people see; and all the rest. While one is working,
+# the first half is two: it waits for servers half of its time.
+FOLLOWING := tests/engine tests/running
+SEEING := tests/api tests/cli tests/report
+ONE_HALF := $(FOLLOWING) $(SEEING)
+REST := $(addprefix --ignore=,$(ONE_HALF))
+# Random values are tried a quarter as often while one is working: tests/example_counts.py.
+FEWER := --hypothesis-profile=quick
 
 quick: $(INSTALLED) lint
-	$(MAKE) --no-print-directory --jobs=2 types quick-tests
+	$(MAKE) --no-print-directory --jobs=4 types following seeing other-half EXAMPLES=$(FEWER)
 
-quick-tests: $(INSTALLED)
-	$(BIN)/pytest $(IN_TWO) -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
+following: $(INSTALLED)
+	$(call quietly,$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(FOLLOWING))
+
+seeing: $(INSTALLED)
+	$(call quietly,$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(SEEING))
+
+one-half: $(INSTALLED)
+	$(call quietly,$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(ONE_HALF))
+
+other-half: $(INSTALLED)
+	$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(REST) $(addprefix --ignore=,$(COUNTED))
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -39,13 +56,15 @@ types: $(INSTALLED)
 
 test: $(INSTALLED) engine browser lint
 	-@$(MAKE) --no-print-directory truth
-	$(MAKE) --no-print-directory --jobs=3 quick-tests real harm
+	$(MAKE) --no-print-directory --keep-going --jobs=4 one-half other-half real slow harm
 
-# Three lanes at the same time: each waits for servers and browsers a part of its time, in which two cores serve another one.
-# The longest, with a real ComfyUI, is two processes, each of which has servers of its own. What lanes print is not mixed: all
-# but one do so at their end. Folders that count what they tried over all their tests (tests/hostile, tests/kill) are run
-# whole, by one process.
+# Four lanes at the same time: each waits for servers and browsers a part of its time, in which two cores serve another one. The
+# fifth begins when the first of them ends, also where that has failed: all that is wrong is told at once. Those with a real ComfyUI
+# and with long waits are two processes each, with servers of their own. What lanes print is not mixed: all but one do so at their
+# end. Folders that count what they tried over all their tests (tests/hostile, tests/kill) are run whole, by one process.
 COUNTED := tests/hostile tests/kill
+# Whoever has nothing left takes from the other: a long file is not waited for at the end.
+IN_TWO := --numprocesses=2 --dist=worksteal
 
 coverage: $(INSTALLED)
 	$(BIN)/pytest $(IN_TWO) --cov --cov-report=term -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
@@ -54,8 +73,10 @@ real: $(INSTALLED)
 	$(call quietly,$(BIN)/pytest $(IN_TWO) -m "real or browser" $(addprefix --ignore=,$(COUNTED)))
 
 harm: $(INSTALLED)
-	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(COUNTED) \
-		&& $(BIN)/pytest -m "slow and not real and not browser" $(addprefix --ignore=,$(COUNTED)))
+	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(COUNTED))
+
+slow: $(INSTALLED)
+	$(call quietly,$(BIN)/pytest $(IN_TWO) -m "slow and not real and not browser" $(addprefix --ignore=,$(COUNTED)))
 
 define quietly
 @log=$$(mktemp); { $(1); } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
@@ -68,7 +89,10 @@ bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.placement
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.finding
 	$(BIN)/python -m benchmarks.metrics
+	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.sheet
 	$(BIN)/python -m benchmarks.report_page
 

@@ -11,16 +11,40 @@ from typing import TYPE_CHECKING, Any
 from comfy_runner._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from comfy_runner.api import BaselineUpdate as BaselineUpdate, update_baseline as update_baseline
+    from comfy_runner.api import Calibration as Calibration, calibrate as calibrate
+    from comfy_runner.api import keep_calibration as keep_calibration, kept_limits as kept_limits
+    from comfy_runner.api import Discrepancy as Discrepancy, VerifiedRun as VerifiedRun, verify as verify
+    from comfy_runner.api import Reproduced as Reproduced, ReproducedPicture as ReproducedPicture, reproduce as reproduce
+    from comfy_runner.api import FindPlan as FindPlan, SearchResult as SearchResult, SearchStep as SearchStep
+    from comfy_runner.api import find as find, plan_find as plan_find
     from comfy_runner.api import Limits as Limits, Listing as Listing, Measures as Measures, PlanSummary as PlanSummary
     from comfy_runner.api import Report as Report, Sheet as Sheet, Standing as Standing, Suggestion as Suggestion
-    from comfy_runner.api import convert_workflow as convert_workflow, draw_sheet as draw_sheet, import_workflow as import_workflow
+    from comfy_runner.api import (
+        bisect as bisect,
+        check_run as check_run,
+        convert_workflow as convert_workflow,
+        draw_sheet as draw_sheet,
+        import_workflow as import_workflow,
+    )
+    from comfy_runner.api import MergedRun as MergedRun, merge as merge
     from comfy_runner.api import measure as measure, models as models, plan as plan, render as render, run as run
     from comfy_runner.api import servers as servers, suggest as suggest, validate as validate, write_import as write_import
     from comfy_runner.api import write_report as write_report
+    from comfy_runner.bisecting.walk import Bisected as Bisected, Judged as Judged
+    from comfy_runner.check.interface import Finding as Finding
+    from comfy_runner.check.results import CheckedJob as CheckedJob, CheckedRun as CheckedRun, Comparison as Comparison
+    from comfy_runner.check.results import Likeness as Likeness, Outcome as Outcome
     from comfy_runner.errors import BrokenDownload as BrokenDownload, ComfyRunnerError as ComfyRunnerError
     from comfy_runner.errors import ConfigError as ConfigError, FlatPicture as FlatPicture, InputError as InputError
     from comfy_runner.errors import Interrupted as Interrupted, JobFailed as JobFailed, JobLost as JobLost, LocalError as LocalError
-    from comfy_runner.errors import Note as Note, Problem as Problem, RecipeError as RecipeError, RunFolderError as RunFolderError
+    from comfy_runner.errors import (
+        ModelError as ModelError,
+        Note as Note,
+        Problem as Problem,
+        RecipeError as RecipeError,
+        RunFolderError as RunFolderError,
+    )
     from comfy_runner.errors import ServerError as ServerError, ServerRefused as ServerRefused, ServerStuck as ServerStuck
     from comfy_runner.errors import TemplateError as TemplateError, Unreachable as Unreachable, UsageError as UsageError
     from comfy_runner.errors import VerificationError as VerificationError, WorkflowError as WorkflowError
@@ -36,12 +60,17 @@ if TYPE_CHECKING:
 # The modules below this one, and the public names of each; the block above says the same to type checkers.
 _NAMES = {
     "api": (
-        "Limits Listing Measures PlanSummary Report Sheet Standing Suggestion convert_workflow draw_sheet import_workflow measure "
-        "models plan render run servers suggest validate write_import write_report"
+        "BaselineUpdate Calibration Discrepancy FindPlan Limits Listing Measures MergedRun PlanSummary Report Reproduced "
+        "ReproducedPicture SearchResult SearchStep Sheet Standing Suggestion VerifiedRun bisect calibrate check_run "
+        "convert_workflow draw_sheet find import_workflow keep_calibration kept_limits measure merge models plan plan_find "
+        "render reproduce run servers suggest update_baseline validate verify write_import write_report"
     ),
+    "bisecting.walk": "Bisected Judged",
+    "check.interface": "Finding",
+    "check.results": "CheckedJob CheckedRun Comparison Likeness Outcome",
     "errors": (
-        "BrokenDownload ComfyRunnerError ConfigError FlatPicture InputError Interrupted JobFailed JobLost LocalError Note Problem "
-        "RecipeError RunFolderError ServerError ServerRefused ServerStuck TemplateError Unreachable UsageError "
+        "BrokenDownload ComfyRunnerError ConfigError FlatPicture InputError Interrupted JobFailed JobLost LocalError ModelError "
+        "Note Problem RecipeError RunFolderError ServerError ServerRefused ServerStuck TemplateError Unreachable UsageError "
         "VerificationError WorkflowError"
     ),
     "importer.imported": "Imported",

@@ -97,3 +97,29 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None], *, du
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_device(path: Path) -> bool:
+    """Return whether a path leads to what is neither a file nor a folder: ``/dev/null``, ``/dev/stdout``, a named pipe."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def write_as_named(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write a file that the user has named: whole or not at all, but what is no file, such as ``/dev/null``, is never replaced.
+
+    Args:
+        path: The file; its folder is made. A link stays one: what it leads to is written.
+        data: Its content, or what writes it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if is_device(path):
+        with path.open("wb") as file:
+            data(file) if callable(data) else file.write(data)
+    else:
+        write_atomically(Path(os.path.realpath(path)), data)

@@ -13,11 +13,15 @@
         in_flight: 4                                         # how many jobs it may have at once, 1 to 16
     templates: [~/comfy/templates]      # searched before the shipped ones
     local: {models: ~/models, pip_args: ["--index-url=…"]}
+    ray: {address: "head:6379", max: 8, resources: {GPU: 1}}            # of `run --ray`
+    models: {hosts: [huggingface.co], fetch: true}           # what recipes' models may be fetched from
     retry: {server_lost: 3, out_of_memory: {times: 1, vae_decode: tiled}}    # a recipe's own retry comes first
+    expect: {vetoes: {max: 0}, seconds: {max: 60}}                           # and so do its expectations
 
 Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER`` (one, or several with spaces between them),
-``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder), ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY``
-(such as ``token=…``) for servers that are given by their URL. What servers are checked by can be named with ``REQUESTS_CA_BUNDLE``
+``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder), ``COMFY_RUNNER_STATE`` (the folder for what runs at URLs keep on this
+machine), ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY`` (such as ``token=…``) for servers that are given by
+their URL, ``HF_TOKEN`` (a token for models at Hugging Face). What servers are checked by can be named with ``REQUESTS_CA_BUNDLE``
 or ``CURL_CA_BUNDLE``.
 """
 
@@ -27,15 +31,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
+from comfy_runner.atomic_files import is_device
 from comfy_runner.errors import ConfigError, Problem, UsageError
+from comfy_runner.expect import Expect, Limit, PassLimits
+from comfy_runner.model_settings import HUGGING_FACE, ModelsConfig
+from comfy_runner.ray_options import RayOptions
 from comfy_runner.retry import Remedy, Retry
+from comfy_runner.setting_types import Secret, Section, UserPath, expanded
+from comfy_runner.shard import Shard, find_shard
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import Document, got, parse
@@ -49,36 +58,9 @@ MOST_IN_FLIGHT = 16
 
 # A bare word is taken for a name: it may well be a mistyped one.
 _URL = re.compile(r"\S*://\S*|\S+:[0-9]+(/\S*)?")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"no such user's folder (got {path.parts[0]})") from error
-
-
-def _filled(text: str, info: ValidationInfo) -> str:
-    """Put the environment's values where a text of the file says ``${NAME}``; elsewhere, it stays as it is."""
-    environment: Mapping[str, str] | None = info.context
-    if environment is None:
-        return text
-    for name in _VARIABLE.findall(text):
-        if name not in environment:
-            raise PydanticCustomError("variable", "the environment has no {name}", {"name": name, "hint": f"export {name}=…"})
-    return _VARIABLE.sub(lambda found: environment[found[1]], text)
-
-
-UserPath = Annotated[Path, AfterValidator(_expanded)]
-Secret = Annotated[str, AfterValidator(_filled)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ServerConfig(_Section):
+class ServerConfig(Section):
     """One server, and what opens its doors.
 
     Attributes:
@@ -119,7 +101,7 @@ class ServerConfig(_Section):
         return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}" if host else harmless(text)
 
 
-class LocalConfig(_Section):
+class LocalConfig(Section):
     """The managed local ComfyUI.
 
     Attributes:
@@ -137,7 +119,7 @@ class LocalConfig(_Section):
     pip_args: tuple[str, ...] = ()
 
 
-class Config(_Section):
+class Config(Section):
     """All settings.
 
     Attributes:
@@ -146,22 +128,35 @@ class Config(_Section):
         servers: Named servers.
         templates: Folders with the user's own templates.
         local: The managed local ComfyUI.
+        ray: How runs with ``--ray`` use Ray.
+        models: Models that recipes name, and what may be fetched of them.
         token: Bearer token for a server that is given by its URL; named servers have their own headers.
         query: Query parameters for such a server.
         retry: What is tried again, where a recipe does not say.
+        expect: What is expected of jobs, where their recipes do not say.
         outage_timeout: Seconds that a server may answer nobody before its jobs are left to others, or to the next run; None for a
             minute, and for a quarter of one where others can do them.
     """
 
     server: str = DEFAULT_SERVER
     fleet: tuple[str, ...] = ()
-    servers: dict[str, ServerConfig] = {}
+    servers: dict[str, ServerConfig] = Field(default={})
     templates: tuple[UserPath, ...] = ()
     local: LocalConfig = LocalConfig()
+    ray: RayOptions = RayOptions()
+    models: ModelsConfig = ModelsConfig()
     token: Secret = Field(default="", repr=False)
     query: dict[str, Secret] = Field(default={}, repr=False)
     retry: Retry | None = None
+    expect: Expect | None = None
     outage_timeout: float | None = Field(default=None, gt=0)
+
+    _document: Document | None = PrivateAttr(default=None)
+
+    def where(self, setting: str) -> str:
+        """Return the place of a setting, given by its dotted name, for messages; of one that is in no file, its name."""
+        known = self._document
+        return setting if known is None else f"{known.name}:{known.line(tuple(setting.split('.')))}: {setting}"
 
     def find_server(self, given: str | ServerConfig | None) -> ServerConfig:
         """Return the server of this name or URL, or the default one, which is the first of a fleet."""
@@ -223,11 +218,26 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
         changes |= {"server": servers[0], "fleet": servers if len(servers) > 1 else ()}
     if home := _path(found, "COMFY_RUNNER_LOCAL_HOME"):
         changes["local"] = config.local.model_copy(update={"home": home})
+    if (token := found.get("HF_TOKEN")) and HUGGING_FACE not in config.models.tokens:
+        tokens = {**config.models.tokens, HUGGING_FACE: token}
+        changes["models"] = config.models.model_copy(update={"tokens": tokens})
     if token := found.get("COMFY_RUNNER_TOKEN"):
         changes["token"] = token
     if query := found.get("COMFY_RUNNER_QUERY"):
         changes["query"] = _query(query)
     return config.model_copy(update=changes)
+
+
+def which_shard(text: str) -> Shard:
+    """Return the shard that a user means; see `find_shard`.
+
+    Args:
+        text: ``3/8``, ``auto`` or ``auto/8``.
+
+    Raises:
+        UsageError: It is none, or the environment does not tell.
+    """
+    return find_shard(text, os.environ)
 
 
 def ca_bundle() -> str:
@@ -241,6 +251,33 @@ def cache_folder() -> Path | None:
         return platformdirs.user_cache_path("comfy-runner")
     except RuntimeError:
         return None
+
+
+def state_folder() -> Path:
+    """Return the user's folder for what belongs to this machine and is to last, which need not be there yet.
+
+    Raises:
+        ConfigError: It is not named, and the user has no home.
+    """
+    named = _path(os.environ, "COMFY_RUNNER_STATE")
+    try:
+        return (named or platformdirs.user_state_path("comfy-runner")).absolute()
+    except RuntimeError as error:
+        raise ConfigError("the user has no home", hint="name a folder: COMFY_RUNNER_STATE") from error
+
+
+def calibrations_file(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file of the calibrations that the user keeps, beside the config file; None where that has no folder.
+
+    Args:
+        environment: Instead of the process's own.
+
+    Raises:
+        ConfigError: The environment names a config file that cannot be.
+    """
+    found = os.environ if environment is None else environment
+    config = _path(found, "COMFY_RUNNER_CONFIG") or _usual_file()
+    return None if config is None or is_device(config) else config.with_name("calibrations.json")
 
 
 def _usual_file() -> Path | None:
@@ -261,7 +298,7 @@ def _query(text: str) -> dict[str, str]:
 def _path(environment: Mapping[str, str], variable: str) -> Path | None:
     value = environment.get(variable)
     try:
-        return _expanded(Path(value)) if value else None
+        return expanded(Path(value)) if value else None
     except ValueError as error:
         raise ConfigError(str(error), where=variable) from error
 
@@ -274,6 +311,8 @@ def _read(path: Path, environment: Mapping[str, str]) -> Config:
         raise ConfigError.of(_problem(dict(detail), document, shown(path)) for detail in error.errors()) from error
     if problems := list(_fleet_problems(config, document, shown(path))):
         raise ConfigError.of(problems)
+    if config.expect is not None:
+        config._document = document
     return config
 
 
@@ -305,6 +344,12 @@ def _section(place: tuple[int | str, ...]) -> type[BaseModel]:
         return Config
     if place[0] == "retry":
         return Retry if len(place) == 2 else Remedy
+    if place[0] == "expect":
+        return Expect if len(place) == 2 else PassLimits if place[1] == "passes" and len(place) == 3 else Limit
+    if place[0] == "ray":
+        return RayOptions
+    if place[0] == "models":
+        return ModelsConfig
     return LocalConfig if place[0] == "local" else ServerConfig
 
 

@@ -14,7 +14,8 @@ ComfyRunnerError
 │   ├── BrokenDownload     3   what it gives is not the whole file that it was asked for
 │   ├── JobLost            3   it forgot a job
 │   ├── ServerStuck        3   it accepts work and does none
-│   └── LocalError         3   the managed local ComfyUI cannot be set up or started
+│   ├── LocalError         3   the managed local ComfyUI cannot be set up or started
+│   └── ModelError         3   a model that a recipe names cannot be fetched
 ├── VerificationError      4   a collected file is not what was planned
 │   └── FlatPicture        4   a model's picture is one flat colour: black or NaN
 ├── RunFolderError         5   the run folder is locked, damaged, full or read-only
@@ -25,8 +26,9 @@ Errors of the libraries underneath do not get here: the folder that calls a libr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, Self
 
 _LONGEST = 1500  # names in messages come from files and servers, and can be of any length
@@ -91,6 +93,17 @@ class ComfyRunnerError(Exception):
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         self.problems: tuple[Problem, ...] = (Problem(what, where, hint),)
         super().__init__(str(self.problems[0]))
+
+    def at(self, place: Callable[[str], str]) -> Self:
+        """Return the same error with other places.
+
+        Args:
+            place: Gives the place of a problem, of the one that it has; either may be empty.
+        """
+        moved = copy.copy(self)
+        moved.problems = tuple(replace(problem, where=place(problem.where)) for problem in self.problems)
+        moved.args = ("\n".join(map(str, moved.problems)),)
+        return moved
 
     @classmethod
     def of(cls, problems: Iterable[Problem]) -> Self:
@@ -244,6 +257,12 @@ class LocalError(ServerError):
     """The managed local ComfyUI cannot be set up or started."""
 
     code = "local"
+
+
+class ModelError(ServerError):
+    """A model that a recipe names cannot be fetched, or is not the one that the recipe means."""
+
+    code = "model"
 
 
 class VerificationError(ComfyRunnerError):

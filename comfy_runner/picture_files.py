@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 import warnings
@@ -22,14 +23,26 @@ BROKEN: Final = (
 )
 """What Pillow's readers raise."""
 
-_QUIET = threading.Lock()
+_counting = threading.Lock()
+_silenced = 0
+_silence = contextlib.ExitStack()
 
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Silence what Pillow warns of. Warnings are switched off for the whole process, so one thread at a time may do it."""
-    with _QUIET, warnings.catch_warnings(action="ignore"):
+    """Silence what Pillow warns of, in the whole process, as long as any thread is in here: many decode at the same time."""
+    global _silenced
+    with _counting:
+        _silenced += 1
+        if _silenced == 1:
+            _silence.enter_context(warnings.catch_warnings(action="ignore"))
+    try:
         yield
+    finally:
+        with _counting:
+            _silenced -= 1
+            if not _silenced:
+                _silence.close()
 
 
 def opened(file: BinaryIO) -> ImageFile:
@@ -47,3 +60,8 @@ def opened(file: BinaryIO) -> ImageFile:
     if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
         return WebPImageFile(file)
     raise ValueError("neither PNG, JPEG nor WebP")
+
+
+def eight_bit_grey(image: Image.Image) -> Image.Image:
+    """Return a picture of 16 bit grey (a mode that begins with ``I``) with 8 bits; Pillow's `convert` would cut it off at 255."""
+    return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")

@@ -5,11 +5,25 @@ A package says, for instance, ``[project.entry-points."comfy_runner.metrics"]`` 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
-from importlib.metadata import entry_points
-from typing import Any
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
 
 from comfy_runner.errors import UsageError
+
+METRICS: Final = "comfy_runner.metrics"
+"""The group of entry points of metrics."""
+
+
+def announced(group: str) -> frozenset[str]:
+    """Return the names that are announced in a group; nothing is imported.
+
+    Args:
+        group: The group of entry points, such as `METRICS`.
+    """
+    return frozenset(entry.name for entry in _entries(group, tuple(sys.path)))
 
 
 def plugins(group: str, what: str, *, taken: Collection[str] = (), only: str | None = None) -> dict[str, Callable[..., Any]]:
@@ -25,7 +39,7 @@ def plugins(group: str, what: str, *, taken: Collection[str] = (), only: str | N
         UsageError: One cannot be imported, is not callable, or has a name of ours.
     """
     found: dict[str, Callable[..., Any]] = {}
-    for entry in entry_points(group=group):
+    for entry in _entries(group, tuple(sys.path)):
         if only is not None and entry.name != only:
             continue
         where = f"{what} {entry.name} ({entry.value})"
@@ -40,3 +54,9 @@ def plugins(group: str, what: str, *, taken: Collection[str] = (), only: str | N
             raise UsageError("is not a function", where=where, hint=hint)
         found[entry.name] = loaded
     return found
+
+
+@lru_cache(maxsize=32)
+def _entries(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return a group's entry points on a path of imports: looking through all installed packages takes some milliseconds."""
+    return tuple(entry_points(group=group))

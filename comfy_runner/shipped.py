@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ STARTER = _PACKAGE / "recipe" / "starter.yaml"
 """The recipe that a new user starts from: complete, commented, and loaded without notes."""
 
 
+@cache
 def shipped(kind: Literal["recipes", "templates"]) -> Path:
     """Return the folder of the shipped recipes or templates.
 

@@ -1,16 +1,21 @@
-"""Reading the files that people write, with limits, and naming them in messages."""
+"""Reading the files that people write, with limits; their paths as they are given, and as messages name them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
-from comfy_runner.errors import InputError
+from comfy_runner.errors import InputError, UsageError
 
 MAX_BYTES = 1 << 20
 """Largest file that a person writes, in bytes."""
 
 _LONGEST_SHOWN = 300
+# A single letter is a drive of Windows. Of a URL that was made a `Path` of, one slash is left.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_QUOTED_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+%3A%2F%2F")
+_SPOILT_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):[/\\\\]")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -49,9 +54,13 @@ def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BY
         # Windows calls it a lack of permission.
         if isinstance(fault, IsADirectoryError | PermissionError) and path.is_dir():
             raise error("is a directory, not a file", where=name) from None
-        reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
-        raise error(f"cannot be read ({reason.lower()})", where=name) from None
+        raise error(f"cannot be read ({reason_of(fault)})", where=name) from None
     return decode(data, name=name, error=error, most=most)
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file cannot be used, as messages say it: what the system says of an error, or else what Python does."""
+    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()
 
 
 def control_character(text: str) -> tuple[str, int, int] | None:
@@ -65,6 +74,51 @@ def control_character(text: str) -> tuple[str, int, int] | None:
         return None
     line, column = text.count("\n", 0, bad.start()) + 1, bad.start() - text.rfind("\n", 0, bad.start())
     return f"must not contain control characters (got U+{ord(bad[0]):04X})", line, column
+
+
+def scheme_of(address: Path | str) -> str:
+    """Return the scheme of a URL, lower case; empty for what is a path."""
+    found = _SCHEME.match(address) if isinstance(address, str) else None
+    return found[1].lower() if found else ""
+
+
+def local_path(address: Path | str, *, where: str = "") -> Path:
+    """Return the path of a local folder or file as a user gives it; a URL would become a folder of an odd name.
+
+    Args:
+        address: What was given.
+        where: What it was given for, such as ``--out``, for the error.
+
+    Raises:
+        UsageError: It is a URL, or was one before it was made a `Path`.
+    """
+    was_url = isinstance(address, Path) and _SPOILT_SCHEME.match(str(address)) and not address.exists()
+    if scheme_of(address) or was_url:
+        what = f"must be a path of this machine, not a URL (got {on_one_line(str(address))})"
+        raise UsageError(what, where=where, hint="name a file or folder that can be reached here")
+    return Path(address)
+
+
+def url_of(path: Path) -> str:
+    """Return the URL that a path stands for: that of a run's local part (`comfy_runner.store.registry.local_part`), or below it.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        The URL; empty for other paths, and for what lies in the local part alone.
+    """
+    for number, part in enumerate(reversed(path.parts)):
+        if _QUOTED_SCHEME.match(part):
+            below = path.parts[len(path.parts) - number :]
+            is_local = bool(below) and below[0].startswith((".", "ledger."))
+            return "" if is_local else "/".join([unquote(part), *below])
+    return ""
+
+
+def place(path: Path) -> str:
+    """Return what programs are told of a path: the URL that it stands for, or the path as it is."""
+    return url_of(path) or str(path)
 
 
 def is_file(path: Path) -> bool:
@@ -84,7 +138,12 @@ def is_folder(path: Path) -> bool:
 
 
 def shown(path: Path) -> str:
-    """Return a path as messages show it: relative to the current directory when inside it, no control characters."""
+    """Return a path as messages show it: relative to the current directory when inside it, no control characters.
+
+    What stands for a URL is shown as that.
+    """
+    if url := url_of(path):
+        return on_one_line(url)
     try:
         text = path.absolute().relative_to(Path.cwd()).as_posix()
     except (OSError, ValueError):

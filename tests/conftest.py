@@ -5,12 +5,17 @@ The first session on a machine downloads the engine, which takes a minute or mor
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import os
+import re
 import shutil
 import signal
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,24 +25,42 @@ from playwright.sync_api import Browser
 from comfy_runner.engine.local import InstalledEngine, LocalOptions, LocalServer, setup, start, stop
 from tests.chromium import NoBrowserError, chromium
 from tests.early_2024 import early_2024
+from tests.s3 import S3Server, s3_server
 from tests.standin import StandIn
 from tests.themes import themes
 
 # A loaded machine is no fault of the program's.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+settings.register_profile("quick", max_examples=25)
 
 # A report takes longer than all the rest of a small run; tests that are about it ask for it.
 os.environ["COMFY_RUNNER_REPORT"] = "0"
+# Where these tests run in CI, its variables change what the command says; tests that are about them set them.
+for name in [name for name in os.environ if name.startswith(("CI", "GITHUB_", "JOB_", "SKYPILOT_", "SLURM_", "WORKSPACE"))]:
+    del os.environ[name]
 # Engines of several sessions would each take all cores, and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What tests write is synced to a disk that nobody reads again, which takes longer than most tests: memory will do, where there is
+# enough of it and programs may be started from there.
+_MEMORY, _ENOUGH = Path("/dev/shm"), 4 * 1024**3  # noqa: S108
+if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK):
+    known = os.statvfs(_MEMORY)
+    if known.f_bavail * known.f_frsize >= _ENOUGH and not known.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = str(_MEMORY)
+        tempfile.tempdir = None
+# Thousands of tests are objects that stay; looking through them again and again is a third of the time that short tests take.
+gc.disable()
+
 say = logging.getLogger("tests.engine.local").info
 
 _running = pytest.StashKey[pytest.Item]()
+_has_failed = pytest.StashKey[bool]()
+_folders = itertools.count()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,9 +71,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(theme)
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    # Pytest collects five times at the end, to find what nobody closed: all that is to be found, the first one finds.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     item.config.stash[_running] = item
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_has_failed] = item.stash.get(_has_failed, False) or report.failed
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -70,10 +112,36 @@ def _hold_to_its_marker(config: pytest.Config, theme: str) -> None:
 
 
 @pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with nothing beside it, kept where the test fails; pytest's would look through all earlier ones to name it."""
+    parent = tmp_path_factory.getbasetemp() / str(next(_folders))
+    path = parent / re.sub(r"\W", "_", request.node.name)[:30]
+    path.mkdir(parents=True)
+    yield path
+    if not request.node.stash.get(_has_failed, False):
+        shutil.rmtree(parent, ignore_errors=True)
+
+
+@pytest.fixture
 def server() -> Iterator[StandIn]:
     """A stand-in server of its own for each test that asks for one."""
     with StandIn() as standin:
         yield standin
+
+
+@pytest.fixture(scope="session")
+def running_s3() -> Iterator[S3Server]:
+    """An S3 that belongs to this session alone."""
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture
+def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The session's S3, which this process finds as AWS' own tools do."""
+    for name, value in running_s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return running_s3
 
 
 @pytest.fixture(scope="session")
@@ -113,10 +181,16 @@ def comfyui_server(local_options: LocalOptions, local_engine: InstalledEngine) -
 
 
 @pytest.fixture(scope="session")
-def server_without_cache(local_options: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
+def options_without_cache(local_options: LocalOptions) -> LocalOptions:
+    """Options of the server that remembers nothing; whoever restarts it leaves it running, where it was."""
+    return replace(local_options, instance=f"{local_options.instance}-no-cache", server_args=("--cache-none",))
+
+
+@pytest.fixture(scope="session")
+def server_without_cache(options_without_cache: LocalOptions, local_engine: InstalledEngine) -> Iterator[LocalServer]:
     """A real ComfyUI that remembers nothing of the last prompt."""
     assert local_engine.checkpoint is not None
-    yield from _served(replace(local_options, instance=f"{local_options.instance}-no-cache", server_args=("--cache-none",)))
+    yield from _served(options_without_cache)
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,11 @@ class Forked:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
 
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        with _LOOKING_AFTER:
+            return self._process.exitcode
+
     def communicate(self, timeout: float) -> tuple[bytes, bytes]:
         """Wait for its end, at most so many seconds, and return what it printed on stdout and stderr."""
         if not connection.wait([self._process.sentinel], timeout):

@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 import comfy_runner
+from tests.sources import FILES, PACKAGE, nodes
 from tests.test_imports import LEVELS
 
 _ROOT = Path(__file__).parents[1]
-_PACKAGE = _ROOT / "comfy_runner"
 _DOCUMENT = _ROOT / "docs" / "architecture.md"
 _TEXT = _DOCUMENT.read_text(encoding="utf-8")
 _TABLE = re.compile(r"(?<=\| level \| folders and modules \|\n\|---\|---\|\n).*?(?=\n\n)", flags=re.DOTALL)
@@ -21,8 +21,8 @@ _TABLE = re.compile(r"(?<=\| level \| folders and modules \|\n\|---\|---\|\n).*?
 _CODE = re.compile(r"`([^`\n]+)`")
 _PATHS = sorted({code for code in _CODE.findall(_TEXT) if re.fullmatch(r"[\w./]+(\.py|\.j2|/)", code) and not code.startswith("/")})
 # A model's network is called by the words of networks; it runs in the Python of the local ComfyUI.
-_OTHER_TERMS = _PACKAGE / "engine" / "local" / "tiny_models"
-_MODULES = [path for path in sorted(_PACKAGE.rglob("*.py")) if not path.is_relative_to(_OTHER_TERMS)]
+_OTHER_TERMS = PACKAGE / "engine" / "local" / "tiny_models"
+_MODULES = [path for path in FILES if not path.is_relative_to(_OTHER_TERMS)]
 
 
 def _section(title: str) -> str:
@@ -40,18 +40,18 @@ def _table() -> str:
     """Return the table of levels, highest first."""
     rows = []
     for level, rooms in reversed([*enumerate(LEVELS)]):
-        names = sorted(room.replace(".", "/") + ("/" if (_PACKAGE / room.replace(".", "/")).is_dir() else ".py") for room in rooms)
+        names = sorted(room.replace(".", "/") + ("/" if (PACKAGE / room.replace(".", "/")).is_dir() else ".py") for room in rooms)
         rows.append(f"| {level} | {', '.join(f'`{name}`' for name in names)} |")
     return "\n".join(rows)
 
 
 def test_what_is_named_is_there() -> None:
     assert len(_PATHS) > 100
-    assert [path for path in _PATHS if not (_PACKAGE / path).exists() and not (_ROOT / path).exists()] == []
+    assert [path for path in _PATHS if not (PACKAGE / path).exists() and not (_ROOT / path).exists()] == []
 
 
 def test_every_folder_of_the_package_is_named() -> None:
-    folders = {f"{path.parent.relative_to(_PACKAGE).as_posix()}/" for path in _MODULES if path.parent != _PACKAGE}
+    folders = {f"{path.parent.relative_to(PACKAGE).as_posix()}/" for path in _MODULES if path.parent != PACKAGE}
 
     assert [folder for folder in sorted(folders) if folder not in _TEXT] == []
 
@@ -81,9 +81,8 @@ def _names() -> dict[str, str]:
     """Return the names of modules and public classes, with the file of each; those that users know are kept for them."""
     found: dict[str, str] = {}
     for path in _MODULES:
-        where = path.relative_to(_PACKAGE).as_posix()
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        classes = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+        where = path.relative_to(PACKAGE).as_posix()
+        classes = [node.name for node in nodes(path) if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
         found |= {name: where for name in (path.stem, *classes) if name not in comfy_runner.__all__}
     return found
 

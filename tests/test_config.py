@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -324,3 +325,46 @@ def test_all_about_a_server_can_be_given_at_once() -> None:
 
 def test_a_plus_in_a_token_of_the_environment_is_a_plus(tmp_path: Path) -> None:
     assert _loaded(tmp_path, "", COMFY_RUNNER_QUERY="token=a+b%2Bc/d==").query == {"token": "a+b+c/d=="}
+
+
+def test_what_models_may_be_fetched_from(tmp_path: Path) -> None:
+    text = """
+models:
+  fetch: true
+  hosts: [HuggingFace.co, "*.example.org", "http://nas:8000", "s3://bucket"]
+  tokens: {huggingface.co: "${MY_TOKEN}"}
+  cache: ~/models
+  cache_size: 500 GB
+"""
+    found = _loaded(tmp_path, text, MY_TOKEN=_SECRET, HF_TOKEN=_SECRET[::-1]).models
+
+    assert found.hosts == ("huggingface.co", "*.example.org", "http://nas:8000", "s3://bucket")
+    assert (found.fetch, found.cache, found.cache_size) == (True, Path.home() / "models", 500_000_000_000)
+    assert found.tokens == {"huggingface.co": _SECRET}
+    assert _SECRET not in repr(found)
+
+
+def test_the_environments_token_is_for_hugging_face() -> None:
+    assert load_config({"COMFY_RUNNER_CONFIG": os.devnull, "HF_TOKEN": _SECRET}).models.tokens == {"huggingface.co": _SECRET}
+    assert Config().models.tokens == {}
+    assert (Config().models.fetch, Config().models.hosts) == (False, ())
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("hosts: [huggingface.co/a]", "must be a host such as"),
+        ("hosts: ['https://me@h']", "must be a host such as"),
+        ("hosts: ['*']", "must be a host such as"),
+        ("hosts: ['*.*.org']", "must be a host such as"),
+        ("cache_size: large", "must be a number of bytes, or a size such as"),
+        ("cache_size: 0", "must be more than 0 bytes"),
+        ("tokens: {h: '${NONE}'}", "the environment has no NONE"),
+        ("host: [h]", "there is no such setting"),
+    ],
+)
+def test_what_is_wrong_about_models_is_told(tmp_path: Path, setting: str, what: str) -> None:
+    (problem,) = _problems(tmp_path, f"models:\n  {setting}\n")
+
+    assert what in problem.what
+    assert ":2: models." in problem.where

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-_PACKAGE = Path(__file__).parents[1] / "comfy_runner"
-_FILES = sorted(_PACKAGE.rglob("*.py"))
+from tests.sources import FILES, PACKAGE, nodes, tree
 
 # The rooms by level; a room knows only those of lower levels, and itself. Those of one level do not know each other, but for the
 # second level.
@@ -21,27 +20,35 @@ LEVELS = [
     {"_version", "errors"},
     {
         "atomic_files",
+        "byte_sizes",
         "input_files",
+        "model_settings",
         "picture_files",
         "text_files",
         "plugins",
+        "ray_options",
         "yaml_loader",
         "yaml_syntax",
+        "setting_types",
         "shipped",
+        "expect",
+        "inbox",
         "retry",
+        "shard",
         "wording",
     },
-    {"config", "graph"},
+    {"config", "graph", "search"},
     {"recipe"},
     {"store", "scheduling", "templating"},
-    {"engine", "check"},
+    {"engine", "check", "model_files"},
     {"planning"},
     {"collect", "importer"},
     # What runs jobs knows engines by their interface alone.
     {"engine.comfyui", "engine.local", "running", "report"},
-    {"engine.registry"},
-    {"engine.server_status"},
-    {"control"},
+    {"engine.ray_actors"},
+    {"engine.registry", "baseline"},
+    {"engine.server_status", "gates"},
+    {"bisecting", "control"},
     {"api"},
     {"cli"},
 ]
@@ -52,22 +59,41 @@ _LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 _PLACES = {
     "PIL": (
         *("picture_files.py", "collect/exif.py", "collect/picture_texts.py", "collect/reencode.py", "collect/verify.py"),
-        *("importer/readers/pictures.py", "report/"),
+        *("importer/readers/pictures.py", "report/", "baseline/folder.py"),
     ),
     "click": ("cli/",),
-    "filelock": ("store/", "engine/local/"),
+    "fsspec": ("store/filesystem.py",),
+    "filelock": ("store/", "engine/local/", "model_files/cache.py"),
     "jinja2": ("templating/", "report/page/page.py"),
     "markupsafe": ("templating/",),
-    "numpy": ("report/metrics/",),
+    "numpy": ("report/metrics/", "report/calibrate.py"),
+    "optuna": ("search/proposals.py",),
     "platformdirs": ("config.py", "engine/local/"),
     "psutil": ("engine/local/",),
-    "pydantic": ("recipe/", "config.py", "retry.py", "report/measure_run.py"),
-    "pydantic_core": ("recipe/", "config.py", "store/sidecar.py"),
-    "requests": ("engine/comfyui/",),
+    "pydantic": (
+        "recipe/",
+        "config.py",
+        "model_settings.py",
+        "setting_types.py",
+        "expect.py",
+        "ray_options.py",
+        "retry.py",
+        "check/expected.py",
+        "report/calibrations.py",
+        "report/failed_checks.py",
+        "report/measure_run.py",
+        "report/picks.py",
+        "baseline/folder.py",
+        "store/plan_record.py",
+    ),
+    "pydantic_core": ("recipe/", "expect.py", "setting_types.py", "store/sidecar.py"),
+    "ray": ("engine/ray_actors/",),
+    "requests": ("engine/comfyui/", "model_files/web.py"),
     "rich": ("cli/",),
-    "scipy": ("report/metrics/",),
+    "scipy": ("report/metrics/", "report/calibrate.py"),
     "skimage": ("report/metrics/",),
-    "urllib3": ("engine/comfyui/",),
+    "ssimulacra2": ("report/metrics/ssimulacra.py",),
+    "urllib3": ("engine/comfyui/", "model_files/web.py"),
     "websocket": ("engine/comfyui/websocket_channel.py",),
     "yaml": ("yaml_loader.py",),
     # It runs in the Python of the local ComfyUI.
@@ -77,25 +103,36 @@ _PLACES = {
 # Run by another Python, without the package around it: its modules can only name each other.
 _ALONE = "engine/local/tiny_models/"
 _HEAVY = (
-    *("PIL", "filelock", "jinja2", "numpy", "psutil", "pydantic", "requests", "rich", "scipy", "skimage", "urllib3", "websocket"),
+    *(
+        "PIL",
+        "filelock",
+        "fsspec",
+        "jinja2",
+        "numpy",
+        "optuna",
+        "psutil",
+        "pydantic",
+        "ray",
+        "requests",
+        "rich",
+        "scipy",
+        "skimage",
+        "urllib3",
+        "websocket",
+    ),
     "yaml",
 )
 
 
 def _name(path: Path) -> str:
-    return path.relative_to(_PACKAGE).as_posix()
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return path.relative_to(PACKAGE).as_posix()
 
 
 @cache
 def _imports(path: Path) -> list[str]:
     """Return the full names of all that a file imports anywhere, also inside functions and for type checking."""
     found: list[str] = []
-    for node in ast.walk(_tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -113,7 +150,7 @@ def _room(name: str) -> str:
 
 
 def _module(path: Path) -> str:
-    return ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _may_know(room: str, other: str) -> bool:
@@ -122,17 +159,17 @@ def _may_know(room: str, other: str) -> bool:
 
 
 def _room_of(path: Path) -> str:
-    return "cli" if path.parent == _PACKAGE and path.stem in ("__main__", "__init__") else _room(_module(path))
+    return "cli" if path.parent == PACKAGE and path.stem in ("__main__", "__init__") else _room(_module(path))
 
 
 def test_every_room_has_a_level() -> None:
-    assert {_name(path) for path in _FILES if _room_of(path) not in _LEVEL} == set()
+    assert {_name(path) for path in FILES if _room_of(path) not in _LEVEL} == set()
 
 
 def test_imports_point_one_way() -> None:
     wrong = {
         (_name(path), other)
-        for path in _FILES
+        for path in FILES
         for other in {_room(name) for name in _imports(path) if name.startswith("comfy_runner.")}
         if not _may_know(_room_of(path), other)
     }
@@ -141,7 +178,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_no_module_needs_itself_by_way_of_others() -> None:
-    modules = {_module(path): path for path in _FILES}
+    modules = {_module(path): path for path in FILES}
     needs: dict[str, set[str]] = {}
     for module, path in modules.items():
         named = {name if name in modules else name.rpartition(".")[0] for name in _imports(path)}
@@ -170,7 +207,7 @@ def test_the_check_of_imports_finds_the_wrong_ones() -> None:
 def test_third_parties_are_imported_only_where_they_belong() -> None:
     wrong = {
         (_name(path), top)
-        for path in _FILES
+        for path in FILES
         for top in {name.split(".")[0] for name in _imports(path)} - {"comfy_runner"} - sys.stdlib_module_names
         if not _name(path).startswith(_PLACES.get(top, ()))
     }
@@ -179,7 +216,7 @@ def test_third_parties_are_imported_only_where_they_belong() -> None:
 
 
 def test_every_place_for_a_third_party_is_used() -> None:
-    used = {(top, _name(path)) for path in _FILES for top in {name.split(".")[0] for name in _imports(path)}}
+    used = {(top, _name(path)) for path in FILES for top in {name.split(".")[0] for name in _imports(path)}}
 
     unused = [
         (top, place)
@@ -213,29 +250,29 @@ def _dotted(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+@cache
 def _uses(path: Path) -> set[str]:
     """Return the plain names that a file calls, and all attributes that it names."""
-    nodes = list(ast.walk(_tree(path)))
-    called = {_dotted(node.func) for node in nodes if isinstance(node, ast.Call)}
-    return called | {_dotted(node) for node in nodes if isinstance(node, ast.Attribute)}
+    called = {_dotted(node.func) for node in nodes(path) if isinstance(node, ast.Call)}
+    return called | {_dotted(node) for node in nodes(path) if isinstance(node, ast.Attribute)}
 
 
-# Besides the command line, the two programs that run as processes of their own.
-_TALKING = ("cli/", "__main__.py", "engine/local/launcher.py", "engine/local/tiny_models/")
+# Besides the command line, the three programs that run as processes of their own.
+_TALKING = ("cli/", "__main__.py", "engine/local/launcher.py", "engine/local/tiny_models/", "engine/ray_actors/guard.py")
 
 
 def test_only_the_command_line_prints_or_exits() -> None:
     talks = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout", "sys.stderr", "SystemExit"}
 
-    assert {_name(path) for path in _FILES if not _name(path).startswith(_TALKING) and _uses(path) & talks} == set()
+    assert {_name(path) for path in FILES if not _name(path).startswith(_TALKING) and _uses(path) & talks} == set()
 
 
 def test_the_environment_is_read_only_where_settings_are() -> None:
-    settings = ("config.py", "cli/", "engine/local/")
+    settings = ("config.py", "cli/", "engine/local/", "engine/ray_actors/connection.py")
     readers = {"os.environ", "os.getenv", "os.environb", "environ.get", "getenv"}
 
-    assert {_name(path) for path in _FILES if not _name(path).startswith(settings) and _uses(path) & readers} == set()
+    assert {_name(path) for path in FILES if not _name(path).startswith(settings) and _uses(path) & readers} == set()
 
 
 def test_every_module_says_what_it_is() -> None:
-    assert {_name(path) for path in _FILES if not ast.get_docstring(_tree(path))} == set()
+    assert {_name(path) for path in FILES if not ast.get_docstring(tree(path))} == set()

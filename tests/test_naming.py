@@ -6,22 +6,13 @@ import ast
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
-_PACKAGE = Path(__file__).parents[1] / "comfy_runner"
+from tests.sources import FILES, PACKAGE, nodes, tree
 
 
-@cache
-def _trees() -> dict[str, ast.Module]:
-    """Return all modules, by path."""
-    paths = sorted(_PACKAGE.rglob("*.py"))
-    return {path.relative_to(_PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
-
-
-def _types(tree: ast.Module) -> Iterator[str]:
+def _types(module: ast.Module) -> Iterator[str]:
     """Yield the public classes of a module and its aliases of types, which are assigned and written like classes."""
-    for node in tree.body:
+    for node in module.body:
         if isinstance(node, ast.ClassDef):
             names = [node.name]
         elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -34,24 +25,25 @@ def _types(tree: ast.Module) -> Iterator[str]:
 
 def _libraries() -> set[str]:
     """Return the names of the standard library's modules, and of the third parties that the package imports."""
-    nodes = [node for tree in _trees().values() for node in ast.walk(tree)]
-    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    found = [node for path in FILES for node in nodes(path)]
+    imported = {alias.name for node in found if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in found if isinstance(node, ast.ImportFrom) and node.level == 0}
     return {name.partition(".")[0] for name in imported} - {"comfy_runner"} | set(sys.stdlib_module_names)
 
 
 def test_no_two_public_types_have_one_name() -> None:
     places = defaultdict(set)
-    for path, tree in _trees().items():
-        for name in _types(tree):
-            places[name].add(path)
+    for path in FILES:
+        for name in _types(tree(path)):
+            places[name].add(path.relative_to(PACKAGE).as_posix())
 
     assert {name: sorted(found) for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_no_module_is_named_like_a_library() -> None:
     libraries = _libraries()
-    named = {path for path in _trees() if not libraries.isdisjoint(Path(path).with_suffix("").parts)}
+    modules = [path.relative_to(PACKAGE) for path in FILES]
+    named = {str(path) for path in modules if not libraries.isdisjoint(path.with_suffix("").parts)}
 
     assert {"json", "requests", "yaml"} < libraries
     assert named == set()

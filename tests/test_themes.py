@@ -71,4 +71,4 @@ def test_the_folders_of_kills_and_hostile_input_are_run_whole() -> None:
     makefile = (_ROOT / "Makefile").read_text(encoding="utf-8")
 
     assert "\nCOUNTED := tests/hostile tests/kill\n" in makefile
-    assert "$(BIN)/pytest $(COUNTED) \\\n" in makefile
+    assert "$(BIN)/pytest $(COUNTED))\n" in makefile

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from comfy_runner.wording import counted, did_you_mean, nearest
+from tests.sources import FILES, PACKAGE, nodes
 
-_PACKAGE = Path(__file__).parents[1] / "comfy_runner"
 _PLURAL = re.compile(
     r" (more |weighted |model )?(jobs|nodes|files|pictures|recipes|values|prompts|servers|outputs|inputs|rows|columns|cells|lines"
     r"|graphs|groups|times|models|names|options|changes|problems|warnings|places|passes|loads|steps|fields|axes|links|requests)\b"
@@ -59,9 +59,9 @@ def test_a_number_has_its_noun_in_the_singular_or_the_plural(args: tuple[int, st
     assert counted(*args) == text
 
 
-def _values(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
-    """Yield the values of f-strings, with the text that follows each; numbers with a format are no counts."""
-    for node in ast.walk(tree):
+def _values(path: Path) -> Iterator[tuple[ast.expr, str]]:
+    """Yield the values of the f-strings of a module, with the text that follows each; numbers with a format are no counts."""
+    for node in nodes(path):
         if isinstance(node, ast.JoinedStr):
             for value, text in zip(node.values, node.values[1:], strict=False):
                 if isinstance(value, ast.FormattedValue) and value.format_spec is None and isinstance(text, ast.Constant):
@@ -74,9 +74,9 @@ def _is_constant(value: ast.expr) -> bool:
 
 def test_no_sentence_has_a_plural_whatever_the_number_is() -> None:
     wrong = [
-        f"{path.relative_to(_PACKAGE)}:{value.lineno}: {ast.unparse(value)}{text}"
-        for path in sorted(_PACKAGE.rglob("*.py"))
-        for value, text in _values(ast.parse(path.read_text(encoding="utf-8")))
+        f"{path.relative_to(PACKAGE)}:{value.lineno}: {ast.unparse(value)}{text}"
+        for path in FILES
+        for value, text in _values(path)
         if _PLURAL.match(text) and not _is_constant(value)
     ]
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from comfy_runner.errors import ConfigError, InputError, TemplateError
 from comfy_runner.text_files import MAX_BYTES, decode, read, shown
 from comfy_runner.yaml_loader import MAX_DEPTH, MAX_NODES, dotted, got, parse
+from tests.example_counts import tried
 from tests.recipe.support import fault, faults
 
 
@@ -325,7 +326,7 @@ YAML_LIKE = st.text(alphabet="ab:-{}[]&*!|>'\"%@`#,?\\ \n\t.0123456789<~\x85\u20
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tried(300), deadline=None)
 @given(YAML_LIKE | st.text(max_size=60))
 def test_any_text_is_a_document_or_an_input_error(text: str) -> None:
     try:

@@ -17,6 +17,7 @@ _OF_FIXTURES = {
     "local_engine": "real",
     "local_options": "real",
     "browser": "browser",
+    "s3": "slow",
 }
 
 

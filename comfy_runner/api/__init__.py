@@ -12,15 +12,27 @@
 
 from __future__ import annotations
 
+from comfy_runner.api.bisecting import bisect as bisect
+from comfy_runner.api.calibrating import calibrate as calibrate, kept_limits as kept_limits
+from comfy_runner.api.checking import check_run as check_run, unbegun_run as unbegun_run
+from comfy_runner.api.search_results import FindPlan as FindPlan, SearchResult as SearchResult, SearchStep as SearchStep
+from comfy_runner.api.finding import find as find, plan_find as plan_find
 from comfy_runner.api.importing import convert_workflow as convert_workflow, import_workflow as import_workflow
 from comfy_runner.api.importing import write_import as write_import
 from comfy_runner.api.recipes import plan as plan, render as render, run as run, validate as validate
 from comfy_runner.api.reporting import measure as measure, suggest as suggest
+from comfy_runner.api.reproducing import Reproduced as Reproduced, reproduce as reproduce
 from comfy_runner.api.server_info import models as models, nodes as nodes, servers as servers
+from comfy_runner.baseline.update import BaselineUpdate as BaselineUpdate, update_baseline as update_baseline
+from comfy_runner.control.merge import MergedRun as MergedRun, merge as merge
+from comfy_runner.control.reproduced import ReproducedPicture as ReproducedPicture
+from comfy_runner.control.verify_job import Discrepancy as Discrepancy
+from comfy_runner.control.verify_run import VerifiedRun as VerifiedRun, verify as verify
 from comfy_runner.engine.registry import connect as connect, local_options as local_options
 from comfy_runner.engine.server_status import Standing as Standing
 from comfy_runner.graph.model_lists import Listing as Listing
 from comfy_runner.planning.summary import PlanSummary as PlanSummary
+from comfy_runner.report.calibrations import Calibration as Calibration, keep_calibration as keep_calibration
 from comfy_runner.report.measures import Measures as Measures
 from comfy_runner.report.sheet.sheet import Sheet as Sheet, draw_sheet as draw_sheet
 from comfy_runner.report.suggest import Limits as Limits, Suggestion as Suggestion

@@ -18,7 +18,7 @@ from comfy_runner.errors import Problem, ServerError, UsageError
 from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.sources import LoadSource, RecipeSource, load_source
-from comfy_runner.text_files import is_file, shown
+from comfy_runner.text_files import is_file, local_path, reason_of, shown
 
 if TYPE_CHECKING:
     from comfy_runner.importer.imported import Imported
@@ -84,7 +84,7 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
     from comfy_runner.importer.write import FOLDER
     from comfy_runner.templating.lookup import SUFFIX
 
-    folder = Path(out)
+    folder = local_path(out)
     texts = {folder / f"{imported.name}.yaml": imported.recipe}
     if imported.template:
         # The template goes first: a recipe without one cannot be rendered.
@@ -100,7 +100,7 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
         try:
             write_atomically(path, text.encode())
         except OSError as error:
-            what = f"cannot be written: {(error.strerror or str(error)).lower()}"
+            what = f"cannot be written: {reason_of(error)}"
             raise UsageError(what, where=shown(path), hint=OTHER_FOLDER) from error
     return tuple(reversed(texts))
 
@@ -183,9 +183,11 @@ def loading(ask: AskServer, templates: Sequence[Path]) -> LoadSource:
     """
 
     def load_one(source: RecipeSource, *, sets: Sequence[str], sweeps: Sequence[str]) -> LoadedRecipe:
-        if isinstance(source, Mapping) or str(source).lower().endswith(_RECIPES):
+        if isinstance(source, Mapping):
             return load_source(source, sets=sets, sweeps=sweeps)
-        path = Path(source)
+        path = local_path(source)
+        if str(source).lower().endswith(_RECIPES):
+            return load_source(source, sets=sets, sweeps=sweeps)
         if not path.suffix and not is_file(path):  # a shipped recipe's name
             return load_source(source, sets=sets, sweeps=sweeps)
         from comfy_runner.importer.as_recipe import Surroundings, load_given

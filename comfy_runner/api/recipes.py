@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 from comfy_runner.api.importing import asking, loading
+from comfy_runner.api.model_fetching import FetchOptions, PlanModels
 from comfy_runner.api.server_info import nodes
-from comfy_runner.config import Config, ServerConfig, load_config
-from comfy_runner.engine.registry import connect, connect_all, enlist, refuse_bad_addresses
+from comfy_runner.check.expected import Expected, expected_of
+from comfy_runner.config import LOCAL, Config, ServerConfig, load_config, which_shard
+from comfy_runner.engine.interface import EngineSupply, NamedEngine
+from comfy_runner.engine.registry import Given, ServerSupply, connect_all, local_options, refuse_bad_addresses
 from comfy_runner.errors import Note, UsageError
+from comfy_runner.gates.foreseen import unmeasurable
 from comfy_runner.graph.workflow import Workflow
+from comfy_runner.model_files.fetch import Tell
 from comfy_runner.planning.capabilities import check_all
+from comfy_runner.planning.draft import Plan
 from comfy_runner.planning.drafting import draft_all, draft_one
 from comfy_runner.planning.inputs import InputFiles
+from comfy_runner.planning.models import unnamed_models
 from comfy_runner.planning.preview import preview
+from comfy_runner.planning.shards import DealtShard, plan_of_shard, with_deal
 from comfy_runner.planning.summary import PlanSummary
+from comfy_runner.ray_options import RayOptions
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.load import LoadedRecipe
 from comfy_runner.recipe.names import slug
@@ -30,7 +38,12 @@ from comfy_runner.running.fleet_preview import preview_fleet
 from comfy_runner.running.handle import Run
 from comfy_runner.running.policy import Policy
 from comfy_runner.running.start import begin
-from comfy_runner.store.run_folder import FolderView, RunFolder
+from comfy_runner.shard import Shard
+from comfy_runner.store.lease import newest_lease
+from comfy_runner.store.registry import local_part, open_store
+from comfy_runner.store.run_folder import SERVER_LOGS, FolderView, RunFolder
+from comfy_runner.store.status import is_run_folder
+from comfy_runner.text_files import shown, url_of
 from comfy_runner.wording import counted
 
 
@@ -38,6 +51,7 @@ def run(
     recipes: Sequence[RecipeSource],
     *,
     server: str | ServerConfig | Sequence[str | ServerConfig] | None = None,
+    ray: RayOptions | None = None,
     out: Path | str | None = None,
     sets: Sequence[str] = (),
     sweeps: Sequence[str] = (),
@@ -45,9 +59,12 @@ def run(
     skip: Sequence[str] = (),
     templates: Sequence[Path] = (),
     force: bool = False,
+    shard: str | None = None,
+    fetch_models: bool = False,
     policy: Policy | None = None,
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
+    fetching: Tell | None = None,
 ) -> Run:
     """Render recipes on ComfyUI servers.
 
@@ -59,17 +76,24 @@ def run(
             a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
             stands for all files that it matches.
         server: A URL, a name from the config file, ``local`` for a ComfyUI that is set up and started here, or a `ServerConfig`;
-            several of these share the jobs; None for the servers that the settings name.
-        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
+            several of these share the jobs; None for the servers that the settings name, or for none beside `ray`.
+        ray: The actors of Ray that the jobs are rendered on (docs/ray.md); None for no Ray.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe. Of a shard it is
+            the folder that holds the run folders of all shards; None for ``runs/<recipe name>-shards``.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
         only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
         skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
         templates: Folders that are searched for templates first.
         force: Whether jobs that are done are rendered again.
+        shard: Which part of the jobs is done: ``3/8`` for the third of eight, ``auto`` for the one that Slurm, Kubernetes, GitLab
+            or SkyPilot name, ``auto/8`` where these do not say how many there are; None for all.
+        fetch_models: Whether models that recipes have sources for, and that ``local`` lacks, are fetched from the hosts that the
+            settings allow; also where these say so.
         policy: How to treat the servers: time limits, jobs in flight, partial jobs, retries; None for the usual.
         config: Settings; None for those of the user's config file.
         say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        fetching: Is told how far each model has come that is fetched; None for nobody.
 
     Returns:
         The run, which has begun.
@@ -83,33 +107,123 @@ def run(
     if policy.in_flight < 1:
         raise UsageError(f"in_flight must be at least 1 (got {policy.in_flight})")
     settings = config or load_config()
-    refuse_bad_addresses(server, settings)
+    if ray is not None:
+        from comfy_runner.engine.ray_actors.connection import require_ray
+
+        require_ray()
+    if ray is None or server:
+        refuse_bad_addresses(server, settings)
     folders = (*templates, *settings.templates)
-    ask = asking(settings.find_servers(server), None, settings, say)
+    ask = asking(settings.find_servers(server) if ray is None or server else None, None, settings, say)
+    part = None if shard is None else which_shard(shard)
     loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(ask, folders))
-    path = _run_folder(loaded, out)
+    path = run_folder(loaded, out, part)
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
+    return begin_jobs(
+        *(variants, chosen, path),
+        server=server,
+        ray=ray,
+        templates=folders,
+        force=force,
+        shard=part,
+        policy=policy,
+        config=settings,
+        say=say,
+        models=FetchOptions(fetch_models, fetching),
+    )
+
+
+def begin_jobs(
+    variants: Sequence[Variant],
+    chosen: frozenset[str],
+    path: Path,
+    *,
+    server: str | ServerConfig | Sequence[str | ServerConfig] | None,
+    templates: Sequence[Path],
+    policy: Policy,
+    config: Config,
+    ray: RayOptions | None = None,
+    force: bool = False,
+    shard: Shard | None = None,
+    say: Callable[[str], None] | None = None,
+    models: FetchOptions | None = None,
+) -> Run:
+    """Begin a run of jobs that are known already; as `run` does for those of recipes.
+
+    Args:
+        variants: All jobs that the run folder is to have.
+        chosen: The ids of those that are to be done now.
+        path: The run folder.
+        server: As for `run`.
+        templates: All folders that are searched for templates.
+        policy: How to treat the servers.
+        config: Settings.
+        ray: As for `run`.
+        force: Whether jobs that are done are rendered again.
+        shard: Which part of them is done; None for all.
+        say: Takes sentences about slow preparations; None for silence.
+        models: Whether models are fetched, and who is told of it; None for as the settings say.
+
+    Raises:
+        InputError: A recipe or a template is wrong, or no server can do a job.
+        ServerError: No server can be used.
+        RunFolderError: The run folder cannot be used.
+    """
+    expected = expected_of(variants, config)
     # Once with any seeds, so that a mistake costs nothing, not even an empty folder.
     files = InputFiles()
-    drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants), files=files)
-    folder = RunFolder(path)
+    drafted = draft_all(variants, templates=templates, seed_of=_seeds(variants), files=files)
+    if shard is not None:
+        drafted, dealt = plan_of_shard(drafted, chosen, shard)
+        chosen = dealt[shard.index - 1].job_ids
+    plan_models = PlanModels(config, models or FetchOptions(), say)
+    folder, supply = RunFolder(path), _supply(server, ray, config, path, plan_models, say=say)
     try:
+        if shard is not None:
+            folder.record_shard(shard, chosen)
         if names := _records(variants):
-            drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants, folder.draw_seeds(names)), files=files)
-        how = replace(policy, retry=policy.retry or settings.retry, outage=policy.outage or settings.outage_timeout)
+            drafted = draft_all(variants, templates=templates, seed_of=_seeds(variants, folder.draw_seeds(names)), files=files)
+        how = replace(policy, retry=policy.retry or config.retry, outage=policy.outage or config.outage_timeout)
         return begin(
-            drafted,
+            _with_notes(drafted, expected),
             chosen,
             folder,
-            connect=lambda: connect_all(server, settings, say=say),
-            enlist=lambda name: enlist(name, settings, server),
+            supply=supply,
+            expect=plan_models.expect if ray is not None or _names_local(server, config) else None,
+            expected=expected,
             force=force,
             policy=how,
         )
     except BaseException:
+        supply.close()
         folder.close()
         raise
+
+
+def _supply(
+    server: Given, ray: RayOptions | None, config: Config, folder: Path, models: PlanModels, *, say: Callable[[str], None] | None
+) -> EngineSupply:
+    servers = ServerSupply(server, config, models=models, say=say)
+    if ray is None:
+        return servers
+    from comfy_runner.engine.ray_actors.supply import RayActors  # only where Ray is wanted
+
+    options = local_options(config)
+    logs = folder / SERVER_LOGS
+    return RayActors(ray, options, logs=logs, models=lambda: models.order, others=servers, with_others=bool(server), say=say)
+
+
+def draft_jobs(variants: Sequence[Variant], path: Path, *, templates: Sequence[Path]) -> Plan:
+    """Return the drafts of jobs, with the seeds that a run folder has drawn, as far as it has; it need not be there.
+
+    Args:
+        variants: The jobs.
+        path: The run folder.
+        templates: All folders that are searched for templates.
+    """
+    drawn = FolderView(path).seeds() if _records(variants) else {}
+    return draft_all(variants, templates=templates, seed_of=_seeds(variants, drawn))
 
 
 def plan(
@@ -123,7 +237,9 @@ def plan(
     skip: Sequence[str] = (),
     templates: Sequence[Path] = (),
     force: bool = False,
+    shard: str | None = None,
     allow_partial: bool = False,
+    fetch_models: bool = False,
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> PlanSummary:
@@ -138,14 +254,20 @@ def plan(
         server: The server whose nodes, models and memory the jobs are checked against: a URL, a name from the config file,
             ``local`` or a `ServerConfig`. With several, the plan also says which server would render what, and when it would be
             done. None for no server.
-        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe. Of a shard it is
+            the folder that holds the run folders of all shards; None for ``runs/<recipe name>-shards``.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
         only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
         skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
         templates: Folders that are searched for templates first.
         force: Whether jobs that are done are rendered again.
+        shard: Which part of the jobs is planned: ``3/8`` for the third of eight, ``auto`` for the one that Slurm, Kubernetes,
+            GitLab or SkyPilot name, ``auto/8`` where these do not say how many there are; None for all. The plan also says what
+            each of the others has.
         allow_partial: Whether outputs of a job that the server, or each of several, would refuse are left out of it.
+        fetch_models: Whether a run would fetch models that recipes have sources for, and that ``local`` lacks; what it would fetch
+            is said.
         config: Settings; None for those of the user's config file.
         say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
 
@@ -157,17 +279,35 @@ def plan(
     settings = config or load_config()
     asked = settings.find_servers(server) if server or server == "" else ()
     folders = (*templates, *settings.templates)
+    part = None if shard is None else which_shard(shard)
     loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(asking(asked, None, settings, say), folders))
-    path = _run_folder(loaded, out) if out is not None or len(loaded) == 1 else None
+    path = run_folder(loaded, out, part) if out is not None or len(loaded) == 1 else None
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
     drawn = FolderView(path).seeds() if path and _records(variants) else {}
     drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants, drawn))
+    drafted = _with_notes(drafted, expected_of(variants, settings))
+    dealt: tuple[DealtShard, ...] = ()
+    if part is not None:
+        drafted, dealt = plan_of_shard(drafted, chosen, part)
+        chosen = dealt[part.index - 1].job_ids
+    plan_models = PlanModels(settings, FetchOptions(fetch_models), say)
+
+    def connected() -> list[NamedEngine]:
+        engines = connect_all(asked, settings, say=say)
+        if _names_local(asked, settings):
+            plan_models.expect([draft for draft in drafted.drafts if draft.job_id in chosen])
+            plan_models.foresee(engines)
+        return engines
+
     if len(asked) > 1:
-        clients = partial(connect_all, asked, settings, say=say)
-        return preview_fleet(drafted, chosen, path, connect=clients, force=force, allow_partial=allow_partial)
-    client = partial(connect, asked[0], settings, say=say) if asked else None
-    return preview(drafted, chosen, path, connect=client, force=force, allow_partial=allow_partial)
+        summary = preview_fleet(drafted, chosen, path, connect=connected, force=force, allow_partial=allow_partial)
+    else:
+        client = (lambda: connected()[0].engine) if asked else None
+        summary = preview(drafted, chosen, path, connect=client, force=force, allow_partial=allow_partial)
+    if part is not None:
+        return with_deal(summary, drafted, dealt, part)
+    return replace(summary, is_searched=len(loaded) == 1 and loaded[0].recipe.find is not None)
 
 
 def render(
@@ -248,19 +388,51 @@ def validate(
     loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=load_one)
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants))
-    notes = dict.fromkeys(drafted.notes)
+    notes = dict.fromkeys(_with_notes(drafted, expected_of(variants, settings)).notes)
     if object_info is not None or server is not None:
-        notes |= dict.fromkeys(check_all(drafted.drafts, nodes(server=server, object_info=object_info, config=settings, say=say)))
+        if object_info is None and _names_local(server, settings):
+            (local,) = connect_all(server, settings, say=say)
+            plan_models = PlanModels(settings, FetchOptions(), say)
+            plan_models.expect(drafted.drafts)
+            plan_models.foresee([local])
+            info = local.engine.object_info()
+        else:
+            info = nodes(server=server, object_info=object_info, config=settings, say=say)
+        notes |= dict.fromkeys(check_all(drafted.drafts, info))
     return tuple(notes)
 
 
-def _run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None) -> Path:
-    """Return the run folder of recipes, at least one: the one that was asked for, or ``runs/<recipe name>``."""
-    if out is not None:
-        return Path(out)
-    if len(recipes) > 1:
+def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None, shard: Shard | None = None) -> Path:
+    """Return the run folder of recipes, at least one: the one that was asked for, or ``runs/<recipe name>``.
+
+    Args:
+        recipes: The recipes.
+        out: The one that was asked for, or the folder that holds those of all shards; None for the usual one.
+        shard: The shard whose it is; None for that of a whole run.
+
+    Raises:
+        UsageError: Several recipes have none in common, or shards would lie in a run folder.
+        RunFolderError: Whether they would cannot be told, for their store does not answer.
+    """
+    if out is None and len(recipes) > 1:
         raise UsageError("several recipes share one run folder, which has to be named", hint="give --out DIR")
-    return Path("runs") / slug(recipes[0].recipe.name)
+    name = slug(recipes[0].recipe.name)
+    if shard is None:
+        return Path("runs") / name if out is None else local_part(out)
+    parent = Path("runs") / f"{name}-shards" if out is None else local_part(out)
+    url = url_of(parent)
+    if newest_lease(open_store(parent)) if url else is_run_folder(parent):
+        raise UsageError("is a run folder, which cannot hold those of shards", where=shown(parent), hint="give another --out DIR")
+    return local_part(f"{url}/{shard.folder}") if url else parent / shard.folder
+
+
+def _names_local(server: Given, config: Config) -> bool:
+    return any(found.url == LOCAL for found in config.find_servers(server))
+
+
+def _with_notes(plan: Plan, expected: Mapping[str, Expected]) -> Plan:
+    """Return a plan that also says of what is expected of its jobs what cannot be checked, and which models nobody needs."""
+    return replace(plan, notes=(*plan.notes, *unmeasurable(plan.drafts, expected), *unnamed_models(plan.drafts)))
 
 
 def _records(variants: Sequence[Variant]) -> dict[str, None]:

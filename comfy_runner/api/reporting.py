@@ -13,6 +13,7 @@ from comfy_runner.report.measure_run import measure_all, require_metrics
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.run_data import find_axis, read_material
 from comfy_runner.report.suggest import Limits, Suggestion
+from comfy_runner.store.registry import local_part
 from comfy_runner.text_files import shown
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def suggest(
         UsageError: There is no such axis, or none to choose from, or measuring is not possible.
         RunFolderError: It is no run folder, or cannot be read.
     """
-    material = read_material(Path(run_folder))
+    material = read_material(local_part(run_folder))
     chosen = find_axis(material, axis, "--axis") if axis is not None else suggesting.usual_axis(material)
     if chosen is None:
         known = [one.field for one in material.axes]
@@ -49,7 +50,8 @@ def suggest(
         raise UsageError(what, where=shown(material.folder), hint=hint)
     require_metrics()
     measured, notes = measure_all(material, custom=metrics, progress=progress)
-    return replace(suggesting.suggest(material, measured, chosen, limits=limits), notes=notes)
+    found = suggesting.suggest(material, measured, chosen, limits=limits)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:

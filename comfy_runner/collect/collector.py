@@ -6,6 +6,7 @@ The sidecar goes last, and makes the job done.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,8 +15,8 @@ from comfy_runner.collect.download import Downloader, FetchedFile
 from comfy_runner.engine.interface import FileSource, JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, ServerError, ServerRefused, Unreachable
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
+from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, RunFolderError, ServerError, ServerRefused, Unreachable
 from comfy_runner.graph.sizes import node_work
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.job_files import JobFiles
@@ -52,6 +53,8 @@ def collect_job(
     posted, error = submission.jobs[number], job.error
     wanted = {role: node_id for role, node_id in posted.workflow.collected.items() if role not in job.reusable}
     done = Collected(submission.prompt_id, job.job_id, None, job.reusable, (), error)
+    if verdict is None and not wanted and _is_done(files, posted):
+        return replace(done, error=None)
     if verdict is None:
         prefixes = {node_id: prefix for node_id, prefix in posted.prefixes.items() if node_id in wanted.values()}
         try:
@@ -59,7 +62,7 @@ def collect_job(
         except ServerError as silent:
             # One that answers, and does not tell which files it has, is no help: the job is lost.
             return replace(done, error=silent) if silent.leaves_open else done
-        verdict = Verdict(Outcome.SUCCEEDED, found, (), None, None)
+        verdict = Verdict(Conclusion.SUCCEEDED, found, (), None, None)
         # Of one that tells of no file nobody knows whether it has run.
         is_whole = all(role in job.reusable or node_id in found for role, node_id in posted.workflow.outputs.items())
         error = None if is_whole else error
@@ -113,6 +116,14 @@ def collect_job(
     return replace(done, files=collected, errors=tuple(errors), error=job.error if is_recovered and errors else error)
 
 
+def _is_done(files: JobFiles, posted: SubmittedJob) -> bool:
+    """Return whether a job's sidecar says already that it is done; its writer came to no more than that."""
+    sidecar = None
+    with contextlib.suppress(RunFolderError):  # which is told by whoever writes there
+        sidecar = files.sidecar(posted.job_id)
+    return sidecar is not None and sidecar.state == "done" and sidecar.content_hash == posted.content_hash
+
+
 def _fetched(
     downloader: Downloader, wanted: Mapping[str, str], verdict: Verdict
 ) -> tuple[dict[str, list[FetchedFile]], dict[str, list[ComfyRunnerError]]]:
@@ -133,7 +144,7 @@ def _fetched(
                 if is_bare and isinstance(error, ServerRefused) and error.is_missing:
                     continue  # a bare name alone promises no file
                 number += 1
-                wrong.setdefault(role, []).append(error)
+                wrong.setdefault(role, []).append(_naming_file(error, downloader.job.outputs[role]))
                 if isinstance(error, Unreachable):
                     return found, wrong  # it was waited for, and the others would be in vain
                 continue
@@ -145,6 +156,13 @@ def _fetched(
             else:
                 file.discard()
     return found, wrong
+
+
+def _naming_file(error: ComfyRunnerError, path: str) -> ComfyRunnerError:
+    """Return an error that says which of our files could not be had: the address of a server tells nobody."""
+    if not isinstance(error, ServerError) or path in str(error):
+        return error
+    return error.at(lambda where: f"{where} for {path}")
 
 
 def _records(files: Iterable[FetchedFile], wrong: Sequence[ComfyRunnerError] | None) -> tuple[FileRecord, ...]:

@@ -61,7 +61,7 @@ def share(
     if not all(files.has(other) for role in shared for other in leader.files[role]):
         return None
     recipe = planned.repeatable
-    metadata = PictureMetadata.of(recipe, planned.about, planned.workflow.to_api(), parameters_of(planned))
+    metadata = PictureMetadata.of(recipe, lambda: planned.about, planned.workflow.to_api, parameters_of(planned))
     if metadata.kinds != metadata_of(leader.recipe):
         return None
     made: list[FetchedFile] = []

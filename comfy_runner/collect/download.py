@@ -113,7 +113,7 @@ class Downloader:
             self.files.store.remove(aside)
         if got.error is not None:
             return got
-        metadata = PictureMetadata.of(self.job.recipe, self.job.about, self.job.workflow.to_api(), self.job.parameters)
+        metadata = PictureMetadata.of(self.job.recipe, lambda: self.job.about, self.job.workflow.to_api, self.job.parameters)
         changes = metadata.changes(role, is_anothers=not self.is_alone, says_nothing=isinstance(output, bytes))
         return self._as_wanted(got, suffix_of(planned), changes)
 

@@ -7,7 +7,7 @@ sites and browsers of pictures read. Neither: nothing that tells how a picture w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,19 +23,23 @@ class PictureMetadata:
 
     Attributes:
         kinds: What is to be said: `COMFYUI`, `A1111`, both, or nothing.
-        about: What `store.about` tells of the job.
-        graph: Its graph, in the API's format.
+        about: Gives what `store.about` tells of the job.
+        graph: Gives its graph, in the API's format.
         parameters: A1111's text, by output role.
     """
 
     kinds: tuple[str, ...]
-    about: Mapping[str, Any]
-    graph: Mapping[str, Any]
+    about: Callable[[], Mapping[str, Any]]
+    graph: Callable[[], Mapping[str, Any]]
     parameters: Mapping[str, str]
 
     @classmethod
     def of(
-        cls, recipe: Mapping[str, Any], about: Mapping[str, Any], graph: Mapping[str, Any], parameters: Mapping[str, str]
+        cls,
+        recipe: Mapping[str, Any],
+        about: Callable[[], Mapping[str, Any]],
+        graph: Callable[[], Mapping[str, Any]],
+        parameters: Mapping[str, str],
     ) -> PictureMetadata:
         """Return what a complete recipe says, as a sidecar or a submission has it; for the others see the attributes."""
         return cls(metadata_of(recipe), about, graph, parameters)
@@ -63,4 +67,4 @@ class PictureMetadata:
         return TextChanges(written=written, replaced=self._own_texts() if is_anothers else {}, removed=removed)
 
     def _own_texts(self) -> dict[str, str]:
-        return {NAME: json.dumps(self.about), "prompt": json.dumps(self.graph)}
+        return {NAME: json.dumps(self.about()), "prompt": json.dumps(self.graph())}

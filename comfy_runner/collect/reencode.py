@@ -17,7 +17,7 @@ from PIL import Image
 from comfy_runner.collect.exif import MOST_IN_JPEG
 from comfy_runner.collect.picture_texts import NO_CHANGES, TextChanges
 from comfy_runner.errors import VerificationError
-from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.picture_files import BROKEN, eight_bit_grey, opened, without_warnings
 from comfy_runner.recipe.schema import QUALITY
 from comfy_runner.store.interface import Artifact
 from comfy_runner.text_files import shown
@@ -97,8 +97,7 @@ def _channels(image: Image.Image) -> str:
 def _plain(image: Image.Image) -> Image.Image:
     """Return a picture with 8 bits a channel: grey, RGB or RGBA."""
     if image.mode.startswith("I"):
-        # 16 bit grey; `convert` would cut it off at 255.
-        return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+        return eight_bit_grey(image)
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image.copy() if image.mode in ("L", "RGB") else image.convert("RGB")

@@ -78,7 +78,10 @@ def _reformat(folder: RunFolder, draft: Draft) -> None:
     if not sidecar.files.keys() >= outputs.keys():
         return
     recipe, said = planned.repeatable, metadata_of(sidecar.recipe)
-    metadata = PictureMetadata.of(recipe, planned.about, sidecar.workflow, parameters_of(planned))
+    metadata = PictureMetadata.of(recipe, lambda: planned.about, lambda: sidecar.workflow, parameters_of(planned))
+    records = ((record, path) for role, path in outputs.items() for record in sidecar.files[role])
+    if said == metadata.kinds and all(has_media_type(record, path) for record, path in records):
+        return  # by what is recorded, so that no picture is read for that
     if said != metadata.kinds:
         for record in (record for role in outputs for record in sidecar.files[role]):
             if not folder.has(record):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from comfy_runner.errors import Note, Problem
 from comfy_runner.graph.decoding import LATER_INPUTS
 from comfy_runner.graph.literals import Acceptance, Judgement, judge, wants_link
+from comfy_runner.graph.model_lists import model_kind
 from comfy_runner.graph.object_info import InputInfo, NodeInfo, ObjectInfo, expanded, type_names
 from comfy_runner.graph.replacements import with_replacements
 from comfy_runner.graph.workflow import Link, Node, Workflow, as_link
@@ -55,6 +56,7 @@ def check(
     packs: Mapping[str, str] | None = None,
     version: str = "",
     files: Sequence[str] = (),
+    models: Mapping[str, str] | None = None,
 ) -> Checked:
     """Fit a workflow to a server.
 
@@ -66,9 +68,10 @@ def check(
         packs: Where node classes come from that are not ComfyUI's own, by class, for the way out.
         version: The first ComfyUI that has all others; empty where nobody says.
         files: The recipe's fields that bring files of the user's to a server, such as ``params.image``, for the way out.
+        models: Where models come from, by name, likewise.
     """
     checker = _Checker(workflow, info, where, locate)
-    checker.packs, checker.version, checker.files = packs or {}, version, files
+    checker.packs, checker.version, checker.files, checker.models = packs or {}, version, files, models or {}
     for node_id, replacement in checker.replaced.items():
         old = _described(node_id, workflow.nodes[node_id])
         checker.note(f"node {old} is run as {replacement.class_type} on {info.source}")
@@ -126,6 +129,7 @@ class _Checker:
         self.packs: Mapping[str, str] = {}
         self.version = ""
         self.files: Sequence[str] = ()
+        self.models: Mapping[str, str] = {}
         # Each with the nodes that it is said of, which stand in the place of _NODE.
         self.problems: dict[Problem, list[str]] = {}
         self.notes: dict[Note, list[str]] = {}
@@ -232,6 +236,14 @@ class _Checker:
         bring = f"bring a file of yours with {' or '.join(f'--set {field}=FILE' for field in self.files)}"
         return f"{bring}; {meant}" if meant else bring
 
+    def way_to_model(self, node_id: str, name: str, value: Any, meant: str) -> str:
+        """Return how a server comes by a model that it lacks, or else which of its own may have been meant."""
+        source = self.models.get(value) if isinstance(value, str) else None
+        if source is None:
+            return meant
+        kind = model_kind(self.workflow.nodes[node_id].class_type, name)
+        return f"put {source} into its folder {kind or 'of such models'}, under that name" + (f"; or {meant}" if meant else "")
+
     def unknown_input(self, node_id: str, node: Node, name: str, known: NodeInfo) -> None:
         what = f"{_NODE} has no input {name}"
         if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
@@ -291,7 +303,8 @@ class _Checker:
     def check_literal(self, node_id: str, name: str, value: Any) -> None:
         found = self.judge(node_id, name, value)
         if found.acceptance == "refused":
-            self.problem(found.what, self.way_to_file(found.hint) if found.is_file else found.hint, name=name)
+            way = self.way_to_model(node_id, name, value, found.hint)
+            self.problem(found.what, self.way_to_file(way) if found.is_file else way, name=name)
         elif found.acceptance == "noted":
             if is_other := found.value is not value:
                 self.changes[node_id, name] = found.value

@@ -155,7 +155,7 @@ def node_kinds(graph: Workflow) -> dict[str, StepKind]:
     """Return what each node of a graph is: a sampler with a sampler before it is a second pass."""
     after_sampler: dict[str, bool] = {}
     found: dict[str, StepKind] = {}
-    for node_id in graph.in_order():
+    for node_id in graph.in_order:
         node = graph.nodes[node_id]
         parents = [link.node for _, link in node.links()]
         after = any(after_sampler[parent] for parent in parents)

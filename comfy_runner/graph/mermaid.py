@@ -27,7 +27,7 @@ def mermaid(workflow: Workflow, *, direction: Literal["LR", "TD"] = "LR") -> str
         workflow: The graph.
         direction: Where it leads: to the right, or down.
     """
-    order = workflow.in_order()
+    order = workflow.in_order
     ids = {node_id: f"n{number}" for number, node_id in enumerate(order, 1)}
     lines = [f"flowchart {direction}"]
     for node_id in order:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from comfy_runner.errors import WorkflowError
 from comfy_runner.graph.page_control import PageControl, page_control
 from comfy_runner.graph.replacements import Replacement, parse_replacements
 
+_PACKS = "custom_nodes."
 _MARKS = ("deprecated", "experimental", "api_node")
 _NEVER_REQUIRED = ("COMFY_DYNAMICGROUP_V3", "COMFY_DYNAMICSLOT_V3")  # other inputs stand in their place, or none
 _MOST_PARTS = 1000
@@ -104,6 +105,11 @@ class NodeInfo:
     order: tuple[str, ...] = ()
 
     @property
+    def pack(self) -> str:
+        """The node pack that it comes from, by the name of its folder; empty where it comes from none."""
+        return self.module.removeprefix(_PACKS) if self.module.startswith(_PACKS) else ""
+
+    @property
     def dynamic(self) -> frozenset[str]:
         """Return the names of the inputs that bring others."""
         return frozenset(name for name, known in self.inputs.items() if known.choices is not None or known.parts is not None)
@@ -134,11 +140,28 @@ class ObjectInfo:
         self._replacements = parse_replacements(replacements)
         self._parsed: dict[str, NodeInfo] = {}
         self._produced: frozenset[str] | None = None
+        self._more: dict[str, list[str]] = {}
+
+    def with_options(self, more: Mapping[tuple[str, str], Iterable[str]]) -> ObjectInfo:
+        """Return the same with further options of enums.
+
+        Args:
+            more: The options, by node class and input; of a class, an input or a list that the server lacks they do not count.
+        """
+        found = ObjectInfo(self._data, source=self.source, replacements=self._said_replacements)
+        for (class_type, name), options in more.items():
+            node = found.get(class_type)
+            known = node.inputs.get(name) if node is not None else None
+            if node is not None and known is not None and known.options is not None:
+                listed = replace(known, options=(*known.options, *options))
+                found._parsed[class_type] = replace(node, inputs={**node.inputs, name: listed})
+                found._more[f"{class_type}.{name}"] = sorted(options)
+        return found
 
     @cached_property
     def fingerprint(self) -> str:
         """Return a hash of all that was said, wherever it comes from: equal for equal answers, whatever the order of their keys."""
-        text = json.dumps([self._data, self._said_replacements], sort_keys=True, separators=(",", ":"))
+        text = json.dumps([self._data, self._said_replacements, self._more], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     @property

@@ -61,7 +61,7 @@ def reshaped(workflow: Workflow, pictures: Mapping[str, Size]) -> Iterator[Resha
         link = as_link(node.inputs.get(name))
         return (loaded.get(link.node, ""), sizes[link.node]) if link else ("", None)
 
-    for node_id in workflow.in_order():
+    for node_id in workflow.in_order:
         node = workflow.nodes[node_id]
         if node.class_type in LOADERS and sizes[node_id] is not None:
             loaded[node_id] = str(node.inputs["image"])

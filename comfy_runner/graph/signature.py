@@ -153,7 +153,7 @@ class Signer:
     def __init__(self, workflow: Workflow, places: Sequence[InputKey], *, of: Collection[str] | None = None) -> None:
         outputs = workflow.outputs
         needed = workflow.ancestors(outputs.values() if of is None else of)
-        order = [node_id for node_id in workflow.in_order() if node_id in needed]
+        order = [node_id for node_id in workflow.in_order if node_id in needed]
         self._places = {place: cell for cell, place in enumerate(places)}
         self._blank = set(outputs.values()) if of is None else set()
         self.cell_of = {node_id: cell for cell, node_id in enumerate(order, len(places))}

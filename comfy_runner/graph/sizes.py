@@ -116,7 +116,7 @@ def node_sizes(workflow: Workflow, pictures: Mapping[str, Size] = MappingProxyTy
         pictures: The sizes of pictures that it loads, by what they are called in it, as far as they are known.
     """
     found: dict[str, Size | None] = {}
-    for node_id in workflow.in_order():
+    for node_id in workflow.in_order:
         node = workflow.nodes[node_id]
         name = node.inputs.get("image") if node.class_type in LOADERS else None
         size = pictures.get(name) if isinstance(name, str) else _size(node, found)

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from comfy_runner.errors import Problem, WorkflowError
@@ -100,14 +101,14 @@ class Node:
                 yield name, link
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Workflow:
     """An acyclic graph of nodes by id, every link of which ends at a node that exists."""
 
     nodes: Mapping[str, Node]
 
-    @property
-    def outputs(self) -> dict[str, str]:
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
         """Return the node id of each output role.
 
         A role is ``_meta.role``; a node that takes a ``filename_prefix`` and has no role is known by its id.
@@ -119,14 +120,12 @@ class Workflow:
         """Return the node id of each output role of which files are collected: all but those that are said to report nothing."""
         return {role: node_id for role, node_id in self.outputs.items() if not self.nodes[node_id].is_silent}
 
-    def in_order(self) -> list[str]:
+    @cached_property
+    def in_order(self) -> tuple[str, ...]:
         """Return all node ids, each after those that it links to; always the same for the same graph."""
+        links = {id_: [link.node for _, link in node.links()] for id_, node in self.nodes.items()}
         # From the standard library because it does not recurse: the depth of a graph comes from outside.
-        return [
-            *graphlib.TopologicalSorter(
-                {id_: [link.node for _, link in node.links()] for id_, node in self.nodes.items()}
-            ).static_order()
-        ]
+        return tuple(graphlib.TopologicalSorter(links).static_order())
 
     def ancestors(self, node_ids: Iterable[str]) -> set[str]:
         """Return these nodes and everything that they depend on."""
@@ -136,13 +135,13 @@ class Workflow:
             node_id = waiting.pop()
             if node_id not in seen:
                 seen.add(node_id)
-                waiting.extend(link.node for _, link in self.nodes[node_id].links())
+                waiting += [link.node for link in map(as_link, self.nodes[node_id].inputs.values()) if link is not None]
         return seen
 
     def descendants(self, node_ids: Iterable[str]) -> set[str]:
         """Return these nodes and everything that depends on them."""
         found = set(node_ids)
-        for node_id in self.in_order():
+        for node_id in self.in_order:
             if any(link.node in found for _, link in self.nodes[node_id].links()):
                 found.add(node_id)
         return found
@@ -290,7 +289,7 @@ def _literal_problem(value: Any, depth: int = 0) -> str:
 
 def _refuse_cycles(workflow: Workflow, where: str) -> None:
     try:
-        workflow.in_order()
+        _ = workflow.in_order
     except graphlib.CycleError as error:
         cycle: list[str] = error.args[1]
         shown = cycle if len(cycle) <= _LONGEST_SHOWN else [*cycle[: _LONGEST_SHOWN - 1], "…", cycle[-1]]

@@ -25,7 +25,7 @@ from comfy_runner.templating.lookup import find_template
 from comfy_runner.text_files import shown
 from comfy_runner.yaml_loader import got
 
-_LEFT_OUT = ("extends", "sweep", "retry")
+_LEFT_OUT = ("extends", "sweep", "retry", "expect")
 
 
 @dataclass(frozen=True, slots=True)

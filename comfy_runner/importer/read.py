@@ -16,7 +16,7 @@ from comfy_runner.importer.readers.kinds import START, SUFFIXES, reader_of
 from comfy_runner.importer.readers.meaning import Meaning, is_graph, is_parameters, is_ui
 from comfy_runner.recipe.load import shipped_recipes
 from comfy_runner.recipe.sources import is_recipe
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -114,8 +114,7 @@ def _unreadable(error: OSError | ValueError, path: Path) -> UsageError:
         if (name := str(path).replace("_", "-")) in shipped_recipes():
             hint = f"it is a shipped recipe: comfy-runner run {name}"
         return UsageError("no such file", where=where, hint=hint)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return UsageError(f"cannot be read ({reason.lower()})", where=where)
+    return UsageError(f"cannot be read ({reason_of(error)})", where=where)
 
 
 def _refuse_nothing(meaning: Meaning, embedded: Embedded, where: str) -> None:

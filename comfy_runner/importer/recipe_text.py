@@ -32,7 +32,7 @@ _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _LONGEST_COMMENT = 300
 
 # Keys of a recipe that begin a new paragraph.
-_PARAGRAPHS = ("prompt", "size", "sampler", "upscale", "vae_decode", "output", "params", "sweep", "retry")
+_PARAGRAPHS = ("prompt", "size", "sampler", "upscale", "vae_decode", "output", "params", "models", "sweep", "retry", "expect")
 
 
 def recipe_text(fields: Mapping[str, Any], *, comments: Mapping[str, str] | None = None, head: str = "", tail: str = "") -> str:

@@ -109,8 +109,8 @@ def _packs(workflow: Workflow, info: ObjectInfo | None) -> dict[str, str]:
     found = {}
     for class_type in dict.fromkeys(node.class_type for node in workflow.nodes.values()) if info is not None else ():
         known = info.get(class_type) if info is not None else None
-        if known is not None and known.module.startswith("custom_nodes."):
-            found[class_type] = f"the node pack {known.module.removeprefix('custom_nodes.')}"
+        if known is not None and known.pack:
+            found[class_type] = f"the node pack {known.pack}"
     return found
 
 

@@ -23,6 +23,7 @@ from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.planning.job_problems import JobProblems
+from comfy_runner.planning.models import told_sources
 
 _Extent = Literal["whole", "part", "nothing"]
 _KindKey = tuple[Shape, tuple[str | None, ...]]
@@ -128,15 +129,24 @@ class Capabilities:
         """Return whether the server can do a job, or part of it where that is allowed."""
         return self._is_enough(self._extent(draft))
 
-    def fit(self, planned: PlannedJob) -> PlannedJob:
+    def fit(self, planned: PlannedJob, draft: Draft | None = None) -> PlannedJob:
         """Return a job with its graph fitted to the server, without what it does not take where that is allowed.
 
         What the job *is* stays the same.
 
+        Args:
+            planned: The job.
+            draft: What it was made of; None where its graph was changed since.
+
         Raises:
             WorkflowError: The server would refuse it, or run it otherwise.
         """
+        answer = None if draft is None else self._same_answer(draft)
+        if answer in self._kinds.untouched:
+            return planned
         checked = self._checked(planned)
+        if answer is not None and not checked.problems and not checked.notes:
+            self._kinds.untouched.add(answer)  # whatever is changed is told
         if not self._is_enough("whole" if not checked.problems else "part" if checked.workflow.nodes else "nothing"):
             raise WorkflowError.of(checked.problems)
         return replace(planned, workflow=checked.workflow, notes=(*planned.notes, *checked.notes))
@@ -153,11 +163,13 @@ class Capabilities:
     @cached_property
     def notes(self) -> tuple[Note, ...]:
         """Return what the server changes of the jobs that it can do."""
-        different: dict[Hashable, Draft] = {}
-        for draft in self._drafts:
-            if self.can(draft):
-                different.setdefault(self._same_answer(draft), draft)
-        return tuple(dict.fromkeys(note for draft in different.values() for note in self._checked(draft.planned()).notes))
+        if self._kinds.examples is None:
+            different: dict[Hashable, Draft] = {}
+            for draft in self._drafts:
+                if self.can(draft):
+                    different.setdefault(self._same_answer(draft), draft)
+            self._kinds.examples = tuple(different.values())
+        return tuple(dict.fromkeys(note for draft in self._kinds.examples for note in self._checked(draft.planned()).notes))
 
     def of_equal_server(self, info: ObjectInfo) -> Capabilities:
         """Return what another server can do that says the very same of its nodes (`ObjectInfo.fingerprint`)."""
@@ -179,6 +191,7 @@ class Capabilities:
             packs=header.packs,
             version=header.version,
             files=planned.open_files,
+            models=told_sources(planned.job.recipe),
         )
 
     def _same_answer(self, draft: Draft) -> Hashable:
@@ -190,10 +203,17 @@ class Capabilities:
 
 
 class _Kinds(dict["_KindKey", "_Kind"]):
-    """What one server can do of jobs, by their shape and the texts that decide which inputs its nodes have."""
+    """What servers that say the same can do of jobs, by their shape and the texts that decide which inputs nodes have.
+
+    Attributes:
+        examples: Of the jobs that they can do, one of each of which they say the very same; None where nobody has asked yet.
+        untouched: What is the same for jobs of which they say nothing, so that these go there as they are; as far as is known.
+    """
 
     def __init__(self, info: ObjectInfo) -> None:
         super().__init__()
+        self.examples: tuple[Draft, ...] | None = None
+        self.untouched: set[Hashable] = set()
         self._info = info
         self._selecting: dict[Shape, list[int]] = {}
 

@@ -20,7 +20,7 @@ from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.recipe.field_docs import Param
 from comfy_runner.recipe.job import Job
 from comfy_runner.templating.lookup import Template
-from comfy_runner.text_files import shown
+from comfy_runner.text_files import reason_of, shown
 from comfy_runner.wording import MIB
 from comfy_runner.yaml_loader import got
 from comfy_runner.yaml_syntax import escape_hint
@@ -146,7 +146,7 @@ def _unreadable(fault: Exception, path: Path, value: str) -> _WrongFile:
     if isinstance(fault, FileNotFoundError | NotADirectoryError) or not isinstance(fault, OSError):
         hint = f"it would be {shown(path)}" + ("; ~ is not expanded" if value.startswith("~") else "")
         return _WrongFile("there is no such file", escape_hint(value) or hint)
-    return _WrongFile(f"cannot be read ({(fault.strerror or str(fault)).lower()})", f"look at {shown(path)}")
+    return _WrongFile(f"cannot be read ({reason_of(fault)})", f"look at {shown(path)}")
 
 
 def _picture_size(file: BinaryIO) -> Size:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from comfy_runner.errors import Note, RecipeError
@@ -22,17 +22,19 @@ from comfy_runner.recipe.names import collision
 from comfy_runner.recipe.template_values import deciding_field
 from comfy_runner.store.about import about_job
 from comfy_runner.store.job_files import SUPERSEDED
-from comfy_runner.store.run_folder import REPORT, REPORT_FILES
+from comfy_runner.store.run_folder import COMPARISON_FILES, REPORT, REPORT_FILES, SERVER_LOGS
 from comfy_runner.store.sidecar import repeatable
 from comfy_runner.templating.lookup import Template
 
 _RESERVED = {
     SUPERSEDED: f"{SUPERSEDED}/ is for replaced pictures",
     **dict.fromkeys((REPORT_FILES, *REPORT), "is for the run's report"),
+    COMPARISON_FILES: "is for comparisons with a baseline",
+    SERVER_LOGS: "is for the logs of servers",
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedJob:
     """A job with its graph.
 
@@ -63,7 +65,7 @@ class PlannedJob:
         """Return the job's id."""
         return self.job.job_id
 
-    @property
+    @cached_property
     def repeatable(self) -> dict[str, Any]:
         """Return a complete recipe that makes this very job again (`comfy_runner.store.sidecar.repeatable`)."""
         return repeatable(self.job, self.template.path, self.inputs)

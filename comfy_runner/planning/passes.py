@@ -76,6 +76,16 @@ def new_results(jobs: Iterable[tuple[int, ...]]) -> Iterator[set[int]]:
         previous = current
 
 
+def own_work(jobs: Iterable[tuple[int, ...]], steps: Costs) -> list[float]:
+    """Return what each job costs where the one before it has just run, without loads of models, in weighted steps.
+
+    Args:
+        jobs: The distinct node results of each job.
+        steps: What is known of the results.
+    """
+    return [sum(steps.cost(step) for step in new if steps.kind(step) != "load") for new in new_results(jobs)]
+
+
 def _count(runs: Iterable[Iterable[int]], steps: Costs) -> Passes:
     counts: Counter[str] = Counter()
     weighted = 0.0

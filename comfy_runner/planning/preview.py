@@ -26,7 +26,9 @@ from comfy_runner.planning.survey import Survey, survey
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import ServerSpeed
 from comfy_runner.store.local import folder_errors
+from comfy_runner.store.remote import listed_once
 from comfy_runner.store.run_folder import FolderView
+from comfy_runner.text_files import url_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ def _ledger(folder: Path | None) -> Ledger | None:
 
 
 def _surveyed(plan: Plan, folder: Path | None, ledger: Ledger | None, *, forced: frozenset[str]) -> Survey:
-    if folder is None or not folder.exists():
+    if folder is None or not (url_of(folder) or folder.exists()):
         return Survey(frozenset(), frozenset(), {}, {})
-    return survey(plan.drafts, FolderView(folder), ledger, forced=forced)
+    view = FolderView(folder)
+    with listed_once(view.store):
+        return survey(plan.drafts, view, ledger, forced=forced)

@@ -90,8 +90,40 @@ class ServerShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardShare:
+    """What one shard of a run would do, whatever is done already.
+
+    Attributes:
+        index: Which one it is, from 1.
+        jobs: How many jobs it has, those that share another one's pictures among them.
+        needed: What its server has to run.
+    """
+
+    index: int
+    jobs: int
+    needed: Passes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deal:
+    """How the jobs of a run are dealt out to its shards, and what that costs.
+
+    Attributes:
+        index: The shard that the plan is for, from 1.
+        shards: All of them.
+        alone: What one server would have to run for all.
+    """
+
+    index: int
+    shards: tuple[ShardShare, ...]
+    alone: Passes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSummary:
-    """A plan. For several servers, all but `fleet` and `splits` is what one of them would have to do alone.
+    """A plan. Of a shard, all but `deal` is about its jobs alone.
+
+    For several servers, all but `fleet` and `splits` is what one of them would have to do alone.
 
     Attributes:
         folder: The run folder that it is for; None where none is named.
@@ -110,6 +142,8 @@ class PlanSummary:
         notes: What the user should know.
         fleet: What each of several servers would do, those that answer; empty where there are not several.
         splits: How many groups of jobs that share model loads and first passes are split between these.
+        deal: What all shards of the run have; None where it has none.
+        is_searched: Whether it is of a single recipe that says what `find` is to search for, and all of it.
     """
 
     folder: Path | None
@@ -126,6 +160,8 @@ class PlanSummary:
     notes: tuple[Note, ...]
     fleet: tuple[ServerShare, ...] = ()
     splits: int = 0
+    deal: Deal | None = None
+    is_searched: bool = False
 
     def count(self, state: RowState) -> int:
         """Return how many jobs are in a state."""

@@ -162,7 +162,11 @@ def _changes(sidecar: Sidecar, draft: Draft) -> str:
     files = {f"params.{file.param}": (file, old_files[file.param]) for file in planned.inputs if file.param in old_files}
     # The same content is the same, wherever it lies.
     same = {"name", *(field for field, (file, old) in files.items() if file.sha256 == old.get("sha256"))}
-    fields = [field for field in {**before, **now} if before.get(field) != now.get(field) and field not in same]
+    fields = [
+        field
+        for field in {**before, **now}
+        if before.get(field) != now.get(field) and field not in same and not field.startswith(("expect.", "find."))
+    ]
     # A template lies where its content says, if it was imported: its name alone tells people something.
     templates = [_template_name(each.get("template")) for each in (before, now)]
     if templates[0] == templates[1]:

@@ -61,8 +61,8 @@ class LoadedRecipe:
         """Whether the seed is ``random``, so that the caller has to draw one."""
         return self.recipe.seed == "random"
 
-    def where(self, field: str) -> str:
-        """Return the place of a field for messages, such as ``recipes/x.yaml:8: upscale.denoise``.
+    def where(self, field: str | FieldPath) -> str:
+        """Return the place of a field, by its dotted name or its path, for messages: ``recipes/x.yaml:8: upscale.denoise``.
 
         For a field that nobody gave, it is the place of the nearest parent that somebody gave, with the field's name.
         """
@@ -72,7 +72,7 @@ class LoadedRecipe:
         """Return whether anybody gives a field, even as what it is by default."""
         return self._merged.gave(_steps(field))
 
-    def folder(self, field: str) -> Path | None:
+    def folder(self, field: str | FieldPath) -> Path | None:
         """Return the folder of the file that gave a field, or its nearest parent, which relative paths in it start from.
 
         None if it came from Python code or an override (then it is the current directory), or is a default.
@@ -80,6 +80,13 @@ class LoadedRecipe:
         steps = _steps(field)
         given = any(self._merged.gave(steps[:length]) for length in range(1, len(steps) + 1))
         return self._merged.origin(steps).folder if given else None
+
+    def model_source(self, name: str) -> str:
+        """Return where one of its `models` comes from: a URL, or the absolute path of a file."""
+        given = self.recipe.models[name]
+        if given.url is not None:
+            return given.url
+        return str(((self.folder(("models", name, "path")) or Path()) / Path(str(given.path)).expanduser()).absolute())
 
     def variant(self, recipe: Recipe) -> LoadedRecipe:
         """Return one point of the sweep, whose swept fields come from where the sweep gives them."""
@@ -284,5 +291,7 @@ def _looks_like_file(text: str) -> bool:
     return "/" in text or os.sep in text or text.lower().endswith((".yaml", ".yml"))
 
 
-def _steps(field: str) -> FieldPath:
+def _steps(field: str | FieldPath) -> FieldPath:
+    if not isinstance(field, str):
+        return field
     return tuple(int(found[1]) if found[1] else found[2] for found in _STEP.finditer(field))

@@ -86,6 +86,11 @@ def path_fault(path: str) -> str:
         return "must use / between folders"
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
         return "must be relative to the run folder"
+    return relative_fault(path)
+
+
+def relative_fault(path: str) -> str:
+    """Return what is wrong with a path below a folder; empty if it stays in there and can be written on every system."""
     if _FORBIDDEN.search(path) or not path.isprintable():
         return 'must not contain any of < > : " | ? * or unprintable characters'
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH:

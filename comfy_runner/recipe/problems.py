@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from comfy_runner.errors import Problem
+from comfy_runner.expect import Expect
+from comfy_runner.plugins import METRICS, announced
 from comfy_runner.recipe.layers import nested
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sizes import picture_sizes
@@ -46,6 +49,8 @@ _HABITS: Mapping[str, str] = {
     "cfg_scale": "sampler.cfg",
     "ckpt": "checkpoint",
     "ckpt_name": "checkpoint",
+    "expected": "expect",
+    "flat": "expect.vetoes",
     "guidance": "sampler.cfg",
     "guidance_scale": "sampler.cfg",
     "hires": "upscale",
@@ -101,6 +106,8 @@ def field_problem(field: str, value: Any) -> str:
 
 def _problem(detail: ErrorDetails, place: Callable[[FieldPath], str], at: FieldPath) -> Problem:
     path: FieldPath = detail["loc"]
+    if path[:1] == ("models",) and path[2:] == ("[key]",):  # how pydantic says that the key itself is wrong
+        path = path[:-1]
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "missing":
         return Problem("is missing", place(path))
@@ -135,8 +142,9 @@ def meant(path: FieldPath) -> str:
     siblings, known = _siblings(parent), list(_known(Recipe, ()))
     # Nearest first: a field below the same parent, then the one that is nested least.
     found = sorted((field for field in known if field[-1] == key), key=lambda field: (field[: len(parent)] != parent, len(field)))
-    found += [(*parent, name) for name in siblings if len(key) > 2 and name.startswith(key)]
-    found += [tuple(_HABITS[key.lower()].split("."))] if key.lower() in _HABITS else []
+    begun = [(*parent, name) for name in siblings if len(key) > 2 and name.startswith(key)]
+    habit = [tuple(_HABITS[key.lower()].split("."))] if key.lower() in _HABITS else []
+    found += [*begun, *habit] if parent else [*habit, *begun]
     if not found:
         found = [(*parent, name) for name in nearest(key, siblings, most=1)]
         leaves = nearest(key, [str(field[-1]) for field in known], most=1)
@@ -149,23 +157,29 @@ def meant(path: FieldPath) -> str:
 def _siblings(path: FieldPath) -> Sequence[str]:
     model: type[BaseModel] | None = Recipe
     for step in path:
-        if model is not None and isinstance(step, str) and step in model.model_fields:
+        if model is not None and isinstance(step, str) and step in fields_of(model):
             model = model_of(model, step)
-    return list(model.model_fields) if model is not None else []
+    return list(fields_of(model)) if model is not None else []
 
 
 def _known(model: type[BaseModel], path: FieldPath) -> Iterator[FieldPath]:
-    for name in model.model_fields:
+    for name in fields_of(model):
         here = (*path, name)
         yield here
         inner = model_of(model, name)
-        if inner is not None and name != "loras":
+        if inner is not None and name not in ("loras", "models"):
             yield from _known(inner, here)
+
+
+def fields_of(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a model by name; of expectations, also the metrics of installed packages."""
+    known = model.model_fields
+    return {**dict.fromkeys(sorted(announced(METRICS)), known["drift"]), **known} if model is Expect else known
 
 
 def model_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     """Return the model that a field holds, also as an option or in a list."""
-    pending = [model.model_fields[name].annotation]
+    pending = [fields_of(model)[name].annotation]
     while pending:
         annotation = pending.pop()
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

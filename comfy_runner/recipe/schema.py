@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
+from comfy_runner.expect import Expect
 from comfy_runner.recipe import fields, names
 from comfy_runner.recipe.fields import fault
+from comfy_runner.recipe.model_sources import ModelName, ModelSource
 from comfy_runner.retry import MOST_TIMES, Retry
 
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -220,6 +222,27 @@ class OutputOptions(BaseModel):
         return coded + METADATA_MARK + (said if isinstance(said, str) else METADATA_MARK.join(said))
 
 
+class Find(BaseModel):
+    """What `comfy-runner find` searches for, and how; it changes nothing of a job."""
+
+    model_config = _STRICT
+
+    over: Annotated[
+        Mapping[str, str | Annotated[tuple[int | float | str, ...], Field(strict=False, min_length=2)]], Field(min_length=1)
+    ] = Field(
+        description="Fields whose best values are searched, each with its range: upscale.denoise: 0.3:0.8, or a list of values."
+    )
+    max_drift: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        default=None, description="The most that a picture may drift from its original; 0.3 if not given."
+    )
+    tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="How exactly the value is to be found; 0.02 if not given, 1 between whole numbers."
+    )
+    jobs: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The most jobs that are rendered; if not given, a part of the sweep, and 24 at most."
+    )
+
+
 class Recipe(BaseModel):
     """A comfy_runner recipe. For a field that has no default, null is the same as leaving it out."""
 
@@ -253,10 +276,15 @@ class Recipe(BaseModel):
         "Placeholders: {job_id}, {name}, {role}, {seed}.",
     )
     params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
+    models: Annotated[Mapping[ModelName, ModelSource], Field(max_length=1000)] = Field(
+        default={}, description="Where models come from that a server lacks: name to url, sha256 and size, see docs/models.md."
+    )
     sweep: Annotated[Mapping[str, Any], WithJsonSchema(_SWEEP)] | None = Field(
         default=None, description="Dotted fields and their values: one job for each combination."
     )
     retry: Retry | None = Field(default=None, description="What is tried again, instead of what the config file says.")
+    expect: Expect | None = Field(default=None, description="Limits that finished jobs are held against, see docs/ci.md.")
+    find: Find | None = Field(default=None, description="What `comfy-runner find` searches for, see docs/find.md.")
 
 
 def json_schema() -> dict[str, Any]:

@@ -20,7 +20,8 @@ from comfy_runner.recipe.sizes import Remark
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import dotted
 
-_FIELDS = Recipe.model_fields.keys() - {"name", "extends", "template", "output", "params", "sweep", "retry"}
+_OTHERS = {"name", "extends", "template", "output", "params", "models", "sweep", "retry", "expect", "find"}
+_FIELDS = Recipe.model_fields.keys() - _OTHERS
 
 
 @dataclass(frozen=True)

@@ -297,7 +297,7 @@ def _outputs(template: Template, graph: Workflow) -> Iterator[OutputInfo]:
 
 
 def _models(graph: Workflow, sources: Mapping[tuple[str, str], str]) -> Iterator[Model]:
-    for node_id in graph.in_order():
+    for node_id in graph.in_order:
         node = graph.nodes[node_id]
         for name, value in node.inputs.items():
             kind = model_kind(node.class_type, name)

@@ -18,7 +18,7 @@ from jinja2 import meta, nodes
 from comfy_runner.errors import Note, TemplateError
 from comfy_runner.templating.environment import environment, failure
 from comfy_runner.templating.metadata import Header, parse_header
-from comfy_runner.text_files import is_file, read
+from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import did_you_mean
 
 SUFFIX = ".json.j2"
@@ -85,7 +85,7 @@ def _read(name: str, path: Path) -> Template:
     found, header = _HEADER.match(source), Header()
     if found:
         above = "\n" * source.count("\n", 0, found.start(1))  # so that its lines count as those of the file
-        header = parse_header(above + found.group(1), path=path)
+        header = parse_header(above + found.group(1), name=shown(path))
     sha256 = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     return Template(name, path, header, sha256, uses, header.notes)
 

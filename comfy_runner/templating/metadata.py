@@ -19,14 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 from comfy_runner import yaml_loader
 from comfy_runner.errors import Note, Problem, TemplateError
 from comfy_runner.graph.literals import is_number
 from comfy_runner.recipe.field_docs import PARAM_TYPES, Param, UsualRange
-from comfy_runner.text_files import shown
 from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import Document, FieldPath, got
 
@@ -97,17 +96,18 @@ def given_params(
     return values, problems
 
 
-def parse_header(text: str, *, path: Path) -> Header:
-    """Return what a template's header says.
+@lru_cache(maxsize=256)
+def parse_header(text: str, *, name: str) -> Header:
+    """Return what a template's header says; read once, for its YAML takes longer than all else of finding a template.
 
     Args:
         text: The header, below as many empty lines as are above it in the file.
-        path: The file, for messages.
+        name: The file, as messages show it.
 
     Raises:
         TemplateError: The header is not YAML, or not of the form above.
     """
-    document = yaml_loader.parse(text, name=shown(path), error=TemplateError)
+    document = yaml_loader.parse(text, name=name, error=TemplateError)
     value = document.value
     if not isinstance(value, dict):
         return Header(value.strip() if isinstance(value, str) else "")

@@ -19,8 +19,8 @@ from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
-from comfy_runner.errors import BrokenDownload, JobFailed, ServerError, ServerRefused, Unreachable, VerificationError
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
+from comfy_runner.errors import BrokenDownload, JobFailed, JobLost, ServerError, ServerRefused, Unreachable, VerificationError
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.store.run_folder import RunFolder
 from tests.running.support import files_in, planned, sidecar_in, submitted_job
@@ -74,7 +74,7 @@ def collected(
 ) -> Collected:
     """Collect what a server has of a job, or of the small one."""
     job = job or planned()
-    verdict = Verdict(Outcome.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
+    verdict = Verdict(Conclusion.SUCCEEDED, {node: tuple(several) for node, several in files.items()}, (), None, None, texts or {})
     folder, source = RunFolder(out), ServerFiles(http, Timeouts(outage=0.0, repost=(0.001, 0.001, 0.001)))
     try:
         submission = Submission.of("id", [submitted_job(job)])
@@ -288,3 +288,19 @@ def test_pictures_can_be_read_by_whom_the_umask_lets_read(tmp_path: Path) -> Non
     expected = (tmp_path / "plain").stat().st_mode
     assert (tmp_path / "run/lake/original.png").stat().st_mode == expected
     assert (tmp_path / "run/lake/job.json").stat().st_mode == expected
+
+
+def test_what_was_put_before_its_engine_was_lost_stays_as_it_was_put(tmp_path: Path) -> None:
+    job, files = planned(), {"save_original": [_file("good.png")], "save_upscaled": [_file("better.png")]}
+    first = collected(tmp_path, files, Served({"good.png": [_png(64, 64)], "better.png": [_png(128, 128)]}), job=job)
+    before = sidecar_in(tmp_path)
+    folder = RunFolder(tmp_path)
+
+    wanted = JobToCollect(job.job_id, first.files, JobLost("its engine knows nothing of it"))
+    submission = Submission.of("id", [submitted_job(job)])
+    source = ServerFiles(Served({}), Timeouts(outage=0.0))
+    found = collect_job(source, folder, submission, None, wanted, prompt_id="id", server={"url": "another"})
+    folder.close()
+
+    assert (found.error, found.files) == (None, first.files)
+    assert sidecar_in(tmp_path) == before

@@ -194,7 +194,7 @@ def test_cancelling_cancels_the_others_too(server: StandIn, tmp_path: Path) -> N
         rendering.cancel()
         results = rendering.results()
 
-    assert states(results) == dict.fromkeys(_IDS, "cancelled")
+    assert states(results) == {**dict.fromkeys(_IDS, "pending"), _IDS[0]: "cancelled"}
 
 
 # Files

@@ -141,13 +141,13 @@ def test_a_long_cycle_is_found_and_its_message_is_short() -> None:
 
 def test_two_ways_to_one_node_are_no_cycle() -> None:
     workflow = graph(a=EMPTY, b=node("X", i=["a", 0], j=["a", 0]), c=node("X", i=["a", 0], j=["b", 0]))
-    assert workflow.in_order() == ["a", "b", "c"]
+    assert workflow.in_order == ("a", "b", "c")
 
 
 @pytest.mark.slow
 def test_a_chain_of_20000_nodes_is_a_graph() -> None:
     workflow = chain(20_000)
-    assert workflow.in_order()[0] == "n0"
+    assert workflow.in_order[0] == "n0"
     assert len(workflow.ancestors(["save"])) == 20_000
 
 
@@ -155,7 +155,7 @@ def test_a_lattice_with_more_paths_than_atoms_is_a_graph() -> None:
     nodes = {"a0": EMPTY, "b0": EMPTY}
     for i in range(1, 400):
         nodes |= {f"{side}{i}": node("X", x=[f"a{i - 1}", 0], y=[f"b{i - 1}", 0]) for side in "ab"}
-    assert len(parse_workflow(nodes).in_order()) == 800
+    assert len(parse_workflow(nodes).in_order) == 800
 
 
 @given(st.permutations([f"n{i}" for i in range(6)]), st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))))
@@ -163,7 +163,7 @@ def test_in_order_every_node_comes_after_what_it_links_to(ids: list[str], pairs:
     edges = {(max(pair), min(pair)) for pair in pairs if pair[0] != pair[1]}
     data = {id_: node("X", **{f"i{to}": [f"n{to}", 0] for start, to in sorted(edges) if f"n{start}" == id_}) for id_ in ids}
     workflow = parse_workflow(data)
-    place = {id_: index for index, id_ in enumerate(workflow.in_order())}
+    place = {id_: index for index, id_ in enumerate(workflow.in_order)}
     assert set(place) == set(ids)
     assert all(place[f"n{to}"] < place[f"n{start}"] for start, to in edges)
 

@@ -16,7 +16,7 @@ from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import Timeouts
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, ServerRefused
 from comfy_runner.store.ledger import FILE
 from comfy_runner.store.run_folder import RunFolder
@@ -60,7 +60,7 @@ def _collected(folder: RunFolder, *files: ServerFile, content: bytes = b"") -> C
     job = planned()
     http = AnyFile(parse_address("http://127.0.0.1:1"))
     http.content = content or http.content
-    verdict = Verdict(Outcome.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
+    verdict = Verdict(Conclusion.SUCCEEDED, dict.fromkeys(job.workflow.outputs.values(), files), (), None, None)
     submission, source = Submission.of("id", [submitted_job(job)]), ServerFiles(http, Timeouts(outage=0.0, repost=()))
     wanted = JobToCollect(job.job_id, {})
     return survives(
@@ -83,7 +83,7 @@ def test_a_file_of_any_name_lands_where_the_recipe_wants_it(tmp_path: Path, firs
                 )
     folder.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
-    assert {entry.name for entry in (tmp_path / "run").iterdir()} <= {"lake", "superseded", ".lock", FILE, f"{FILE}-journal"}
+    assert {entry.name for entry in (tmp_path / "run").iterdir()} <= {"lake", "superseded", ".lock", FILE}
     assert not list((tmp_path / "run").rglob(".*.part"))
 
 

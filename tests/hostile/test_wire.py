@@ -27,7 +27,7 @@ from comfy_runner.engine.interface import JobToCollect
 from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.timeouts import RequestTimeouts, Timeouts
-from comfy_runner.engine.verdict import Outcome, ServerFile, Verdict
+from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
 from comfy_runner.errors import ServerError, UsageError, VerificationError
 from comfy_runner.store.run_folder import RunFolder
 from tests.hostile.tally import survives
@@ -292,7 +292,7 @@ def test_a_websocket_that_sends_nonsense_is_given_up(name: str) -> None:
 def test_a_download_that_is_larger_than_the_planned_picture_can_be_is_cut_off(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     files = {node: (ServerFile("x.png", "", "output"),) for node in submitted_job().workflow.outputs.values()}
-    submission, verdict = Submission.of("id", [submitted_job()]), Verdict(Outcome.SUCCEEDED, files, (), None, None)
+    submission, verdict = Submission.of("id", [submitted_job()]), Verdict(Conclusion.SUCCEEDED, files, (), None, None)
     wanted = JobToCollect(submission.job_ids[0], {})
     with serving(endless(_OK + b"\r\n", b"x" * _MIB)) as url:
         http = ComfyHttp(parse_address(url), timeouts=RequestTimeouts(connect=5.0, read=5.0, download=60.0))

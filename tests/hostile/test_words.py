@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfy_runner.cli.output import clean, note_text, print_error, print_json, print_line, print_notes, say
+from comfy_runner.cli.output import clean, note_lines, print_error, print_json, print_line, print_notes, say
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
 from tests.hostile.tally import harmless, survives
 from tests.hostile.values import TEXTS, many, seeded
@@ -43,4 +43,4 @@ def test_errors_and_notes_are_printed_without_control_characters() -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_nasty_note_is_one_harmless_text(text: str) -> None:
-    assert harmless(str(survives("messages", lambda: click.unstyle(note_text(Note(text, text))))))
+    assert harmless(str(survives("messages", lambda: click.unstyle(*note_lines([Note(text, text)])))))

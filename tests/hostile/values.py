@@ -10,6 +10,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
+from tests.example_counts import tried
+
 TEXTS = (
     "",
     " ",
@@ -147,4 +149,4 @@ def deep(levels: int, *, obj: bool = False) -> str:
 def many(examples: int) -> settings:
     """Return settings for so many examples, the same ones in every run, so that what fails can be replayed."""
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=checks)
+    return settings(max_examples=tried(examples), deadline=None, derandomize=True, database=None, suppress_health_check=checks)

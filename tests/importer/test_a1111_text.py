@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from comfy_runner.errors import InputError, UsageError
 from comfy_runner.importer.a1111 import parse_parameters, recipe_of
 from comfy_runner.recipe.load import from_mapping
+from tests.example_counts import tried
 
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Model: m"
 
@@ -101,7 +102,7 @@ _VALUES = st.one_of(_WORDS, st.text(max_size=20))
 _PROMPTS = st.text(alphabet=st.sampled_from('ab ,:()[]{}|<>\\"0.5\nloraANDBREAK_'), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tried(60), deadline=None)
 @given(_PROMPTS, _PROMPTS, st.dictionaries(st.sampled_from(_KEYS), _VALUES), st.text(max_size=60))
 def test_any_text_is_a_recipe_or_one_error(prompt: str, negative: str, values: dict[str, str], rest: str) -> None:
     line = ", ".join(f"{key}: {value}" for key, value in {"Steps": "20", "Sampler": "Euler", "Seed": "1", **values}.items())

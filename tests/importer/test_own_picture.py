@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from comfy_runner.graph.workflow import Workflow, parse_workflow
 from comfy_runner.importer.found import Found
 from comfy_runner.importer.own_picture import OtherRecipe, OwnRecipe, own_recipe
+from tests.example_counts import tried
 from tests.running.support import HASH, planned
 
 _JOB = planned()
@@ -81,7 +82,7 @@ def test_a_graph_of_another_picture_is_not_taken_for_its_own() -> None:
         _own(_about(), graph=changed)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tried(60), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries({}, optional=dict.fromkeys(_about(), _ANY)),
     st.dictionaries(st.sampled_from(sorted(_JOB.repeatable)), _ANY),

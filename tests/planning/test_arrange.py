@@ -17,6 +17,7 @@ from comfy_runner.planning.survey import Survey, plan_rows
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import JobUpdate
 from comfy_runner.store.states import Change
+from tests.example_counts import tried
 from tests.running.support import CHECKPOINTS, plan_of, posted, rendered, states, sweep
 from tests.standin import StandIn, Work
 
@@ -34,7 +35,7 @@ def _before(ledger: Ledger, done: dict[str, str]) -> None:
     ledger.settle(*(JobUpdate(job_id, Change.DONE) for job_id in done))
 
 
-@settings(max_examples=60)
+@settings(max_examples=tried(60))
 @given(
     ways=st.lists(_WAYS, min_size=len(_IDS), max_size=len(_IDS)),
     chosen=st.sets(st.sampled_from(_IDS)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.capabilities import Capabilities, capabilities_of, check_all, impossible_jobs, refuse_impossible
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
+from tests.example_counts import tried
 from tests.recipe.support import written
 from tests.running.support import plan_of, sweep
 from tests.standin.nodes import object_info
@@ -120,12 +121,17 @@ def _is_exact(found: Capabilities, drafts: Sequence[Draft], info: ObjectInfo, *,
     assert [found.can_whole(draft) for draft in drafts] == whole
     assert found.everything == all(whole)
     able = [draft for draft, refusal in zip(drafts, refusals, strict=True) if not refusal]
-    notes = [_fitted(job, info, allow_partial=allow_partial).notes[len(job.planned().notes) :] for job in able]
+    fitted = [_fitted(job, info, allow_partial=allow_partial) for job in able]
+    # In the order of the plan, in which what is known of one job is used for those after it.
+    assert [(each.workflow, each.notes) for each in fitted] == [
+        (each.workflow, each.notes) for each in (found.fit(job.planned(), job) for job in able)
+    ]
+    notes = [each.notes[len(job.planned().notes) :] for each, job in zip(fitted, able, strict=True)]
     assert found.notes == tuple(dict.fromkeys(itertools.chain.from_iterable(notes)))
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@settings(max_examples=tried(100))
 @given(_PLANS, st.tuples(_servers("http://a"), _servers("http://b")), st.booleans())
 def test_it_is_known_of_every_job_what_a_check_of_its_graph_would_say(
     folder: Path, sweeps: list[dict[str, Any]], infos: tuple[ObjectInfo, ObjectInfo], allow_partial: bool
@@ -293,6 +299,29 @@ def test_what_is_known_of_one_server_is_told_of_another_in_that_one_s_words() ->
 
     _is_exact(found, drafts, infos[1], allow_partial=False)
     assert "http://b" in found.notes[0].what
+
+
+class _Counted(tuple[Draft, ...]):
+    """Jobs that count how often all of them were looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Draft]:
+        type(self).looks += 1
+        return super().__iter__()
+
+
+def test_of_many_servers_that_say_the_same_all_jobs_are_looked_at_no_more_often_than_of_one() -> None:
+    drafts = _Counted(plan_of(sweep(_AXES)).drafts)
+    infos = [_checkpoints("base.safetensors", source=f"http://gpu{number}") for number in range(9)]
+    first = capabilities_of(drafts, infos[0])
+    assert first.notes
+    looks = _Counted.looks
+
+    others = [first.of_equal_server(info) for info in infos[1:]]
+
+    assert all(len(other.notes) == len(first.notes) for other in others)
+    assert _Counted.looks == looks
 
 
 # Jobs that no server can do

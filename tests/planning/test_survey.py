@@ -95,6 +95,14 @@ def test_a_changed_value_is_told_with_both_values_and_the_old_pictures_are_kept(
     assert kept.read_bytes() == old
 
 
+def test_what_is_expected_is_no_reason_and_is_not_told_as_one(server: StandIn, tmp_path: Path) -> None:
+    rendered(server, tmp_path, small(upscale={"denoise": 0.4}, expect={"drift": {"max": 0.3}}))
+
+    assert _again(server, tmp_path, small(upscale={"denoise": 0.4}, expect={"drift": {"max": 0.2}})) == {}
+    changed = _again(server, tmp_path, small(upscale={"denoise": 0.7}, expect={"seconds": {"max": 9}}))
+    assert changed == {"lake": "upscale.denoise 0.4 → 0.7"}
+
+
 def test_a_changed_field_beside_the_sweep_changes_every_job_of_it(server: StandIn, tmp_path: Path) -> None:
     rendered(server, tmp_path, _SEEDS)
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.forked import Forked
 
-FAST = ("--set", "sampler.steps=4", "--set", "size={width: 128, height: 72}")
+FAST = ("--set", "sampler.steps=4", "--set", "size={width: 64, height: 48}")
 """A quickstart that takes about a second."""
 
 

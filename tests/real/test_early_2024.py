@@ -15,6 +15,6 @@ def test_a_recipe_gives_its_two_pictures(early_2024_server: LocalServer, tmp_pat
     comfy_runner("run", "quickstart", "--server", early_2024_server.url, *FAST, *how, folder=tmp_path)
 
     job = tmp_path / "runs" / "quickstart" / "quickstart"
-    assert pixels(job / "original.png").shape == (72, 128, 3)
-    assert pixels(job / "upscaled.png").shape == (144, 256, 3)
+    assert pixels(job / "original.png").shape == (48, 64, 3)
+    assert pixels(job / "upscaled.png").shape == (96, 128, 3)
     assert sidecar(job)["state"] == "done"

@@ -53,8 +53,8 @@ def test_a_batch_of_one_role_is_as_many_pictures(url: str, tmp_path: Path) -> No
     names = [f"job/upscaled{number}.png" for number in ("", "-2", "-3", "-4")]
     assert _files(found, "upscaled") == names
     pictures = [pixels(tmp_path / "runs/job" / name) for name in names]
-    assert {picture.shape for picture in pictures} == {(144, 256, 3)}
-    assert {(record["width"], record["height"]) for record in found["files"]["original"]} == {(128, 72)}
+    assert {picture.shape for picture in pictures} == {(96, 128, 3)}
+    assert {(record["width"], record["height"]) for record in found["files"]["original"]} == {(64, 48)}
     assert all(np.abs(pictures[0] - other).mean() > 1 for other in pictures[1:])
     again = comfy_runner("run", "job.yaml", "--server", "http://127.0.0.1:9", folder=tmp_path)
     assert "1 done (1 already)" in again.stderr

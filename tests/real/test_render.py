@@ -59,7 +59,7 @@ def test_the_quickstart_gives_two_pictures_of_the_planned_sizes_and_a_sidecar(ur
 def test_pictures_are_smooth_and_unclipped_and_follow_seed_and_prompt(url: str, tmp_path: Path) -> None:
     found = []
     for number, change in enumerate(("seed=1", "seed=2", "prompt=another")):
-        changes = ("--set", change, "--set", "upscale.sampler.steps=1")
+        changes = ("--set", change, "--set", "upscale.sampler.steps=1", "--set", "size={width: 128, height: 72}")
         comfy_runner("run", "quickstart", "--server", url, *changes, "--out", str(number), folder=tmp_path)
         found.append(pixels(tmp_path / str(number) / "quickstart" / "original.png"))
 
@@ -73,7 +73,7 @@ def test_pictures_are_smooth_and_unclipped_and_follow_seed_and_prompt(url: str, 
 
 def test_low_denoise_keeps_the_composition_and_high_denoise_does_not(url: str, tmp_path: Path) -> None:
     names, smaller = [], "size: {width: 128, height: 72}"
-    for seed, denoise in itertools.product((1, 2, 3), (0.3, 0.9)):
+    for seed, denoise in itertools.product((1, 2), (0.3, 0.9)):
         names.append(f"s{seed}-d{denoise}")
         values = f"seed: {seed}\n{smaller}\nsampler: {{steps: 8}}\nupscale: {{denoise: {denoise}}}\n"
         recipe = f"extends: quickstart\nname: {names[-1]}\n{values}"
@@ -218,7 +218,7 @@ def test_a_failed_second_pass_leaves_the_original_and_the_next_run_makes_only_th
     job = tmp_path / "runs" / "half" / "half"
     assert "half: partial" in done.stderr
     assert 'node "upscale" (LatentUpscaleBy, LatentUpscaleBy) failed' in done.stderr
-    assert pixels(job / "original.png").shape == (72, 128, 3)
+    assert pixels(job / "original.png").shape == (48, 64, 3)
     assert not (job / "upscaled.png").exists()
     assert sidecar(job)["state"] == "partial"
 

@@ -58,17 +58,11 @@ def _passes(entries: Sequence[Mapping[str, Any]]) -> Counter[str]:
     return ran
 
 
-@pytest.mark.parametrize(
-    ("sweeps", "needed"),
-    [
-        # Both in bad order: as they stand, every job would load a checkpoint and do a first pass.
-        (("upscale.denoise=0.35:0.75:0.1", "seed=1:3", _CHECKPOINTS), (2, 6, 30)),
-        (("seed=11:12", "upscale.denoise=0.5:0.7:0.1", _CHECKPOINTS), (2, 4, 12)),
-    ],
-)
-def test_a_sweep_loads_and_samples_no_more_than_it_must_in_whatever_order_its_axes_come(
-    twin_server: LocalServer, tmp_path: Path, sweeps: Sequence[str], needed: tuple[int, int, int]
+def test_a_sweep_loads_and_samples_no_more_than_it_must_though_its_axes_come_in_bad_order(
+    twin_server: LocalServer, tmp_path: Path
 ) -> None:
+    # As they stand, every job would load a checkpoint and do a first pass; tests/planning/test_arrange.py has all other orders.
+    sweeps, needed = ("upscale.denoise=0.35:0.75:0.2", "seed=1:2", _CHECKPOINTS), (2, 4, 12)
     before = _history(twin_server.url).keys()
     axes = [argument for sweep in sweeps for argument in ("--sweep", sweep)]
     command = ("run", "quickstart", "--server", twin_server.url, "--out", "out", *_SMALL, *axes)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfy_runner.recipe.names import collision, name_fault, path_fault, pattern_fault, role_fault, slug
+from tests.example_counts import tried
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_a_slug_is_safe_and_readable(name: str, expected: str) -> None:
     assert slug(name) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tried(300), deadline=None)
 @given(st.text(max_size=120))
 def test_a_name_without_a_fault_has_a_safe_slug(name: str) -> None:
     if not name_fault(name):
@@ -104,7 +105,7 @@ def test_a_pattern_that_is_unsafe_somewhere_is_a_fault(pattern: str, words: str)
     assert words in pattern_fault(pattern)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=tried(500), deadline=None)
 @given(st.text(alphabet="ab./\\: {}con\x00\n~", max_size=20).map(lambda text: f"{text}.png"))
 def test_a_path_without_a_fault_stays_inside_its_folder(path: str) -> None:
     if not path_fault(path):

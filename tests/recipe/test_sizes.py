@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from comfy_runner.graph.sizes import CELL, MIN_UPSCALED
 from comfy_runner.recipe.fields import PRESETS
 from comfy_runner.recipe.sizes import Sized, of_aspect, scaled, snap, stretched
+from tests.example_counts import tried
 
 
 def size(found: Sized) -> tuple[int, int]:
@@ -70,7 +71,7 @@ def test_an_aspect_without_a_fitting_exact_size_drifts_and_that_is_said() -> Non
     assert said(found) == ["no size near 1 megapixels has exactly 2.39:1; it becomes 1552x648 (0.21 % off)"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tried(200), deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.floats(0.01, 64))
 def test_an_aspect_is_exact_or_its_drift_is_said_and_the_area_is_near(across: int, down: int, megapixels: float) -> None:
     ratio = Fraction(across, down)

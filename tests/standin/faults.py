@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -118,6 +120,11 @@ class Gate:
         """Return when something stands at the gate."""
         assert self._reached.wait(HELD), "nothing came to the gate"
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether something has come to the gate."""
+        return self._reached.is_set()
+
     def open(self) -> None:
         """Let it through, and all that follow."""
         self._opened.set()
@@ -126,3 +133,14 @@ class Gate:
         """Note that something stands here; return whether it has to stay."""
         self._reached.set()
         return not self._opened.is_set()
+
+
+def first_reached(gates: Sequence[Gate]) -> int:
+    """Wait until something stands at one of several gates; return which of them it is."""
+    last = time.monotonic() + HELD
+    while time.monotonic() < last:
+        for number, gate in enumerate(gates):
+            if gate.is_reached:
+                return number
+        time.sleep(0.005)
+    raise AssertionError("nothing came to any of the gates")

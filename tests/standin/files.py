@@ -47,7 +47,8 @@ def save(state: State, graph: Graph, node_id: str, made: Made, extra: dict[str, 
             fixed = graph[node_id]["class_type"] == "SaveFixed"
             name = f"{stem}-{number}.png" if fixed else _free_name(folder, stem)
             path = (folder / name).with_suffix(".safetensors" if silent else ".png")
-            picture(made, number).save(path, "PNG", pnginfo=chunks, compress_level=1)
+            image = picture(made, number) if state.pictures is None else state.pictures(graph, node_id)
+            image.save(path, "PNG", pnginfo=chunks, compress_level=1)
             subfolder = folder.relative_to(state.files / kind).as_posix()
             subfolder = "" if subfolder == "." else subfolder
             subfolder = subfolder.replace("/", "\\") if state.windows else subfolder

@@ -26,8 +26,14 @@ def needed(graph: Graph, outputs: Sequence[str], is_cached: Mapping[str, bool]) 
 
 def next_node(graph: Graph, waiting: Sequence[str], output_nodes: Collection[str]) -> str:
     """Return which of the waiting nodes runs next."""
-    ready = [node_id for node_id in waiting if not any(parent in waiting for parent in parents(graph[node_id]))]
-    children = {node_id: [other for other in waiting if node_id in parents(graph[other])] for node_id in waiting}
+    children: dict[str, list[str]] = {node_id: [] for node_id in waiting}
+    ready = []
+    for node_id in waiting:
+        above = [parent for parent in parents(graph[node_id]) if parent in children]
+        for parent in above:
+            children[parent].append(node_id)
+        if not above:
+            ready.append(node_id)
 
     def leads_to_output(node_id: str, generations: int) -> bool:
         if generations == 0:

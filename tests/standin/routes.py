@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import heapq
 import json
 import uuid
@@ -22,7 +21,7 @@ from tests.standin.state import State
 from tests.standin.uploads import input_files, uploaded
 from tests.standin.validation import validate
 
-_TICK = 0.001
+_TICK = 0.003
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -135,6 +134,7 @@ class _Routes:
         if self.state.order is not None:
             self.state.order.shuffle(found.outputs)
         heapq.heappush(memory.pending, (number, prompt_id, graph, extra, found.outputs))
+        self.state.nudge()
         publish_status(self.state)
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": found.node_errors})
 
@@ -181,6 +181,7 @@ class _Routes:
         memory = self.state.memory
         memory.free_cache = memory.free_cache or bool(body.get("free_memory"))
         memory.unload_models = memory.unload_models or bool(body.get("unload_models"))
+        self.state.nudge()
         return web.Response()
 
     # History
@@ -275,7 +276,7 @@ def _wrong(fault: ReplyFault, request: web.Request) -> web.Response:
 
 def _json(raw: bytes) -> Any:
     try:
-        return copy.deepcopy(json.loads(raw))
+        return json.loads(raw)
     except ValueError:
         return None
 

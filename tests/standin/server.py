@@ -40,15 +40,19 @@ def _bound(port: int) -> socket.socket:
 class StandIn:
     """A stand-in that serves while it is entered.
 
+    Args:
+        state: What it is; None for the usual.
+        port: The port that it takes; 0 for any.
+
     Attributes:
         state: All that a test sets and reads.
         url: Where it serves.
     """
 
-    def __init__(self, state: State | None = None) -> None:
+    def __init__(self, state: State | None = None, *, port: int = 0) -> None:
         self.state = state or State()
         self.url = ""
-        self._port = 0
+        self._port = port
         self._ready = threading.Event()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stand-in", daemon=True)
@@ -75,7 +79,7 @@ class StandIn:
         self._runner = web.AppRunner(application(self.state), access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         # Bound and never listening: while the server is away, connections are refused and nobody else can take its port.
-        self._placeholder = _bound(0)
+        self._placeholder = _bound(self._port)
         self._port = self._placeholder.getsockname()[1]
         self.url = f"http://{_HOST}:{self._port}"
         if not _CAN_SHARE:

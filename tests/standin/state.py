@@ -13,15 +13,17 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from PIL import Image
 
 from tests.standin.faults import HELD, CacheMode, Gate, NodeFault, ReplyFault, SocketMode, Trouble, TroubleKind, ViewFault
 from tests.standin.generations import V0_3_75, Generation
-from tests.standin.graph import foreign_graph
+from tests.standin.graph import Graph, foreign_graph
 from tests.standin.records import Asked, Memory, Ran, Work
 
 MODELS: Mapping[str, Sequence[str]] = {
@@ -29,6 +31,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "vae": ["pixel_space"],
     "loras": ["detail.safetensors"],
 }
+_IDLE_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class State:
         windows: Model names and subfolders have backslashes.
         max_upload: Largest body of a request, in bytes; to be set before it serves.
         cache: What it was started with, as its argv shows; None for the default of its generation.
+        forgetful: Its cache has lost everything when the next prompt comes, which it says nothing of.
+        look: What else pictures depend on, as on a version, or on the model file behind a name; what is cached stays.
         order: Draws in which order the outputs of a prompt come; None for that of the graph.
 
         history_delay: Seconds between ``execution_success`` and the history entry.
@@ -58,6 +63,7 @@ class State:
         preview_bytes: Size of the binary preview frame of each step; 0 for none.
         odd_frames: Send unknown events and nonsense between the others.
         says_whose: Pictures on the websocket say whose they are.
+        pictures: Gives the picture of a saving node, by its graph and id, in place of noise; None for noise.
         picture_padding: Bytes behind the end of each picture on the websocket.
         lost_pictures: How many pictures on the websocket get lost, of those that come next.
 
@@ -78,6 +84,8 @@ class State:
     windows: bool = False
     max_upload: int = 100 * 1024 * 1024
     cache: CacheMode | None = None
+    forgetful: bool = False
+    look: str = ""
     order: random.Random | None = None
 
     history_delay: float = 0.0
@@ -94,6 +102,7 @@ class State:
     preview_bytes: int = 0
     odd_frames: bool = False
     says_whose: bool = True
+    pictures: Callable[[Graph, str], Image.Image] | None = None
     picture_padding: int = 0
     lost_pictures: int = 0
 
@@ -109,6 +118,7 @@ class State:
 
     _gates: dict[str, Gate] = field(default_factory=dict)
     _outbox: asyncio.Queue[tuple[str | bytes, str | None]] = field(default_factory=asyncio.Queue)
+    _nudged: asyncio.Event = field(default_factory=asyncio.Event)
     _orders: Callable[..., None] | None = None
     _foreign: itertools.count[int] = field(default_factory=itertools.count)
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -228,6 +238,17 @@ class State:
             else:
                 self.ran.append(happened)
             self._news.notify_all()
+
+    def nudge(self) -> None:
+        """Have the worker look at once whether there is something to do; on the server's thread."""
+        self._nudged.set()
+
+    async def idle(self) -> None:
+        """Wait for a nudge, or for some milliseconds: what tests set on threads of their own nudges nobody."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._nudged.wait()
+        self._nudged.clear()
 
     def trouble(self, kind: TroubleKind, node_id: str, class_type: str) -> bool:
         """Return whether a trouble befalls a node now, and count it."""

@@ -9,9 +9,12 @@ import threading
 import warnings
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.standin import StandIn
 
 
+@pytest.mark.slow
 def test_connections_made_during_restarts_are_all_closed() -> None:
     with warnings.catch_warnings(record=True) as caught, StandIn() as server:
         warnings.simplefilter("always")

@@ -23,7 +23,7 @@ from tests.standin.sockets import publish, publish_picture, publish_preview, pub
 from tests.standin.state import State
 from tests.standin.uploads import FILE_NODES, read
 
-_TICK = 0.001
+_TICK = 0.003
 _TIPS = (
     "\nTIPS: If you have any workflow that uses a lot of memory, try using a lower resolution or a smaller batch size."
     "\nAllocation on device 0 would exceed allowed memory."
@@ -45,7 +45,7 @@ async def work(state: State) -> None:
     while True:
         while state.frozen or not state.memory.pending:
             _free(state)
-            await asyncio.sleep(_TICK)
+            await state.idle()
         try:
             item = heapq.heappop(state.memory.pending)
             state.memory.running.append(item)
@@ -76,7 +76,7 @@ class _Run:
         self.ui: dict[str, Any] = {}
         self.read = read(state, self.graph)
         self.keys = signatures(self.read)
-        self.seeds = signatures(self.read, prefixes=False)
+        self.seeds = {node_id: seed + state.look for node_id, seed in signatures(self.read, prefixes=False).items()}
         self.passes = passes(self.graph)
         self.made: dict[str, Made] = {}
         self.progress: dict[str, Any] = {}
@@ -87,6 +87,8 @@ class _Run:
         self.memory.interrupted = False
         self.memory.client_id = self.client_id
         self.message("execution_start", {})
+        if self.state.forgetful:
+            self.memory.cache.clear()
         if self.state.cache_mode == "classic":
             kept = set(self.keys.values())
             for key in [key for key in self.memory.cache if key not in kept]:

@@ -56,6 +56,20 @@ def test_a_picture_that_the_disk_does_not_take_is_a_run_folder_error(server: Sta
     assert _leftovers(tmp_path) == []
 
 
+def test_a_picture_that_cannot_wait_here_to_be_put_elsewhere_is_told_by_the_folder_where_it_would(
+    server: StandIn, tmp_path: Path
+) -> None:
+    recipe, state = str(recipe_file(tmp_path, size=_LARGE)), tmp_path / "state"
+    arguments = ("run", recipe, "--server", server.url, "--out", "memory://full/lake")
+
+    full = shell('COMFY_RUNNER_STATE=state "$@"', *arguments, folder=tmp_path, prefix=largest_file(_NO_PICTURE))
+
+    assert full.code == 5
+    assert "/.spool/" in full.err
+    assert "the file is larger than this disk or account may have" in full.err
+    assert not list((state / "runs").glob("*/.spool/*"))
+
+
 def test_of_a_job_the_disk_keeps_what_it_can_take_and_the_next_run_makes_the_rest(server: StandIn, tmp_path: Path) -> None:
     done = _run(server, tmp_path, prefix=largest_file(_ONLY_THE_ORIGINAL), size=_LARGE)
     kept = pictures(tmp_path / "out")
@@ -63,7 +77,7 @@ def test_of_a_job_the_disk_keeps_what_it_can_take_and_the_next_run_makes_the_res
     again = _run(server, tmp_path, size=_LARGE)
 
     assert (done.code, again.code) == (5, 0)
-    assert "1 on the server; the same command collects it" in done.err
+    assert "1 on the server (the same command collects it)" in done.err
     assert kept == ["lake/original.png"]
     assert pictures(tmp_path / "out") == ["lake/original.png", "lake/upscaled.png"]
     assert (tmp_path / "out/lake/original.png").stat().st_mtime_ns == original.st_mtime_ns

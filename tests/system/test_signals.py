@@ -140,6 +140,7 @@ def test_only_stamps_depend_on_the_clock_that_can_be_set() -> None:
 
     assert {name: functions for name, functions in asking.items() if functions} == {
         "wording.py": {"now"},  # when a job was submitted, collected and so on
+        "store/lease.py": {"_time_of"},  # a store's clock is asked by putting an object, which those who may only read cannot
     }
 
 

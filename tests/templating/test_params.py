@@ -24,9 +24,9 @@ params:
   extra: {type: object, default: {}}
   whatever: {type: any, default: 5}
 """
-PATH = Path("t.json.j2")
+NAME = "t.json.j2"
 TYPES = "integer, number, text, image, file, boolean, list, object, any"
-DECLARED = parse_header(HEADER, path=PATH).params
+DECLARED = parse_header(HEADER, name=NAME).params
 
 
 def problems_of(**given: Any) -> list[tuple[str, str, str]]:
@@ -111,7 +111,7 @@ def test_a_template_that_declares_nothing_takes_any_parameters() -> None:
 
 
 def test_a_template_that_declares_an_empty_list_takes_none() -> None:
-    declared = parse_header("params: {}", path=PATH).params
+    declared = parse_header("params: {}", name=NAME).params
     assert declared == {}
     _, problems = given_params(declared, {"x": 1})
     assert [(problem.what, problem.hint) for problem in problems] == [
@@ -229,7 +229,7 @@ fields:
 outputs: {original: The first pass.}
 needs: {comfyui: 0.3.40, nodes: {Special: the node pack Special}}
 """,
-        path=PATH,
+        name=NAME,
     )
     assert header.fields == {"upscale.denoise": "How much.", "vae": "Which."}
     assert header.defaults == {"upscale.denoise": 0.45}

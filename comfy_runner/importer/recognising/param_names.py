@@ -90,7 +90,7 @@ def _labels(workflow: Workflow, passes: WorkflowPasses) -> dict[str, str]:
     """Return what the settings of each pass begin with; nothing for the only first pass and its other halves."""
     found: dict[str, str] = {}
     number, all_passes = 0, set(passes.all)
-    for node_id in (each for each in workflow.in_order() if each in all_passes):
+    for node_id in (each for each in workflow.in_order if each in all_passes):
         kind = workflow.nodes[node_id].class_type.lower()
         if node_id in passes.first and len(passes.first) == 1:
             found[node_id] = ""

@@ -121,7 +121,7 @@ def find_passes(workflow: Workflow, needed: set[str]) -> WorkflowPasses:
         workflow: The graph.
         needed: The nodes that lead to an output.
     """
-    order = [node_id for node_id in workflow.in_order() if node_id in needed and is_pass(workflow.nodes[node_id])]
+    order = [node_id for node_id in workflow.in_order if node_id in needed and is_pass(workflow.nodes[node_id])]
     known, sizes = set(order), node_sizes(workflow)
     below = workflow.descendants(order)
     found: dict[str, list[str]] = {"first": [], "continued": [], "second": [], "others": []}

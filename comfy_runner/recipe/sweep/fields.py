@@ -16,14 +16,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from comfy_runner.errors import Problem, RecipeError
 from comfy_runner.recipe.fields import BareLora
-from comfy_runner.recipe.problems import meant, model_of, problems
+from comfy_runner.recipe.problems import fields_of, meant, model_of, problems
 from comfy_runner.recipe.schema import Lora, Recipe
 from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath
 
 PlaceOf = Callable[[FieldPath], str]
 """Returns the place of a part of what is written, for messages, given the path to it."""
 
-_NOT_SWEPT = ("name", "extends", "sweep", "retry", "output")
+_NOT_SWEPT = ("name", "extends", "sweep", "find", "retry", "output", "models")
 _FIELD = re.compile(r"[\w-]+(\.[\w-]+|\[[0-9]{1,9}\])*")
 _STEP = re.compile(r"[\w-]+")
 _STRICT = ConfigDict(strict=True)
@@ -75,7 +75,7 @@ class Target:
     def _check_mapping(self, model: type[BaseModel], value: Mapping[str, Any], place: PlaceOf) -> tuple[Any, list[Problem]]:
         checked, found = {}, []
         for key, inner in value.items():
-            if key not in model.model_fields:
+            if key not in fields_of(model):
                 found.append(Problem("unknown field", place((key,)), meant((*self.path, key))))
                 continue
             part = _field_of(model, key, f"{self.field}.{key}", (*self.path, key))
@@ -118,21 +118,23 @@ def resolve(field: str, base: Mapping[str, Any], *, where: str) -> Target:
     name = ".".join(steps)
     if steps[0] in _NOT_SWEPT:
         raise RecipeError("cannot be swept", where=where)
+    if steps[:2] in (["expect"], ["expect", "passes"]):
+        raise RecipeError("cannot be swept", where=where, hint="sweep a limit of single jobs, such as expect.drift.max")
     path = _path(steps, base, where)
     if steps[0] == "params" and len(steps) > 1:
         return Target(name, path)
     model: type[BaseModel] = Recipe
     for depth, step in enumerate(path[:-1]):
         if isinstance(step, str):
-            inner = model_of(model, step) if step in model.model_fields else None
+            inner = model_of(model, step) if step in fields_of(model) else None
             if inner is None:
-                hint = "" if step in model.model_fields else meant(path[: depth + 1])
+                hint = "" if step in fields_of(model) else meant(path[: depth + 1])
                 raise RecipeError("unknown field", where=where, hint=hint)
             model = inner
     last = path[-1]
     if isinstance(last, int):
         return Target(name, path, adapter=_bare_lora())
-    if last not in model.model_fields:
+    if last not in fields_of(model):
         raise RecipeError("unknown field", where=where, hint=meant(path))
     return _field_of(model, last, name, path)
 
@@ -163,7 +165,7 @@ def _field_of(model: type[BaseModel], key: str, field: str, path: FieldPath) -> 
 
 @cache
 def _adapter(model: type[BaseModel], key: str) -> TypeAdapter[Any]:
-    info = model.model_fields[key]
+    info = fields_of(model)[key]
     kind: Any = info.annotation
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return TypeAdapter(kind)  # strict by itself

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from comfy_runner.errors import WorkflowError
 from comfy_runner.importer.convert.convert import convert
+from tests.example_counts import tried
 from tests.importer.convert.support import CLASSES, server
 
 _IDS = st.one_of(st.integers(-20, 6), st.sampled_from(["1", "2", "a", "", "-10", None, True, 1.5, 2.0]))
@@ -63,7 +64,7 @@ _SUBGRAPH = _graphs(
 _FILES = _graphs(definitions=st.fixed_dictionaries({"subgraphs": st.lists(_SUBGRAPH | _JSON, max_size=3) | _JSON}) | _JSON)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tried(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(_FILES | st.dictionaries(st.text(max_size=6), _JSON, max_size=4))
 def test_any_json_is_converted_or_refused(ui: dict[str, Any]) -> None:
     try:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from comfy_runner.recipe.load import from_mapping
 from comfy_runner.recipe.names import slug
 from comfy_runner.recipe.sweep.expand import expand
+from tests.example_counts import tried
 
 
 def ids(sweep: dict[str, Any], **fields: Any) -> list[str]:
@@ -123,7 +124,7 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
     return {field: draw(st.lists(AXES[field], min_size=1, max_size=4)) for field in fields}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tried(200), deadline=None)
 @given(sweeps())
 def test_different_points_have_different_ids_that_are_safe(sweep: dict[str, Any]) -> None:
     found = ids(sweep)
