@@ -116,7 +116,9 @@ def short_labels(values: Sequence[Any]) -> tuple[str, ...]:
     short = whole
     if any(map(_is_model, whole)):
         bare = [_without_suffix(text) for text in whole]
-        names = [text.replace("\\", "/").rpartition("/")[2] for text in bare]
+        names = [
+            name.replace("\\", "/").rpartition("/")[2] if _is_model(text) else text for text, name in zip(whole, bare, strict=True)
+        ]
         short = next((texts for texts in (names, bare) if len(set(texts)) == len(set(whole))), whole)
     return _differing_words(short) if max(map(len, short), default=0) > _LONGEST else tuple(short)
 

@@ -180,7 +180,7 @@ def find_axis(material: Material, name: str, where: str = "") -> Axis:
     fields = {axis.field.casefold(): axis for axis in material.axes}
     if wanted in fields:
         return fields[wanted]
-    found = [axis for field, axis in fields.items() if wanted and field.endswith(f".{wanted}")]
+    found = [axis for field, axis in fields.items() if wanted and f".{field}".endswith((f".{wanted}", f".{wanted}.name"))]
     if len(found) == 1:
         return found[0]
     if found:
@@ -201,11 +201,17 @@ def main_axis(material: Material) -> Axis | None:
 
 
 def short_name(material: Material, axis: Axis) -> str:
-    """Return the last part of an axis' field, or all of it where another axis ends in the same."""
-    last = axis.field.rpartition(".")[2]
-    others = [other.field.rpartition(".")[2] for other in material.axes if other.field != axis.field]
+    """Return the last part of an axis' field, or all of it where another axis ends in the same; of a name, what has it."""
+    last = _last_part(axis)
+    others = [_last_part(other) for other in material.axes if other.field != axis.field]
     # The last part of a list's item is a number, which says nothing.
     return axis.field if last in others or last.isdecimal() else last
+
+
+def _last_part(axis: Axis) -> str:
+    # `sampler.name` is the sampler; a parameter that is called so is a name.
+    field = axis.field.removesuffix(".name")
+    return axis.field.rpartition(".")[2] if field == "params" else field.rpartition(".")[2]
 
 
 def key(value: object) -> str:

@@ -31,6 +31,7 @@ _SURE: Final = 0.8
 _FAIRLY_SURE: Final = 0.5
 _SERIES_TO_BE_SURE: Final = 3
 _SEEDS: Final = ("seed", "upscale.seed")
+_WORDS_OF_A_NAME: Final = 4
 
 Sureness = Literal["sure", "fairly sure", "not sure", "unknown"]
 
@@ -168,13 +169,19 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
 def usual_axis(material: Material) -> Axis | None:
     """Return the axis of a suggestion where none is named: denoise, or the only one along which values can be compared, else None.
 
-    Seeds, recipes, prompts and what moves together with prompts cannot be.
+    Seeds, recipes, prompts, what moves together with prompts, and texts of many words, of which prompts are made, cannot be.
     """
     with_prompts = [each.axes for each in dimensions(material) if any(axis.field in PROMPTS for axis in each.axes)]
     beside = {axis.field for axes in with_prompts for axis in axes}
-    found = [axis for axis in material.axes if axis.field not in (*_SEEDS, RECIPE) and axis.field not in beside]
+    found = [
+        axis for axis in material.axes if axis.field not in (*_SEEDS, RECIPE) and axis.field not in beside and not _is_prose(axis)
+    ]
     denoise = next((axis for axis in found if axis.field == DENOISE), None)
     return denoise or (found[0] if len(found) == 1 else None)
+
+
+def _is_prose(axis: Axis) -> bool:
+    return any(isinstance(value, str) and len(value.split()) > _WORDS_OF_A_NAME for value in axis.values)
 
 
 def faults(measures: Measures, limits: Limits) -> list[str]:

@@ -21,7 +21,8 @@ from comfy_runner.report.failed_checks import ShownDifference
 from comfy_runner.report.found import path_of_search
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.fixed_values import fixed_values
-from comfy_runner.report.page.thumbnails import Thumbnail
+from comfy_runner.report.page.short_reasons import short_reason
+from comfy_runner.report.page.thumbnails import LONG_SIDE, Thumbnail
 from comfy_runner.report.run_data import Entry, Material, key, label, short_name
 from comfy_runner.report.suggest import Limits, Suggestion, faults
 from comfy_runner.store.job_files import JobFiles
@@ -86,6 +87,9 @@ def overview(
     order = {axis.field: at for at, axis in enumerate(material.axes)}
     places = {axis.field: {key(value): index for index, value in enumerate(axis.values)} for axis in material.axes}
 
+    def seen(entry: Entry) -> list[Thumbnail]:
+        return [thumbnails[row.path] for pictures in entry.pictures.values() for row in pictures]
+
     def job(entry: Entry) -> dict[str, object]:
         known = measured.get(entry.name) or Measured(measures=None)
         measures = known.measures
@@ -109,6 +113,7 @@ def overview(
             "seconds": entry.row.seconds,
             "finished": entry.row.finished,
             "error": entry.row.error,
+            "why": short_reason(entry.row.error or next(filter(None, (each.problem for each in seen(entry))), "")),
             "again": f"comfy-runner run {shlex.quote(_sidecar(material, entry.job_id))} --out again",
         }
 
@@ -144,6 +149,7 @@ def overview(
         "search": path_of_search(material.folder),
         "differences": [_difference(material, job_id, each, embedded) for job_id, each in material.differences],
         "embedded": None if embedded is None else "",
+        "thumbnail": LONG_SIDE,
     }
 
 

@@ -26,13 +26,13 @@ from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.store.sidecar import HASH
 
-LONG_SIDE = 320
+LONG_SIDE = 448
 """Of a thumbnail, in pixels."""
 
 CELLS = 16
 """Of a signature, along the long side."""
 
-_FORMAT = 1
+_FORMAT = 2
 _QUALITY = 80
 _MOST_WORKERS = 4  # each holds a whole picture in memory
 _IMAGE_DESCRIPTION = 0x010E  # the EXIF field in which a thumbnail carries what is known of its picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -224,7 +225,8 @@ def test_jobs_without_any_picture_are_told_in_the_viewer(open_page: Opener, tmp_
     problem = Measured(measures=None, problem="cannot be read")
     page = open_page(write_page(read_material(tmp_path / "run"), {"lake-s1": problem}, None))
 
-    expect(page.locator(".card").first).to_contain_text("lake-s1/upscaled.png: is not a whole picture")
+    expect(page.locator(".card").first).to_contain_text("broken file")
+    expect(page.locator(".card .shot").first).to_have_attribute("title", re.compile("lake-s1/upscaled.png: is not a whole picture"))
     page.locator(".card").last.click()
     expect(page.locator(".stage")).to_have_text("out of memory")
     page.keyboard.press("n")

@@ -33,6 +33,7 @@ def test_every_picture_is_drawn_and_a_failed_job_says_why_it_has_none(page: Page
     assert drawn(page) == 11
     expect(page.locator("#shown")).to_have_text("12 jobs: 11 pictures, 1 without one")
     expect(page.locator(".card", has_text="failed")).to_contain_text("out of memory")
+    expect(page.locator(".card .shot.without")).to_have_attribute("title", "out of memory")
 
 
 def test_the_suggested_axis_lies_across_and_its_value_is_marked_in_words(page: Page) -> None:
@@ -69,9 +70,7 @@ def test_an_axis_chosen_for_rows_leaves_the_columns(page: Page) -> None:
     assert _headings(page, "thead") == []
 
 
-def test_without_rows_and_columns_the_pictures_are_a_list_that_can_be_sorted(page: Page) -> None:
-    for name in ("Rows", "Columns"):
-        page.get_by_label(name).select_option(label="none")
+def test_pictures_in_an_order_are_a_gallery(page: Page) -> None:
     page.get_by_label("Order").select_option(label="detail ↓")
     down = shown_jobs(page)
     page.get_by_label("Order").select_option(label="detail ↑")
@@ -81,6 +80,8 @@ def test_without_rows_and_columns_the_pictures_are_a_list_that_can_be_sorted(pag
     assert "failed" in up[-1]
     assert "failed" in down[-1]
     expect(page.locator(".card").first).to_contain_text("detail 0.000")
+    page.get_by_label("Order").select_option(label="as planned")
+    assert _headings(page, "thead")
 
 
 def test_filters_hide_values_and_the_count_is_told(page: Page) -> None:
@@ -119,12 +120,12 @@ def test_pictures_can_be_made_larger(page: Page) -> None:
     card = page.locator(".card").first
     before = card.bounding_box()
 
-    page.get_by_label("Size").fill("400")
+    page.get_by_label("Size").fill("480")
 
     after = card.bounding_box()
     assert before
     assert after
-    assert after["width"] == 400 != before["width"]
+    assert after["width"] == 480 != before["width"]
     expect(card.locator("img")).to_have_attribute("src", "lake-seuler-s1-d03/upscaled.png")
 
 

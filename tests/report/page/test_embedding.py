@@ -13,6 +13,7 @@ from PIL import Image
 
 from comfy_runner.errors import UsageError
 from comfy_runner.report.page.embedding import _STEPS, EmbeddedPicture, PictureFile, Step, _all, _reduced, embed
+from comfy_runner.report.page.thumbnails import LONG_SIDE
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.local import LocalStore
 
@@ -140,4 +141,4 @@ def test_no_pictures_need_no_room(tmp_path: Path) -> None:
 
 def test_steps_go_down_in_size_or_in_quality() -> None:
     assert all(one.side >= other.side and one.quality >= other.quality for one, other in itertools.pairwise(_STEPS))
-    assert Step(320, 75) in _STEPS  # as large as thumbnails, of which the lower ones are made
+    assert Step(LONG_SIDE, 80) in _STEPS  # as large as thumbnails, of which the lower ones are made

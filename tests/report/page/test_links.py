@@ -17,8 +17,8 @@ def page(open_page: Opener, sweep: Path) -> Page:
 
 
 def test_arrangement_order_and_filters_are_the_same_after_a_reload(page: Page) -> None:
-    page.get_by_label("Columns").select_option(label="seed")
     page.get_by_label("Order").select_option(label="detail ↓")
+    page.get_by_label("Columns").select_option(label="seed")
     page.get_by_label("Where").fill("detail > 0.2, drift <= 0.1")
     page.get_by_label("Hide what is ruled out").check()
     page.get_by_text("Filters").click()
@@ -34,6 +34,16 @@ def test_arrangement_order_and_filters_are_the_same_after_a_reload(page: Page) -
     expect(page.get_by_label("Columns").locator("option:checked")).to_have_text("seed")
     expect(page.get_by_label("Order")).to_have_value("detail-")
     expect(page.get_by_label("Where")).to_have_value("detail > 0.2, drift <= 0.1")
+
+
+def test_an_order_in_the_address_is_a_gallery_of_all(open_page: Opener, sweep: Path) -> None:
+    page = open_page(sweep)
+    page.goto("about:blank")
+    page.goto(f"{sweep.as_uri()}#order=drift-")
+
+    expect(page.get_by_label("Order")).to_have_value("drift-")
+    expect(page.get_by_label("Columns")).to_have_value("-1")
+    expect(page.locator(".list > .card")).to_have_count(12)
 
 
 def test_a_link_to_a_picture_opens_it(page: Page) -> None:

@@ -43,7 +43,7 @@ def test_a_thumbnail_is_small_and_knows_its_picture(tmp_path: Path) -> None:
     assert made.path == f"report_files/{row.sha256[:32]}.webp"
     assert (made.width, made.height, made.columns, made.rows) == (1024, 576, 16, 9)
     with Image.open(tmp_path / made.path) as small:
-        assert small.size == (320, 180)
+        assert small.size == (448, 252)
     assert (tmp_path / made.path).stat().st_size < 20_000
 
 
@@ -127,7 +127,7 @@ def test_a_picture_too_large_to_be_measured_has_a_thumbnail_that_knows_its_size(
     assert (made.width, made.height, made.problem) == (16_000, 4500, "")
     assert set(base64.b64decode(made.signature)[::2]) == {90}
     with Image.open(tmp_path / made.path) as small:
-        assert small.size == (320, 90)
+        assert small.size == (448, 126)
 
 
 def test_extreme_shapes_have_a_thumbnail(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ const dimensionName = (index) => (index === ALL ? '*' : dimensions[index]?.name 
 const dimensionOf = (name, other) => (name === '*' ? ALL : name === '-' ? NONE : dimensions.find((each) => each.name === name)?.index ?? other);
 
 function addressOf(by, job) {
-  const usual = usualArrangement();
+  const usual = usualArrangement(by);
   const said = new URLSearchParams();
   if (by.rows !== usual.rows) said.set('rows', dimensionName(by.rows));
   if (by.columns !== usual.columns) said.set('columns', dimensionName(by.columns));
@@ -31,11 +31,12 @@ function addressOf(by, job) {
 /** Take over what the address says, as far as this run has it; returns the job that is to be opened. */
 function readAddress(by) {
   const said = new URLSearchParams(location.hash.slice(1));
-  by.rows = dimensionOf(said.get('rows'), by.rows);
-  by.columns = dimensionOf(said.get('columns'), by.columns);
-  if (by.rows === by.columns) by.rows = NONE;
   const order = said.get('order') ?? '';
   if (metrics.some((metric) => metric.key === order.slice(0, -1))) by.sort = { key: order.slice(0, -1), down: order.endsWith('-') };
+  const usual = usualArrangement(by);
+  by.rows = dimensionOf(said.get('rows'), usual.rows);
+  by.columns = dimensionOf(said.get('columns'), usual.columns);
+  if (by.rows === by.columns) by.rows = NONE;
   if (conditions(said.get('where') ?? '')) by.where = said.get('where') ?? '';
   by.hideFaulty = said.has('passing');
   for (const text of said.getAll('without')) {

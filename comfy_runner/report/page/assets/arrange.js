@@ -14,9 +14,9 @@ const arrangement = {
   role: 'upscaled',
 };
 
-/** The layout that a run is first shown in, as it was decided when the page was made. */
-function usualArrangement() {
-  const { rows, columns } = data.layout;
+/** The layout that a run is first shown in, as it was decided when the page was made; in an order, a gallery. */
+function usualArrangement(by) {
+  const { rows, columns } = by.sort.key ? { rows: [], columns: null } : data.layout;
   return { rows: rows.length > 1 ? ALL : rows[0] ?? NONE, columns: columns ?? NONE };
 }
 

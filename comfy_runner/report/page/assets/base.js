@@ -17,8 +17,8 @@ function el(tag, attributes = {}, ...children) {
 /** A text of the run, kept from changing the direction of what is around it. */
 const isolated = (text) => el('bdi', {}, text);
 
-/** A name that is broken after its signs rather than inside its words. */
-const breakable = (text) => el('bdi', {}, text.split(/(?<=[_\-./\\])/).flatMap((part) => [part, el('wbr')]));
+/** A name that is broken after its signs, or where a capital begins a word, rather than inside its words. */
+const breakable = (text) => el('bdi', {}, text.split(/(?<=[_\-./\\])|(?<=[a-z0-9])(?=[A-Z])/).flatMap((part) => [part, el('wbr')]));
 
 const button = (text, attributes = {}) => el('button', { type: 'button', ...attributes }, text);
 

@@ -24,13 +24,16 @@ function setSize(pixels) {
   sharpen();
 }
 
+const LARGEST = 320; // pixels of a picture whose size nobody has chosen
+
 /** Until the reader chooses a size, all columns are made to fit if the pictures do not get too small. */
 function usualSize() {
-  const usual = matchMedia('(max-width: 600px)').matches ? 152 : 208;
+  const isSmall = matchMedia('(max-width: 600px)').matches;
   const across = arrangement.columns === NONE ? 1 : dimensions[arrangement.columns].labels.length;
   const headings = arrangement.rows === NONE ? 4 : 196;
   const fitting = Math.floor((byId('grid').clientWidth - headings) / across) - 13;
-  return fitting >= 104 && fitting < 320 ? fitting : usual;
+  if (arrangement.columns === NONE || fitting < 104) return isSmall ? 152 : 208;
+  return Math.min(fitting, LARGEST);
 }
 
 function arranged() {
@@ -44,7 +47,9 @@ function sortSelect() {
   const { select, label } = labelled('Order', [['', 'as planned'], ...ways], {
     onchange: () => {
       arrangement.sort = { key: select.value.slice(0, -1), down: select.value.endsWith('-') };
-      drawGrid();
+      // An order is seen in a gallery; in a table it holds for each cell, for those who choose rows and columns after it.
+      Object.assign(arrangement, usualArrangement(arrangement));
+      arranged();
     },
   });
   const { key, down } = arrangement.sort;
@@ -135,7 +140,7 @@ function faultBox() {
 function startControls() {
   const present = new Set(jobs.flatMap((job) => Object.keys(job.pictures)));
   if (!present.has('upscaled') && present.size) [arrangement.role] = present;
-  Object.assign(arrangement, usualArrangement());
+  Object.assign(arrangement, usualArrangement(arrangement));
   const linked = readAddress(arrangement);
   byId('controls').append(...[
     axes.length ? dimensionSelect('Rows', 'rows') : null, axes.length ? dimensionSelect('Columns', 'columns') : null,

@@ -2,21 +2,26 @@
 
 const opened = { by: () => {} }; // the viewer sets what opening a card does
 
+/** The first of some words, and how many more there are. */
+const shortList = ([first, ...others]) => `${first}${others.length ? ` +${others.length}` : ''}`;
+
 function tagsOf(job, headed) {
   const tags = [];
   if (isSuggested(job) && !headed.includes(suggestedAxis)) tags.push(el('span', { class: 'tag good' }, 'suggested'));
-  if (job.faults.length) tags.push(el('span', { class: 'tag bad' }, `ruled out: ${job.faults.join(', ')}`));
+  if (job.faults.length) tags.push(el('span', { class: 'tag bad', title: `Ruled out: ${faultWords(job)}` }, el('span', { class: 'out-of-sight' }, 'ruled out: '), shortList(job.faults)));
   if (job.failed.length) tags.push(el('span', { class: 'tag bad', title: job.failed.join('\n') }, 'not as expected'));
-  if (job.same) tags.push(el('span', { class: 'tag' }, 'same pixels as ', isolated(job.same)));
+  if (job.same) tags.push(el('span', { class: 'tag', title: `The same pixels as ${job.same}` }, 'same pixels'));
   if (job.state === 'partial') tags.push(el('span', { class: 'tag bad' }, 'partial'));
   return tags;
 }
 
-const LARGE = 288; // pixels of a card beyond which a thumbnail would be blurred
 const MOST_SHOWN = 64e6; // pixels of a picture that is too large to be shown among others
 
-/** The file that a card shows: the thumbnail, or the picture itself where cards are large. */
-const shownFile = (found) => sourceOf(!alone && size.range?.value > LARGE && found.width * found.height <= MOST_SHOWN ? found.url : found.thumb);
+/** The file that a card shows: the thumbnail, or the picture itself where that would be blurred on this screen. */
+function shownFile(found) {
+  const long = size.range.value * Math.max(1, found.height / found.width) * devicePixelRatio;
+  return sourceOf(!alone && long > data.thumbnail * 1.05 && found.width * found.height <= MOST_SHOWN ? found.url : found.thumb);
+}
 
 const sharpen = later(200, () => {
   for (const node of cards()) {
@@ -35,7 +40,7 @@ function shot(job) {
   }
   const broken = Object.values(job.pictures).flat().find((each) => each.problem);
   const why = job.error || (broken ? `${broken.name}: ${broken.problem}` : '');
-  return el('span', { class: 'shot without' }, el('strong', {}, job.state), el('span', { class: 'why', title: why || null }, isolated(why || 'no picture yet')), el('span', { class: 'out-of-sight' }, `, ${job.id}`));
+  return el('span', { class: 'shot without', title: why || null }, el('strong', {}, job.state), el('span', { class: 'why' }, isolated(job.why || 'no picture yet')), el('span', { class: 'out-of-sight' }, `, ${job.id}`));
 }
 
 function card(job, differing, headed) {
@@ -79,8 +84,8 @@ function drawTable(list) {
   };
   const lines = table.rows.map((row, line) => el('tr', {}, down.length ? heading(down, row, 'row') : null, table.columns.map((column, place) => cell(row, column, line, place))));
   const top = across ? el('thead', {}, el('tr', {}, down.length ? el('td', { class: 'corner' }) : null, table.columns.map((column) => heading([across], column, 'col')))) : null;
-  // Where cells hold several pictures, lines below each other stay level only if all captions are equally high.
-  const classes = ['pictures', differing.length && 'is-stacked', differing.length && list.some((job) => tagsOf(job, headedAxes).length) && 'has-tags'].filter(Boolean).join(' ');
+  // Lines stay level only if all captions are equally high.
+  const classes = ['pictures', (differing.length || arrangement.sort.key) && 'is-stacked', list.some((job) => tagsOf(job, headedAxes).length) && 'has-tags'].filter(Boolean).join(' ');
   return el('div', { class: 'scroller', role: 'region', 'aria-label': 'Pictures by their values', tabindex: 0 }, el('table', { class: classes }, top, el('tbody', {}, lines)));
 }
 

@@ -16,13 +16,14 @@ const columns = [
 function sheetRow(job) {
   return el('tr', {}, columns.map((column, index) => {
     const value = column.of(job);
-    if (index === 0) return el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link', onclick: () => opened.by(job) }, isolated(job.id)));
-    return el('td', { class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null }, column.isMetric ? figure(value) : isolated(String(value ?? '')));
+    if (index === 0) return el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link', title: job.id, onclick: () => opened.by(job) }, el('span', { class: 'clipped' }, breakable(job.id))));
+    const text = column.isMetric ? figure(value) : String(value ?? '');
+    return el('td', { class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null, title: text.length > 40 ? text : null }, column.right ? isolated(text) : el('div', { class: 'clipped' }, breakable(text)));
   }));
 }
 
-/** Of a metric that is 0 wherever it was measured, one line says enough. */
-const isZero = (column) => column.isMetric && column.name !== 'seconds' && jobs.every((job) => !column.of(job));
+/** Of a metric that is 0 wherever it was measured, one line says enough; one that was measured nowhere is not 0. */
+const isZero = (column) => column.isMetric && column.name !== 'seconds' && jobs.some((job) => column.of(job) === 0) && jobs.every((job) => !column.of(job));
 
 const zeros = new Set(columns.filter(isZero));
 
