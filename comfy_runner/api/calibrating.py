@@ -16,7 +16,7 @@ from comfy_runner.report.suggest import Limits
 from comfy_runner.store.registry import local_part
 from comfy_runner.text_files import local_path, shown, url_of
 
-_DESCRIBED = "docs/metrics.md says what is in it"
+_DESCRIBED = "docs/choosing.md says what is in it"
 
 
 def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> Calibration:
@@ -41,7 +41,7 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
     notes: list[str] = []
     for folder in dict.fromkeys(folders):
         material = read_material(folder)
-        picks = read_picks(folder)
+        picks = read_picks(material.store)
         if picks is None:
             raise UsageError(f"has no {FILE}, which is to say which pictures are better", where=shown(folder), hint=_DESCRIBED)
         measured, _ = measure_all(material, progress=progress)

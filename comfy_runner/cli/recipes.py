@@ -69,7 +69,7 @@ def init(file: Path) -> None:
 @click.command()
 @click.argument("of", type=click.Choice(["recipe", "picks"]), default="recipe")
 def schema(of: str) -> None:
-    """Print the JSON Schema of recipes, for completion and checks in editors; or that of picks.json (docs/metrics.md)."""
+    """Print the JSON Schema of recipes, for completion and checks in editors; or that of picks.json (docs/choosing.md)."""
     from comfy_runner.recipe.schema import json_schema
     from comfy_runner.report import picks
 

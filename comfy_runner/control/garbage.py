@@ -18,7 +18,7 @@ from comfy_runner.store.job_files import SUPERSEDED
 from comfy_runner.store.ledger import FILE
 from comfy_runner.store.ledger_rows import JobRow, JobUpdate
 from comfy_runner.store.local import LocalStore
-from comfy_runner.store.lock import HOLDER, LOCK
+from comfy_runner.store.lock import BRIEF, HOLDER, LOCK
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.states import ENDED, Change
@@ -28,7 +28,7 @@ GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
 """What a repair calls the ledgers that it moves aside."""
 
-INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER)
+INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER, BRIEF)
 """What a run folder has for itself."""
 
 

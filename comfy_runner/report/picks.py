@@ -1,6 +1,6 @@
 """What a person says of a run's pictures: ``picks.json`` in its folder, with stars, rejected pictures and pairs compared blind.
 
-docs/metrics.md describes the file, and ``comfy-runner schema picks`` prints its JSON Schema. Any program may have written it, so
+docs/choosing.md describes the file, and ``comfy-runner schema picks`` prints its JSON Schema. Any program may have written it, so
 all that it says is checked.
 """
 
@@ -10,14 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from comfy_runner.atomic_files import open_plain
 from comfy_runner.errors import InputError, Problem
-from comfy_runner.text_files import on_one_line, reason_of, shown
+from comfy_runner.store.interface import ArtifactStore
+from comfy_runner.text_files import on_one_line, reason_of
 from comfy_runner.wording import MIB, did_you_mean
 from comfy_runner.yaml_loader import got
 
@@ -26,8 +25,11 @@ FILE: Final = "picks.json"
 
 FORMAT: Final = 1
 
-_MOST_BYTES: Final = 16 * MIB  # a picture with a note has some 200 bytes, a pair 120
+MOST_BYTES: Final = 16 * MIB
+"""Largest file; a picture with a note has some 300 bytes, a pair as many."""
+
 _MOST_PROBLEMS: Final = 20
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
@@ -38,6 +40,8 @@ class Pick(BaseModel):
         stars: How good it is, from 1 to 5; None where that is not said.
         rejected: Whether it is not to be used, whatever its stars.
         note: Anything; it is kept, and means nothing to the program.
+        sha256: Of the picture that was judged, hex: one that was rendered again afterwards is another. None where that is not said.
+        at: When that was said.
     """
 
     model_config = _STRICT
@@ -45,6 +49,8 @@ class Pick(BaseModel):
     stars: int | None = Field(default=None, ge=1, le=5, description="How good the picture is, from 1 to 5.")
     rejected: bool = Field(default=False, description="Whether it is not to be used.")
     note: str = Field(default="", max_length=10_000, description="Anything.")
+    sha256: _Sha256 | None = Field(default=None, description="Of the file that was judged.")
+    at: datetime | None = Field(default=None, description="When that was said.")
 
     @property
     def grade(self) -> int | None:
@@ -60,6 +66,8 @@ class PickedPair(BaseModel):
         right: That of the other.
         better: Which of the two is better.
         at: When that was said.
+        left_sha256: Of the file on the left, as `Pick.sha256`.
+        right_sha256: Of that on the right.
     """
 
     model_config = _STRICT
@@ -68,6 +76,8 @@ class PickedPair(BaseModel):
     right: str = Field(min_length=1, max_length=1000, description="Another one of the same original.")
     better: Literal["left", "right", "same"] = Field(description="Which of the two is better.")
     at: datetime | None = Field(default=None, description="When that was said.")
+    left_sha256: _Sha256 | None = Field(default=None, description="Of the file on the left.")
+    right_sha256: _Sha256 | None = Field(default=None, description="Of the file on the right.")
 
 
 class Picks(BaseModel):
@@ -86,26 +96,24 @@ class Picks(BaseModel):
     pairs: tuple[PickedPair, ...] = ()
 
 
-def read_picks(folder: Path) -> Picks | None:
+def read_picks(store: ArtifactStore) -> Picks | None:
     """Return what a person has said of a run's pictures; None where there is no such file.
 
     Args:
-        folder: The run folder.
+        store: Where the run's files are.
 
     Raises:
         InputError: It cannot be read, or something in it is wrong: every place, up to twenty.
     """
-    path = folder / FILE
+    where = store.location(FILE)
     try:
-        with open_plain(path) as file:
-            content = file.read(_MOST_BYTES + 1)
+        with store.open(FILE) as file:
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({reason_of(error)})", where=shown(path)) from None
-    if len(content) > _MOST_BYTES:
-        raise InputError(f"must be at most {_MOST_BYTES // MIB} MiB", where=shown(path))
-    return parse_picks(content, where=shown(path))
+        raise InputError(f"cannot be read ({reason_of(error)})", where=where) from None
+    return parse_picks(content, where=where)
 
 
 def parse_picks(content: bytes, *, where: str) -> Picks:
@@ -118,6 +126,8 @@ def parse_picks(content: bytes, *, where: str) -> Picks:
     Raises:
         InputError: Something in it is wrong.
     """
+    if len(content) > MOST_BYTES:
+        raise InputError(f"must be at most {MOST_BYTES // MIB} MiB", where=where)
     _refuse_twice(content, where)
     try:
         return Picks.model_validate_json(content)

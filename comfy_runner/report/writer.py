@@ -21,6 +21,7 @@ from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measur
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.embedding import MOST_BYTES
 from comfy_runner.report.page.page import PAGE, write_page
+from comfy_runner.report.page.picks_facts import picks_facts
 from comfy_runner.report.page.single import write_single
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, find_axis, read_material
 from comfy_runner.report.suggest import Limits, Suggestion, suggest, usual_axis
@@ -171,7 +172,7 @@ def _state(material: Material, axis: Axis | None, limits: Limits) -> str:
         (entry.name, entry.row.state, entry.row.seconds, entry.row.error, entry.pictures, entry.failed)
         for entry in material.entries
     ]
-    made_from = (__version__, can_measure(), material.axes, axis, limits, jobs, material.differences)
+    made_from = (__version__, can_measure(), material.axes, axis, limits, jobs, material.differences, picks_facts(material))
     return hashlib.sha256(repr(made_from).encode("utf-8", "backslashreplace")).hexdigest()
 
 

@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ import filelock
 from comfy_runner._version import __version__
 from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomically
 from comfy_runner.errors import RunFolderError
+from comfy_runner.store.local import folder_errors
 from comfy_runner.text_files import shown
 from comfy_runner.wording import now
 
@@ -28,11 +31,15 @@ LOCK = ".lock"
 HOLDER = ".lock-holder.json"
 """The name of the note beside it."""
 
+BRIEF = ".brief-lock"
+"""The name of the file of `brief_lock` there."""
+
 _LONGEST = 4096
 _LONGEST_SHOWN = 100
 
 # Somebody who only looks whether the lock is free holds it for an instant; that must turn nobody away.
 _ACQUIRE_SECONDS = 0.2
+_BRIEF_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,29 @@ def holder(path: Path) -> Holder | None:
         return None
     lock.release()
     return None
+
+
+@contextmanager
+def brief_lock(path: Path) -> Iterator[None]:
+    """Keep other threads and processes out while a file of a run folder is read, changed and written; a run may go on meanwhile.
+
+    Args:
+        path: The run folder, or its local part, which must be there.
+
+    Raises:
+        RunFolderError: The folder cannot be written, or another process keeps it locked, as one may that was stopped.
+    """
+    lock = filelock.FileLock(path / BRIEF, timeout=_BRIEF_SECONDS)
+    with folder_errors(path / BRIEF):
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            what = f"another process has kept it locked for {_BRIEF_SECONDS:.0f} s"
+            raise RunFolderError(what, where=shown(path / BRIEF), hint="end that process, then do this once more") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _lock(path: Path) -> filelock.BaseFileLock:

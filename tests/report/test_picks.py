@@ -12,12 +12,13 @@ from jsonschema import Draft202012Validator
 
 from comfy_runner.errors import InputError
 from comfy_runner.report.picks import FILE, json_schema, parse_picks, read_picks
+from comfy_runner.store.local import LocalStore
 
-_DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "choosing.md"
 
 
 def _example() -> str:
-    """Return the example of docs/metrics.md."""
+    """Return the example of docs/choosing.md."""
     found = re.search(r"```json\n(\{.*?\n\})\n```", _DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert found is not None
     return found[1]
@@ -85,17 +86,17 @@ def test_names_that_mean_harm_are_told_on_one_line() -> None:
 
 
 def test_a_run_without_the_file_has_no_picks_and_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
-    assert read_picks(tmp_path) is None
+    assert read_picks(LocalStore(tmp_path)) is None
     (tmp_path / FILE).mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        read_picks(tmp_path)
+        read_picks(LocalStore(tmp_path))
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / FILE).open("wb") as file:
         file.truncate(17 << 20)
     with pytest.raises(InputError, match="at most 16 MiB"):
-        read_picks(tmp_path)
+        read_picks(LocalStore(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,12 @@ PAGE = "report.html"
 """The page, in a run folder."""
 
 _ASSETS = Path(__file__).parent / "assets"
-_STYLES = ("vendor/img-comparison-slider.css", "vendor/uPlot.min.css", "page.css", "viewer.css")
+_STYLES = ("vendor/img-comparison-slider.css", "vendor/uPlot.min.css", "page.css", "viewer.css", "picks.css")
 _VENDOR = ("vendor/img-comparison-slider.js", "vendor/uPlot.iife.min.js")
 # Each knows those before it.
 _SCRIPTS = (
-    *("base", "data", "arrange", "theme", "zoom", "differences", "compared", "address", "grid"),
-    *("stage", "panel", "viewer", "controls", "table", "search", "curve", "start"),
+    *("base", "data", "picks", "arrange", "theme", "zoom", "differences", "compared", "address", "grid"),
+    *("stage", "panel", "viewer", "pick_controls", "controls", "table", "search", "curve", "start"),
 )
 
 

@@ -21,6 +21,7 @@ from comfy_runner.report.failed_checks import ShownDifference
 from comfy_runner.report.found import path_of_search
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.fixed_values import fixed_values
+from comfy_runner.report.page.picks_facts import judged_sha256, originals_of, picks_facts
 from comfy_runner.report.page.short_reasons import short_reason
 from comfy_runner.report.page.thumbnails import LONG_SIDE, Thumbnail
 from comfy_runner.report.run_data import Entry, Material, key, label, short_name
@@ -86,6 +87,7 @@ def overview(
     layout = usual_layout(material, known_dimensions, across)
     order = {axis.field: at for at, axis in enumerate(material.axes)}
     places = {axis.field: {key(value): index for index, value in enumerate(axis.values)} for axis in material.axes}
+    originals = originals_of(material, measured, thumbnails)
 
     def seen(entry: Entry) -> list[Thumbnail]:
         return [thumbnails[row.path] for pictures in entry.pictures.values() for row in pictures]
@@ -114,6 +116,8 @@ def overview(
             "finished": entry.row.finished,
             "error": entry.row.error,
             "why": short_reason(entry.row.error or next(filter(None, (each.problem for each in seen(entry))), "")),
+            "sha256": judged_sha256(entry),
+            "original": originals.get(entry.name),
             "again": f"comfy-runner run {shlex.quote(_sidecar(material, entry.job_id))} --out again",
         }
 
@@ -147,6 +151,7 @@ def overview(
         "notes": list(notes),
         "fixed": fixed_values(material),
         "search": path_of_search(material.folder),
+        "picks": picks_facts(material),
         "differences": [_difference(material, job_id, each, embedded) for job_id, each in material.differences],
         "embedded": None if embedded is None else "",
         "thumbnail": LONG_SIDE,

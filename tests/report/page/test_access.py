@@ -59,7 +59,10 @@ def test_the_whole_way_can_be_gone_by_keyboard(open_page: Opener, sweep: Path) -
         "Search",
         "Where",
         "Hide what is ruled out",
+        "Picks",
         "Filters",
+        "Download picks",
+        "Load picks",
         "Pictures by their values",
     )
     for name in names:

@@ -146,7 +146,7 @@ def test_keys_zoom_move_and_go_back_to_the_whole(page: Page) -> None:
     larger = _transforms(page)
     page.keyboard.press("Shift+ArrowRight")
     moved = _transforms(page)
-    page.keyboard.press("1")
+    page.keyboard.press("z")
     expect(page.locator(".scale")).to_have_text("100 %")
     page.keyboard.press("0")
 
@@ -244,6 +244,6 @@ def test_pixels_can_be_seen_as_squares(page: Page) -> None:
     image = page.locator(".stage img").first
     assert image.evaluate("i => getComputedStyle(i).imageRendering") == "auto"
 
-    page.keyboard.press("x")
+    page.keyboard.press("k")
 
     assert image.evaluate("i => getComputedStyle(i).imageRendering") == "pixelated"

@@ -22,6 +22,7 @@ function addressOf(by, job) {
   if (by.columns !== usual.columns) said.set('columns', dimensionName(by.columns));
   if (by.sort.key) said.set('order', by.sort.key + (by.sort.down ? '-' : '+'));
   if (by.where) said.set('where', by.where);
+  if (by.picks) said.set('picks', by.picks);
   if (by.hideFaulty) said.set('passing', '1');
   axes.forEach((axis) => by.hidden[axis.index].forEach((value) => said.append('without', `${axis.field}=${axis.values[value] ?? ''}`)));
   if (job) said.set('picture', job.id);
@@ -39,6 +40,7 @@ function readAddress(by) {
   if (by.rows === by.columns) by.rows = NONE;
   if (conditions(said.get('where') ?? '')) by.where = said.get('where') ?? '';
   by.hideFaulty = said.has('passing');
+  if (Object.hasOwn(PICK_FILTERS, said.get('picks') ?? '')) by.picks = said.get('picks');
   for (const text of said.getAll('without')) {
     const axis = axes.find((each) => text.startsWith(`${each.field}=`));
     const value = axis ? text.slice(axis.field.length + 1) : '';

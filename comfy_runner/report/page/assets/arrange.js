@@ -8,6 +8,7 @@ const arrangement = {
   columns: NONE,
   hidden: axes.map(() => new Set()), // per axis, the indices of values that are filtered out
   hideFaulty: false,
+  picks: '', // which of the reader's picks, by the key of a filter
   where: '', // conditions on numbers, as they were written
   found: null, // the jobs that a search found; null where nothing is searched
   sort: { key: '', down: false },
@@ -26,6 +27,7 @@ const rowDimensions = (by) => (by.rows === ALL ? dimensions.filter((each) => eac
 const isShown = (job, by, asked) =>
   axes.every((axis) => !by.hidden[axis.index].has(job.at[axis.index])) &&
   !(by.hideFaulty && job.faults.length) &&
+  passesPicks(job, by.picks) &&
   asked.every(({ key, holds }) => numberOf(job, key) !== null && holds(numberOf(job, key))) &&
   (by.found === null || by.found.has(job.index));
 

@@ -144,7 +144,7 @@ function startControls() {
   const linked = readAddress(arrangement);
   byId('controls').append(...[
     axes.length ? dimensionSelect('Rows', 'rows') : null, axes.length ? dimensionSelect('Columns', 'columns') : null,
-    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, hasNumbers && jobs.length > 1 ? conditionField() : null, faultBox(), filters(),
+    hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, hasNumbers && jobs.length > 1 ? conditionField() : null, faultBox(), jobs.length > 1 ? pickFilter() : null, filters(),
   ].filter(Boolean));
   const small = matchMedia('(max-width: 600px)');
   const fold = () => { byId('arrange').open = !small.matches; };

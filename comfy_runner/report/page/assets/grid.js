@@ -48,10 +48,10 @@ function card(job, differing, headed) {
   const caption = differing.length ? inShort(job, differing) : headed.length ? '' : job.id;
   const number = sort ? `${metrics.find((metric) => metric.key === sort).name} ${figure(numberOf(job, sort))}` : '';
   const text = [caption, number].filter(Boolean).join(' · ');
-  const classes = ['card', isSuggested(job) && 'is-suggested', job.faults.length && 'is-faulty'].filter(Boolean).join(' ');
+  const classes = ['card', isSuggested(job) && 'is-suggested', job.faults.length && 'is-faulty', pickOf(job).rejected && 'is-rejected'].filter(Boolean).join(' ');
   const said = picture(job, arrangement.role) ? 'true' : false; // the picture's own text says it all
   return el('button', { type: 'button', class: classes, 'data-job': job.index, tabindex: -1, 'aria-haspopup': 'dialog' },
-    shot(job),
+    shot(job), pickMark(job),
     el('span', { class: 'caption' }, text ? el('span', { class: 'words', 'aria-hidden': said, title: describe(job) || null }, isolated(text)) : null, tagsOf(job, headed)));
 }
 

@@ -83,8 +83,8 @@ async function showPanel(panel, job) {
 
 const KEYS = [
   ['← → ↑ ↓', 'the neighbours in the grid'], ['w s d u', 'wipe, side by side, difference, only this'], [', .', 'move the wipe'],
-  ['+ − 0 1', 'larger, smaller, whole, 100 %'], ['Shift + arrows', 'move the picture'], ['n N', 'next and previous place of most difference'],
-  ['p', 'pin, to compare others with it'], ['x', 'smooth or pixels'], ['i', 'this panel'], ['Esc', 'close'],
+  ['+ − 0 z', 'larger, smaller, whole, 100 %'], ['Shift + arrows', 'move the picture'], ['n N', 'next and previous place of most difference'],
+  ['p', 'pin, to compare others with it'], ['k', 'smooth or pixels'], ['1–5 x', 'stars, reject; again: take it back'], ['i', 'this panel'], ['Esc', 'close'],
 ];
 
 const keysHelp = () => el('details', { class: 'fold' }, el('summary', {}, 'Keys'), el('table', { class: 'keys' }, el('tbody', {}, KEYS.map(([key, what]) => el('tr', {}, el('th', { scope: 'row' }, el('kbd', {}, key)), el('td', {}, what))))));

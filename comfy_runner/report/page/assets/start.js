@@ -24,6 +24,7 @@ startHead();
 startCompared();
 startGrid();
 startViewer();
+startPicking();
 const linked = startControls();
 startTable();
 startSearch();

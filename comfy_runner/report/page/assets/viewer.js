@@ -25,6 +25,7 @@ function showJob(job) {
   parts.next.disabled = position < 0 || position === order.length - 1;
   byId('grid').querySelectorAll('.card').forEach((node) => node.classList.toggle('is-open', jobOf(node) === job));
   showPanel(parts.panel, job);
+  showPick(job);
   showPictures();
 }
 
@@ -105,8 +106,8 @@ const PAN = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown
 const KEY_ACTIONS = {
   ',': () => moveWipe(-2), '.': () => moveWipe(2),
   '+': () => zoomBy(1.25), '=': () => zoomBy(1.25), '-': () => zoomBy(0.8), '−': () => zoomBy(0.8),
-  0: () => setView(WHOLE), 1: () => zoomBy(1 / shownScale()),
-  n: () => jump(1), N: () => jump(-1), p: pin, x: () => setSmooth(!viewer.smooth), i: () => togglePanel(),
+  0: () => setView(WHOLE), z: () => zoomBy(1 / shownScale()),
+  n: () => jump(1), N: () => jump(-1), p: pin, k: () => setSmooth(!viewer.smooth), i: () => togglePanel(),
   ...Object.fromEntries(MODES.map(([mode, , key]) => [key, () => setMode(mode)])),
 };
 
@@ -165,7 +166,7 @@ function startViewer() {
   parts.scale = el('output', { class: 'scale', 'aria-label': 'Scale' });
   parts.jump = button('Next difference', { class: 'plain', title: 'key n', onclick: () => jump(1) });
   parts.pin = button('Pin', { class: 'plain', title: 'key p: compare other jobs with this one', onclick: pin });
-  parts.smooth = button('Pixels', { class: 'plain', title: 'key x', 'aria-pressed': 'false', onclick: () => setSmooth(!viewer.smooth) });
+  parts.smooth = button('Pixels', { class: 'plain', title: 'key k', 'aria-pressed': 'false', onclick: () => setSmooth(!viewer.smooth) });
   parts.said = el('span', { class: 'said quiet', role: 'status' });
   parts.panel = el('aside', { class: 'panel', 'aria-label': 'About this job' });
   stage.onview = () => { parts.scale.textContent = `${Math.round(shownScale() * 100)} %`; };
@@ -176,7 +177,7 @@ function startViewer() {
       el('div', { class: 'group', role: 'group', 'aria-label': 'View' }, parts.modes), parts.amplify, parts.against, parts.pin, parts.jump,
       el('div', { class: 'group', role: 'group', 'aria-label': 'Zoom' },
         button('−', { 'aria-label': 'Smaller', onclick: () => zoomBy(0.8) }), parts.scale, button('+', { 'aria-label': 'Larger', onclick: () => zoomBy(1.25) }),
-        button('Fit', { title: 'key 0', onclick: () => setView(WHOLE) }), button('100 %', { title: 'key 1', onclick: () => zoomBy(1 / shownScale()) })),
+        button('Fit', { title: 'key 0', onclick: () => setView(WHOLE) }), button('100 %', { title: 'key z', onclick: () => zoomBy(1 / shownScale()) })),
       parts.smooth, parts.said),
     el('div', { class: 'body' }, stage.area, parts.panel),
   );

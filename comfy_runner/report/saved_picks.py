@@ -1,0 +1,103 @@
+"""Writing ``picks.json`` of a run: what somebody says now is added to what was said before, and nothing of either is lost.
+
+Whoever writes it (a page that is served, ``comfy-runner picks --import``) sends all that it knows, which may be out of date:
+of one picture, what was said last counts, and pairs are kept side by side.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from comfy_runner.report.picks import FILE, FORMAT, Pick, PickedPair, Picks, parse_picks, read_picks
+from comfy_runner.report.run_data import Material
+from comfy_runner.store.local import write_spool
+from comfy_runner.store.lock import brief_lock
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_LEFT_OUT: Final = {"sha256", "at", "left_sha256", "right_sha256"}  # where they are not known
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPicks:
+    """What became of saving picks.
+
+    Attributes:
+        picks: All that the file says now.
+        unknown: Names in what was sent that are no pictures of the run; nothing was taken over of them.
+    """
+
+    picks: Picks
+    unknown: tuple[str, ...] = ()
+
+
+def save_picks(material: Material, content: bytes, *, where: str = FILE) -> SavedPicks:
+    """Add what somebody says to the ``picks.json`` of a run, and return all that it says then.
+
+    It may be called by several threads and processes at a time: each adds to what the others have written.
+
+    Args:
+        material: The run; its pictures are those that something can be said of.
+        content: What is said, as the bytes of such a file. It may come from anywhere, so all of it is checked.
+        where: What messages call it.
+
+    Raises:
+        InputError: It is not as docs/choosing.md has it: every place, up to twenty. Or so is the file that is there.
+        RunFolderError: The run folder cannot be written.
+    """
+    said = parse_picks(content, where=where)
+    with brief_lock(material.folder):
+        before = read_picks(material.store) or Picks(format=FORMAT)
+        known = {entry.name for entry in material.entries} | before.picks.keys()
+        taken, unknown = _known(said, known)
+        merged = merge_picks(before, taken)
+        if merged != before:
+            material.store.put([write_spool(material.store, FILE, [dumped_picks(merged)])])
+    return SavedPicks(merged, unknown)
+
+
+def merge_picks(before: Picks, said: Picks) -> Picks:
+    """Return two files as one.
+
+    Of a picture, what was said last counts, and ``said`` where that is not known. Pairs of both are kept, each once; of two of the
+    same pictures and the same moment, that of ``said`` counts, for somebody has corrected himself.
+    """
+    picks = dict(before.picks)
+    for name, pick in said.picks.items():
+        if name not in picks or _moment(pick) >= _moment(picks[name]):
+            picks[name] = pick
+    pairs = {_identity(pair): pair for pair in said.pairs}
+    kept = [pairs.pop(_identity(pair), pair) for pair in before.pairs]
+    return Picks(format=FORMAT, picks=picks, pairs=(*kept, *pairs.values()))
+
+
+def dumped_picks(picks: Picks) -> bytes:
+    """Return the bytes of the file."""
+    told = picks.model_dump(mode="json")
+    for one in (*told["picks"].values(), *told["pairs"]):
+        for name in _LEFT_OUT & one.keys():
+            if one[name] is None:
+                del one[name]
+    return (json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _known(said: Picks, names: Collection[str]) -> tuple[Picks, tuple[str, ...]]:
+    told: Iterable[str] = (*said.picks, *(name for pair in said.pairs for name in (pair.left, pair.right)))
+    unknown = tuple(dict.fromkeys(name for name in told if name not in names))
+    picks = {name: pick for name, pick in said.picks.items() if name in names}
+    pairs = tuple(pair for pair in said.pairs if pair.left in names and pair.right in names)
+    return Picks(format=FORMAT, picks=picks, pairs=pairs), unknown
+
+
+def _moment(one: Pick | PickedPair) -> datetime:
+    if one.at is None:
+        return _NEVER
+    return one.at if one.at.tzinfo is not None else one.at.replace(tzinfo=UTC)
+
+
+def _identity(pair: PickedPair) -> tuple[object, ...]:
+    # Without a moment, two answers to the same question are two opinions only if they differ.
+    return (pair.left, pair.right, pair.better if pair.at is None else _moment(pair))
