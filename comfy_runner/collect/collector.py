@@ -105,6 +105,7 @@ def collect_job(
                 posted_with=tuple(job_id for job_id in submission.job_ids if job_id != posted.job_id),
                 recovered=is_recovered,
                 inputs=tuple(file.to_json() for file in posted.inputs),
+                filled_from=posted.filled_from,
             )
             _put(files, sidecar, new, reusable=job.reusable)
     except ComfyRunnerError as unwritable:

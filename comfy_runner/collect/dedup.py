@@ -97,6 +97,7 @@ def share(
             assignments=draft.assignments,
             shares=leader_id,
             inputs=tuple(file.to_json() for file in planned.inputs),
+            filled_from=planned.job.filled_from,
         )
         files.put(sidecar, [file.spooled for file in made if file.record.path not in there])
     except VerificationError:

@@ -72,6 +72,7 @@ class SubmittedJob:
         attempts: What was tried before.
         inputs: The files that it reads.
         parameters: A1111's text of how a role's picture was made, by role, where the recipe wants it in its pictures.
+        filled_from: The recipe's fields that its prompts were filled in from, as they are written.
     """
 
     job_id: str
@@ -87,6 +88,7 @@ class SubmittedJob:
     attempts: tuple[Attempt, ...] = ()
     inputs: tuple[InputFile, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    filled_from: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def prefixes(self) -> dict[str, str]:
@@ -144,6 +146,7 @@ class SubmittedJob:
             "attempts": tuple(Attempt(**attempt) for attempt in data["attempts"]),
             "inputs": tuple(InputFile.from_json(file) for file in data.get("inputs", ())),
             "parameters": {str(role): str(text) for role, text in dict(data.get("parameters", {})).items()},
+            "filled_from": dict(data.get("filled_from", {})),
         }
         return cls(**{name: data[name] for name in _FIELDS if name not in read}, **read)
 

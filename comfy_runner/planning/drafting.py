@@ -191,6 +191,8 @@ class _Drafter:
     def _siblings(self, draft: Draft, job: Job, values: Mapping[str, Any]) -> _Siblings | None:
         """Return what drafts the other jobs of a family; None where they may differ in more than what their template prints."""
         variant, filled = draft.variant, draft.filled
+        if job.recipe.rules.is_active:  # its prompts are of other words each
+            return None
         texts = {field: index for field, index in variant.own.items() if field != "seed"}
         printed = self._template(variant)[2].printed(values)
         names = ("job_id", "seed", "upscale.seed", *texts)

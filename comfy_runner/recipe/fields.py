@@ -15,12 +15,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticCustomError
 
 from comfy_runner.recipe import names
+from comfy_runner.recipe.prompts.syntax import NAME
 from comfy_runner.recipe.sampler_names import no_sampler, no_scheduler
 from comfy_runner.wording import did_you_mean
+from comfy_runner.yaml_loader import unsendable
 from comfy_runner.yaml_syntax import escape_hint
 
 VERBATIM = ("prompt", "negative_prompt")
 """Fields whose values are taken as they are typed, without YAML's quotes and escapes: they are full of colons and commas."""
+
+
+def is_verbatim(field: str) -> bool:
+    """Return whether a field, dotted, is a text that is taken as it is typed: a prompt, or a word for one."""
+    return field in VERBATIM or field.startswith("vars.")
+
 
 MAX_SEED = 2**53 - 1
 """Largest seed; larger ones would be rounded by everything that reads JSON numbers as doubles, ComfyUI's page too."""
@@ -57,6 +65,7 @@ COMFYUI, A1111 = "comfyui", "a1111"
 
 _METADATA = (COMFYUI, A1111)
 _MAX_TEXT = 1 << 20
+_MAX_VALUE = 1 << 16
 _ASPECT = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,4})?):([0-9]{1,5}(?:\.[0-9]{1,4})?)")
 _LINE_END = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -137,6 +146,21 @@ def _known_scheduler(value: str) -> str:
     return value
 
 
+def _var_value(value: Any) -> str | int | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise fault("must be text or a number", hint="put it in quotes" if isinstance(value, bool) else "")
+    text = str(value)
+    if len(text) > _MAX_VALUE or text in ("inf", "-inf", "nan"):
+        raise fault(f"must be a finite number, or have at most {_MAX_VALUE} characters")
+    if wrong := unsendable(text):
+        raise fault(wrong)
+    return value
+
+
+def _var_name_fault(value: str) -> str:
+    return "" if NAME.fullmatch(value) else "a variable's name must be letters, digits, - and _, and start with no digit or -"
+
+
 def _bare_lora(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -149,6 +173,8 @@ Seed = Annotated[int | Literal["random"], PlainValidator(_seed), WithJsonSchema(
 SecondSeed = Annotated[
     int | Literal["same", "next"], PlainValidator(_second_seed), WithJsonSchema(_json_number_or(["same", "next"]))
 ]
+VarName = Annotated[str, _without(_var_name_fault)]
+VarValue = Annotated[str | int | float, PlainValidator(_var_value), WithJsonSchema({"type": ["string", "number"]})]
 LongText = Annotated[str, Field(max_length=_MAX_TEXT)]
 Word = Annotated[str, Field(min_length=1, max_length=1000), _without(_word_fault)]
 SamplerWord = Annotated[Word, AfterValidator(_known_sampler)]

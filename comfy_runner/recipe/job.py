@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from comfy_runner.errors import Note, RecipeError, UsageError
@@ -15,6 +15,7 @@ from comfy_runner.recipe import names
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.lint import lint, output_paths
 from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.prompts.filling import filled_in
 from comfy_runner.recipe.sizes import PictureSizes, picture_sizes
 from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.recipe.template_values import Resolved, template_values
@@ -37,6 +38,7 @@ class Job:
         outputs: Output path by role, relative to the run folder, for the roles that the recipe names.
         notes: What was adjusted, and known traps.
         seed: The first pass's seed, 0 to 2^53-1.
+        filled_from: The fields that its prompts were filled in from, as the recipe writes them; none where it has them as they are.
     """
 
     job_id: str
@@ -46,6 +48,7 @@ class Job:
     outputs: Mapping[str, str]
     notes: tuple[Note, ...]
     seed: int
+    filled_from: Mapping[str, Any] = field(default_factory=dict)
 
     def output_for(self, role: str) -> str:
         """Return the output path of a role, ``/``-separated, relative to the run folder.
@@ -86,7 +89,8 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
         route: What its template makes of recipes.
 
     Raises:
-        RecipeError: if its method of enlarging is an upscaler of the web UI's that the template does not have.
+        RecipeError: if its method of enlarging is an upscaler of the web UI's that the template does not have, or a prompt cannot
+            be filled in.
         UsageError: if a seed is needed and not given, given and not needed, or out of range.
     """
     return job_with_defaults(replace(loaded, recipe=route.over(loaded.recipe)), seed=seed, job_id=job_id, route=route)
@@ -99,6 +103,8 @@ def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, ro
     if what:
         raise RecipeError(f"{what} (got {got(recipe.upscale.method)})", where=loaded.where("upscale.method"), hint=hint)
     drawn = _seed(loaded, seed)
+    recipe, filled_from = filled_in(recipe, loaded.rules, drawn, where=loaded.where)
+    loaded = replace(loaded, recipe=recipe) if filled_from else loaded
     job_id = job_id or names.slug(recipe.name)
     sized = picture_sizes(recipe)
     return Job(
@@ -109,6 +115,7 @@ def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, ro
         outputs=output_paths(recipe, job_id=job_id, seed=drawn),
         notes=_notes(loaded, sized, route),
         seed=drawn,
+        filled_from=filled_from,
     )
 
 

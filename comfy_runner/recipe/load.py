@@ -18,6 +18,8 @@ from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, va
 from comfy_runner.recipe.lint import output_paths, validate
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.prompt_syntax import foreign_syntax
+from comfy_runner.recipe.prompts.prompt_rules import NO_RULES, VARS, PromptRules, is_text_field, rules_of, texts_of
+from comfy_runner.recipe.prompts.syntax import PromptFault
 from comfy_runner.recipe.python_values import plain
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep.axes import Sweep
@@ -45,6 +47,7 @@ class LoadedRecipe:
         path: The file that was asked for, absolute; None for values from Python code.
         sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
         notes: What the user should know of the sweep, and of the way in which texts are written.
+        rules: How its prompts are filled in.
         named_by: What its name comes from: a recipe; a picture that holds a recipe, or an override where a picture was given; or
             just the name of a file, instead of which it may have another one.
     """
@@ -54,6 +57,7 @@ class LoadedRecipe:
     _merged: Merged = field(repr=False)
     sweep: Sweep | None = field(default=None, repr=False)
     notes: tuple[Note, ...] = ()
+    rules: PromptRules = NO_RULES
     named_by: NamedBy = "recipe"
 
     @property
@@ -90,7 +94,8 @@ class LoadedRecipe:
 
     def variant(self, recipe: Recipe) -> LoadedRecipe:
         """Return one point of the sweep, whose swept fields come from where the sweep gives them."""
-        return LoadedRecipe(recipe, self.path, self._merged if self.sweep is None else self.sweep.merged)
+        merged = self._merged if self.sweep is None else self.sweep.merged
+        return LoadedRecipe(recipe, self.path, merged, rules=self.rules)
 
 
 def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
@@ -161,12 +166,17 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
     order = [*bases, main, *over]
     merged = merge(order, main=main)
     merged.values.setdefault("name", stem)
-    sweep, wrong, notes = parse_sweep(merged, pins=_pins(merged, order))
-    wrong += contradictions
+    rules, wrong = _rules(merged)
+    sweep, unsound, notes = parse_sweep(merged, pins=_pins(merged, order), rules=rules)
+    wrong += [*unsound, *contradictions]
     try:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
         raise _refusal([*problems(error, place=merged.place), *wrong]) from None
+    targets = sweep.targets if sweep else ()
+    rules = replace(rules, is_active=rules.is_active or any(target.path[0] == VARS for target in targets))
+    wrong += _unfillable(recipe, merged, rules, {target.path for target in targets})
+    notes += _idle_variables(recipe, merged, rules, sweep)
     notes += [
         Note(what, layer.place(field_path))
         for layer in (main, *bases)
@@ -176,16 +186,57 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
     notes += [note for layer in order for note in changes(layer, merged)]
     # People write comments into recipes; in the prompt of a picture, # and // are what was painted.
     untyped = None if is_typed else main
-    notes += _foreign_syntax(recipe, merged, {target.field for target in sweep.targets} if sweep else set(), untyped)
-    loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes))
+    notes += _foreign_syntax(recipe, merged, {target.field for target in targets}, untyped, rules)
+    loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes), rules)
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
     if wrong:
-        raise _refusal(wrong)
+        raise _refusal(list(dict.fromkeys(wrong)))
     return loaded
 
 
-def _foreign_syntax(recipe: Recipe, merged: Merged, swept: Collection[str], untyped: Layer | None) -> Iterator[Note]:
+def _rules(merged: Merged) -> tuple[PromptRules, list[Problem]]:
+    """Return how a recipe's prompts are filled in, and what is wrong with that."""
+    values = merged.values
+    if values.get("wildcards") is not None and values.get("alternatives") is None:
+        hint = "give alternatives: random for one of them by the seed, or alternatives: combine for a job with each"
+        return NO_RULES, [Problem("alternatives is missing beside it", merged.place(("wildcards",)), hint)]
+    try:
+        return rules_of(values, folder=merged.origin(("wildcards",)).folder or Path()), []
+    except PromptFault as fault:
+        return NO_RULES, [Problem(fault.what, merged.place(("wildcards",)), fault.hint)]
+
+
+def _unfillable(recipe: Recipe, merged: Merged, rules: PromptRules, swept: Collection[FieldPath]) -> Iterator[Problem]:
+    """Yield what is wrong with prompts that are not swept, where they are filled in."""
+    known = {*recipe.vars, *(str(path[-1]) for path in swept if path[0] == VARS)}
+    for path, text in texts_of(merged.values) if rules.is_active else ():
+        if path not in swept:
+            try:
+                rules.refuse_unknown(rules.parse(text), known)
+            except PromptFault as fault:
+                yield Problem(fault.what, merged.place(path), fault.hint)
+            except RecipeError as error:
+                yield from error.problems
+
+
+def _idle_variables(recipe: Recipe, merged: Merged, rules: PromptRules, sweep: Sweep | None) -> Iterator[Note]:
+    """Yield a note for each variable that no prompt names; lines of wildcard files are not looked at."""
+    texts = [text for _, text in texts_of(merged.values)]
+    points = [(axis.targets, row) for axis in sweep.axes for row in axis.rows.values()] if sweep else []
+    points += (
+        [(sweep.targets, tuple(point.get(target.field) for target in sweep.targets)) for point in sweep.includes] if sweep else []
+    )
+    for targets, row in points:
+        texts += [str(value) for target, value in zip(targets, row, strict=True) if is_text_field(target.path)]
+    for name in recipe.vars if rules.wildcards is None else ():
+        if not any(f"{{{name}}}" in text for text in texts):
+            yield Note(f"no prompt has {{{name}}} in it", merged.place((VARS, name)))
+
+
+def _foreign_syntax(
+    recipe: Recipe, merged: Merged, swept: Collection[str], untyped: Layer | None, rules: PromptRules
+) -> Iterator[Note]:
     """Yield a note for each kind of syntax that ComfyUI does not know, in each prompt that is not swept.
 
     Args:
@@ -193,9 +244,12 @@ def _foreign_syntax(recipe: Recipe, merged: Merged, swept: Collection[str], unty
         merged: Its layers.
         swept: The fields that are swept.
         untyped: The layer that a program wrote, of whose comments nothing is said; None where there is none.
+        rules: How its prompts are filled in.
     """
     texts: dict[str, Any] = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
     texts |= {f"params.{name}": text for name, text in recipe.params.items() if "prompt" in name}
+    texts = {name: rules.sample(text) if isinstance(text, str) else text for name, text in texts.items()}
+    texts |= {f"{VARS}.{name}": text for name, text in recipe.vars.items()}
     for name, text in texts.items():
         if not isinstance(text, str) or name in swept:
             continue

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from comfy_runner.errors import InputError, Problem, RecipeError, UsageError
-from comfy_runner.recipe.fields import VERBATIM
+from comfy_runner.recipe.fields import VERBATIM, is_verbatim
 from comfy_runner.recipe.layers import SWEEP, Layer, conflict, nested
 from comfy_runner.recipe.sweep.fields import resolve
 from comfy_runner.recipe.sweep.value_files import TABLES
@@ -35,7 +35,7 @@ def layers(sets: Sequence[str], sweeps: Sequence[str] = ()) -> list[Layer]:
 
     Args:
         sets: Each ``field=value``: a dotted field, and a number, true, false, null, text as it is, or YAML in quotes, brackets
-            or braces. Prompts are taken as they are unless quoted, and nothing at all after ``=`` is the empty text.
+            or braces. Prompts and `vars` are taken as they are unless quoted, and nothing at all after ``=`` is the empty text.
         sweeps: Each ``field=values``.
 
     Raises:
@@ -85,15 +85,15 @@ def _override(text: str) -> Layer:
 
 def _value(key: str, text: str) -> Any:
     is_quoted = text.strip()[:1] in ("'", '"')
-    if not text or (key in VERBATIM and not is_quoted):
+    if not text or (is_verbatim(key) and not is_quoted):
         return text
     try:
         value = _yaml(text, place=f"--set {key}")
     except UsageError:
-        if key not in VERBATIM:
+        if not is_verbatim(key):
             raise
         return text
-    return value if key not in VERBATIM or isinstance(value, str) else text
+    return value if not is_verbatim(key) or isinstance(value, str) else text
 
 
 def _axis(text: str) -> tuple[FieldPath, Layer]:
@@ -112,7 +112,7 @@ def _axis(text: str) -> tuple[FieldPath, Layer]:
         inner = dotted(path[2:])
         return f"{place}{'.' if inner and not inner.startswith('[') else ''}{inner}"
 
-    spec = _axis_values(target.field, values.strip(), place, numbers=target.adapter is None or target.takes_numbers)
+    spec = _axis_values(target.field, values.strip(), place, numbers=not is_verbatim(target.field) and target.takes_numbers)
     return tuple(field.split(".")), Layer({SWEEP: {target.field: spec}}, where)
 
 
@@ -139,7 +139,7 @@ def _axis_values(field: str, text: str, place: str, *, numbers: bool) -> Any:
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
         raise UsageError("has an empty value between its commas", where=place, hint=_AXIS_HINT)
-    return [_yaml(part, place=place) for part in parts]
+    return parts if is_verbatim(field) else [_yaml(part, place=place) for part in parts]
 
 
 def _leaves(values: Any, path: FieldPath = ()) -> list[FieldPath]:

@@ -15,8 +15,8 @@ from comfy_runner.yaml_loader import got
 _LORA = "lora|lyco|lycoris|locon|loha|dora"
 _EMBEDDING = "embedding|ti|textual_inversion"
 _STEPS = "no prompt changes from step to step"
-_CHOICE = "only ComfyUI's page chooses one of them, before it sends a prompt; here, sweep over the prompt"
-_WILDCARD = "no wildcards are filled in; sweep over the lines of a file instead"
+_CHOICE = "to have one of them taken, or each of them rendered, give `alternatives: random` or `alternatives: combine`"
+_WILDCARD = "to have a line of a file taken, give `alternatives` and `wildcards: FOLDER`; or sweep over the lines of a file"
 _JOINED = "parts of prompts are joined by nodes, such as ConditioningConcat and ConditioningCombine, in a template of your own"
 _WEIGHT = "a weight stands in parentheses: (words:1.2)"
 _STEP = r"[^\[\]\n]{0,200}:[^\[\]:\n]{0,20}[0-9][^\[\]:\n]{0,20}\]"
@@ -50,7 +50,12 @@ _KINDS = tuple(
         ),
         (("{",), r'(?<!\\)\{[^{}|"\n]{0,200}\|[^{}"\n]{0,200}\}', 0, _CHOICE),
         (("__",), r"__[\w*/-]{1,100}?__", 0, _WILDCARD),
-        (("{",), r'(?<!\\)\{[^{}|"\n]{0,200}\w[^{}|"\n]{0,20}\}', 0, "for more weight, write (words:1.05)"),
+        (
+            ("{",),
+            r'(?<!\\)\{[^{}|"\n]{0,200}\w[^{}|"\n]{0,20}\}',
+            0,
+            "for more weight, write (words:1.05); for a variable, give it under vars",
+        ),
         (("BREAK", "ADD", "AND"), r"\b(?:BREAK|ADDBASE|ADDCOMM|ADDCOL|ADDROW)\b|(?<=\s)AND(?=\s)", 0, _JOINED),
         (
             ("mbedding:", "MBEDDING:"),

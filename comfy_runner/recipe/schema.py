@@ -276,6 +276,16 @@ class Recipe(BaseModel):
         "Placeholders: {job_id}, {name}, {role}, {seed}.",
     )
     params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
+    vars: Annotated[Mapping[fields.VarName, fields.VarValue], Field(max_length=100)] = Field(
+        default={}, description="Words for prompts: {animal} in a prompt is what vars.animal says. \\{ is a brace itself."
+    )
+    alternatives: Literal["combine", "random"] | None = Field(
+        default=None,
+        description="What {red|blue} in prompts means: combine: each of them is a job; random: each job has one, by its seed.",
+    )
+    wildcards: fields.Word | None = Field(
+        default=None, description="A folder below this file's; __name__ in prompts is a line of its name.txt. Needs alternatives."
+    )
     models: Annotated[Mapping[ModelName, ModelSource], Field(max_length=1000)] = Field(
         default={}, description="Where models come from that a server lacks: name to url, sha256 and size, see docs/models.md."
     )

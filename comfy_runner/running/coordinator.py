@@ -229,6 +229,11 @@ def _as_wanted_now(job: SubmittedJob, draft: Draft | None) -> SubmittedJob:
     if draft is None or draft.content_hash != job.content_hash:
         return job
     planned = draft.planned()
-    recipe = planned.repeatable
-    text = parameters_of(planned)
-    return replace(job, outputs=planned.outputs, recipe=recipe, assignments=draft.assignments, parameters=text)
+    return replace(
+        job,
+        outputs=planned.outputs,
+        recipe=planned.repeatable,
+        assignments=draft.assignments,
+        parameters=parameters_of(planned),
+        filled_from=planned.job.filled_from,
+    )

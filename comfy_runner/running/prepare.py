@@ -150,6 +150,7 @@ class Preparer:
             attempts=tuple(attempts),
             inputs=fitted.inputs,
             parameters=parameters_of(fitted),
+            filled_from=fitted.job.filled_from,
         )
         return Ready(job, reusable, _left_out(fitted, reusable))
 

@@ -87,6 +87,8 @@ class Sidecar:
         recipe_name: The recipe that it belongs to, as the ledger knows it; a job of a sweep has a name of its own.
         recovered: Whether the server had forgotten the prompt and the pictures were found by their names.
         inputs: The files that it read: parameter, path, name in the graph, sha256, size.
+        filled_from: The fields that the recipe's prompts were filled in from, as they were written: prompts, ``vars``,
+            ``alternatives``; empty where they were written as they are.
     """
 
     job_id: str
@@ -111,6 +113,7 @@ class Sidecar:
     recovered: bool = False
     recipe_name: str = ""
     inputs: tuple[Mapping[str, Any], ...] = ()
+    filled_from: Mapping[str, Any] = field(default_factory=dict)
 
     def expected(self, workflow: Workflow) -> list[str]:
         """Return the output roles that have files, or are still to be made: all, but for silent ones of a job that is done.
@@ -172,6 +175,9 @@ def refuse_newer(number: int, where: str | Artifact) -> None:
         raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=str(where), hint="upgrade it")
 
 
+_UNREPEATED = {"extends", "sweep", "retry", "models", "vars", "alternatives", "wildcards"}  # its prompts are filled in
+
+
 def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> dict[str, Any]:
     """Return a complete recipe that makes this very job again, its random seed and all defaults written out.
 
@@ -180,7 +186,7 @@ def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> di
         template: Its template's file, which is found again by its path unless it is a shipped one.
         inputs: The files that it reads, which are found again by their paths.
     """
-    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude={"extends", "sweep", "retry", "models"})
+    recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude=_UNREPEATED)
     path = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
     # A job of a sweep keeps its id when it is repeated alone.
     name = recipe["name"] if slug(recipe["name"]) == job.job_id else job.job_id

@@ -27,7 +27,7 @@ from tests.recipe.support import written
         ("[cat|dog]", "[cat|dog]", "from step to step"),
         ("a [[blurry]] cat", "[blurry]", "write (words:0.909)"),
         ("{{{cat}}}", "{cat}", "write (words:1.05)"),
-        ("a {red|blue} cat", "{red|blue}", "sweep over the prompt"),
+        ("a {red|blue} cat", "{red|blue}", "alternatives: combine"),
         ("a __colour/dark__ cat", "__colour/dark__", "sweep over the lines of a file"),
         ("a cat BREAK a dog", "BREAK", "ConditioningConcat"),
         ("a cat AND a dog", "AND", "ConditioningCombine"),

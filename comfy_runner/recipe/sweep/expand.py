@@ -29,7 +29,7 @@ from comfy_runner.yaml_loader import FieldPath
 OWN_FIELDS = ("seed", "prompt", "negative_prompt")
 """Fields on whose values nothing else of a job depends than what a template makes of them, and no note."""
 
-_JOINT = ("loras", "params", "size", "upscale.factor", "upscale.size")
+_JOINT = ("loras", "params", "vars", "size", "upscale.factor", "upscale.size")
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_SHARED = 10_000
 

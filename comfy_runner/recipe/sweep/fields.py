@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from comfy_runner.errors import Problem, RecipeError
-from comfy_runner.recipe.fields import BareLora
+from comfy_runner.recipe.fields import BareLora, VarName, VarValue
 from comfy_runner.recipe.problems import fields_of, meant, model_of, problems
 from comfy_runner.recipe.schema import Lora, Recipe
 from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath
@@ -23,7 +23,7 @@ from comfy_runner.yaml_loader import MAX_DEPTH, FieldPath
 PlaceOf = Callable[[FieldPath], str]
 """Returns the place of a part of what is written, for messages, given the path to it."""
 
-_NOT_SWEPT = ("name", "extends", "sweep", "find", "retry", "output", "models")
+_NOT_SWEPT = ("name", "extends", "sweep", "find", "retry", "output", "models", "alternatives", "wildcards")
 _FIELD = re.compile(r"[\w-]+(\.[\w-]+|\[[0-9]{1,9}\])*")
 _STEP = re.compile(r"[\w-]+")
 _STRICT = ConfigDict(strict=True)
@@ -53,7 +53,7 @@ class Target:
     @property
     def takes_numbers(self) -> bool:
         """Whether a number can be its value."""
-        return any(not self.check(number, lambda _: "")[1] for number in (1, 0.5, 64))
+        return self.adapter is None or any(not self.check(number, lambda _: "")[1] for number in (1, 0.5, 64))
 
     def check(self, value: Any, place: PlaceOf) -> tuple[Any, list[Problem]]:
         """Return a value as the recipe would hold it, and what is wrong with it.
@@ -123,6 +123,8 @@ def resolve(field: str, base: Mapping[str, Any], *, where: str) -> Target:
     path = _path(steps, base, where)
     if steps[0] == "params" and len(steps) > 1:
         return Target(name, path)
+    if steps[0] == "vars":
+        return _variable(steps, name, where)
     model: type[BaseModel] = Recipe
     for depth, step in enumerate(path[:-1]):
         if isinstance(step, str):
@@ -137,6 +139,16 @@ def resolve(field: str, base: Mapping[str, Any], *, where: str) -> Target:
     if last not in fields_of(model):
         raise RecipeError("unknown field", where=where, hint=meant(path))
     return _field_of(model, last, name, path)
+
+
+def _variable(steps: list[str], name: str, where: str) -> Target:
+    if len(steps) != 2:
+        raise RecipeError("must be one variable", where=where, hint="write for example vars.animal")
+    try:
+        _var_name().validate_python(steps[1])
+    except ValidationError as error:
+        raise RecipeError.of(problems(error, place=lambda _: where)) from None
+    return Target(name, tuple(steps), adapter=_var_value())
 
 
 def _path(steps: list[str], base: Mapping[str, Any], where: str) -> FieldPath:
@@ -170,6 +182,16 @@ def _adapter(model: type[BaseModel], key: str) -> TypeAdapter[Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return TypeAdapter(kind)  # strict by itself
     return TypeAdapter(Annotated[(kind, *info.metadata)] if info.metadata else kind, config=_STRICT)
+
+
+@cache
+def _var_name() -> TypeAdapter[Any]:
+    return TypeAdapter(VarName)
+
+
+@cache
+def _var_value() -> TypeAdapter[Any]:
+    return TypeAdapter(VarValue)
 
 
 @cache

@@ -64,6 +64,7 @@ _RANKS = {field: rank for rank, field in enumerate(_LABELS)}
 _LORA = re.compile(r"loras\.(\d+)(?:\.(\w+))?")
 _LORA_LABELS = {"": "", "name": "", "strength_model": "sm", "strength_clip": "sc"}
 _PROMPTS = ("prompt", "negative_prompt")
+_WORDS = "vars."  # what is put into prompts
 
 _LONGEST_TEXT = 20
 _TEXT_DIGITS = 6
@@ -120,6 +121,8 @@ def _labelled(field: str) -> tuple[int, str]:
     found = _LORA.fullmatch(field)
     if found:
         return _RANKS["loras"], f"lora{found[1]}{_LORA_LABELS.get(found[2] or '', found[2])}"
+    if field.startswith(_WORDS):
+        return _RANKS["prompt"], slug(field.removeprefix(_WORDS))
     return _RANKS[""], _short(slug(field.removeprefix("params.")), field)
 
 
@@ -134,7 +137,7 @@ def _token(field: str, label: str, value: Any) -> str:
             return _beside(label, _short(number[:_LONGEST_TEXT], number, lossy=True))
         return _beside(label, number) if label[-1:].isdigit() else label + number
     if isinstance(value, str):
-        return _beside(label, _text(field, value))
+        return _beside("" if field.startswith(_WORDS) else label, _text(field, value))
     written = json.dumps(value, sort_keys=True)
     return _beside(label, _short(slug(" ".join(_texts(value))), written, lossy=True))
 
@@ -164,7 +167,7 @@ def _text(field: str, value: str) -> str:
     path = PureWindowsPath(value)
     if field.startswith("params.") and path.suffix.lower() in _INPUT_SUFFIXES:
         return _short(slug(path.stem), value, lossy=not slug(path.stem))
-    if field in _PROMPTS:
+    if field in _PROMPTS or field.startswith(_WORDS):
         text = slug(value)
         return _short(text, value, lossy=text.replace("-", " ") != value or bool(_TAKEN.fullmatch(text)))
     stem = value.removesuffix(_MODEL_SUFFIX)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import InputError, Note, Problem, RecipeError
-from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, value_at
-from comfy_runner.recipe.prompt_syntax import foreign_syntax
+from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, patched, value_at
+from comfy_runner.recipe.prompts.prompt_rules import COMBINE, NO_RULES, VARS, PromptRules, texts_of
 from comfy_runner.recipe.sweep.axes import (
     MOST_FIELDS,
     MOST_POINTS,
@@ -29,29 +29,34 @@ from comfy_runner.recipe.sweep.axes import (
     sameness,
 )
 from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
+from comfy_runner.recipe.sweep.swept_prompts import SweptPrompts
 from comfy_runner.recipe.sweep.value_files import Values, table_columns
 from comfy_runner.recipe.sweep.values import written_values
 from comfy_runner.recipe.web_ui_words import SAMPLERS, contradiction, schedule_in, sentence, translated, translated_point
 from comfy_runner.wording import counted, did_you_mean
-from comfy_runner.yaml_loader import FieldPath, got
+from comfy_runner.yaml_loader import FieldPath, dotted, got
 
 _SHOWN_PROBLEMS = 20
 
 
-def parse_sweep(merged: Merged, *, pins: Callable[[FieldPath, str], str]) -> tuple[Sweep | None, list[Problem], list[Note]]:
+def parse_sweep(
+    merged: Merged, *, pins: Callable[[FieldPath, str], str], rules: PromptRules = NO_RULES
+) -> tuple[Sweep | None, list[Problem], list[Note]]:
     """Return the sweep of a recipe, everything that is wrong with it, and what the user should know of it.
 
     Args:
-        merged: The recipe's values and where they come from.
+        merged: The recipe's values and where they come from. Where alternatives are combined, a prompt that is not swept becomes
+            an axis, and its first combination the recipe's own value.
         pins: Returns the place that gives a field (a path) after a key of the sweep did; empty if none does.
+        rules: How the recipe's prompts are filled in; a sweep over variables makes them so in any case.
     """
-    raw = merged.values.get(SWEEP)
-    if not isinstance(raw, Mapping) or not raw:
+    raw = merged.values.get(SWEEP) or {}
+    if not isinstance(raw, Mapping) or not (raw or rules.alternatives == COMBINE):
         return None, [], []
-    parser, sweep = _Parser(merged, pins), None
+    parser, sweep = _Parser(merged, pins, rules), None
     with contextlib.suppress(_TooManyFields):
         sweep = parser.sweep(raw)
-    return (None if parser.problems else sweep), parser.problems, parser.notes
+    return (None if parser.problems or (sweep and not sweep.targets and not raw) else sweep), parser.problems, parser.notes
 
 
 class _TooManyFields(Exception):
@@ -59,11 +64,12 @@ class _TooManyFields(Exception):
 
 
 class _Parser:
-    def __init__(self, merged: Merged, pins: Callable[[FieldPath, str], str]) -> None:
+    def __init__(self, merged: Merged, pins: Callable[[FieldPath, str], str], rules: PromptRules) -> None:
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
         self._merged = merged
         self._pins = pins
+        self._prompts = SweptPrompts(rules)
         self._pinned: set[str] = set()
         self._taken: dict[Target, str] = {}
         self._origins: dict[FieldPath, Layer] = {}
@@ -77,6 +83,7 @@ class _Parser:
             if key not in ("exclude", "include"):
                 with self._collecting():
                     axes.extend(self._zip(spec) if key == "zip" else self._axis(key, spec))
+        axes.extend(self._combinations())
         swept = {target.field: axis for axis in axes for target in axis.targets}
         exclusions = list(self._exclusions(raw.get("exclude"), swept))
         self._note_idle(exclusions, axes)
@@ -88,6 +95,10 @@ class _Parser:
             what = f"makes {counted(points, 'job')}, and at most {MOST_POINTS} are possible"
             self.problems.append(Problem(what, self._merged.place((SWEEP,))))
         targets = dict.fromkeys(itertools.chain(*(axis.targets for axis in axes), *includes))
+        known = self._merged.values.get(VARS) or {}
+        problems, notes = self._prompts.checked({*known, *(target.path[-1] for target in targets if target.path[0] == VARS)})
+        self.problems += problems
+        self.notes += notes
         return Sweep(
             axes=tuple(axes),
             exclusions=tuple(condition for condition, _ in exclusions),
@@ -140,6 +151,7 @@ class _Parser:
         """Yield the axis of fields that move together; those that are given otherwise do not count."""
         columns: dict[Target, list[Any]] = {}
         names: dict[Target, tuple[list[Any], PlaceOf]] = {}
+        places: dict[Target, PlaceOf] = {}
         for name, spec in group.items():
             with self._collecting():
                 where = spec.place if isinstance(spec, Values) else below(place, name)
@@ -150,8 +162,8 @@ class _Parser:
                     columns[target] = self._in_comfyui_words(target, checked, values.place)
                     if target.path[:-1] in SAMPLERS and target.path[-1] == "name":
                         names[target] = checked, where
-                    if "prompt" in target.field:
-                        self._note_foreign_syntax(values.values, values.place)
+                    places[target] = values.place
+                    self._prompts.add(target, values.values, values.place)
         for target, (checked, where) in names.items():
             with self._collecting():
                 self._add_schedulers(columns, target, checked, where, key=key)
@@ -159,7 +171,24 @@ class _Parser:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
             raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
         if columns:
-            yield self._distinct(columns, where=place(()) if key == "zip" else place((key,)))
+            at = place(()) if key == "zip" else place((key,))
+            yield self._distinct(self._prompts.with_combinations(columns, places, where=at), where=at)
+
+    def _combinations(self) -> Iterator[SweepAxis]:
+        """Yield an axis for each prompt that has alternatives to be combined and is not swept."""
+        for path, text in list(texts_of(self._merged.values)):
+            with self._collecting():
+                layer = self._merged.origin(path)
+                place = layer.place(path)
+                target = resolve(dotted(path), self._merged.values, where=place)
+                if target in self._taken and target.field not in self._pinned:
+                    continue
+                found = self._prompts.combined(text, place)
+                self._merged.values.update(patched(self._merged.values, [(path, found[0])]))
+                if found[1:]:
+                    self._taken[target] = place
+                    self._origins.setdefault(target.path, layer)
+                    yield SweepAxis((target,), {(prompt,): (prompt,) for prompt in found})
 
     def _checked(self, target: Target, values: Values) -> list[Any]:
         checked, problems = [], []
@@ -232,10 +261,6 @@ class _Parser:
             found.append(value)
         return found
 
-    def _note_foreign_syntax(self, prompts: Sequence[Any], place: PlaceOf) -> None:
-        texts = [prompt if isinstance(prompt, str) else "" for prompt in prompts]
-        self.notes.extend(Note(what, place((index,))) for index, what in foreign_syntax(texts))
-
     def _distinct(self, columns: Mapping[Target, list[Any]], *, where: str) -> SweepAxis:
         rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         again = [row for row in zip(*columns.values(), strict=True) if rows.setdefault(tuple(map(sameness, row)), row) is not row]
@@ -281,7 +306,6 @@ class _Parser:
         self.notes.extend(Note("matches no point of the sweep", exclusions[number][1]) for number in sorted(idle))
 
     def _includes(self, spec: Any) -> Iterator[dict[Target, Any]]:
-        prompts: list[tuple[Any, str]] = []
         for given, place in self._translated_points("include", spec):
             point: dict[Target, Any] = {}
             for name, value in given.items():
@@ -294,12 +318,14 @@ class _Parser:
                     if other is not None:
                         raise RecipeError(f"cannot be given beside {other.field}", where=where(()))
                     self._comes_from(target, where(()), "include")
-                    if "prompt" in target.field:
-                        prompts.append((value, where(())))
+                    self._prompts.add_one(target, value, where(()))
                     (point[target],) = self._drawn(target, self._checked(target, Values([value], _without_index(where))))
             if point:
-                yield point
-        self._note_foreign_syntax([prompt for prompt, _ in prompts], lambda path: prompts[int(path[0])][1])
+                with self._collecting():
+                    places = {target: _without_index(below(place, target.field)) for target in point}
+                    columns = {target: [value] for target, value in point.items()}
+                    combined = self._prompts.with_combinations(columns, places, where=place(()))
+                    yield from (dict(zip(combined, row, strict=True)) for row in zip(*combined.values(), strict=True))
 
     def _translated_points(self, key: str, spec: Any) -> Iterator[tuple[Mapping[str, Any], PlaceOf]]:
         for point, place in self._points(key, spec):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from comfy_runner.errors import RecipeError
-from comfy_runner.recipe.fields import VERBATIM
+from comfy_runner.recipe.fields import is_verbatim
 from comfy_runner.recipe.sweep.fields import PlaceOf
 from comfy_runner.text_files import control_character, is_file, read, shown
 from comfy_runner.wording import counted, did_you_mean
@@ -65,9 +65,7 @@ def from_file(spec: Mapping[str, Any], field: str, place: PlaceOf, folder: Path)
     if wanted is None:
         if path.suffix.lower() in TABLES or "delimiter" in spec:
             raise RecipeError("column is missing", where=place(()), hint="name a column of the table")
-        name, text = _text(path, place(("file",)))
-        lines = enumerate(text.split("\n"), 1)
-        return _values(name, [(number, line) for number, line in lines if line.strip() and not line.startswith("#")], field, label)
+        return _values(*text_lines(path, where=place(("file",))), field, label)
     if not isinstance(wanted, str):
         raise RecipeError(f"must be the name of a column (got {got(wanted)})", where=place(("column",)))
     name, columns, rows = _table(spec, place, folder)
@@ -105,7 +103,7 @@ def _values(name: str, texts: Sequence[tuple[int, str]], field: str, label: str)
 
     def value(line: int, text: str) -> Any:
         try:
-            return text if field in VERBATIM else plain_scalar(text.strip())
+            return text if is_verbatim(field) else plain_scalar(text.strip())
         except ValueError as fault:
             raise RecipeError(str(fault), where=f"{name}:{line}") from None
 
@@ -198,12 +196,28 @@ def _file(spec: Mapping[str, Any], place: PlaceOf, folder: Path) -> Path:
     return folder / name
 
 
-def _text(path: Path, where: str) -> tuple[str, str]:
+def text_lines(path: Path, *, where: str = "", most: int = MAX_BYTES) -> tuple[str, list[tuple[int, str]]]:
+    """Return how messages call a file, and its lines with their numbers from 1, without empty ones and those that start with ``#``.
+
+    Args:
+        path: The file.
+        where: Who names it, for messages.
+        most: How many bytes it may have.
+
+    Raises:
+        RecipeError: It is not there, cannot be read, is too large, or has control characters in it.
+    """
+    name, text = _text(path, where, most)
+    lines = enumerate(text.split("\n"), 1)
+    return name, [(number, line) for number, line in lines if line.strip() and not line.startswith("#")]
+
+
+def _text(path: Path, where: str, most: int = MAX_BYTES) -> tuple[str, str]:
     """Return how messages call a file, and its text, whose lines end as they do on Linux."""
     name = shown(path)
     if not is_file(path):  # nor anything that never ends, such as a pipe
         raise RecipeError(f"no such file (got {name})", where=where)
-    text = read(path, error=RecipeError, most=MAX_BYTES)
+    text = read(path, error=RecipeError, most=most)
     if bad := control_character(text):
         raise RecipeError(bad[0], where=f"{name}:{bad[1]}")
     return name, _LINE_END.sub("\n", text)
