@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from comfy_runner.running.events import JobWaiting as JobWaiting, RunFinished as RunFinished, RunStarted as RunStarted
     from comfy_runner.running.events import ServerChanged as ServerChanged, Spent as Spent
     from comfy_runner.running.handle import Run as Run
+    from comfy_runner.running.job_results import JobResults as JobResults
     from comfy_runner.running.policy import Policy as Policy
 
 # The modules below this one, and the public names of each; the block above says the same to type checkers.
@@ -79,6 +80,7 @@ _NAMES = {
         "Event JobFinished JobProgressed JobResult JobRetried JobSubmitted JobWaiting RunFinished RunStarted ServerChanged Spent"
     ),
     "running.handle": "Run",
+    "running.job_results": "JobResults",
     "running.policy": "Policy",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

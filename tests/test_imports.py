@@ -23,6 +23,7 @@ LEVELS = [
         "byte_sizes",
         "input_files",
         "model_settings",
+        "notebook_html",
         "picture_files",
         "text_files",
         "plugins",

@@ -37,6 +37,7 @@ _NAMES = [
     "JobLost",
     "JobProgressed",
     "JobResult",
+    "JobResults",
     "JobRetried",
     "JobSubmitted",
     "JobWaiting",

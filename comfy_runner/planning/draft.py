@@ -67,6 +67,12 @@ class Draft:
         return {**found, "seed": self.seed} if self.seed is not None and "seed" in found else found
 
     @property
+    def first_seed(self) -> int | None:
+        """Return the seed of its first pass, drawn or given."""
+        given = self.variant.seed
+        return self.seed if self.seed is not None else given if isinstance(given, int) else None
+
+    @property
     def retry(self) -> Retry | None:
         """Return what its recipe says of trying again."""
         return self.variant.loaded.recipe.retry

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from comfy_runner.check.interface import Output, failures
 from comfy_runner.check.thresholds import most
+from comfy_runner.notebook_html import escaped, table
 from comfy_runner.report.dimensions import PROMPTS, dimensions
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.run_data import DENOISE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
@@ -128,6 +129,29 @@ class Suggestion:
     points: tuple[Point, ...]
     second: SecondOpinion | None = None
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Return the suggestion for notebooks: which value and why, and what was measured of all values."""
+        what = f"{self.axis}: {self.chosen.label if self.chosen else 'no suggestion'}"
+        rows = [
+            (
+                "▸" if point == self.chosen else "",
+                point.label,
+                point.measured,
+                point.detail,
+                point.drift,
+                point.worst_drift,
+                point.why,
+            )
+            for point in self.points
+        ]
+        headings = ("", self.axis, "pictures", "detail", "drift", "worst drift", "")
+        notes = "".join(f"<li>{escaped(note)}</li>" for note in self.notes)
+        return (
+            f"<div><strong>{escaped(what)}</strong><p>{escaped(self.reason)}</p>{table(headings, rows)}"
+            + (f"<ul>{notes}</ul>" if notes else "")
+            + "</div>"
+        )
 
 
 _Measuring = tuple[Entry, Measures]

@@ -8,40 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from comfy_runner.errors import ComfyRunnerError, Note
-from comfy_runner.store.states import State
-from comfy_runner.text_files import place
-
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """How a job stands when its run ends.
-
-    Attributes:
-        job_id: The job.
-        state: ``done``; ``partial``: some pictures are there, `error` says why not all; ``failed``; ``cancelled``;
-            ``submitted``: it is, or may be, on its server, and the next run collects it; ``pending``: not started.
-        files: The pictures by output role; a role that saved several has several. Of a run at a URL, see `places`: the files of
-            these paths are in the store, and not on this machine.
-        error: Why it is not done; None where it is.
-        was_done: Whether it was done already and nothing was rendered.
-        seconds: How long the server worked on it; None where it does not say or nothing was rendered.
-        cached_nodes: The ids of the nodes that came from the server's cache.
-        server: The name of the server that rendered it; empty where none did, or it was done before.
-    """
-
-    job_id: str
-    state: State
-    files: Mapping[str, tuple[Path, ...]]
-    error: ComfyRunnerError | None = None
-    was_done: bool = False
-    seconds: float | None = None
-    cached_nodes: tuple[str, ...] = ()
-    server: str = ""
-
-    @property
-    def places(self) -> dict[str, tuple[str, ...]]:
-        """The pictures by output role as texts: their paths, or their URLs where the run folder is one."""
-        return {role: tuple(map(place, paths)) for role, paths in self.files.items()}
+from comfy_runner.running.job_results import JobResult as JobResult
+from comfy_runner.running.job_results import JobResults as JobResults
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,8 @@ def begin(
         round(sum(costs.values()) / (statistics.fmean(paces) * len(used)), 3) if paces else None,
     )
     its = {job_id: expected[job_id] for job_id in jobs if job_id in expected}
-    return Run(folder, started, coordinator, expected=its)
+    its_drafts = {draft.job_id: draft for draft in plan.drafts if draft.job_id in chosen}
+    return Run(folder, started, coordinator, expected=its, drafts=its_drafts)
 
 
 def _job_work(arrangement: Arrangement, steps: Costs) -> dict[str, float]:

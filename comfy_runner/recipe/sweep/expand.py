@@ -75,6 +75,11 @@ class Variant:
         return self._value("seed")
 
     @property
+    def prompt(self) -> str:
+        """The recipe's text at this point."""
+        return str(self._value("prompt"))
+
+    @property
     def own(self) -> dict[str, int]:
         """The fields among `OWN_FIELDS` that this point gives, each with its index in the point."""
         given = enumerate(zip(self.fields, self.point, strict=True))

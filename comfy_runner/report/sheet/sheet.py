@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from comfy_runner.errors import Note, RunFolderError, UsageError, VerificationError
+from comfy_runner.notebook_html import escaped, figure, small_picture
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
@@ -27,6 +28,7 @@ from comfy_runner.wording import counted
 
 _SHEET = "sheet.png"
 _SAMPLE = 500
+_IN_NOTEBOOKS = 1024  # pixels of its longer side: of fewer its labels could not be read
 _COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent
 
 
@@ -51,6 +53,15 @@ class Sheet:
     shown: int
     left_out: tuple[str, ...]
     notes: tuple[Note, ...]
+
+    def _repr_html_(self) -> str:
+        """Return the sheet for notebooks, reduced, with the path of each file."""
+        files = "".join(f"<div><code>{escaped(path)}</code></div>" for path in self.paths)
+        return f"<div>{figure(self.path, '', long_side=_IN_NOTEBOOKS)}{files}</div>"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the first file as a PNG for notebooks, reduced; None where it is gone."""
+        return small_picture(self.path, long_side=_IN_NOTEBOOKS, format="PNG")
 
 
 def draw_sheet(
