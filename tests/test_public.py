@@ -62,6 +62,7 @@ _NAMES = [
     "Run",
     "RunFinished",
     "RunFolderError",
+    "RunIndex",
     "RunStarted",
     "SearchResult",
     "SearchStep",
@@ -102,6 +103,7 @@ _NAMES = [
     "validate",
     "verify",
     "write_import",
+    "write_index",
     "write_report",
 ]
 

@@ -34,6 +34,7 @@ from comfy_runner.graph.model_lists import Listing as Listing
 from comfy_runner.planning.summary import PlanSummary as PlanSummary
 from comfy_runner.report.calibrations import Calibration as Calibration, keep_calibration as keep_calibration
 from comfy_runner.report.measures import Measures as Measures
+from comfy_runner.report.page.index_page import RunIndex as RunIndex, write_index as write_index
 from comfy_runner.report.sheet.sheet import Sheet as Sheet, draw_sheet as draw_sheet
 from comfy_runner.report.suggest import Limits as Limits, Suggestion as Suggestion
 from comfy_runner.report.writer import Report as Report, write_report as write_report

@@ -145,11 +145,11 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
     pictures = [_by_role(job.files) for job in jobs]
     outputs = _outputs(jobs, pictures, view)
     values = [dict(_values(job.row, fields, view)) for job in jobs]
-    axes = tuple(axis for axis in (_axis(name, (place.get(name) for place in values)) for name in (RECIPE, *fields)) if axis)
+    axes = tuple(axis for axis in (axis_of(name, (place.get(name) for place in values)) for name in (RECIPE, *fields)) if axis)
     known = {axis.field for axis in axes}
     # A job that has only a part of its outputs would put them out of order.
     checked = remembered(folder)
-    compared = _axis(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
+    compared = axis_of(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
     entries = tuple(
         Entry(
             row=job.row,
@@ -234,7 +234,13 @@ def sidecar_of(files: JobFiles, job_id: str) -> Sidecar | None:
         return None
 
 
-def _axis(field: str, values: Iterable[Any]) -> Axis | None:
+def axis_of(field: str, values: Iterable[Any]) -> Axis | None:
+    """Return the axis that jobs' values of a field make; None where these do not differ.
+
+    Args:
+        field: Its dotted name, or `RECIPE`.
+        values: The value of each job, in the order of the plan.
+    """
     different: dict[str, Any] = {}
     for value in values:
         different.setdefault(key(value), value)

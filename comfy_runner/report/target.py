@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from comfy_runner.atomic_files import write_as_named
 from comfy_runner.errors import RunFolderError, UsageError
@@ -40,6 +42,20 @@ def check_target(material: Material, target: Path, *, suffix: str, what: str) ->
                 raise UsageError(
                     f"is a picture of the run, of {entry.job_id}", where=shown(target), hint=f"write {what} to another file"
                 )
+
+
+def url_from(folder: Path, path: Path) -> str:
+    """Return where a page that lies in a folder finds a file or a folder: a relative URL, whatever is in their names.
+
+    Args:
+        folder: Where the page lies.
+        path: What it leads to; on another drive of Windows' the URL is absolute.
+    """
+    try:
+        relative = os.path.relpath(path.absolute(), folder.absolute())
+    except ValueError:
+        return path.absolute().as_uri()
+    return "/".join(quote(os.fsencode(part), safe="") for part in Path(relative).parts)
 
 
 def write_target(target: Path, data: bytes | Callable[[BinaryIO], None], *, what: str) -> None:

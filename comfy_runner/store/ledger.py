@@ -169,6 +169,19 @@ class Ledger(Database):
         with self._reading() as connection:
             return [read_row(FileRow, row) for row in connection.execute(query, (job_id,))]
 
+    def files_by_job(self) -> dict[str, list[FileRow]]:
+        """Return what `files` does for all jobs that are not removed and have any, by their ids, in the order of the plan."""
+        columns = ", ".join(f"files.{name}" for name in COLUMNS[FileRow])
+        query = f"""
+            SELECT job_id, {columns} FROM files JOIN jobs ON jobs.id = files.job WHERE removed = 0
+            {_IN_ORDER}, role, number
+        """  # noqa: S608 - columns of ours
+        found: dict[str, list[FileRow]] = {}
+        with self._reading() as connection:
+            for job_id, *row in connection.execute(query):
+                found.setdefault(job_id_of(job_id), []).append(read_row(FileRow, row))
+        return found
+
     def done_with(self, pixel_hashes: Collection[str]) -> dict[str, str]:
         """Return by pixel hash a done job that has such pictures, also a removed one; rather one that has them of its own."""
         wanted = frozenset(pixel_hashes) - {""}

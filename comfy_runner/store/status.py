@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,17 +121,21 @@ def status(path: Path | str, *, states: Collection[State] | None = None) -> Stat
         )
 
 
-def list_runs(folder: Path | str = "runs") -> tuple[Summary, ...]:
+def list_runs(folder: Path | str = "runs", *, unreadable: Callable[[Path, str], object] | None = None) -> tuple[Summary, ...]:
     """Return the run folders below a folder, at most three levels down, by name; none where there is no such folder.
 
     A folder that is a run folder itself is the only one of its list. Damaged ones are listed with what is wrong with them.
+
+    Args:
+        folder: The folder.
+        unreadable: Is told of each folder below it that cannot be looked into, and why; None for nobody.
 
     Raises:
         UsageError: The folder cannot be read.
     """
     start = local_path(folder)
     try:
-        return tuple(map(_summary, _run_folders(start, _DEEPEST)))
+        return tuple(map(_summary, _run_folders(start, _DEEPEST, unreadable or (lambda _folder, _why: None))))
     except OSError as error:
         raise UsageError(f"cannot be read ({reason_of(error)})", where=shown(start)) from error
 
@@ -165,19 +169,22 @@ def is_run_folder(folder: Path) -> bool:
         return False
 
 
-def _run_folders(folder: Path, deeper: int) -> Iterator[Path]:
+def _run_folders(folder: Path, deeper: int, unreadable: Callable[[Path, str], object]) -> Iterator[Path]:
     if is_run_folder(folder):
         yield folder
         return
     try:
         found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
     except OSError as error:
-        if deeper == _DEEPEST and not isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError):
+            return
+        if deeper == _DEEPEST:
             raise
+        unreadable(folder, reason_of(error))
         return
     for name in found if deeper else ():
         if not name.startswith("."):
-            yield from _run_folders(folder / name, deeper - 1)
+            yield from _run_folders(folder / name, deeper - 1, unreadable)
 
 
 def _summary(folder: Path) -> Summary:

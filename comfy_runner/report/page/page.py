@@ -86,12 +86,11 @@ def rendered(
         known: What they unpack of it (`packed`).
         pictures: The pictures in the page, taken one by one; None for a page that has them beside it.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(_ASSETS))
-    style = "\n".join(_asset(name) for name in _STYLES)
-    scripts = [*map(_asset, _VENDOR), _own_script()]
-    return environment.get_template("page.html.j2").stream(
+    style = "\n".join(asset(name) for name in _STYLES)
+    scripts = [*map(asset, _VENDOR), _own_script()]
+    return template("page.html.j2").stream(
         title=material.folder.absolute().name.encode("utf-8", "replace").decode(),
-        policy=_policy(style, scripts, alone=pictures is not None),
+        policy=policy(style, scripts, alone=pictures is not None),
         style=style,
         scripts=scripts,
         data=for_html(facts),
@@ -100,19 +99,36 @@ def rendered(
     )
 
 
-def _asset(name: str) -> str:
+def template(name: str) -> jinja2.Template:
+    """Return a page's template, in which every text is escaped.
+
+    Args:
+        name: Of one of the assets.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(_ASSETS))
+    return environment.get_template(name)
+
+
+def asset(name: str) -> str:
+    """Return one of the assets as text."""
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
 def _own_script() -> str:
     """Return our scripts as one that leaves no names behind."""
-    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    parts = "\n".join(asset(f"{name}.js") for name in _SCRIPTS)
     return f"(() => {{\n'use strict';\n{parts}\n}})();\n"
 
 
-def _policy(style: str, scripts: Iterable[str], *, alone: bool) -> str:
-    """Return a content security policy under which only what we wrote runs, and nothing is fetched but pictures beside the page."""
-    hashes = " ".join(map(_hash, scripts))
+def policy(style: str, scripts: Iterable[str] = (), *, alone: bool = False) -> str:
+    """Return a content security policy under which only what we wrote runs, and nothing is fetched but pictures beside the page.
+
+    Args:
+        style: The page's style sheet.
+        scripts: Its scripts.
+        alone: Whether there are no pictures beside it.
+    """
+    hashes = " ".join(map(_hash, scripts)) or "'none'"
     images = "img-src data: blob:" if alone else "img-src 'self' data: file: blob:"
     return f"default-src 'none'; {images}; style-src {_hash(style)}; script-src {hashes}; base-uri 'none'; form-action 'none'"
 

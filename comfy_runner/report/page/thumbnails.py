@@ -79,7 +79,7 @@ def make_thumbnails(folder: Path, files: Iterable[FileRow], store: ArtifactStore
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
-    names = {row.path: f"{REPORT_FILES}/{_stem(row.sha256)}.webp" for row in files}
+    names = {row.path: thumbnail_key(row.sha256) for row in files}
     first = {name: path for path, name in reversed(names.items())}  # the very same pixels may lie in several places
     with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
         made = dict(zip(first, pool.map(lambda name: _thumbnail(folder, Artifact(store, first[name]), name), first), strict=True))
@@ -87,9 +87,14 @@ def make_thumbnails(folder: Path, files: Iterable[FileRow], store: ArtifactStore
     return {path: made[name] for path, name in names.items()}
 
 
-def _stem(sha256: str) -> str:
-    """Return the first half of a picture's hash, or of a hash of what the ledger has instead: it may come from anywhere."""
-    return (sha256 if HASH.fullmatch(sha256) else hashlib.sha256(sha256.encode()).hexdigest())[:32]
+def thumbnail_key(sha256: str) -> str:
+    """Return where the thumbnail of a picture lies, relative to the run folder, with ``/``.
+
+    Args:
+        sha256: The picture's, as the ledger has it, which may come from anywhere: what is none is hashed.
+    """
+    stem = (sha256 if HASH.fullmatch(sha256) else hashlib.sha256(sha256.encode()).hexdigest())[:32]
+    return f"{REPORT_FILES}/{stem}.webp"
 
 
 def _thumbnail(folder: Path, source: Artifact, name: str) -> Thumbnail:
