@@ -13,6 +13,7 @@ import click
 
 from comfy_runner.cli.formatting import aligned
 from comfy_runner.cli.hyperlinks import linked
+from comfy_runner.cli.opening import open_option, open_page
 from comfy_runner.cli.options import LocalPath, RunPlace, json_option, limit_options, limits_of, run_argument
 from comfy_runner.cli.output import print_error, print_json, print_lines, print_notes, print_path, print_stderr, say
 from comfy_runner.errors import ComfyRunnerError, Note, UsageError
@@ -42,7 +43,16 @@ _MARGIN = 5
     metavar="[FILE]",
     help="Write the page as one file, too, with its pictures in it (RUN/report-single.html).",
 )
-@click.option("--max-size", type=click.IntRange(1, 500), metavar="MB", help="Largest size of that file (25).")
+@click.option(
+    "--zip",
+    "zipped",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write a zip, too, with the page and its full-size pictures (RUN/report.zip).",
+)
+@open_option
+@click.option("--max-size", type=click.IntRange(1, 500), metavar="MB", help="Largest size of the single file (25).")
 @click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="WebP quality of its pictures (the files if they fit).")
 def report(
     folder: Path,
@@ -50,6 +60,8 @@ def report(
     axis: str | None,
     calibrated: bool,
     single: str | None,
+    zipped: str | None,
+    opens: bool,
     max_size: int | None,
     quality: int | None,
     **limits: float | None,
@@ -59,24 +71,29 @@ def report(
     The page opens in a browser, without a network. It works beside a live run, of which it shows what there is.
     """
     from comfy_runner import api
-    from comfy_runner.report.writer import SINGLE
+    from comfy_runner.report.writer import SINGLE, ZIP
 
     if single is None and (max_size or quality):
         raise click.UsageError("--max-size and --quality are of --single-file")
     options: dict[str, Any] = {"quality": quality} | ({"max_size": max_size * 1_000_000} if max_size else {})
     if single is not None:
         options["single_file"] = Path(single) if single else folder / SINGLE
+    if zipped is not None:
+        options["zip_file"] = Path(zipped) if zipped else folder / ZIP
     allowed = limits_of(limits, folder, calibrated=calibrated)
     with measuring() as progress:
         found = api.write_report(folder, axis=axis, limits=allowed, progress=progress, **options)
     print_notes(Note(note) for note in found.notes)
     if found.reduced:
         print_notes([Note(found.reduced, where=shown(found.single or folder), level="changed")])
-    for path in (found.page, found.metrics, found.table, found.single):
+    for path in (found.page, found.metrics, found.table, found.single, found.zipped):
         if path is not None:
             print_path(path)
     if found.suggestion is not None:
         say(sentence(found.suggestion))
+    print_stderr(f"report: {linked(found.single or found.page)}")
+    if opens:
+        open_page(found.single or found.page)
 
 
 @click.command()

@@ -23,6 +23,7 @@ from comfy_runner.report.page.embedding import MOST_BYTES
 from comfy_runner.report.page.page import PAGE, write_page
 from comfy_runner.report.page.picks_facts import picks_facts
 from comfy_runner.report.page.single import write_single
+from comfy_runner.report.page.zipped import write_zip
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Axis, Material, find_axis, read_material
 from comfy_runner.report.suggest import Limits, Suggestion, suggest, usual_axis
 from comfy_runner.report.target import check_target, publish
@@ -40,6 +41,9 @@ METRICS: Final = "metrics.json"
 TABLE: Final = "metrics.csv"
 SINGLE: Final = "report-single.html"
 """The page with its pictures in it, unless another place is named."""
+
+ZIP: Final = "report.zip"
+"""The page and its pictures in a zip, likewise."""
 
 _MADE_FROM: Final = "made-from.sha256"
 _LONGEST_STATE: Final = 100
@@ -60,6 +64,7 @@ class Report:
         notes: What the user should know.
         single: The page with its pictures in it, which opens alone; None where none was asked for.
         reduced: What was done to the pictures in it, a sentence; empty where they are the very files.
+        zipped: The zip with the page and its full-size pictures; None where none was asked for.
     """
 
     page: Path
@@ -70,6 +75,7 @@ class Report:
     notes: tuple[str, ...]
     single: Path | None = None
     reduced: str = ""
+    zipped: Path | None = None
 
 
 def write_report(
@@ -83,6 +89,7 @@ def write_report(
     single_file: Path | str | None = None,
     max_size: int = MOST_BYTES,
     quality: int | None = None,
+    zip_file: Path | str | None = None,
 ) -> Report:
     """Write ``report.html``, ``metrics.json`` and ``metrics.csv`` into a run folder, which may be in use.
 
@@ -99,6 +106,8 @@ def write_report(
             artifacts need it: a path that ends in ``.html``; None for nowhere.
         max_size: Largest size of that file, in bytes. To keep it, its pictures are made smaller and worse, all alike.
         quality: Of its pictures, as WebP, from 1 to 100; None for the very files where they fit, or else 90 and less.
+        zip_file: Where the page is written with its full-size pictures beside it, in a zip: a path that ends in ``.zip``; None for
+            nowhere.
 
     Raises:
         UsageError: There is no such axis, a metric of your own cannot be used, or the single file has no such place, cannot be
@@ -113,6 +122,8 @@ def write_report(
         check_target(material, local_path(single_file), suffix=".html", what="the page")
         if quality is not None and not 1 <= quality <= 100:
             raise UsageError(f"must be from 1 to 100 (got {quality})", where="--quality")
+    if zip_file is not None:
+        check_target(material, local_path(zip_file), suffix=".zip", what="the zip")
     refuse_links(folder, folder / REPORT_FILES)
     measured: Mapping[str, Measured] = {}
     notes: Sequence[str] = (WITHOUT_METRICS,)
@@ -140,12 +151,17 @@ def write_report(
     single, reduced = Path(single_file) if single_file is not None else None, ""
     if single is not None:
         reduced = write_single(single, material, measured, suggestion, notes=shown_notes, most=max_size, quality=quality)
+    zipped = Path(zip_file) if zip_file is not None else None
+    if zipped is not None:
+        beside = (METRICS, TABLE) if measured else ()
+        gone = write_zip(zipped, material, measured, suggestion, notes=shown_notes, beside=beside)
+        notes = (*notes, gone) if gone else notes
     pictures = (*(folder / REPORT_FILES).glob("*.webp"), *(folder / COMPARISON_FILES).rglob("*.*"))
     told_of = [folder / name for name in (METRICS, TABLE) if measured]
     # The page last: whoever looks at it finds all else.
-    publish(material, (*pictures, *told_of, *([] if single is None else [single]), page))
+    publish(material, (*pictures, *told_of, *(path for path in (single, zipped) if path is not None), page))
     metrics_file, table = (folder / METRICS, folder / TABLE) if measured else (None, None)
-    return Report(page, metrics_file, table, measured, suggestion, tuple(notes), single, reduced)
+    return Report(page, metrics_file, table, measured, suggestion, tuple(notes), single, reduced, zipped)
 
 
 def is_current(folder: Path, limits: Limits | None = None) -> bool:

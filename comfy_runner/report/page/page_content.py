@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
@@ -68,6 +68,8 @@ def overview(
     thumbnails: Mapping[str, Thumbnail],
     notes: Sequence[str],
     embedded: Mapping[str, str] | None = None,
+    url: Callable[[str], str] | None = None,
+    small: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """Return the facts of a run and of all its jobs.
 
@@ -78,6 +80,8 @@ def overview(
         thumbnails: What is shown of each picture, by its path in the run folder.
         notes: What the reader has to know besides, a sentence each.
         embedded: The ids of the page's elements that hold its pictures, by the paths of these; None where they lie beside it.
+        url: Where the page finds a picture, by its path; None for what its store says.
+        small: Like `embedded`, what the grid shows of a picture; None for the picture itself.
     """
     limits = suggestion.limits if suggestion else Limits()
     extras = dict.fromkeys(name for each in measured.values() if each.measures for name in each.measures.extra)
@@ -102,7 +106,10 @@ def overview(
             "state": entry.row.state,
             "at": [place.get(key(entry.values.get(field)), -1) for field, place in places.items()],
             "pictures": {
-                role: [_picture(material, row.path, thumbnails[row.path], embedded) for row in pictures]
+                role: [
+                    _picture(row.path, thumbnails[row.path], embedded, url or material.store.url, small or embedded)
+                    for row in pictures
+                ]
                 for role, pictures in entry.pictures.items()
             },
             "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
@@ -179,13 +186,19 @@ def _difference(material: Material, job_id: str, one: ShownDifference, embedded:
     }
 
 
-def _picture(material: Material, key: str, thumbnail: Thumbnail, embedded: Mapping[str, str] | None) -> dict[str, object]:
+def _picture(
+    key: str,
+    thumbnail: Thumbnail,
+    embedded: Mapping[str, str] | None,
+    url: Callable[[str], str],
+    small: Mapping[str, str] | None,
+) -> dict[str, object]:
     held = embedded.get(key, "") if embedded is not None else None
     return {
-        "url": material.store.url(key) if held is None else held,
+        "url": url(key) if held is None else held,
         "name": key,
         # Thumbnails lie in the run folder, as the page does, wherever the pictures are.
-        "thumb": thumbnail.path if held is None else held,
+        "thumb": thumbnail.path if small is None else small.get(key, ""),
         "width": thumbnail.width,
         "height": thumbnail.height,
         "problem": thumbnail.problem,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from comfy_runner.atomic_files import open_plain
 from comfy_runner.report.measures import Measured
-from comfy_runner.report.page.embedding import PictureFile, Step, embed
+from comfy_runner.report.page.embedding import EmbeddedPicture, PictureFile, Step, embed
 from comfy_runner.report.page.page import packed, rendered, thumbnails_of
 from comfy_runner.report.page.page_content import details, overview
+from comfy_runner.report.page.thumbnails import LONG_SIDE
 from comfy_runner.report.run_data import Material
 from comfy_runner.report.suggest import Suggestion
 from comfy_runner.report.target import write_target
@@ -17,6 +19,8 @@ from comfy_runner.store.local import LocalStore, folder_errors
 
 _FOR_NOTE = 1000
 """Bytes of the page kept free for what it says of its pictures."""
+
+_FOR_ID = 8  # bytes by which the id of a thumbnail may be longer than that of its picture
 
 
 def write_single(
@@ -63,7 +67,16 @@ def write_single(
     facts = overview(material, measured, suggestion, thumbnails, notes, held)
     known = packed(details(material, thumbnails))
     bare = sum(len(piece.encode()) for piece in rendered(material, facts, known, ()))
-    pictures, step = embed(sources, most - bare - _FOR_NOTE, quality)
+    room = most - bare - _FOR_NOTE
+    pictures, step = embed(sources, room, quality)
+    if step is None or step.side > LONG_SIDE:
+        # Where they fit as well, the grid shows thumbnails, and large pictures are unpacked when they are looked at.
+        large = {place: path for place, path in first.items() if max(thumbnails[path].width, thumbnails[path].height) > LONG_SIDE}
+        small = _thumbnails(material.folder, large, room - sum(each.cost for each in pictures) - _FOR_ID * len(places))
+        small_ids = {place: f"picture-{len(pictures) + number}" for number, place in enumerate(large if small else ())}
+        held_small = {path: small_ids.get(place, ids[place]) for path, place in places.items()}
+        facts = overview(material, measured, suggestion, thumbnails, notes, held, small=held_small)
+        pictures = [*pictures, *small]
     note = ""
     if step is not None:
         is_full = all(max(each.width, each.height) <= step.side for each in thumbnails.values())
@@ -72,6 +85,18 @@ def write_single(
         facts["notes"] = [*notes, note]
     write_target(target, lambda file: rendered(material, facts, known, pictures).dump(file, "utf-8"), what="the page")
     return note
+
+
+def _thumbnails(folder: Path, places: Iterable[str], room: int) -> Sequence[EmbeddedPicture]:
+    """Return thumbnails as they stand in a page; none where not all of them fit."""
+    found = []
+    for place in places:
+        with folder_errors(folder / place), open_plain(folder / place) as file:
+            found.append(EmbeddedPicture("image/webp", file.read()))
+        room -= found[-1].cost
+        if room < 0:
+            return ()
+    return found
 
 
 def _how(step: Step, *, is_full: bool) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,6 +21,7 @@ from tests.report.page.pages import AXES, PLANTED, at, open_job, paint, shot, sw
 from tests.report.support import make_run, photo
 
 _MOST = 25_000_000
+AT = {"upscale.sampler": "euler", "seed": 1, "upscale.denoise": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +73,36 @@ def test_the_difference_and_the_next_place_work(page: Page) -> None:
     )
 
 
-def test_files_that_are_not_there_are_named_and_not_linked(page: Page) -> None:
+def test_the_very_files_can_be_saved_from_it(page: Page, tmp_path: Path) -> None:
     open_job(page, "lake-seuler-s1-d05")
 
-    expect(page.locator(".files")).to_contain_text("lake-seuler-s1-d05/upscaled.png")
-    assert page.locator(".panel a").count() == 0
+    with page.expect_download() as saving:
+        page.locator(".files a", has_text="upscaled").click()
+
+    wanted = paint(AT)["upscaled"]
+    assert isinstance(wanted, Image.Image)
+    wanted.save(tmp_path / "wanted.png", compress_level=1)
+    assert saving.value.suggested_filename == "upscaled.png"
+    assert Path(saving.value.path()).read_bytes() == (tmp_path / "wanted.png").read_bytes()
+
+
+def test_the_grid_shows_thumbnails_and_the_viewer_the_full_size_where_both_fit(open_page: Opener, tmp_path: Path) -> None:
+    def large(_: Mapping[str, Any]) -> dict[str, Image.Image | bytes]:
+        return {"upscaled": Image.effect_noise((700, 400), 60).convert("RGB")}
+
+    run = make_run(tmp_path / "run", {"seed": [1, 2]}, large)
+    write_single(tmp_path / "page.html", read_material(run), {}, None, most=_MOST)
+
+    page = open_page(tmp_path / "page.html")
+    wait_for_pictures(page, ".card img")
+
+    widths = "images => images.map(image => image.naturalWidth)"
+    assert page.locator(".card img").evaluate_all(widths) == [320, 320]
+    open_job(page, "lake-s1")
+    assert page.locator(".stage img").evaluate_all(widths) == [700]
+    barely = (tmp_path / "page.html").stat().st_size - 1000
+    write_single(tmp_path / "page.html", read_material(run), {}, None, most=barely)
+    assert (tmp_path / "page.html").read_text().count('<script type="image/') == 2
 
 
 def test_its_policy_lets_no_neighbour_in(open_page: Opener, alone: Path, tmp_path: Path) -> None:
@@ -107,6 +135,7 @@ def test_what_was_reduced_is_said_where_a_picture_is_looked_at(open_page: Opener
     open_job(page, "lake-s1-d05")
 
     expect(page.locator(".panel")).to_contain_text("In this page: as large as they were, as WebP of quality 30")
+    assert page.locator(".files a").count() == 0
     expect(page.locator("#notes")).to_contain_text("fine differences may come from that")
 
 

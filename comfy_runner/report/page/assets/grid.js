@@ -20,7 +20,7 @@ const MOST_SHOWN = 64e6; // pixels of a picture that is too large to be shown am
 /** The file that a card shows: the thumbnail, or the picture itself where that would be blurred on this screen. */
 function shownFile(found) {
   const long = size.range.value * Math.max(1, found.height / found.width) * devicePixelRatio;
-  return sourceOf(!alone && long > data.thumbnail * 1.05 && found.width * found.height <= MOST_SHOWN ? found.url : found.thumb);
+  return sourceOf(long > data.thumbnail * 1.05 && found.width * found.height <= MOST_SHOWN ? found.url : found.thumb);
 }
 
 const sharpen = later(200, () => {

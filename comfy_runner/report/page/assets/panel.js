@@ -30,9 +30,15 @@ function numbersOf(job) {
     el('tr', { title: metric.about }, el('th', { scope: 'row' }, isolated(metric.name)), el('td', {}, figure(job.numbers[metric.index]))))))];
 }
 
+/** A link to a file; of a page that stands alone it saves the file, if that is in the page as it was. */
+function fileLink({ url, name }, text) {
+  if (!alone) return el('a', { href: url, target: '_blank', rel: 'noopener' }, isolated(text));
+  return data.embedded || !url ? isolated(text) : el('a', { href: sourceOf(url), download: name.split('/').at(-1) }, isolated(text));
+}
+
 function filesOf(job) {
   const links = Object.entries(job.pictures).flatMap(([role, pictures]) => pictures.map((each) => el('li', {},
-    alone ? isolated(role === 'upscaled' ? job.output : role) : el('a', { href: each.url, target: '_blank', rel: 'noopener' }, isolated(role === 'upscaled' ? job.output : role)), el('span', { class: 'quiet' }, each.width ? ` ${each.width} × ${each.height}` : ` ${each.problem}`),
+    fileLink(each, role === 'upscaled' ? job.output : role), el('span', { class: 'quiet' }, each.width ? ` ${each.width} × ${each.height}` : ` ${each.problem}`),
     el('span', { class: 'quiet path' }, isolated(each.name)))));
   return links.length ? [el('h3', {}, alone ? 'Files in the run folder' : 'Full-size files'), el('ul', { class: 'files' }, links), data.embedded ? el('p', { class: 'quiet' }, `In this page: ${data.embedded}`) : null] : null;
 }
