@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.page.single import write_single
+from comfy_runner.report.page.thumbnails import LONG_SIDE
 from comfy_runner.report.run_data import read_material
 from comfy_runner.report.writer import is_current, write_report
 from tests.report.page.conftest import Opener
@@ -97,7 +98,7 @@ def test_the_grid_shows_thumbnails_and_the_viewer_the_full_size_where_both_fit(o
     wait_for_pictures(page, ".card img")
 
     widths = "images => images.map(image => image.naturalWidth)"
-    assert page.locator(".card img").evaluate_all(widths) == [320, 320]
+    assert page.locator(".card img").evaluate_all(widths) == [LONG_SIDE, LONG_SIDE]
     open_job(page, "lake-s1")
     assert page.locator(".stage img").evaluate_all(widths) == [700]
     barely = (tmp_path / "page.html").stat().st_size - 1000
