@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from comfy_runner.errors import Note
+from comfy_runner.errors import Note, RecipeError
 from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled
 from comfy_runner.input_files import InputFile
@@ -71,6 +71,16 @@ class Draft:
         """Return the seed of its first pass, drawn or given."""
         given = self.variant.seed
         return self.seed if self.seed is not None else given if isinstance(given, int) else None
+
+    @property
+    def prompt(self) -> str:
+        """Return its prompt as the model gets it; as the recipe has it where a file that it is filled in from has changed since."""
+        if not self.variant.loaded.rules.is_active:
+            return self.variant.prompt
+        try:
+            return self.variant.job(seed=self.seed, route=self.route).recipe.recipe.prompt
+        except RecipeError:
+            return self.variant.prompt
 
     @property
     def retry(self) -> Retry | None:

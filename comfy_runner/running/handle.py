@@ -181,7 +181,7 @@ class Run:
         draft = self._drafts.get(result.job_id)
         if draft is None:
             return result
-        return replace(result, values=draft.assignments, seed=draft.first_seed, prompt=draft.variant.prompt)
+        return replace(result, values=draft.assignments, seed=draft.first_seed, prompt=draft.prompt)
 
     def _run(self) -> None:
         try:

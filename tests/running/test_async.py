@@ -83,3 +83,12 @@ def test_a_notebook_shows_a_run_that_goes_on_and_one_that_has_ended(server: Stan
 
     assert "1 done" in run._repr_html_()
     assert run._repr_html_().count("data:image/webp") == 2
+
+
+def test_a_prompt_that_is_filled_in_is_told_as_the_model_gets_it(server: StandIn, tmp_path: Path) -> None:
+    recipe = sweep({"vars.animal": ["fox", "owl"]}, prompt="a {animal} at a lake", vars={"animal": "fox"})
+
+    results = begin(server, tmp_path / "run", recipe).results()
+
+    assert [result.prompt for result in results] == ["a fox at a lake", "a owl at a lake"]
+    assert [dict(result.values) for result in results] == [{"vars.animal": "fox"}, {"vars.animal": "owl"}]
