@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import requests
+import urllib3
 
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.connections import Connections, at_most, headers_of
@@ -179,12 +179,12 @@ class ComfyHttp:
             Unreachable: The connection failed, also in the middle of the file, or a page comes in place of it.
         """
         with self._asked("GET", "/view", params=_params(filename, subfolder, kind), seconds=self._timeouts.download) as response:
-            if response.status_code != 200:
+            if response.status != 200:
                 raise refused(answer_of(response, self.address.http("/view")))
             if _is_html(response) and not filename.lower().endswith(("html", "htm")):
                 raise not_comfyui(replace(answer_of(response, self.address.http("/view")), body="<html"))
             # Errors of requests are errors of the operating system too, as which a full disk would be told.
-            yield response.raw.stream(_CHUNK, decode_content=True)
+            yield response.stream(_CHUNK, decode_content=True)
 
     def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
         """Return how many bytes a file of the server has, which need not be whole; nothing of it is transferred.
@@ -288,21 +288,25 @@ class ComfyHttp:
         body: bytes | UploadForm | None = None,
         seconds: float | None = None,
         timeout: tuple[float, float] | None = None,
-    ) -> Iterator[requests.Response]:
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
         url = self.address.http(path)
         with at_most(self._timeouts.answer if seconds is None else seconds, url, self._hurry), translated(url):
-            query, sent = {**self.address.query, **(params or {})}, {**self._headers, **(headers or {})}
-            request = requests.PreparedRequest()  # made so, it looks for neither cookies nor a password, which it has not
-            request.prepare_method(method)
-            request.prepare_url(url, query)
-            request.prepare_headers(sent)
-            request.prepare_body(body, None)
-            usual = (self._timeouts.connect, self._timeouts.read)
-            with self._connections.ask(request, timeout=timeout or usual) as response:
+            response = self._connections.ask(
+                method,
+                path,
+                query={**self.address.query, **(params or {})},
+                headers={**self._headers, **(headers or {})},
+                body=body,
+                timeout=timeout or (self._timeouts.connect, self._timeouts.read),
+            )
+            try:
                 yield response
+            finally:
+                response.close()  # which it is already where all of it was read
+                response.release_conn()
 
 
-def _is_html(response: requests.Response) -> bool:
+def _is_html(response: urllib3.BaseHTTPResponse) -> bool:
     return response.headers.get("Content-Type", "").startswith("text/html")
 
 

@@ -10,12 +10,12 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import requests
 import urllib3
@@ -96,6 +96,12 @@ def headers_of(address: Address, **usual: str) -> dict[str, str]:
     return dict(found)
 
 
+class _Request(requests.PreparedRequest):
+    """A request that was prepared by hand."""
+
+    path_url = ""  # otherwise it is found anew in the URL
+
+
 class Connections(HTTPAdapter):
     """Connections to one server, for several threads, whose answers `at_most` can limit.
 
@@ -108,6 +114,7 @@ class Connections(HTTPAdapter):
 
     def __init__(self, address: Address) -> None:
         proxy = proxy_of(address)
+        self._start: tuple[str, str] | None = None
         self._proxies = {"all": str(proxy)} if proxy else {}
         uses_tls = "https" in (urlsplit(address.url).scheme, proxy and proxy.scheme)
         self._tls: dict[str, Any] = {"ssl_context": tls_of(address)} if uses_tls else {}
@@ -115,21 +122,56 @@ class Connections(HTTPAdapter):
             # The user has asked for it and is told so once; urllib3 would say so with every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._pool: Any = None
+        self._url = address.url
         super().__init__(pool_maxsize=_KEPT_OPEN)
 
-    def ask(self, request: requests.PreparedRequest, *, timeout: tuple[float, float]) -> requests.Response:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | bytes],
+        headers: Mapping[str, str],
+        body: Any,
+        timeout: tuple[float, float],
+    ) -> urllib3.BaseHTTPResponse:
         """Send a request; a redirect is an answer like others, and nothing of the body is read yet.
 
-        A session would merge cookies, hooks and the environment into it, which costs as much as the request.
+        A session would merge cookies, hooks and the environment into it, and look through the URL and all headers once more, which
+        together costs more than the request.
 
         Args:
-            request: What is sent.
+            method: Such as GET.
+            path: The route, with what its server's URL has before it, quoted as a URL is.
+            query: What it is asked with.
+            headers: All of them, but for the length of the body.
+            body: What is sent, of a known length; None for nothing.
             timeout: Seconds for the connection, and for the next bytes.
 
         Raises:
             requests.RequestException: There is no answer.
         """
-        return self.send(request, stream=True, timeout=timeout, proxies=self._proxies)
+        request, (origin, start) = _Request(), self._prepared()
+        request.method, request.path_url = method, start + path
+        if query:
+            request.path_url += ("&" if "?" in path else "?") + urlencode(query)
+        request.url, request.body = origin + request.path_url, body
+        request.headers = headers if body is None else {**headers, "Content-Length": str(len(body))}  # type: ignore[assignment]
+        found: Any = self.send(request, stream=True, timeout=timeout, proxies=self._proxies)
+        return found  # type: ignore[no-any-return] # as `build_response` gives it
+
+    def build_response(self, req: Any, resp: Any) -> Any:  # noqa: ARG002 - it is the one that was sent
+        """Return an answer as it is: what `requests` makes of it is for sessions."""
+        return resp
+
+    def _prepared(self) -> tuple[str, str]:
+        """Return the server's URL as it goes over the wire: its scheme and host, and the path that all routes begin with."""
+        if self._start is None:
+            request = requests.PreparedRequest()
+            request.prepare_url(f"{self._url}/", None)
+            parts = urlsplit(str(request.url))
+            self._start = f"{parts.scheme}://{parts.netloc}", parts.path.removesuffix("/")
+        return self._start
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         """Make the pools for direct connections."""

@@ -66,7 +66,7 @@ class HttpAnswer:
     retry_after: float = 0.0
 
 
-def answer_of(response: requests.Response, url: str) -> HttpAnswer:
+def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
     """Read a response, of which nothing was read yet, to its end.
 
     Args:
@@ -76,7 +76,7 @@ def answer_of(response: requests.Response, url: str) -> HttpAnswer:
     Raises:
         Unreachable: It is too large, or would be in memory.
     """
-    body = response.raw.read(_LIMIT + 1, decode_content=True)
+    body = response.read(_LIMIT + 1, decode_content=True)
     if len(body) > _LIMIT:
         raise Unreachable(f"the answer is larger than {_LIMIT // MIB} MiB", where=url)
     # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
@@ -87,7 +87,7 @@ def answer_of(response: requests.Response, url: str) -> HttpAnswer:
     except (ValueError, RecursionError):
         parsed = body[:_SHOWN].decode("utf-8", "replace")
     headers = response.headers
-    return HttpAnswer(url, response.status_code, parsed, seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", "")))
+    return HttpAnswer(url, response.status, parsed, seconds_of(headers.get("Retry-After", ""), date=headers.get("Date", "")))
 
 
 def seconds_of(retry_after: str, *, date: str = "") -> float:
