@@ -97,8 +97,8 @@ class Tracker:
         self._options, self._timeouts = options, options.timeouts
         self._prompts: dict[str, _Prompt] = {}
         self._hears = ""
-        # Whether frames have told of the last end that there was since the connection stands.
-        self._is_told = False
+        # Whether frames tell of ends: they do where one has told of anything since the connection stands, and of the last end.
+        self._is_told: bool | None = None
         self._at: NodeProgress | None = None
         self._queue_at = float("-inf")
         self.health = Health(options.timeouts)
@@ -146,7 +146,7 @@ class Tracker:
         """Note that frames for this client id come in from now on; empty for none at all."""
         if client_id != self._hears:
             # A connection that breaks, or comes back, may be a server that was restarted.
-            self._queue_at, self._is_told = float("-inf"), False
+            self._queue_at, self._is_told = float("-inf"), None
             for prompt in self._prompts.values():
                 prompt.streamed.interrupt()
                 if prompt.sought is None:
@@ -161,10 +161,11 @@ class Tracker:
         if prompt is None or prompt.refusal or prompt.sought is not None:
             return
         prompt.moved_at = self._clock()
+        if self._is_told is None or isinstance(frame, Ended):
+            self._is_told = prompt.client_id == self._hears
         if isinstance(frame, Ended):
             # Nothing more comes of it.
             prompt.look_at, prompt.late_from = self._clock(), float("-inf")
-            self._is_told = prompt.client_id == self._hears
             return
         if isinstance(frame, CachedNodes):
             prompt.place = QueuePosition(running=True, ahead=0)
@@ -232,7 +233,8 @@ class Tracker:
         if entry is None:
             return False
         self._witness = prompt.prompt_id
-        self._is_told &= prompt.late_from is not None
+        if prompt.late_from is None:
+            self._is_told = False
         verdict = judge(entry)
         if verdict.outcome is Conclusion.SUCCEEDED and self._are_late(prompt):
             return True
@@ -242,9 +244,9 @@ class Tracker:
     def _waits_for_a_frame(self, prompt: _Prompt) -> bool:
         """Return whether a frame will tell of the end of a job, so that it is enough to see now and then that it is in the queue.
 
-        Asking for each job would be most of what a fleet costs this machine. Frames are not believed before one has told of an end.
+        Asking for each job would be most of what a fleet costs this machine.
         """
-        is_heard = self._is_told and prompt.client_id == self._hears
+        is_heard = bool(self._is_told) and prompt.client_id == self._hears
         is_usual = prompt.sought is None and prompt.cancelled_at is None and not prompt.missing and prompt.late_from is None
         return is_heard and is_usual and not self.health.failing and not self.health.idle
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,12 @@ from urllib3.util import Url
 
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.connections import credentials, headers_of, proxy_of, tls_of
+from comfy_runner.engine.comfyui.frame_pacing import FramePacer
 from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
-from comfy_runner.engine.reports import NodeProgress
 from comfy_runner.engine.timeouts import Timeouts
 
 _FIRST_PAUSE = 0.5
+_SOON = 0.001  # without any time at all, the library takes nothing for an error
 _PIECE = 16 * 1024
 _LONGEST = 16 * 1024 * 1024  # a preview picture is a thousandth of it
 _STATES = b'{"type": "progress_state"'
@@ -68,8 +69,6 @@ class EventSocket:
         self._closing = threading.Event()
         self._connection: _Connection | None = None
         self._longest = _LONGEST
-        self._last: NodeProgress | None = None
-        self._last_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"socket {address.url}", daemon=True)
         self._thread.start()
 
@@ -125,16 +124,25 @@ class EventSocket:
             redirect_limit=0,
             **self._proxy,
         )
-        connection.settimeout(self.timeouts.silence)
         connection.send(HELLO)
         self._deliver(SocketUp(client_id))
 
-    def _read(self, connection: websocket.WebSocket) -> None:
-        silences = 0
+    def _read(self, connection: _Connection) -> None:
+        silences, pacer = 0, FramePacer()
         while not self._closing.is_set():
+            pacer.interval, wait = self.timeouts.steps, None
+            if not connection.has_more:
+                now = time.monotonic()
+                self._hand_on(pacer.due(now))
+                if rest := pacer.rest(now):
+                    self._closing.wait(rest)
+                wait = pacer.wait(now + rest)
+            connection.settimeout(self.timeouts.silence if wait is None else max(_SOON, wait))
             try:
                 opcode, data = connection.recv_data(control_frame=True)
             except websocket.WebSocketTimeoutException:
+                if wait is not None:
+                    continue
                 silences += 1
                 if silences > 1:
                     raise
@@ -143,25 +151,18 @@ class EventSocket:
             silences = 0
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return
-            if opcode == websocket.ABNF.OPCODE_TEXT:
-                frame = None if data.startswith(_STATES) else parse_frame(data)
-                if frame is not None and self._is_news(frame):
-                    self._deliver(frame)
+            frame: Frame | None = None
+            if opcode == websocket.ABNF.OPCODE_TEXT and not data.startswith(_STATES):
+                frame = parse_frame(data)
             if opcode == websocket.ABNF.OPCODE_BINARY:
-                picture = parse_binary(data)
-                if picture is not None:
-                    self._deliver(picture)
+                pacer.see_picture()
+                frame = parse_binary(data)
+            if frame is not None:
+                self._hand_on(pacer.take(frame, time.monotonic()))
 
-    def _is_news(self, frame: Frame) -> bool:
-        """Return whether to hand a frame on: of a node's steps the first, the last, and as many of the others as are wanted."""
-        if not isinstance(frame, NodeProgress):
-            return True
-        last, now = self._last, time.monotonic()
-        is_next = last is not None and (last.key, last.node, last.steps) == (frame.key, frame.node, frame.steps)
-        if is_next and frame.step < frame.steps and now - self._last_at < self.timeouts.steps:
-            return False
-        self._last, self._last_at = frame, now
-        return True
+    def _hand_on(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            self._deliver(frame)
 
 
 class _Connection(websocket.WebSocket):
@@ -173,6 +174,11 @@ class _Connection(websocket.WebSocket):
     longest = _LONGEST
     _received = 0
     _ahead = b""
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether more has come than was asked for."""
+        return bool(self._ahead)
 
     def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
         self._received = 0

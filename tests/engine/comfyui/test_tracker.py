@@ -76,4 +76,6 @@ def test_of_many_steps_only_as_many_are_told_as_are_wanted(standin: StandIn) -> 
     with following(standin.url, timeouts=replace(QUICK, poll_with_socket=HELD, steps=HELD)) as rig:
         rig.finish(sampler_graph(steps=6))
     steps = [(report.node, report.step) for report in rig.reports if isinstance(report, NodeProgress) and report.node == "first"]
-    assert steps == [("first", 0), ("first", 1), ("first", 6)]
+    # What comes first goes at once, and may be one of these; the others wait for the end.
+    assert steps[-1] == ("first", 6)
+    assert len(steps) <= 2
