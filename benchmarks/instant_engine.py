@@ -88,7 +88,9 @@ class InstantEngine:
 
     def submit(self, submission: Submission) -> None:
         """See `Engine.submit`."""
-        files = {node_id: (ServerFile(node_id, "", "output"),) for node_id in submission.workflow.outputs.values()}
+        files = {
+            node_id: (ServerFile(_name(submission, node_id), "", "output"),) for node_id in submission.workflow.outputs.values()
+        }
         self._report(Submitted(submission.prompt_id, submission.prompt_id))
         self._report(Finished(submission.prompt_id, Verdict(Conclusion.SUCCEEDED, files, (), None, _SECONDS)))
 
@@ -153,12 +155,12 @@ class InstantSupply:
 
 
 class _Pictures:
-    """The pictures of one submission; a file is called as the node that has saved it."""
+    """The pictures of one submission."""
 
     def __init__(self, url: str, submission: Submission) -> None:
         self.url = url
         sizes = output_sizes(submission.workflow)
-        self._sizes = {node_id: sizes[role] for role, node_id in submission.workflow.outputs.items()}
+        self._sizes = {_name(submission, node_id): sizes[role] for role, node_id in submission.workflow.outputs.items()}
 
     @contextmanager
     def open_file(self, file: ServerFile) -> Iterator[Iterator[bytes]]:
@@ -172,6 +174,10 @@ class _Pictures:
     def retrying(self, ask: Callable[[], T]) -> T:
         """See `FileSource.retrying`."""
         return ask()
+
+
+def _name(submission: Submission, node_id: str) -> str:
+    return f"{submission.workflow.nodes[node_id].inputs['filename_prefix']}_00001_.png"
 
 
 def _picture(size: Size) -> bytes:

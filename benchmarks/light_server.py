@@ -234,7 +234,9 @@ def _ending(item: list[Any], cached: list[str], began: float, sizes: Mapping[str
     saved = {}
     for node in outputs:
         size = sizes[graph[node]["inputs"]["images"][0]]
-        saved[node] = {"images": [{"filename": f"{node}-{size.width}-{size.height}.png", "subfolder": "", "type": "output"}]}
+        subfolder, _, name = graph[node]["inputs"]["filename_prefix"].rpartition("/")
+        name = f"{name}-{size.width}-{size.height}.png"
+        saved[node] = {"images": [{"filename": name, "subfolder": subfolder, "type": "output"}]}
     messages = [
         ["execution_start", {"prompt_id": prompt_id, "timestamp": int(began * 1000)}],
         ["execution_cached", {"prompt_id": prompt_id, "nodes": cached, "timestamp": int(began * 1000)}],

@@ -12,7 +12,7 @@ from comfy_runner.check.interface import Check, Output, failures
 from comfy_runner.check.pictures import CONTRAST, MOST_PIXELS, not_empty, not_flat, planned_size, whole
 from comfy_runner.errors import FlatPicture, VerificationError
 from comfy_runner.graph.sizes import Size
-from comfy_runner.graph.workflow import Workflow
+from comfy_runner.graph.workflow import Workflow, once_per_graph
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.media_types import is_binary
@@ -61,9 +61,8 @@ def verify_picture(source: Path | Artifact, *, expected: Size | None, may_be_fla
         FlatPicture: It is one flat colour.
         OSError: It is gone.
     """
-    where = shown(source) if isinstance(source, Path) else str(source)
     problem, most = "", max(MOST_PIXELS, expected.pixels if expected else 0)
-    record, size, frames, contrast = FileRecord(where, "", 0, None, None, ""), Size(0, 0), 1, 0.0
+    record, size, frames, contrast = FileRecord("", "", 0, None, None, ""), Size(0, 0), 1, 0.0
     # A file that is gone is no broken picture.
     with source.open("rb") as file:
         try:
@@ -80,7 +79,7 @@ def verify_picture(source: Path | Artifact, *, expected: Size | None, may_be_fla
         except BROKEN as error:
             problem = f"is not a whole picture: {str(error) or type(error).__name__}"
     found = Output(record=replace(record, problem=problem), metrics={CONTRAST: contrast})
-    _refuse(found, [whole, planned_size(expected), *(() if may_be_flat else (not_flat,))], where)
+    _refuse(found, [whole, planned_size(expected), *(() if may_be_flat else (not_flat,))], source)
     return Verified(size, frames)
 
 
@@ -117,9 +116,10 @@ def verify_file(record: FileRecord) -> None:
     _refuse(Output(record=record), [not_empty], record.path)
 
 
-def _refuse(output: Output, checks: Iterable[Check], where: str) -> None:
+def _refuse(output: Output, checks: Iterable[Check], source: Path | Artifact | str) -> None:
     """Raise the first thing that checks find wrong."""
     for found in failures(output, checks):
+        where = shown(source) if isinstance(source, Path) else str(source)
         if found.check == "flat":
             raise FlatPicture(found.message, where=where, hint=_FLAT)
         kind = VerificationError if found.check == "size" else NotWhole
@@ -128,8 +128,12 @@ def _refuse(output: Output, checks: Iterable[Check], where: str) -> None:
 
 def comes_from_a_model(workflow: Workflow, node_id: str) -> bool:
     """Return whether a node's picture was decoded from a latent, so that one flat colour means a failure."""
-    nodes = (workflow.nodes[ancestor] for ancestor in workflow.ancestors([node_id]))
-    return any(node.class_type.startswith("VAEDecode") for node in nodes)
+    return node_id in _decoded(workflow)
+
+
+@once_per_graph
+def _decoded(workflow: Workflow) -> set[str]:
+    return workflow.descendants(node_id for node_id, node in workflow.nodes.items() if node.class_type.startswith("VAEDecode"))
 
 
 def _extrema(image: Image.Image) -> list[tuple[float, float]]:

@@ -108,7 +108,7 @@ class StepTable:
         if shape in self._rows_of:
             return self._rows_of[shape]
         graph = shape.bare
-        linked = {link.node for node in graph.nodes.values() for _, link in node.links()}
+        linked = {parent for parents in graph.parents.values() for parent in parents}
         position = {place: index for index, place in enumerate(shape.places)}
         kinds = node_kinds(graph)
         seen: Counter[str] = Counter()
@@ -157,8 +157,7 @@ def node_kinds(graph: Workflow) -> dict[str, StepKind]:
     found: dict[str, StepKind] = {}
     for node_id in graph.in_order:
         node = graph.nodes[node_id]
-        parents = [link.node for _, link in node.links()]
-        after = any(after_sampler[parent] for parent in parents)
+        after = any(after_sampler[parent] for parent in graph.parents[node_id])
         samples = node.class_type in SAMPLERS
         after_sampler[node_id] = after or samples
         if samples:

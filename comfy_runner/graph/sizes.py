@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from comfy_runner.graph.schedules import SAMPLERS
-from comfy_runner.graph.workflow import Node, Workflow, as_link
+from comfy_runner.graph.workflow import Node, Workflow, as_link, once_per_graph
 
 CELL = 8
 """Pixels per latent cell, each way (SD1.5, SDXL)."""
@@ -78,7 +78,8 @@ def weight(pixels: int) -> float:
     return (11.63 * mega + 1.27 * mega * mega) / 7.3
 
 
-def node_work(workflow: Workflow) -> dict[str, float]:
+@once_per_graph
+def node_work(workflow: Workflow) -> Mapping[str, float]:
     """Return the work of each node that costs noticeable time, in steps of a sampler at 1024x576.
 
     Decoding a picture costs as much as 0.7 steps of a sampler at its size.
@@ -108,13 +109,22 @@ def work(class_type: str, steps: Any, size: Size) -> float:
     return _DECODE_STEPS * weight(size.pixels) * (_TILED if class_type == "VAEDecodeTiled" else 1.0)
 
 
-def node_sizes(workflow: Workflow, pictures: Mapping[str, Size] = MappingProxyType({})) -> dict[str, Size | None]:
+def node_sizes(workflow: Workflow, pictures: Mapping[str, Size] = MappingProxyType({})) -> Mapping[str, Size | None]:
     """Return the size in pixels of each node's result; None where it is not known.
 
     Args:
         workflow: The graph.
         pictures: The sizes of pictures that it loads, by what they are called in it, as far as they are known.
     """
+    return _sizes(workflow, pictures) if pictures else _sizes_alone(workflow)
+
+
+@once_per_graph
+def _sizes_alone(workflow: Workflow) -> Mapping[str, Size | None]:
+    return _sizes(workflow, {})
+
+
+def _sizes(workflow: Workflow, pictures: Mapping[str, Size]) -> Mapping[str, Size | None]:
     found: dict[str, Size | None] = {}
     for node_id in workflow.in_order:
         node = workflow.nodes[node_id]

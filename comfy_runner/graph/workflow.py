@@ -9,12 +9,14 @@ from __future__ import annotations
 import graphlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, wraps
+from typing import Any, NamedTuple, TypeVar
 
 from comfy_runner.errors import Problem, WorkflowError
+
+T = TypeVar("T")
 
 EXPORT_HINT = "in ComfyUI use Workflow > Export (API) and give that file"
 _DEEPEST = 50
@@ -121,11 +123,15 @@ class Workflow:
         return {role: node_id for role, node_id in self.outputs.items() if not self.nodes[node_id].is_silent}
 
     @cached_property
+    def parents(self) -> Mapping[str, tuple[str, ...]]:
+        """Return by node the ids of those that it links to, once for each link, by the names of its inputs."""
+        return {node_id: tuple(link.node for _, link in node.links()) for node_id, node in self.nodes.items()}
+
+    @cached_property
     def in_order(self) -> tuple[str, ...]:
         """Return all node ids, each after those that it links to; always the same for the same graph."""
-        links = {id_: [link.node for _, link in node.links()] for id_, node in self.nodes.items()}
         # From the standard library because it does not recurse: the depth of a graph comes from outside.
-        return tuple(graphlib.TopologicalSorter(links).static_order())
+        return tuple(graphlib.TopologicalSorter(self.parents).static_order())
 
     def ancestors(self, node_ids: Iterable[str]) -> set[str]:
         """Return these nodes and everything that they depend on."""
@@ -135,14 +141,14 @@ class Workflow:
             node_id = waiting.pop()
             if node_id not in seen:
                 seen.add(node_id)
-                waiting += [link.node for link in map(as_link, self.nodes[node_id].inputs.values()) if link is not None]
+                waiting += self.parents[node_id]
         return seen
 
     def descendants(self, node_ids: Iterable[str]) -> set[str]:
         """Return these nodes and everything that depends on them."""
         found = set(node_ids)
         for node_id in self.in_order:
-            if any(link.node in found for _, link in self.nodes[node_id].links()):
+            if not found.isdisjoint(self.parents[node_id]):
                 found.add(node_id)
         return found
 
@@ -191,6 +197,21 @@ class Workflow:
     def to_json(self) -> str:
         """Return the graph as stable, indented JSON text."""
         return json.dumps(self.to_api(), ensure_ascii=False, indent=2, allow_nan=False)
+
+
+def once_per_graph(function: Callable[[Workflow], T]) -> Callable[[Workflow], T]:
+    """Have a function of a graph alone give for each graph what it gave before, which nobody may change; a decorator."""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def ask(workflow: Workflow) -> T:
+        known = workflow.__dict__  # where cached properties are, too
+        if name not in known:
+            known[name] = function(workflow)
+        found: T = known[name]
+        return found
+
+    return ask
 
 
 def as_link(value: Any) -> Link | None:

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -44,16 +44,17 @@ Identity = tuple[int, int]
 
 
 @contextmanager
-def folder_errors(place: Path | Artifact) -> Iterator[None]:
+def folder_errors(place: Path | Artifact | Callable[[], Path | Artifact]) -> Iterator[None]:
     """Turn an `OSError` about a run folder into a `RunFolderError` that names the file.
 
     Args:
-        place: What is named where the error itself names no file, or a temporary one.
+        place: What is named where the error itself names no file, or a temporary one; or what tells that.
     """
     try:
         yield
     except OSError as error:
         what, hint = _REASONS.get(error.errno or 0, (reason_of(error), ""))
+        place = place() if callable(place) else place
         named = Path(os.fsdecode(error.filename)) if error.filename else place
         named = place if isinstance(named, Path) and is_leftover(named.name) else named
         raise RunFolderError(what, where=shown(named) if isinstance(named, Path) else str(named), hint=hint) from error
@@ -219,11 +220,9 @@ def write_spool(store: ArtifactStore, key: str, chunks: Iterable[bytes]) -> Spoo
     where, digest, length = Artifact(store, key), hashlib.sha256(), 0
     with folder_errors(where):
         file, path = store.spool(key)
-    # Of what goes elsewhere, it is the disk of the spooled file that is full.
-    on_disk = where if store.local_path(key) is not None else path
     try:
-        # What the disk does not take may show as late as when the file is closed.
-        with folder_errors(on_disk), file:
+        # What the disk does not take may show as late as when the file is closed. It is that of this file where it goes elsewhere.
+        with folder_errors(lambda: where if store.local_path(key) is not None else path), file:
             for chunk in chunks:
                 digest.update(chunk)
                 length += file.write(chunk)
