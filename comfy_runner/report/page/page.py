@@ -34,8 +34,8 @@ _STYLES = ("vendor/img-comparison-slider.css", "vendor/uPlot.min.css", "page.css
 _VENDOR = ("vendor/img-comparison-slider.js", "vendor/uPlot.iife.min.js")
 # Each knows those before it.
 _SCRIPTS = (
-    *("base", "data", "picks", "arrange", "theme", "zoom", "differences", "compared", "address", "grid"),
-    *("stage", "panel", "viewer", "pick_controls", "controls", "table", "search", "curve", "start"),
+    *("base", "data", "picks", "arrange", "theme", "zoom", "differences", "compared", "address", "compare_set", "grid"),
+    *("crops", "stage", "panel", "job_diff", "viewer", "pick_controls", "controls", "table", "search", "curve", "start"),
 )
 
 

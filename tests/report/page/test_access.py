@@ -61,6 +61,7 @@ def test_the_whole_way_can_be_gone_by_keyboard(open_page: Opener, sweep: Path) -
         "Hide what is ruled out",
         "Picks",
         "Filters",
+        "Compare several",
         "Download picks",
         "Load picks",
         "Pictures by their values",
@@ -147,7 +148,7 @@ def test_a_page_that_may_not_remember_works(open_page: Opener, sweep: Path) -> N
     expect(page.locator(".stage")).to_have_attribute("data-mode", "difference")
 
 
-@pytest.mark.parametrize("mode", ["w", "s", "d"])
+@pytest.mark.parametrize("mode", ["w", "s", "c"])
 def test_a_phone_shows_it_without_scrolling_sideways(open_page: Opener, sweep: Path, mode: str) -> None:
     page = open_page(sweep, **_PHONE)
     page.get_by_text("Arrange and filter").click()

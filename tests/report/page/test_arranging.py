@@ -87,7 +87,7 @@ def test_pictures_in_an_order_are_a_gallery(page: Page) -> None:
 def test_filters_hide_values_and_the_count_is_told(page: Page) -> None:
     page.get_by_text("Filters").click()
     page.get_by_role("checkbox", name="0.3").uncheck()
-    page.get_by_role("checkbox", name="ddim").uncheck()
+    page.get_by_role("checkbox", name="ddim", exact=True).uncheck()
 
     expect(page.locator("#shown")).to_have_text("4 of 12 jobs: 4 pictures")
     assert _headings(page, "thead") == ["denoise 0.5 suggested", "denoise 0.7"]

@@ -15,7 +15,7 @@ function conditions(text) {
 const dimensionName = (index) => (index === ALL ? '*' : dimensions[index]?.name ?? '-');
 const dimensionOf = (name, other) => (name === '*' ? ALL : name === '-' ? NONE : dimensions.find((each) => each.name === name)?.index ?? other);
 
-function addressOf(by, job) {
+function addressOf(by, job, some) {
   const usual = usualArrangement(by);
   const said = new URLSearchParams();
   if (by.rows !== usual.rows) said.set('rows', dimensionName(by.rows));
@@ -26,10 +26,11 @@ function addressOf(by, job) {
   if (by.hideFaulty) said.set('passing', '1');
   axes.forEach((axis) => by.hidden[axis.index].forEach((value) => said.append('without', `${axis.field}=${axis.values[value] ?? ''}`)));
   if (job) said.set('picture', job.id);
+  some.forEach((each) => said.append('compare', each.id));
   return said.toString();
 }
 
-/** Take over what the address says, as far as this run has it; returns the job that is to be opened. */
+/** Take over what the address says, as far as this run has it; returns the job that is to be opened, and those that are compared. */
 function readAddress(by) {
   const said = new URLSearchParams(location.hash.slice(1));
   const order = said.get('order') ?? '';
@@ -46,11 +47,13 @@ function readAddress(by) {
     const value = axis ? text.slice(axis.field.length + 1) : '';
     if (axis) by.hidden[axis.index].add(value === '' && !axis.values.includes('') ? NONE : axis.values.indexOf(value));
   }
-  return jobs.find((job) => job.id === said.get('picture')) ?? null;
+  const named = (id) => jobs.find((job) => job.id === id) ?? null;
+  const some = [...new Set(said.getAll('compare'))].slice(0, MOST_COMPARED).map(named).filter(Boolean);
+  return { job: named(said.get('picture')), some: some.length > 1 ? some : [] };
 }
 
 const writeAddress = later(50, () => {
-  const said = addressOf(arrangement, byId('viewer').open ? viewer.job : null);
+  const said = addressOf(arrangement, byId('viewer').open ? viewer.job : null, byId('viewer').open ? viewer.compared : []);
   // Of what is not said, a link to a section of the page stays.
   if (said || location.hash.includes('=')) history.replaceState(null, '', `#${said}`);
 });

@@ -7,15 +7,19 @@ function decoded([columns, rows, text]) {
   return { columns, rows, at: (column, row, which) => bytes[(row * columns + column) * 2 + which] };
 }
 
-/** The places in which two signatures differ, worst first, as rectangles in coordinates from 0 to 1; neighbours count as one. */
-function differences(one, other) {
-  const [a, b] = [decoded(one), decoded(other)];
+/** The places in which two signatures or more differ, worst first, as rectangles in coordinates from 0 to 1; neighbours count as one. */
+function differences(...signatures) {
+  const all = signatures.map(decoded);
+  const [a] = all;
   const cells = [];
   for (let row = 0; row < a.rows; row += 1) {
     for (let column = 0; column < a.columns; column += 1) {
-      const across = Math.min(b.columns - 1, Math.floor(((column + 0.5) / a.columns) * b.columns));
-      const down = Math.min(b.rows - 1, Math.floor(((row + 0.5) / a.rows) * b.rows));
-      const apart = [0, 1].map((which) => Math.abs(a.at(column, row, which) - b.at(across, down, which)));
+      const values = all.map((b) => {
+        const across = Math.min(b.columns - 1, Math.floor(((column + 0.5) / a.columns) * b.columns));
+        const down = Math.min(b.rows - 1, Math.floor(((row + 0.5) / a.rows) * b.rows));
+        return [0, 1].map((which) => b.at(across, down, which));
+      });
+      const apart = [0, 1].map((which) => Math.max(...values.map((each) => each[which])) - Math.min(...values.map((each) => each[which])));
       cells.push({ row, column, score: apart[0] + apart[1] });
     }
   }

@@ -97,6 +97,7 @@ function drawGrid() {
   const first = byId('grid').querySelector('.card');
   if (first) first.tabIndex = 0;
   announce(list);
+  showCompared();
   writeAddress();
 }
 
@@ -144,11 +145,15 @@ function startGrid() {
   const grid = byId('grid');
   grid.addEventListener('click', (event) => {
     const node = event.target.closest('.card');
-    if (node) opened.by(jobOf(node));
+    if (!node) return;
+    if (comparison.isChoosing || event.ctrlKey || event.metaKey) toggleCompared(jobOf(node));
+    else opened.by(jobOf(node));
   });
   grid.addEventListener('keydown', (event) => {
     const node = event.target.closest('.card');
-    if (!node || event.altKey || event.ctrlKey || event.metaKey || !/^(Arrow|Home|End)/.test(event.key)) return;
+    if (!node || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === 'c') toggleCompared(jobOf(node));
+    if (!/^(Arrow|Home|End)/.test(event.key)) return;
     event.preventDefault();
     const next = neighbour(node, event.key);
     if (next) goTo(next);

@@ -79,7 +79,7 @@ async function showPanel(panel, job) {
     axes.length ? list(...axes.map((axis) => term(axis.name, isolated(valueOf(job, axis))))) : null,
     numbersOf(job), filesOf(job), commandOf(job), rest, keysHelp(),
   ].flat().filter(Boolean));
-  panel.scrollTop = 0;
+  panel.parentNode.scrollTop = 0;
   try {
     rest.replaceChildren(...recorded(job, await details(job)).filter(Boolean));
   } catch (error) {
@@ -88,7 +88,7 @@ async function showPanel(panel, job) {
 }
 
 const KEYS = [
-  ['← → ↑ ↓', 'the neighbours in the grid'], ['w s d u', 'wipe, side by side, difference, only this'], [', .', 'move the wipe'],
+  ['← → ↑ ↓', 'the neighbours in the grid'], ['w s d c u', 'wipe, side by side, difference, crops, only this'], [', .', 'move the wipe'],
   ['+ − 0 z', 'larger, smaller, whole, 100 %'], ['Shift + arrows', 'move the picture'], ['n N', 'next and previous place of most difference'],
   ['p', 'pin, to compare others with it'], ['k', 'smooth or pixels'], ['1–5 x', 'stars, reject; again: take it back'], ['i', 'this panel'], ['Esc', 'close'],
 ];

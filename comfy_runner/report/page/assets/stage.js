@@ -4,6 +4,7 @@ const MODES = [
   ['wipe', 'Wipe', 'w'],
   ['side', 'Side by side', 's'],
   ['difference', 'Difference', 'd'],
+  ['crops', 'Crops', 'c'],
   ['single', 'Only this', 'u'],
 ];
 
@@ -71,20 +72,31 @@ function plainPane(shown) {
   return el('div', { class: 'pane' }, node, text);
 }
 
-/** Show two pictures; `left` may be missing. Each is {picture, name, alt}. */
-function setStage(mode, left, right) {
+/**
+ * Show two pictures, or side by side as many as there are.
+ * @param left what the right one is held against; may be missing. Each is {picture, name, alt}.
+ * @param beside all that stand side by side, and of which there are crops; those two, if no others are compared.
+ * @param find returns the places in which these differ most.
+ */
+function setStage(mode, left, right, beside, find) {
   stage.slider = null;
   stage.place = null;
+  stage.area.style.gridTemplate = '';
   stage.size = { width: right.picture.width, height: right.picture.height };
   const pair = {
     wipe: () => [wipePane(left, right)],
-    side: () => [plainPane(left), plainPane(right)],
+    side: () => beside.map(plainPane),
     difference: () => [differencePane(left, right)],
     single: () => [plainPane(right)],
   };
   stage.area.style.setProperty('--picture', `${stage.size.width} / ${stage.size.height}`);
-  stage.area.dataset.mode = left ? mode : 'single';
-  stage.area.replaceChildren(...pair[left ? mode : 'single']());
+  if (mode === 'crops' && beside.length > 1) {
+    showCrops(beside, find);
+    return;
+  }
+  const isHeld = left || (mode === 'side' && beside.length > 1);
+  stage.area.dataset.mode = isHeld ? mode : 'single';
+  stage.area.replaceChildren(...pair[isHeld ? mode : 'single']());
   showView();
 }
 
@@ -95,9 +107,19 @@ function paneSize() {
   return { width: Math.max(1, clientWidth), height: Math.max(1, clientHeight) };
 }
 
+/** Put three or four pictures into as many columns as make them largest; two have their places by the style. */
+function layPanes() {
+  const count = panes().length;
+  const { clientWidth, clientHeight } = stage.area;
+  const scale = (columns) => Math.min(clientWidth / columns / stage.size.width, clientHeight / Math.ceil(count / columns) / stage.size.height);
+  const columns = [4, 3, 2, 1].filter((each) => each <= count).reduce((best, each) => (scale(each) > scale(best) ? each : best));
+  stage.area.style.gridTemplate = count > 2 ? `repeat(${Math.ceil(count / columns)}, minmax(0, 1fr)) / repeat(${columns}, minmax(0, 1fr))` : '';
+}
+
 /** Lay every picture as the view says. */
 function showView() {
   if (!panes().length) return;
+  layPanes();
   const pane = paneSize();
   const box = fitted(pane, stage.size);
   stage.view = kept(stage.view, pane, box);

@@ -4,19 +4,27 @@ const PER_PAGE = 100;
 
 const sheet = { by: null, down: false, page: 0, heads: [] };
 
+/** A job's value as a number; not one that is larger than JavaScript's numbers are exact, as seeds may be. */
+function numberOn(axis, job) {
+  const value = axis.numbers?.[job.at[axis.index]];
+  return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : null;
+}
+
 const columns = [
   { name: 'job', of: (job) => job.id },
-  ...axes.map((axis) => ({ name: axis.name, of: (job) => axis.numbers?.[job.at[axis.index]] ?? valueOf(job, axis), right: Boolean(axis.numbers) })),
+  ...axes.map((axis) => ({ name: axis.name, of: (job) => numberOn(axis, job) ?? valueOf(job, axis), right: Boolean(axis.numbers) })),
   { name: 'state', of: (job) => job.state },
   ...(hasNumbers ? metrics.map((metric) => ({ name: metric.name, about: metric.about, of: (job) => job.numbers?.[metric.index] ?? null, right: true, isMetric: true })) : []),
   ...(hasNumbers ? [{ name: 'ruled out', of: (job) => faultWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
   { name: 'seconds', of: (job) => job.seconds, right: true, isMetric: true },
 ];
 
+const chooser = (job) => (jobs.length < 2 ? null : el('input', { type: 'checkbox', 'data-compare': job.index, 'aria-label': `Compare ${job.id}`, checked: comparison.jobs.includes(job), onchange: () => toggleCompared(job) }));
+
 function sheetRow(job) {
   return el('tr', {}, columns.map((column, index) => {
     const value = column.of(job);
-    if (index === 0) return el('th', { scope: 'row' }, el('button', { type: 'button', class: 'link', title: job.id, onclick: () => opened.by(job) }, el('span', { class: 'clipped' }, breakable(job.id))));
+    if (index === 0) return el('th', { scope: 'row' }, el('span', { class: 'named' }, chooser(job), el('button', { type: 'button', class: 'link', title: job.id, onclick: () => opened.by(job) }, el('span', { class: 'clipped' }, breakable(job.id)))));
     const text = column.isMetric ? figure(value) : String(value ?? '');
     return el('td', { class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null, title: text.length > 40 ? text : null }, column.right ? isolated(text) : el('div', { class: 'clipped' }, breakable(text)));
   }));
