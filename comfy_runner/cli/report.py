@@ -103,6 +103,14 @@ def report(
 @click.option(
     "--cell", type=click.IntRange(1, 4096), default=384, show_default=True, metavar="PIXELS", help="Longer side of a picture."
 )
+@click.option(
+    "--crops",
+    is_flag=False,
+    flag_value=4,
+    type=click.IntRange(1, 12),
+    metavar="[N]",
+    help="The N places (4) that differ most at 100 %, in RUN/crops.png.",
+)
 @click.option("--out", "target", type=LocalPath(dir_okay=False), metavar="FILE", help="The PNG (RUN/sheet.png).")
 def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
     """Draw the pictures of the run folder RUN as one labelled grid, the original in the first column."""

@@ -44,7 +44,7 @@ COMPARISON_FILES = "comparison_files"
 SERVER_LOGS = "server_logs"
 """The folder, likewise, of what servers that a run has started have printed; it is always on this machine."""
 
-REPORT = ("report.html", "report-single.html", "report.zip", "metrics.json", "metrics.csv", "sheet.png", "picks.json")
+REPORT = ("report.html", "report-single.html", "report.zip", "metrics.json", "metrics.csv", "sheet.png", "crops.png", "picks.json")
 """What a report writes into a run folder, and what a person says of it there, which no picture may be called."""
 
 

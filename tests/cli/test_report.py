@@ -133,6 +133,16 @@ def test_sheet_draws_a_grid_and_prints_where(cli: Callable[..., Typed], run: Pat
         assert picture.height > 3 * 72
 
 
+@pytest.mark.usefixtures("run")
+def test_a_sheet_of_crops_is_a_file_of_its_own(cli: Callable[..., Typed]) -> None:
+    drawn = cli("sheet", "lake", "--crops", "--cell", "96")
+    refused = cli("sheet", "lake", "--crops", "2", "--rows", "seed")
+
+    assert (drawn.code, drawn.out.split()) == (0, ["lake/crops.png"]), drawn.err
+    assert refused.code == 2
+    assert "--crops: has a row for each job" in refused.err
+
+
 def test_sheet_goes_where_the_user_says_but_never_over_a_picture(cli: Callable[..., Typed], run: Path) -> None:
     assert cli("sheet", "lake", "--out", "grid.png").out.split() == ["grid.png"]
     before = (run / "lake-s1-d04" / "original.png").read_bytes()

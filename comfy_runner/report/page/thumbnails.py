@@ -107,7 +107,8 @@ def _thumbnail(folder: Path, source: Artifact, name: str) -> Thumbnail:
         picture, (width, height) = read_reduced(source)
     except VerificationError as error:
         return Thumbnail(problem=error.problems[0].what)
-    columns, rows, signature = _signature(picture.convert("L"))
+    columns, rows, cells = signature_cells(picture.convert("L"))
+    signature = base64.b64encode(cells).decode("ascii")
     made = Thumbnail(path=name, width=width, height=height, columns=columns, rows=rows, signature=signature)
     picture = picture.resize(_fitted(picture.size, min(LONG_SIDE, max(picture.size))), Image.Resampling.LANCZOS, reducing_gap=2.0)
     # It can be made anew, and a thousand waits for the disk take long.
@@ -135,14 +136,21 @@ def _encoded(picture: Image.Image, made: Thumbnail) -> bytes:
     return buffer.getvalue()
 
 
-def _signature(luma: Image.Image) -> tuple[int, int, str]:
-    """Return how many columns and rows of cells there are, and what each is like."""
+def signature_cells(luma: Image.Image) -> tuple[int, int, bytes]:
+    """Return how many columns and rows of cells there are, and what each is like, row by row.
+
+    Args:
+        luma: A picture in grey.
+
+    Returns:
+        Of each cell its mean luma and its fine contrast, a byte each, as `Thumbnail.signature` has them.
+    """
     size = _fitted(luma.size, CELLS)
     # The blur grows with the picture, so that an original and its upscaled picture are held to the same measure.
     blurred = luma.filter(ImageFilter.BoxBlur(max(1, max(luma.size) // 128)))
     busy = ImageChops.difference(luma, blurred).point(lambda value: min(255, value * 4))
     cells = zip(*(image.resize(size, Image.Resampling.BOX).tobytes() for image in (luma, busy)), strict=True)
-    return *size, base64.b64encode(bytes(byte for cell in cells for byte in cell)).decode("ascii")
+    return *size, bytes(byte for cell in cells for byte in cell)
 
 
 def _fitted(size: tuple[int, int], long_side: int) -> tuple[int, int]:

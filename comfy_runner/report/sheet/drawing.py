@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.report.run_data import UPSCALED
-from comfy_runner.report.sheet.grid import Grid, Slot
+from comfy_runner.report.sheet.grid import Grid, Part, Slot
 from comfy_runner.report.sheet.layout import Box, Page, Place, Scale, places
 from comfy_runner.report.sheet.lettering import font, leading, length, lines
 from comfy_runner.store.interface import Artifact, ArtifactStore
@@ -24,6 +24,7 @@ _SOFT = (110, 112, 118)
 _LINE = (218, 218, 214)
 _EMPTY = (236, 236, 232)
 _ALARM = (170, 54, 40)
+_DARK = (20, 20, 22)
 
 _THREADS = 2  # decoding holds Python's lock, so more would only hold more pictures in memory
 _AT_A_TIME = 8  # pictures of a cell's size that wait to be drawn
@@ -64,6 +65,7 @@ def draw_page(
         # Headings and captions start at the left, so do pictures; labels stand in the middle of a row, so do pictures.
         top = box.top + (box.height - picture.height) // 2
         canvas.paste(picture, (box.left, top))
+        pen.marks(Box(box.left, top, picture.width, picture.height), slot)
         if slot.role == UPSCALED:
             drawn.append(slot)
             pen.caption(Box(box.left, top + picture.height + scale.gap // 3, box.width, 0), slot)
@@ -119,6 +121,24 @@ class _Pen:
         colour = _SOFT if slot.entry.row.state in ("pending", "submitted") else _ALARM
         self.write(inner, [(state, scale.text, colour), *((line, scale.small, _SOFT) for line in more)], down=0.5, across=0.5)
 
+    def marks(self, box: Box, slot: Slot) -> None:
+        """Draw a frame with a number around each part that is marked in a picture."""
+        corners = []
+        for part in slot.marks:
+            (width, height), (left, top, right, bottom) = part.size, part.box
+            across, down = box.width / width, box.height / height
+            frame = box.left + left * across, box.top + top * down, box.left + right * across - 1, box.top + bottom * down - 1
+            self._draw.rectangle(frame, outline=_DARK, width=3)
+            self._draw.rectangle([edge + way for edge, way in zip(frame, (1, 1, -1, -1), strict=True)], outline=_BACKGROUND)
+            corners.append(frame[:2])
+        # Over all frames, which may lie over each other.
+        side = leading(self._scale.small)
+        for number, (left, top) in enumerate(corners, start=1):
+            self._draw.rectangle((left, top, left + side, top + side), fill=_DARK)
+            self._draw.text(
+                (left + side / 2, top + side / 2), str(number), font=font(self._scale.small), fill=_BACKGROUND, anchor="mm"
+            )
+
     def caption(self, box: Box, slot: Slot) -> None:
         """Write what is to be said of an upscaled picture, or of its place.
 
@@ -161,6 +181,8 @@ def _fitted(cells: Sequence[Place], store: ArtifactStore, reader: Reader) -> Ite
         except ComfyRunnerError as error:
             # Without its place: a sheet is shown to others, and says nothing of the folders here.
             return f"no picture: {error.problems[0].what}"
+        if slot.part is not None:
+            return _cut(picture, slot.part)
         share = min(box.width / picture.width, box.height / picture.height)
         size = max(1, round(picture.width * share)), max(1, round(picture.height * share))
         return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -169,3 +191,13 @@ def _fitted(cells: Sequence[Place], store: ArtifactStore, reader: Reader) -> Ite
         for start in range(0, len(cells), _AT_A_TIME):
             some = cells[start : start + _AT_A_TIME]
             yield from zip(some, pool.map(fit, some), strict=True)
+
+
+def _cut(picture: Image.Image, part: Part) -> Image.Image:
+    """Return a part of a picture, pixel by pixel; one of another size than that of the part is scaled to it, as a browser would."""
+    left, top, right, bottom = part.box
+    if picture.size == part.size:
+        return picture.crop(part.box)
+    across, down = (mine / whole for mine, whole in zip(picture.size, part.size, strict=True))
+    box = left * across, top * down, min(picture.width, right * across), min(picture.height, bottom * down)
+    return picture.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=box)

@@ -16,6 +16,32 @@ _ON_A_LINE = 6  # pictures of a single dimension; more are wrapped
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a picture that is shown pixel by pixel.
+
+    Attributes:
+        middle: From 0 to 1, from the left and the top.
+        size: Of the whole picture, width and height in pixels; one that has another is scaled to it.
+        side: How long a side of the part is, in pixels, where the picture is no smaller.
+    """
+
+    middle: tuple[float, float]
+    size: tuple[int, int]
+    side: int
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Its left, top, right and bottom, in pixels of the whole picture."""
+        edges = []
+        for middle, length in zip(self.middle, self.size, strict=True):
+            side = min(self.side, length)
+            start = max(0, min(length - side, round(middle * length - side / 2)))
+            edges.append((start, start + side))
+        (left, right), (top, bottom) = edges
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A picture that a cell shows, or would show if it were there.
 
@@ -26,6 +52,8 @@ class Slot:
         numbers: What was measured of it, to be written below it; empty where nothing was.
         remark: What is wrong with it, likewise; empty where nothing is.
         caption: What tells it from the others, below it; empty where its row and its column do.
+        part: What is shown of it; None for the whole picture.
+        marks: The parts that are marked in it, with their numbers from 1.
     """
 
     entry: Entry
@@ -34,6 +62,8 @@ class Slot:
     numbers: str = ""
     remark: str = ""
     caption: str = ""
+    part: Part | None = None
+    marks: tuple[Part, ...] = ()
 
     @property
     def file(self) -> FileRow | None:
@@ -137,7 +167,7 @@ def arrange(
     has_originals = any(entry.pictures.get(ORIGINAL) for entry in material.entries)
     differ = has_originals and any(_differ(map(_original, row.values()), content) for row in placed.values())
     # These fields come after the original, so differences are the servers', and too small to be worth a line.
-    above = differ and not (across is not None and _is_after_original(across))
+    above = differ and not (across is not None and is_after_original(across))
     notes = []
     if above:
         notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
@@ -151,10 +181,10 @@ def arrange(
         cells = [row.get(column) for column in range(len(headings))]
         originals = [slot and _original(slot) for slot in cells]
         entry = next(iter(row.values())).entry
-        labels = [*(_text(each, entry) for each in down), *([f"picture {again + 1}"] if again else [])]
+        labels = [*(text_of(each, entry) for each in down), *([f"picture {again + 1}"] if again else [])]
         line = Row(tuple(labels), (*([_first(originals)] if has_column else []), *cells), tuple(originals if above else ()))
-        bands.setdefault(band, (" · ".join(_text(each, entry) for each in rest), []))[1].append(line)
-    same = all(map(_is_after_original, down))
+        bands.setdefault(band, (" · ".join(text_of(each, entry) for each in rest), []))[1].append(line)
+    same = all(map(is_after_original, down))
     return Grid(
         headings=(*([("", ORIGINAL)] if has_column else []), *headings),
         has_original=has_column,
@@ -169,7 +199,7 @@ def _is_gallery(material: Material, known: Sequence[GridDimension]) -> bool:
     if len(known) != 1:
         return bool(known) and usual_layout(material, known).is_gallery
     # What comes after the original is held against it on one line.
-    return len(known[0].labels) > _ON_A_LINE and not _is_after_original(known[0])
+    return len(known[0].labels) > _ON_A_LINE and not is_after_original(known[0])
 
 
 def _gallery(
@@ -177,7 +207,7 @@ def _gallery(
 ) -> Grid:
     """Return pictures one after the other, about as many beside as below each other, each with its values below it."""
     slots = [
-        replace(_slot(entry, number, measured.get(entry.name)), caption=" · ".join(_text(each, entry) for each in known))
+        replace(measured_slot(entry, number, measured.get(entry.name)), caption=" · ".join(text_of(each, entry) for each in known))
         for entry in material.entries
         for number in range(max(1, len(entry.pictures.get(UPSCALED, ()))))
     ]
@@ -223,12 +253,18 @@ def _placed(
             again = 0
             while column in placed.setdefault((*where, again), {}):
                 again += 1
-            placed[(*where, again)][column] = _slot(entry, number, measured.get(entry.name))
+            placed[(*where, again)][column] = measured_slot(entry, number, measured.get(entry.name))
     return placed
 
 
-def _slot(entry: Entry, number: int, found: Measured | None) -> Slot:
-    """Return a cell's upscaled picture with what is written below it, if it is there."""
+def measured_slot(entry: Entry, number: int, found: Measured | None) -> Slot:
+    """Return a cell's upscaled picture with what is written below it, if it is there.
+
+    Args:
+        entry: The job.
+        number: Which picture of that output, from 0.
+        found: What was measured of it; of several pictures it holds for the first.
+    """
     slot = Slot(entry, UPSCALED, number)
     if slot.file is None:
         return slot
@@ -238,7 +274,7 @@ def _slot(entry: Entry, number: int, found: Measured | None) -> Slot:
     return replace(slot, numbers=numbers, remark=", ".join(filter(None, remarks)))
 
 
-def _is_after_original(dimension: GridDimension) -> bool:
+def is_after_original(dimension: GridDimension) -> bool:
     """Return whether a dimension can change upscaled pictures only."""
     return all(axis.field.startswith("upscale.") for axis in dimension.axes)
 
@@ -270,7 +306,8 @@ def _dimensions(
     return (across, [down], others) if down else (across, others, [])
 
 
-def _text(dimension: GridDimension, entry: Entry) -> str:
+def text_of(dimension: GridDimension, entry: Entry) -> str:
+    """Return what a job has of a dimension, with the dimension's name where it needs one."""
     text = dimension.labels[dimension.place(entry)]
     # What several fields are called together says what it is.
     return text if len(dimension.axes) > 1 else f"{dimension.name} {text}"

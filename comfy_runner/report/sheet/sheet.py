@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -17,9 +17,10 @@ from comfy_runner.report.measures import Measured
 from comfy_runner.report.near_copies import fingerprint
 from comfy_runner.report.read_pictures import read_reduced
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material, find_axis, read_material
+from comfy_runner.report.sheet.crops import MOST_CROPS, crop_grid
 from comfy_runner.report.sheet.drawing import Reader, draw_page
 from comfy_runner.report.sheet.grid import Slot, arrange
-from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, shape
+from comfy_runner.report.sheet.layout import LEAST_CELL, Scale, best, paged, scaled, shape
 from comfy_runner.report.target import check_target, publish, write_target
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.registry import local_part
@@ -27,7 +28,9 @@ from comfy_runner.text_files import local_path, shown
 from comfy_runner.wording import counted
 
 _SHEET = "sheet.png"
+_CROPS = "crops.png"
 _SAMPLE = 500
+_AT_HAND = 4  # whole pictures that several crops are cut out of
 _IN_NOTEBOOKS = 1024  # pixels of its longer side: of fewer its labels could not be read
 _COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent
 
@@ -69,6 +72,7 @@ def draw_sheet(
     *,
     rows: str | None = None,
     columns: str | None = None,
+    crops: int | None = None,
     cell: int = 384,
     target: Path | str | None = None,
     progress: Progress | None = None,
@@ -84,20 +88,28 @@ def draw_sheet(
         run_folder: The folder of a run, which may be in use, or what was read of it.
         rows: The axis of the rows; None for all that are not the columns'.
         columns: The axis of the columns; None for denoise, or else the last.
-        cell: The longer side of the largest picture in the sheet, in pixels.
-        target: The file, replaced if it is there, whole or not at all; None for ``sheet.png`` in the run folder.
+        crops: None for whole pictures. Else how many places are cut out of each, 1 to 12: those in which the pictures of one
+            original differ most, pixel by pixel, a row per job (`crop_grid`); rows and columns cannot be chosen then.
+        cell: The longer side of the largest picture in the sheet, in pixels; of crops, of each.
+        target: The file, replaced if it is there, whole or not at all; None for ``sheet.png``, or ``crops.png``, in the run folder.
         progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
         measured: What is written below the pictures, by job; None for what is measured now, if that is possible.
         reader: Reads the pictures.
 
     Raises:
-        UsageError: There is no such axis, the cell is too small, or the target is no place for a sheet.
+        UsageError: There is no such axis, the cell is too small, there are too many crops, or the target is no place for a sheet.
         RunFolderError: It is no run folder, cannot be read or cannot be written, or the run has no jobs.
     """
     material = run_folder if isinstance(run_folder, Material) else read_material(local_part(run_folder))
-    target = material.folder / _SHEET if target is None else local_path(target)
+    target = material.folder / (_SHEET if crops is None else _CROPS) if target is None else local_path(target)
     if cell < LEAST_CELL:
         raise UsageError(f"must be at least {LEAST_CELL} pixels (got {cell})", where="--cell")
+    if crops is not None and not 1 <= crops <= MOST_CROPS:
+        raise UsageError(f"must be from 1 to {MOST_CROPS} (got {crops})", where="--crops")
+    if crops is not None and (rows is not None or columns is not None):
+        raise UsageError(
+            "has a row for each job and a column for each place: it takes neither --rows nor --columns", where="--crops"
+        )
     if not material.entries:
         raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
     _check_target(material, target)
@@ -106,10 +118,15 @@ def draw_sheet(
             find_axis(material, name, option)  # measuring takes long, and is in vain for one that is not there
     if measured is None and can_measure():
         measured, _ = measure_all(material, progress=progress)
-    grid = arrange(
-        material, rows=rows, columns=columns, content=cache(lambda file: _content(material.artifact(file))), measured=measured
-    )
-    scale, pages = best(grid, cell, shape(_sizes(material)))
+    content = cache(lambda file: _content(material.artifact(file)))
+    if crops is None:
+        grid = arrange(material, rows=rows, columns=columns, content=content, measured=measured)
+        scale, pages = best(grid, cell, shape(_sizes(material)))
+    else:
+        reader = lru_cache(_AT_HAND)(reader)
+        grid, cell = crop_grid(material, crops, cell=cell, content=content, reader=reader, measured=measured or {})
+        scale = scaled(grid, cell, (1.0, 1.0))  # crops are never scaled: what is too much goes on further pages
+        pages = paged(grid, scale)
     paths = [target, *(target.with_stem(f"{target.stem}-{number}") for number in range(2, len(pages) + 1))]
     for path in paths[1:]:
         _check_target(material, path)
