@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from comfy_runner.errors import VerificationError as VerificationError, WorkflowError as WorkflowError
     from comfy_runner.importer.imported import Imported as Imported
     from comfy_runner.retry import Retry as Retry
-    from comfy_runner.running.events import Event as Event, JobFinished as JobFinished, JobProgressed as JobProgressed
-    from comfy_runner.running.events import JobResult as JobResult, JobRetried as JobRetried, JobSubmitted as JobSubmitted
+    from comfy_runner.running.events import Event as Event, JobFinished as JobFinished, JobPreviewed as JobPreviewed
+    from comfy_runner.running.events import JobProgressed as JobProgressed, JobResult as JobResult
+    from comfy_runner.running.events import JobRetried as JobRetried, JobSubmitted as JobSubmitted
     from comfy_runner.running.events import JobWaiting as JobWaiting, RunFinished as RunFinished, RunStarted as RunStarted
     from comfy_runner.running.events import ServerChanged as ServerChanged, Spent as Spent
     from comfy_runner.running.handle import Run as Run
@@ -78,7 +79,8 @@ _NAMES = {
     "importer.imported": "Imported",
     "retry": "Retry",
     "running.events": (
-        "Event JobFinished JobProgressed JobResult JobRetried JobSubmitted JobWaiting RunFinished RunStarted ServerChanged Spent"
+        "Event JobFinished JobPreviewed JobProgressed JobResult JobRetried JobSubmitted JobWaiting RunFinished RunStarted "
+        "ServerChanged Spent"
     ),
     "running.handle": "Run",
     "running.job_results": "JobResults",

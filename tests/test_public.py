@@ -35,6 +35,7 @@ _NAMES = [
     "JobFailed",
     "JobFinished",
     "JobLost",
+    "JobPreviewed",
     "JobProgressed",
     "JobResult",
     "JobResults",

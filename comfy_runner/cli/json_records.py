@@ -74,7 +74,9 @@ def _names(kind: type) -> list[tuple[str, str]]:
 
 
 def records(event: events.Event) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of an event; notes are objects of their own."""
+    """Yield the JSON objects of an event; notes are objects of their own, and previews are none."""
+    if isinstance(event, events.JobPreviewed):  # a picture; nobody has asked for it here
+        return
     found = to_json(event)
     found.pop("notes", None)
     yield _record(_EVENTS[type(event)], **found.get("result", found))

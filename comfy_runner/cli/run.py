@@ -17,6 +17,7 @@ from comfy_runner.cli.interruption import cancelling_interrupts
 from comfy_runner.cli.options import NamedServers, RunPlace, json_option, run_options, say_limits
 from comfy_runner.cli.output import print_error, print_json, print_notes, say
 from comfy_runner.cli.ray_option import ray_options
+from comfy_runner.cli.watch import WatchedPage, watch_options
 from comfy_runner.engine.timeouts import STALL_SECONDS
 from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError, ServerError, UsageError, VerificationError
 
@@ -69,6 +70,7 @@ _MOST_REPORTED = 3000
     help="Make the pictures the baseline in DIR.",
 )
 @click.option("--update-snapshots", is_flag=True, help="Make the pictures that of --baseline, rather than to compare them.")
+@watch_options
 @json_option("Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", count=True, help="Say more.")
@@ -84,6 +86,9 @@ def run(
     checking: Checking,
     renewed: Path | None,
     update_snapshots: bool,
+    watched: bool,
+    port: int | None,
+    host: str,
     as_json: bool,
     quiet: bool,
     verbose: int,
@@ -101,7 +106,7 @@ def run(
     from comfy_runner.cli.json_records import checked_record, records
     from comfy_runner.running.policy import Policy
 
-    policy = Policy(websocket=not no_websocket, **{name: given.pop(name) for name in _POLICY})
+    policy = Policy(websocket=not no_websocket, previews=watched, **{name: given.pop(name) for name in _POLICY})
     given |= {"force": force, "config": servers.config, "say": None if quiet else say}
     checking, renewed = _baselines(checking, renewed, update_snapshots=update_snapshots)
     if renewed is not None and given["shard"] is not None:
@@ -118,6 +123,7 @@ def run(
     # Beside Ray, those of the settings are not used unless they are named.
     chosen, stdout = servers.fleet() if servers.names or ray is None else (), Stdout()
     began = time.monotonic()
+    page_served = click.get_current_context().with_resource(WatchedPage(host, port)) if watched else None
     with cancelling_interrupts() as begun:
         try:
             with fetch_follower(quiet=quiet) as fetching:
@@ -127,9 +133,13 @@ def run(
             checking.write_unbegun(recipes, fault, **given)
             raise
         with rendering, follower(quiet=quiet, verbose=verbose) as follow:
+            if page_served is not None:
+                page_served.serve(rendering)
             for event in rendering:
                 if as_json:
                     stdout.print(print_json, records(event))
+                if page_served is not None:
+                    page_served.follow(event)
                 follow(event)
     results, seconds = rendering.results(), time.monotonic() - began
     if not as_json:
@@ -162,6 +172,8 @@ def run(
             say(line)
     if not quiet:
         print_last_line(results, seconds, page or rendering.folder)
+    if page_served is not None:
+        page_served.linger()
     return code or (exit_codes.of_check(checked) if checked else 0) or unreported or unwritten
 
 

@@ -34,6 +34,7 @@ class EngineOptions:
         total: Seconds that a submission may take from the moment it is handed over or attached, with all waiting; None for no
             limit.
         allow_partial: Whether the part that the engine takes is run where it does not take the whole.
+        previews: Whether previews of what runs are wanted, of engines that can make them. They cost a little of its time.
         timeouts: All other waiting.
     """
 
@@ -41,6 +42,7 @@ class EngineOptions:
     stall: float = STALL_SECONDS
     total: float | None = None
     allow_partial: bool = False
+    previews: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
 
 

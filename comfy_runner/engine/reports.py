@@ -71,6 +71,15 @@ class NodeProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class NodePreview:
+    """What the result of a node that runs will about look like: a JPEG; only where `EngineOptions.previews` asks for it."""
+
+    key: str
+    node: str
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The engine's verdict on the submission."""
 
@@ -148,7 +157,9 @@ class Crashed:
     error: BaseException
 
 
-SubmissionReport = Submitted | Waiting | CachedNodes | NodeProgress | Finished | Refused | TakenInPart | Cancelled | Broken
+SubmissionReport = (
+    Submitted | Waiting | CachedNodes | NodeProgress | NodePreview | Finished | Refused | TakenInPart | Cancelled | Broken
+)
 """What is reported of a submission while an engine has it."""
 
 EngineReport = SubmissionReport | Collected | Freed | Crashed

@@ -45,7 +45,9 @@ SINGLE: Final = "report-single.html"
 ZIP: Final = "report.zip"
 """The page and its pictures in a zip, likewise."""
 
-_MADE_FROM: Final = "made-from.sha256"
+MADE_FROM: Final = "made-from.sha256"
+"""What is written last of a report, in its folder of files."""
+
 _LONGEST_STATE: Final = 100
 
 WITHOUT_METRICS: Final = f"nothing is measured, for numpy and scikit-image are not installed: {EXTRA}"
@@ -125,17 +127,7 @@ def write_report(
     if zip_file is not None:
         check_target(material, local_path(zip_file), suffix=".zip", what="the zip")
     refuse_links(folder, folder / REPORT_FILES)
-    measured: Mapping[str, Measured] = {}
-    notes: Sequence[str] = (WITHOUT_METRICS,)
-    if can_measure():
-        measured, notes = measure_all(material, custom=metrics, progress=progress)
-        notes = (*notes, *_without_original(material))
-    if searched := told_by_search(folder):
-        notes = (searched, *notes)
-    chosen = named or usual_axis(material)
-    suggestion = suggest(material, measured, chosen, limits=limits) if chosen is not None and measured else None
-    if suggestion is not None:
-        notes = (*suggestion.notes, *notes)
+    measured, suggestion, notes = judged(material, named or usual_axis(material), limits, metrics=metrics, progress=progress)
     with folder_errors(folder):
         # What an earlier report that was killed has left.
         for name in (PAGE, METRICS, TABLE):
@@ -147,7 +139,7 @@ def write_report(
     shown_notes = [note for note in (told_limits(limits), *notes) if note]
     page = write_page(material, measured, suggestion, notes=shown_notes)
     with folder_errors(folder):
-        write_atomically(folder / REPORT_FILES / _MADE_FROM, _state(material, named, limits).encode())
+        write_atomically(folder / REPORT_FILES / MADE_FROM, _state(material, named, limits).encode())
     single, reduced = Path(single_file) if single_file is not None else None, ""
     if single is not None:
         reduced = write_single(single, material, measured, suggestion, notes=shown_notes, most=max_size, quality=quality)
@@ -161,7 +153,39 @@ def write_report(
     # The page last: whoever looks at it finds all else.
     publish(material, (*pictures, *told_of, *(path for path in (single, zipped) if path is not None), page))
     metrics_file, table = (folder / METRICS, folder / TABLE) if measured else (None, None)
-    return Report(page, metrics_file, table, measured, suggestion, tuple(notes), single, reduced, zipped)
+    return Report(page, metrics_file, table, measured, suggestion, notes, single, reduced, zipped)
+
+
+def judged(
+    material: Material,
+    axis: Axis | None,
+    limits: Limits,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Mapping[str, Measured], Suggestion | None, tuple[str, ...]]:
+    """Measure a run, and return what was measured, what is suggested along an axis, and what the user should know of both.
+
+    Args:
+        material: The run.
+        axis: The axis of the suggestion; None for none.
+        limits: The highest values that a picture may have to be suggested.
+        metrics: As of `write_report`.
+        progress: Likewise.
+
+    Raises:
+        UsageError: A metric of the user's own cannot be used.
+        RunFolderError: What was measured cannot be written down.
+    """
+    measured: Mapping[str, Measured] = {}
+    notes: Sequence[str] = (WITHOUT_METRICS,)
+    if can_measure():
+        measured, notes = measure_all(material, custom=metrics, progress=progress)
+        notes = (*notes, *_without_original(material))
+    if searched := told_by_search(material.folder):
+        notes = (searched, *notes)
+    suggestion = suggest(material, measured, axis, limits=limits) if axis is not None and measured else None
+    return measured, suggestion, (*(suggestion.notes if suggestion is not None else ()), *notes)
 
 
 def is_current(folder: Path, limits: Limits | None = None) -> bool:
@@ -175,7 +199,7 @@ def is_current(folder: Path, limits: Limits | None = None) -> bool:
         RunFolderError: It is no run folder, or cannot be read.
     """
     try:
-        with open_plain(folder / REPORT_FILES / _MADE_FROM) as file:
+        with open_plain(folder / REPORT_FILES / MADE_FROM) as file:
             made = file.read(_LONGEST_STATE).decode()
     except (OSError, ValueError):
         return False

@@ -48,7 +48,7 @@ from comfy_runner.running.decide_failures import (
 from comfy_runner.running.decide_names import look_at_names, put_back_alone, render_again
 from comfy_runner.running.decide_recovery import claim, forget_done, take_back_jobs, take_up
 from comfy_runner.running.decide_workers import add, change_fleet, fill, goes_on, look_again, only_ask_all, open_all, proved
-from comfy_runner.running.events import JobProgressed, JobSubmitted, JobWaiting
+from comfy_runner.running.events import JobPreviewed, JobProgressed, JobSubmitted, JobWaiting
 from comfy_runner.running.failure_messages import CutShort
 from comfy_runner.running.in_flight import Tracked
 from comfy_runner.running.state import RunState, Worker
@@ -194,6 +194,10 @@ def _progressed(state: RunState, tracked: Tracked, report: reports.SubmissionRep
             if job_id and state.jobs[job_id].draft is not None and tracked.waits_for:
                 title = tracked.submission.workflow.nodes[node_id].title
                 yield do.Emit(JobProgressed(job_id, title, step, steps, tracked.progress.fraction))
+        case reports.NodePreview(_, node_id, image):
+            job_id = tracked.submission.job_of(node_id)
+            if job_id and state.jobs[job_id].draft is not None and tracked.waits_for:
+                yield do.Emit(JobPreviewed(job_id, image))
         case reports.TakenInPart(_, complaints):
             tracked.complaints = complaints
 

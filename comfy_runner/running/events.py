@@ -76,6 +76,19 @@ class JobProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPreviewed:
+    """What a job will about look like, as far as it is; told only where `Policy.previews` asks for it.
+
+    Attributes:
+        job_id: The job.
+        image: A JPEG, of some 512 pixels along its long side.
+    """
+
+    job_id: str
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class JobRetried:
     """A job went wrong and is tried again.
 
@@ -151,4 +164,6 @@ class RunFinished:
     spent: Spent | None = None
 
 
-Event = ServerChanged | RunStarted | JobSubmitted | JobWaiting | JobProgressed | JobRetried | JobFinished | RunFinished
+Event = (
+    ServerChanged | RunStarted | JobSubmitted | JobWaiting | JobProgressed | JobPreviewed | JobRetried | JobFinished | RunFinished
+)

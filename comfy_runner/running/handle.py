@@ -20,13 +20,16 @@ from comfy_runner.inbox import Inbox
 from comfy_runner.notebook_html import escaped
 from comfy_runner.planning.draft import Draft
 from comfy_runner.running.coordinator import Coordinator
-from comfy_runner.running.events import Event, JobFinished, JobProgressed, RunFinished, RunStarted
+from comfy_runner.running.events import Event, JobFinished, JobPreviewed, JobProgressed, RunFinished, RunStarted
 from comfy_runner.running.job_results import JobResult, JobResults, told_states
 from comfy_runner.store.run_folder import RunFolder
 from comfy_runner.wording import counted
 
 _EVENTS_HELD = 10_000
 _WAIT_SECONDS = 0.5
+_PREVIEWS_HELD = 100  # events; each of these has some 20 KB
+
+_MOST_HELD: Mapping[type[Event], int] = {JobProgressed: _EVENTS_HELD, JobPreviewed: _PREVIEWS_HELD}
 
 
 class Run:
@@ -168,7 +171,8 @@ class Run:
         if isinstance(event, JobFinished):
             event = JobFinished(self._described(event.result))
         # Progress is dropped where nobody takes it; results never are.
-        if not isinstance(event, JobProgressed) or self._events.qsize() < _EVENTS_HELD:
+        held = _MOST_HELD.get(type(event))
+        if held is None or self._events.qsize() < held:
             self._tell(event)
 
     def _tell(self, event: Event | BaseException) -> None:

@@ -126,6 +126,7 @@ class Performer:
             stall=policy.stall,
             total=policy.total,
             allow_partial=policy.allow_partial,
+            previews=policy.previews,
             timeouts=timeouts,
         )
         for candidate in candidates:

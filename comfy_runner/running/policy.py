@@ -51,6 +51,8 @@ class Policy:
         total: Seconds that a job may take from its submission on, with all waiting; None for no limit.
         allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
         fail_fast: Whether nothing more is begun once a job is not done.
+        previews: Whether servers are asked for previews of what they render, which `JobPreviewed` tells; those older than 0.5 give
+            some only where they were started so.
         retry: What is tried again where the recipe does not say; None for what the config file says.
         outage: Seconds that a server may answer nobody, or only with errors that may pass, before its jobs go to others, or to the
             next run; None for what the config file says, and without a word there for `timeouts` and `fleet_outage`.
@@ -67,6 +69,7 @@ class Policy:
     total: float | None = None
     allow_partial: bool = False
     fail_fast: bool = False
+    previews: bool = False
     retry: Retry | None = None
     outage: float | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)

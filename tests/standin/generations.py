@@ -25,6 +25,7 @@ class Generation:
         missing_node_type: An unknown class has an error type of its own (February 2026).
         cancels_jobs: ``POST /api/jobs/{id}/cancel`` exists (0.26).
         checks_v3_combos: ``["COMBO", {"options": …}]`` is validated (by 0.38.1).
+        preview_method: A prompt can ask for previews (0.5).
         newer_nodes: Some nodes have inputs that bring others (0.4), and ``/node_replacements`` exists (0.14).
         compares_uploads: An upload with the content of the file that has its name already keeps the name; early 2024 renames it.
     """
@@ -45,6 +46,7 @@ class Generation:
     cancels_jobs: bool = False
     checks_v3_combos: bool = False
     compares_uploads: bool = True
+    preview_method: bool = False
     newer_nodes: bool = False
 
 
@@ -69,5 +71,6 @@ V0_38 = Generation(
     cancels_jobs=True,
     checks_v3_combos=True,
     newer_nodes=True,
+    preview_method=True,
 )
 V0_33 = replace(V0_38, version="0.33.0", checks_v3_combos=False)

@@ -46,6 +46,12 @@ def publish_preview(state: State, client_id: str | None) -> None:
         state.outbox.put_nowait((struct.pack(">II", 1, 1) + os.urandom(state.preview_bytes), client_id))
 
 
+def publish_latent(state: State, jpeg: bytes, prompt_id: str, node_id: str, client_id: str | None) -> None:
+    """Send a JPEG in a binary frame of type 4: what a prompt is given that has asked for previews."""
+    said = json.dumps({"prompt_id": prompt_id, "node_id": node_id, "image_type": "image/jpeg"}).encode()
+    state.outbox.put_nowait((struct.pack(">II", 4, len(said)) + said + jpeg, client_id))
+
+
 def publish_picture(state: State, png: bytes, prompt_id: str, node_id: str, client_id: str | None) -> None:
     """Send a PNG in a binary frame, of type 4 (PREVIEW_IMAGE_WITH_METADATA) or 1."""
     if state.lost_pictures:

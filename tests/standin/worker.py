@@ -13,13 +13,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from PIL import Image
+
 from tests.standin.faults import NodeFault
 from tests.standin.files import SaveError, save
 from tests.standin.graph import Made, make, passes, picture, signatures, steps
 from tests.standin.nodes import object_info
 from tests.standin.order import needed, next_node
 from tests.standin.records import CachedNode, Item, Ran
-from tests.standin.sockets import publish, publish_picture, publish_preview, publish_status
+from tests.standin.sockets import publish, publish_latent, publish_picture, publish_preview, publish_status
 from tests.standin.state import State
 from tests.standin.uploads import FILE_NODES, read
 
@@ -148,6 +150,7 @@ class _Run:
             data = {"value": step, "max": total, "prompt_id": self.prompt_id, "node": node_id}
             publish(self.state, "progress", data, self.client_id)
             publish_preview(self.state, self.client_id)
+            self.preview(node_id, total)
         self.made[node_id] = make(self.read[node_id], self.seeds[node_id], self.made)
         if self.state.trouble("flat", node_id, node["class_type"]):
             self.made[node_id] = replace(self.made[node_id], color=0)
@@ -168,6 +171,14 @@ class _Run:
         self.state.note(Ran(self.prompt_id, node_id, *what))
         self.tell_progress(node_id, 1, 1, "finished")
         return ui
+
+    def preview(self, node_id: str, total: int) -> None:
+        """Send what a sampler is at, where the prompt asks for that and the server knows of it."""
+        asked = self.extra.get("preview_method", "none") != "none" and self.state.generation.preview_method
+        if asked and total > 1:
+            buffer = io.BytesIO()
+            Image.new("RGB", (64, 36), (200, 120, 40)).save(buffer, "JPEG")
+            publish_latent(self.state, buffer.getvalue(), self.prompt_id, node_id, self.client_id)
 
     async def stream(self, node_id: str) -> None:
         made = self.made[node_id]

@@ -113,7 +113,13 @@ class ComfyHttp:
         return found if isinstance(found, dict) else {}
 
     def submit(
-        self, workflow: Mapping[str, Any], *, prompt_id: str, client_id: str, pnginfo: Mapping[str, Any] | None = None
+        self,
+        workflow: Mapping[str, Any],
+        *,
+        prompt_id: str,
+        client_id: str,
+        pnginfo: Mapping[str, Any] | None = None,
+        preview_method: str = "",
     ) -> HttpAnswer:
         """Queue a workflow with ``POST /prompt`` and return the answer: 200 with a ``prompt_id``, or 400 with reasons.
 
@@ -122,18 +128,18 @@ class ComfyHttp:
             prompt_id: A canonical lower-case UUID; older servers choose their own.
             client_id: Always sent, also without a websocket: without one a cached job ends with no outputs.
             pnginfo: Further text chunks for saved PNG files.
+            preview_method: How it is to make previews, such as ``latent2rgb`` (0.5 and later; others take no notice); empty for
+                what it was started with.
 
         Raises:
             WorkflowError: The workflow cannot be written as JSON.
             ServerRefused: Any other status. The prompt may have been queued all the same.
             Unreachable: No answer, or not one of ComfyUI. Likewise.
         """
-        body = {
-            "prompt": workflow,
-            "prompt_id": prompt_id,
-            "client_id": client_id,
-            "extra_data": {"extra_pnginfo": dict(pnginfo or {})},
-        }
+        extra: dict[str, Any] = {"extra_pnginfo": dict(pnginfo or {})}
+        if preview_method:
+            extra["preview_method"] = preview_method
+        body = {"prompt": workflow, "prompt_id": prompt_id, "client_id": client_id, "extra_data": extra}
         answer = self._post("/prompt", body, also_accept=(400,))
         if answer.status == 400 and not isinstance(answer.body, dict):
             raise refused(answer)

@@ -14,7 +14,7 @@ from comfy_runner.engine.comfyui.history import queue_items
 from comfy_runner.engine.comfyui.prompt_thread import PromptThread
 from comfy_runner.engine.comfyui.server_files import ServerFiles
 from comfy_runner.engine.comfyui.submit import PromptRequest, file_prefixes
-from comfy_runner.engine.comfyui.system_info import info_from_stats
+from comfy_runner.engine.comfyui.system_info import info_from_stats, takes_preview_method
 from comfy_runner.engine.info import EngineInfo, Queued, QueueStatus
 from comfy_runner.engine.interface import EngineOptions, JobToCollect
 from comfy_runner.engine.reporting_threads import ReportingThreads
@@ -31,6 +31,8 @@ OUR_PREFIX = "comfy_runner/"
 """How the file prefixes of all our prompts start."""
 
 _LONGEST_NAME = 100
+_PREVIEW_METHOD = "latent2rgb"
+"""A product of two small matrices for each step; the other one, TAESD, is a network of its own, which takes time and a file."""
 
 
 class ComfyUIEngine:
@@ -46,6 +48,7 @@ class ComfyUIEngine:
         self._files = ServerFiles(http, Timeouts())
         self._record: Mapping[str, str] = {"url": self.url}
         self._info: ObjectInfo | None = None
+        self._takes_preview_method = False
         self._expected: Mapping[tuple[str, str], Collection[str]] = {}
         self._options = EngineOptions()
         self._report: Callable[[EngineReport], None]
@@ -62,6 +65,7 @@ class ComfyUIEngine:
         """Return what the server is; sidecars name what it said last, for after a restart it may be another version."""
         found = info_from_stats(self.url, self._http.system_stats())
         self._record = found.as_record()
+        self._takes_preview_method = takes_preview_method(found)
         return found
 
     def object_info(self, class_type: str | None = None) -> ObjectInfo:
@@ -126,6 +130,7 @@ class ComfyUIEngine:
                 pnginfo={NAME: submission.about},
                 uploads=submission.inputs,
                 streamed=submission.streamed,
+                preview_method=_PREVIEW_METHOD if self._options.previews and self._takes_preview_method else "",
             )
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from comfy_runner.engine.comfyui.ws_messages import Ended, Frame, Picture
+from comfy_runner.engine.comfyui.ws_messages import Ended, Frame, Picture, Preview
 from comfy_runner.engine.reports import NodeProgress
 
 _LONGEST, _SHORTEST = 1.0, 0.02  # seconds; what comes in so much time has room in the system's buffers
@@ -40,6 +40,9 @@ class FramePacer:
         """
         if isinstance(frame, Ended | Picture):
             self._step = None
+            return [*self._released(now), frame]
+        if isinstance(frame, Preview):
+            # One that does not say whose it is, is that of the node that started last.
             return [*self._released(now), frame]
         if isinstance(frame, NodeProgress):
             self._measure(frame, now)

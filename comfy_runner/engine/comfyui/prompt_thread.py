@@ -19,7 +19,7 @@ from comfy_runner.engine.comfyui.submit import PendingPrompt, PromptRequest, Rej
 from comfy_runner.engine.comfyui.tracker import Tracker
 from comfy_runner.engine.comfyui.uploads import Uploads
 from comfy_runner.engine.comfyui.websocket_channel import EventSocket, SocketDown, SocketUp
-from comfy_runner.engine.comfyui.ws_messages import Frame, Picture
+from comfy_runner.engine.comfyui.ws_messages import Frame, Picture, Preview
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import Broken, Cancelled, EngineReport, Refused
 from comfy_runner.engine.timeouts import Timeouts
@@ -63,7 +63,9 @@ class PromptThread:
         self._stream_from = self._post_from + (2 * self._timeouts.reconnect if with_socket else 0.0)
         self._hears = False
         self._closing = threading.Event()
-        self._socket = EventSocket(http.address, self._deliver, timeouts=self._timeouts) if with_socket else None
+        self._socket = None
+        if with_socket:
+            self._socket = EventSocket(http.address, self._deliver, timeouts=self._timeouts, previews=options.previews)
         self._thread = threading.Thread(target=self._run, name=f"prompts {http.address.url}", daemon=True)
         self._thread.start()
 
@@ -146,6 +148,8 @@ class PromptThread:
                 self._uploads.forget()
             case Picture():
                 self._tracker.see(event)
+            case Preview():
+                self._tracker.preview(event)
             case _:
                 self._tracker.hear(event)
 

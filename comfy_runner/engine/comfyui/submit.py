@@ -34,6 +34,7 @@ class PromptRequest:
         server_prompt_id: The id that a server chose itself when the job was posted before; empty where none is known.
         uploads: The files that the server has to have before the job is posted.
         streamed: How many bytes a picture has at most that comes over the websocket alone, by the node that sends it.
+        preview_method: How the server is to make previews; empty for what it was started with.
     """
 
     key: str
@@ -43,6 +44,7 @@ class PromptRequest:
     server_prompt_id: str = ""
     uploads: tuple[InputFile, ...] = ()
     streamed: Mapping[str, int] = field(default_factory=dict)
+    preview_method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,13 @@ class PendingPrompt:
         if client_id not in self.client_ids:
             self.client_ids.append(client_id)
         try:
-            answer = http.submit(job.workflow, prompt_id=job.prompt_id, client_id=client_id, pnginfo=job.pnginfo)
+            answer = http.submit(
+                job.workflow,
+                prompt_id=job.prompt_id,
+                client_id=client_id,
+                pnginfo=job.pnginfo,
+                preview_method=job.preview_method,
+            )
         except ServerError as error:
             self.posted = not isinstance(error, ServerRefused) or error.status >= 500 or error.is_transient
             # Mostly the server has it, or says that it does not yet: asking right away saves a pause.

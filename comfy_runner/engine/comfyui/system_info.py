@@ -11,6 +11,7 @@ from comfy_runner.engine.info import CacheMode, Device, EngineInfo
 _LENGTH = 200
 _UNKNOWN = "unknown"
 _FLAG = "--cache-"
+_FIRST_PREVIEWS = (0, 5, 0)  # from where on each prompt can ask for previews
 _FIRST_RAM = (0, 23, 0)  # where the default way of caching was changed
 # The first version of each generation, and what is new in it for those who post jobs. What a server can do is tried all the same.
 _GENERATIONS = (
@@ -48,6 +49,11 @@ def info_from_stats(url: str, stats: Mapping[str, Any]) -> EngineInfo:
             (what for first, what in _GENERATIONS if _numbers(_text(system.get("comfyui_version"))) >= first), _UNKNOWN
         ),
     )
+
+
+def takes_preview_method(info: EngineInfo) -> bool:
+    """Return whether a server makes previews for a prompt that asks for them, however it was started."""
+    return _numbers(info.comfyui) >= _FIRST_PREVIEWS
 
 
 def _device(item: Mapping[str, Any]) -> Device:

@@ -12,7 +12,7 @@ from typing import Any
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.history import Health, QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
-from comfy_runner.engine.comfyui.ws_messages import Ended, Picture, StreamedPictures
+from comfy_runner.engine.comfyui.ws_messages import Ended, Picture, Preview, StreamedPictures
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import (
     Broken,
@@ -21,6 +21,7 @@ from comfy_runner.engine.reports import (
     Complaint,
     EngineReport,
     Finished,
+    NodePreview,
     NodeProgress,
     Refused,
     Submitted,
@@ -182,6 +183,15 @@ class Tracker:
         if prompt is not None and prompt.sought is None:
             prompt.moved_at = self._clock()
             prompt.streamed.take(node, picture.data)
+
+    def preview(self, preview: Preview) -> None:
+        """Take a preview, which is a hint and no more; whose it is, is told as of pictures."""
+        prompt_id, node = preview.prompt_id, preview.node
+        if not prompt_id and self._at is not None:
+            prompt_id, node = self._at.key, self._at.node
+        prompt = self._find(prompt_id)
+        if prompt is not None and not prompt.refusal and prompt.sought is None:
+            self._tell(NodePreview(prompt.key, node, preview.data))
 
     def _find(self, prompt_id: str) -> _Prompt | None:
         return next((prompt for prompt in self._prompts.values() if prompt.prompt_id == prompt_id), None)

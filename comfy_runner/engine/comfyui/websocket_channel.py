@@ -8,6 +8,7 @@ The only place that knows `websocket`. Nothing that happens to a socket is an er
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import socket
 import threading
@@ -23,12 +24,13 @@ from urllib3.util import Url
 from comfy_runner.engine.comfyui.address import Address
 from comfy_runner.engine.comfyui.connections import credentials, headers_of, proxy_of, tls_of
 from comfy_runner.engine.comfyui.frame_pacing import FramePacer
-from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, parse_binary, parse_frame
+from comfy_runner.engine.comfyui.ws_messages import HELLO, Frame, Preview, parse_binary, parse_frame
 from comfy_runner.engine.timeouts import Timeouts
 
 _FIRST_PAUSE = 0.5
 _SOON = 0.001  # without any time at all, the library takes nothing for an error
 _PIECE = 16 * 1024
+_PREVIEWS_APART = 0.5  # seconds; of many servers, as much longer as of the steps of nodes
 _LONGEST = 16 * 1024 * 1024  # a preview picture is a thousandth of it
 _STATES = b'{"type": "progress_state"'
 """How a message begins that comes with each step, beside that of the step: it is long, and says nothing new."""
@@ -53,19 +55,26 @@ class EventSocket:
         address: The server.
         deliver: Takes each frame, and `SocketUp` and `SocketDown`; must return at once.
         timeouts: How long to wait for the server.
+        previews: Whether previews are handed on; of one server two a second at most.
 
     Attributes:
         timeouts: Likewise; may be set anew.
     """
 
     def __init__(
-        self, address: Address, deliver: Callable[[Frame | SocketUp | SocketDown], None], *, timeouts: Timeouts | None = None
+        self,
+        address: Address,
+        deliver: Callable[[Frame | SocketUp | SocketDown], None],
+        *,
+        timeouts: Timeouts | None = None,
+        previews: bool = False,
     ) -> None:
         self._address = address
         self._tls = {"context": tls_of(address)} if address.url.startswith("https") else {}
         self._proxy = _proxy_options(proxy_of(address))
         self._deliver = deliver
         self.timeouts = timeouts or Timeouts()
+        self._previews, self._previewed_at = previews, -math.inf
         self._closing = threading.Event()
         self._connection: _Connection | None = None
         self._longest = _LONGEST
@@ -157,8 +166,16 @@ class EventSocket:
             if opcode == websocket.ABNF.OPCODE_BINARY:
                 pacer.see_picture()
                 frame = parse_binary(data)
-            if frame is not None:
+            if frame is not None and (not isinstance(frame, Preview) or self._is_wanted()):
                 self._hand_on(pacer.take(frame, time.monotonic()))
+
+    def _is_wanted(self) -> bool:
+        """Return whether to hand a preview on; others come."""
+        now = time.monotonic()
+        if not self._previews or now - self._previewed_at < max(_PREVIEWS_APART, 2 * self.timeouts.steps):
+            return False
+        self._previewed_at = now
+        return True
 
     def _hand_on(self, frames: Iterable[Frame]) -> None:
         for frame in frames:

@@ -25,7 +25,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG. Previews are JPEG; they are not looked at.
+    """A PNG, which is a result.
 
     Attributes:
         prompt_id: Whose it is; empty where the server does not say, for whatever is executed at this moment.
@@ -38,13 +38,30 @@ class Picture:
     data: bytes
 
 
-Frame = CachedNodes | NodeProgress | Ended | Picture
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A JPEG, which is a preview of what is sampled.
+
+    Attributes:
+        prompt_id: As of `Picture`.
+        node: Likewise.
+        data: The file.
+    """
+
+    prompt_id: str
+    node: str
+    data: bytes
+
+
+Frame = CachedNodes | NodeProgress | Ended | Picture | Preview
 
 HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 """What a client says first: pictures are to say whose they are. Older servers take no notice."""
 
-_PICTURE, _PICTURE_WITH_METADATA, _PNG = 1, 4, 2
+_PICTURE, _PICTURE_WITH_METADATA, _JPEG, _PNG = 1, 4, 1, 2
+_JPEG_STARTS = b"\xff\xd8\xff"
 _PNG_STARTS = b"\x89PNG\r\n\x1a\n"
+_LONGEST_PREVIEW = 4 * 1024 * 1024
 _MOST_TOGETHER = 1024 * 1024 * 1024  # of one prompt
 
 
@@ -57,20 +74,27 @@ def parse_frame(text: str | bytes) -> Frame | None:
         return None
 
 
-def parse_binary(data: bytes) -> Picture | None:
-    """Return the picture in a binary frame, or None where there is none that is of use here."""
+def parse_binary(data: bytes) -> Picture | Preview | None:
+    """Return the picture or preview in a binary frame, or None where there is none that is of use here."""
     try:
         kind, second = struct.unpack_from(">II", data)
-        if kind == _PICTURE and second == _PNG and data.startswith(_PNG_STARTS, 8):
-            return Picture("", "", data[8:])
-        if kind == _PICTURE_WITH_METADATA and data.startswith(_PNG_STARTS, 8 + second):
+        if kind == _PICTURE:
+            return _image("", "", data[8:]) if second in (_JPEG, _PNG) else None
+        if kind == _PICTURE_WITH_METADATA:
             said = json.loads(data[8 : 8 + second])
             prompt_id, node = said["prompt_id"], said["node_id"]
             if isinstance(prompt_id, str) and isinstance(node, str):
-                return Picture(prompt_id, node, data[8 + second :])
+                return _image(prompt_id, node, data[8 + second :])
     except (struct.error, ValueError, LookupError, TypeError, RecursionError):
         pass
     return None
+
+
+def _image(prompt_id: str, node: str, image: bytes) -> Picture | Preview | None:
+    if image.startswith(_PNG_STARTS):
+        return Picture(prompt_id, node, image)
+    is_preview = image.startswith(_JPEG_STARTS) and len(image) <= _LONGEST_PREVIEW
+    return Preview(prompt_id, node, image) if is_preview else None
 
 
 def _parse(kind: str, data: Any) -> Frame | None:

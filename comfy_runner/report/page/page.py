@@ -38,6 +38,10 @@ _SCRIPTS = (
     *("crops", "stage", "panel", "job_diff", "viewer", "pick_controls", "controls", "table", "search", "curve", "start"),
 )
 
+_LIVE_STYLES = ("live.css",)
+_LIVE_SCRIPTS = ("lanes", "live")
+"""What a page has besides that is served while its run goes on."""
+
 
 def write_page(
     material: Material, measured: Mapping[str, Measured], suggestion: Suggestion | None, *, notes: Sequence[str] = ()
@@ -76,7 +80,12 @@ def thumbnails_of(material: Material) -> dict[str, Thumbnail]:
 
 
 def rendered(
-    material: Material, facts: Mapping[str, object], known: str, pictures: Iterable[EmbeddedPicture] | None = None
+    material: Material,
+    facts: Mapping[str, object],
+    known: str,
+    pictures: Iterable[EmbeddedPicture] | None = None,
+    *,
+    live: bool = False,
 ) -> TemplateStream:
     """Return a page, piece by piece.
 
@@ -85,12 +94,13 @@ def rendered(
         facts: What its scripts are given (`overview`).
         known: What they unpack of it (`packed`).
         pictures: The pictures in the page, taken one by one; None for a page that has them beside it.
+        live: Whether it is served, and asks its server what has changed (`watch`).
     """
-    style = "\n".join(asset(name) for name in _STYLES)
-    scripts = [*map(asset, _VENDOR), _own_script()]
+    style = "\n".join(asset(name) for name in (*_STYLES, *(_LIVE_STYLES if live else ())))
+    scripts = [*map(asset, _VENDOR), _own_script((*_SCRIPTS, *(_LIVE_SCRIPTS if live else ())))]
     return template("page.html.j2").stream(
         title=material.folder.absolute().name.encode("utf-8", "replace").decode(),
-        policy=policy(style, scripts, alone=pictures is not None),
+        policy=policy(style, scripts, alone=pictures is not None, live=live),
         style=style,
         scripts=scripts,
         data=for_html(facts),
@@ -114,23 +124,25 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
-def _own_script() -> str:
+def _own_script(names: Iterable[str]) -> str:
     """Return our scripts as one that leaves no names behind."""
-    parts = "\n".join(asset(f"{name}.js") for name in _SCRIPTS)
+    parts = "\n".join(asset(f"{name}.js") for name in names)
     return f"(() => {{\n'use strict';\n{parts}\n}})();\n"
 
 
-def policy(style: str, scripts: Iterable[str] = (), *, alone: bool = False) -> str:
+def policy(style: str, scripts: Iterable[str] = (), *, alone: bool = False, live: bool = False) -> str:
     """Return a content security policy under which only what we wrote runs, and nothing is fetched but pictures beside the page.
 
     Args:
         style: The page's style sheet.
         scripts: Its scripts.
         alone: Whether there are no pictures beside it.
+        live: Whether it may ask its server besides.
     """
     hashes = " ".join(map(_hash, scripts)) or "'none'"
     images = "img-src data: blob:" if alone else "img-src 'self' data: file: blob:"
-    return f"default-src 'none'; {images}; style-src {_hash(style)}; script-src {hashes}; base-uri 'none'; form-action 'none'"
+    asks = "connect-src 'self'; " if live else ""
+    return f"default-src 'none'; {asks}{images}; style-src {_hash(style)}; script-src {hashes}; base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:

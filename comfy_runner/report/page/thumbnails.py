@@ -87,6 +87,20 @@ def make_thumbnails(folder: Path, files: Iterable[FileRow], store: ArtifactStore
     return {path: made[name] for path, name in names.items()}
 
 
+def make_thumbnail(folder: Path, row: FileRow, store: ArtifactStore) -> Thumbnail:
+    """Make the thumbnail of one picture, or return the one that is there already; no other is taken away.
+
+    Args:
+        folder: The run folder.
+        row: The picture.
+        store: Where it is.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    return _thumbnail(folder, Artifact(store, row.path), thumbnail_key(row.sha256))
+
+
 def thumbnail_key(sha256: str) -> str:
     """Return where the thumbnail of a picture lies, relative to the run folder, with ``/``.
 

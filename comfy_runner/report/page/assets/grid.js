@@ -38,9 +38,26 @@ function shot(job) {
     // `loading` has to be there before `src`, or the browser fetches at once.
     return el('span', { class: 'shot' }, el('img', { loading: 'lazy', decoding: 'async', src: shownFile(found), alt: [job.id, describe(job)].filter(Boolean).join(', '), width, height }));
   }
+  const early = served.shot(job);
+  if (early) return early;
   const broken = Object.values(job.pictures).flat().find((each) => each.problem);
   const why = job.error || (broken ? `${broken.name}: ${broken.problem}` : '');
   return el('span', { class: 'shot without', title: why || null }, el('strong', {}, job.state), el('span', { class: 'why' }, isolated(job.why || 'no picture yet')), el('span', { class: 'out-of-sight' }, `, ${job.id}`));
+}
+
+/** How cards are drawn now; what a card is drawn again with alone. */
+let drawCard = (job) => card(job, dimensions, []);
+
+/** Draw the cards of a job again, in their places. */
+function redraw(job) {
+  for (const node of byId('grid').querySelectorAll(`.card[data-job="${job.index}"]`)) {
+    const fresh = drawCard(job);
+    Object.assign(fresh.dataset, node.dataset);
+    fresh.tabIndex = node.tabIndex;
+    const hasFocus = node === document.activeElement;
+    node.replaceWith(fresh);
+    if (hasFocus) fresh.focus({ preventScroll: true });
+  }
 }
 
 function card(job, differing, headed) {
@@ -70,10 +87,11 @@ function drawTable(list) {
   const headed = [...down, across].filter(Boolean);
   const differing = dimensions.filter((each) => !headed.includes(each));
   const headedAxes = headed.map((each) => axes[each.first]);
+  drawCard = (job) => card(job, differing, headedAxes);
   const cell = (row, column, line, place) => {
     const here = table.at(row, column);
     const width = acrossCell(here.length, across);
-    const shown = here.map((job) => card(job, differing, headedAxes));
+    const shown = here.map((job) => drawCard(job));
     shown.forEach((node, index) => {
       node.dataset.line = line * jobs.length + Math.floor(index / width);
       node.dataset.place = place * jobs.length + (index % width);
@@ -92,7 +110,8 @@ function drawTable(list) {
 function drawGrid() {
   const list = chosenJobs(arrangement);
   const isTable = arrangement.rows !== NONE || arrangement.columns !== NONE;
-  const inner = isTable ? drawTable(list) : el('div', { class: 'list' }, list.map((job) => card(job, dimensions, [])));
+  drawCard = (job) => card(job, dimensions, []);
+  const inner = isTable ? drawTable(list) : el('div', { class: 'list' }, list.map((job) => drawCard(job)));
   byId('grid').replaceChildren(list.length ? inner : el('p', { class: 'nothing' }, 'Nothing matches. Clear the search or a filter to see pictures again.'));
   const first = byId('grid').querySelector('.card');
   if (first) first.tabIndex = 0;
@@ -158,6 +177,10 @@ function startGrid() {
     const next = neighbour(node, event.key);
     if (next) goTo(next);
   });
-  const sizes = jobs.map(upscaled).filter(Boolean);
-  if (sizes.length) grid.style.setProperty('--aspect', `${sizes[0].width} / ${sizes[0].height}`);
+  showAspect();
+}
+
+function showAspect() {
+  const found = jobs.map(upscaled).find(Boolean);
+  if (found) byId('grid').style.setProperty('--aspect', `${found.width} / ${found.height}`);
 }

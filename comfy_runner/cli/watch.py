@@ -1,0 +1,141 @@
+"""``comfy-runner watch``, and ``run --watch``: the page of a run in a browser while the run goes on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import click
+
+from comfy_runner.cli.options import run_argument
+from comfy_runner.cli.output import say
+
+if TYPE_CHECKING:
+    from comfy_runner.running.events import Event
+    from comfy_runner.running.handle import Run
+    from comfy_runner.watch.server import WatchServer
+    from comfy_runner.watch.sources import LiveRun
+    from comfy_runner.watch.watching import Watching
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_LOOPBACK = "127.0.0.1"
+_POLL_SECONDS = 0.5
+
+_PORT = click.option(
+    "--watch-port", "port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve the page there (any free port)."
+)
+_HOST = click.option(
+    "--watch-host",
+    "host",
+    default=_LOOPBACK,
+    metavar="ADDRESS",
+    help="Let others than this machine reach the page, as with 0.0.0.0 (docs/watch.md).",
+)
+
+
+@click.command()
+@run_argument
+@_PORT
+@_HOST
+def watch(folder: Path, *, port: int | None, host: str) -> None:
+    """Serve the page of the run in RUN to browsers of this machine, until Ctrl-C, whether it goes on or has ended.
+
+    A run that goes on is followed: pictures appear as they are finished, and a button cancels it. How far single jobs are, and
+    what they will look like, is known to the process that renders alone: `comfy-runner run --watch`.
+    """
+    from comfy_runner import api
+    from comfy_runner.store.refresh import refresh
+    from comfy_runner.store.status import require_run
+    from comfy_runner.watch.sources import FolderRun
+    from comfy_runner.watch.watching import Watching
+
+    refresh(folder)
+    require_run(folder)
+    with closing(address(host, port)) as server:
+        server.serve(Watching(folder, FolderRun(folder), limits=partial(api.kept_limits, folder)))
+        say_address(server)
+        _until_interrupted()
+
+
+class WatchedPage:
+    """The page of a run of this process; its address is taken at once, and given back when this is left.
+
+    Args:
+        host: The address to listen on.
+        port: The port; None for any that is free.
+
+    Raises:
+        UsageError: What serving needs is not installed, or nothing can listen there.
+    """
+
+    def __init__(self, host: str, port: int | None) -> None:
+        self._server = address(host, port)
+        self._source: LiveRun
+        self._watching: Watching
+
+    def serve(self, run: Run) -> None:
+        """Begin to serve a run, and say where."""
+        from comfy_runner import api
+        from comfy_runner.watch.sources import LiveRun
+        from comfy_runner.watch.watching import Watching
+
+        self._source = LiveRun(run.folder)
+        self._watching = Watching(run.folder, self._source, limits=partial(api.kept_limits, run.folder))
+        self._server.serve(self._watching)
+        say_address(self._server)
+
+    def follow(self, event: Event) -> None:
+        """Take an event of the run."""
+        self._source.follow(event)
+
+    def linger(self) -> None:
+        """Tell browsers that the run has ended and what it has written; on a terminal, serve until Ctrl-C."""
+        self._watching.refresh(at_once=True)
+        if sys.stderr.isatty():
+            say(f"the page is served until Ctrl-C: {self._server.url}")
+            _until_interrupted()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.close()
+
+
+def watch_options(command: _Command) -> _Command:
+    """Add ``--watch``, as `watched`, and where it is served, as `port` and `host`."""
+    option = click.option("--watch", "watched", is_flag=True, help="Serve the page to browsers of this machine while it runs.")
+    return option(_PORT(_HOST(command)))
+
+
+def address(host: str, port: int | None) -> WatchServer:
+    """Take an address for a page, and warn where others can reach it.
+
+    Raises:
+        UsageError: What serving needs is not installed, or nothing can listen there.
+    """
+    from comfy_runner.watch.server import WatchServer
+
+    server = WatchServer(host=host, port=port or 0)
+    if server.is_open:
+        say(f"warning: --watch-host {host}: whoever reaches this machine and knows the address sees the run, and can cancel it")
+    return server
+
+
+def say_address(server: WatchServer) -> None:
+    """Say where the page is."""
+    say(f"watch: {server.url}")
+
+
+def _until_interrupted() -> None:
+    try:
+        while True:
+            time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        return

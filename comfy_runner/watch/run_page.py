@@ -1,0 +1,180 @@
+"""The report page of a run as it is at this moment, and the files that it shows: read from the run folder, which may be in use.
+
+What is told of jobs comes from the ledger alone, whoever renders them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.page import packed, rendered
+from comfy_runner.report.page.page_content import details, overview
+from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnail
+from comfy_runner.report.run_data import Material, read_material
+from comfy_runner.report.suggest import Limits, Suggestion, usual_axis
+from comfy_runner.report.writer import is_current, judged
+from comfy_runner.store.interface import ArtifactStore
+from comfy_runner.store.ledger_rows import FileRow
+from comfy_runner.store.local import LocalStore, folder_errors, is_plain_inside, refuse_links
+from comfy_runner.store.media_types import suffix_of
+from comfy_runner.store.run_folder import REPORT_FILES
+
+_MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+_NOT_MEASURED = "Nothing is measured while a run goes on: its report is made at its end."
+_BEING_MADE = Thumbnail(problem="its thumbnail is being made")
+_SECONDS = 1.0  # for making thumbnails, before what is there is shown
+_NO_REPORT = "Nothing is measured: comfy-runner report makes the report of this run."
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFile:
+    """A picture that the page shows.
+
+    Attributes:
+        store: Where it is.
+        key: Its key there.
+        tag: What is another one when its content is another one; empty where nothing tells.
+    """
+
+    store: ArtifactStore
+    key: str
+    tag: str = ""
+
+    @property
+    def media_type(self) -> str:
+        """Return what it is served as."""
+        return _MEDIA_TYPES.get(suffix_of(self.key), "application/octet-stream")
+
+
+class RunPage:
+    """What there is to show of a run; for any number of threads, of which one reads at a time.
+
+    Args:
+        folder: The run folder.
+        limits: Gives the limits of the suggestion; None for the usual ones.
+
+    Attributes:
+        folder: The run folder.
+        is_complete: Whether there was time to make all thumbnails when it was last read.
+
+    Raises:
+        RunFolderError: Thumbnails would be written past a symbolic link.
+    """
+
+    def __init__(self, folder: Path, limits: Callable[[], Limits] | None = None) -> None:
+        refuse_links(folder, folder / REPORT_FILES)
+        self.folder, self._limits = folder, limits or Limits
+        self.is_complete = False
+        self._lock = Lock()
+        self._thumbnails: dict[tuple[str, str], Thumbnail] = {}
+        self._files: Mapping[str, ServedFile] = {}
+        self._material: Material | None = None
+
+    def values(self, *, is_live: bool) -> dict[str, Any]:
+        """Read the run folder, and return what browsers are told of it: the facts of each entry, and of the whole page.
+
+        Args:
+            is_live: Whether the run goes on, so that there can be no report of it.
+
+        Raises:
+            RunFolderError: It cannot be read, or thumbnails cannot be written.
+            UsageError: A metric of the user's own cannot be used.
+        """
+        with self._lock:
+            _, facts = self._read(is_live)
+            jobs: list[dict[str, Any]] = facts["jobs"]
+            return {"counts": facts["counts"], "page": facts["live"], **{f"job:{job['id']}": job for job in jobs}}
+
+    def html(self, cursor: str, *, is_live: bool) -> str:
+        """Return the page.
+
+        Args:
+            cursor: Up to which change of the feed it tells everything.
+            is_live: As of `values`, as are the errors.
+        """
+        with self._lock:
+            material, facts = self._read(is_live)
+            facts["live"] = {"cursor": cursor, "page": facts["live"]}
+            known = packed(details(material, self._shown(material)))
+        return "".join(rendered(material, facts, known, live=True))
+
+    def details(self, name: str) -> dict[str, object] | None:
+        """Return what is looked at of an entry only when it is opened; None where there is no such one.
+
+        Args:
+            name: The entry's name: the job's id, or ``job/output``.
+        """
+        with self._lock:
+            material = self._material
+            found = [entry for entry in material.entries if entry.name == name] if material is not None else []
+            if material is None or not found:
+                return None
+            one = replace(material, entries=tuple(found))
+            return next(details(one, self._shown(one)))
+
+    def file(self, key: str) -> ServedFile | None:
+        """Return a picture by its key in the run folder; None where the page shows none of this name, or it is no plain file."""
+        found = self._files.get(key)
+        if found is None or (isinstance(found.store, LocalStore) and not is_plain_inside(self.folder, self.folder / key)):
+            return None
+        return found
+
+    def _read(self, is_live: bool) -> tuple[Material, dict[str, Any]]:
+        limits = self._limits()
+        is_reported = not is_live and is_current(self.folder, limits)
+        material = self._material = read_material(self.folder)
+        thumbnails = self._shown(material)
+        self._files = dict(_files(material, thumbnails))
+        measured: Mapping[str, Measured] = {}
+        suggestion: Suggestion | None = None
+        notes: tuple[str, ...] = (_NOT_MEASURED if is_live else _NO_REPORT,)
+        if is_reported:
+            measured, suggestion, notes = judged(material, usual_axis(material), limits)
+        facts: dict[str, Any] = overview(material, measured, suggestion, thumbnails, notes)
+        return material, {**facts, "live": {"plan": _plan(facts), "is_reported": is_reported}}
+
+    def _shown(self, material: Material) -> dict[str, Thumbnail]:
+        """Return the thumbnails of all pictures by their paths; of those that lack, as many are made as there is time for."""
+        found = {}
+        until = time.monotonic() + _SECONDS
+        self.is_complete = True
+        with folder_errors(self.folder):
+            for row in _pictures(material):
+                place = row.path, row.sha256
+                if place not in self._thumbnails and time.monotonic() < until:
+                    self._thumbnails[place] = make_thumbnail(self.folder, row, material.store)
+                self.is_complete &= place in self._thumbnails
+                found[row.path] = self._thumbnails.get(place, _BEING_MADE)
+        return found
+
+
+def _pictures(material: Material) -> Iterator[FileRow]:
+    for entry in material.entries:
+        for rows in entry.pictures.values():
+            yield from rows
+
+
+def _files(material: Material, thumbnails: Mapping[str, Thumbnail]) -> Iterator[tuple[str, ServedFile]]:
+    """Yield all files that the page may ask for, by their keys; where thumbnails and copies lie in the folder, they come first."""
+    folder = LocalStore(material.folder)
+    for row in _pictures(material):
+        yield row.path, ServedFile(material.store, row.path, row.sha256)
+        if thumbnail := thumbnails[row.path].path:
+            yield thumbnail, ServedFile(folder, thumbnail, thumbnail)
+    for _, each in material.differences:
+        for key in (each.actual, each.expected, each.difference):
+            if key:
+                yield key, ServedFile(folder, key)
+
+
+def _plan(facts: Mapping[str, Any]) -> str:
+    """Return what is equal for pages that show the same jobs in the same places."""
+    jobs = [(job["id"], job["at"]) for job in facts["jobs"]]
+    return hashlib.sha256(repr((jobs, facts["axes"])).encode("utf-8", "backslashreplace")).hexdigest()[:16]
