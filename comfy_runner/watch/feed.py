@@ -50,6 +50,11 @@ class Feed:
                     self._values.pop(name, None)
                     self._values[name] = self.changes, text
 
+    def now(self) -> tuple[str, dict[str, Any]]:
+        """Return all values by name, and the cursor of a browser that is given them."""
+        with self._lock:
+            return f"{self._epoch}-{self.changes}", {name: json.loads(text) for name, (_, text) in self._values.items()}
+
     def number(self, cursor: str) -> int:
         """Return up to which change a browser knows everything: 0 for a cursor that is none of this feed's."""
         epoch, _, number = cursor.partition("-")

@@ -28,6 +28,9 @@ from comfy_runner.store.run_folder import REPORT_FILES
 
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 _NOT_MEASURED = "Nothing is measured while a run goes on: its report is made at its end."
+JOB = "job:"
+"""How the names of the values begin that tell of an entry."""
+
 _BEING_MADE = Thumbnail(problem="its thumbnail is being made")
 _SECONDS = 1.0  # for making thumbnails, before what is there is shown
 _NO_REPORT = "Nothing is measured: comfy-runner report makes the report of this run."
@@ -90,18 +93,19 @@ class RunPage:
         with self._lock:
             _, facts = self._read(is_live)
             jobs: list[dict[str, Any]] = facts["jobs"]
-            return {"counts": facts["counts"], "page": facts["live"], **{f"job:{job['id']}": job for job in jobs}}
+            return {"counts": facts["counts"], "page": facts["live"], **{JOB + job["id"]: job for job in jobs}}
 
-    def html(self, cursor: str, *, is_live: bool) -> str:
+    def html(self, cursor: str, told: Mapping[str, Any], *, is_live: bool) -> str:
         """Return the page.
 
         Args:
             cursor: Up to which change of the feed it tells everything.
+            told: The values of the feed at that moment, without those of jobs.
             is_live: As of `values`, as are the errors.
         """
         with self._lock:
             material, facts = self._read(is_live)
-            facts["live"] = {"cursor": cursor, "page": facts["live"]}
+            facts["live"] = {"cursor": cursor, "page": facts["live"], "told": dict(told)}
             known = packed(details(material, self._shown(material)))
         return "".join(rendered(material, facts, known, live=True))
 

@@ -15,7 +15,7 @@ from comfy_runner.store.ledger import FILE
 from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.text_files import url_of
 from comfy_runner.watch.feed import Feed
-from comfy_runner.watch.run_page import RunPage
+from comfy_runner.watch.run_page import JOB, RunPage
 from comfy_runner.watch.sources import Source
 
 _WATCHED_SECONDS = 10.0  # after a browser was last heard of
@@ -61,8 +61,9 @@ class Watching:
         self.seen()
         self.refresh(at_once=True)
         # What changes from here on is in the page, or told afterwards; perhaps both.
-        cursor = self.feed.cursor
-        return self.page.html(cursor, is_live=self.source.is_live)
+        cursor, values = self.feed.now()
+        told = {name: value for name, value in values.items() if not name.startswith(JOB)}
+        return self.page.html(cursor, told, is_live=self.source.is_live)
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Put into the feed what is new; what goes wrong, too.

@@ -111,6 +111,12 @@ class Running:
         with self._news:
             assert self._news.wait_for(lambda: text.encode() in self._said, HELD), bytes(self._said).decode("utf-8", "replace")
 
+    @property
+    def said(self) -> str:
+        """What stderr has said so far."""
+        with self._news:
+            return bytes(self._said).decode("utf-8", "replace")
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)

@@ -67,7 +67,7 @@ function take(changes) {
     const [kind, id] = [name.split(':', 1)[0], name.slice(name.indexOf(':') + 1)];
     if (name === 'run') live.run = value;
     else if (name === 'problem') live.problem = value ?? '';
-    else if (name === 'page') live.page = value;
+    else if (name === 'page') live.page = value ?? live.page;
     else if (name === 'counts') showCounts(value);
     else if (kind === 'server') takeLane(id, value).forEach((job) => drawn.add(job));
     else if (kind === 'preview') {
@@ -186,6 +186,7 @@ function startLive() {
   if (!data.live.page.is_reported) byId('advice').hidden = true;
   byId('foot').append(' It is served, and follows its run.');
   startCancel();
+  take(data.live.told);
   listen();
   setInterval(wake, 5000);
   document.addEventListener('visibilitychange', () => { if (!document.hidden) wake(); });

@@ -1,0 +1,108 @@
+"""``run --watch`` and ``watch`` as a user sees them: the address, the page behind it, what is said where there can be none."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.cli.support import Running, Typed, recipe_file
+from tests.report.page.pages import paint
+from tests.report.support import make_run
+from tests.standin import StandIn
+from tests.watch.support import facts_of
+
+_ADDRESS = re.compile(r"^watch: (http://127\.0\.0\.1:\d+/[\w-]{43}/)\r?$", re.MULTILINE)
+
+
+def _address(running: Running) -> str:
+    running.wait_for("watch: http")
+    running.wait_for("/\n")
+    found = _ADDRESS.search(running.said)
+    assert found, running.said
+    return found[1]
+
+
+def test_a_run_says_where_its_page_is_and_ends_as_it_does_without(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("second_pass")
+    running = Running("run", str(recipe_file(tmp_path)), "--server", server.url, "--watch", folder=tmp_path)
+    gate.wait()
+    url = _address(running)
+
+    page = requests.get(url, timeout=30)
+    changes = requests.get(f"{url}changes", timeout=30).json()["changes"]
+    gate.open()
+    done = running.end()
+
+    assert [job["id"] for job in facts_of(page.content)["jobs"]] == ["lake"]
+    assert (changes["run"]["state"], changes["job:lake"]["state"]) == ("running", "submitted")
+    assert (done.code, len(done.out.splitlines())) == (0, 2)
+
+
+def test_the_button_ends_a_run_as_cancel_does(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("second_pass")
+    running = Running("run", str(recipe_file(tmp_path)), "--server", server.url, "--watch", "-q", folder=tmp_path)
+    gate.wait()
+    url = _address(running)
+
+    answer = requests.post(f"{url}cancel", headers={"Origin": url.rpartition("/")[0].rpartition("/")[0]}, timeout=30)
+    done = running.end()
+
+    assert answer.status_code == 202
+    assert done.code == 130
+
+
+def test_a_run_that_has_ended_is_served_until_ctrl_c(tmp_path: Path) -> None:
+    make_run(tmp_path / "lake", {"seed": [1, 2]}, paint)
+    running = Running("watch", "lake", folder=tmp_path)
+    url = _address(running)
+
+    page = requests.get(url, timeout=30)
+    running.signal(signal.SIGINT)
+    done = running.end()
+
+    assert len(facts_of(page.content)["jobs"]) == 2
+    assert (done.code, done.out) == (0, "")
+    assert "error" not in done.err
+
+
+def test_what_cannot_be_served_is_said_before_anything_begins(
+    cli: Callable[..., Typed], server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = str(recipe_file(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        in_use = cli("run", recipe, "--server", server.url, "--watch", "--watch-port", port)
+    nowhere = cli("run", recipe, "--server", server.url, "--watch", "--watch-host", "192.0.2.1")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    missing = cli("run", recipe, "--server", server.url, "--watch")
+
+    assert (in_use.code, in_use.err) == (2, _refused(f"127.0.0.1:{port}", "address already in use", "--watch-port"))
+    assert nowhere.code == 2
+    assert "--watch-host" in nowhere.err
+    assert (missing.code, missing.err.splitlines()) == (
+        2,
+        [
+            "error: watching needs starlette and uvicorn, which are not installed",
+            "hint: pip install 'comfy-runner[watch]'",
+        ],
+    )
+    assert not (tmp_path / "runs").exists()
+    assert cli("watch", "nothing").code == 5
+
+
+def test_a_page_for_others_is_warned_of(server: StandIn, cli: Callable[..., Typed], tmp_path: Path) -> None:
+    done = cli("run", str(recipe_file(tmp_path)), "--server", server.url, "--watch", "--watch-host", "0.0.0.0")
+
+    assert done.code == 0
+    assert "warning: --watch-host 0.0.0.0: whoever reaches this machine" in done.err
+
+
+def _refused(where: str, reason: str, option: str) -> str:
+    return f"error: {where}: cannot be listened on ({reason})\nhint: choose another {option}, or leave it out\n"
