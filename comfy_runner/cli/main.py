@@ -43,7 +43,7 @@ _COMMANDS = {
     "status": ("status", "Show the state of a run folder's jobs."),
     "runs": ("status", "List run folders."),
     "index": ("index", "Write a page with all run folders and some of their pictures."),
-    "watch": ("watch", "Serve the page of a run to a browser, while it goes on or afterwards."),
+    "watch": ("watch", "Serve the page of a run, while it goes on or afterwards."),
     "logs": ("logs", "Print what the servers of a run on Ray have printed."),
     "merge": ("merge", "Make one run folder of the shards of a run."),
     "report": ("report", "Write a page to compare a run's pictures, and their metrics."),

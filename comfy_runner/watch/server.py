@@ -14,7 +14,7 @@ from comfy_runner.text_files import reason_of
 from comfy_runner.watch.watching import Watching
 
 if TYPE_CHECKING:
-    from comfy_runner.watch.routes import Routes
+    from comfy_runner.watch.page_routes import Routes
 
 LOOPBACK = "127.0.0.1"
 EXTRA = "pip install 'comfy-runner[watch]'"
@@ -63,7 +63,7 @@ class WatchServer:
         import uvicorn
 
         from comfy_runner.watch.guard import Guard
-        from comfy_runner.watch.routes import Routes
+        from comfy_runner.watch.page_routes import Routes
 
         self._watching, self.routes = watching, Routes(watching)
         config = uvicorn.Config(

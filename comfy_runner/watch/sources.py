@@ -22,7 +22,7 @@ _SERVER = "server:"
 _PREVIEW = "preview:"
 
 
-class Source(Protocol):
+class RunSource(Protocol):
     """Tells of a run; its methods may be called by any thread, and return at once.
 
     Attributes:
@@ -89,11 +89,11 @@ class LiveRun:
 
     @property
     def is_live(self) -> bool:
-        """See `Source.is_live`."""
+        """See `RunSource.is_live`."""
         return self._state != "ended"
 
     def values(self) -> dict[str, Any]:
-        """See `Source.values`."""
+        """See `RunSource.values`."""
         with self._lock:
             progress, is_live = self._progress, self.is_live
             left = progress.seconds_left if is_live else None
@@ -114,12 +114,12 @@ class LiveRun:
             return dict.fromkeys(over) | found
 
     def preview(self, job_id: str) -> bytes | None:
-        """See `Source.preview`."""
+        """See `RunSource.preview`."""
         with self._lock:
             return self._previews.get(job_id, (0, None))[1]
 
     def cancel(self) -> None:
-        """See `Source.cancel`."""
+        """See `RunSource.cancel`."""
         with self._lock:
             if self._state != "running":
                 return
@@ -144,11 +144,11 @@ class FolderRun:
 
     @property
     def is_live(self) -> bool:
-        """See `Source.is_live`."""
+        """See `RunSource.is_live`."""
         return holder(self._folder) is not None
 
     def values(self) -> dict[str, Any]:
-        """See `Source.values`."""
+        """See `RunSource.values`."""
         is_live = self.is_live
         with Ledger(self._folder / FILE, readonly=True) as ledger:
             counts = ledger.counts()
@@ -165,12 +165,12 @@ class FolderRun:
         self._told, over = set(found), self._told - found.keys()
         return dict.fromkeys(over) | found
 
-    def preview(self, job_id: str) -> bytes | None:  # noqa: ARG002 - as of `Source`
-        """See `Source.preview`: only the process that renders hears of them."""
+    def preview(self, job_id: str) -> bytes | None:  # noqa: ARG002 - as of `RunSource`
+        """See `RunSource.preview`: only the process that renders hears of them."""
         return None
 
     def cancel(self) -> None:
-        """See `Source.cancel`; what comes of it is among the values, since it takes as long as servers do."""
+        """See `RunSource.cancel`; what comes of it is among the values, since it takes as long as servers do."""
         if not self._is_ending and self.is_live:
             self._is_ending, self._problem = True, ""
             threading.Thread(target=self._cancel, name="cancel", daemon=True).start()

@@ -16,7 +16,7 @@ from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.text_files import url_of
 from comfy_runner.watch.feed import Feed
 from comfy_runner.watch.run_page import JOB, RunPage
-from comfy_runner.watch.sources import Source
+from comfy_runner.watch.sources import RunSource
 
 _WATCHED_SECONDS = 10.0  # after a browser was last heard of
 _LEAST_OF_TIME = 4  # of reading the folder of a large run, so that this costs a fifth of a core at most
@@ -42,7 +42,7 @@ class Watching:
         RunFolderError: Thumbnails would be written past a symbolic link.
     """
 
-    def __init__(self, folder: Path, source: Source, *, limits: Callable[[], Limits] | None = None) -> None:
+    def __init__(self, folder: Path, source: RunSource, *, limits: Callable[[], Limits] | None = None) -> None:
         self.feed, self.page, self.source = Feed(), RunPage(folder, limits), source
         self.is_closing = threading.Event()
         self._seen_at = -math.inf

@@ -51,7 +51,8 @@ def _samples() -> list[dict[str, Any]]:
         events.JobFinished: events.JobFinished(_result()),
         events.RunFinished: events.RunFinished((_result(),), events.Spent(1, 1, 1, 1, 0, {"one": 1})),
     }
-    assert set(samples) == set(get_args(events.Event))
+    assert set(samples) | {events.JobPreviewed} == set(get_args(events.Event))
+    assert list(records(events.JobPreviewed("a", b"a picture"))) == []
     found = [record for event in samples.values() for record in records(event)]
     return [
         *found,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from comfy_runner.watch.server import WatchServer
-from comfy_runner.watch.sources import FolderRun, Source
+from comfy_runner.watch.sources import FolderRun, RunSource
 from comfy_runner.watch.watching import Watching
 from tests.standin import HELD
 
@@ -62,7 +62,7 @@ class Watched:
 
 
 @contextmanager
-def watched(folder: Path, source: Source | None = None) -> Iterator[Watched]:
+def watched(folder: Path, source: RunSource | None = None) -> Iterator[Watched]:
     """Serve a run folder."""
     with closing(WatchServer()) as server:
         watching = Watching(folder, source or FolderRun(folder))

@@ -47,7 +47,12 @@ def _watched(server: StandIn, out: Path) -> Iterator[tuple[str, Run]]:
     """Render three jobs and serve their page."""
     rendering = begin(server, out, sweep({"seed": _SEEDS}), previews=True)
     source = LiveRun(out)
-    follows = threading.Thread(target=lambda: [source.follow(event) for event in rendering])
+
+    def follow() -> None:
+        for event in rendering:
+            source.follow(event)
+
+    follows = threading.Thread(target=follow)
     follows.start()
     with watched(out, source) as served:
         yield served.url, rendering

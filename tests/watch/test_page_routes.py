@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from comfy_runner.running import events as run_events
 from comfy_runner.store.control_files import wants_cancel
-from comfy_runner.watch import routes
+from comfy_runner.watch import page_routes
 from comfy_runner.watch.sources import LiveRun
 from tests.report.page.pages import FAILED, paint
 from tests.report.support import make_run
 from tests.watch.support import Watched, events, facts_of, watched
 
-_AXES = {"upscale.sampler": ["ddim"], "seed": [2], "upscale.denoise": [0.3, 0.5]}
+_AXES: dict[str, list[Any]] = {"upscale.sampler": ["ddim"], "seed": [2], "upscale.denoise": [0.3, 0.5]}
 _JOB = "lake-sddim-s2-d03"
 
 
@@ -178,7 +179,7 @@ def test_a_stream_begins_with_what_was_missed_and_goes_on_with_what_is_new(tmp_p
 
 
 def test_there_is_an_end_to_the_number_of_streams(served: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "MOST_STREAMS", 1)
+    monkeypatch.setattr(page_routes, "MOST_STREAMS", 1)
     served.watching.feed.put({"one": 1})
     with served.stream() as one:
         next(events(one))
