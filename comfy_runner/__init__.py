@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from comfy_runner.api import FindPlan as FindPlan, SearchResult as SearchResult, SearchStep as SearchStep
     from comfy_runner.api import find as find, plan_find as plan_find
     from comfy_runner.api import Limits as Limits, Listing as Listing, Measures as Measures, PlanSummary as PlanSummary
+    from comfy_runner.api import JoinedReport as JoinedReport, compare_runs as compare_runs
     from comfy_runner.api import RunIndex as RunIndex, write_index as write_index
     from comfy_runner.api import Report as Report, Sheet as Sheet, Standing as Standing, Suggestion as Suggestion
     from comfy_runner.api import (
@@ -63,10 +64,11 @@ if TYPE_CHECKING:
 # The modules below this one, and the public names of each; the block above says the same to type checkers.
 _NAMES = {
     "api": (
-        "BaselineUpdate Calibration Discrepancy FindPlan Limits Listing Measures MergedRun PlanSummary Report Reproduced "
-        "ReproducedPicture RunIndex SearchResult SearchStep Sheet Standing Suggestion VerifiedRun bisect calibrate check_run "
-        "convert_workflow draw_sheet find import_workflow keep_calibration kept_limits measure merge models plan plan_find "
-        "render reproduce run servers suggest update_baseline validate verify write_import write_index write_report"
+        "BaselineUpdate Calibration Discrepancy FindPlan JoinedReport Limits Listing Measures MergedRun PlanSummary Report "
+        "Reproduced ReproducedPicture RunIndex SearchResult SearchStep Sheet Standing Suggestion VerifiedRun bisect calibrate "
+        "check_run compare_runs convert_workflow draw_sheet find import_workflow keep_calibration kept_limits measure merge "
+        "models plan plan_find render reproduce run servers suggest update_baseline validate verify write_import write_index "
+        "write_report"
     ),
     "bisecting.walk": "Bisected Judged",
     "check.interface": "Finding",

@@ -33,6 +33,7 @@ from comfy_runner.engine.server_status import Standing as Standing
 from comfy_runner.graph.model_lists import Listing as Listing
 from comfy_runner.planning.summary import PlanSummary as PlanSummary
 from comfy_runner.report.calibrations import Calibration as Calibration, keep_calibration as keep_calibration
+from comfy_runner.report.compare_runs import JoinedReport as JoinedReport, compare_runs as compare_runs
 from comfy_runner.report.measures import Measures as Measures
 from comfy_runner.report.page.index_page import RunIndex as RunIndex, write_index as write_index
 from comfy_runner.report.sheet.sheet import Sheet as Sheet, draw_sheet as draw_sheet

@@ -21,7 +21,9 @@ from comfy_runner.text_files import shown
 from comfy_runner.wording import counted, named
 
 if TYPE_CHECKING:
+    from comfy_runner.report.compare_runs import JoinedReport
     from comfy_runner.report.suggest import Limits, Point, Suggestion
+    from comfy_runner.report.writer import Report
 
 _WORTH_SAYING = 8  # pairs of pictures; fewer are measured in a moment
 
@@ -33,8 +35,10 @@ _MARGIN = 5
 
 
 @click.command()
-@run_argument
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=RunPlace())
 @limit_options
+@click.option("--out", type=LocalPath(file_okay=False), metavar="DIR", help="The folder of the page of several RUNs.")
+@click.option("--superseded", is_flag=True, help="Show what RUN has replaced beside what it has now, in the folder of --out.")
 @click.option(
     "--single-file",
     "single",
@@ -55,8 +59,10 @@ _MARGIN = 5
 @click.option("--max-size", type=click.IntRange(1, 500), metavar="MB", help="Largest size of the single file (25).")
 @click.option("--quality", type=click.IntRange(1, 100), metavar="N", help="WebP quality of its pictures (the files if they fit).")
 def report(
-    folder: Path,
+    folders: tuple[Path, ...],
     *,
+    out: Path | None,
+    superseded: bool,
     axis: str | None,
     calibrated: bool,
     single: str | None,
@@ -68,29 +74,46 @@ def report(
 ) -> None:
     """Write report.html, metrics.json and metrics.csv into the run folder RUN.
 
-    The page opens in a browser, without a network. It works beside a live run, of which it shows what there is.
+    The page opens in a browser, without a network. It works beside a live run, of which it shows what there is. Of several RUNs
+    one page is written into --out, on which the run is one more axis; the run folders stay as they are.
     """
     from comfy_runner import api
     from comfy_runner.report.writer import SINGLE, ZIP
 
     if single is None and (max_size or quality):
         raise click.UsageError("--max-size and --quality are of --single-file")
-    options: dict[str, Any] = {"quality": quality} | ({"max_size": max_size * 1_000_000} if max_size else {})
+    is_joint = len(folders) > 1 or superseded
+    if is_joint != (out is not None):
+        raise click.UsageError("--out names the folder of the page of several RUNs, or of --superseded: both or none")
+    folder = out or folders[0]
+    options: dict[str, Any] = {"axis": axis, "quality": quality} | ({"max_size": max_size * 1_000_000} if max_size else {})
     if single is not None:
         options["single_file"] = Path(single) if single else folder / SINGLE
     if zipped is not None:
         options["zip_file"] = Path(zipped) if zipped else folder / ZIP
-    allowed = limits_of(limits, folder, calibrated=calibrated)
-    with measuring() as progress:
-        found = api.write_report(folder, axis=axis, limits=allowed, progress=progress, **options)
+    found: Report | JoinedReport
+    if is_joint:
+        # What they are held to must not differ; calibrations of other checkpoints might.
+        are_alike = calibrated and len({api.kept_limits(each) for each in folders}) == 1
+        options["limits"] = limits_of(limits, folders[0], calibrated=are_alike)
+        with measuring() as progress:
+            found = api.compare_runs(folders, folder, superseded=superseded, progress=progress, **options)
+        suggestions = [(f"{run.name}: ", run.suggestion) for run in found.runs]
+        paths = [found.page, found.single, found.zipped]
+    else:
+        options["limits"] = limits_of(limits, folder, calibrated=calibrated)
+        with measuring() as progress:
+            found = api.write_report(folder, progress=progress, **options)
+        suggestions = [("", found.suggestion)]
+        paths = [found.page, found.metrics, found.table, found.single, found.zipped]
     print_notes(Note(note) for note in found.notes)
     if found.reduced:
         print_notes([Note(found.reduced, where=shown(found.single or folder), level="changed")])
-    for path in (found.page, found.metrics, found.table, found.single, found.zipped):
-        if path is not None:
-            print_path(path)
-    if found.suggestion is not None:
-        say(sentence(found.suggestion))
+    for path in filter(None, paths):
+        print_path(path)
+    for name, suggestion in suggestions:
+        if suggestion is not None:
+            say(name + sentence(suggestion))
     print_stderr(f"report: {linked(found.single or found.page)}")
     if opens:
         open_page(found.single or found.page)

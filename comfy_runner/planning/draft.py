@@ -78,7 +78,7 @@ class Draft:
         if not self.variant.loaded.rules.is_active:
             return self.variant.prompt
         try:
-            return self.variant.job(seed=self.seed, route=self.route).recipe.recipe.prompt
+            return self.variant.job(seed=self.seed, route=self.route).recipe.recipe.prompt or ""
         except RecipeError:
             return self.variant.prompt
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from comfy_runner.errors import RunFolderError, UsageError
@@ -30,6 +31,9 @@ RECIPE = "recipe"
 
 OUTPUT = "output"
 """The axis of jobs that have several pictures to hold against one original. A sweep never has it: outputs cannot be swept."""
+
+RUN = "run"
+"""The axis of several runs that are shown together. A sweep never has it: recipes have no such field."""
 
 DENOISE = "upscale.denoise"
 """The field that this program is about, and the axis that is meant where none is named."""
@@ -137,18 +141,42 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
     Raises:
         RunFolderError: It is no run folder, or its ledger cannot be read.
     """
-    jobs = [job for job in status(folder).jobs if not job.row.removed]
-    fields = list(dict.fromkeys(name for job in jobs for name in job.row.assignments))
     view = FolderView(folder, store)
     if isinstance(view.store, RemoteStore) and store is None:
         view.store.keep_listing()  # what is read is the run as it is now
+    jobs = [job for job in status(folder).jobs if not job.row.removed]
+    return material_of(folder, jobs, view, remembered(folder))
+
+
+def material_of(
+    folder: Path,
+    jobs: Sequence[JobStatus],
+    view: JobFiles,
+    checked: Mapping[str, FailedChecks],
+    *,
+    runs: Mapping[str, str] = MappingProxyType({}),
+) -> Material:
+    """Return what a report of jobs is made from.
+
+    Args:
+        folder: Where the report goes.
+        jobs: The jobs, in the order of the plan.
+        view: Their files.
+        checked: What the last check found wrong with jobs, by their ids.
+        runs: The run of each job, by its id, where they are of several; these are the last axis.
+    """
+    fields = list(dict.fromkeys(name for job in jobs for name in job.row.assignments))
     pictures = [_by_role(job.files) for job in jobs]
     outputs = _outputs(jobs, pictures, view)
-    values = [dict(_values(job.row, fields, view)) for job in jobs]
-    axes = tuple(axis for axis in (axis_of(name, (place.get(name) for place in values)) for name in (RECIPE, *fields)) if axis)
+    values = [dict(_values(job.row, fields, view)) | ({RUN: runs[job.row.job_id]} if runs else {}) for job in jobs]
+    names = [RECIPE, *fields]
+    if runs:
+        # Where each run has a recipe of its own, it says no more than the run.
+        apart = {(runs[job.row.job_id], job.row.recipe) for job in jobs}
+        names = [*(names if len(apart) > len(set(runs.values())) else fields), RUN]
+    axes = tuple(axis for axis in (axis_of(name, (place.get(name) for place in values)) for name in names) if axis)
     known = {axis.field for axis in axes}
     # A job that has only a part of its outputs would put them out of order.
-    checked = remembered(folder)
     compared = axis_of(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
     entries = tuple(
         Entry(

@@ -63,12 +63,16 @@ class JobFiles:
 
     def superseded(self) -> Iterator[Sidecar]:
         """Yield the sidecars of files that were replaced, as far as they can be read."""
+        yield from (sidecar for _, sidecar in self.superseded_by_key())
+
+    def superseded_by_key(self) -> Iterator[tuple[str, Sidecar]]:
+        """Yield what `superseded` does, each with its key: the files that it records lie beside it, under their own paths."""
         for key in self.store.list(f"{SUPERSEDED}/"):
             if key.endswith(f"/{SIDECAR}") and key.count("/") == _DEPTH:
                 with contextlib.suppress(RunFolderError):
                     sidecar = self._sidecar_at(key)
                     if sidecar is not None:
-                        yield sidecar
+                        yield key, sidecar
 
     def put(self, sidecar: Sidecar, files: Sequence[Spooled] = ()) -> None:
         """Put new files of a job to their keys, then its sidecar; from now on the job is known to be done, or partial.

@@ -67,7 +67,7 @@ def test_report_as_one_file_is_printed_last_with_what_was_done_to_its_pictures(c
     [
         (["lake", "--max-size", "3"], "--max-size and --quality are of --single-file"),
         (["lake", "--single-file", "lake"], "lake: must end in .html"),
-        (["--single-file", "lake"], "Missing argument 'RUN'"),
+        (["--single-file", "lake"], "Missing argument 'RUN...'"),
         (["lake", "--single-file", "--max-size", "0"], "0 is not in the range"),
     ],
 )

@@ -77,7 +77,7 @@ class Variant:
     @property
     def prompt(self) -> str:
         """The recipe's text at this point."""
-        return str(self._value("prompt"))
+        return str(self._value("prompt") or "")
 
     @property
     def own(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.report.dimensions import short_labels
-from comfy_runner.report.run_data import Material, label, sidecar_of
+from comfy_runner.report.run_data import RUN, Material, label, sidecar_of
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import Sidecar
 
@@ -33,7 +33,7 @@ def fixed_values(material: Material) -> dict[str, str]:
     Args:
         material: The run.
     """
-    of_recipes = {entry.row.recipe: entry.job_id for entry in reversed(material.entries) if entry.pictures}
+    of_recipes = {(entry.values.get(RUN), entry.row.recipe): entry.job_id for entry in reversed(material.entries) if entry.pictures}
     files = JobFiles(material.store)
     found = [_of_one(sidecar) for job_id in of_recipes.values() if (sidecar := sidecar_of(files, job_id))]
     if not found:

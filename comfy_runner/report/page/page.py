@@ -20,6 +20,7 @@ from jinja2.environment import TemplateStream
 from comfy_runner.atomic_files import write_atomically
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.embedding import EmbeddedPicture
+from comfy_runner.report.page.joined_facts import JoinedRun
 from comfy_runner.report.page.page_content import details, overview
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnails
 from comfy_runner.report.run_data import Material
@@ -34,7 +35,7 @@ _STYLES = ("vendor/img-comparison-slider.css", "vendor/uPlot.min.css", "page.css
 _VENDOR = ("vendor/img-comparison-slider.js", "vendor/uPlot.iife.min.js")
 # Each knows those before it.
 _SCRIPTS = (
-    *("base", "data", "picks", "arrange", "theme", "zoom", "differences", "compared", "address", "compare_set", "grid"),
+    *("base", "data", "picks", "arrange", "theme", "zoom", "differences", "compared", "joined", "address", "compare_set", "grid"),
     *("crops", "stage", "panel", "job_diff", "viewer", "pick_controls", "controls", "table", "search", "curve", "start"),
 )
 
@@ -44,7 +45,12 @@ _LIVE_SCRIPTS = ("lanes", "live")
 
 
 def write_page(
-    material: Material, measured: Mapping[str, Measured], suggestion: Suggestion | None, *, notes: Sequence[str] = ()
+    material: Material,
+    measured: Mapping[str, Measured],
+    suggestion: Suggestion | None,
+    *,
+    notes: Sequence[str] = (),
+    joined: Sequence[JoinedRun] = (),
 ) -> Path:
     """Write the page of a run and the thumbnails that it shows; an older page is replaced.
 
@@ -53,6 +59,7 @@ def write_page(
         measured: What became of measuring, by the entries' names; those that are missing were not measured.
         suggestion: Which value is suggested, or why none is; None where that was not asked or there is no axis.
         notes: What the reader has to know besides, a sentence each.
+        joined: The runs, where the page is of several.
 
     Returns:
         Where it lies.
@@ -63,7 +70,7 @@ def write_page(
     path = material.folder / PAGE
     with folder_errors(path):
         thumbnails = thumbnails_of(material)
-        facts = overview(material, measured, suggestion, thumbnails, notes)
+        facts = overview(material, measured, suggestion, thumbnails, notes, joined=joined)
         page = rendered(material, facts, packed(details(material, thumbnails)))
         write_atomically(path, lambda file: page.dump(file, "utf-8"))
     return path

@@ -21,6 +21,7 @@ from comfy_runner.report.failed_checks import ShownDifference
 from comfy_runner.report.found import path_of_search
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.fixed_values import fixed_values
+from comfy_runner.report.page.joined_facts import JoinedRun
 from comfy_runner.report.page.picks_facts import judged_sha256, originals_of, picks_facts
 from comfy_runner.report.page.short_reasons import short_reason
 from comfy_runner.report.page.thumbnails import LONG_SIDE, Thumbnail
@@ -70,6 +71,7 @@ def overview(
     embedded: Mapping[str, str] | None = None,
     url: Callable[[str], str] | None = None,
     small: Mapping[str, str] | None = None,
+    joined: Sequence[JoinedRun] = (),
 ) -> dict[str, object]:
     """Return the facts of a run and of all its jobs.
 
@@ -82,6 +84,7 @@ def overview(
         embedded: The ids of the page's elements that hold its pictures, by the paths of these; None where they lie beside it.
         url: Where the page finds a picture, by its path; None for what its store says.
         small: Like `embedded`, what the grid shows of a picture; None for the picture itself.
+        joined: The runs, where the page is of several.
     """
     limits = suggestion.limits if suggestion else Limits()
     extras = dict.fromkeys(name for each in measured.values() if each.measures for name in each.measures.extra)
@@ -113,7 +116,8 @@ def overview(
                 for role, pictures in entry.pictures.items()
             },
             "numbers": [_rounded(getattr(measures, name, measures.extra.get(name))) for name in metrics] if measures else None,
-            "faults": faults(measures, limits) if measures else (),
+            "faults": faults(measures, next((run.limits for run in joined if run.has(entry)), limits)) if measures else (),
+            "suggested": any(run.suggests(entry) for run in joined),
             "failed": list(entry.failed),
             "problem": known.problem,
             "same": known.same_as,
@@ -133,6 +137,7 @@ def overview(
         "made": now(),
         "version": __version__,
         "counts": Counter(material.states.values()),
+        "runs": [run.facts() for run in joined],
         "axes": [
             {
                 "field": axis.field,
@@ -167,7 +172,9 @@ def overview(
 
 def _sidecar(material: Material, job_id: str) -> str:
     # A page at a URL is looked at on any machine, where the sidecar lies beside it as long as somebody has fetched both.
-    return f"{job_id}/job.json" if url_of(material.folder) else str(material.folder / job_id / "job.json")
+    key = f"{job_id}/job.json"
+    path = None if url_of(material.folder) else material.store.local_path(key)
+    return key if path is None else str(path)
 
 
 def _difference(material: Material, job_id: str, one: ShownDifference, embedded: Mapping[str, str] | None) -> dict[str, object]:
@@ -195,7 +202,7 @@ def _picture(
 ) -> dict[str, object]:
     held = embedded.get(key, "") if embedded is not None else None
     return {
-        "url": url(key) if held is None else held,
+        "url": (url(key) or thumbnail.path) if held is None else held,
         "name": key,
         # Thumbnails lie in the run folder, as the page does, wherever the pictures are.
         "thumb": thumbnail.path if small is None else small.get(key, ""),

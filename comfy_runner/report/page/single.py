@@ -8,6 +8,7 @@ from pathlib import Path
 from comfy_runner.atomic_files import open_plain
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.embedding import EmbeddedPicture, PictureFile, Step, embed
+from comfy_runner.report.page.joined_facts import JoinedRun
 from comfy_runner.report.page.page import packed, rendered, thumbnails_of
 from comfy_runner.report.page.page_content import details, overview
 from comfy_runner.report.page.thumbnails import LONG_SIDE
@@ -32,6 +33,7 @@ def write_single(
     notes: Sequence[str] = (),
     most: int,
     quality: int | None = None,
+    joined: Sequence[JoinedRun] = (),
 ) -> str:
     """Write the page of a run as one file; an older one is replaced, and thumbnails that lack are made in the run folder.
 
@@ -43,6 +45,7 @@ def write_single(
         notes: What the reader has to know besides, a sentence each.
         most: Largest size of the file, in bytes.
         quality: Of its pictures, as WebP, from 1 to 100; None for the very files where they fit, or else 90 and less.
+        joined: The runs, where the page is of several.
 
     Returns:
         What was done to the pictures, a sentence; empty where they are the very files.
@@ -64,7 +67,7 @@ def write_single(
         held[key] = f"picture-{len(sources)}"
         sources.append(PictureFile(Artifact(copies, key), material.folder / key))
 
-    facts = overview(material, measured, suggestion, thumbnails, notes, held)
+    facts = overview(material, measured, suggestion, thumbnails, notes, held, joined=joined)
     known = packed(details(material, thumbnails))
     bare = sum(len(piece.encode()) for piece in rendered(material, facts, known, ()))
     room = most - bare - _FOR_NOTE
@@ -75,7 +78,7 @@ def write_single(
         small = _thumbnails(material.folder, large, room - sum(each.cost for each in pictures) - _FOR_ID * len(places))
         small_ids = {place: f"picture-{len(pictures) + number}" for number, place in enumerate(large if small else ())}
         held_small = {path: small_ids.get(place, ids[place]) for path, place in places.items()}
-        facts = overview(material, measured, suggestion, thumbnails, notes, held, small=held_small)
+        facts = overview(material, measured, suggestion, thumbnails, notes, held, small=held_small, joined=joined)
         pictures = [*pictures, *small]
     note = ""
     if step is not None:

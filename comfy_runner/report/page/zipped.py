@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from comfy_runner.recipe.names import slug
 from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.joined_facts import JoinedRun
 from comfy_runner.report.page.page import PAGE, packed, rendered, thumbnails_of
 from comfy_runner.report.page.page_content import details, overview
 from comfy_runner.report.run_data import Material
@@ -34,6 +36,7 @@ def write_zip(
     *,
     notes: Sequence[str] = (),
     beside: Sequence[str] = (),
+    joined: Sequence[JoinedRun] = (),
 ) -> str:
     """Write a zip with the page of a run, its pictures and thumbnails; an older one is replaced.
 
@@ -47,6 +50,7 @@ def write_zip(
         suggestion: Which value is suggested, or why none is; None where that was not asked or there is no axis.
         notes: What the reader has to know besides, a sentence each.
         beside: Further files of the run folder, by their paths in it; those that are not there are left out.
+        joined: The runs, where the page is of several.
 
     Returns:
         Which pictures are gone and therefore not in it, a sentence; empty where all are.
@@ -57,7 +61,9 @@ def write_zip(
     with folder_errors(material.folder):
         thumbnails = thumbnails_of(material)
     here = LocalStore(material.folder)
-    facts = overview(material, measured, suggestion, thumbnails, notes, url=here.url)
+    facts = overview(
+        material, measured, suggestion, thumbnails, notes, url=here.url, joined=[replace(run, url="") for run in joined]
+    )
     known = packed(details(material, thumbnails))
     copies = [key for _, each in material.differences for key in (each.actual, each.expected, each.difference) if key]
     files = {row.path: material.artifact(row) for entry in material.entries for rows in entry.pictures.values() for row in rows}

@@ -40,7 +40,7 @@ const upscaled = (job) => picture(job, 'upscaled') ?? anyPicture(job);
 const suggestion = data.suggestion;
 const suggestedAxis = suggestion ? axes.find((axis) => axis.field === suggestion.axis) ?? null : null;
 const suggestedIndex = suggestedAxis && suggestion.chosen ? suggestedAxis.values.indexOf(suggestion.chosen.label) : -1;
-const isSuggested = (job) => suggestedIndex >= 0 && job.at[suggestedAxis.index] === suggestedIndex;
+const isSuggested = (job) => job.suggested || (suggestedIndex >= 0 && job.at[suggestedAxis.index] === suggestedIndex);
 
 const faultWords = (job) => job.faults.map((fault) => data.faults[fault] ?? fault).join(', ');
 

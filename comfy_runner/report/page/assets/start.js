@@ -21,6 +21,7 @@ function startHead() {
 
 startTheme();
 startHead();
+startJoined();
 startCompared();
 startGrid();
 startCompareSet();
