@@ -118,11 +118,16 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _earlier(now: RunPart) -> Iterator[RunPart]:
     if now.material is None:
         return
-    by_job: dict[str, list[tuple[str, Sidecar]]] = {}
-    for key, sidecar in JobFiles(now.material.store).superseded_by_key():
+    store, by_job = now.material.store, dict[str, list[tuple[str, Sidecar]]]()
+
+    def when(found: tuple[str, Sidecar]) -> tuple[str, int]:
+        stat = store.stat(found[0])
+        return found[1].finished, stat.modified_ns if stat else 0  # two of one second may be known by their files
+
+    for key, sidecar in JobFiles(store).superseded_by_key():
         by_job.setdefault(sidecar.job_id, []).append((key, sidecar))
     for found in by_job.values():
-        found.sort(key=lambda each: each[1].finished, reverse=True)
+        found.sort(key=when, reverse=True)
     for number in range(max(map(len, by_job.values()), default=0)):
         of_all = dict(found[number] for found in by_job.values() if len(found) > number)
         yield RunPart(name=f"earlier {number + 1}", folder=now.folder, material=None, superseded=of_all)

@@ -61,10 +61,27 @@ def test_report_as_one_file_is_printed_last_with_what_was_done_to_its_pictures(c
     assert "note: out/one.html: the pictures in this page are as large as they were, as WebP of quality 20" in smaller.err
 
 
+def test_several_runs_become_one_page_and_each_says_what_is_suggested(cli: Callable[..., Typed], run: Path) -> None:
+    make_run(run.parent / "later", AXES, lambda values: photo(values, paints=0.5))
+
+    done = cli("report", "lake", "later", "--out", "both", "--zip")
+
+    assert done.code == 0, done.err
+    assert done.out.split() == ["both/report.html", "both/report.zip"]
+    said = [line for line in done.err.splitlines() if "denoise" in line]
+    assert [line.partition(":")[0] for line in said] == ["lake", "later"]
+    assert done.err.splitlines()[-1] == "report: both/report.html"
+    assert not (run.parent / "later" / "report.html").exists()
+
+
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize(
     ("given", "error"),
     [
+        (["lake", "other"], "--out names the folder of the page of several RUNs, or of --superseded"),
+        (["lake", "--out", "x"], "--out names the folder of the page of several RUNs, or of --superseded"),
+        (["lake", "--superseded"], "--out names the folder of the page of several RUNs, or of --superseded"),
+        (["lake", "lake", "--out", "x"], "lake: is given twice"),
         (["lake", "--max-size", "3"], "--max-size and --quality are of --single-file"),
         (["lake", "--single-file", "lake"], "lake: must end in .html"),
         (["--single-file", "lake"], "Missing argument 'RUN...'"),
