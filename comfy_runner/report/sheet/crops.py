@@ -11,7 +11,7 @@ from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.thumbnails import signature_cells
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
 from comfy_runner.report.sheet.drawing import Reader
-from comfy_runner.report.sheet.grid import Band, Grid, Part, Row, Slot, is_after_original, measured_slot, text_of
+from comfy_runner.report.sheet.grid import Band, Crop, Grid, Row, Slot, is_after_original, measured_slot, text_of
 from comfy_runner.report.sheet.layout import LEAST_CELL
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.ledger_rows import FileRow
@@ -155,10 +155,10 @@ def _band(
     varying = [each for each in known if len(set(each.places(entries))) > 1]
     common = [each for each in known if each not in varying]
     width, height = look.size
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Crop, ...] = ()
     if look.signatures and width:
         apart = min(1.0, _OWN * side / width), min(1.0, _OWN * side / height)
-        parts = tuple(Part(place, look.size, side) for place in places(look.signatures, count, apart))
+        parts = tuple(Crop(place, look.size, side) for place in places(look.signatures, count, apart))
     first = next((entry for entry in entries if entry.pictures.get(ORIGINAL)), None)
     rows = [Row((f"{ORIGINAL}, scaled",), tuple(_cells(Slot(first, ORIGINAL, marks=parts), parts)))] if first else []
     for number, entry in enumerate(entries):
@@ -170,7 +170,7 @@ def _band(
     return Band(" · ".join(text_of(each, entries[0]) for each in common) if groups > 1 else "", tuple(rows))
 
 
-def _cells(whole: Slot, parts: Sequence[Part]) -> Iterator[Slot]:
+def _cells(whole: Slot, parts: Sequence[Crop]) -> Iterator[Slot]:
     """Yield a picture whole, then its parts, which have no words below them; of one that is not there, its place alone."""
     yield whole
     if whole.file is not None:

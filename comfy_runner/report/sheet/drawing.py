@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from comfy_runner.errors import ComfyRunnerError
 from comfy_runner.report.run_data import UPSCALED
-from comfy_runner.report.sheet.grid import Grid, Part, Slot
+from comfy_runner.report.sheet.grid import Crop, Grid, Slot
 from comfy_runner.report.sheet.layout import Box, Page, Place, Scale, places
 from comfy_runner.report.sheet.lettering import font, leading, length, lines
 from comfy_runner.store.interface import Artifact, ArtifactStore
@@ -133,8 +133,8 @@ class _Pen:
             corners.append(frame[:2])
         # Over all frames, which may lie over each other.
         side = leading(self._scale.small)
-        for number, (left, top) in enumerate(corners, start=1):
-            self._draw.rectangle((left, top, left + side, top + side), fill=_DARK)
+        for number, (across, down) in enumerate(corners, start=1):
+            self._draw.rectangle((across, down, across + side, down + side), fill=_DARK)
             self._draw.text(
                 (left + side / 2, top + side / 2), str(number), font=font(self._scale.small), fill=_BACKGROUND, anchor="mm"
             )
@@ -193,7 +193,7 @@ def _fitted(cells: Sequence[Place], store: ArtifactStore, reader: Reader) -> Ite
             yield from zip(some, pool.map(fit, some), strict=True)
 
 
-def _cut(picture: Image.Image, part: Part) -> Image.Image:
+def _cut(picture: Image.Image, part: Crop) -> Image.Image:
     """Return a part of a picture, pixel by pixel; one of another size than that of the part is scaled to it, as a browser would."""
     left, top, right, bottom = part.box
     if picture.size == part.size:

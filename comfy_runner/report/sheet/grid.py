@@ -16,7 +16,7 @@ _ON_A_LINE = 6  # pictures of a single dimension; more are wrapped
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Crop:
     """A part of a picture that is shown pixel by pixel.
 
     Attributes:
@@ -62,8 +62,8 @@ class Slot:
     numbers: str = ""
     remark: str = ""
     caption: str = ""
-    part: Part | None = None
-    marks: tuple[Part, ...] = ()
+    part: Crop | None = None
+    marks: tuple[Crop, ...] = ()
 
     @property
     def file(self) -> FileRow | None:

@@ -17,7 +17,7 @@ from tests.report.support import make_run
 
 _WIDTH, _HEIGHT, _SIDE = 360, 240, 120
 _PATCH = (200, 160)
-_AXES = {"seed": [1, 2], "upscale.denoise": [0.3, 0.5]}
+_AXES: dict[str, list[Any]] = {"seed": [1, 2], "upscale.denoise": [0.3, 0.5]}
 
 
 def _blue(values: Mapping[str, Any]) -> int:
@@ -58,7 +58,7 @@ def test_crops_are_the_pictures_pixel_by_pixel_at_the_same_place_for_all_jobs_of
     assert drawn.path == run / "crops.png"
     with Image.open(drawn.path) as image:
         sheet = np.asarray(image.convert("RGB"))
-    corners = {}
+    corners: dict[int, set[tuple[int, int]]] = {}
     for seed in (1, 2):
         for denoise in (0.3, 0.5):
             values = {"seed": seed, "upscale.denoise": denoise}
@@ -72,7 +72,8 @@ def test_crops_are_the_pictures_pixel_by_pixel_at_the_same_place_for_all_jobs_of
     ((left, top),) = corners[1]
     assert left <= _PATCH[0] < left + _SIDE
     assert top <= _PATCH[1] < top + _SIDE
-    assert len(corners[2]) == 1 != corners[1] & corners[2]
+    assert len(corners[2]) == 1
+    assert corners[1] != corners[2]
 
 
 def _signature(columns: int, rows: int, **cells: tuple[int, int]) -> Signature:
