@@ -212,7 +212,7 @@ def outcome(call: Any) -> Any:
 
 
 def _graph_of(workflow: Workflow) -> str:
-    """Return a graph as JSON, without addresses: ``v | map("string") | string`` is the text of a generator, another one each time."""
+    """Return a graph as JSON, without addresses: what ``v | map("string") | string`` prints has another one each time."""
     return re.sub(r" at 0x[0-9a-f]+(?=>)", "", json.dumps(workflow.to_api()))
 
 
