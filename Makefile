@@ -2,6 +2,7 @@
 # quick     what one runs while working: format, lint, types, and the tests that need no ComfyUI, no browser and no minutes
 # test      set everything up and run every check: the same, and all other tests, also on the real ComfyUI
 # truth     what ComfyUI's own front end makes of some hundred workflows, kept in the cache: once per machine, some minutes
+# docs      the manual as a web site, build/manual: strict, without a network
 # coverage  the quick tests, and which lines and branches of the package they leave out
 # bench     measure speed and memory; prints, never fails
 # clean     remove what these made in the checkout
@@ -14,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 INSTALLED := .venv/.installed
 
-.PHONY: demo quick test truth coverage bench clean engine browser lint types following seeing one-half other-half real harm slow
+.PHONY: demo quick test truth docs coverage bench clean engine browser lint types following seeing one-half other-half real harm slow
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -81,6 +82,10 @@ slow: $(INSTALLED)
 define quietly
 @log=$$(mktemp); { $(1); } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code
 endef
+
+# Pages open from disk; the search wants a server: python -m http.server --directory build/manual
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.start_up

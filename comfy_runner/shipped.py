@@ -1,4 +1,4 @@
-"""Where the recipes and templates that come with comfy_runner lie on disk."""
+"""Where the recipes, the templates and the manual that come with comfy_runner lie on disk."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ STARTER = _PACKAGE / "recipe" / "starter.yaml"
 
 
 @cache
-def shipped(kind: Literal["recipes", "templates"]) -> Path:
-    """Return the folder of the shipped recipes or templates.
+def shipped(kind: Literal["recipes", "templates", "docs"]) -> Path:
+    """Return the folder of the shipped recipes or templates, or of the manual's pages.
 
     In an installed package they lie inside it; in a checkout (an editable install) at the top level of the repository.
     """

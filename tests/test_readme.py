@@ -1,4 +1,4 @@
-"""The README against the program: its help blocks, its example in Python, its table of exit codes."""
+"""README and docs/commands.md against the program; what all pages show is tried in tests/test_snippets.py."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from comfy_runner import errors
 from comfy_runner.cli.exit_codes import MEANINGS
 from comfy_runner.engine.local import LocalServer
 from comfy_runner.recipe.load import shipped_recipes
-from comfy_runner.yaml_loader import parse
 from tests.cli.support import typed
+from tests.commands_page import PAGE, commands_page
 
-_README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-_HELP = re.findall(r"```console\n\$ comfy-runner ([^\n]*--help)\n(.*?)```", _README, flags=re.DOTALL)
-_PYTHON = re.findall(r"```python\n(.*?)```", _README, flags=re.DOTALL)
-
-
-@pytest.mark.parametrize(("command", "block"), _HELP, ids=[command for command, _ in _HELP])
-def test_each_help_block_is_what_the_program_prints(command: str, block: str, tmp_path: Path) -> None:
-    assert typed(*command.split(), folder=tmp_path, COLUMNS="80").out.rstrip() == block.rstrip()
+_ROOT = Path(__file__).parents[1]
+_README = (_ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_there_are_help_blocks_to_check() -> None:
-    assert {"--help", "run --help", "local --help"} <= {command for command, _ in _HELP}
+def test_the_page_of_commands_is_what_they_print(tmp_path: Path) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert page == commands_page(), "write it anew: python -m tests.commands_page"
+    assert typed("run", "--help", folder=tmp_path, COLUMNS="80").out.rstrip() in page
+
+
+def test_the_readme_is_short_and_its_pictures_are_small() -> None:
+    pictures = [_ROOT / name for name in re.findall(r"!\[.*?\]\((.*?)\)", _README)]
+
+    assert len(_README.splitlines()) <= 150
+    assert len(pictures) == 2
+    assert all(0 < picture.stat().st_size < 150_000 for picture in pictures)
 
 
 def test_the_example_in_python_runs_as_it_stands(comfyui_server: LocalServer, tmp_path: Path) -> None:
-    assert len(_PYTHON) == 1
+    (example,) = re.findall(r"```python\n(.*?)```", _README, flags=re.DOTALL)
 
     done = subprocess.run(
-        [sys.executable, "-c", _PYTHON[0].replace('server="local"', f'server="{comfyui_server.url}"')],
+        [sys.executable, "-c", example.replace('server="local"', f'server="{comfyui_server.url}"')],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -46,23 +49,16 @@ def test_the_example_in_python_runs_as_it_stands(comfyui_server: LocalServer, tm
     assert done.stdout.splitlines() == ["quickstart done", str(Path("runs/quickstart/quickstart/upscaled.png"))]
 
 
-def test_the_exit_codes_are_those_of_the_errors_and_mean_what_the_program_says() -> None:
-    documented = {int(code): meaning for code, meaning in re.findall(r"^\| (\d+) \| (.*) \|$", _README, flags=re.MULTILINE)}
+def test_the_exit_codes_are_those_of_the_errors() -> None:
     raised = {
         kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ComfyRunnerError)
     }
 
-    assert documented == MEANINGS
-    assert set(documented) == raised | {0}
+    assert set(MEANINGS) == raised | {0}
 
 
-def test_the_recipe_in_the_readme_is_right_and_every_shipped_recipe_is_listed(tmp_path: Path) -> None:
-    block = re.findall(r"```yaml\n(name:.*?)```", _README, flags=re.DOTALL)[0]
-    assert parse(block, name="README.md").value["upscale"]["denoise"] == 0.55
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(block, encoding="utf-8")
+def test_every_shipped_recipe_is_listed() -> None:
+    page = (_ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    listed = {name for row in re.findall(r"^\| (`.*?) \|", page, flags=re.MULTILINE) for name in re.findall(r"`(.*?)`", row)}
 
-    assert typed("validate", str(recipe), folder=tmp_path).code == 0
-
-    listed = {name for row in re.findall(r"^\| (`.*?) \|", _README, flags=re.MULTILINE) for name in re.findall(r"`(.*?)`", row)}
     assert set(shipped_recipes()) - listed == set()

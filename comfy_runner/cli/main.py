@@ -25,7 +25,7 @@ from comfy_runner.cli.output import DroppingStream, clean, print_error, say, unw
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
 
 # Each command is a function of its name in this module, or of the module's where the name is a word of Python; the sentences
-# stand here so that the list of commands needs no imports.
+# stand here so that the list of commands needs no imports. A test holds docs/commands.md against all of their help.
 _COMMANDS = {
     "run": ("run", "Render recipes on ComfyUI servers and collect the pictures."),
     "find": ("find", "Search for the best values of fields, rather than to render all."),
@@ -59,6 +59,7 @@ _COMMANDS = {
     "models": ("models", "List a server's models, samplers and schedulers."),
     "nodes": ("nodes", "List a server's node classes, or describe one."),
     "local": ("local", "Manage a ComfyUI on this machine."),
+    "help": ("manual", "Show a page of the manual."),
 }
 
 
