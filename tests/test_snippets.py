@@ -7,7 +7,8 @@ files that they show, against a stand-in server.
 from __future__ import annotations
 
 import ast
-import importlib
+import asyncio
+import importlib.util
 import inspect
 import json
 import os
@@ -27,6 +28,7 @@ from comfy_runner.cli.main import cli
 from comfy_runner.config import Config, load_config
 from comfy_runner.recipe.schema import Recipe
 from tests.cli.support import typed
+from tests.importer.files import picture
 from tests.snippets import PAGES, ROOT, Block, blocks
 from tests.standin import StandIn
 
@@ -129,9 +131,9 @@ def test_every_block_of_json_is_json() -> None:
         json.loads(block.text)
 
 
-@pytest.mark.parametrize("block", _PYTHON, ids=lambda block: block.place)
-def test_python_calls_what_there_is(block: Block) -> None:
-    tree = ast.parse(block.text)
+@pytest.mark.parametrize("page", sorted({block.page for block in _PYTHON}), ids=lambda page: page.name)
+def test_python_names_and_calls_what_there_is(page: Path) -> None:
+    tree = ast.parse("\n".join(block.text for block in _PYTHON if block.page == page))
     names = {
         alias.asname or alias.name: getattr(importlib.import_module(node.module or ""), alias.name)
         for node in ast.walk(tree)
@@ -139,11 +141,29 @@ def test_python_calls_what_there_is(block: Block) -> None:
         for alias in node.names
     }
 
+    assert names
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and inspect.isfunction(names.get(call.func.id)):
-            wanted = {keyword.arg: None for keyword in call.keywords if keyword.arg}
-            inspect.signature(names[call.func.id]).bind(*call.args, **wanted)
-    assert names
+            inspect.signature(names[call.func.id]).bind(
+                *call.args, **{keyword.arg: None for keyword in call.keywords if keyword.arg}
+            )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["python.md", "import.md"])
+def test_python_runs_as_it_stands(page: str, server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (workflow, *_) = [block.text for block in _BLOCKS if block.page.name == "templates.md" and block.language == "json"]
+    picture(tmp_path / "fox.png", {"prompt": json.loads(workflow)})
+    (tmp_path / "recipes").mkdir()
+    known: dict[str, Any] = {}
+    for block in _PYTHON:
+        others = re.findall(r"^import (\w+)", block.text, flags=re.M)
+        if block.page.name == page and all(map(importlib.util.find_spec, others)):
+            text = re.sub(r'"(local|http://127\.0\.0\.1:8188)"', json.dumps(server.url), block.text)
+            exec(compile(text, block.place, "exec"), known)  # noqa: S102 - it is what readers do with it
+    if "render" in known:
+        assert [result.state for result in asyncio.run(known["render"]())] == ["done"]
 
 
 @pytest.mark.slow
