@@ -94,7 +94,9 @@ def test_the_page_names_no_address_but_those_in_comments_of_others(sweep: Path) 
 
 
 def test_every_asset_is_used() -> None:
-    named = {*page_module._STYLES, *page_module._VENDOR, "page.html.j2", *(f"{name}.js" for name in page_module._SCRIPTS)}
+    styles, scripts = page_module._STYLES + page_module._LIVE_STYLES, page_module._SCRIPTS + page_module._LIVE_SCRIPTS
+    of_index = {"index.html.j2", "index.css"}
+    named = {*styles, *page_module._VENDOR, "page.html.j2", *(f"{name}.js" for name in scripts), *of_index}
     there = {path.relative_to(_ASSETS).as_posix() for path in _ASSETS.rglob("*") if path.is_file()}
 
     assert {name for name in there - named if not name.endswith((".LICENSE", "README.md"))} == set()

@@ -62,9 +62,10 @@ function redraw(job) {
 
 function card(job, differing, headed) {
   const sort = arrangement.sort.key;
-  const caption = differing.length ? inShort(job, differing) : headed.length ? '' : job.id;
+  // The shortest first: of what has no room, the rest stands in the title.
+  const caption = differing.length ? differing.map((each) => inShort(job, [each])).sort((a, b) => a.length - b.length).join(', ') : headed.length ? '' : job.id;
   const number = sort ? `${metrics.find((metric) => metric.key === sort).name} ${figure(numberOf(job, sort))}` : '';
-  const text = [caption, number].filter(Boolean).join(' · ');
+  const text = [number, caption].filter(Boolean).join(' · ');
   const classes = ['card', isSuggested(job) && 'is-suggested', job.faults.length && 'is-faulty', pickOf(job).rejected && 'is-rejected'].filter(Boolean).join(' ');
   const said = picture(job, arrangement.role) ? 'true' : false; // the picture's own text says it all
   return el('button', { type: 'button', class: classes, 'data-job': job.index, tabindex: -1, 'aria-haspopup': 'dialog' },

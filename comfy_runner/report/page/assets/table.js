@@ -12,7 +12,7 @@ function numberOn(axis, job) {
 
 const columns = [
   { name: 'job', of: (job) => job.id },
-  ...axes.map((axis) => ({ name: axis.name, of: (job) => numberOn(axis, job) ?? valueOf(job, axis), right: Boolean(axis.numbers) })),
+  ...axes.map((axis) => ({ name: axis.name, of: (job) => numberOn(axis, job) ?? valueOf(job, axis), short: (job) => (axis.numbers ? null : axis.labels[job.at[axis.index]]), right: Boolean(axis.numbers) })),
   { name: 'state', of: (job) => job.state },
   ...(hasNumbers ? metrics.map((metric) => ({ name: metric.name, about: metric.about, of: (job) => job.numbers?.[metric.index] ?? null, right: true, isMetric: true })) : []),
   ...(hasNumbers ? [{ name: 'ruled out', of: (job) => faultWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
@@ -25,8 +25,9 @@ function sheetRow(job) {
   return el('tr', {}, columns.map((column, index) => {
     const value = column.of(job);
     if (index === 0) return el('th', { scope: 'row' }, el('span', { class: 'named' }, chooser(job), el('button', { type: 'button', class: 'link', title: job.id, onclick: () => opened.by(job) }, el('span', { class: 'clipped' }, breakable(job.id)))));
-    const text = column.isMetric ? figure(value) : String(value ?? '');
-    return el('td', { class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null, title: text.length > 40 ? text : null }, column.right ? isolated(text) : el('div', { class: 'clipped' }, breakable(text)));
+    const whole = column.isMetric ? figure(value) : String(value ?? '');
+    const text = column.short?.(job) ?? whole;
+    return el('td', { class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null, title: whole.length > 40 || text !== whole ? whole : null }, column.right ? isolated(text) : el('div', { class: 'clipped' }, breakable(text)));
   }));
 }
 
