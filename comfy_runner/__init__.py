@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         import_workflow as import_workflow,
     )
     from comfy_runner.api import MergedRun as MergedRun, merge as merge
+    from comfy_runner.api import PickedPicture as PickedPicture, RunPicks as RunPicks, SavedPicks as SavedPicks
+    from comfy_runner.api import copy_picks as copy_picks, import_picks as import_picks, picks as picks
     from comfy_runner.api import measure as measure, models as models, plan as plan, render as render, run as run
     from comfy_runner.api import servers as servers, suggest as suggest, validate as validate, write_import as write_import
     from comfy_runner.api import write_report as write_report
@@ -64,11 +66,11 @@ if TYPE_CHECKING:
 # The modules below this one, and the public names of each; the block above says the same to type checkers.
 _NAMES = {
     "api": (
-        "BaselineUpdate Calibration Discrepancy FindPlan JoinedReport Limits Listing Measures MergedRun PlanSummary Report "
-        "Reproduced ReproducedPicture RunIndex SearchResult SearchStep Sheet Standing Suggestion VerifiedRun bisect calibrate "
-        "check_run compare_runs convert_workflow draw_sheet find import_workflow keep_calibration kept_limits measure merge "
-        "models plan plan_find render reproduce run servers suggest update_baseline validate verify write_import write_index "
-        "write_report"
+        "BaselineUpdate Calibration Discrepancy FindPlan JoinedReport Limits Listing Measures MergedRun PickedPicture "
+        "PlanSummary Report Reproduced ReproducedPicture RunIndex RunPicks SavedPicks SearchResult SearchStep Sheet "
+        "Standing Suggestion VerifiedRun bisect calibrate check_run compare_runs convert_workflow copy_picks draw_sheet "
+        "find import_picks import_workflow keep_calibration kept_limits measure merge models picks plan plan_find render "
+        "reproduce run servers suggest update_baseline validate verify write_import write_index write_report"
     ),
     "bisecting.walk": "Bisected Judged",
     "check.interface": "Finding",

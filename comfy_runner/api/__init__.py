@@ -19,6 +19,7 @@ from comfy_runner.api.search_results import FindPlan as FindPlan, SearchResult a
 from comfy_runner.api.finding import find as find, plan_find as plan_find
 from comfy_runner.api.importing import convert_workflow as convert_workflow, import_workflow as import_workflow
 from comfy_runner.api.importing import write_import as write_import
+from comfy_runner.api.picking import copy_picks as copy_picks, import_picks as import_picks, picks as picks
 from comfy_runner.api.recipes import plan as plan, render as render, run as run, validate as validate
 from comfy_runner.api.reporting import measure as measure, suggest as suggest
 from comfy_runner.api.reproducing import Reproduced as Reproduced, reproduce as reproduce
@@ -36,6 +37,8 @@ from comfy_runner.report.calibrations import Calibration as Calibration, keep_ca
 from comfy_runner.report.compare_runs import JoinedReport as JoinedReport, compare_runs as compare_runs
 from comfy_runner.report.measures import Measures as Measures
 from comfy_runner.report.page.index_page import RunIndex as RunIndex, write_index as write_index
+from comfy_runner.report.picked import PickedPicture as PickedPicture, RunPicks as RunPicks
+from comfy_runner.report.saved_picks import SavedPicks as SavedPicks
 from comfy_runner.report.sheet.sheet import Sheet as Sheet, draw_sheet as draw_sheet
 from comfy_runner.report.suggest import Limits as Limits, Suggestion as Suggestion
 from comfy_runner.report.writer import Report as Report, write_report as write_report

@@ -9,21 +9,20 @@ from pathlib import Path
 from comfy_runner.errors import UsageError
 from comfy_runner.report.calibrations import Calibration, checkpoints_of, limits_kept_for
 from comfy_runner.report.measure_run import measure_all, require_metrics
-from comfy_runner.report.picks import FILE, read_picks
+from comfy_runner.report.picked import DESCRIBED, current_picks, replaced_note
+from comfy_runner.report.picks import FILE
 from comfy_runner.report.preferences import Preference, preferences
 from comfy_runner.report.run_data import read_material
 from comfy_runner.report.suggest import Limits
 from comfy_runner.store.registry import local_part
-from comfy_runner.text_files import local_path, shown, url_of
-
-_DESCRIBED = "docs/choosing.md says what is in it"
+from comfy_runner.text_files import shown
 
 
 def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> Calibration:
     """Return limits of a suggestion that agree with what a person has said of runs' pictures; `keep_calibration` keeps them.
 
     Args:
-        run_folders: The folder of a run, or of several, each with a ``picks.json`` (docs/metrics.md).
+        run_folders: The folder of a run, or of several, or their URLs, each with a ``picks.json`` (docs/choosing.md).
         progress: Called with how many pairs of pictures of a run have been measured, and how many there are; None for nothing.
 
     Raises:
@@ -31,9 +30,7 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
         RunFolderError: It is no run folder, or cannot be read.
     """
     several = [run_folders] if isinstance(run_folders, (Path, str)) else run_folders
-    folders = [local_path(folder) for folder in several]
-    if away := next((folder for folder in folders if url_of(folder)), None):
-        raise UsageError("must be a run folder of this machine, where its picks are", where=shown(away))
+    folders = [local_part(folder) for folder in several]
     require_metrics()
     from comfy_runner.report.calibrate import calibrate as fit
 
@@ -41,16 +38,14 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
     notes: list[str] = []
     for folder in dict.fromkeys(folders):
         material = read_material(folder)
-        picks = read_picks(material.store)
-        if picks is None:
-            raise UsageError(f"has no {FILE}, which is to say which pictures are better", where=shown(folder), hint=_DESCRIBED)
+        picks, replaced = current_picks(material)
         measured, _ = measure_all(material, progress=progress)
         found, left_out = preferences(measured, picks)
         pairs += found
-        notes += [f"{shown(folder / FILE)}: {note}" for note in left_out]
+        notes += [f"{shown(folder / FILE)}: {note}" for note in (replaced_note(replaced), *left_out) if note]
     if all(pair.is_same for pair in pairs):
         what = "of no two pictures of one original it is said that one is better"
-        raise UsageError("; ".join([what, *notes]), where=", ".join(shown(folder / FILE) for folder in folders), hint=_DESCRIBED)
+        raise UsageError("; ".join([what, *notes]), where=", ".join(shown(folder / FILE) for folder in folders), hint=DESCRIBED)
     return replace(fit(pairs), runs=tuple(folders), notes=tuple(notes))
 
 

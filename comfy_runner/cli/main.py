@@ -49,6 +49,7 @@ _COMMANDS = {
     "report": ("report", "Write a page to compare a run's pictures, and their metrics."),
     "sheet": ("report", "Draw a run's pictures as one labelled grid."),
     "suggest": ("report", "Name the denoise value with the most detail that keeps the picture."),
+    "picks": ("picks", "List what you have picked, and copy it or go on with it."),
     "verify": ("verify", "Hold a run's files against what was collected."),
     "reproduce": ("reproduce", "Render a finished job again, and compare its pictures."),
     "fleet": ("control", "Add servers to a live run, or drain them."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from comfy_runner.cli.output import print_json, print_notes, say
-from comfy_runner.errors import ComfyRunnerError, Note
-from comfy_runner.text_files import local_path, scheme_of
+from comfy_runner.errors import ComfyRunnerError, Note, UsageError
+from comfy_runner.text_files import decode, local_path, read, scheme_of
 
 if TYPE_CHECKING:
     from comfy_runner.config import Config, ServerConfig
@@ -87,10 +88,39 @@ templates_option = click.option(
 )
 """``--templates``, folders."""
 
-only_option = click.option("--only", multiple=True, metavar="GLOB", help="Only jobs whose id matches, such as '*-s42'.")
-"""``--only``, patterns of ids."""
+_MOST_IDS = 64 << 20  # bytes: a hundred thousand ids of the longest
 
-skip_option = click.option("--skip", multiple=True, metavar="GLOB", help="No jobs whose id matches.")
+
+def _listed(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return patterns, with those that stand in files in the place of ``@FILE``, and of ``@-`` or ``-`` those on stdin."""
+    return tuple(pattern for each in given for pattern in _patterns(each, parameter.opts[0]))
+
+
+def _patterns(given: str, option: str) -> list[str]:
+    name = given.removeprefix("@")
+    if given != "-" and (name == given or not name):
+        return [given]
+    if name == "-":
+        text = decode(sys.stdin.buffer.read(_MOST_IDS + 1), name="stdin", error=UsageError, most=_MOST_IDS)
+    else:
+        text = read(Path(name), error=UsageError, most=_MOST_IDS)
+    found = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    # No pattern would be every job.
+    if not found:
+        raise UsageError(f"names no job (got {given})", where=option, hint="a line for each id or pattern")
+    return found
+
+
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="GLOB",
+    callback=_listed,
+    help="Only jobs whose id matches, such as '*-s42'; @FILE has a line each.",
+)
+"""``--only``, patterns of ids; ``@FILE`` and ``-`` for those of a file and of stdin."""
+
+skip_option = click.option("--skip", multiple=True, metavar="GLOB", callback=_listed, help="No jobs whose id matches; likewise.")
 """``--skip``, likewise."""
 
 _SET = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6.")

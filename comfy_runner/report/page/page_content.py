@@ -22,7 +22,7 @@ from comfy_runner.report.found import path_of_search
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.page.fixed_values import fixed_values
 from comfy_runner.report.page.joined_facts import JoinedRun
-from comfy_runner.report.page.picks_facts import judged_sha256, originals_of, picks_facts
+from comfy_runner.report.page.picks_facts import judged_picture, originals_of, picks_facts
 from comfy_runner.report.page.short_reasons import short_reason
 from comfy_runner.report.page.thumbnails import LONG_SIDE, Thumbnail
 from comfy_runner.report.run_data import Entry, Material, key, label, short_name
@@ -127,7 +127,7 @@ def overview(
             "finished": entry.row.finished,
             "error": entry.row.error,
             "why": short_reason(entry.row.error or next(filter(None, (each.problem for each in seen(entry))), "")),
-            "sha256": judged_sha256(entry),
+            "sha256": judged.sha256 if (judged := judged_picture(entry)) else None,
             "original": originals.get(entry.name),
             "again": f"comfy-runner run {shlex.quote(_sidecar(material, entry.job_id))} --out again",
         }

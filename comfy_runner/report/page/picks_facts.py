@@ -10,6 +10,7 @@ from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.thumbnails import Thumbnail
 from comfy_runner.report.picks import read_picks
 from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Entry, Material
+from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.text_files import place
 
 
@@ -29,10 +30,9 @@ def picks_facts(material: Material) -> dict[str, object]:
     return {"run": run, "saved": None if saved is None else saved.model_dump(mode="json"), "problem": problem}
 
 
-def judged_sha256(entry: Entry) -> str | None:
-    """Return the checksum of the picture that is judged: the upscaled one, else the first; None where there is none."""
-    found = entry.picture(UPSCALED) or next((rows[0] for rows in entry.pictures.values()), None)
-    return None if found is None else found.sha256
+def judged_picture(entry: Entry) -> FileRow | None:
+    """Return the picture of an entry that is judged: the upscaled one, else the first; None where there is none."""
+    return entry.picture(UPSCALED) or next((rows[0] for rows in entry.pictures.values()), None)
 
 
 def originals_of(material: Material, measured: Mapping[str, Measured], thumbnails: Mapping[str, Thumbnail]) -> dict[str, int]:
