@@ -1,8 +1,8 @@
 """Fields from the command line, as layers over a recipe: ``--set upscale.denoise=0.6``, ``--sweep seed=1,2,3``.
 
 The values of an axis are ``FROM:TO:STEP`` (``FROM:TO`` for whole numbers), ``a,b,c``, ``@FILE``, or YAML: a list in brackets, or
-one of the mappings that a recipe may have. Whether the field takes the values is checked after merging, by `schema` and
-`sweep.parse`.
+one of the mappings that a recipe may have. ``@TABLE`` alone is a table whose columns are fields. Whether the
+field takes the values is checked after merging, by `schema` and `sweep.parse`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def layers(sets: Sequence[str], sweeps: Sequence[str] = ()) -> list[Layer]:
     Args:
         sets: Each ``field=value``: a dotted field, and a number, true, false, null, text as it is, or YAML in quotes, brackets
             or braces. Prompts and `vars` are taken as they are unless quoted, and nothing at all after ``=`` is the empty text.
-        sweeps: Each ``field=values``.
+        sweeps: Each ``field=values``, or ``@TABLE``.
 
     Raises:
         UsageError: One is malformed, or a field is given twice where one is an axis; all of them are named.
@@ -97,6 +97,8 @@ def _value(key: str, text: str) -> Any:
 
 
 def _axis(text: str) -> tuple[FieldPath, Layer]:
+    if text.startswith("@"):
+        return (SWEEP, "zip"), Layer({SWEEP: {"zip": {"file": text[1:]}}}, lambda _: f"{AXIS} {text}")
     field, equals, values = text.partition("=")
     field = field.strip()
     if not equals or not field:

@@ -13,8 +13,7 @@ from typing import Any
 
 from comfy_runner.report.run_data import DENOISE, RECIPE, Axis, Entry, Material, key, label, main_axis, short_name
 
-PROMPTS = ("prompt", "negative_prompt")
-"""Fields whose values are texts, which lie on no scale."""
+_PROMPTS = ("prompt", "negative_prompt")
 
 _SEEDS = ("seed", "upscale.seed")
 _NAMES = ("name", "title", "label")
@@ -82,6 +81,11 @@ def dimensions(material: Material) -> tuple[GridDimension, ...]:
         found.append((first, *sorted(joined, key=lambda axis: order[axis.field])))
     found.sort(key=lambda axes: min(order[axis.field] for axis in axes))
     return tuple(_dimension(material, axes, places) for axes in found)
+
+
+def is_of_prompts(axis: Axis) -> bool:
+    """Return whether an axis' values are prompts, or words in them, which lie on no scale."""
+    return axis.field in _PROMPTS or axis.field.startswith("vars.")
 
 
 def usual_layout(material: Material, known: Sequence[GridDimension], across: Axis | None = None) -> GridLayout:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from comfy_runner.check.interface import Output, failures
 from comfy_runner.check.thresholds import most
 from comfy_runner.notebook_html import escaped, table
-from comfy_runner.report.dimensions import PROMPTS, dimensions
+from comfy_runner.report.dimensions import dimensions, is_of_prompts
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.run_data import DENOISE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
 from comfy_runner.report.second_opinion import LEAST_ALIKE, SECOND, SecondOpinion, disagreement, lowest_score
@@ -193,9 +193,10 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
 def usual_axis(material: Material) -> Axis | None:
     """Return the axis of a suggestion where none is named: denoise, or the only one along which values can be compared, else None.
 
-    Seeds, recipes, prompts, what moves together with prompts, and texts of many words, of which prompts are made, cannot be.
+    Seeds, recipes, prompts and words in them, what moves together with those, and texts of many words, of which prompts are made,
+    cannot be.
     """
-    with_prompts = [each.axes for each in dimensions(material) if any(axis.field in PROMPTS for axis in each.axes)]
+    with_prompts = [each.axes for each in dimensions(material) if any(map(is_of_prompts, each.axes))]
     beside = {axis.field for axes in with_prompts for axis in axes}
     found = [
         axis for axis in material.axes if axis.field not in (*_SEEDS, RECIPE) and axis.field not in beside and not _is_prose(axis)

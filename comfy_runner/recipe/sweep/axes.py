@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,16 +33,20 @@ class Draw:
     Attributes:
         number: Which of its recipe's draws, from 1.
         offset: How far the seed is from it.
+        prompt: The prompt whose own it is, in a sweep over prompts of a recipe that leaves its seed to chance; empty for none.
     """
 
     number: int = 1
     offset: int = 0
+    prompt: str = ""
 
     def __str__(self) -> str:
         return f"random{self.number if self.number > 1 else ''}{f'{self.offset:+d}' if self.offset else ''}"
 
     def record(self, recipe: str) -> str:
         """Return what the run folder calls the draw, given its recipe's name."""
+        if self.prompt:
+            return f"{recipe}@{hashlib.sha256(self.prompt.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
         return f"{recipe}#{self.number}" if self.number > 1 else recipe
 
     def seed(self, drawn: int) -> int:

@@ -22,7 +22,7 @@ from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.schema import Recipe
 from comfy_runner.recipe.sweep import ids
 from comfy_runner.recipe.sweep.axes import UNSET, Draw, Matcher, Sweep, sameness
-from comfy_runner.recipe.sweep.fields import Target, canonical
+from comfy_runner.recipe.sweep.fields import Target, canonical, job_name
 from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
 from comfy_runner.yaml_loader import FieldPath
 
@@ -60,9 +60,12 @@ class Variant:
 
     @property
     def draw(self) -> Draw | None:
-        """The seed that the caller has to draw; None where the recipe gives one."""
+        """The seed that the caller has to draw, one for each prompt of a sweep; None where the recipe gives one."""
         seed = self._value("seed")
-        return Draw() if seed == "random" else seed if isinstance(seed, Draw) else None
+        if seed != "random":
+            return seed if isinstance(seed, Draw) else None
+        prompt = self.point[self.fields.index("prompt")] if "prompt" in self.fields else UNSET
+        return Draw(prompt=prompt) if isinstance(prompt, str) else Draw()
 
     @property
     def recipe_name(self) -> str:
@@ -291,8 +294,15 @@ def _ids(loaded: LoadedRecipe, fields: tuple[str, ...], points: Sequence[tuple[A
             found = known[field, id(value)] = () if value is UNSET else ids.tokens(field, value)
         return found
 
-    job_ids = [
-        ids.joined(name, [token for field, value in zip(fields, point, strict=True) for token in tokens(field, value)])
-        for point in points
-    ]
+    axes = loaded.sweep.axes if loaded.sweep else ()
+    beside = {target.field for axis in axes if job_name() in axis.targets for target in axis.targets}  # what a name stands for
+
+    def job_id(point: tuple[Any, ...]) -> str:
+        own = point[fields.index("name")] if beside else UNSET
+        is_named = own is not UNSET
+        of = [(field, value) for field, value in zip(fields, point, strict=True) if not (is_named and field in beside)]
+        start = names.slug(own) if is_named else name
+        return ids.joined(start, [token for field, value in of for token in tokens(field, value)])
+
+    job_ids = list(map(job_id, points))
     return ids.told_apart(job_ids, name, lambda index: Variant(loaded, fields, points[index], "").assignments)

@@ -99,6 +99,11 @@ def canonical(checked: Any, value: Any) -> Any:
     return [canonical(item, item) for item in checked] if isinstance(checked, tuple) else value
 
 
+def job_name() -> Target:
+    """Return the field that names jobs: a recipe's name, which only rows of fields that move together can give."""
+    return _field_of(Recipe, "name", "name", ("name",))
+
+
 def resolve(field: str, base: Mapping[str, Any], *, where: str) -> Target:
     """Return the field of this name.
 
@@ -117,7 +122,8 @@ def resolve(field: str, base: Mapping[str, Any], *, where: str) -> Target:
         raise RecipeError(f"must have at most {MAX_DEPTH} parts", where=where)
     name = ".".join(steps)
     if steps[0] in _NOT_SWEPT:
-        raise RecipeError("cannot be swept", where=where)
+        hint = "only in a zip or in a table, whose rows it names" if name == "name" else ""
+        raise RecipeError("cannot be swept", where=where, hint=hint)
     if steps[:2] in (["expect"], ["expect", "passes"]):
         raise RecipeError("cannot be swept", where=where, hint="sweep a limit of single jobs, such as expect.drift.max")
     path = _path(steps, base, where)

@@ -22,7 +22,7 @@ from comfy_runner.errors import Problem, UsageError
 from comfy_runner.recipe.names import MAX_SLUG, slug
 from comfy_runner.recipe.sweep.axes import Draw
 from comfy_runner.wording import did_you_mean
-from comfy_runner.yaml_loader import got
+from comfy_runner.yaml_loader import FieldPath, got
 
 Token = tuple[int, str, str]
 """Rank and field, by which the tokens of an id are ordered, and the text."""
@@ -96,6 +96,22 @@ def tokens(field: str, value: Any) -> tuple[Token, ...]:
 def joined(name: str, parts: Iterable[Token]) -> str:
     """Return the id of a point from the recipe's slug and all its tokens, in any order; it may be too long yet."""
     return "-".join([name, *(text for _, _, text in sorted(parts))])
+
+
+def same_names(names: Sequence[Any], place: Callable[[FieldPath], str]) -> list[Problem]:
+    """Return the error of the first of the names that rows give to their jobs which is another one's too, as files are called.
+
+    Args:
+        names: The names; what is no text has been told of.
+        place: Returns the place of a name, by its number from 0.
+    """
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        other = first.setdefault(slug(name), index) if isinstance(name, str) else index
+        if other != index:
+            what = f"names two jobs whose files would be called alike (got {got(name)}, first at {place((other,))})"
+            return [Problem(what, place((index,)), "let names differ in letters from a to z or in digits")]
+    return []
 
 
 def told_apart(ids: Sequence[str], name: str, point: Callable[[int], Mapping[str, Any]]) -> list[str]:

@@ -28,9 +28,11 @@ from comfy_runner.recipe.sweep.axes import (
     SweepAxis,
     sameness,
 )
-from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, resolve
+from comfy_runner.recipe.sweep.fields import PlaceOf, Target, below, job_name, resolve
+from comfy_runner.recipe.sweep.ids import same_names
+from comfy_runner.recipe.sweep.prompt_lines import columns_of_file
 from comfy_runner.recipe.sweep.swept_prompts import SweptPrompts
-from comfy_runner.recipe.sweep.value_files import Values, table_columns
+from comfy_runner.recipe.sweep.value_files import Values
 from comfy_runner.recipe.sweep.values import written_values
 from comfy_runner.recipe.web_ui_words import SAMPLERS, contradiction, schedule_in, sentence, translated, translated_point
 from comfy_runner.wording import counted, did_you_mean
@@ -144,7 +146,8 @@ class _Parser:
                 here = place if group is spec else below(place, index)
                 if not isinstance(group, Mapping) or not group:
                     raise RecipeError(f"must be a mapping of fields that move together (got {got(group)})", where=here(()))
-                columns = table_columns(group, place=here, folder=folder) if "file" in group else group
+                columns, notes = columns_of_file(group, place=here, folder=folder) if "file" in group else (group, ())
+                self.notes += notes
                 yield from self._group(columns, here, folder, key="zip")
 
     def _group(self, group: Mapping[str, Any], place: PlaceOf, folder: Path, *, key: str) -> Iterator[SweepAxis]:
@@ -160,6 +163,8 @@ class _Parser:
                     values = written_values(spec, target.field, place=where, folder=folder)
                     checked = self._drawn(target, self._checked(target, values))
                     columns[target] = self._in_comfyui_words(target, checked, values.place)
+                    if target == job_name():
+                        self.problems += same_names(checked, values.place)
                     if target.path[:-1] in SAMPLERS and target.path[-1] == "name":
                         names[target] = checked, where
                     places[target] = values.place
@@ -193,7 +198,8 @@ class _Parser:
     def _checked(self, target: Target, values: Values) -> list[Any]:
         checked, problems = [], []
         for index, value in enumerate(values.values):
-            sound, wrong = (value, []) if type(value) is Draw else target.check(value, below(values.place, index))
+            is_sound = type(value) is Draw or value is UNSET
+            sound, wrong = (value, []) if is_sound else target.check(value, below(values.place, index))
             checked.append(sound)
             problems += wrong
         self.problems.extend(problems[:_SHOWN_PROBLEMS])
@@ -354,7 +360,7 @@ class _Parser:
         Raises:
             RecipeError: There is no such field, or another axis has it.
         """
-        target = self._resolved(name, place)
+        target = job_name() if name == "name" and key == "zip" else self._resolved(name, place)
         for other, where in self._taken.items():
             if other.path == target.path:
                 raise RecipeError(f"is swept twice (first at {where})", where=place(()))

@@ -61,7 +61,7 @@ def from_file(spec: Mapping[str, Any], field: str, place: PlaceOf, folder: Path)
     Raises:
         RecipeError: It names no file or no column, or the file cannot be read, is too large or is no table.
     """
-    path, label, wanted = _file(spec, place, folder), f"sweep.{field}", spec.get("column")
+    path, label, wanted = file_of(spec, place, folder), f"sweep.{field}", spec.get("column")
     if wanted is None:
         if path.suffix.lower() in TABLES or "delimiter" in spec:
             raise RecipeError("column is missing", where=place(()), hint="name a column of the table")
@@ -96,14 +96,27 @@ def table_columns(spec: Mapping[str, Any], *, place: PlaceOf, folder: Path) -> d
     return {column: _values(name, [(line, row[at]) for line, row in rows], column, column) for at, column in enumerate(columns)}
 
 
+def refuse_many(count: int, name: str) -> None:
+    """Make sure that a file has no more values than an axis can have.
+
+    Args:
+        count: How many it has.
+        name: What messages call it.
+
+    Raises:
+        RecipeError: It has.
+    """
+    if count > MOST_VALUES:
+        raise RecipeError(f"must have at most {MOST_VALUES} values (got {count})", where=name)
+
+
 def _values(name: str, texts: Sequence[tuple[int, str]], field: str, label: str) -> Values:
     """Return texts, each with its line in a file, as values: prompts as they are, all else as YAML's unquoted scalars."""
-    if len(texts) > MOST_VALUES:
-        raise RecipeError(f"must have at most {MOST_VALUES} values (got {len(texts)})", where=name)
+    refuse_many(len(texts), name)
 
     def value(line: int, text: str) -> Any:
         try:
-            return text if is_verbatim(field) else plain_scalar(text.strip())
+            return text if is_verbatim(field) else text.strip() if field == "name" else plain_scalar(text.strip())
         except ValueError as fault:
             raise RecipeError(str(fault), where=f"{name}:{line}") from None
 
@@ -117,7 +130,7 @@ def _values(name: str, texts: Sequence[tuple[int, str]], field: str, label: str)
 
 def _table(spec: Mapping[str, Any], place: PlaceOf, folder: Path) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
     """Return how messages call a table, the names of its columns, and its other rows that are not empty, with their lines."""
-    name, text = _text(_file(spec, place, folder), place(("file",)))
+    name, text = _text(file_of(spec, place, folder), place(("file",)))
     line, sep = 1, _SEP.match(text)
     if sep:
         line, text = 2, text[sep.end() :]
@@ -189,7 +202,17 @@ def _reader(text: str, delimiter: str) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
-def _file(spec: Mapping[str, Any], place: PlaceOf, folder: Path) -> Path:
+def file_of(spec: Mapping[str, Any], place: PlaceOf, folder: Path) -> Path:
+    """Return the file that a way to write values names, which need not be there.
+
+    Args:
+        spec: ``{file: …}``.
+        place: Returns the place of `spec`, or of a part of it, for messages.
+        folder: What the path is relative to.
+
+    Raises:
+        RecipeError: It is no path.
+    """
     name = spec["file"]
     if not isinstance(name, str) or not name:
         raise RecipeError(f"must be the path of a file (got {got(name)})", where=place(("file",)))
