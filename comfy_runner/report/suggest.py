@@ -133,18 +133,10 @@ class Suggestion:
     def _repr_html_(self) -> str:
         """Return the suggestion for notebooks: which value and why, and what was measured of all values."""
         what = f"{self.axis}: {self.chosen.label if self.chosen else 'no suggestion'}"
-        rows = [
-            (
-                "▸" if point == self.chosen else "",
-                point.label,
-                point.measured,
-                point.detail,
-                point.drift,
-                point.worst_drift,
-                point.why,
-            )
-            for point in self.points
-        ]
+        rows = []
+        for point in self.points:
+            numbers = ("" if each is None else f"{each:.2f}" for each in (point.detail, point.drift, point.worst_drift))
+            rows.append(("▸" if point == self.chosen else "", point.label, point.measured, *numbers, point.why))
         headings = ("", self.axis, "pictures", "detail", "drift", "worst drift", "")
         notes = "".join(f"<li>{escaped(note)}</li>" for note in self.notes)
         return (
