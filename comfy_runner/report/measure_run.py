@@ -82,10 +82,7 @@ def measure_all(
         UsageError: An announced metric or check cannot be used.
         RunFolderError: What was measured cannot be written down.
     """
-    if custom is None:
-        from comfy_runner.report.metrics.ssimulacra import second_opinion
-
-        custom = {**second_opinion(), **plugins(METRICS, "metric", taken=NUMBERS)}
+    custom = _usual_metrics() if custom is None else custom
     checks = installed_checks()
     pairs = {entry.name: _keyed(material, entry, custom) for entry in material.entries}
     cache = material.folder / REPORT_FILES / _CACHE
@@ -106,6 +103,28 @@ def measure_all(
     failed = dict.fromkeys(problem for found in kept.values() for problem in found.failed)
     told = _told(material, {entry: kept[name] for entry, name in pairs.items() if name}, checks, failed)
     return told, (*_several(material), *failed)
+
+
+def is_measured(material: Material) -> bool:
+    """Return whether there are pictures to measure, and all is known of them, so that `measure_all` tells it at once.
+
+    Args:
+        material: The run.
+
+    Raises:
+        UsageError: An announced metric cannot be used.
+    """
+    if not can_measure():
+        return False
+    custom = _usual_metrics()
+    needed = {_keyed(material, entry, custom) for entry in material.entries} - {""}
+    return bool(needed) and needed <= _read(material.folder / REPORT_FILES / _CACHE).keys()
+
+
+def _usual_metrics() -> Mapping[str, Metric]:
+    from comfy_runner.report.metrics.ssimulacra import second_opinion
+
+    return {**second_opinion(), **plugins(METRICS, "metric", taken=NUMBERS)}
 
 
 def _several(material: Material) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a browser that watches a run may ask: the page, its pictures, what has changed; and that the run ends.
+"""What a browser that watches a run may ask: the page, its pictures, what has changed; to keep picks, and that the run ends.
 
 Reading changes nothing. What has changed comes as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html),
 or is asked for again and again where something between holds such a stream back.
@@ -7,6 +7,7 @@ or is asked for again and again where something between holds such a stream back
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import BinaryIO
@@ -17,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from comfy_runner.errors import ComfyRunnerError
+from comfy_runner.errors import ComfyRunnerError, InputError
+from comfy_runner.report import picks
 from comfy_runner.watch.watching import Watching
 
 MOST_STREAMS = 500
@@ -26,7 +28,8 @@ MOST_STREAMS = 500
 _PAUSE = 0.25  # between two messages to a browser
 _BEAT_SECONDS = 15.0
 _CHUNK = 256 * 1024
-_CHANGES = "application/json"
+_UPLOAD_SECONDS = 60.0
+_JSON = "application/json"
 # A proxy that buffers, such as nginx, is told not to.
 _STREAM_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
@@ -52,6 +55,8 @@ class Routes:
             Route("/details", self._details),
             Route("/preview", self._preview),
             Route("/cancel", self._cancel, methods=["POST"]),
+            Route(f"/{picks.FILE}", self._picks),
+            Route(f"/{picks.FILE}", self._save_picks, methods=["PUT"]),
             Route("/{key:path}", self._file),
         ]
         self.app = Starlette(routes=routes, exception_handlers={ComfyRunnerError: _refused, Exception: _failed})
@@ -64,7 +69,7 @@ class Routes:
         watching = self._watching
         watching.seen()
         number, text = watching.feed.since(watching.feed.number(request.query_params.get("since", "")))
-        return Response(f'{{"cursor":"{watching.feed.cursor_at(number)}","changes":{text}}}', media_type=_CHANGES)
+        return Response(f'{{"cursor":"{watching.feed.cursor_at(number)}","changes":{text}}}', media_type=_JSON)
 
     async def _events(self, request: Request) -> Response:
         if self.streams >= MOST_STREAMS:
@@ -108,6 +113,21 @@ class Routes:
         await run_in_threadpool(self._watching.source.cancel)
         return Response(status_code=202)
 
+    async def _picks(self, _request: Request) -> Response:
+        return Response(await run_in_threadpool(self._watching.page.picks), media_type=_JSON)
+
+    async def _save_picks(self, request: Request) -> Response:
+        """Add to what was said of the pictures, and answer with all of it; other pages are told that there is something new."""
+        content = bytearray()
+        async with asyncio.timeout(_UPLOAD_SECONDS):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > picks.MOST_BYTES:
+                    return PlainTextResponse("too large\n", status_code=413)
+        said = await run_in_threadpool(self._watching.page.save_picks, bytes(content))
+        self._watching.feed.put({"picks": hashlib.sha256(said).hexdigest()})
+        return Response(said, media_type=_JSON)
+
     async def _file(self, request: Request) -> Response:
         found = await run_in_threadpool(self._watching.page.file, request.path_params["key"])
         if found is None:
@@ -134,7 +154,7 @@ def _missing() -> Response:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"{error}\n", status_code=409)
+    return PlainTextResponse(f"{error}\n", status_code=400 if isinstance(error, InputError) else 409)
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

@@ -13,13 +13,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from comfy_runner.report.measure_run import is_measured
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.page import packed, rendered
 from comfy_runner.report.page.page_content import details, overview
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnail
+from comfy_runner.report.picks import FORMAT, Picks, read_picks
 from comfy_runner.report.run_data import Material, read_material
+from comfy_runner.report.saved_picks import dumped_picks, save_picks
 from comfy_runner.report.suggest import Limits, Suggestion, usual_axis
-from comfy_runner.report.writer import is_current, judged
+from comfy_runner.report.writer import judged
 from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import LocalStore, folder_errors, is_plain_inside, refuse_links
@@ -84,7 +87,7 @@ class RunPage:
         """Read the run folder, and return what browsers are told of it: the facts of each entry, and of the whole page.
 
         Args:
-            is_live: Whether the run goes on, so that there can be no report of it.
+            is_live: Whether the run goes on, so that nothing is measured.
 
         Raises:
             RunFolderError: It cannot be read, or thumbnails cannot be written.
@@ -106,6 +109,7 @@ class RunPage:
         with self._lock:
             material, facts = self._read(is_live)
             facts["live"] = {"cursor": cursor, "page": facts["live"], "told": dict(told)}
+            facts["picks"] = {**facts["picks"], "served": True}
             known = packed(details(material, self._shown(material)))
         return "".join(rendered(material, facts, known, live=True))
 
@@ -123,6 +127,27 @@ class RunPage:
             one = replace(material, entries=tuple(found))
             return next(details(one, self._shown(one)))
 
+    def picks(self) -> bytes:
+        """Return what ``picks.json`` of the run says; where there is none, one that says nothing.
+
+        Raises:
+            InputError: Something in it is wrong.
+            RunFolderError: The run folder cannot be read.
+        """
+        return dumped_picks(read_picks(read_material(self.folder).store) or Picks(format=FORMAT))
+
+    def save_picks(self, content: bytes) -> bytes:
+        """Add to ``picks.json`` what a browser says, and return all that it says then.
+
+        Args:
+            content: As of such a file.
+
+        Raises:
+            InputError: Something in it, or in what is there, is wrong.
+            RunFolderError: The run folder cannot be read or written.
+        """
+        return dumped_picks(save_picks(read_material(self.folder), content, where="picks").picks)
+
     def file(self, key: str) -> ServedFile | None:
         """Return a picture by its key in the run folder; None where the page shows none of this name, or it is no plain file."""
         found = self._files.get(key)
@@ -131,18 +156,17 @@ class RunPage:
         return found
 
     def _read(self, is_live: bool) -> tuple[Material, dict[str, Any]]:
-        limits = self._limits()
-        is_reported = not is_live and is_current(self.folder, limits)
         material = self._material = read_material(self.folder)
+        is_told = not is_live and is_measured(material)
         thumbnails = self._shown(material)
         self._files = dict(_files(material, thumbnails))
         measured: Mapping[str, Measured] = {}
         suggestion: Suggestion | None = None
         notes: tuple[str, ...] = (_NOT_MEASURED if is_live else _NO_REPORT,)
-        if is_reported:
-            measured, suggestion, notes = judged(material, usual_axis(material), limits)
+        if is_told:
+            measured, suggestion, notes = judged(material, usual_axis(material), self._limits())
         facts: dict[str, Any] = overview(material, measured, suggestion, thumbnails, notes)
-        return material, {**facts, "live": {"plan": _plan(facts), "is_reported": is_reported}}
+        return material, {**facts, "live": {"plan": _plan(facts), "is_measured": is_told}}
 
     def _shown(self, material: Material) -> dict[str, Thumbnail]:
         """Return the thumbnails of all pictures by their paths; of those that lack, as many are made as there is time for."""

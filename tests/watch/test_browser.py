@@ -43,7 +43,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @contextlib.contextmanager
-def _watched(server: StandIn, out: Path) -> Iterator[tuple[str, Run]]:
+def _watched(server: StandIn, out: Path, page: Page) -> Iterator[tuple[str, Run]]:
     """Render three jobs and serve their page."""
     rendering = begin(server, out, sweep({"seed": _SEEDS}), previews=True)
     source = LiveRun(out)
@@ -56,6 +56,7 @@ def _watched(server: StandIn, out: Path) -> Iterator[tuple[str, Run]]:
     follows.start()
     with watched(out, source) as served:
         yield served.url, rendering
+        page.goto("about:blank")  # or it would complain that nobody answers any more
         rendering.cancel()
         follows.join()
 
@@ -69,7 +70,7 @@ def _wait_for_a_cancel(server: StandIn) -> None:
 
 def test_pictures_appear_while_the_run_goes_on_and_a_reload_loses_nothing(newer: StandIn, tmp_path: Path, page: Page) -> None:
     gate = newer.state.hold("save_upscaled")
-    with _watched(newer, tmp_path / "lake") as (url, rendering):
+    with _watched(newer, tmp_path / "lake", page) as (url, rendering):
         gate.wait()
         page.goto(url)
         expect(page.locator(".card")).to_have_count(3)
@@ -88,6 +89,10 @@ def test_pictures_appear_while_the_run_goes_on_and_a_reload_loses_nothing(newer:
         wait_for_pictures(page, ".card img")
         expect(page.locator("#counts")).to_contain_text("3 done")
         expect(page.locator(".lane")).to_have_count(0)
+        page.locator(".card").first.focus()
+        with page.expect_response(lambda found: found.request.method == "PUT"):
+            page.keyboard.press("4")
+        assert '"stars": 4' in (tmp_path / "lake" / "picks.json").read_text(encoding="utf-8")
         page.locator(".card").first.click()
         wait_for_pictures(page, ".stage img")
         expect(page.locator("#viewer")).to_contain_text("a lake")
@@ -99,7 +104,7 @@ def test_pictures_appear_while_the_run_goes_on_and_a_reload_loses_nothing(newer:
 def test_the_button_cancels_and_what_is_rendered_is_kept(newer: StandIn, tmp_path: Path, page: Page) -> None:
     # Too late for the first job to be cancelled.
     gate = newer.state.hold("history")
-    with _watched(newer, tmp_path / "lake") as (url, rendering):
+    with _watched(newer, tmp_path / "lake", page) as (url, rendering):
         gate.wait()
         page.goto(url)
         button = page.locator(".live button", has_text="Cancel")

@@ -16,7 +16,7 @@ from comfy_runner.watch import page_routes
 from comfy_runner.watch.sources import LiveRun
 from tests.report.page.pages import FAILED, paint
 from tests.report.support import make_run
-from tests.watch.support import Watched, events, facts_of, watched
+from tests.watch.support import Answer, Watched, events, facts_of, watched
 
 _AXES: dict[str, list[Any]] = {"upscale.sampler": ["ddim"], "seed": [2], "upscale.denoise": [0.3, 0.5]}
 _JOB = "lake-sddim-s2-d03"
@@ -176,6 +176,32 @@ def test_a_stream_begins_with_what_was_missed_and_goes_on_with_what_is_new(tmp_p
 
             assert next(told) == (feed.cursor, {"one": 3})
             assert json.loads(served.ask(f"changes?since={cursor}").body) == {"cursor": feed.cursor, "changes": {"one": 3}}
+
+
+def test_picks_are_added_to_those_of_the_run_folder_and_other_pages_hear_of_it(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "lake", {"seed": [1, 2]}, paint)
+    with watched(folder) as served:
+
+        def put(said: object, **headers: str) -> Answer:
+            return served.ask("picks.json", method="PUT", body=json.dumps(said).encode(), **{"Origin": served.origin, **headers})
+
+        assert json.loads(served.ask("picks.json").body) == {"format": 1, "picks": {}, "pairs": []}
+        assert put({"format": 1, "picks": {"lake-s1": {"stars": 5}}}).status == 200
+        cursor = served.watching.feed.cursor
+        saved = put({"format": 1, "picks": {"lake-s2": {"rejected": True}, "nothing": {"stars": 1}}})
+
+        on_disk = json.loads((folder / "picks.json").read_bytes())
+        assert {name: pick["stars"] for name, pick in on_disk["picks"].items()} == {"lake-s1": 5, "lake-s2": None}
+        assert json.loads(saved.body) == on_disk == json.loads(served.ask("picks.json").body)
+        assert "picks" in json.loads(served.ask(f"changes?since={cursor}").body)["changes"]
+        assert facts_of(served.ask().body)["picks"]["served"] is True
+
+        before = (folder / "picks.json").read_bytes()
+        assert put({"format": 1, "picks": {"lake-s1": {"stars": 6}}}).status == 400
+        assert put("x" * 17_000_000).status == 413
+        assert put({"format": 1, "picks": {}}, Origin="http://evil.example").status == 403
+        assert served.ask("picks.json", method="PUT", body=b"\xff", Origin=served.origin).status == 400
+        assert (folder / "picks.json").read_bytes() == before
 
 
 def test_there_is_an_end_to_the_number_of_streams(served: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

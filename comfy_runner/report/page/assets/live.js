@@ -52,11 +52,11 @@ function showLink() {
 }
 
 /** Whether the page would look another way if it were loaded again: other jobs, a report, pictures of roles that it does not know. */
-const isOld = () => live.page.plan !== data.live.page.plan || live.page.is_reported !== data.live.page.is_reported;
+const isOld = () => live.page.plan !== data.live.page.plan || live.page.is_measured !== data.live.page.is_measured;
 
 function showNews() {
   parts.news.hidden = !isOld();
-  parts.news.textContent = live.page.is_reported && !data.live.page.is_reported ? 'Show the report with its numbers' : 'Show what is new';
+  parts.news.textContent = live.page.is_measured && !data.live.page.is_measured ? 'Show the report with its numbers' : 'Show what is new';
 }
 
 /** Take over the newest values of some names. */
@@ -68,6 +68,7 @@ function take(changes) {
     if (name === 'run') live.run = value;
     else if (name === 'problem') live.problem = value ?? '';
     else if (name === 'page') live.page = value ?? live.page;
+    else if (name === 'picks') hearPicks();
     else if (name === 'counts') showCounts(value);
     else if (kind === 'server') takeLane(id, value).forEach((job) => drawn.add(job));
     else if (kind === 'preview') {
@@ -99,6 +100,11 @@ function take(changes) {
 const showCounts = (counts) => {
   byId('counts').textContent = Object.entries(counts).filter(([, count]) => count).map(([state, count]) => `${count} ${state}`).join(', ') || 'no jobs';
 };
+
+/** Somebody has said something of the pictures, perhaps on another page. */
+const hearPicks = later(200, async () => {
+  try { takePicks(await picksStore.load()); } catch { /* said where they are saved */ }
+});
 
 function heard() {
   live.heard = Date.now();
@@ -183,7 +189,7 @@ function startLive() {
   const section = el('section', { id: 'live', class: 'live', 'aria-label': 'The run' },
     el('div', { class: 'live-head' }, parts.words, parts.news, parts.cancel), parts.gauge, parts.problem, parts.link, parts.lanes);
   document.querySelector('main').prepend(section);
-  if (!data.live.page.is_reported) byId('advice').hidden = true;
+  if (!data.live.page.is_measured) byId('advice').hidden = true;
   byId('foot').append(' It is served, and follows its run.');
   startCancel();
   take(data.live.told);
