@@ -49,13 +49,14 @@ function showRun() {
 
 function showLink() {
   parts.link.textContent = live.isThere ? '' : 'This page is no longer served. What is loaded stays; comfy-runner watch serves the run again.';
+  showNews();
 }
 
 /** Whether the page would look another way if it were loaded again: other jobs, a report, pictures of roles that it does not know. */
 const isOld = () => live.page.plan !== data.live.page.plan || live.page.is_measured !== data.live.page.is_measured;
 
 function showNews() {
-  parts.news.hidden = !isOld();
+  parts.news.hidden = !live.isThere || !isOld();
   parts.news.textContent = live.page.is_measured && !data.live.page.is_measured ? 'Show the report with its numbers' : 'Show what is new';
 }
 
