@@ -3,8 +3,8 @@
     python -m benchmarks.watch [JOBS [BROWSERS [TIMES]]]
 
 Each way is timed as often as TIMES says, in turns, and the medians are told: from the beginning to the last result, and what this
-process has taken of the processor, with the run, the page's server and its thumbnails in it. What renders is stand-ins in a process of
-their own; they send previews to those that ask for them.
+process has taken of the processor, with the run, the page's server and its thumbnails in it. The servers that render are stand-ins,
+in a process of their own; they send previews to those that ask for them.
 """
 
 from __future__ import annotations
