@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from comfy_runner.report.measures import Measured
+from comfy_runner.report.page.page import write_page
+from comfy_runner.report.run_data import read_material
 from tests.report.page.conftest import Opener
-from tests.report.page.pages import VETOED, shown_jobs
+from tests.report.page.pages import VETOED, measures, paint, shown_jobs
+from tests.report.support import make_run
 
 
 @pytest.fixture
@@ -95,3 +100,14 @@ def test_on_a_phone_the_controls_are_folded(open_page: Opener, sweep: Path) -> N
     expect(page.get_by_label("Rows")).to_be_hidden()
     page.get_by_text("Arrange and filter").click()
     expect(page.get_by_label("Rows")).to_be_visible()
+
+
+def test_a_metric_that_was_measured_nowhere_is_no_column_of_zeros(open_page: Opener, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"seed": [1, 2]}, paint)
+    known = measures().measures
+    assert known
+    unknown = Measured(measures=replace(known, extra={"prettiness": float("nan")}))
+    page = open_page(write_page(read_material(run), {"lake-s1": unknown, "lake-s2": unknown}, None))
+
+    expect(page.locator("#numbers thead th", has_text="prettiness")).to_be_visible()
+    expect(page.locator("#numbers thead th", has_text="dead areas")).to_be_hidden()
