@@ -81,7 +81,7 @@ function rowsThatDiffer(rows, names) {
   if (!rows.length) return null;
   const more = rows.length - MOST_FIELDS;
   return [el('div', { class: 'scroller' }, el('table', { class: 'differing-values' },
-    el('thead', {}, el('tr', {}, el('td'), names.map((name, index) => el('th', { scope: 'col' }, `${index + 1} `, isolated(name))))),
+    el('thead', {}, el('tr', {}, el('td'), names.map((name, index) => el('th', { scope: 'col', title: name }, `${index + 1} `, names.length > 2 ? null : isolated(name))))),
     el('tbody', {}, rows.slice(0, MOST_FIELDS).map(([name, texts]) => el('tr', {}, el('th', { scope: 'row' }, breakable(name)), texts.map((text) => el('td', {}, breakable(text)))))))),
   more > 0 ? el('p', { class: 'quiet' }, `and ${plural(more, 'field')} more`) : null];
 }
