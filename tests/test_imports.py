@@ -62,12 +62,13 @@ _PLACES = {
         *("picture_files.py", "collect/exif.py", "collect/picture_texts.py", "collect/reencode.py", "collect/verify.py"),
         *("importer/readers/pictures.py", "report/", "baseline/folder.py"),
     ),
+    "choix": ("report/eye_order.py",),
     "click": ("cli/",),
     "fsspec": ("store/filesystem.py",),
     "filelock": ("store/", "engine/local/", "model_files/cache.py"),
     "jinja2": ("templating/", "report/page/page.py"),
     "markupsafe": ("templating/",),
-    "numpy": ("report/metrics/", "report/calibrate.py"),
+    "numpy": ("report/metrics/", "report/calibrate.py", "report/eye_order.py"),
     "optuna": ("search/proposals.py",),
     "platformdirs": ("config.py", "engine/local/"),
     "psutil": ("engine/local/",),
@@ -108,6 +109,7 @@ _ALONE = "engine/local/tiny_models/"
 _HEAVY = (
     *(
         "PIL",
+        "choix",
         "filelock",
         "fsspec",
         "jinja2",

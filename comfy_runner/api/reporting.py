@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from comfy_runner.errors import UsageError
 from comfy_runner.report import suggest as suggesting
+from comfy_runner.report.eye_order import eye_order
 from comfy_runner.report.measure_run import measure_all, require_metrics
 from comfy_runner.report.measures import Measures
 from comfy_runner.report.run_data import find_axis, read_material
@@ -51,7 +52,8 @@ def suggest(
     require_metrics()
     measured, notes = measure_all(material, custom=metrics, progress=progress)
     found = suggesting.suggest(material, measured, chosen, limits=limits)
-    return replace(found, notes=(*found.notes, *notes))
+    eyes, left_out = eye_order(material, measured, chosen, named=found.chosen.label if found.chosen else None)
+    return replace(found, eyes=eyes, notes=(*found.notes, *left_out, *notes))
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:

@@ -197,7 +197,7 @@ def suggest(
         return
     print_notes(map(Note, found.notes))
     lines = [*_table(found), "", *curve(found, width=shutil.get_terminal_size().columns), ""]
-    print_lines([*lines, sentence(found), *_sureness(found), *_apart(found.apart)])
+    print_lines([*lines, sentence(found), *([found.eyes.told] if found.eyes else []), *_sureness(found), *_apart(found.apart)])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from comfy_runner.check.interface import Output, failures
 from comfy_runner.check.thresholds import most
 from comfy_runner.notebook_html import escaped, table
 from comfy_runner.report.dimensions import dimensions, is_of_prompts
+from comfy_runner.report.eye_order import EyeOrder
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
 from comfy_runner.report.run_data import DENOISE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
 from comfy_runner.report.second_opinion import LEAST_ALIKE, SECOND, SecondOpinion, disagreement, lowest_score
@@ -114,6 +115,7 @@ class Suggestion:
         limits: What was allowed.
         points: Every value of the axis, in its order.
         second: What a second measure says of it; None where it is not installed.
+        eyes: What a person prefers who has compared pictures of the run; None where nobody has.
         notes: What else is to be known, a sentence each: a second opinion that is another one, pictures that were not measured,
             metrics that failed.
     """
@@ -128,6 +130,7 @@ class Suggestion:
     limits: Limits
     points: tuple[Point, ...]
     second: SecondOpinion | None = None
+    eyes: EyeOrder | None = None
     notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from comfy_runner.atomic_files import open_plain, remove_leftovers, write_atomic
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.calibrations import told_limits
 from comfy_runner.report.export import dumped, metrics_csv, metrics_json
+from comfy_runner.report.eye_order import eye_order
 from comfy_runner.report.found import told_by_search
 from comfy_runner.report.measure_run import EXTRA, Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
@@ -185,6 +186,10 @@ def judged(
     if searched := told_by_search(material.folder):
         notes = (searched, *notes)
     suggestion = suggest(material, measured, axis, limits=limits) if axis is not None and measured else None
+    if suggestion is not None and axis is not None:
+        named = suggestion.chosen.label if suggestion.chosen else None
+        eyes, left_out = eye_order(material, measured, axis, named=named)
+        suggestion, notes = replace(suggestion, eyes=eyes), (*left_out, *notes)
     return measured, suggestion, (*(suggestion.notes if suggestion is not None else ()), *notes)
 
 

@@ -36,7 +36,21 @@ _VENDOR = ("vendor/img-comparison-slider.js", "vendor/uPlot.iife.min.js")
 # Each knows those before it.
 _SCRIPTS = (
     *("base", "data", "picks", "arrange", "theme", "zoom", "differences", "compared", "joined", "address", "compare_set", "grid"),
-    *("crops", "stage", "panel", "job_diff", "viewer", "pick_controls", "controls", "table", "search", "curve", "start"),
+    *(
+        "crops",
+        "stage",
+        "panel",
+        "job_diff",
+        "viewer",
+        "pick_controls",
+        "pair_choice",
+        "blind_pairs",
+        "controls",
+        "table",
+        "search",
+        "curve",
+        "start",
+    ),
 )
 
 _LIVE_STYLES = ("live.css",)

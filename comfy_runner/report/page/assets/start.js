@@ -7,7 +7,7 @@ function startHead() {
   if (suggestion) {
     const head = suggestion.chosen ? el('strong', {}, `${suggestedAxis?.name ?? suggestion.axis} `, isolated(suggestion.chosen.label)) : el('strong', {}, 'No suggestion');
     const sureness = suggestion.chosen ? el('span', { class: 'tag' }, suggestion.sureness === 'unknown' ? 'one series: how sure is unknown' : suggestion.sureness) : null;
-    advice.append(el('span', { class: 'advice-head' }, suggestion.chosen ? 'Suggested: ' : '', head, ' ', sureness ?? ''), el('span', { class: 'reason' }, isolated(suggestion.reason)));
+    advice.append(el('span', { class: 'advice-head' }, suggestion.chosen ? 'Suggested: ' : '', head, ' ', sureness ?? ''), el('span', { class: 'reason' }, isolated(suggestion.reason), suggestion.eyes ? [el('br'), isolated(suggestion.eyes.told)] : ''));
   } else {
     advice.append(hasNumbers ? 'No suggestion: there is no axis along which values could be compared.' : 'No suggestion: the pictures were not measured.');
   }
@@ -27,6 +27,7 @@ startGrid();
 startCompareSet();
 startViewer();
 startPicking();
+startBlindPairs();
 const linked = startControls();
 startTable();
 startSearch();
