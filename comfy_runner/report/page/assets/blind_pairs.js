@@ -70,7 +70,8 @@ function openBlind() {
 }
 
 function startBlindPairs() {
-  if (new Set(comparable(jobs).map(({ key }) => key)).size < 2) return;
+  // On a page that is served, pictures are still to come.
+  if (!data.picks.served && new Set(comparable(jobs).map(({ key }) => key)).size < 2) return;
   const { parts } = blind;
   const side = (wide, narrow) => [el('span', { class: 'wide' }, wide), el('span', { class: 'narrow' }, narrow)];
   parts.count = el('span', { class: 'quiet', role: 'status' });
