@@ -54,11 +54,11 @@ def _measure(servers: int, jobs: int, seconds: float, processes: int) -> tuple[f
     denoise = [round(0.2 + 0.1 * number, 1) for number in range(_VALUES)]
     recipe = {**_RECIPE, "sweep": {"seed": {"start": 1, "count": jobs // _VALUES}, "upscale.denoise": denoise}}
     with (
-        light_servers(servers, processes=processes, seconds=seconds / _WORK) as (urls, served),
+        light_servers(servers, processes=processes, seconds=seconds / _WORK) as light,
         tempfile.TemporaryDirectory() as folder,
     ):
         began = time.perf_counter()
-        rendering = run([recipe], server=urls, out=folder, config=Config())
+        rendering = run([recipe], server=light.urls, out=folder, config=Config())
         last = list(rendering)[-1]
         taken = time.perf_counter() - began
         for result in rendering.results():
@@ -66,7 +66,7 @@ def _measure(servers: int, jobs: int, seconds: float, processes: int) -> tuple[f
                 raise result.error
     if not isinstance(last, RunFinished) or last.spent is None:
         raise RuntimeError("nothing was rendered")
-    return taken, sum(each.worked for each in served) / servers, last.spent
+    return taken, sum(each.worked for each in light.served) / servers, last.spent
 
 
 if __name__ == "__main__":

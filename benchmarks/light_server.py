@@ -1,6 +1,7 @@
 """Servers that cost almost nothing: they answer as ComfyUI does, sleep for as long as a graph's work takes, and give one picture.
 
-Many of them run in one process. What they keep from one prompt to the next is what ComfyUI's classic cache keeps.
+Many of them run in one process. What they keep from one prompt to the next is what ComfyUI's classic cache keeps. Where something
+else says which ports they have, as the actors of Ray do, it starts a command that costs a small shell (`LightServers.command`).
 """
 
 from __future__ import annotations
@@ -53,12 +54,27 @@ class Served:
     frames: int = 0
 
 
+@dataclass(frozen=True)
+class LightServers:
+    """Servers that run.
+
+    Attributes:
+        urls: Where they answer that run from the beginning.
+        command: Has one more answer on ``{port}``, as long as it runs.
+        served: What each server has done, once all are left.
+    """
+
+    urls: list[str]
+    command: str
+    served: list[Served]
+
+
 @contextmanager
-def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tuple[list[str], list[Served]]]:
-    """Serve; gives the URLs, and a list that has what each server has done, once they are left.
+def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[LightServers]:
+    """Serve.
 
     Args:
-        count: How many servers.
+        count: How many servers there are from the beginning.
         processes: In how many processes, at most.
         seconds: That a step of a sampler at 1024x576 pixels takes.
     """
@@ -66,7 +82,7 @@ def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tup
     urls: list[str] = []
     served: list[Served] = []
     children = []
-    for number in range(min(processes, count)):
+    for number in range(max(1, min(processes, count))):
         ours, theirs = context.Pipe()
         share = len(range(number, count, processes))
         process = context.Process(target=_child, args=(theirs, share, seconds), daemon=True)
@@ -74,8 +90,10 @@ def light_servers(count: int, *, processes: int, seconds: float) -> Iterator[tup
         children.append((process, ours))
     try:
         for _process, ours in children:
-            urls += ours.recv()
-        yield urls, served
+            found, port = ours.recv()
+            urls += found
+        ask = f"exec 3<>/dev/tcp/{_HOST}/{port} && echo {{port}} >&3 && cat <&3"
+        yield LightServers(urls, f"exec bash -c '{ask}'", served)
         for _process, ours in children:
             ours.send(None)
             served += ours.recv()
@@ -91,7 +109,16 @@ def _child(parent: Connection, count: int, seconds: float) -> None:
 
 async def _serve(parent: Connection, count: int, seconds: float) -> None:
     servers = [_Light(seconds) for _ in range(count)]
-    parent.send([await server.start() for server in servers])
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        servers.append(server := _Light(seconds))
+        await server.start(int(await reader.readline()))
+        await reader.read()  # until whoever has asked is gone
+        await server.stop()
+        writer.close()
+
+    asked = await asyncio.start_server(serve_one, _HOST, 0)
+    parent.send(([await server.start() for server in servers], asked.sockets[0].getsockname()[1]))
     await asyncio.to_thread(parent.recv)
     parent.send([server.served for server in servers])
     await asyncio.sleep(60)
@@ -109,7 +136,7 @@ class _Light:
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._posted = asyncio.Event()
 
-    async def start(self) -> str:
+    async def start(self, port: int = 0) -> str:
         app = web.Application(client_max_size=2**26, middlewares=[self._counted])
         for path, answer in (("/system_stats", _STATS), ("/object_info", object_info(MODELS))):
             text = json.dumps(answer)
@@ -119,12 +146,16 @@ class _Light:
         app.router.add_get("/queue", self._queue)
         app.router.add_get("/history/{prompt_id}", self._entry)
         app.router.add_get("/view", self._view)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, _HOST, 0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, _HOST, port)
         await site.start()
         self._worker = asyncio.create_task(self._work())
-        return f"http://{_HOST}:{runner.addresses[0][1]}"
+        return f"http://{_HOST}:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        self._worker.cancel()
+        await self._runner.cleanup()
 
     @web.middleware
     async def _counted(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:

@@ -1,12 +1,13 @@
 """What a run costs this machine as jobs, servers and pictures grow (docs/scaling.md has larger numbers).
 
 ``python -m benchmarks.scaling`` prints all tables with small numbers; with ``folders JOBS...``, ``servers COUNT...``,
-``store JOBS...`` or ``pictures`` one of them. Where this machine has other work, processor time tells more than what a clock says.
-Planning is measured in `benchmarks.planning`.
+``ray ACTORS...``, ``store JOBS...`` or ``pictures`` one of them. Where this machine has other work, processor time tells more than
+what a clock says. Planning is measured in `benchmarks.planning`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -21,16 +22,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from PIL import Image
 
 from benchmarks.instant_engine import InstantSupply
 from benchmarks.light_server import light_servers
-from comfy_runner import run
+from comfy_runner import JobFinished, run
 from comfy_runner.collect.verify import verify_picture
 from comfy_runner.config import Config
 from comfy_runner.graph.sizes import Size
 from comfy_runner.planning.drafting import draft_all
+from comfy_runner.ray_options import RayOptions
 from comfy_runner.recipe.sources import load_source
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.running.policy import Policy
@@ -40,7 +43,7 @@ from comfy_runner.store.registry import local_part
 from comfy_runner.store.run_folder import RunFolder
 from tests.s3 import proxy, s3_server
 
-_FOLDERS, _SERVERS, _STORES = (256, 1024), (8, 64), (8, 32)
+_FOLDERS, _SERVERS, _ACTORS, _STORES = (256, 1024), (8, 64), (4,), (8, 32)
 _DENOISE = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 _ENGINES = 4
 _EACH, _SECONDS = 24, 5.0  # jobs of a server, and what one of them takes, about
@@ -76,8 +79,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["--make", jobs, folder]:
             _make(int(jobs), Path(folder))
-        case ["--drive", servers, each, seconds]:
-            print(json.dumps(_drive(int(servers), int(each), float(seconds))))
+        case ["--drive", servers, each, seconds, *ray]:
+            print(json.dumps(_drive(int(servers), int(each), float(seconds), on_ray=bool(ray))))
         case [table, *numbers]:
             _TABLES[table](list(map(int, numbers)))
         case _:
@@ -159,43 +162,86 @@ def _show(name: str, jobs: int, found: tuple[float, float, float]) -> None:
 def _servers(counts: Sequence[int]) -> None:
     print(f"one run and many servers, {_EACH} jobs of about {_SECONDS:g} s for each, whose samplers tell of 20 steps:")
     for count in counts or _SERVERS:
-        command = [sys.executable, "-m", "benchmarks.scaling", "--drive", str(count), str(_EACH), str(_SECONDS)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        goals = (" (goal: 5 ms)", " (goal: 95 %)") if count == max(_SERVERS) else ("", "")
+        _driven(count, "servers")
+
+
+def _actors(counts: Sequence[int]) -> None:
+    print("the same on a Ray of this machine, with actors that each own such a server; pictures come to the driver:")
+    for count in counts or _ACTORS:
+        found = _driven(count, "actors", "ray")
         print(
-            f"  {count:4} servers, {found['jobs']:6} jobs: {found['processor']:.1f} ms of the processor a job{goals[0]}, "
-            f"servers busy {found['efficiency']:.1%} of {found['wall']:.0f} s{goals[1]}, {found['megabytes']:.0f} MB at most"
+            f"       Ray, its actors and what they start: {found['others']:.0f} MB, and {found['setup']:.0f} s until all answered"
         )
-        asked = ", ".join(f"{number:.2f} {route}" for route, number in found["asked"].items())
-        print(f"       a job: {asked}; {found['frames']:.0f} frames; {found['to']:.1f} kB there and {found['back']:.1f} kB back")
 
 
-def _drive(servers: int, each: int, seconds: float) -> dict[str, Any]:
+def _driven(count: int, what: str, *ray: str) -> dict[str, Any]:
+    """Have a process of its own drive a run, and print what that took."""
+    command = [sys.executable, "-m", "benchmarks.scaling", "--drive", str(count), str(_EACH), str(_SECONDS), *ray]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    goals = (" (goal: 5 ms)", " (goal: 95 %)") if count == max(_SERVERS) else ("", "")
+    print(
+        f"  {count:4} {what}, {found['jobs']:6} jobs: {found['processor']:.1f} ms of the processor a job{goals[0]}, "
+        f"servers busy {found['efficiency']:.1%} of {found['wall']:.0f} s{goals[1]}, {found['megabytes']:.0f} MB at most"
+    )
+    asked = ", ".join(f"{number:.2f} {route}" for route, number in found["asked"].items())
+    print(
+        f"       a job: {asked}; {found['frames']:.0f} frames; {found['to']:.1f} kB there and {found['back']:.1f} kB back",
+        flush=True,
+    )
+    return found
+
+
+def _drive(servers: int, each: int, seconds: float, *, on_ray: bool = False) -> dict[str, Any]:
     jobs = servers * each
     # Tiny pictures that take as much work as loading a checkpoint.
     recipe = {**_recipe(jobs), "sampler": {"steps": 1000}}
     with (
-        light_servers(servers, processes=1 + servers // 48, seconds=seconds / _WORK) as (urls, served),
+        light_servers(0 if on_ray else servers, processes=1 + servers // 48, seconds=seconds / _WORK) as light,
         tempfile.TemporaryDirectory() as folder,
     ):
-        rendering = run([recipe], server=urls, out=folder, config=Config())
+        asked_for = time.perf_counter()
+        if on_ray:
+            # Ray believes that this machine has room for all of them.
+            room = {"CPU": (os.cpu_count() or 1) / servers}
+            given: dict[str, Any] = {"ray": RayOptions(min=servers, max=servers, resources=room, command=light.command)}
+        else:
+            given = {"server": light.urls}
+        rendering = run([recipe], out=folder, config=Config(), **given)
         began, used = time.perf_counter(), time.process_time()
-        for result in rendering.results():
-            if result.error is not None:
-                raise result.error
+        others = 0.0
+        for number, event in enumerate(rendering):
+            if isinstance(event, JobFinished) and event.result.error is not None:
+                raise event.result.error
+            if on_ray and not others and number > jobs:
+                others = _memory_of(light.command)
         wall, processor = time.perf_counter() - began, time.process_time() - used
-    asked = sum((each.asked for each in served), Counter[str]())
+    asked = sum((each.asked for each in light.served), Counter[str]())
     return {
         "jobs": jobs,
+        "setup": began - asked_for,
         "wall": wall,
         "processor": processor / jobs * 1000,
-        "efficiency": sum(each.worked for each in served) / wall / servers,
+        "efficiency": sum(each.worked for each in light.served) / wall / servers,
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS / 10**6,
+        "others": others,
         "asked": {route: number / jobs for route, number in asked.most_common()},
-        "frames": sum(each.frames for each in served) / jobs,
-        "to": sum(each.received for each in served) / jobs / 1000,
-        "back": sum(each.sent for each in served) / jobs / 1000,
+        "frames": sum(each.frames for each in light.served) / jobs,
+        "to": sum(each.received for each in light.served) / jobs / 1000,
+        "back": sum(each.sent for each in light.served) / jobs / 1000,
     }
+
+
+def _memory_of(command: str) -> float:
+    """Return the megabytes that Ray has, with its actors and what these have started: each page that several share counts once."""
+    port = command.partition(" >&3")[0].partition("/dev/tcp/")[2].partition(" ")[0]
+    found = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            is_ours = os.getpid() in [parent.pid for parent in process.parents()] and "multiprocessing" not in line
+            if is_ours or port in line:
+                found += process.memory_full_info().pss
+    return found / 10**6
 
 
 # Stores
@@ -248,6 +294,7 @@ def _photograph(width: int, height: int) -> bytes:
 _TABLES: Mapping[str, Callable[[Sequence[int]], None]] = {
     "folders": _folders,
     "servers": _servers,
+    "ray": _actors,
     "store": _store,
     "pictures": _pictures,
 }
