@@ -214,7 +214,7 @@ class Tracker:
                 if prompt.sought is None and not self._waits_for_a_frame(prompt):
                     self._look_at(prompt)
             seeks = any(prompt.sought is not None for prompt in due)
-            if seeks or (self._prompts and now - self._queue_at >= self._timeouts.queue):
+            if seeks or (self._prompts and now - self._queue_at >= self._between_queues()):
                 self._look_at_queue(now)
                 # It has told of all of them.
                 due += [prompt for prompt in self._prompts.values() if prompt not in due and self._waits_for_a_frame(prompt)]
@@ -252,13 +252,15 @@ class Tracker:
         return True
 
     def _waits_for_a_frame(self, prompt: _Prompt) -> bool:
-        """Return whether a frame will tell of the end of a job, so that it is enough to see now and then that it is in the queue.
-
-        Asking for each job would be most of what a fleet costs this machine.
-        """
+        """Return whether a frame will tell of the end of a job, so that it is enough to see now and then that it is in the queue."""
         is_heard = bool(self._is_told) and prompt.client_id == self._hears
         is_usual = prompt.sought is None and prompt.cancelled_at is None and not prompt.missing and prompt.late_from is None
         return is_heard and is_usual and not self.health.failing and not self.health.idle
+
+    def _between_queues(self) -> float:
+        """Return the seconds between two looks at the queue: fewer where not only frames are waited for."""
+        waits = all(map(self._waits_for_a_frame, self._prompts.values()))
+        return self._timeouts.queue_with_socket if waits else self._timeouts.queue
 
     def _are_late(self, prompt: _Prompt) -> bool:
         """Return whether pictures may still be on their way over the websocket, which the history has overtaken."""
