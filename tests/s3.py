@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -127,12 +128,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self, body: bytes) -> None:
         """Have the server answer it."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("transfer-encoding", "expect")}
-        headers["Content-Length"] = str(len(body))
-        connection.request(self.command, self.path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
+        answer, content = self.ask(body)
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("transfer-encoding", "connection", "server", "date", "content-length"):
@@ -142,7 +138,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
-        connection.close()
+
+    def ask(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        """Return what the server answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("transfer-encoding", "expect")}
+        headers["Content-Length"] = str(len(body))
+        with contextlib.closing(connection):
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            return answer, answer.read()
 
 
 class Proxy(ThreadingHTTPServer):
@@ -181,6 +186,30 @@ def proxy(behind: S3Server) -> Iterator[Proxy]:
             yield made
         finally:
             made.shutdown()
+
+
+class Death:
+    """An S3 that is killed and comes back with what it had: no request is answered for a while, and it has done some of them.
+
+    Args:
+        draw: Decides which.
+        sees: Is asked first of those.
+    """
+
+    def __init__(self, draw: random.Random, sees: Respond) -> None:
+        self._draw, self._sees, self._until = draw, sees, 0.0
+
+    def strike(self, seconds: float) -> None:
+        """Let nothing be answered for some seconds."""
+        self._until = time.monotonic() + seconds
+
+    def __call__(self, handler: Handler, body: bytes) -> bool:
+        """Break a connection, if it is time for that."""
+        if time.monotonic() >= self._until:
+            return False
+        if self._draw.random() < 0.5 and not self._sees(handler, body):
+            handler.ask(body)
+        return handler.cut()
 
 
 @dataclass

@@ -23,7 +23,7 @@ from comfy_runner.control.verify_run import verify
 from tests.cli.support import COMMAND, environment, recipe_file
 from tests.kill.support import REPORTS
 from tests.ray_cluster import RayCluster, ray_cluster
-from tests.s3 import Handler, Proxy, S3Server, proxy
+from tests.s3 import Death, Handler, Proxy, S3Server, proxy
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
@@ -49,7 +49,7 @@ class _Puts:
     """Notes the sidecars that come whole; what a client was killed at is not passed on, as S3 itself would not take it."""
 
     def __init__(self) -> None:
-        self.sidecars: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        self.sidecars: defaultdict[str, set[tuple[str, str, str]]] = defaultdict(set)
 
     def __call__(self, handler: Handler, body: bytes) -> bool:
         if handler.command != "PUT":
@@ -58,7 +58,7 @@ class _Puts:
             return handler.cut()
         if handler.path.endswith("/job.json"):
             told = json.loads(body)
-            self.sidecars[handler.path].append((told["server"]["url"], told["prompt_id"], told["finished"]))
+            self.sidecars[handler.path].add((told["server"]["url"], told["prompt_id"], told["finished"]))
         return False
 
 
@@ -95,19 +95,20 @@ class _Command:
         return f"KILL_SEED={SEED}\n{self._log.with_suffix('.err').read_text(encoding='utf-8', errors='replace')[-5000:]}"
 
 
-def test_actors_nodes_servers_and_the_run_itself_are_killed_and_every_job_is_done_once(
+def test_actors_nodes_servers_the_store_and_the_run_itself_are_killed_and_every_job_is_done_once(
     s3: S3Server, before: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMFY_RUNNER_STATE", str(tmp_path / "state"))
     draw = random.Random(SEED)  # noqa: S311
     url, puts = f"s3://{s3.bucket()}/runs/lake", _Puts()
-    before.responding.append(puts)
+    before.responding += [store_dies := Death(draw, puts), puts]
     recipe = recipe_file(tmp_path, sweep=_GRID)
     with ray_cluster("north", "south", "east", **before.as_server.environment) as cluster:
         kills: list[Callable[[], None]] = [
             lambda: _kill(draw.choice(cluster.actors())),
             lambda: _kill(draw.choice(cluster.servers())),
             lambda: cluster.kill("east"),
+            lambda: store_dies.strike(2 + 3 * draw.random()),
         ]
         draw.shuffle(kills)
         command = _Command(recipe, url, cluster, tmp_path / "first.log")

@@ -252,7 +252,7 @@ class Tracker:
         return True
 
     def _waits_for_a_frame(self, prompt: _Prompt) -> bool:
-        """Return whether a frame will tell of the end of a job, so that it is enough to see now and then that it is in the queue."""
+        """Return whether a frame will tell of a job's end, so that it is enough to see now and then that it is in the queue."""
         is_heard = bool(self._is_told) and prompt.client_id == self._hears
         is_usual = prompt.sought is None and prompt.cancelled_at is None and not prompt.missing and prompt.late_from is None
         return is_heard and is_usual and not self.health.failing and not self.health.idle
