@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from comfy_runner.errors import Note, RecipeError
+from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.graph.cost import StepTable
 from comfy_runner.graph.filled import Filled
 from comfy_runner.input_files import InputFile
@@ -79,7 +79,7 @@ class Draft:
             return self.variant.prompt
         try:
             return self.variant.job(seed=self.seed, route=self.route).recipe.recipe.prompt or ""
-        except RecipeError:
+        except ComfyRunnerError:
             return self.variant.prompt
 
     @property

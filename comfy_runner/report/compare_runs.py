@@ -21,7 +21,7 @@ from comfy_runner.report.page.thumbnails import thumbnail_key
 from comfy_runner.report.page.zipped import write_zip
 from comfy_runner.report.run_data import RUN, Axis, Material, find_axis
 from comfy_runner.report.suggest import Limits, suggest, usual_axis
-from comfy_runner.report.target import check_target, url_from
+from comfy_runner.report.target import check_target, refuse_foreign, url_from
 from comfy_runner.report.writer import WITHOUT_METRICS
 from comfy_runner.store.local import folder_errors, refuse_links
 from comfy_runner.store.registry import local_part
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from comfy_runner.report.metrics import Metric
 
 _MOST_THUMBNAIL = 1024 * 1024
+_OURS = b" comfy_runner</title>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ def compare_runs(
         raise UsageError(
             "is a run folder, which has a report of its own", where=shown(folder), hint="name another folder with --out"
         )
+    refuse_foreign(folder / PAGE, _OURS)
     parts = parts_of(folders, superseded=superseded)
     material = join(parts, folder)
     for target, suffix, what in ((single_file, ".html", "the page"), (zip_file, ".zip", "the zip")):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from comfy_runner.atomic_files import write_as_named
+from comfy_runner.atomic_files import open_plain, write_as_named
 from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.report.run_data import Material
 from comfy_runner.store.local import LocalStore, folder_errors, write_spool
 from comfy_runner.text_files import reason_of, shown
 
 _CHUNK = 1024 * 1024
+_HEAD_BYTES = 4096
 
 
 def check_target(material: Material, target: Path, *, suffix: str, what: str) -> None:
@@ -56,6 +57,25 @@ def url_from(folder: Path, path: Path) -> str:
     except ValueError:
         return path.absolute().as_uri()
     return "/".join(quote(os.fsencode(part), safe="") for part in Path(relative).parts)
+
+
+def refuse_foreign(target: Path, mark: bytes) -> None:
+    """Refuse to replace a page that was not made here.
+
+    Args:
+        target: Where a page is to be written, whose place the user may not have thought of.
+        mark: What pages of its kind say of themselves in their first lines.
+
+    Raises:
+        UsageError: There is a file without that.
+    """
+    try:
+        with open_plain(target) as file:
+            is_ours = mark in file.read(_HEAD_BYTES)
+    except OSError:
+        return  # not there; what cannot be read is told where it cannot be written
+    if not is_ours:
+        raise UsageError("is a file of yours, and would be lost", where=shown(target), hint="name another place with --out")
 
 
 def write_target(target: Path, data: bytes | Callable[[BinaryIO], None], *, what: str) -> None:

@@ -132,6 +132,18 @@ def test_runs_that_cannot_be_compared_are_refused_before_anything_is_written(run
     assert not (tmp_path / "out").exists()
 
 
+def test_a_page_of_somebody_else_is_not_replaced_and_ours_is(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, {}, paint) for name in ("a", "b")]
+    (folder_of(tmp_path / "mine") / "report.html").write_text("<p>mine", encoding="utf-8")
+
+    with pytest.raises(UsageError, match=r"mine/report\.html: is a file of yours"):
+        compare_runs(runs, tmp_path / "mine")
+    compare_runs(runs, tmp_path / "both")
+    compare_runs(runs, tmp_path / "both")
+
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["report.html"]
+
+
 def test_a_picture_of_a_run_is_not_replaced_by_a_page(runs: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(runs / "later", tmp_path / "later"))
     (tmp_path / "page.html").symlink_to(copy / "lake-s1-d04" / "upscaled.png")

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from comfy_runner._version import __version__
-from comfy_runner.atomic_files import open_plain
 from comfy_runner.byte_sizes import told_size
 from comfy_runner.errors import UsageError
 from comfy_runner.report.indexed_runs import IndexedRun, read_index
 from comfy_runner.report.page.page import PAGE, asset, policy, template
-from comfy_runner.report.target import url_from, write_target
+from comfy_runner.report.target import refuse_foreign, url_from, write_target
 from comfy_runner.store.states import STATES
 from comfy_runner.text_files import local_path, shown
 from comfy_runner.wording import counted
@@ -23,7 +22,6 @@ INDEX: Final = "index.html"
 """The gallery, in the folder that it is of."""
 
 _OURS = b'<meta name="generator" content="comfy_runner index">'
-_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +77,7 @@ def write_index(folder: Path | str = "runs", target: Path | str | None = None) -
 def _check(place: Path) -> None:
     if place.suffix.lower() != ".html" or place.is_dir():
         raise UsageError("must be a file that ends in .html", where=shown(place), hint=f"such as {shown(place.with_name(INDEX))}")
-    try:
-        with open_plain(place) as file:
-            is_ours = _OURS in file.read(_HEAD_BYTES)
-    except OSError:
-        return  # not there; what cannot be read is told where it cannot be written
-    if not is_ours:
-        raise UsageError("is a file of yours, and would be lost", where=shown(place), hint="name another one with --out")
+    refuse_foreign(place, _OURS)
 
 
 def _totals(runs: tuple[IndexedRun, ...]) -> str:
