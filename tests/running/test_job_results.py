@@ -102,6 +102,7 @@ def test_the_sidecar_tells_all_that_is_documented(server: StandIn, tmp_path: Pat
         "comfy_runner",
         "content_hash",
         "files",
+        "filled_from",
         "finished",
         "format",
         "inputs",
