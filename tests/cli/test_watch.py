@@ -6,6 +6,7 @@ import importlib.util
 import re
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,17 +16,17 @@ import requests
 from tests.cli.support import Running, Typed, recipe_file
 from tests.report.page.pages import paint
 from tests.report.support import make_run
-from tests.standin import StandIn
+from tests.standin import HELD, StandIn
 from tests.watch.support import facts_of
 
-_ADDRESS = re.compile(r"^watch: (http://127\.0\.0\.1:\d+/[\w-]{43}/)\r?$", re.MULTILINE)
+_ADDRESS = re.compile(r"watch: (http://127\.0\.0\.1:\d+/[\w-]{43}/)\s")
 
 
 def _address(running: Running) -> str:
     running.wait_for("watch: http")
-    running.wait_for("/\n")
-    found = _ADDRESS.search(running.said)
-    assert found, running.said
+    until = time.monotonic() + HELD
+    while not (found := _ADDRESS.search(running.said)):
+        assert time.monotonic() < until, running.said
     return found[1]
 
 
@@ -51,10 +52,9 @@ def test_the_button_ends_a_run_as_cancel_does(server: StandIn, tmp_path: Path) -
     gate.wait()
     url = _address(running)
 
-    answer = requests.post(f"{url}cancel", headers={"Origin": url.rpartition("/")[0].rpartition("/")[0]}, timeout=30)
+    _cancel(url)
     done = running.end()
 
-    assert answer.status_code == 202
     assert done.code == 130
 
 
@@ -70,6 +70,41 @@ def test_a_run_that_has_ended_is_served_until_ctrl_c(tmp_path: Path) -> None:
     assert len(facts_of(page.content)["jobs"]) == 2
     assert (done.code, done.out) == (0, "")
     assert "error" not in done.err
+
+
+def test_a_run_of_another_process_is_followed_and_cancelled(server: StandIn, tmp_path: Path) -> None:
+    gate = server.state.hold("second_pass")
+    rendering = Running("run", str(recipe_file(tmp_path)), "--server", server.url, folder=tmp_path)
+    gate.wait()
+    watching = Running("watch", "runs/lake", folder=tmp_path)
+    url = _address(watching)
+    assert requests.get(url, timeout=30).status_code == 200
+
+    changes = requests.get(f"{url}changes", timeout=30).json()["changes"]
+    _cancel(url)
+
+    assert rendering.end().code == 130
+    watching.signal(signal.SIGINT)
+    assert watching.end().code == 0
+    assert changes["run"]["state"] == "running"
+    assert [job["id"] for job in changes[f"server:{server.url}"]["jobs"]] == ["lake"]
+
+
+def test_on_a_terminal_the_page_is_served_until_ctrl_c_which_is_no_error(server: StandIn, tmp_path: Path) -> None:
+    running = Running("run", str(recipe_file(tmp_path)), "--server", server.url, "--watch", folder=tmp_path, terminal=True)
+    running.wait_for("the page is served until Ctrl-C: http")
+    url = _address(running)
+
+    facts = facts_of(requests.get(url, timeout=30).content)
+    running.signal(signal.SIGINT)
+
+    assert running.end().code == 0
+    assert (facts["live"]["told"]["run"]["state"], facts["jobs"][0]["state"]) == ("ended", "done")
+
+
+def _cancel(url: str) -> None:
+    answer = requests.post(f"{url}cancel", headers={"Origin": "/".join(url.split("/")[:3])}, timeout=30)
+    assert answer.status_code == 202
 
 
 def test_what_cannot_be_served_is_said_before_anything_begins(

@@ -101,6 +101,25 @@ def test_pictures_appear_while_the_run_goes_on_and_a_reload_loses_nothing(newer:
         assert set(states(rendering.results()).values()) == {"done"}
 
 
+def test_where_streams_do_not_come_through_the_page_asks(newer: StandIn, tmp_path: Path, page: Page) -> None:
+    gate = newer.state.hold("save_upscaled")
+    page.clock.install()
+    # A proxy that keeps what it is given.
+    page.route("**/events?*", lambda _route: None)
+    with _watched(newer, tmp_path / "lake", page) as (url, _):
+        gate.wait()
+        page.goto(url)
+        with page.expect_response("**/changes?*"):
+            page.clock.fast_forward(10_000)
+        gate.open()
+
+        until = time.monotonic() + HELD
+        while "ended" not in page.locator(".live-words").inner_text() and time.monotonic() < until:
+            page.clock.fast_forward(4_000)
+
+        expect(page.locator(".live-words")).to_have_text("The run has ended. 3 of 3 jobs")
+
+
 def test_the_button_cancels_and_what_is_rendered_is_kept(newer: StandIn, tmp_path: Path, page: Page) -> None:
     # Too late for the first job to be cancelled.
     gate = newer.state.hold("history")
