@@ -27,6 +27,7 @@ from comfy_runner.planning.job_problems import JobProblems
 from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.lint import output_paths as named_paths
+from comfy_runner.recipe.output_names import is_of_values
 from comfy_runner.recipe.sizes import percent
 from comfy_runner.recipe.sweep.expand import OWN_FIELDS, Variant
 from comfy_runner.recipe.template_defaults import TemplateDefaults
@@ -191,7 +192,7 @@ class _Drafter:
     def _siblings(self, draft: Draft, job: Job, values: Mapping[str, Any]) -> _Siblings | None:
         """Return what drafts the other jobs of a family; None where they may differ in more than what their template prints."""
         variant, filled = draft.variant, draft.filled
-        if job.recipe.rules.is_active:  # its prompts are of other words each
+        if job.recipe.rules.is_active or is_of_values(variant.loaded.recipe):  # prompts of other words each, or files
             return None
         texts = {field: index for field, index in variant.own.items() if field != "seed"}
         printed = self._template(variant)[2].printed(values)
@@ -306,7 +307,7 @@ def _claim(owners: dict[str, Draft], what: str, draft: Draft) -> None:
         return
     here, there = draft.variant.loaded, other.variant.loaded
     if here is there:
-        hint = "put {job_id} into the pattern"
+        hint = "put {job_id} or {index} into the pattern"
         raise UsageError(f"{what} is that of {other.job_id} and of {draft.job_id}", where=here.where("output"), hint=hint)
     raise UsageError(
         f"{what} is also that of {there.where('name')}", where=here.where("name"), hint="give the recipes different names"

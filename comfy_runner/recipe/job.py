@@ -15,6 +15,7 @@ from comfy_runner.recipe import names
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.lint import lint, output_paths
 from comfy_runner.recipe.load import LoadedRecipe
+from comfy_runner.recipe.output_names import with_values
 from comfy_runner.recipe.prompts.filling import filled_in
 from comfy_runner.recipe.sizes import PictureSizes, picture_sizes
 from comfy_runner.recipe.template_defaults import NO_DEFAULTS, TemplateDefaults
@@ -96,15 +97,28 @@ def job(loaded: LoadedRecipe, *, seed: int | None = None, job_id: str = "", rout
     return job_with_defaults(replace(loaded, recipe=route.over(loaded.recipe)), seed=seed, job_id=job_id, route=route)
 
 
-def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, route: TemplateDefaults) -> Job:
-    """Return the job of a recipe that has its template's defaults already; otherwise as `job`."""
+def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, route: TemplateDefaults, index: int = 1) -> Job:
+    """Return the job of a recipe that has its template's defaults already; otherwise as `job`.
+
+    Args:
+        loaded: The recipe.
+        seed: The first pass's seed, if the recipe says ``random``.
+        job_id: Its id; the recipe's name as a slug if empty.
+        route: What its template makes of recipes.
+        index: Which point of its sweep it is, from 1.
+
+    Raises:
+        RecipeError: As `job`; also if an output pattern names a field that there is not.
+        UsageError: As `job`.
+    """
     recipe = loaded.recipe
     what, hint = method_problem(recipe.template, recipe.upscale.method)
     if what:
         raise RecipeError(f"{what} (got {got(recipe.upscale.method)})", where=loaded.where("upscale.method"), hint=hint)
     drawn = _seed(loaded, seed)
     recipe, filled_from = filled_in(recipe, loaded.rules, drawn, where=loaded.where)
-    loaded = replace(loaded, recipe=recipe) if filled_from else loaded
+    recipe = with_values(recipe, given=loaded.recipe, index=index, where=loaded.where)
+    loaded = loaded if recipe is loaded.recipe else replace(loaded, recipe=recipe)
     job_id = job_id or names.slug(recipe.name)
     sized = picture_sizes(recipe)
     return Job(

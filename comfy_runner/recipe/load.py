@@ -16,12 +16,13 @@ from comfy_runner.recipe import names, overrides
 from comfy_runner.recipe.fields import MAX_SEED
 from comfy_runner.recipe.layers import SWEEP, Layer, Merged, conflict, merge, value_at, written
 from comfy_runner.recipe.lint import output_paths, validate
+from comfy_runner.recipe.output_names import is_of_values, with_values
 from comfy_runner.recipe.problems import problems
 from comfy_runner.recipe.prompt_syntax import foreign_syntax
 from comfy_runner.recipe.prompts.prompt_rules import NO_RULES, VARS, PromptRules, is_text_field, rules_of, texts_of
 from comfy_runner.recipe.prompts.syntax import PromptFault
 from comfy_runner.recipe.python_values import plain
-from comfy_runner.recipe.schema import Recipe
+from comfy_runner.recipe.schema import OutputOptions, Recipe
 from comfy_runner.recipe.sweep.axes import Sweep
 from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.recipe.web_ui_words import changes, in_comfyui_words
@@ -189,7 +190,14 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
     notes += _foreign_syntax(recipe, merged, {target.field for target in targets}, untyped, rules)
     loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes), rules)
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
-    wrong += validate(recipe, outputs=output_paths(recipe, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
+    in_files = recipe
+    if is_of_values(recipe):  # with a sweep, only its points have all values
+        in_files = recipe.model_copy(update={"output": OutputOptions()})
+        try:
+            in_files = in_files if sweep else with_values(recipe, given=recipe, index=1, where=merged.place)
+        except RecipeError as error:
+            wrong += error.problems
+    wrong += validate(recipe, outputs=output_paths(in_files, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)
     if wrong:
         raise _refusal(list(dict.fromkeys(wrong)))
     return loaded

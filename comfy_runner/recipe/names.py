@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 PLACEHOLDERS = ("job_id", "name", "role", "seed")
-"""What an output pattern may contain, in braces."""
+"""What an output pattern may contain, in braces, whatever the recipe; `output_names` knows the rest."""
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 """What the name of a picture's file ends in, by its format."""
@@ -25,6 +25,7 @@ MAX_SLUG = 80
 OUTPUT_FIELDS = ("format", "quality", "lossless", "metadata")
 """What a recipe's ``output`` has beside roles."""
 
+_NAMED = re.compile(r"[a-z][a-z0-9_]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
@@ -66,12 +67,23 @@ def role_fault(role: str) -> str:
     return "" if not _RESERVED.fullmatch(role) else "a role must not be a name that Windows reserves"
 
 
+def placeholders(pattern: str) -> list[str]:
+    """Return what stands in braces in an output pattern."""
+    return [found[1] for found in _PLACEHOLDER.finditer(pattern)]
+
+
+def with_placeholders(pattern: str, word: Callable[[str], str]) -> str:
+    """Return an output pattern in which a word stands for each placeholder, but for `PLACEHOLDERS`, which stay."""
+    return _PLACEHOLDER.sub(lambda found: found[0] if found[1] in PLACEHOLDERS else word(found[1]), pattern)
+
+
 @lru_cache(maxsize=1000)
 def pattern_fault(pattern: str) -> str:
     """Return what is wrong with an output pattern, whatever its placeholders stand for; empty if nothing is."""
-    for found in _PLACEHOLDER.finditer(pattern):
-        if found[1] not in PLACEHOLDERS:
-            return f"unknown placeholder {{{found[1]}}}; there are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}"
+    for name in placeholders(pattern):
+        if not _NAMED.fullmatch(name):
+            known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "index", "prompt", "checkpoint"))
+            return f"unknown placeholder {{{name}}}; there are {known}, and fields such as {{upscale.denoise}}"
     plain = _PLACEHOLDER.sub("x", pattern)
     if "{" in plain or "}" in plain:
         return "has a brace without its partner"

@@ -188,7 +188,7 @@ def test_jobs_of_one_sweep_that_write_the_same_file_clash_with_the_way_out() -> 
 
     (problem,) = caught.value.problems
     assert problem.what == "file x.png is that of lake-s1 and of lake-s2"
-    assert problem.hint == "put {job_id} into the pattern"
+    assert problem.hint == "put {job_id} or {index} into the pattern"
 
 
 def test_notes_are_told_once_for_a_whole_sweep() -> None:

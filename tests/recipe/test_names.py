@@ -78,7 +78,7 @@ def test_a_relative_portable_pattern_is_fine(pattern: str) -> None:
         ("./a.png", "empty parts"),
         ("a//b.png", "empty parts"),
         ("a/.png", "name before"),
-        ("{job}/a.png", "unknown placeholder {job}"),
+        ("{Job}/a.png", "unknown placeholder {Job}"),
         ("{}/a.png", "unknown placeholder {}"),
         ("{job_id/a.png", "brace"),
         ("job_id}/a.png", "brace"),

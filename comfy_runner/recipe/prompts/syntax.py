@@ -18,7 +18,7 @@ MOST_DEPTH = 20
 """How deep alternatives may lie within each other."""
 
 MOST_CHOICES = 200
-"""Most alternatives and wildcards in one prompt."""
+"""Most alternatives, wildcards and names beside them in one prompt."""
 
 _SIGNS = re.compile(r"\\[{}|]|[{}|]")
 _SIGNS_AND_FILES = re.compile(r"\\[{}|_]|[{}|]|__(?! )((?:[^\W_]|[./ -]|_(?!_)){1,200}?)(?<! )__")
@@ -82,11 +82,14 @@ def parse(text: str, *, alternatives: bool, wildcards: bool = False) -> Parts:
     # For each brace that is open: its options so far, the last of which goes on.
     open_options: list[list[list[str | Variable | Wildcard | Choice]]] = [[[]]]
     starts: list[int] = []
-    at = 0
+    at = choices = 0
     for found in signs.finditer(text):
         here = open_options[-1]
         here[-1].append(text[at : found.start()])
         at, sign = found.end(), found[0]
+        choices += alternatives and (sign == "{" or sign.startswith("__"))
+        if choices > MOST_CHOICES:
+            raise PromptFault(f"has more than {MOST_CHOICES} names, alternatives and wildcards", "take fewer of them")
         if sign.startswith("\\"):
             here[-1].append(sign if sign == r"\|" and not alternatives else sign[1])
         elif sign.startswith("__"):
@@ -108,10 +111,7 @@ def parse(text: str, *, alternatives: bool, wildcards: bool = False) -> Parts:
             here[-1].append("|")
     if starts:
         raise PromptFault(f"has a {{ without its }} {_near(text, starts[0])}", BRACE)
-    parts = _joined([*open_options[0][0], text[at:]])
-    if sum(1 for part in walk(parts) if not isinstance(part, Variable)) > MOST_CHOICES:
-        raise PromptFault(f"has more than {MOST_CHOICES} alternatives and wildcards", "take fewer of them")
-    return parts
+    return _joined([*open_options[0][0], text[at:]])
 
 
 def _near(text: str, at: int) -> str:

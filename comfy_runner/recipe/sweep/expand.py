@@ -44,6 +44,7 @@ class Variant:
         point: Their values; `UNSET` for a field that keeps the recipe's own.
         job_id: Readable, safe as a file name, at most 80 characters, the same every time.
         shared: The recipes that the points of one sweep share; None where each makes its own.
+        index: Which point of the sweep it is, from 1, whatever is chosen of them.
     """
 
     loaded: LoadedRecipe
@@ -51,6 +52,7 @@ class Variant:
     point: tuple[Any, ...]
     job_id: str
     shared: SharedRecipes | None = field(default=None, repr=False, compare=False)
+    index: int = 1
 
     @property
     def assignments(self) -> dict[str, Any]:
@@ -148,7 +150,7 @@ class Variant:
         loaded = self.loaded.variant(recipe)
         if wrong := validate(recipe, outputs={}, where=loaded.where):
             raise self._refused(wrong)
-        found = job_with_defaults(loaded, seed=seed, job_id=self.job_id, route=route)
+        found = job_with_defaults(loaded, seed=seed, job_id=self.job_id, route=route, index=self.index)
         if found.outputs:
             self.refuse_paths(found)
         return found
@@ -224,7 +226,8 @@ def expand(loaded: LoadedRecipe) -> list[Variant]:
         raise RecipeError("leaves no job", where=loaded.where("sweep.exclude"))
     shared = SharedRecipes(sweep.targets)
     job_ids = _ids(loaded, fields, points)
-    return [Variant(loaded, fields, point, job_id, shared) for point, job_id in zip(points, job_ids, strict=True)]
+    of_points = enumerate(zip(points, job_ids, strict=True), 1)
+    return [Variant(loaded, fields, point, job_id, shared, index) for index, (point, job_id) in of_points]
 
 
 def _in_recipe(value: Any) -> Any:

@@ -122,7 +122,7 @@ def test_the_folder_lies_below_the_recipe(words: Path) -> None:
     [
         ("{a|b}" * 17, "has 131072 combinations, and at most 100000"),
         ("{a|b}" * 100, "has very many combinations"),
-        ("{a|b}" * 201, "has more than 200 alternatives"),
+        ("{a|b}" * 201, "has more than 200 names, alternatives"),
         ("{a|" * 21 + "}" * 21, "has more than 20 braces within each other"),
         ("{" + "x" * 1_000_000 + "|" + "y}" + "{a|b}" * 9, "of 64 million characters"),
         ("{2$$a|b}", "gives a weight or a count"),
