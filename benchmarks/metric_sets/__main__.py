@@ -19,6 +19,7 @@ from benchmarks.metric_sets.scores import (
     OPINION,
     ORDERINGS,
     OVERALL,
+    SOFT,
     SUGGESTIONS,
     VETOES,
     Verdict,
@@ -59,7 +60,7 @@ def _print_table(title: str, verdicts: list[list[Verdict]]) -> None:
     by_seed = [shares(found) for found in verdicts]
     counts = {name: sum((one.score, one.group) == name for found in verdicts for one in found) for name in by_seed[0]}
     print(f"{title}: right decisions in %, mean (standard deviation over the scenes)")
-    for score in (ORDERINGS, VETOES, SUGGESTIONS, OPINION, DUPLICATES, NETWORKS):
+    for score in (ORDERINGS, VETOES, SUGGESTIONS, OPINION, DUPLICATES, NETWORKS, SOFT):
         for name in sorted((name for name in by_seed[0] if name[0] == score), key=lambda name: (bool(name[1]), name)):
             of = f" of {counts[name]}" if name[1] else ""
             print(f"{'  ' + name[1] if name[1] else score:<26}{_percent([found[name] for found in by_seed if name in found])}{of}")

