@@ -48,6 +48,7 @@ _FILES = {
 
 def test_every_command_is_one_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "best").write_text("lake\n", encoding="utf-8")  # job ids, which are read while a command is parsed
     commands = [(block.place, words) for block in _BLOCKS for words in block.commands()]
     wrong = [f"{place}: {' '.join(words)}: {fault}" for place, words in commands if (fault := _fault(words))]
 
