@@ -1,16 +1,19 @@
-"""Commands on recipes that render nothing: ``validate``, ``render``, ``init`` and ``schema``."""
+"""Commands on recipes that render nothing: ``validate``, ``render``, ``init``, ``recipes`` and ``schema``."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from comfy_runner.cli.formatting import wrapped
 from comfy_runner.cli.options import LocalPath, NamedServers, only_option, recipe_options, recipes_argument, server_or_file_option
-from comfy_runner.cli.output import print_json, print_notes, say
-from comfy_runner.errors import UsageError
+from comfy_runner.cli.output import one_line, print_json, print_lines, print_notes, say
+from comfy_runner.errors import ServerError, UsageError
 from comfy_runner.text_files import reason_of
 from comfy_runner.wording import counted
 
@@ -52,18 +55,67 @@ def render(recipe: str, *, servers: NamedServers, object_info: Path | None, **gi
 
 @click.command()
 @click.argument("file", type=LocalPath(dir_okay=False), default="recipe.yaml")
-def init(file: Path) -> None:
-    """Write a commented recipe to FILE (recipe.yaml), which must not be there yet."""
-    from comfy_runner.shipped import STARTER
+@server_or_file_option(
+    "Name a checkpoint of a saved answer of a server's /object_info.", server="Name a checkpoint that this server has."
+)
+@click.option("--from", "base", metavar="RECIPE", help="Copy this recipe, a file or a shipped one (see `recipes`).")
+@click.option("--template", metavar="NAME", help="Copy the shipped recipe that uses this template (see `templates`).")
+def init(file: Path, *, servers: NamedServers, object_info: Path | None, base: str | None, template: str | None) -> None:
+    """Write a recipe to start from to FILE (recipe.yaml), which must not be there yet.
 
+    It has every field, each with a comment. With --server it names the first checkpoint of that server that is made for two passes,
+    with the size and the sampler that its family asks for, and lists the others in a comment. So it does with the server of
+    COMFY_RUNNER_SERVER, or of the config file, if that answers.
+    """
+    from comfy_runner.recipe.starting import recipe_for, starting_recipe
+
+    if base and template:
+        raise click.UsageError("--from and --template exclude each other")
+    start = starting_recipe(recipe_for(template) if template else base or "", checkpoints=_checkpoints(servers, object_info))
     try:
         with file.open("x", encoding="utf-8") as out:
-            out.write(STARTER.read_text(encoding="utf-8"))
+            out.write(start.text)
     except FileExistsError:
         raise UsageError("already exists", where=str(file), hint="give another name") from None
     except OSError as error:
         raise UsageError(f"cannot be written: {reason_of(error)}", where=str(file)) from error
-    say(f"wrote {file}; render it with: comfy-runner run {file}")
+    others = f" ({counted(start.others, 'other')} in a comment)" if start.others else ""
+    about = f", with {one_line(start.checkpoint)}{others}" if start.checkpoint else ""
+    server = f" --server {servers.names[0]}" if servers.names else ""
+    say(f"wrote {file}{about}; render it with: comfy-runner run {shlex.quote(str(file))}{server}")
+
+
+def _checkpoints(servers: NamedServers, object_info: Path | None) -> Sequence[str]:
+    """Return the checkpoints that there are: none where no server is named anywhere, or one that the settings name is silent."""
+    from comfy_runner import api
+
+    is_named = bool(servers.names) or object_info is not None
+    if not is_named and not servers.config.names_servers:
+        return ()
+    chosen = servers.one() if object_info is None else None
+    try:
+        found = api.models("checkpoints", server=chosen, object_info=object_info, config=servers.config, say=say)[0].names
+    except ServerError as error:
+        if is_named:
+            raise
+        say(f"note: the recipe names no checkpoint of your server: {one_line(str(error))}")
+        return ()
+    if not found:
+        say("warning: the server has no checkpoints; put one into its folder models/checkpoints")
+    return found
+
+
+@click.command()
+def recipes() -> None:
+    """List the recipes that come with the program, which `run`, `find` and `init --from` take by name."""
+    from comfy_runner.recipe.load import shipped_recipes
+    from comfy_runner.text_files import read
+
+    found = shipped_recipes()
+    longest = max(map(len, found))
+    for name, path in found.items():
+        sentence = read(path).partition("\n")[0].removeprefix("# ")
+        print_lines(wrapped(f"{name.ljust(longest)}  {sentence}", longest + 2))
 
 
 @click.command()

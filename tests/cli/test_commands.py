@@ -152,6 +152,18 @@ def test_init_writes_a_recipe_that_is_right_and_overwrites_none(cli: Cli, tmp_pa
     assert cli("validate", "recipe.yaml").code == 0
 
 
+def test_init_names_a_checkpoint_of_the_server_and_copies_recipes(cli: Cli, server: StandIn, tmp_path: Path) -> None:
+    asked = cli("init", "--server", server.url)
+    copied = cli("init", "mine.yaml", "--template", "model_upscale")
+
+    assert (asked.code, copied.code) == (0, 0)
+    assert asked.err.endswith(f"render it with: comfy-runner run recipe.yaml --server {server.url}\n")
+    assert cli("validate", "recipe.yaml", "--server", server.url).code == 0
+    assert "template: model_upscale\n" in (tmp_path / "mine.yaml").read_text(encoding="utf-8")
+    assert cli("init", "other.yaml", "--from", "forrest-sunrise").code == 2
+    assert "model-upscale " in cli("recipes").out
+
+
 def test_schema_prints_json(cli: Cli) -> None:
     done = cli("schema")
 
