@@ -62,6 +62,7 @@ def test_the_whole_way_can_be_gone_by_keyboard(open_page: Opener, sweep: Path) -
         "Picks",
         "Filters",
         "Compare several",
+        "Compare blind",
         "Download picks",
         "Load picks",
         "Pictures by their values",

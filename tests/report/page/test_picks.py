@@ -153,10 +153,11 @@ def test_a_page_begins_with_what_the_run_folder_has_and_knows_pictures_that_are_
 ) -> None:
     run = make_run(tmp_path / "lake", {"upscale.denoise": [0.3, 0.5]}, paint)
     said = {"lake-d03": {"stars": 5}, "lake-d05": {"stars": 4, "sha256": "0" * 64}}
-    (run / FILE).write_text(json.dumps({"format": 1, "picks": said}), encoding="utf-8")
+    pairs = [{"left": "lake-d03", "right": "lake-d05", "better": "left"}] * 2
+    (run / FILE).write_text(json.dumps({"format": 1, "picks": said, "pairs": pairs}), encoding="utf-8")
 
     page = open_page(write_page(read_material(run), {}, None))
-    expect(page.locator("#picks")).to_contain_text("1 pick, 0 rejected, 1 judged before they were rendered again")
+    expect(page.locator("#picks")).to_contain_text("1 pick, 0 rejected, 2 pairs, 1 judged before they were rendered again")
     assert [_mark(page, job) for job in ("lake-d03", "lake-d05")] == ["5 stars", "judged before it was rendered again"]
 
     # Made again in another folder, it still knows what was said here of the very same pictures.

@@ -37,8 +37,13 @@ const identityOf = (pair) => JSON.stringify([pair.left, pair.right, pair.at === 
 function mergedPicks(before, said) {
   const picks = new Map(before.picks);
   for (const [name, pick] of said.picks) if (!picks.has(name) || momentOf(pick) >= momentOf(picks.get(name))) picks.set(name, pick);
-  const pairs = new Map([...before.pairs, ...said.pairs].map((pair) => [identityOf(pair), pair]));
-  return { picks, pairs: [...pairs.values()] };
+  const pairs = new Map(said.pairs.map((pair) => [identityOf(pair), pair]));
+  const kept = before.pairs.map((pair) => {
+    const found = pairs.get(identityOf(pair)) ?? pair;
+    pairs.delete(identityOf(pair));
+    return found;
+  });
+  return { picks, pairs: [...kept, ...pairs.values()] };
 }
 
 const KEPT = 'comfy-runner.picks.';
@@ -158,7 +163,7 @@ const passesPicks = (job, filter) => !filter || PICK_FILTERS[filter][1](pickOf(j
 
 async function startPicks() {
   try {
-    if (data.picks.saved) takePicks(readPicks(data.picks.saved));
+    if (data.picks.saved) Object.assign(picking, mergedPicks(readPicks(data.picks.saved), picking));
     takePicks(await picksStore.load());
   } catch (error) {
     picking.problem = `What was said before cannot be read: ${error.message}`;
