@@ -135,9 +135,8 @@ class _Pen:
         side = leading(self._scale.small)
         for number, (across, down) in enumerate(corners, start=1):
             self._draw.rectangle((across, down, across + side, down + side), fill=_DARK)
-            self._draw.text(
-                (left + side / 2, top + side / 2), str(number), font=font(self._scale.small), fill=_BACKGROUND, anchor="mm"
-            )
+            middle = across + side / 2, down + side / 2
+            self._draw.text(middle, str(number), font=font(self._scale.small), fill=_BACKGROUND, anchor="mm")
 
     def caption(self, box: Box, slot: Slot) -> None:
         """Write what is to be said of an upscaled picture, or of its place.

@@ -76,6 +76,24 @@ def test_crops_are_the_pictures_pixel_by_pixel_at_the_same_place_for_all_jobs_of
     assert corners[1] != corners[2]
 
 
+def test_places_are_numbered_in_the_original_and_nothing_is_drawn_over_crops(tmp_path: Path) -> None:
+    grey = Image.new("RGB", (_WIDTH, _HEIGHT), (90, 90, 90))
+    run = make_run(tmp_path / "run", {"seed": [1]}, lambda _: {"original": grey, "upscaled": grey})
+
+    with Image.open(draw_sheet(run, crops=2, measured={}).path) as image:
+        sheet = np.asarray(image.convert("RGB")).astype(int)
+
+    is_grey = (sheet == 90).all(axis=2)
+    down, across = (np.flatnonzero(is_grey.sum(axis=axis) > _SIDE // 2) for axis in (1, 0))
+    row = slice(down[0], down[0] + _SIDE)
+    second = across[-1] + 1 - _SIDE
+    assert is_grey[row, second:][:, :_SIDE].all()
+    assert is_grey[row, across[across < second][-_SIDE:]].all()
+    # Pictures without a difference have their first place in the corner: its number is light on a dark ground.
+    ground = sheet[row, across[0] :][23:31, 3:11]
+    assert (ground.min(), ground.max() > 200) == (20, True)
+
+
 def _signature(columns: int, rows: int, **cells: tuple[int, int]) -> Signature:
     values = [(100, 10)] * (columns * rows)
     for at, cell in cells.items():
