@@ -21,12 +21,12 @@ def open_plain(path: Path) -> BinaryIO:
     """Open a plain file for reading. What is none, such as a named pipe, would be waited for without an end.
 
     Raises:
-        OSError: It is not there, cannot be read, or is no plain file.
+        OSError: It is not there, cannot be read, or is not a plain file.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "Is no plain file", str(path))
+        raise OSError(errno.EINVAL, "Is not a plain file", str(path))
     return os.fdopen(descriptor, "rb")
 
 

@@ -1,7 +1,7 @@
 """What people expect of finished jobs: limits of metrics, times, files and passes.
 
 A part of recipes and of the config file alike, so it belongs to neither. It changes nothing of a job: neither its graph nor whether
-it is rendered. `check.findings` holds jobs against it, and `check.expected` says where each limit stands.
+it is rendered. `check.findings` checks jobs against it, and `check.expected` says where each limit stands.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Expect(BaseModel):
     drift: _Limit = Field(default=None, description="How far the composition has moved, 0 to 2.")
     local_drift: _Limit = Field(default=None, description="The drift of the region that has drifted most, 0 to 2.")
     detail: _Limit = Field(default=None, description="Real detail that the plain upscale lacks, 0 to about 1.")
-    noise: _Limit = Field(default=None, description="Noise that the original has not, of full scale, 0 to 1.")
+    noise: _Limit = Field(default=None, description="Noise that the original does not have, of full scale, 0 to 1.")
     blocks: _Limit = Field(default=None, description="How much stronger steps are on a regular grid, 0 to about 20.")
     seams: _Limit = Field(default=None, description="Height of the highest straight step or line, 0 to 255.")
     halos: _Limit = Field(default=None, description="How much more fine structures have gained than coarse ones, from 0.")

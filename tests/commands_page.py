@@ -1,4 +1,4 @@
-"""Makes docs/commands.md, the help of every command: ``python -m tests.commands_page`` writes it anew."""
+"""Makes docs/commands.md, the help of every command: ``python -m tests.commands_page`` writes it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = """\
 # Commands
 
 What `--help` of each command says; `comfy-runner COMMAND --help` prints the same. The page is made from the program:
-`python -m tests.commands_page` writes it anew.
+`python -m tests.commands_page` writes it again.
 """
 _WIDTH = 78  # what a terminal of 80 columns gets
 

@@ -1,6 +1,6 @@
 """docs/architecture.md against the tree: the files and folders that it names, its words, its order of imports.
 
-``python -m tests.test_architecture`` writes the table of levels anew.
+``python -m tests.test_architecture`` writes the table of levels again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_the_levels_are_those_that_imports_are_held_to() -> None:
     found = _TABLE.search(_TEXT)
 
     assert found is not None
-    assert found[0] == _table(), "write it anew: python -m tests.test_architecture"
+    assert found[0] == _table(), "write it again: python -m tests.test_architecture"
 
 
 def test_each_word_is_used() -> None:

@@ -21,7 +21,7 @@ _README = (_ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_page_of_commands_is_what_they_print(tmp_path: Path) -> None:
     page = PAGE.read_text(encoding="utf-8")
 
-    assert page == commands_page(), "write it anew: python -m tests.commands_page"
+    assert page == commands_page(), "write it again: python -m tests.commands_page"
     assert typed("run", "--help", folder=tmp_path, COLUMNS="80").out.rstrip() in page
 
 

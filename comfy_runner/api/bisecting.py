@@ -78,7 +78,7 @@ def bisect(
             for the version, as does ``$COMFY_RUNNER_BISECT_VERSION``; where there is a repository, the version is checked out.
         stop: Shell command that stops it, likewise. What is left of the start command's process group is ended in any case.
         repo: The git repository that is searched, or has the versions of the list; None for none.
-        versions: A file with one version a line, in their order; None for all commits of the repository from `good` to `bad`.
+        versions: A file with one version per line, in their order; None for all commits of the repository from `good` to `bad`.
         server: Where the server that is started answers: a URL, a name from the config file, or a `ServerConfig`; None for the
             first server that the settings name.
         out: Folder of the search, with a run folder for each version; None for ``runs/bisect-<recipe name>``.
@@ -211,10 +211,10 @@ class _Judge:
         if self._checkout is not None:
             self._checkout.take(version)
         # What a run that was interrupted had in its cache, the next one has to do again: passes would be counted twice.
-        anew = self._in_one_go and folder.is_dir()
+        again = self._in_one_go and folder.is_dir()
         with (
             self._commands.serving(version.name, self._folder / f"{version.folder}_server.log"),
-            run(self._recipes, out=folder, force=anew, **self._rendering, **self._given) as rendering,
+            run(self._recipes, out=folder, force=again, **self._rendering, **self._given) as rendering,
             self._following() as follow,
         ):
             for event in rendering:
@@ -275,9 +275,7 @@ def _versions(good: str, bad: str, checkout: Checkout | None, file: Path | None)
         names = between(good, bad, read_versions(file), where=shown(file))
         return [Version(name) if checkout is None else checkout.version(name) for name in names]
     if checkout is None:
-        raise UsageError(
-            "nobody knows which versions there are", hint="give --repo DIR, or --versions FILE with one version a line"
-        )
+        raise UsageError("the versions are not given", hint="give --repo DIR, or --versions FILE with one version per line")
     return checkout.versions(good, bad)
 
 

@@ -27,7 +27,7 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
 
     Raises:
         InputError: A run has no picks, or something in them is wrong; no two pictures are compared; or measuring is not possible.
-        RunFolderError: It is no run folder, or cannot be read.
+        RunFolderError: It is not a run folder, or cannot be read.
     """
     several = [run_folders] if isinstance(run_folders, (Path, str)) else run_folders
     folders = [local_part(folder) for folder in several]
@@ -44,7 +44,7 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
         pairs += found
         notes += [f"{shown(folder / FILE)}: {note}" for note in (replaced_note(replaced), *left_out) if note]
     if all(pair.is_same for pair in pairs):
-        what = "of no two pictures of one original it is said that one is better"
+        what = "it does not say of any two pictures of one original that one is better"
         raise UsageError("; ".join([what, *notes]), where=", ".join(shown(folder / FILE) for folder in folders), hint=DESCRIBED)
     return replace(fit(pairs), runs=tuple(folders), notes=tuple(notes))
 
@@ -57,6 +57,6 @@ def kept_limits(run_folder: Path | str) -> Limits:
 
     Raises:
         ConfigError: The file of kept calibrations is damaged.
-        RunFolderError: It is no run folder, or cannot be read.
+        RunFolderError: It is not a run folder, or cannot be read.
     """
     return limits_kept_for(lambda: checkpoints_of(read_material(local_part(run_folder))))

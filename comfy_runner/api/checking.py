@@ -1,4 +1,4 @@
-"""Finished runs held against what is expected of them. Nothing is rendered."""
+"""Finished runs checked against what is expected of them. Nothing is rendered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from comfy_runner.running.handle import Run
 from comfy_runner.store.registry import local_part
 
 _NOTHING_NEW = (
-    "nothing was rendered, for the run folder has all of these pictures already: what the server would give now is not known; "
+    "nothing was rendered, because the run folder has all of these pictures already: what the server would give now is not known; "
     "--force has them rendered again, another --out in a folder of its own"
 )
 
@@ -67,7 +67,7 @@ def check_run(
     Raises:
         InputError: A recipe or an argument is wrong, a metric or check of an installed package cannot be used, or the baseline is
             damaged.
-        RunFolderError: It is no run folder, cannot be read, or a sidecar in it makes no sense; or what differs from the baseline
+        RunFolderError: It is not a run folder, cannot be read, or a sidecar in it makes no sense; or what differs from the baseline
             cannot be written.
     """
     settings = config or load_config()

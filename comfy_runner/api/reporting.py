@@ -40,13 +40,13 @@ def suggest(
 
     Raises:
         UsageError: There is no such axis, or none to choose from, or measuring is not possible.
-        RunFolderError: It is no run folder, or cannot be read.
+        RunFolderError: It is not a run folder, or cannot be read.
     """
     material = read_material(local_part(run_folder))
     chosen = find_axis(material, axis, "--axis") if axis is not None else suggesting.usual_axis(material)
     if chosen is None:
         known = [one.field for one in material.axes]
-        what = "no single axis suggests itself" if known else "has no axis to compare values of, for nothing was swept"
+        what = "there are several axes to choose from" if known else "has no axis to compare values of, because nothing was swept"
         hint = f"name one with --axis: {', '.join(known)}" if known else "sweep one: --sweep upscale.denoise=0.45:0.70:0.05"
         raise UsageError(what, where=shown(material.folder), hint=hint)
     require_metrics()

@@ -1,4 +1,4 @@
-"""A finished job rendered once more, and what came of it held against what it gave then."""
+"""A finished job rendered once more, and what came of it compared with what it gave then."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _reproduced(
 
 
 def _refuse_own_folder(folder: Path, recorded: RecordedJob) -> None:
-    """Refuse to render to where the pictures lie that the result is held against: they would be moved out of the way."""
+    """Refuse to render to where the pictures lie that the result is compared with: they would be moved out of the way."""
     inside = folder.resolve()
     if any(inside in path.resolve().parents for path in (recorded.source, *(picture.path for picture in recorded.pictures))):
         hint = "choose another folder with --out"
@@ -182,7 +182,7 @@ def _cached(made: Sidecar, url: str) -> Iterator[str]:
     cached = set(made.cached_nodes)
     with suppress(WorkflowError):
         if cached & node_work(parse_workflow(made.workflow, where=made.job_id)).keys():
-            what = "answers from its cache, also when it is asked to free it, which proves nothing of a picture"
+            what = "answers from its cache even after it was asked to free it, which proves nothing about a picture"
             raise ServerStuck(what, where=url, hint="restart it, or start it with --cache-none")
     if cached:
         count = counted(len(cached), "node")
@@ -194,8 +194,8 @@ def _notes(recorded: RecordedJob, made: Sidecar) -> Iterator[str]:
         if "comfyui" not in environment:
             yield f"which ComfyUI {when} is not known"
     if recorded.content_hash and recorded.content_hash != made.content_hash:
-        yield "its graph is another one than it was then"
+        yield "its graph is not the one that it was then"
     if recorded.was_tiled != was_tiled(made):
         yield f"it ran out of memory {'then' if recorded.was_tiled else 'now'}, and was decoded in tiles"
     if recorded.others:
-        yield f"{counted(recorded.others, 'file that is no picture was', 'files that are no pictures were')} not compared"
+        yield f"{counted(recorded.others, 'file that is not a picture was', 'files that are not pictures were')} not compared"

@@ -117,7 +117,7 @@ def _spaced(text: str, tolerance: float | None, where: str, *, alone: bool) -> t
         return text, ""
     first, last, step = (part and part.strip() for part in found.groups())
     if not step and float(first) >= float(last):
-        raise UsageError(f"must lead from a smaller number to a larger one (got {got(text)})", where=where)
+        raise UsageError(f"must go from a smaller number to a larger one (got {got(text)})", where=where)
     is_whole = all(part.lstrip("+-").isdecimal() for part in (first, last))
     between = 1 if is_whole and (tolerance is None or not alone) else _TOLERANCE if tolerance is None else tolerance
     written = int(between) if float(between).is_integer() else between

@@ -55,7 +55,7 @@ def environment_notes(jobs: Iterable[tuple[EnvironmentChange, ...]]) -> Iterator
         return
     most = max(counts.values())
     told = [f"{change} ({counted(count, 'job')})" if count < most else str(change) for change, count in counts.items()]
-    yield on_one_line(f"rendered by something else than the baseline ({counted(most, 'job')}): {', '.join(told)}")
+    yield on_one_line(f"rendered by something other than the baseline ({counted(most, 'job')}): {', '.join(told)}")
     comfyui = ((_version(change.before), _version(change.now)) for change in counts if change.name == NAMES["comfyui"])
     if any(min(pair) < _NEW_NOISE <= max(pair) for pair in comfyui if all(pair)):
         yield "ancestral samplers draw other noise on the CPU since ComfyUI 0.7.0: their pictures differ, and need a new baseline"

@@ -1,4 +1,4 @@
-"""The pictures of a run held against a baseline: what is the same, similar or different, what is missing on either side.
+"""The pictures of a run compared with a baseline: what is the same, similar or different, what is missing on either side.
 
 Pictures that differ are put beside what was expected in the run folder (`report.triples`), and told to the report by a file there.
 """
@@ -255,5 +255,5 @@ def _notes(found: Mapping[str, JobComparison], done: Sequence[JobStatus]) -> Ite
         yield f"{them} ({named(unexplained)}): {may_be}"
     others = {row.path for job in done for row in job.files if suffix_of(row.path) not in PICTURES}
     if others:
-        them = counted(len(others), "file is no picture", "files are no pictures")
+        them = counted(len(others), "file is not a picture", "files are not pictures")
         yield f"{them}, and not compared with the baseline: {named(sorted(others))}"

@@ -44,8 +44,8 @@ PICTURES: Final = "pictures"
 FORMAT: Final = 1
 
 _MOST_BYTES = 256 * MIB
-_RESTORE = "restore it from version control, or make it anew: comfy-runner baseline update"
-_REPLACE = "restore it from version control, or move the folder away and make it anew: comfy-runner baseline update"
+_RESTORE = "restore it from version control, or make it again: comfy-runner baseline update"
+_REPLACE = "restore it from version control, or move the folder away and make it again: comfy-runner baseline update"
 _CONFLICT = "settle it by git checkout --ours (or --theirs) with this file's name, then renew it: comfy-runner baseline update"
 _LFS = b"version https://git-lfs"
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -119,7 +119,7 @@ class _File(BaseModel):
     def _has_ids(cls, value: dict[str, BaselineJob]) -> dict[str, BaselineJob]:
         for job_id in value:
             if not is_key(job_id) or "/" in job_id:
-                raise ValueError(f"{job_id[:40]!r} is no job id")
+                raise ValueError(f"{job_id[:40]!r} is not a job id")
         return value
 
 
@@ -149,7 +149,7 @@ class Baseline:
         """
         artifact, path = Artifact(self.store, picture.path), self.store.local_path(picture.path)
         if path is not None and not is_plain_inside(self.folder, path):
-            raise VerificationError("is gone" if not path.exists() else "is no plain file", where=str(artifact), hint=_RESTORE)
+            raise VerificationError("is gone" if not path.exists() else "is not a plain file", where=str(artifact), hint=_RESTORE)
         try:
             found = read_pixels(artifact)
         except VerificationError as error:
@@ -281,7 +281,7 @@ def _refuse_folder_of_run(folder: Path) -> None:
             hint = "choose a folder of its own"
             raise InputError(f"is {what}, and no place for a baseline", where=shown(folder), hint=hint)
     if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110
-        raise InputError("is no folder", where=shown(folder))
+        raise InputError("is not a folder", where=shown(folder))
 
 
 def _refuse_run(store: ArtifactStore, folder: Path) -> None:

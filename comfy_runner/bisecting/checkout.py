@@ -25,13 +25,13 @@ class Checkout:
         folder: The repository, or a folder in it.
 
     Raises:
-        UsageError: It is no git repository with files, has changes that are not committed, or there is no git.
+        UsageError: It is not a git repository with files, has changes that are not committed, or there is no git.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        if self._git("rev-parse", "--is-inside-work-tree", failing="is no git repository with files") != "true":
-            raise UsageError("is no git repository with files", where=shown(folder))
+        if self._git("rev-parse", "--is-inside-work-tree", failing="is not a git repository with files") != "true":
+            raise UsageError("is not a git repository with files", where=shown(folder))
         if changed := self._git("status", "--porcelain", "--untracked-files=no"):
             what = f"has changes that are not committed (got {on_one_line(changed.splitlines()[0].strip(), longest=200)})"
             raise UsageError(what, where=shown(folder), hint="commit them, or put them aside with git stash")

@@ -39,7 +39,7 @@ BUILT_IN: Final = frozenset(
 """The names of our own checks."""
 
 Value = str | int | float | None
-"""What was measured, or the limit that it was held against."""
+"""What was measured, or the limit that it was checked against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""``comfy-runner baseline``: making pictures of a run what later runs are held against, and saying what became of that."""
+"""``comfy-runner baseline``: making pictures of a run what later runs are compared with, and saying what became of that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def baseline() -> None:
-    """Keep pictures that later runs are held against.
+    """Keep pictures that later runs are compared with.
 
     `run --baseline DIR` and `check RUN --baseline DIR` compare pictures with those in DIR, a folder that is fit for git.
     """
@@ -62,4 +62,4 @@ def notes(found: BaselineUpdate) -> Iterator[Note]:
         yield Note(f"{counted(len(jobs), 'job')} left out ({reason}): {named(jobs)}")
     if found.orphans:
         has, them = counted(len(found.orphans), "job is", "jobs are"), "it" if len(found.orphans) == 1 else "them"
-        yield Note(f"{has} in the baseline alone: {named(found.orphans)}; --prune removes {them}")
+        yield Note(f"{has} only in the baseline: {named(found.orphans)}; --prune removes {them}")

@@ -34,9 +34,9 @@ _FOLDER = LocalPath(file_okay=False)
 @click.argument("bad")
 @recipes_argument
 @click.option("--start", required=True, metavar="COMMAND", help="The shell command that starts the server of a version.")
-@click.option("--stop", default="", metavar="COMMAND", help="The one that stops it, if ending the first one does not.")
+@click.option("--stop", default="", metavar="COMMAND", help="The command that stops it, if ending the first one does not.")
 @click.option("--repo", type=_FOLDER, metavar="DIR", help="The git repository whose revisions are checked out.")
-@click.option("--versions", type=LocalPath(), metavar="FILE", help="The versions, one a line, if not all commits.")
+@click.option("--versions", type=LocalPath(), metavar="FILE", help="The versions, one per line, instead of all commits.")
 @servers_option("Where the server that is started answers: a URL, or a name from the config file.", several=False)
 @click.option("--out", type=_FOLDER, metavar="DIR", help="The folder of the search (runs/bisect-<recipe name>).")
 @click.option(
@@ -58,8 +58,8 @@ _FOLDER = LocalPath(file_okay=False)
     help="Write report.html of the first bad version (default), or not.",
 )
 @json_option("Print one JSON object per version, and one for the answer, on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", count=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
+@click.option("-v", "--verbose", count=True, help="Print more details.")
 def bisect(
     good: str,
     bad: str,
@@ -72,13 +72,13 @@ def bisect(
     verbose: int,
     **given: Any,
 ) -> int:
-    """Name the first version at which what recipes expect fails, or a comparison with a baseline.
+    """Find the first version at which a run fails its checks: what recipes expect, or a comparison with a baseline.
 
-    GOOD and BAD are revisions in --repo, or lines of --versions. Each version has its server started, renders into a run folder
-    of its own, is judged as `check` judges it, and has its server stopped. In a command, {version} and
-    $COMFY_RUNNER_BISECT_VERSION are the version. Without --baseline, and where the recipes expect nothing, pictures are compared
-    with those of GOOD. A version that cannot be judged is skipped. The repository is left as it was
-    found. The same command goes on where it was interrupted. The answer goes to stdout, everything else to stderr.
+    GOOD and BAD are revisions in --repo, or lines of --versions. For each version tried, its server is started, the recipes are
+    rendered into a run folder of its own and checked as `check` does, and the server is stopped. In a command, {version} and
+    $COMFY_RUNNER_BISECT_VERSION stand for the version. Without --baseline, and if the recipes expect nothing, pictures are compared
+    with those of GOOD. A version that cannot be judged is skipped. The repository is left as it was found. The same command
+    continues an interrupted search. The answer goes to stdout, everything else to stderr.
     """
     from comfy_runner import api
     from comfy_runner.cli.follow import follower

@@ -1,4 +1,4 @@
-"""``comfy-runner check``: a finished run held against what its recipes expect.
+"""``comfy-runner check``: a finished run checked against what its recipes expect.
 
 `run` does the same at its end: the options are the same, and what was found is told alike. A further option is a line of `_OPTIONS`
 and an attribute of `Checking`; `Checking.check` or `Checking.write` does what it says.
@@ -38,7 +38,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--baseline",
         type=RunPlace(file_okay=False),
         metavar="DIR",
-        help="Compare the pictures with those in DIR (docs/ci.md); new ones are added, but where CI is set.",
+        help="Compare the pictures with those in DIR (docs/ci.md); new ones are added unless CI is set.",
     ),
     click.option("--junit", type=CiFile("<?xml"), metavar="FILE", help="Write JUnit's XML, for CI systems (docs/ci.md)."),
     click.option("--summary", type=CiFile("## "), metavar="FILE", help="Write a summary in Markdown."),
@@ -151,10 +151,11 @@ def check_options(command: _Command) -> _Command:
 @skip_option
 @json_option("Print one JSON object (docs/ci-formats.md).")
 def check(folder: Path, *, recipes: tuple[str, ...], checking: Checking, as_json: bool, **given: Any) -> int:
-    """Hold the run folder RUN against what is expected of its jobs, without rendering anything.
+    """Check the run folder RUN against what is expected of its jobs, without rendering anything.
 
-    What is expected stands in recipes under expect. With RECIPE, what it says today counts, and its jobs are looked at; without,
-    what the jobs' sidecars say. It exits with 4 where something is not as expected, and with 1 or 3 where a job could not be done.
+    Expectations are written in recipes, under expect. With RECIPE, those that it has now are used, and only its jobs are checked;
+    without, those that the jobs' sidecars recorded. The exit code is 4 if something is not as expected, and 1 or 3 if a job could
+    not be done.
     """
     checked = checking.check(folder, recipes, quiet=as_json, **given)
     unwritten = checking.write(checked)
@@ -172,7 +173,7 @@ def notes_of(checked: CheckedRun) -> Iterator[Note]:
     if checked.orphans:
         has = counted(len(checked.orphans), "job is", "jobs are")
         yield Note(
-            f"{has} in the baseline alone: {named(checked.orphans)}; baseline update --prune takes away what the run has not"
+            f"{has} only in the baseline: {named(checked.orphans)}; baseline update --prune removes what the run does not have"
         )
 
 

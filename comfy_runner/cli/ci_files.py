@@ -52,10 +52,10 @@ class CiFile(LocalPath):
             if error.errno in _NO_PLACES:
                 self.fail(f"{shown(path)} cannot be written ({reason_of(error)})", param, ctx)
         if found and found != self._beginning:
-            self.fail(f"{shown(path)} is there already, and something else: it is not written over", param, ctx)
+            self.fail(f"{shown(path)} is there already and is something else: it is not overwritten", param, ctx)
         folder = _first_that_exists(Path(os.path.realpath(path)).parent)
         if not is_device(path) and not (folder.is_dir() and os.access(folder, os.W_OK)):
-            self.fail(f"{shown(path)} cannot be written: {shown(folder)} is no folder that files can be put into", param, ctx)
+            self.fail(f"{shown(path)} cannot be written: {shown(folder)} is not a folder that files can be put into", param, ctx)
         return path
 
 

@@ -65,7 +65,7 @@ def _change(folder: Path, action: FleetAction, url: str) -> None:
 def cancel(folder: Path, *, servers: NamedServers) -> int:
     """End the run in the folder RUN, as Ctrl-C in its terminal would.
 
-    A run that is live is asked to end. What a run that was killed has left on servers is taken back: waiting prompts are deleted,
+    A run that is live is asked to end. What a run that was killed has left on servers is withdrawn: waiting prompts are deleted,
     the running one is interrupted, and pictures that are finished are collected.
     """
     from comfy_runner.control.cancel import cancel as end_run
@@ -107,9 +107,9 @@ def repair(folder: Path) -> None:
 @click.option("--server-files", is_flag=True, help="Also what was left on servers, as far as that is possible.")
 @servers_option(_CREDENTIALS)
 def clean(folder: Path, *, servers: NamedServers, **given: bool) -> None:
-    """Show which files of the run folder RUN nobody needs any more, and remove them with --yes.
+    """Show which files of the run folder RUN are no longer needed, and remove them with --yes.
 
-    These are replaced pictures, and half-written files of clients that were killed. What is done stays done.
+    These are replaced pictures, and half-written files of clients that were killed. Finished jobs stay as they are.
     """
     from comfy_runner.control.clean import clean as tidy
 

@@ -16,7 +16,7 @@ from comfy_runner.wording import counted
 @click.command()
 @click.argument("file", type=LocalPath())
 @server_or_file_option()
-@click.option("--out", type=LocalPath(dir_okay=False), metavar="FILE", help="Write it there, not to stdout.")
+@click.option("--out", type=LocalPath(dir_okay=False), metavar="FILE", help="Write to this file instead of stdout.")
 @click.option("--force", is_flag=True, help="Overwrite that file.")
 def convert(file: Path, *, servers: NamedServers, object_info: Path | None, out: Path | None, force: bool) -> None:
     """Print FILE, a workflow as ComfyUI's page saves it, in ComfyUI's API format.

@@ -46,7 +46,7 @@ def of_results(results: Sequence[JobResult]) -> int:
 
 
 def of_check(checked: CheckedRun) -> int:
-    """Return the exit code of a run that was held against what is expected: that a job could not be done goes first."""
+    """Return the exit code of a run that was checked against what is expected: that a job could not be done goes first."""
     failed = {VerificationError.exit_code} if checked.failures else set[int]()
     return _most_telling({job.exit_code for job in checked.jobs} | failed)
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
 @json_option("Print one JSON object per step, and one for the answer, on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", count=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
+@click.option("-v", "--verbose", count=True, help="Print more details.")
 def find(
     recipe: str,
     *,
@@ -62,10 +62,10 @@ def find(
 ) -> int:
     """Search for the values of fields that give the most real detail while the composition is kept.
 
-    Instead of a sweep of all values a few are rendered, and what is measured of them decides which come next. What RECIPE sweeps
-    besides, such as seeds, has to suit the value alike. What the run folder has counts, and the same command goes on where it was
-    interrupted. RECIPE can say all of this under find.
-    The value goes to stdout, of several fields as field=value, everything else to stderr.
+    Instead of all values only a few are rendered; what is measured of them decides which come next. The value has to suit whatever
+    else RECIPE sweeps, such as all of its seeds. Pictures that the run folder already has are used, and the same command continues
+    an interrupted search. RECIPE can say all of this under find.
+    The value goes to stdout (with several fields as field=value), everything else to stderr.
     """
     from comfy_runner import api
     from comfy_runner.api.search_results import line, setting

@@ -68,11 +68,11 @@ def import_workflow(
     templates: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Make a recipe and a template of FILE, which render to the very same workflow.
+    """Make a recipe and a template from FILE that render to the very same workflow.
 
-    FILE is a workflow of ComfyUI as JSON, or a picture, film or sound that ComfyUI, A1111 or Forge has made. With a server,
-    parameters get their ranges, and what it lacks is told. The paths of the files that are written go to stdout, everything else
-    to stderr.
+    FILE is a ComfyUI workflow as JSON, or a picture, film or sound made by ComfyUI, A1111 or Forge. With a server, parameters get
+    their ranges, and what the server lacks is reported. The paths of the files that are written go to stdout, everything else to
+    stderr.
     """
     from comfy_runner import api
 

@@ -90,7 +90,7 @@ def note_record(note: Note) -> dict[str, Any]:
 
 
 def checked_record(checked: CheckedRun) -> dict[str, Any]:
-    """Return what became of holding the run against what is expected as a JSON object."""
+    """Return what became of checking the run against what is expected as a JSON object."""
     return event_record("run-checked", checked)
 
 

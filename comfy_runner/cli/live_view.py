@@ -124,7 +124,7 @@ def _table(rows: list[_Row], width: int) -> Table:
     longest = max(len(row.name) for row in rows)
     doing = min(_WIDEST_DOING, width // 2)
     name = min(longest, (width - doing) * 3 // 5)
-    # Terminals break lines anew when they become narrower, and lines that are shorter than that stay whole.
+    # Terminals break lines again when they become narrower, and lines that are shorter than that stay whole.
     bar = min(_LONGEST_BAR, width - name - doing - _PERCENT - _GAPS)
     if bar < _SHORTEST_BAR:
         name = min(longest, max(len(_ALL), width // 3))

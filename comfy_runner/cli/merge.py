@@ -34,10 +34,10 @@ _WORTH_SAYING = 500  # jobs; fewer are copied in a moment
 @click.option("--partial", is_flag=True, help="Merge what there is: shards may be missing, or not have ended.")
 @json_option("Print one JSON object (docs/shards.md).")
 def merge(folders: tuple[Path, ...], *, target: Path, partial: bool, as_json: bool) -> None:
-    """Make one run folder of several that are parts of one plan, such as the shards of a run.
+    """Merge run folders that are parts of one plan, such as the shards of a run, into one.
 
-    RUN is the run folder of a shard, or a folder that holds those of all, also a URL. They are only read. The same command again
-    takes over what has come meanwhile.
+    RUN is the run folder of a shard, or a folder that holds all of them; both can be URLs. They are only read. Run the same command
+    again to add what has come since.
     """
     from comfy_runner import api
     from comfy_runner.cli.report import measuring

@@ -34,7 +34,7 @@ _MORE = ", …"
 @click.argument("kind", required=False)
 @server_or_file_option()
 @click.option("--cached", is_flag=True, help="List instead what has been fetched for recipes (docs/models.md).")
-@click.option("--clean", is_flag=True, help="Remove of that what nobody uses now, and list it.")
+@click.option("--clean", is_flag=True, help="Remove from that what nothing uses now, and list it.")
 @json_option("Print one JSON object with all names (docs/servers.md).")
 def models(kind: str | None, *, servers: NamedServers, object_info: Path | None, cached: bool, clean: bool, as_json: bool) -> None:
     """List the models of a server, and its samplers, schedulers and upscale methods.

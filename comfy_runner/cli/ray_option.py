@@ -35,10 +35,10 @@ def ray_options(command: _Command) -> _Command:
         cast(_Command, call)
     )
     found = click.option("--ray-resources", metavar="JSON", help="What an actor takes: '{\"GPU\": 1}'.")(found)
-    found = click.option("--ray-max", type=_COUNT, metavar="N", help="So many actors at most (as many as there is room for).")(
+    found = click.option("--ray-max", type=_COUNT, metavar="N", help="At most this many actors (as many as there is room for).")(
         found
     )
-    found = click.option("--ray-min", type=_COUNT, metavar="N", help="Begin when so many answer (1).")(found)
+    found = click.option("--ray-min", type=_COUNT, metavar="N", help="Begin when this many answer (1).")(found)
     found = click.option("--ray-actors", type=_COUNT, metavar="N", help="Short for --ray-min N --ray-max N.")(found)
     return click.option(
         "--ray",
@@ -54,7 +54,7 @@ def _options(address: str | None, servers: NamedServers, said: dict[str, Any]) -
     given = {name: value for name, value in said.items() if value is not None}
     if address is None:
         if given:
-            raise UsageError("says nothing without --ray", where=f"--ray-{next(iter(given))}")
+            raise UsageError("has no effect without --ray", where=f"--ray-{next(iter(given))}")
         return None
     if not _ADDRESS.fullmatch(address):
         hint = "host:6379, auto, or nothing; a recipe goes before --ray"

@@ -25,19 +25,21 @@ from comfy_runner.wording import counted
 def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Path | None, **given: Any) -> None:
     """Check recipes without rendering anything.
 
-    With --server or --object-info, node classes, inputs, links, ranges and model names are held against what the server has.
+    With --server or --object-info, node classes, inputs, links, ranges and model names are checked against what the server has.
     """
     from comfy_runner import api
 
     chosen = servers.one() if servers.names else None
     print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=servers.config, say=say, **given))
-    against = " for that server" if servers.names or object_info is not None else ""
-    say(f"{counted(len(recipes), 'recipe is', 'recipes are')} right{against}")
+    against = " on that server" if servers.names or object_info is not None else ""
+    say(f"{counted(len(recipes), 'recipe is', 'recipes are')} valid{against}")
 
 
 @click.command()
 @click.argument("recipe")
-@server_or_file_option("A saved answer of a server's /object_info, likewise.", server="Where the nodes of a page's workflow are.")
+@server_or_file_option(
+    "Instead, a saved answer of that server's /object_info.", server="The server whose nodes a workflow of ComfyUI's page uses."
+)
 @recipe_options
 @only_option
 def render(recipe: str, *, servers: NamedServers, object_info: Path | None, **given: Any) -> None:

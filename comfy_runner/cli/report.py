@@ -81,7 +81,7 @@ def report(
     from comfy_runner.report.writer import SINGLE, ZIP
 
     if single is None and (max_size or quality):
-        raise click.UsageError("--max-size and --quality are of --single-file")
+        raise click.UsageError("--max-size and --quality need --single-file")
     is_joint = len(folders) > 1 or superseded
     if is_joint != (out is not None):
         raise click.UsageError("--out names the folder of the page of several RUNs, or of --superseded: both or none")
@@ -153,7 +153,7 @@ def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
 @limit_options
 @click.option("--calibrate", is_flag=True, help="Fit the limits to what picks.json in each RUN says of its pictures.")
 @click.option("--keep", is_flag=True, help="Use the fitted limits from now on, if they predict you better than the usual ones.")
-@click.option("--models", metavar="PATTERN", help="Of which checkpoints they are kept, such as '*xl*' (all).")
+@click.option("--models", metavar="PATTERN", help="The checkpoints that they are kept for, such as '*xl*' (all).")
 @json_option("Print one JSON object (docs/metrics.md).")
 def suggest(
     folders: tuple[Path, ...],
@@ -168,8 +168,9 @@ def suggest(
 ) -> None:
     """Name the denoise value with the most real detail whose drift stays under the limit, from the pictures in RUN.
 
-    Every value is shown, with why it is not the one. It works for any swept field, by --axis. With --calibrate, of one RUN or
-    several, it tells instead which limits agree with your own picks (docs/metrics.md), and changes nothing without --keep.
+    Every value is shown, with the reason why it was not chosen. --axis chooses another swept field than denoise. With --calibrate
+    and one RUN or several, it says instead which limits agree with your own picks (docs/metrics.md), and changes nothing unless
+    --keep is given.
     """
     from comfy_runner import api
 
@@ -185,7 +186,7 @@ def suggest(
         print_calibration(limits_found, keep=keep, checkpoints="*" if models is None else models, as_json=as_json)
         return
     if len(folders) > 1 or keep or models is not None:
-        raise click.UsageError("several RUNs, --keep and --models are of --calibrate")
+        raise click.UsageError("several RUNs, --keep and --models need --calibrate")
     (folder,) = folders
     allowed = limits_of(limits, folder, calibrated=calibrated)
     with measuring() as progress:
@@ -311,10 +312,10 @@ def _number(value: float | None, spread: float | None = None) -> str:
 
 def _sureness(found: Suggestion) -> Iterator[str]:
     if found.series < 2:
-        yield "how much that varies is not known: there is one series only (sweep the seed to know: --sweep seed=1,2,3)"
+        yield "how much that varies is not known, since there is only one series (sweep the seed: --sweep seed=1,2,3)"
         return
-    votes = ", ".join(f"{count} for {value}" for value, count in found.votes.items())
-    yield f"{found.sureness}: of {found.series} series alone, {votes}"
+    votes = ", ".join(f"{value} ({count} of {found.series})" for value, count in found.votes.items())
+    yield f"{found.sureness}: what each series would choose by itself: {votes}"
 
 
 def _apart(apart: Mapping[str, Mapping[str, str | None]]) -> Iterator[str]:

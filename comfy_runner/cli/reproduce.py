@@ -38,7 +38,7 @@ def reproduce(source: Path | str, *, servers: NamedServers, as_json: bool, quiet
 
     JOB is its folder in a run folder, or its job.json; PICTURE one of comfy_runner's or of ComfyUI's; both may be URLs. Each output
     has identical pixels, is perceptually equal, or different; what differs between then and now is named: versions, devices, node
-    packs, the template. The server is asked to free its memory first, for what it has in its cache proves nothing. Exit code 4:
+    packs, the template. The server is asked to free its memory first, since what comes from its cache proves nothing. Exit code 4:
     different.
     """
     from comfy_runner import api

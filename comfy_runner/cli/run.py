@@ -40,8 +40,8 @@ _MOST_REPORTED = 3000
 @ray_options
 @click.option("--dry-run", is_flag=True, help="Print what `plan` prints, and render nothing.")
 @click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
-@click.option("--allow-partial", is_flag=True, help="Where the server takes only a part of a job, render that.")
-@click.option("--fail-fast/--keep-going", help="Begin no more jobs once one has failed, or carry on (default).")
+@click.option("--allow-partial", is_flag=True, help="If the server accepts only part of a job, render that part.")
+@click.option("--fail-fast/--keep-going", help="Start no more jobs once one has failed, or carry on (default).")
 @click.option("--timeout", "total", **_SECONDS, help="The most that a job may take, waiting included.")
 @click.option(
     "--stall-timeout",
@@ -55,7 +55,7 @@ _MOST_REPORTED = 3000
     "--outage-timeout",
     "outage",
     **_SECONDS,
-    help="The most that a server may be silent before its jobs go to others, or to the next run (default: 60, of several 15).",
+    help="The most that a server may be silent before its jobs go to others, or to the next run (60; with several servers 15).",
 )
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
 @click.option(
@@ -69,11 +69,11 @@ _MOST_REPORTED = 3000
     metavar="DIR",
     help="Make the pictures the baseline in DIR.",
 )
-@click.option("--update-snapshots", is_flag=True, help="Make the pictures that of --baseline, rather than to compare them.")
+@click.option("--update-snapshots", is_flag=True, help="Replace the pictures of --baseline instead of comparing with them.")
 @watch_options
 @json_option("Print one JSON object per event on stdout (docs/events.md).")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-@click.option("-v", "--verbose", count=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
+@click.option("-v", "--verbose", count=True, help="Print more details.")
 def run(
     recipes: tuple[str, ...],
     *,
@@ -96,9 +96,10 @@ def run(
 ) -> int:
     """Render recipes on ComfyUI servers and collect the original and the upscaled picture of each.
 
-    RECIPE is a file, a glob, or the name of a shipped recipe such as quickstart. A workflow as JSON, or a picture that holds one,
-    is rendered as it is; the job.json of a finished job is repeated. What a run folder already has is not rendered again. Several
-    servers share the jobs. The paths of the pictures go to stdout, on a terminal the folder of many; everything else to stderr.
+    RECIPE is a file, a glob, or the name of a shipped recipe such as quickstart. It can also be a workflow as JSON or a picture
+    that holds one, which is rendered as it is, or the job.json of a finished job. Jobs that the run folder already has are not
+    rendered again. Several servers share the jobs. The paths of the pictures go to stdout (on a terminal, if they are many, only
+    their folder), everything else to stderr.
     """
     from comfy_runner import api
     from comfy_runner.cli.fetching import fetch_follower
@@ -190,7 +191,7 @@ def _baselines(checking: Checking, renewed: Path | None, *, update_snapshots: bo
         raise UsageError("--baseline and --update-baseline exclude each other", hint="add --update-snapshots to --baseline")
     if update_snapshots:
         if checking.baseline is None:
-            raise UsageError("says nothing without --baseline", where="--update-snapshots")
+            raise UsageError("has no effect without --baseline", where="--update-snapshots")
         checking, renewed = replace(checking, baseline=None), checking.baseline
     for folder in (checking.baseline, renewed):
         if folder is not None:
@@ -222,7 +223,9 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
         return None, 0
     if len(results) > _MOST_REPORTED:
         if not quiet:
-            print_notes([Note(f"no report is written of more than {_MOST_REPORTED} jobs, unless asked for: comfy-runner report")])
+            print_notes(
+                [Note(f"no report is written of more than {_MOST_REPORTED} jobs unless you ask for it: comfy-runner report")]
+            )
         return None, 0
     from comfy_runner import api
     from comfy_runner.cli.report import measuring, sentence

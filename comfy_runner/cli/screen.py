@@ -1,10 +1,10 @@
 """The terminal that stderr is, while something is shown at its bottom: one owner, which alone writes to it.
 
-What is shown is drawn anew several times a second, from a thread of its own; what is printed meanwhile, on stderr or on a stdout
+What is shown is drawn again several times a second, from a thread of its own; what is printed meanwhile, on stderr or on a stdout
 that is the same terminal, goes above it and scrolls away. Each writes in one go and leaves the cursor in the first column of the
 first line that is shown. So whoever writes next, be it a signal handler, has nothing to know of what was drawn before: it erases
 from the cursor on. Rich's own live display keeps the cursor below and goes up by as many lines as it has last drawn, which is
-wrong as soon as two threads draw at once, or the terminal breaks the lines anew because it has become narrower.
+wrong as soon as two threads draw at once, or the terminal breaks the lines again because it has become narrower.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def status(folder: Path, *, failed: bool, as_json: bool) -> None:
 @click.argument("folder", metavar="[DIR]", default=Path("runs"), type=LocalPath())
 @json_option("Print one JSON object (docs/runs.md).")
 def runs(folder: Path, *, as_json: bool) -> None:
-    """List the run folders below DIR (runs): how their jobs stand, when something happened last, what runs now."""
+    """List the run folders below DIR (runs): the state of their jobs, their last activity, what runs now."""
     from comfy_runner.store.status import list_runs
 
     found = list_runs(folder)

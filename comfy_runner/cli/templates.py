@@ -102,7 +102,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
 
     Args:
         found: What that is.
-        source: The server that it was held against; None for none.
+        source: The server that it was checked against; None for none.
         lacking: What that server lacks.
     """
     template = found.template

@@ -30,10 +30,11 @@ _OF_FILES = ("missing", "changed")
 @run_argument
 @json_option("Print one JSON object (docs/repeat.md).")
 def verify(folder: Path, *, as_json: bool) -> int:
-    """Hold every file in the run folder RUN against its checksum, and every sidecar against the ledger.
+    """Check every file in the run folder RUN against its checksum, and every sidecar against the ledger.
 
-    Says what is missing, what was changed, and what nothing records. Nothing is changed and no server is asked; beside a live run
-    it looks at the jobs that have ended. Exit code 4: a file is not what was collected; 5: a sidecar or the ledger is not sound.
+    Says what is missing, what was changed, and which files are not recorded. Nothing is changed and no server is asked; of a live
+    run, it looks at the jobs that have ended. Exit code 4: a file is not what was collected; 5: a sidecar or the ledger is not
+    sound.
     """
     from comfy_runner import api
     from comfy_runner.cli.report import measuring
@@ -61,14 +62,14 @@ def _errors(found: tuple[Discrepancy, ...]) -> list[ComfyRunnerError]:
 def _notes(found: VerifiedRun) -> list[Note]:
     notes = []
     if found.extra:
-        what = f"{counted(len(found.extra), 'file')} that nothing records: {named(found.extra)}"
+        what = f"{counted(len(found.extra), 'file')} that no job records: {named(found.extra)}"
         notes.append(Note(what, shown(found.folder), "changed"))
     if found.leftovers:
         what = f"{counted(found.leftovers, 'half-written file')} of clients that were killed; `comfy-runner clean` removes them"
         notes.append(Note(what, shown(found.folder), "changed"))
     if found.holder is not None:
         what = (
-            f"{counted(found.unfinished, 'job that has', 'jobs that have')} not ended, and what nothing records, were not looked at"
+            f"{counted(found.unfinished, 'job that has', 'jobs that have')} not ended, and what no job records, were not looked at"
         )
         who = str(found.holder) or "another comfy-runner"
         notes.append(Note(f"is in use by {who}: {what}", shown(found.folder), "changed"))

@@ -1,4 +1,4 @@
-"""Whether a job still has what was collected: each of its files held against its sidecar, and that against the ledger.
+"""Whether a job still has what was collected: each of its files checked against its sidecar, and that against the ledger.
 
 A file with the checksum of its sidecar is the one that was verified when it was collected, so only others are decoded, to tell
 whether they are pictures at all.
@@ -119,7 +119,7 @@ def _compared(sidecar: Sidecar | None, known: KnownJob | None, rows: Sequence[Fi
 
     A job that waits, or failed when it was rendered once more, has the sidecar of what it was before.
     """
-    repair = f"comfy-runner repair {shown(view.path)} makes the ledger anew from the sidecars"
+    repair = f"comfy-runner repair {shown(view.path)} rebuilds the ledger from the sidecars"
     if known is None:
         return ("is of a job that the ledger does not have", repair) if sidecar is not None else None
     if known.state not in _WITH_FILES:

@@ -1,4 +1,4 @@
-"""A run folder, held against what is expected of its jobs: what is there is read, measured as far as it is needed, and judged.
+"""A run folder, checked against what is expected of its jobs: what is there is read, measured as far as it is needed, and judged.
 
 Nothing is rendered, and no server is asked. It works beside a live run, whose jobs that have not ended are told so.
 """
@@ -49,7 +49,7 @@ def check_folder(
     store: ArtifactStore | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckedRun:
-    """Return what becomes of holding a run folder against what is expected of its jobs.
+    """Return what becomes of checking a run folder against what is expected of its jobs.
 
     Args:
         folder: The run folder.
@@ -66,7 +66,7 @@ def check_folder(
 
     Raises:
         UsageError: A pattern matches no job, or an announced metric or check cannot be used.
-        RunFolderError: It is no run folder, cannot be read, or a sidecar in it makes no sense; or what differs from the baseline
+        RunFolderError: It is not a run folder, cannot be read, or a sidecar in it makes no sense; or what differs from the baseline
             cannot be written.
     """
     view = FolderView(folder, store)
@@ -226,7 +226,7 @@ def _notes(expected: Mapping[str, Expected], known: Mapping[str, JobStatus], bas
     if baseline is None and not any(each.expect.model_fields_set for each in expected.values()):
         yield "nothing is expected of these jobs but that they are done: a recipe says it under expect"
     if baseline is None and any(each.expect.similarity is not None for each in expected.values()):
-        yield "similarity is expected, and there is no baseline to hold pictures against: name one with --baseline"
+        yield "similarity is expected, and there is no baseline to compare pictures with: name one with --baseline"
 
 
 def _from_cache(done: Sequence[JobStatus], view: FolderView) -> Iterator[str]:
@@ -236,7 +236,7 @@ def _from_cache(done: Sequence[JobStatus], view: FolderView) -> Iterator[str]:
         if any(sidecar.cached_nodes for sidecar in sidecars) and not count_passes(sidecars):
             yield (
                 "all of these pictures came from the server's cache, so a model file that was replaced under its name does not "
-                "show: start the server anew, or with --cache-none, and render them again"
+                "show: restart the server, or with --cache-none, and render them again"
             )
     except (RunFolderError, WorkflowError):
         return  # which is told of the job

@@ -230,12 +230,12 @@ class _Reader:
             self._say(f"{upscaler.differs} (got {got(text.get('Hires upscaler'))})", "Hires upscaler")
         if denoise := text.get("Denoising strength"):
             if decimal(denoise, "Denoising strength", least=0, most=1) == 0:
-                what = "the highres fix paints nothing anew, so there is no second pass (got 0)"
+                what = "the highres fix repaints nothing, so there is no second pass (got 0)"
                 hint = "the templates plain_image_upscale and plain_model_upscale enlarge a picture alone"
                 raise UsageError(what, where="Denoising strength", hint=hint)
             self._give("upscale.denoise", decimal(denoise, "Denoising strength", least=0, most=1))
         else:
-            self._say("the text does not say how much is painted anew: the template's default is taken", "Denoising strength")
+            self._say("the text does not say how much is repainted: the template's default is taken", "Denoising strength")
         self._give("upscale.steps_mode", "full")
         sampling = second_sampling(text)
         if sampling is not None:

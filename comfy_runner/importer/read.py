@@ -23,7 +23,7 @@ _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe
 _OF_RECIPE = re.compile("^(template|checkpoint|prompt|extends|sweep) *:", re.MULTILINE)
 _NO_WORKFLOW = "holds no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"
 _LOST = (
-    "files lose it where they are edited, saved anew, or sent by a messenger or a web page; take the one from ComfyUI's output "
+    "files lose it where they are edited, saved again, or sent by a messenger or a web page; take the one from ComfyUI's output "
     "folder, or export the workflow in ComfyUI: Workflow > Export (API)"
 )
 _KINDS = "give a workflow as JSON, or a picture, film or sound that ComfyUI or A1111 has made"
@@ -104,7 +104,7 @@ def _refuse_special(path: Path, where: str) -> None:
     if stat.S_ISDIR(mode):
         raise UsageError("is a directory, not a file", where=where, hint="name a file in it")
     if not stat.S_ISREG(mode):
-        raise UsageError("is no ordinary file but a pipe or a device", where=where, hint="copy it into a file")
+        raise UsageError("is not a ordinary file but a pipe or a device", where=where, hint="copy it into a file")
 
 
 def _unreadable(error: OSError | ValueError, path: Path) -> UsageError:

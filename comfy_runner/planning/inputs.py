@@ -131,7 +131,7 @@ def _refuse_by_kind(found: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise _WrongFile("is a directory, not a file", f"name a file in {shown(path)}")
     if not stat.S_ISREG(found.st_mode):  # whoever reads a pipe may wait forever, or for the end of a device
-        raise _WrongFile("is no ordinary file", "copy what it gives into a file")
+        raise _WrongFile("is not a ordinary file", "copy what it gives into a file")
     if not found.st_size:
         raise _WrongFile("is empty", f"look at {shown(path)}")
     if found.st_size > MOST_BYTES:

@@ -134,7 +134,7 @@ class SecondSampler(BaseModel):
 
 
 class Upscale(BaseModel):
-    """The second pass: how much larger, and how much is painted anew."""
+    """The second pass: how much larger, and how much is repainted."""
 
     model_config = ConfigDict(
         **_STRICT,
@@ -147,7 +147,7 @@ class Upscale(BaseModel):
         default="nearest-exact", description="How the latent or the picture is enlarged; templates and servers differ in theirs."
     )
     denoise: fields.Denoise = Field(
-        default=0.55, description="How much is painted anew, above 0 and at most 1; templates differ in what is usual."
+        default=0.55, description="How much is repainted, above 0 and at most 1; templates differ in what is usual."
     )
     steps_mode: Literal["full", "scaled"] = Field(
         default="full", description="full: ComfyUI runs all steps; scaled: round(steps * denoise), as other programs do."
@@ -180,7 +180,7 @@ class OutputOptions(BaseModel):
     __pydantic_extra__: dict[str, fields.Pattern] = Field(init=False)
 
     format: Literal["png", "jpeg", "webp"] = Field(
-        default="png", description="png: as the server gives it; jpeg, webp: written anew from it, with its metadata."
+        default="png", description="png: as the server gives it; jpeg, webp: written again from it, with its metadata."
     )
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None, description="Of jpeg and webp, 1 to 100; 90 if not given."
@@ -293,7 +293,7 @@ class Recipe(BaseModel):
         default=None, description="Dotted fields and their values: one job for each combination."
     )
     retry: Retry | None = Field(default=None, description="What is tried again, instead of what the config file says.")
-    expect: Expect | None = Field(default=None, description="Limits that finished jobs are held against, see docs/ci.md.")
+    expect: Expect | None = Field(default=None, description="Limits that finished jobs are checked against, see docs/ci.md.")
     find: Find | None = Field(default=None, description="What `comfy-runner find` searches for, see docs/find.md.")
 
 

@@ -164,7 +164,7 @@ def _refuse_twice(content: bytes, where: str) -> None:
     except RecursionError:
         raise InputError("is nested too deep", where=where) from None
     except ValueError as error:
-        raise InputError(f"is no JSON: {on_one_line(str(error))}", where=where) from None
+        raise InputError(f"is not JSON: {on_one_line(str(error))}", where=where) from None
 
 
 def _no_number(text: str) -> NoReturn:

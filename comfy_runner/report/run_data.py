@@ -30,7 +30,7 @@ RECIPE = "recipe"
 """The axis of runs of several recipes."""
 
 OUTPUT = "output"
-"""The axis of jobs that have several pictures to hold against one original. A sweep never has it: outputs cannot be swept."""
+"""The axis of jobs that have several pictures to compare with one original. A sweep never has it: outputs cannot be swept."""
 
 RUN = "run"
 """The axis of several runs that are shown together. A sweep never has it: recipes have no such field."""
@@ -39,7 +39,7 @@ DENOISE = "upscale.denoise"
 """The field that this program is about, and the axis that is meant where none is named."""
 
 ORIGINAL, UPSCALED = "original", "upscaled"
-"""The roles that are held against each other."""
+"""The roles that are compared with each other."""
 
 _Pictures = Mapping[str, tuple[FileRow, ...]]
 
@@ -64,14 +64,14 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A job of the run, with what it has given; or one of its outputs, where several are held against one original.
+    """A job of the run, with what it has given; or one of its outputs, where several are compared with one original.
 
     Attributes:
         row: What the ledger has of the job.
         values: Its place on each axis of the `Material`, by field.
         pictures: Its pictures by output role, in order, as they lie in the run folder; no other files. Those of its `output` are
             the ``upscaled`` ones, whatever the graph calls them.
-        output: The role that is held against the original.
+        output: The role that is compared with the original.
         failed: What the last check of the run found wrong with it, a few words each; nothing where it was not checked.
     """
 
@@ -139,7 +139,7 @@ def read_material(folder: Path, store: ArtifactStore | None = None) -> Material:
         store: Where its pictures and sidecars are; None for the folder itself.
 
     Raises:
-        RunFolderError: It is no run folder, or its ledger cannot be read.
+        RunFolderError: It is not a run folder, or its ledger cannot be read.
     """
     view = FolderView(folder, store)
     if isinstance(view.store, RemoteStore) and store is None:
@@ -215,12 +215,12 @@ def find_axis(material: Material, name: str, where: str = "") -> Axis:
         names = " or ".join(axis.field for axis in found)
         raise UsageError(f"can be several axes (got {name})", where=where, hint=f"write {names}")
     if not material.axes:
-        raise UsageError(f"is no axis of this run, whose jobs differ in nothing (got {name})", where=where)
+        raise UsageError(f"is not an axis of this run, whose jobs differ in nothing (got {name})", where=where)
     known = [axis.field for axis in material.axes]
     short = [short_name(material, axis) for axis in material.axes]
     # Somebody who misspells a short name is nearer to the short one than to the full one.
     hint = did_you_mean(name, dict.fromkeys([*short, *known]))
-    raise UsageError(f"is no axis of this run (got {name})", where=where, hint=hint.replace("known are", "its axes are"))
+    raise UsageError(f"is not an axis of this run (got {name})", where=where, hint=hint.replace("known are", "its axes are"))
 
 
 def main_axis(material: Material) -> Axis | None:
@@ -297,7 +297,7 @@ def _by_role(files: Iterable[FileRow]) -> dict[str, tuple[FileRow, ...]]:
 
 
 def _outputs(jobs: Sequence[JobStatus], pictures: Sequence[_Pictures], files: JobFiles) -> list[tuple[str, ...]]:
-    """Return, for each job, which roles are held against its original, in the order of its graph: ``upscaled``, or all others.
+    """Return, for each job, which roles are compared with its original, in the order of its graph: ``upscaled``, or all others.
 
     A job that has none, because it failed or waits, keeps a place for each that other jobs of its recipe have.
     """

@@ -51,7 +51,7 @@ MADE_FROM: Final = "made-from.sha256"
 
 _LONGEST_STATE: Final = 100
 
-WITHOUT_METRICS: Final = f"nothing is measured, for numpy and scikit-image are not installed: {EXTRA}"
+WITHOUT_METRICS: Final = f"nothing is measured, because numpy and scikit-image are not installed: {EXTRA}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def write_report(
     Raises:
         UsageError: There is no such axis, a metric of your own cannot be used, or the single file has no such place, cannot be
             kept that small, or no such quality.
-        RunFolderError: It is no run folder, cannot be read or cannot be written.
+        RunFolderError: It is not a run folder, cannot be read or cannot be written.
     """
     folder, limits = local_part(run_folder), limits or Limits()
     material = read_material(folder, store)
@@ -201,7 +201,7 @@ def is_current(folder: Path, limits: Limits | None = None) -> bool:
         limits: Those of the suggestion; None for the usual ones.
 
     Raises:
-        RunFolderError: It is no run folder, or cannot be read.
+        RunFolderError: It is not a run folder, or cannot be read.
     """
     try:
         with open_plain(folder / REPORT_FILES / MADE_FROM) as file:
@@ -226,7 +226,7 @@ def _without_original(material: Material) -> Iterator[str]:
     alone = {entry.job_id for entry in material.entries if UPSCALED in entry.pictures and ORIGINAL not in entry.pictures}
     if alone:
         has, them = counted(len(alone), "job has", "jobs have"), "it" if len(alone) == 1 else "them"
-        yield f"{has} no original picture to be held against, so nothing is measured of {them}"
+        yield f"{has} no original picture to be compared with, so nothing is measured of {them}"
 
 
 def _refuse_pictures(material: Material) -> None:

@@ -301,7 +301,7 @@ def _refuse_links(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if not stat.S_ISREG(beside.lstat().st_mode):
                 raise RunFolderError(
-                    "is no plain file: a symbolic link, a folder or a pipe", where=shown(beside), hint="move it away"
+                    "is not a plain file: a symbolic link, a folder or a pipe", where=shown(beside), hint="move it away"
                 )
 
 

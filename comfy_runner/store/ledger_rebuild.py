@@ -1,4 +1,4 @@
-"""A run folder's ledger made anew from its sidecars, where it is damaged, lost, or was never there.
+"""A run folder's ledger made again from its sidecars, where it is damaged, lost, or was never there.
 
 Sidecars tell what is done; of a run at a URL, the record of its plan tells what else there is, and why jobs failed. What a ledger
 knows beyond that, such as submissions that a server still has, is lost; such jobs are rendered again. Pictures and sidecars are
@@ -74,7 +74,7 @@ def open_or_rebuild(folder: Path, files: JobFiles) -> Ledger:
 
 
 def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
-    """Make a run folder's ledger anew from its sidecars.
+    """Make a run folder's ledger again from its sidecars.
 
     It may be killed at any instant: then the old ledger is in place, or there is none and `open_or_rebuild` makes it.
 
@@ -100,7 +100,7 @@ def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
         new.replace(path)
     except OSError as error:
         what = reason_of(error)
-        raise RunFolderError(f"cannot be made anew: {what}", where=shown(path)) from error
+        raise RunFolderError(f"cannot be made again: {what}", where=shown(path)) from error
     finally:
         with contextlib.suppress(OSError):
             _remove(new)

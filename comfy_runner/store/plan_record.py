@@ -66,7 +66,7 @@ def packed(jobs: Iterable[JobRow]) -> bytes:
     Args:
         jobs: All jobs of a ledger, in order; those that are not in its plan are left out.
     """
-    # Which jobs have the same pixels is left out: where that is not known, each picture is held against its checksum once.
+    # Which jobs have the same pixels is left out: where that is not known, each picture is checked against its checksum once.
     told = [
         (row.job_id, row.recipe, row.content_hash, row.shares, dict(row.assignments), _end_of(row))
         for row in jobs
@@ -128,7 +128,7 @@ def read_plan(store: ArtifactStore) -> RecordedPlan | None:
         if len({row.job_id for row in rows}) != len(rows):
             raise ValueError("a job is in it twice")
     except (*UNREADABLE, OSError, EOFError, Damaged) as error:
-        hint = "run the same command again where the jobs were rendered, which writes it anew"
+        hint = "run the same command again where the jobs were rendered, which writes it again"
         raise RunFolderError("is damaged", where=where, hint=hint) from error
     return RecordedPlan(rows, [_update(job_id, end) for job_id, *_, end in jobs if end is not None])
 

@@ -78,7 +78,7 @@ class FolderView(JobFiles):
         self.path = path
 
     def job_ids(self) -> Iterator[str]:
-        """See `JobFiles.job_ids`; also those whose sidecar is no plain file, or lies past a symbolic link."""
+        """See `JobFiles.job_ids`; also those whose sidecar is not a plain file, or lies past a symbolic link."""
         with folder_errors(self.path):
             yield from sorted({*super().job_ids(), *(path.parent.name for path in self.path.glob("*/job.json"))})
 
@@ -114,7 +114,7 @@ class FolderView(JobFiles):
                 raise ValueError("not a seed")
             return seeds, _shard_record(record["shard"]) if "shard" in record else None
         except (*UNREADABLE, Damaged) as error:
-            hint = "move it away: random seeds are drawn anew then, and a shard says again which it is when it is run"
+            hint = "move it away: random seeds are drawn again then, and a shard says again which it is when it is run"
             raise RunFolderError("is damaged", where=where, hint=hint) from error
 
 

@@ -242,7 +242,7 @@ def _other(value: Any) -> Any:
         return int(token_of(value, alone=False) or "")
     if isinstance(value, jinja2.Undefined):
         str(value)  # a StrictUndefined raises, naming itself
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not JSON value")
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_other).encode

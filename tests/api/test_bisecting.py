@@ -27,7 +27,7 @@ from tests.standin import StandIn, Trouble
         (small(), {"baseline": "nosuch"}, UsageError, "nosuch: there is no baseline"),
         (small(), {"server": "local"}, UsageError, "a single version"),
         (small(), {"server": "http://"}, UsageError, "http://"),
-        (small(), {}, UsageError, "nobody knows which versions there are"),
+        (small(), {}, UsageError, "the versions are not given"),
         (small(), {"versions": "nosuch"}, UsageError, "no such file"),
     ],
 )

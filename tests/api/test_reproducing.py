@@ -139,7 +139,7 @@ def test_another_graph_and_another_environment_are_named(server: StandIn, run: P
 
     assert _told(found) == {"original": "different", "upscaled": "different"}
     assert [str(change) for change in found.changes] == ["ComfyUI 0.2.0 → 0.3.75", "node packs x → none"]
-    assert found.notes == ("its graph is another one than it was then",)
+    assert found.notes == ("its graph is not the one that it was then",)
 
 
 def test_tiles_that_memory_called_for_are_told(server: StandIn, run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs held against baselines: the same, similar, different, missing on either side; and what has changed since."""
+"""Runs compared with baselines: the same, similar, different, missing on either side; and what has changed since."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_another_environment_is_told_and_what_changed_with_it(tmp_path: Path, no
 
     found = compare(run, tmp_path / "base")
 
-    assert found.notes[0] == f"rendered by something else than the baseline (2 jobs): ComfyUI 0.3.75 → {now}"
+    assert found.notes[0] == f"rendered by something other than the baseline (2 jobs): ComfyUI 0.3.75 → {now}"
     assert any("ancestral" in note for note in found.notes) is is_told
 
 
@@ -178,7 +178,7 @@ def test_a_picture_that_nothing_known_explains_is_told(tmp_path: Path) -> None:
     )
 
     edit(run, "lake-s1", lambda sidecar: sidecar.update(server={"comfyui": "0.9.0"}))
-    assert [note.partition(" (")[0] for note in compare(run, base).notes] == ["rendered by something else than the baseline"]
+    assert [note.partition(" (")[0] for note in compare(run, base).notes] == ["rendered by something other than the baseline"]
     edit(run, "lake-s1", lambda sidecar: sidecar.update(server={}, content_hash="f" * 64))
     assert compare(run, base).notes == ()
 
@@ -207,7 +207,7 @@ def test_files_that_are_no_pictures_are_not_compared_and_that_is_said(tmp_path: 
     found = compare(run, base, done=[replace(job, files=films)])
 
     assert found.notes == (
-        "2 files are no pictures, and not compared with the baseline: lake-s1/original.mp4, lake-s1/upscaled.mp4",
+        "2 files are not pictures, and not compared with the baseline: lake-s1/original.mp4, lake-s1/upscaled.mp4",
     )
 
 

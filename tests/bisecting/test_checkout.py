@@ -147,5 +147,5 @@ def test_files_that_change_with_the_commit_are_told_from_others(repo: Repository
 def test_a_folder_without_a_repository_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "plain").mkdir()
 
-    with pytest.raises(UsageError, match="is no git repository"):
+    with pytest.raises(UsageError, match="is not a git repository"):
         Checkout(tmp_path / name)

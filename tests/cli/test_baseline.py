@@ -41,7 +41,7 @@ def test_what_is_left_out_and_what_the_baseline_has_alone_is_said(cli: Callable[
     made = cli("baseline", "update", "run", "--to", "base")
     assert "1 job left out (failed): lake-s3" in made.err
 
-    assert "1 job is in the baseline alone: lake-s2" in cli("check", "less", "--baseline", "base").err
+    assert "1 job is only in the baseline: lake-s2" in cli("check", "less", "--baseline", "base").err
     assert "--prune removes it" in cli("baseline", "update", "less", "--to", "base").err
     assert cli("baseline", "update", "less", "--to", "base", "--prune").out == "baseline: 1 unchanged, 1 removed in base\n"
 
@@ -131,14 +131,14 @@ def test_what_the_baseline_has_alone_is_said_also_where_quiet_is_asked_for(
 
     assert (same.code, same.err) == (0, "")
     assert less.code == 0
-    assert less.err.startswith("warning: 1 job is in the baseline alone: lake-s2")
+    assert less.err.startswith("warning: 1 job is only in the baseline: lake-s2")
 
 
 @pytest.mark.parametrize("mode", [(), ("--dry-run",)])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--update-snapshots",), "--update-snapshots: says nothing without --baseline"),
+        (("--update-snapshots",), "--update-snapshots: has no effect without --baseline"),
         (("--baseline", "base", "--update-baseline", "base"), "--baseline and --update-baseline exclude each other"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_run_renews_a_baseline_and_is_held_against_it(cli: Callable[..., Typed
     assert "baseline: 2 added in base" in cli(*run, "--update-baseline", "base").err
     same = cli(*run, "--baseline", "base")
     assert (same.code, same.err.splitlines()[-2]) == (0, "checked 2 jobs: 2 passed")
-    nothing_new = "warning: nothing was rendered, for the run folder has all of these pictures already"
+    nothing_new = "warning: nothing was rendered, because the run folder has all of these pictures already"
     assert nothing_new in same.err
     assert nothing_new not in cli(*run, "--baseline", "base", "--force", "--only", "*-d040").err
 

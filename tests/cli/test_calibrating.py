@@ -148,8 +148,8 @@ def test_too_few_pairs_are_told_and_never_kept(settled: Callable[..., Typed], ru
     ("given", "code", "error"),
     [
         (["--calibrate", "lake", "--max-drift", "0.3"], 2, "--calibrate finds the limits"),
-        (["lake", "lake"], 2, "several RUNs, --keep and --models are of --calibrate"),
-        (["lake", "--keep"], 2, "several RUNs, --keep and --models are of --calibrate"),
+        (["lake", "lake"], 2, "several RUNs, --keep and --models need --calibrate"),
+        (["lake", "--keep"], 2, "several RUNs, --keep and --models need --calibrate"),
         (["--calibrate", "lake", "--models", "*xl*"], 2, "hint: add --keep"),
         (["--calibrate", "--keep", "lake", "--models", ""], 2, "--models: must be a pattern of checkpoints"),
         (["--calibrate", "nowhere"], 5, "nowhere: no such run folder"),
@@ -166,8 +166,8 @@ def test_mistakes_are_told(settled: Callable[..., Typed], given: list[str], code
 @pytest.mark.parametrize(
     ("picks", "error"),
     [
-        (None, "error: lake: has no picks.json, which is to say which pictures are better"),
-        ({"format": 1}, "error: lake/picks.json: of no two pictures of one original it is said that one is better"),
+        (None, "error: lake: has no picks.json, which says which pictures are better"),
+        ({"format": 1}, "error: lake/picks.json: it does not say of any two pictures of one original that one is better"),
         (
             {"format": 1, "picks": {"a": {"stars": 0}}},
             "error: lake/picks.json: picks.a.stars: should be greater than or equal to 1",

@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(cli: Cl
     done = cli("check", "lake", "--junit", "theirs/deep/junit.xml")
 
     assert (done.code, done.out) == (2, "")
-    assert "theirs is no folder that files can be put into" in done.err
+    assert "theirs is not a folder that files can be put into" in done.err
 
 
 @pytest.mark.parametrize("option", ["--junit", "--summary", "--code-quality"])
@@ -149,7 +149,7 @@ def test_what_a_run_has_made_is_never_written_over(cli: Cli, lake: Path, option:
     done = cli("check", "lake", option, f"lake/{name}")
 
     assert (done.code, done.out) == (2, "")
-    assert f"lake/{name} is there already, and something else: it is not written over" in done.err
+    assert f"lake/{name} is there already and is something else: it is not overwritten" in done.err
     assert (lake / "lake" / name).read_bytes() == before
 
 

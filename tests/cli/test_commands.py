@@ -121,14 +121,14 @@ def test_validate_says_that_a_recipe_is_right(cli: Cli) -> None:
     done = cli("validate", "quickstart", "forest-sunrise")
 
     assert (done.code, done.out) == (0, "")
-    assert done.err.splitlines()[-1] == "2 recipes are right"
+    assert done.err.splitlines()[-1] == "2 recipes are valid"
 
 
 def test_validate_holds_a_recipe_against_a_server(cli: Cli, server: StandIn) -> None:
     right = cli("validate", "quickstart", "--server", server.url)
     wrong = cli("validate", "forest-sunrise", "--server", server.url)
 
-    assert (right.code, right.err) == (0, "1 recipe is right for that server\n")
+    assert (right.code, right.err) == (0, "1 recipe is valid on that server\n")
     assert wrong.code == 2
     assert "juggernautXL" in wrong.err
     assert server.state.requests("POST", "/prompt") == []

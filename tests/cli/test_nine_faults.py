@@ -199,7 +199,7 @@ def test_a_job_without_progress_is_a_server_that_is_stuck(run: Run, server: Stan
 
     gate.open()
     assert done.code == 3
-    assert "has not got on with the prompt" in done.err
+    assert "has made no progress with the prompt" in done.err
 
 
 @pytest.mark.slow

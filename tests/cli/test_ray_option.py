@@ -13,7 +13,7 @@ from tests.cli.support import COMMAND, Typed, environment, recipe_file, typed
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--ray-actors", "2"), "error: --ray-actors: says nothing without --ray"),
+        (("--ray-actors", "2"), "error: --ray-actors: has no effect without --ray"),
         (("--ray", "the moon"), "error: --ray: not an address of Ray's (got the moon)"),
         (("--ray-resources", "GPU", "--ray"), "error: --ray-resources: not JSON (got GPU)"),
         (("--ray-min", "3", "--ray-max", "2", "--ray"), "error: --ray: max must be at least min, 3 (got 2)"),

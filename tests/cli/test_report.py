@@ -82,7 +82,7 @@ def test_several_runs_become_one_page_and_each_says_what_is_suggested(cli: Calla
         (["lake", "--out", "x"], "--out names the folder of the page of several RUNs, or of --superseded"),
         (["lake", "--superseded"], "--out names the folder of the page of several RUNs, or of --superseded"),
         (["lake", "lake", "--out", "x"], "lake: is given twice"),
-        (["lake", "--max-size", "3"], "--max-size and --quality are of --single-file"),
+        (["lake", "--max-size", "3"], "--max-size and --quality need --single-file"),
         (["lake", "--single-file", "lake"], "lake: must end in .html"),
         (["--single-file", "lake"], "Missing argument 'RUN...'"),
         (["lake", "--single-file", "--max-size", "0"], "0 is not in the range"),
@@ -103,7 +103,7 @@ def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(cli: Callable
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["0.4", "0.5", "▸", "0.8"]
     assert any(line.startswith("upscale.denoise 0.6: 0.6 paints the most detail") for line in lines)
-    assert any(line.startswith("sure: of 3 series alone, 3 for 0.6") for line in lines)
+    assert any(line.startswith("sure: what each series would choose by itself: 0.6 (3 of 3)") for line in lines)
     assert any("●" in line for line in lines)
 
 
@@ -129,7 +129,7 @@ def test_a_field_that_is_no_axis_is_an_error_with_the_axes(cli: Callable[..., Ty
         done = cli(command, "lake", option, "sed")
 
         assert done.code == 2
-        assert done.err.startswith(f"error: {option}: is no axis of this run (got sed)\nhint: did you mean seed?")
+        assert done.err.startswith(f"error: {option}: is not an axis of this run (got sed)\nhint: did you mean seed?")
 
 
 def test_suggest_without_a_sweep_says_how_to_make_one(cli: Callable[..., Typed], tmp_path: Path) -> None:
@@ -231,7 +231,8 @@ def test_so_many_jobs_are_reported_on_only_if_asked_for(tmp_path: Path, capsys: 
 
     assert _report(tmp_path, results, 0, quiet=False) == (None, 0)
     assert (
-        capsys.readouterr().err == "warning: no report is written of more than 3000 jobs, unless asked for: comfy-runner report\n"
+        capsys.readouterr().err
+        == "warning: no report is written of more than 3000 jobs unless you ask for it: comfy-runner report\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -273,7 +273,7 @@ def test_the_second_signal_leaves_at_once_and_names_what_still_runs(server: Stan
 
     (ours,) = [post.body["prompt_id"] for post in server.state.requests("POST", "/prompt")]
     assert done.code == 130
-    assert f"left at once; on the server there is still: {ours}" in done.err
+    assert f"left at once; still on the server: {ours}" in done.err
     assert "Traceback" not in done.err
     if terminal:
         assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"

@@ -55,7 +55,7 @@ def test_no_job_leads_out(tmp_path: Path, job_id: str) -> None:
     base = _base(tmp_path)
     _edited(base, lambda told: told["jobs"].update({job_id: told["jobs"]["lake-s1"]}))
 
-    with pytest.raises(InputError, match="is no job id"):
+    with pytest.raises(InputError, match="is not a job id"):
         read_baseline(base)
 
 
@@ -97,7 +97,7 @@ def test_a_link_to_a_picture_elsewhere_is_not_followed(tmp_path: Path) -> None:
 
     (message,) = messages(compare(run, base))
 
-    assert "is no plain file" in message
+    assert "is not a plain file" in message
     assert not (run / "comparison_files/lake-s1/upscaled.expected.png").exists()
 
 

@@ -42,7 +42,7 @@ def test_part_of_a_word_is_no_short_name() -> None:
 
 @pytest.mark.parametrize(("name", "hint"), [("denoisse", "denoise"), ("upscale.denoisse", "upscale.denoise"), ("sed", "seed")])
 def test_a_misspelt_axis_gets_the_nearest_name(name: str, hint: str) -> None:
-    with pytest.raises(UsageError, match="is no axis of this run") as caught:
+    with pytest.raises(UsageError, match="is not an axis of this run") as caught:
         _field(_material("seed", "upscale.denoise"), name)
 
     assert caught.value.problems[0].hint.startswith(f"did you mean {hint}")

@@ -121,7 +121,7 @@ def test_runs_that_cannot_be_compared_are_refused_before_anything_is_written(run
         ([lake], tmp_path / "out", {"superseded": True}, "nothing of this run was replaced"),
         ([lake, lake], tmp_path / "out", {}, "is given twice"),
         ([lake, later], later, {}, "is a run folder"),
-        ([lake, later], tmp_path / "out", {"axis": "cfg"}, "is no axis of this run"),
+        ([lake, later], tmp_path / "out", {"axis": "cfg"}, "is not an axis of this run"),
         ([lake, later], tmp_path / "out", {"zip_file": tmp_path / "x.html"}, r"must end in \.zip"),
     ]
 

@@ -61,11 +61,11 @@ def test_the_example_of_the_documentation_is_read_and_fits_the_schema() -> None:
         ({"format": 1, "pairs": [{"left": "", "right": "b", "better": "same"}]}, "picks.json: pairs.0.left: "),
         ({"format": 1, "pairs": [{"left": "a", "right": "b", "better": "same", "at": "noon"}]}, "picks.json: pairs.0.at: "),
         (b'{"format": 1, "picks": {"a": {}, "a": {}}}', 'picks.json: a name stands in one object twice (got "a")'),
-        (b'{"format": NaN}', "picks.json: is no JSON: NaN is no number of JSON"),
-        (b'{"format": 1', "picks.json: is no JSON: Expecting ',' delimiter: line 1 column 13"),
-        (b'{"format": 1, "picks": {"\xff": {}}}', "picks.json: is no JSON: "),
+        (b'{"format": NaN}', "picks.json: is not JSON: NaN is no number of JSON"),
+        (b'{"format": 1', "picks.json: is not JSON: Expecting ',' delimiter: line 1 column 13"),
+        (b'{"format": 1, "picks": {"\xff": {}}}', "picks.json: is not JSON: "),
         (b"[" * 100_000, "picks.json: is nested too deep"),
-        (b"", "picks.json: is no JSON: "),
+        (b"", "picks.json: is not JSON: "),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(value: object, problem: str) -> None:

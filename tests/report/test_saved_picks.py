@@ -91,7 +91,7 @@ def test_what_is_wrong_is_refused_and_the_file_stays(run: Material, content: byt
 def test_a_damaged_file_is_never_overwritten(run: Material) -> None:
     (run.folder / FILE).write_bytes(b'{"format": 1, "picks": {"lake-d0')
 
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not JSON"):
         save_picks(run, _file(picks={"lake-d03": {"stars": 5}}))
     assert (run.folder / FILE).read_bytes() == b'{"format": 1, "picks": {"lake-d0'
 

@@ -96,7 +96,7 @@ def test_a_ledger_is_no_link(tmp_path: Path, elsewhere: Path, name: str) -> None
     (tmp_path / name).symlink_to(elsewhere / "original.png")
 
     for readonly in (False, True):
-        with pytest.raises(RunFolderError, match=r"is no plain file|is not there"):
+        with pytest.raises(RunFolderError, match=r"is not a plain file|is not there"):
             Ledger(tmp_path / FILE, readonly=readonly)
 
     assert _untouched(elsewhere)
@@ -127,7 +127,7 @@ def test_a_pipe_is_not_waited_for(server: StandIn, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "run" / name)
     folder = FolderView(tmp_path / "run")
 
-    with pytest.raises(RunFolderError, match=r"lake/job\.json: is no plain file"):
+    with pytest.raises(RunFolderError, match=r"lake/job\.json: is not a plain file"):
         folder.sidecar("lake")
     with pytest.raises(OSError, match="no plain file"):
         folder.store.open("lake/original.png")
@@ -144,7 +144,7 @@ def test_no_file_of_ours_is_waited_for(server: StandIn, tmp_path: Path, name: st
     assert list(fleet_requests(tmp_path / "run")) == []
     assert is_current(tmp_path / "run") is (name != "report_files/made-from.sha256")
     if name == "run.json":
-        with pytest.raises(RunFolderError, match="is no plain file"):
+        with pytest.raises(RunFolderError, match="is not a plain file"):
             FolderView(tmp_path / "run").seeds()
     else:
         write_report(tmp_path / "run")

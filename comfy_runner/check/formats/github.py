@@ -59,7 +59,7 @@ def workflow_commands(run: CheckedRun, root: Root) -> list[str]:
     ]
     notices = [_command("notice", ("", 0), "comfy-runner", [plain(note, longest=2 * LONGEST)]) for note in run.notes]
     if run.orphans:
-        title = counted(len(run.orphans), "job") + " of the baseline alone"
+        title = counted(len(run.orphans), "job") + " only in the baseline"
         notices.append(_command("notice", ("", 0), title, list(map(plain, run.orphans))))
     return [line for kind in (errors, warnings, notices) for line in _first(kind)]
 

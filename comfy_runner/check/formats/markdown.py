@@ -47,7 +47,7 @@ def _lines(run: CheckedRun, root: Root) -> Iterator[str]:
     well = not run.failures and not any(run.count(outcome) for outcome in (Outcome.ERROR, Outcome.FAILED))
     yield f"## {'✅' if well else '❌'} {headline(run)}"
     yield ""
-    baseline = f", held against the baseline {_code(root.relative(run.baseline))}" if run.baseline is not None else ""
+    baseline = f", compared with the baseline {_code(root.relative(run.baseline))}" if run.baseline is not None else ""
     yield f"Run folder {_code(root.relative(run.folder))}{baseline}"
     yield from _wrong(run)
     yield from _differences(run, root)
@@ -59,7 +59,7 @@ def _lines(run: CheckedRun, root: Root) -> Iterator[str]:
         yield from ("", "### Notes", "")
         yield from (f"- {_prose(note)}" for note in run.notes)
     if run.orphans:
-        yield from ("", f"### {counted(len(run.orphans), 'job')} of the baseline alone", "")
+        yield from ("", f"### {counted(len(run.orphans), 'job')} only in the baseline", "")
         yield from (f"- {_code(orphan)}" for orphan in run.orphans)
     passed = [job for job in run.jobs if job.outcome is Outcome.PASSED]
     if passed:

@@ -394,7 +394,7 @@ class Tracker:
         now = self._clock()
         for prompt in self._prompts.values():
             if prompt.place is not None and prompt.place.running and now - prompt.moved_at > self._options.stall:
-                raise self._stuck(f"has not got on with the prompt {prompt.prompt_id} for {self._options.stall:g} s")
+                raise self._stuck(f"has made no progress with the prompt {prompt.prompt_id} for {self._options.stall:g} s")
         if self.health.stands_still(found, now):
             raise self._stuck("accepts prompts and runs none: its worker thread has died")
 

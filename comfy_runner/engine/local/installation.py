@@ -197,7 +197,7 @@ def _check_nothing_runs(options: LocalOptions) -> None:
         process = find_process(read_record(path))
         if process is not None:
             raise LocalError(
-                f"the engine must be built anew while instance {path.parent.name} runs from it (got pid {process.pid})",
+                f"the engine must be rebuilt while instance {path.parent.name} runs from it (got pid {process.pid})",
                 where=str(options.venv),
                 hint="stop that instance first",
             )

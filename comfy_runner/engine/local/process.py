@@ -312,7 +312,7 @@ def _server(options: LocalOptions, record: ProcessRecord) -> LocalServer:
 
 def _ending(code: int) -> str:
     if code == -signal.SIGKILL:
-        return "was killed, perhaps for want of memory"
+        return "was killed, perhaps because memory ran out"
     return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 

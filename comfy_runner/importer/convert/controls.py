@@ -16,7 +16,7 @@ from comfy_runner.graph.page_control import PageControl
 from comfy_runner.importer.convert.page_graph import PageNode, Socket
 
 SEEDS = frozenset({"seed", "noise_seed"})
-"""Names of numbers that the page draws anew after each run, unless the class says otherwise."""
+"""Names of numbers that the page draws again after each run, unless the class says otherwise."""
 
 _PLAIN = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "MARKDOWN", "TEXTAREA", "COLOR"})
 _UNREADABLE = {

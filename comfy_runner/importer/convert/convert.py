@@ -1,7 +1,7 @@
 """A workflow of ComfyUI's page (UI format) made into the graph that its server runs (API format), like the page's own export.
 
 It is right, or refused: whatever a file does not tell (nodes of packs that act in the page, controls of packs' own, values that fit
-to no rule) is a reason to refuse it, with the node's id, title and class. What the page replaces anew in each run stays as it was
+to no rule) is a reason to refuse it, with the node's id, title and class. What the page replaces again in each run stays as it was
 typed, and is said. The page's code (ComfyUI_frontend, GPL-3) was read for its rules, and nothing of it is used; the rules are
 checked against the page itself in ``tests/importer/convert``.
 """
@@ -125,7 +125,7 @@ class _Conversion:
             try:
                 self.wire(scope, node, known, index, socket, said, inputs)
             except BrokenLink as reason:
-                self.expanded.problem(str(reason), "open the file in ComfyUI's page, look at its links and save it anew")
+                self.expanded.problem(str(reason), "open the file in ComfyUI's page, look at its links and save it again")
         for name, control in known.controls.items():
             if (
                 control.info

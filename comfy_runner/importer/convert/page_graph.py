@@ -211,7 +211,7 @@ class _Reader:
             if node is None:
                 continue
             if node.id in nodes:
-                self.problem(f"{node.shown}: another node has the same id", "load the file in ComfyUI's page and save it anew")
+                self.problem(f"{node.shown}: another node has the same id", "load the file in ComfyUI's page and save it again")
             nodes[node.id] = node
         return PageGraph(
             id_,
@@ -268,7 +268,7 @@ class _Reader:
             if id_:
                 link = PageLink(_id(parts[1]), _index(parts[2]), _id(parts[3]), _index(parts[4]))
                 if links.setdefault(id_, link) != link:
-                    self.problem(f"two links{place} have the id {id_[:50]}", "load the file in ComfyUI's page and save it anew")
+                    self.problem(f"two links{place} have the id {id_[:50]}", "load the file in ComfyUI's page and save it again")
         return links
 
 

@@ -71,7 +71,7 @@ class PromotedValues:
             try:
                 given = self._by_list(scope, instance, found, values or (), proxies)
             except Unreadable as reason:
-                self.expanded.problem(f"{instance.shown}: {reason}", "open the file in ComfyUI's page and save it anew")
+                self.expanded.problem(f"{instance.shown}: {reason}", "open the file in ComfyUI's page and save it again")
                 given = {}
             if proxies is not None:
                 hidden = _hidden(proxies)

@@ -33,7 +33,7 @@ ACTING = {
     "Mute / Bypass Relay (rgthree)": "it switches other nodes on and off in the page",
     "Mute / Bypass Repeater (rgthree)": "it switches other nodes on and off in the page",
     "Random Unmuter (rgthree)": "it switches other nodes on and off in the page",
-    "Fast Actions Button (rgthree)": "it works other nodes in the page",
+    "Fast Actions Button (rgthree)": "it operates other nodes in the page",
     "Node Collector (rgthree)": "it links nodes in the page",
 }
 """Nodes of packs that act in the page, and why no file tells what they do."""

@@ -62,7 +62,7 @@ def _json(data: bytes) -> dict[str, Any]:
         value = parse_json(data.decode("utf-8"))
     except (UnicodeDecodeError, NoJson) as error:
         reason = str(error) if isinstance(error, NoJson) else "not UTF-8"
-        raise DamagedFile(f"its header is no JSON ({reason})") from None
+        raise DamagedFile(f"its header is not JSON ({reason})") from None
     return value if isinstance(value, dict) else {}
 
 

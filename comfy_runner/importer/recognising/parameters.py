@@ -42,7 +42,7 @@ _NONE = ("", "none", "null", "baked vae", "default")
 _SENTENCES = {
     "guidance": "How closely the distilled model follows the prompt",
     "shift": "How far the noise schedule is shifted",
-    "denoise": "How much is painted anew",
+    "denoise": "How much is repainted",
     "batch_size": "How many pictures are made at once",
     "length": "How many frames there are",
     "fps": "Frames in a second",

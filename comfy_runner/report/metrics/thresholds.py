@@ -113,7 +113,7 @@ FULL_EVIDENCE = 0.85
 """The same from which on all of it counts. Of truths, all but text too small to be read had 0.77 (gravel) and more, mostly 1.5."""
 
 LEAST_OWN = 1.3
-"""The same with the picture's own structures, above which what is painted anew counts, too. Another photograph's detail, laid over
+"""The same with the picture's own structures, above which what is repainted counts, too. Another photograph's detail, laid over
 the plain upscale, has up to 1.35."""
 
 FULLY_OWN = 1.6
@@ -124,7 +124,7 @@ SAYING = 0.2
 and gravel 0.18 to 1.7."""
 
 UNFAITHFUL_COSTS = 0.4
-"""Share of the detail that is taken off where hardly anything of the original is left. What second passes paint is mostly anew: it
+"""Share of the detail that is taken off where hardly anything of the original is left. What second passes paint is mostly new: it
 has to stay detail, and of two of them the one with more has to have more."""
 
 HALF_UNFAITHFUL = 0.35
@@ -140,7 +140,7 @@ FINE_WAVES = (0.2, 0.35)
 """Frequencies of the next ones."""
 
 LEAST_GAIN = 0.3
-"""Least gain of the next ones that the finest are held against: a picture that has lost them does not ring."""
+"""Least gain of the next ones that the finest are compared with: a picture that has lost them does not ring."""
 
 LOUDNESS_WINDOW = 17
 """Side of the window, in pixels of the upscaled picture, over which fine structures are made equally strong."""

@@ -11,7 +11,7 @@ _KNOWN: Final = (
     ("interrupted", r"was interrupted"),
     ("ended by another", r"failure of another job"),
     ("took too long", r"has taken longer than"),
-    ("stuck", r"has not got on with|runs none|does not let go"),
+    ("stuck", r"has made no progress with|runs none|does not let go"),
     ("refused", r"refuses the workflow|answered with status 4\d\d|value not in list"),
     (
         "no answer",

@@ -51,7 +51,7 @@ def test_errors_are_at_the_lines_of_recipes_and_those_of_the_run_follow() -> Non
         _Annotation("error", passes, "fox: first passes 9, at most 8 expected"),
         _Annotation("warning", skipped, "was not begun\nowl-s2"),
         _Annotation("notice", {"title": "comfy-runner"}, "the baseline was made by ComfyUI 0.3.75"),
-        _Annotation("notice", {"title": "1 job of the baseline alone"}, "fox-s9"),
+        _Annotation("notice", {"title": "1 job only in the baseline"}, "fox-s9"),
     ]
 
 

@@ -61,7 +61,7 @@ def test_it_begins_with_what_became_of_the_run() -> None:
     first, _, second, *_ = markdown(RUN, ROOT).splitlines()
 
     assert first.startswith("## ❌ 4 jobs: 1 could not be done, 1 failed, 1 skipped, 1 passed")
-    assert second == "Run folder `runs/fox`, held against the baseline `baseline`"
+    assert second == "Run folder `runs/fox`, compared with the baseline `baseline`"
 
 
 def test_notes_and_orphans_are_lists() -> None:

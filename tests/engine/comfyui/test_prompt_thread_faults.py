@@ -253,7 +253,7 @@ def test_a_running_job_that_shows_no_progress_for_too_long_is_a_stuck_server(
         report = rig.run(sampler_graph())
     assert isinstance(report, Broken)
     assert isinstance(report.error, ServerStuck)
-    assert "has not got on with" in str(report.error)
+    assert "has made no progress with" in str(report.error)
 
 
 def test_a_job_whose_steps_go_on_is_no_stall_however_long_it_takes(faulty: Server, state: State) -> None:

@@ -141,7 +141,7 @@ def test_a_crash_while_it_starts_shows_the_end_of_its_log(options: LocalOptions)
 
 
 def test_a_server_killed_by_the_system_is_told_from_a_crash(options: LocalOptions) -> None:
-    with pytest.raises(LocalError, match="was killed, perhaps for want of memory"):
+    with pytest.raises(LocalError, match="was killed, perhaps because memory ran out"):
         start(replace(options, server_args=("--mode", "suicide")), say=silence)
 
 

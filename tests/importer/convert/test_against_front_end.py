@@ -1,6 +1,6 @@
-"""Conversion held against ComfyUI's own front end in a real browser: on the official templates, and on variants of them.
+"""Conversion compared with ComfyUI's own front end in a real browser: on the official templates, and on variants of them.
 
-What the front end made of them lies in the cache folder (`make truth`); some of it is made anew in each run.
+What the front end made of them lies in the cache folder (`make truth`); some of it is made again in each run.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def test_a_sample_is_converted_as_the_front_end_does_today(
         verdicts.append(verdict(today, ObjectInfo(classes, source=comfyui_server.url)))
     page.close()
 
-    _counted(record_property, f"of them anew, TRUTH_SEED={seed}", verdicts)
+    _counted(record_property, f"of them again, TRUTH_SEED={seed}", verdicts)
     assert [str(one) for one in verdicts if one.result == "wrong"] == []
     assert [one for one in verdicts if one.result == "right"]
 

@@ -46,8 +46,8 @@ def test_a_drawing_says_it_in_its_metadata(tmp_path: Path, start: str) -> None:
     ("data", "reason"),
     [
         (_latent(b"{}")[:9], "it ends in the middle of its header"),
-        (_latent(b"{nothing"), "its header is no JSON"),
-        (_latent(b'{"\xff'), "its header is no JSON"),
+        (_latent(b"{nothing"), "its header is not JSON"),
+        (_latent(b'{"\xff'), "its header is not JSON"),
         (_mesh(b"{}", kind=b"BIN\0"), "it does not begin with JSON"),
         (b"glTF", "it ends in the middle of its header"),
         (_mesh(b"{}")[:-1], "it ends in the middle of its header"),

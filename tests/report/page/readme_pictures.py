@@ -1,12 +1,12 @@
 """Makes the two pictures of the README anew: ``python -m tests.report.page.readme_pictures`` (some minutes without a GPU).
 
-They are of a real sweep of the shipped recipe ``quickstart`` on the local ComfyUI, whose tiny checkpoint paints abstract textures.
+They are of a real sweep of the shipped recipe ``quickstart`` on the local ComfyUI, whose tiny checkpoint paints abstract textures. Its
+run folder stays in ``build``, so that it is rendered once.
 """
 
 from __future__ import annotations
 
 import io
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -17,15 +17,16 @@ from comfy_runner.engine.local import LocalOptions, setup, start, stop
 from tests.chromium import chromium
 from tests.report.page.pages import wait_for_pictures
 
-PICTURES = Path(__file__).parents[3] / "docs"
+_ROOT = Path(__file__).parents[3]
+PICTURES = _ROOT / "docs"
 _SWEEPS = ["seed=1,3", "upscale.denoise=0.3,0.45,0.6,0.8"]
 
 
 def main() -> None:
     """Render the sweep, draw its sheet and photograph its page."""
     options = LocalOptions(instance="readme-pictures")
-    with tempfile.TemporaryDirectory() as name, chromium() as browser:
-        folder = Path(name) / "textures"
+    folder = _ROOT / "build" / "readme_pictures"
+    with chromium() as browser:
         setup(options, say=print)
         try:
             url = start(options, say=print).url
@@ -38,7 +39,7 @@ def main() -> None:
             sheet.convert("RGB").save(PICTURES / "sheet.webp", "WEBP", quality=80, method=6)
         page = browser.new_page(viewport={"width": 1400, "height": 1000}, color_scheme="light")
         page.goto(write_report(folder).page.as_uri())
-        wait_for_pictures(page, "main img")
+        wait_for_pictures(page, ".card img")
         with Image.open(io.BytesIO(page.screenshot())) as image:
             image.convert("RGB").save(PICTURES / "report.webp", "WEBP", quality=80, method=6)
 

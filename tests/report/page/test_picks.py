@@ -130,7 +130,7 @@ def test_a_file_can_be_dropped_on_the_page(page: Page) -> None:
 def test_files_that_mean_harm_change_nothing(page: Page) -> None:
     _press(page, _FIRST, "4")
     wrong = "theirs.json cannot be loaded: "
-    assert _load(page, b"{") == f"{wrong}it is no JSON"
+    assert _load(page, b"{") == f"{wrong}it is not JSON"
     assert _load(page, b"null") == f"{wrong}it is no picks.json of format 1"
     assert _load(page, b"[" * 100_000).startswith(wrong)
     for bad in ({"stars": 9}, {"stars": "5"}, {"note": 1}, {"rejected": 0}, {"sha256": "x"}, {"at": "noon"}, None, 5):
@@ -165,7 +165,7 @@ def test_a_page_begins_with_what_the_run_folder_has_and_knows_pictures_that_are_
     (run / FILE).write_bytes(b"{")
     moved = run.rename(tmp_path / "shore")
     page.goto(write_page(read_material(moved), {}, None).as_uri())
-    expect(page.locator("#picks [role=alert]")).to_contain_text("picks.json: is no JSON")
+    expect(page.locator("#picks [role=alert]")).to_contain_text("picks.json: is not JSON")
     assert _mark(page, "lake-d05") == "3 stars"
 
 
