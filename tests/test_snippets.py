@@ -73,6 +73,8 @@ def _fault(words: list[str]) -> str:
     except click.ClickException as error:
         message = error.format_message()
         return "" if "does not exist" in message else message
+    except comfy_runner.UsageError as error:
+        return "" if "no such file" in str(error) else str(error)
     return ""
 
 

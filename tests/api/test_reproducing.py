@@ -91,7 +91,7 @@ def test_a_server_that_frees_its_memory_too_late_is_asked_again(server: StandIn,
 def test_a_server_that_keeps_its_cache_proves_nothing(server: StandIn, run: Path) -> None:
     server.state.reply_faults.append(ReplyFault("/free", "POST", 403, times=-1))
 
-    with pytest.raises(ServerStuck, match="answers from its cache, also when it is asked to free it"):
+    with pytest.raises(ServerStuck, match="answers from its cache even after it was asked to free it"):
         _reproduced(server, run / "lake")
 
 

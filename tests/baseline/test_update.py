@@ -192,7 +192,7 @@ def test_a_run_folder_is_no_place_for_a_baseline_and_a_baseline_no_run(tmp_path:
     (tmp_path / "file").write_bytes(b"")
 
     for place in ("run", "run/lake-s1", "file"):
-        with pytest.raises(InputError, match=r"no place|no folder"):
+        with pytest.raises(InputError, match=r"no place|not a folder"):
             update_baseline(run, tmp_path / place)
     with pytest.raises(RunFolderError, match="is not a run folder"):
         update_baseline(tmp_path / "base", tmp_path / "base")

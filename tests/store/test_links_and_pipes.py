@@ -129,7 +129,7 @@ def test_a_pipe_is_not_waited_for(server: StandIn, tmp_path: Path) -> None:
 
     with pytest.raises(RunFolderError, match=r"lake/job\.json: is not a plain file"):
         folder.sidecar("lake")
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a plain file"):
         folder.store.open("lake/original.png")
     write_report(tmp_path / "run")
 

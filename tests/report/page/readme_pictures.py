@@ -1,7 +1,7 @@
 """Makes the two pictures of the README anew: ``python -m tests.report.page.readme_pictures`` (some minutes without a GPU).
 
-They are of a real sweep of the shipped recipe ``quickstart`` on the local ComfyUI, whose tiny checkpoint paints abstract textures. Its
-run folder stays in ``build``, so that it is rendered once.
+They are of a real sweep of the shipped recipe ``quickstart`` on the local ComfyUI, whose tiny checkpoint paints abstract textures.
+Its run folder stays in ``build``, so that it is rendered once.
 """
 
 from __future__ import annotations
