@@ -15,7 +15,6 @@ from comfy_runner.api import draw_sheet, run, write_report
 from comfy_runner.config import Config
 from comfy_runner.engine.local import LocalOptions, setup, start, stop
 from tests.chromium import chromium
-from tests.report.page.pages import wait_for_pictures
 
 _ROOT = Path(__file__).parents[3]
 PICTURES = _ROOT / "docs"
@@ -39,7 +38,8 @@ def main() -> None:
             sheet.convert("RGB").save(PICTURES / "sheet.webp", "WEBP", quality=80, method=6)
         page = browser.new_page(viewport={"width": 1400, "height": 1000}, color_scheme="light")
         page.goto(write_report(folder).page.as_uri())
-        wait_for_pictures(page, ".card img")
+        page.locator(".card img").first.wait_for()
+        page.wait_for_load_state("networkidle")
         with Image.open(io.BytesIO(page.screenshot())) as image:
             image.convert("RGB").save(PICTURES / "report.webp", "WEBP", quality=80, method=6)
 
