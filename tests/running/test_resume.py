@@ -146,6 +146,22 @@ def test_a_seed_that_was_drawn_is_recorded_as_its_number_of_a_job_of_a_dead_clie
     assert sidecar_in(tmp_path, result.job_id)["assignments"] == {"seed": 0}
 
 
+def test_each_prompt_keeps_the_seed_that_was_drawn_for_it(server: StandIn, tmp_path: Path) -> None:
+    def seeds(*prompts: str) -> dict[str, int]:
+        recipe = small(
+            seed="random", prompt="{what}", sweep={"prompt": [f"a {prompt} {{what}}" for prompt in prompts]}, vars={"what": "x"}
+        )
+        rendered(server, tmp_path, recipe)
+        found = [sidecar_in(tmp_path, folder.parent.name) for folder in tmp_path.glob("*/job.json")]
+        assert all(sidecar["filled_from"]["vars"] == {"what": "x"} for sidecar in found)
+        return {sidecar["recipe"]["prompt"]: sidecar["recipe"]["seed"] for sidecar in found}
+
+    before, after = seeds("fox", "owl"), seeds("cat", "owl", "fox")
+
+    assert len(posted(server)) == len(after) == len(set(after.values())) == 3
+    assert before == {prompt: after[prompt] for prompt in ("a fox x", "a owl x")}
+
+
 def test_a_job_that_was_never_posted_is_posted_once(server: StandIn, tmp_path: Path) -> None:
     abandoned(server, tmp_path, post=False)
 
