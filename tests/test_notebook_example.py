@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def test_it_runs_and_shows_its_results(server: StandIn, tmp_path: Path, monkeypa
         monkeypatch.setenv(name, str(tmp_path / name))
     notebook = _read()
 
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    with ThreadPoolExecutor(1) as pool:  # the thread of the tests has a loop of the browser's, where one was started before
+        pool.submit(client.execute).result()
 
     # What is printed may come in any number of pieces.
     events = "".join(output.text for cell in notebook.cells if cell.id == "run" for output in cell.outputs)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 from comfy_runner import Event, JobFinished, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
 from tests.running.support import begin, sweep
 from tests.standin import StandIn
+
+_Result = TypeVar("_Result")
+
+
+def _in_a_loop(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a coroutine in a thread of its own: that of the tests has a loop of the browser's, where one was started before."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 async def _all(run: Run) -> list[Event]:
@@ -18,7 +29,7 @@ async def _all(run: Run) -> list[Event]:
 def test_events_come_as_without_async_and_results_say_what_the_jobs_are(server: StandIn, tmp_path: Path) -> None:
     run = begin(server, tmp_path / "run", sweep({"seed": [5, 6], "upscale.denoise": [0.4]}))
 
-    events = asyncio.run(_all(run))
+    events = _in_a_loop(_all(run))
 
     assert isinstance(events[0], RunStarted)
     last = events[-1]
@@ -28,7 +39,7 @@ def test_events_come_as_without_async_and_results_say_what_the_jobs_are(server: 
     assert [(result.seed, result.prompt, dict(result.values)) for result in run.results()] == [
         (seed, "a lake", {"seed": seed, "upscale.denoise": 0.4}) for seed in (5, 6)
     ]
-    assert asyncio.run(_all(run)) == []
+    assert _in_a_loop(_all(run)) == []
 
 
 def test_a_cancelled_task_takes_no_event_and_no_job(server: StandIn, tmp_path: Path) -> None:
@@ -49,7 +60,7 @@ def test_a_cancelled_task_takes_no_event_and_no_job(server: StandIn, tmp_path: P
         await asyncio.gather(following, return_exceptions=True)
         return seen
 
-    before = asyncio.run(cancelled())
+    before = _in_a_loop(cancelled())
     gate.open()
     after = list(run)
 
@@ -68,7 +79,7 @@ def test_leaving_async_with_cancels_as_with_does(server: StandIn, tmp_path: Path
             await asyncio.to_thread(gate.wait)
         return run
 
-    run = asyncio.run(left())
+    run = _in_a_loop(left())
 
     assert [result.state for result in run.results()] == ["cancelled"]
 
