@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.standin import StandIn
 
+_EXECUTE = """
+import sys, nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": "."}}).execute()
+print(nbformat.writes(notebook))
+"""
 _NOTEBOOK = Path(__file__).parents[1] / "examples" / "sweep.ipynb"
 
 
@@ -39,12 +47,14 @@ def test_it_runs_and_shows_its_results(server: StandIn, tmp_path: Path, monkeypa
     monkeypatch.setenv("COMFY_RUNNER_CONFIG", os.devnull)
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    notebook = _read()
 
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
-    with ThreadPoolExecutor(1) as pool:  # the thread of the tests has a loop of the browser's, where one was started before
-        pool.submit(client.execute).result()
+    # A process of its own, for what kernels are talked to with leaves threads and loops behind.
+    done = subprocess.run(
+        [sys.executable, "-c", _EXECUTE, str(_NOTEBOOK)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
 
+    assert done.returncode == 0, done.stderr
+    notebook = nbformat.reads(done.stdout, as_version=4)
     # What is printed may come in any number of pieces.
     events = "".join(output.text for cell in notebook.cells if cell.id == "run" for output in cell.outputs)
     assert events.count(" done") == 6
