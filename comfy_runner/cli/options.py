@@ -223,6 +223,10 @@ def say_limits(limits: Limits) -> None:
         print_notes([Note(outdated)])
 
 
+NOT_ASKED = "no server was asked: --server URL also checks nodes and models"
+"""What commands add that are right without a server, and more useful with one."""
+
+
 @dataclass(frozen=True)
 class NamedServers:
     """The servers that a command line names, what it says about their certificates, and the settings that they are looked up in.

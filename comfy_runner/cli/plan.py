@@ -11,7 +11,7 @@ import click
 from comfy_runner.cli.find import plan_line
 from comfy_runner.cli.formatting import folded_table, short_names
 from comfy_runner.cli.json_records import DIGITS, to_json
-from comfy_runner.cli.options import NamedServers, json_option, run_options
+from comfy_runner.cli.options import NOT_ASKED, NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.errors import InputError
 from comfy_runner.wording import GIB, counted, duration
@@ -56,6 +56,8 @@ def plan(recipes: tuple[str, ...], *, servers: NamedServers, everything: bool, a
     summary = api.plan(recipes, server=chosen, config=servers.config, say=say, **given)
     search = _search(recipes[0], chosen, servers.config, given) if summary.is_searched else None
     show(summary, as_json=as_json, everything=everything, search=search)
+    if chosen is None and not as_json:
+        say(NOT_ASKED)
 
 
 def _search(recipe: str, server: Sequence[ServerConfig] | None, config: Config, given: Mapping[str, Any]) -> FindPlan | None:

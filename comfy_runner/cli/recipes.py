@@ -11,7 +11,15 @@ from typing import Any
 import click
 
 from comfy_runner.cli.formatting import wrapped
-from comfy_runner.cli.options import LocalPath, NamedServers, only_option, recipe_options, recipes_argument, server_or_file_option
+from comfy_runner.cli.options import (
+    NOT_ASKED,
+    LocalPath,
+    NamedServers,
+    only_option,
+    recipe_options,
+    recipes_argument,
+    server_or_file_option,
+)
 from comfy_runner.cli.output import one_line, print_json, print_lines, print_notes, say
 from comfy_runner.errors import ServerError, UsageError
 from comfy_runner.text_files import reason_of
@@ -31,8 +39,8 @@ def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Pa
 
     chosen = servers.one() if servers.names else None
     print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=servers.config, say=say, **given))
-    against = " on that server" if servers.names or object_info is not None else ""
-    say(f"{counted(len(recipes), 'recipe is', 'recipes are')} valid{against}")
+    asked = " on that server" if servers.names or object_info is not None else f"; {NOT_ASKED}"
+    say(f"{counted(len(recipes), 'recipe is', 'recipes are')} valid{asked}")
 
 
 @click.command()

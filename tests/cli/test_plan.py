@@ -33,7 +33,7 @@ def recipe(tmp_path: Path) -> str:
 def test_the_plan_is_a_table_and_some_sentences_on_stdout(cli: Cli, recipe: str) -> None:
     done = cli("plan", recipe, *_SWEEP)
 
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, "no server was asked: --server URL also checks nodes and models\n")
     head, *rows, _, first, second, third = done.out.splitlines()
     assert head.split() == ["#", "job", "denoise", "steps", "sigma", "work", "state"]
     assert [row.split()[:4] for row in rows] == [
