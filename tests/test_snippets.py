@@ -61,7 +61,7 @@ def _fault(words: list[str]) -> str:
     if {"--help", "--version"} & {*words}:
         return ""
     command: click.Command = cli
-    context, rest = click.Context(cli, info_name="comfy-runner"), words
+    context, rest = click.Context(cli, info_name="comfy-runner", **cli.context_settings), words
     try:
         while isinstance(command, click.Group):
             name, found, rest = command.resolve_command(context, rest)
