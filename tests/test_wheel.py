@@ -45,11 +45,12 @@ def _run(*command: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_carries_recipes_templates_types_and_the_font_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_carries_recipes_templates_the_manual_types_and_the_font_and_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert "comfy_runner/_shipped/recipes/quickstart.yaml" in names
     assert "comfy_runner/_shipped/templates/latent_upscale.json.j2" in names
+    assert "comfy_runner/_shipped/docs/troubleshooting.md" in names
     assert "comfy_runner/py.typed" in names
     assert {"DejaVuSans.ttf", "DejaVuSans.LICENSE.txt"} <= {Path(name).name for name in names if "/report/sheet/" in name}
     assert not [name for name in names if not name.startswith(("comfy_runner/", "comfy_runner-"))]

@@ -166,9 +166,7 @@ def keep_calibration(calibration: Calibration, checkpoints: str = "*") -> Path:
         raise VerificationError(f"the calibration is not kept: {calibration.problem}", hint="compare more pictures")
     path = calibrations_file()
     if path is None:
-        raise ConfigError(
-            "there is not a folder of settings to keep a calibration in", hint="name one: export COMFY_RUNNER_CONFIG=…"
-        )
+        raise ConfigError("there is no folder of settings to keep a calibration in", hint="name one: export COMFY_RUNNER_CONFIG=…")
     one = KeptCalibration(
         checkpoints=checkpoints,
         **calibration.limits.most(),

@@ -117,7 +117,7 @@ def test_a_run_that_nobody_looked_at_says_nothing_and_a_damaged_file_is_a_note(m
     (material.folder / FILE).write_bytes(b"{")
     found, (note,) = eye_order(material, {}, axis, named=None)
     assert found is None
-    assert "picks.json: is no JSON" in note
+    assert "picks.json: is not JSON" in note
 
 
 def test_a_suggestion_has_it(material: Material) -> None:
