@@ -26,7 +26,7 @@ _WITHIN = 0.97
 _Ask = Callable[..., list[Trial]]
 
 
-def _of_tpe(known: Trials, space: Space) -> list[Trial]:
+def _of_tpe(known: Trials, _is_late: bool, space: Space) -> list[Trial]:
     """Return what Optuna's TPE alone asks for: all series of what it proposes; what exceeds a limit is worse than all else."""
     series = range(space.series)
     measured = {number for number, _ in known}
@@ -39,7 +39,7 @@ def _of_tpe(known: Trials, space: Space) -> list[Trial]:
     return [(number, which) for number in islice((n for n in numbers if n not in measured), 1) for which in series]
 
 
-def _of_chance(known: Trials, space: Space) -> list[Trial]:
+def _of_chance(known: Trials, _is_late: bool, space: Space) -> list[Trial]:
     left = sorted({*space.numbers.values()} - {number for number, _ in known})
     number = random.Random(space.seed + len(known)).choice(left)  # noqa: S311 - to be repeated, not to be secret
     return [(number, which) for which in range(space.series)]

@@ -68,7 +68,7 @@ class SearchJobs:
         self.begun = Beginning((), max(AT_ONCE, len(servers := config.find_servers(server))))
         self._problems: dict[str, str] = {}
         self._drafts: Plan | None = None
-        self._asked: dict[tuple[tuple[Trial, Seen], ...], list[Trial]] = {}
+        self._asked: dict[tuple[tuple[tuple[Trial, Seen], ...], bool], list[Trial]] = {}
         self._templates = (*templates, *config.templates)
         ask = asking(servers, None, config, None)
 
@@ -221,11 +221,11 @@ class SearchJobs:
         values, series = len(self._grid.points), len(self._grid.series)
         return follow(had, measured, values=values, series=series, most=self.most, at_once=self.begun.at_once, ask=ask)
 
-    def _ask(self, known: Trials) -> list[Trial]:
+    def _ask(self, known: Trials, is_late: bool) -> list[Trial]:
         """Return what a search over several fields asks for; what it has asked for before is not worked out again."""
-        told = tuple(known.items())
+        told = tuple(known.items()), is_late
         if told not in self._asked:
-            self._asked[told] = several_fields.next_places(known, self._space, at_once=self.begun.at_once)
+            self._asked[told] = several_fields.next_places(known, is_late, space=self._space, at_once=self.begun.at_once)
         return self._asked[told]
 
     def step(self, place: Trial, seen: Seen) -> SearchStep:

@@ -46,7 +46,7 @@ def follow(
     series: int,
     most: int,
     at_once: int = AT_ONCE,
-    ask: Callable[[Trials], Sequence[Trial]] | None = None,
+    ask: Callable[[Trials, bool], Sequence[Trial]] | None = None,
 ) -> Way:
     """Return the way that a search takes, a function of what is measured alone.
 
@@ -60,12 +60,17 @@ def follow(
         series: How many series there are.
         most: How many places it may ask for, at least 1.
         at_once: How many it asks for at a time, as for `next_places`.
-        ask: What it asks for, given what is known; None for a search over one field.
+        ask: What it asks for, given what is known and whether it is late: two thirds of its places, or of the usual number, are
+            known. None for a search over one field.
     """
     known, steps = dict(had), list[Trial]()
     while True:
         left = most - len(steps)
-        wanted = next_places(known, values, series, left=left, at_once=at_once) if ask is None else ask(known)
+        wanted = (
+            next_places(known, values, series, left=left, at_once=at_once)
+            if ask is None
+            else ask(known, 3 * len(steps) >= 2 * min(most, USUAL_JOBS))
+        )
         asked = wanted[:left]
         if not asked or any(place not in measured for place in asked):
             choice = choose(settled(known, values, series))

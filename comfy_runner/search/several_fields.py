@@ -6,7 +6,8 @@ smooth, has the other place of each batch. Never asked for is a combination if o
 exceeds a limit.
 
 Of a combination the series is measured first that comes nearest to the limits, as far as is known; the others follow only if it
-keeps them and is ahead of the best so far.
+keeps them and is ahead of the best so far. But for the first one, they follow late in the search: until then, each place
+tells more where nothing was measured yet.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ _LEAST, _MOST, _VETOED = -4.0, 1.5, 0.4  # logarithms of what is reached of the 
 _Row = Mapping[int, Seen]
 
 
-def next_places(known: Trials, space: Space, *, at_once: int = AT_ONCE) -> list[Trial]:
+def next_places(known: Trials, is_late: bool, *, space: Space, at_once: int = AT_ONCE) -> list[Trial]:
     """Return what is measured next; nothing where the search is at its end.
 
     Args:
         known: What was measured, in the order in which it was asked for.
+        is_late: Whether two thirds of the places were asked for (`search.path.follow`).
         space: What is searched.
         at_once: How many places are asked for at a time, at least 1.
     """
@@ -50,10 +52,10 @@ def next_places(known: Trials, space: Space, *, at_once: int = AT_ONCE) -> list[
     for (number, which), seen in known.items():
         rows.setdefault(number, {})[which] = seen
     found = _Measured(rows, space)
-    asked = found.unconfirmed()[:at_once]
+    asked = found.unconfirmed()[:at_once] if is_late or not found.has_best else []
     for number in islice(found.promising(), at_once - len(asked)) if len(asked) < at_once else ():
         asked.append((number, found.hardest[0]))
-    return asked
+    return asked or found.unconfirmed()[:at_once]
 
 
 class _Measured:
@@ -70,6 +72,11 @@ class _Measured:
         self._allowed = [number for number, row in rows.items() if not any(seen.is_out for seen in row.values())]
         self._open = {number for number in self._allowed if not _is_enough(rows[number], space.series)}
         self._best = max((self.detail(number) for number in self._allowed if number not in self._open), default=None)
+
+    @property
+    def has_best(self) -> bool:
+        """Whether a combination is known to suit all series."""
+        return self._best is not None
 
     def reach(self, number: int) -> float:
         """Return what a combination reaches of the limits in the worst of all series, as a logarithm."""

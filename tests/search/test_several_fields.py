@@ -97,7 +97,15 @@ def test_the_series_that_comes_nearest_to_a_limit_is_asked_for_first() -> None:
         (number, which): Seen(reach=(0.5, 0.5, 0.9)[which], drift=0.1, detail=0.5) for number in range(4) for which in range(3)
     }
 
-    assert {which for _, which in next_places(known, space)} == {2}
+    assert {which for _, which in next_places(known, False, space=space)} == {2}
+
+
+def test_once_a_combination_suits_all_series_better_ones_are_confirmed_late() -> None:
+    space = space_of((8, 3), ("names",), series=3)
+    known = {(number, which): _seen() for number in range(4) for which in range(3)} | {(9, 0): _seen(detail=0.9)}
+
+    assert 9 not in {number for number, _ in next_places(known, False, space=space)}
+    assert next_places(known, True, space=space) == [(9, 1), (9, 2)]
 
 
 def test_combinations_with_the_very_same_pictures_are_one() -> None:
