@@ -262,6 +262,8 @@ class SearchJobs:
         if any(variant.draw for variant in self._variants):
             self._drafts = None  # the run may have drawn seeds
         write_search(self.folder, self.key, self.begun)
+        # Only the first of its runs meets servers that are just starting.
+        self._config = self._config.model_copy(update={"wait": 0.0})
         return run
 
     def found(self, plan: FindPlan, way: Way, steps: tuple[SearchStep, ...]) -> SearchResult:

@@ -9,6 +9,7 @@ from comfy_runner.config import Config, ServerConfig, load_config
 from comfy_runner.engine.interface import Engine
 from comfy_runner.engine.registry import connect, refuse_bad_addresses
 from comfy_runner.engine.server_status import Standing, ask_all
+from comfy_runner.engine.waiting import wait_until_up
 from comfy_runner.errors import ServerRefused, UsageError
 from comfy_runner.graph.model_lists import Listing, find_kind, folder_listing, further_folders, listings
 from comfy_runner.graph.object_info import ObjectInfo
@@ -122,4 +123,5 @@ def _asked(
     if object_info is not None:
         return ObjectInfo(read_json(object_info), source=shown(object_info)), None
     engine = connect(server, config, say=say)
+    wait_until_up([engine], config.wait, say=say)
     return engine.object_info(), engine

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @calibration_option
 @click.option("--tolerance", type=float, metavar="DISTANCE", help="How exactly the value is to be found (0.02).")
 @click.option("--jobs", type=int, metavar="COUNT", help="The most jobs that are rendered (a part of the sweep, 24 at most).")
-@servers_option()
+@servers_option(waits=True)
 @click.option("--out", type=RunPlace(file_okay=False), metavar="DIR", help="The run folder (runs/<recipe name>), or its URL.")
 @recipe_options
 @click.option("--dry-run", is_flag=True, help="Say how many jobs it would take at most, and render nothing.")

@@ -140,6 +140,12 @@ _OUT = click.option(
 _SHARD = click.option(
     "--shard", metavar="I/N", help="Only the I-th of N parts, such as 3/8; auto asks Slurm, Kubernetes, GitLab, SkyPilot."
 )
+_WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(0, 86400),
+    metavar="SECONDS",
+    help="How long a server that is just starting is waited for (0).",
+)
 _FETCH_MODELS = click.option(
     "--fetch-models", is_flag=True, help="Fetch the models that recipes have sources for and local lacks (docs/models.md)."
 )
@@ -152,7 +158,9 @@ def recipe_options(command: _Command) -> _Command:
 
 def run_options(command: _Command) -> _Command:
     """Add RECIPE... and the options of commands on runs: servers, the run folder, those of recipes, which jobs, models."""
-    return recipes_argument(servers_option()(_OUT(recipe_options(only_option(skip_option(_SHARD(_FETCH_MODELS(command))))))))
+    return recipes_argument(
+        servers_option(waits=True)(_OUT(recipe_options(only_option(skip_option(_SHARD(_FETCH_MODELS(command)))))))
+    )
 
 
 def json_option(text: str) -> Callable[[_Command], _Command]:
@@ -235,18 +243,21 @@ class NamedServers:
         names: URLs, names from the config file, ``local``; empty where none is named.
         cacert: The certificate that signs theirs; None where that is not said.
         insecure: Whether their certificates are not checked.
+        wait: Seconds that they may take until they answer; None for as the settings say.
     """
 
     names: tuple[str, ...]
     cacert: Path | None
     insecure: bool
+    wait: float | None = None
 
     @functools.cached_property
     def config(self) -> Config:
         """The user's settings."""
         from comfy_runner.config import load_config
 
-        return load_config()
+        found = load_config()
+        return found if self.wait is None else found.model_copy(update={"wait": self.wait})
 
     def one(self) -> ServerConfig:
         """Return the server that is named, or else the default one."""
@@ -280,22 +291,24 @@ class NamedServers:
 
 
 def servers_option(
-    text: str = f"{_SERVER}, which starts one here; repeatable.", *, several: bool = True
+    text: str = f"{_SERVER}, which starts one here; repeatable.", *, several: bool = True, waits: bool = False
 ) -> Callable[[_Command], _Command]:
     """Add ``--server`` with ``--cacert`` and ``--insecure``; the command gets them as one argument, ``servers``, a `NamedServers`.
 
     Args:
         text: What the help says of ``--server``.
         several: Whether it may be given several times.
+        waits: Whether ``--wait`` is added, too.
     """
 
     def add(command: _Command) -> _Command:
         @functools.wraps(command)
-        def call(*, server: Any, cacert: Path | None, insecure: bool, **given: Any) -> Any:
+        def call(*, server: Any, cacert: Path | None, insecure: bool, wait: float | None = None, **given: Any) -> Any:
             names = server if several else () if server is None else (server,)
-            return command(servers=NamedServers(names, cacert, insecure), **given)
+            return command(servers=NamedServers(names, cacert, insecure, wait), **given)
 
-        found = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(cast(_Command, call))
+        found = _WAIT(cast(_Command, call)) if waits else cast(_Command, call)
+        found = click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")(found)
         certificate = LocalPath(dir_okay=False, exists=True)
         found = click.option("--cacert", type=certificate, metavar="FILE", help="The certificate that signs the server's.")(found)
         return click.option("--server", multiple=several, metavar="URL", help=text)(found)
@@ -322,6 +335,6 @@ def server_or_file_option(
 
         file = LocalPath(dir_okay=False)
         found = click.option("--object-info", type=file, metavar="FILE", help=text)(cast(_Command, call))
-        return servers_option(server, several=False)(found)
+        return servers_option(server, several=False, waits=True)(found)
 
     return add

@@ -18,6 +18,7 @@ from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.interface import Engine, NamedEngine
 from comfy_runner.engine.ray_actors.ended import SCHEME, EndedActor
 from comfy_runner.engine.timeouts import RequestTimeouts
+from comfy_runner.engine.waiting import wait_until_up
 from comfy_runner.errors import LocalError, UsageError
 from comfy_runner.plugins import plugins
 
@@ -83,7 +84,7 @@ def _comfyui(server: ServerConfig, *, requests: RequestTimeouts | None = None) -
 
 
 def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | None = None) -> list[NamedEngine]:
-    """Return the engines of a run, which are not asked anything yet; ``local`` is set up and started when needed.
+    """Return the engines of a run; ``local`` is set up and started when needed, others are waited for as long as the settings say.
 
     Args:
         servers: The servers; None for those of the settings.
@@ -99,6 +100,7 @@ def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | 
     twice = next((name for number, name in enumerate(known) if name in known[:number]), None)
     if twice is not None:
         raise UsageError(f"a server is given twice (got {twice})", hint="give each server once")
+    wait_until_up([each.engine for each in found], config.wait, say=say)
     return found
 
 
