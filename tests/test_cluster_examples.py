@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from comfy_runner import api
+from comfy_runner.cli.main import cli
 from comfy_runner.cli.run import run
 from comfy_runner.config import load_config
 from tests.cli.support import environment, recipe_file, typed
@@ -82,7 +83,7 @@ def test_that_of_kuberay_types_a_command_that_there_is() -> None:
 
     assert (program, command) == ("comfy-runner", "run")
     # A path of the cluster's is not here; what click would do with it is.
-    context = click.Context(run)
+    context = click.Context(run, parent=click.Context(cli, **cli.context_settings))
     found, _, _ = run.make_parser(context).parse_args(args)
     assert (found["ray"], found["ray_max"]) == ("auto", "8")
 
