@@ -136,6 +136,7 @@ class Config(Section):
         expect: What is expected of jobs, where their recipes do not say.
         outage_timeout: Seconds that a server may answer nobody before its jobs are left to others, or to the next run; None for a
             minute, and for a quarter of one where others can do them.
+        notify: Who is told when a run ends: a URL to post to, or a command; empty for nobody.
         wait: Seconds that a server which is just starting may take until it answers; 0 for no waiting.
     """
 
@@ -151,6 +152,7 @@ class Config(Section):
     retry: Retry | None = None
     expect: Expect | None = None
     outage_timeout: float | None = Field(default=None, gt=0)
+    notify: Secret = Field(default="", repr=False)
     wait: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     _document: Document | None = PrivateAttr(default=None)

@@ -14,6 +14,7 @@ from comfy_runner.cli import exit_codes
 from comfy_runner.cli.check import Checking, check_options, lines, notes_of
 from comfy_runner.cli.closing import Stdout, print_errors, print_last_line
 from comfy_runner.cli.interruption import cancelling_interrupts
+from comfy_runner.cli.notifying import Notifier, notify_option
 from comfy_runner.cli.options import NamedServers, RunPlace, json_option, run_options, say_limits
 from comfy_runner.cli.output import print_error, print_json, print_notes, say
 from comfy_runner.cli.ray_option import ray_options
@@ -61,6 +62,7 @@ _MOST_REPORTED = 3000
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
+@notify_option
 @check_options
 @click.option(
     "--update-baseline",
@@ -83,6 +85,7 @@ def run(
     force: bool,
     no_websocket: bool,
     report: bool,
+    notifier: Notifier,
     checking: Checking,
     renewed: Path | None,
     update_snapshots: bool,
@@ -141,6 +144,7 @@ def run(
                     stdout.print(print_json, records(event))
                 if page_served is not None:
                     page_served.follow(event)
+                notifier.follow(event)
                 follow(event)
     results, seconds = rendering.results(), time.monotonic() - began
     if not as_json:
@@ -173,9 +177,11 @@ def run(
             say(line)
     if not quiet:
         print_last_line(results, seconds, page or rendering.folder)
+    code = code or (exit_codes.of_check(checked) if checked else 0) or unreported or unwritten
+    notifier.ended(rendering.folder, results, seconds, code, page)
     if page_served is not None:
         page_served.linger()
-    return code or (exit_codes.of_check(checked) if checked else 0) or unreported or unwritten
+    return code
 
 
 def _baselines(checking: Checking, renewed: Path | None, *, update_snapshots: bool) -> tuple[Checking, Path | None]:
