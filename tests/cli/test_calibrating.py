@@ -166,7 +166,7 @@ def test_mistakes_are_told(settled: Callable[..., Typed], given: list[str], code
 @pytest.mark.parametrize(
     ("picks", "error"),
     [
-        (None, "error: lake: has no picks.json, which says which pictures are better"),
+        (None, "error: lake: has no picks.json, which is to say which pictures are better"),
         ({"format": 1}, "error: lake/picks.json: it does not say of any two pictures of one original that one is better"),
         (
             {"format": 1, "picks": {"a": {"stars": 0}}},

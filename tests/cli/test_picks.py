@@ -164,7 +164,7 @@ def test_what_somebody_else_says_is_added(cli: Cli, run: Path, tmp_path: Path) -
         (["--ids", "--json"], 2, "--ids, --copy and --json exclude each other"),
         (["--min", "6"], 2, "6 is not in the range 1<=x<=5"),
         (["--import", "nowhere.json"], 2, "nowhere.json: cannot be read (no such file or directory)"),
-        (["--import", "broken.json"], 2, "broken.json: is no JSON"),
+        (["--import", "broken.json"], 2, "broken.json: is not JSON"),
         (["--copy", "s3://b/x"], 2, "--copy: must be a path of this machine, not a URL"),
     ],
 )
