@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.completing import complete_fields, complete_recipes
 from comfy_runner.cli.options import (
     NamedServers,
     RunPlace,
@@ -20,7 +21,6 @@ from comfy_runner.cli.options import (
 )
 from comfy_runner.cli.output import print_json, print_line, say
 from comfy_runner.errors import Interrupted, VerificationError
-from comfy_runner.report.run_data import label
 from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=complete_recipes)
 @click.option(
     "--over",
     multiple=True,
     metavar="FIELD=VALUES",
+    shell_complete=complete_fields,
     help="A field and its values: upscale.denoise=0.3:0.8, or with a step or a list.",
 )
 @click.option("--max-drift", type=float, metavar="DRIFT", help="The most that a picture may drift from its original (0.3).")
@@ -124,6 +125,8 @@ def step_line(step: SearchStep) -> str:
 
 def plan_line(plan: FindPlan) -> str:
     """Return what a search has before it, as people read it."""
+    from comfy_runner.report.run_data import label
+
     same = f" ({plan.same} more would give the very pictures of others)" if plan.same else ""
     fields = [
         f"{field}: {counted(len(values), 'value')} from {label(values[0])} to {label(values[-1])}"

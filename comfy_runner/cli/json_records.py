@@ -11,12 +11,14 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfy_runner.check.results import CheckedRun
 from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.running import events
 from comfy_runner.text_files import place
+
+if TYPE_CHECKING:
+    from comfy_runner.check.results import CheckedRun
 
 VERSION = 1
 

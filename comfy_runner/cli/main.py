@@ -61,6 +61,7 @@ _COMMANDS = {
     "models": ("models", "List a server's models, samplers and schedulers."),
     "nodes": ("nodes", "List a server's node classes, or describe one."),
     "local": ("local", "Manage a ComfyUI on this machine."),
+    "completion": ("completion", "Print or install the completion script of a shell."),
     "help": ("manual", "Show a page of the manual."),
 }
 

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from comfy_runner.cli.completing import complete_fields, complete_recipes, complete_runs
 from comfy_runner.cli.output import print_json, print_notes, say
 from comfy_runner.errors import ComfyRunnerError, Note, UsageError
 from comfy_runner.text_files import decode, local_path, read, scheme_of
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from comfy_runner.config import Config, ServerConfig
     from comfy_runner.report.suggest import Limits
 
@@ -64,6 +67,15 @@ class RunPlace(LocalPath):
             return local_part(value)
         return super().convert(value, param, ctx)
 
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Return the run folders that are near."""
+        return complete_runs(incomplete)
+
 
 _SERVER = "A URL, a name from the config file, or local"
 # option, field of `Limits`, largest value, unit, help
@@ -76,7 +88,7 @@ _LIMITS = (
 run_argument = click.argument("folder", metavar="RUN", type=RunPlace())
 """RUN, the run folder that a command is about."""
 
-recipes_argument = click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+recipes_argument = click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...", shell_complete=complete_recipes)
 """RECIPE..., at least one."""
 
 templates_option = click.option(
@@ -123,12 +135,20 @@ only_option = click.option(
 skip_option = click.option("--skip", multiple=True, metavar="GLOB", callback=_listed, help="No jobs whose id matches; likewise.")
 """``--skip``, likewise."""
 
-_SET = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override a field, such as upscale.denoise=0.6.")
+_SET = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    shell_complete=complete_fields,
+    help="Override a field, such as upscale.denoise=0.6.",
+)
 _SWEEP = click.option(
     "--sweep",
     "sweeps",
     multiple=True,
     metavar="FIELD=VALUES",
+    shell_complete=complete_fields,
     help="Sweep a field: seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.",
 )
 _OUT = click.option(

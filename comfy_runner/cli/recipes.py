@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from comfy_runner.cli.completing import complete_recipes, complete_templates
 from comfy_runner.cli.formatting import wrapped
 from comfy_runner.cli.options import (
     NOT_ASKED,
@@ -44,7 +45,7 @@ def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Pa
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=complete_recipes)
 @server_or_file_option(
     "Instead, a saved answer of that server's /object_info.", server="The server whose nodes a workflow of ComfyUI's page uses."
 )
@@ -68,8 +69,19 @@ def render(recipe: str, *, servers: NamedServers, object_info: Path | None, **gi
 @server_or_file_option(
     "Name a checkpoint of a saved answer of a server's /object_info.", server="Name a checkpoint that this server has."
 )
-@click.option("--from", "base", metavar="RECIPE", help="Copy this recipe, a file or a shipped one (see `recipes`).")
-@click.option("--template", metavar="NAME", help="Copy the shipped recipe that uses this template (see `templates`).")
+@click.option(
+    "--from",
+    "base",
+    metavar="RECIPE",
+    shell_complete=complete_recipes,
+    help="Copy this recipe, a file or a shipped one (see `recipes`).",
+)
+@click.option(
+    "--template",
+    metavar="NAME",
+    shell_complete=complete_templates,
+    help="Copy the shipped recipe that uses this template (see `templates`).",
+)
 def init(file: Path, *, servers: NamedServers, object_info: Path | None, base: str | None, template: str | None) -> None:
     """Write a recipe to start from to FILE (recipe.yaml), which must not be there yet.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.cli.completing import complete_templates
 from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
 from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import NamedServers, json_option, server_or_file_option, templates_option
@@ -31,7 +32,7 @@ _LONGEST_PLACE = 40
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_templates)
 @templates_option
 @server_or_file_option()
 @click.option("--mermaid", "only_graph", is_flag=True, help="Print nothing but the graph, as a Mermaid flowchart.")
