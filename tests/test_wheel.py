@@ -21,8 +21,9 @@ _ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, made from the source archive beside it."""
     out = tmp_path_factory.mktemp("dist")
-    _run(sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(_ROOT), folder=out)
+    _run(sys.executable, "-m", "build", "--outdir", str(out), str(_ROOT), folder=out)
     return next(out.glob("*.whl"))
 
 
@@ -54,6 +55,15 @@ def test_the_wheel_carries_recipes_templates_the_manual_types_and_the_font_and_n
     assert "comfy_runner/py.typed" in names
     assert {"DejaVuSans.ttf", "DejaVuSans.LICENSE.txt"} <= {Path(name).name for name in names if "/report/sheet/" in name}
     assert not [name for name in names if not name.startswith(("comfy_runner/", "comfy_runner-"))]
+
+
+def test_the_archives_are_such_as_pypi_takes(wheel: Path) -> None:
+    archives = sorted(map(str, wheel.parent.iterdir()))
+
+    said = _run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *archives, folder=wheel.parent)
+
+    assert [archive.endswith((".whl", ".tar.gz")) for archive in archives] == [True, True]
+    assert said.count("PASSED") == 2
 
 
 def test_the_installed_command_tells_its_version(installed: Path, tmp_path: Path) -> None:
