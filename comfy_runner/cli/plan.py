@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comfy_runner.byte_sizes import told_size
 from comfy_runner.cli.find import plan_line
 from comfy_runner.cli.formatting import folded_table, short_names
 from comfy_runner.cli.json_records import DIGITS, to_json
@@ -142,6 +143,10 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
     parts = [f"{summary.count(state)} {words}" for state, words in _STATES if summary.count(state)]
     told = f" ({', '.join(parts)})" if to_render < jobs else ""
     yield f"{counted(jobs, 'job')}{told}: {_passes(summary) if to_render else 'nothing to render'}"
+    if summary.time:
+        yield _time(summary.time) + (", if it were alone" if summary.fleet else "")
+    if summary.disk:
+        yield f"the pictures take {told_size(summary.disk)} at most"
     if to_render:
         yield _cost(summary)
     yield from _same(summary.duplicates)
@@ -149,8 +154,6 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
         yield f"the server caches nothing: {counted(summary.graphs, 'graph')}, each of jobs that share a first pass"
     if summary.memory:
         yield _memory(summary.memory, several=bool(summary.fleet))
-    if summary.time:
-        yield _time(summary.time) + (", if it were alone" if summary.fleet else "")
 
 
 def _passes(summary: PlanSummary) -> str:

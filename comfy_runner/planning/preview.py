@@ -65,7 +65,8 @@ class FolderPreview:
         steps, arrangement = self.plan.steps, self.arrangement
         chosen = [draft for draft in self.plan.drafts if draft.job_id in self.chosen]
         to_make = {draft.job_id for draft in arrangement.rendered}.union(arrangement.leaders)
-        given = [draft.steps for draft in chosen if draft.job_id in to_make]
+        made = [draft for draft in chosen if draft.job_id in to_make]
+        given = [draft.steps for draft in made]
         return PlanSummary(
             folder=self.folder,
             server=server,
@@ -78,6 +79,7 @@ class FolderPreview:
             unshared=passes(given, steps, cached=False),
             memory=memory,
             time=self._time(server, cache),
+            disk=sum(draft.space_needed for draft in made),
             notes=notes,
         )
 

@@ -139,6 +139,7 @@ class PlanSummary:
         unshared: What it would have to run without any cache.
         memory: What decoding takes; None where no size is known, or nothing is to be rendered.
         time: How long it will take; None where no earlier jobs tell, or nothing is to be rendered.
+        disk: How many bytes the pictures of these jobs take at most; those of unknown size count as nothing.
         notes: What the user should know.
         fleet: What each of several servers would do, those that answer; empty where there are not several.
         splits: How many groups of jobs that share model loads and first passes are split between these.
@@ -157,6 +158,7 @@ class PlanSummary:
     unshared: Passes
     memory: DecodeMemory | None
     time: Estimate | None
+    disk: int
     notes: tuple[Note, ...]
     fleet: tuple[ServerShare, ...] = ()
     splits: int = 0

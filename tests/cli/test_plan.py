@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from comfy_runner.byte_sizes import told_size
 from comfy_runner.cli.formatting import short_names
 from comfy_runner.cli.plan import VERSION
 from comfy_runner.store.run_folder import RunFolder
@@ -34,7 +35,7 @@ def test_the_plan_is_a_table_and_some_sentences_on_stdout(cli: Cli, recipe: str)
     done = cli("plan", recipe, *_SWEEP)
 
     assert (done.code, done.err) == (0, "no server was asked: --server URL also checks nodes and models\n")
-    head, *rows, _, first, second, third = done.out.splitlines()
+    head, *rows, _, first, disk, second, third = done.out.splitlines()
     assert head.split() == ["#", "job", "denoise", "steps", "sigma", "work", "state"]
     assert [row.split()[:4] for row in rows] == [
         ["1", "lake-d050-s1", "0.50", "10/20"],
@@ -43,6 +44,7 @@ def test_the_plan_is_a_table_and_some_sentences_on_stdout(cli: Cli, recipe: str)
         ["4", "lake-d060-s2", "0.60", "10/16"],
     ]
     assert first == "4 jobs: 1 model load, 2 first and 4 second passes; the recipe's order would need 1, 4, 4"
+    assert disk == f"the pictures take {told_size(4 * (64 * 64 * 4 + 128 * 128 * 4 + 2 * 65536))} at most"
     assert re.fullmatch(r"\d+ weighted steps \(\d+ without a cache\)", second)
     assert third == "decoding 128x128 takes about 0.1 GiB of GPU memory"
 
@@ -118,7 +120,10 @@ def test_what_is_done_and_why_the_rest_is_made_again_is_in_the_table(cli: Cli, r
 
     assert "2 jobs (2 done already): nothing to render" in same.out
     assert other.out.count("again: sampler.cfg") == 2
-    assert re.search(rf"about \d+ s on {server.url} \(from 2 earlier jobs\)", other.out)
+    first, second = other.out.splitlines()[-4:-2]
+    assert re.fullmatch(rf"about \d+ s on {server.url} \(from 2 earlier jobs\)", first)
+    assert second.startswith("the pictures take ")
+    assert "the pictures take" not in same.out
 
 
 def test_a_server_that_would_refuse_a_job_is_asked_only_if_named(cli: Cli, recipe: str, server: StandIn) -> None:
