@@ -86,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
             self.cut()
             return
         body = self._body()
+        if len(body) < int(self.headers.get("Content-Length", 0)):  # its client is gone
+            self.cut()
+            return
         respond = next((each for each in list(self.server.responding) if each(self, body)), None)
         if respond is None:
             self.forward(body)

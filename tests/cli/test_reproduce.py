@@ -106,5 +106,5 @@ def test_ctrl_c_takes_the_job_back(server: StandIn, tmp_path: Path) -> None:
     found = command.end()
 
     assert found.code == 130
-    assert "our jobs are taken back" in found.err
+    assert "our jobs are withdrawn" in found.err
     assert not server.state.memory.running

@@ -230,7 +230,7 @@ def test_the_first_signal_takes_our_jobs_back_and_ends_the_run(server: StandIn, 
     done = running.end()
 
     assert done.code == 130
-    assert "interrupting: our jobs are taken back" in done.err
+    assert "interrupting: our jobs are withdrawn" in done.err
     assert "hint: run the same command again to go on" in done.err
     assert "1 cancelled" in done.err
     assert "Traceback" not in done.err

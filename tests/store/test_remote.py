@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,7 +220,13 @@ def test_a_client_that_is_killed_in_the_middle_of_an_upload_leaves_nothing_in_th
         f"store = open_store({url!r}); spooled = write_spool(store, 'lake/a.png', [b'x' * 3_000_000])\n"
         "print(spooled.path, flush=True); store.put([spooled])"
     )
-    before.responding.append(Times(late(30.0), left=1))
+    killed = threading.Event()
+
+    def hold(handler: Handler, _body: bytes) -> bool:
+        killed.wait(30)
+        return handler.cut()
+
+    before.responding.append(Times(hold, left=1))
     environment = {**os.environ, "COMFY_RUNNER_STATE": str(state)}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -227,7 +234,7 @@ def test_a_client_that_is_killed_in_the_middle_of_an_upload_leaves_nothing_in_th
         while not any(line.startswith("PUT") for line in before.seen):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    before.responding.clear()
+    killed.set()
 
     store = RemoteStore(url, spool=spooled.parent)
     assert (list(store.list()), spooled.exists()) == ([], True)

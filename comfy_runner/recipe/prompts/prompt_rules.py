@@ -123,8 +123,10 @@ class PromptRules:
             PromptFault: Something is wrong with it, or there are too many.
             RecipeError: Something is wrong with a wildcard's file.
         """
+        if self.alternatives != COMBINE:
+            return [text]
         parts = self.parse(text)
-        if self.alternatives != COMBINE or all(isinstance(part, str | Variable) for part in parts):
+        if all(isinstance(part, str | Variable) for part in parts):
             return [text]
         wildcards = self.wildcards
         number = wildcards.count(parts) if wildcards else _count(parts)

@@ -46,6 +46,11 @@ def test_without_variables_braces_are_words() -> None:
     assert "vars" in from_mapping({"prompt": "a {animal}"}).notes[0].what
 
 
+@pytest.mark.parametrize("axis", ["seed=1,2", "negative_prompt=[x, '{b|']", "prompt=['{in|on} {', '}']"])
+def test_a_sweep_leaves_braces_as_they_are_without_variables(axis: str) -> None:
+    assert prompts(prompt="{in|on} {", sweeps=(axis,))[0] == "{in|on} {"
+
+
 @pytest.mark.parametrize(
     ("prompt", "what", "hint"),
     [

@@ -88,7 +88,7 @@ async function loadPicks(file) {
     sayPicks(found);
     said.textContent = `Loaded ${plural(found.picks.size, 'pick')} and ${plural(found.pairs.length, 'pair')}${unknown ? `; ${plural(unknown, 'picture')} of it are not in this run` : ''}.`;
   } catch (error) {
-    said.textContent = `${file.name} cannot be loaded: ${error instanceof SyntaxError ? 'it is no JSON' : error.message}`;
+    said.textContent = `${file.name} cannot be loaded: ${error instanceof SyntaxError ? 'it is not JSON' : error.message}`;
   }
 }
 
