@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,6 +20,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _QUOTED_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+%3A%2F%2F")
 _SPOILT_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):[/\\\\]")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_being_recorded: ContextVar[set[Path] | None] = ContextVar("_being_recorded", default=None)
 
 
 def decode(data: bytes, *, name: str, error: type[InputError] = InputError, most: int = MAX_BYTES) -> str:
@@ -45,6 +50,8 @@ def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BY
         InputError: (or the `error` given) if it cannot be read, is too large or not UTF-8.
     """
     name = shown(path)
+    if (recorded := _being_recorded.get()) is not None:
+        recorded.add(path)
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
@@ -56,6 +63,17 @@ def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BY
             raise error("is a directory, not a file", where=name) from None
         raise error(f"cannot be read ({reason_of(fault)})", where=name) from None
     return decode(data, name=name, error=error, most=most)
+
+
+@contextmanager
+def recorded_reads() -> Iterator[set[Path]]:
+    """Yield a set that takes the path of each file that this thread has `read` open from now on, also of what is not there."""
+    paths: set[Path] = set()
+    token = _being_recorded.set(paths)
+    try:
+        yield paths
+    finally:
+        _being_recorded.reset(token)
 
 
 def reason_of(error: OSError | ValueError) -> str:

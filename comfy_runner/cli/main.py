@@ -45,6 +45,7 @@ _COMMANDS = {
     "runs": ("status", "List run folders."),
     "index": ("index", "Write a page with all run folders and some of their pictures."),
     "watch": ("watch", "Serve the page of a run, while it goes on or afterwards."),
+    "attach": ("detaching", "Follow a run that was begun with `run --detach`."),
     "logs": ("logs", "Print the logs of a run's servers on Ray."),
     "merge": ("merge", "Merge the shards of a run into one run folder."),
     "report": ("report", "Write a page to compare a run's pictures, and their metrics."),
@@ -62,6 +63,7 @@ _COMMANDS = {
     "nodes": ("nodes", "List a server's node classes, or describe one."),
     "local": ("local", "Manage a ComfyUI on this machine."),
     "completion": ("completion", "Print or install the completion script of a shell."),
+    "mcp": ("agents", "Serve tools to agents by the Model Context Protocol."),
     "help": ("manual", "Show a page of the manual."),
 }
 
@@ -120,7 +122,8 @@ def _prepare_streams() -> None:
 
 def _exit_code(args: Sequence[str] | None) -> int:
     try:
-        result = cli.main(args=None if args is None else list(args), prog_name="comfy-runner", standalone_mode=False)
+        given = sys.argv[1:] if args is None else list(args)
+        result = cli.main(args=given, obj=given, prog_name="comfy-runner", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message())
         return UsageError.exit_code

@@ -13,6 +13,7 @@ import click
 from comfy_runner.cli import exit_codes
 from comfy_runner.cli.check import Checking, check_options, lines, notes_of
 from comfy_runner.cli.closing import Stdout, print_errors, print_last_line
+from comfy_runner.cli.detaching import DetachedRun, detach_option
 from comfy_runner.cli.interruption import cancelling_interrupts
 from comfy_runner.cli.notifying import Notifier, notify_option
 from comfy_runner.cli.options import NamedServers, RunPlace, json_option, run_options, say_limits
@@ -76,6 +77,7 @@ _MOST_REPORTED = 3000
 @json_option("Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more details.")
+@detach_option
 def run(
     recipes: tuple[str, ...],
     *,
@@ -95,6 +97,7 @@ def run(
     as_json: bool,
     quiet: bool,
     verbose: int,
+    detached: DetachedRun,
     **given: Any,
 ) -> int:
     """Render recipes on ComfyUI servers and collect the original and the upscaled picture of each.
@@ -136,16 +139,18 @@ def run(
         except ServerError as fault:
             checking.write_unbegun(recipes, fault, **given)
             raise
-        with rendering, follower(quiet=quiet, verbose=verbose) as follow:
+        with rendering:
             if page_served is not None:
                 page_served.serve(rendering)
-            for event in rendering:
-                if as_json:
-                    stdout.print(print_json, records(event))
-                if page_served is not None:
-                    page_served.follow(event)
-                notifier.follow(event)
-                follow(event)
+            detached.begin(rendering.folder)
+            with follower(quiet=quiet, verbose=verbose) as follow:
+                for event in rendering:
+                    if as_json:
+                        stdout.print(print_json, records(event))
+                    if page_served is not None:
+                        page_served.follow(event)
+                    notifier.follow(event)
+                    follow(event)
     results, seconds = rendering.results(), time.monotonic() - began
     if not as_json:
         stdout.print_pictures(rendering.folder, results)

@@ -29,6 +29,7 @@ from comfy_runner.store.job_files import SUPERSEDED, JobFiles
 from comfy_runner.store.local import write_spool
 from comfy_runner.store.media_types import PICTURES, is_binary, is_reencoded, suffix_of
 from comfy_runner.store.run_folder import REPORT
+from comfy_runner.store.run_log import LOG
 from comfy_runner.store.sidecar import FileRecord
 from comfy_runner.wording import MIB
 
@@ -39,7 +40,7 @@ _LONGEST_TEXT = 16 * MIB
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,11}")
 _SPOILT = "somebody in between may have spoilt it; the file is still there, and the same command asks for it again"
 _SAVES_PICTURES = ("SaveImage", "PreviewImage")  # whatever a server calls what they have saved
-_OURS = ("job.json", "run.json", *REPORT)
+_OURS = ("job.json", "run.json", LOG, *REPORT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from comfy_runner.store.ledger_rows import JobRow, JobUpdate
 from comfy_runner.store.local import LocalStore
 from comfy_runner.store.lock import BRIEF, HOLDER, LOCK
 from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.run_log import LOG, LOG_LOCK
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.states import ENDED, Change
 
@@ -28,7 +29,7 @@ GarbageKind = Literal["superseded", "leftovers", "removed", "damaged"]
 DAMAGED = re.compile(re.escape(FILE) + r"\.damaged-\d+(-journal|-wal|-shm)?")
 """What a repair calls the ledgers that it moves aside."""
 
-INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER, BRIEF)
+INTERNAL = (FILE, *(f"{FILE}-{kind}" for kind in ("journal", "wal", "shm")), "run.json", LOCK, HOLDER, BRIEF, LOG, LOG_LOCK)
 """What a run folder has for itself."""
 
 

@@ -1,0 +1,1 @@
+"""What agents do with runs: an MCP server whose tools work below one folder (docs/agents.md)."""

@@ -1,0 +1,176 @@
+"""The tools for agents, used by the official SDK's client, over stdio and HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mcp.client.client import Client
+from mcp.types import ImageContent
+from PIL import Image
+from skimage import data
+
+from comfy_runner.agents.workplace import paid_nodes
+from comfy_runner.cli.main import main
+from comfy_runner.graph.object_info import ObjectInfo
+from tests.agents.client import call, connected, ended, refusal, said
+from tests.cli.support import Running, recipe_file
+from tests.report.support import make_run
+from tests.standin import NodeFault, StandIn
+
+pytestmark = pytest.mark.slow
+
+
+def _photographs(values: Mapping[str, Any]) -> dict[str, Image.Image | bytes]:
+    """Return a small photograph, and for a rising denoise: the same enlarged, the same with all its detail, and another one."""
+    large = Image.fromarray(data.astronaut()).resize((256, 256), Image.Resampling.LANCZOS)
+    small = large.resize((128, 128), Image.Resampling.LANCZOS)
+    other = Image.fromarray(data.rocket()).resize((256, 256))
+    by_denoise = {0.3: small.resize(large.size, Image.Resampling.BICUBIC), 0.5: large, 0.7: other}
+    return {"original": small, "upscaled": by_denoise[values["upscale.denoise"]]}
+
+
+def test_an_agent_renders_a_sweep_looks_at_it_and_names_the_best_value(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    make_run(tmp_path / "runs" / "painted", {"upscale.denoise": [0.3, 0.5, 0.7]}, _photographs)
+    axis = ["upscale.denoise=0.4,0.6"]
+
+    async def work() -> None:
+        async with connected(tmp_path, "--server", server.url) as client:
+            tools = [tool.name for tool in (await client.list_tools()).tools]
+            found = await call(client, "recipes")
+            about = await call(client, "describe", recipe="lake.yaml")
+            valid = await call(client, "validate", recipe="lake.yaml", sweeps=axis)
+            planned = await call(client, "plan", recipe="lake.yaml", sweeps=axis)
+            begun = await call(client, "run", recipe="lake.yaml", sweeps=axis)
+            status = await ended(client, begun["folder"])
+            chosen = {"folder": "runs/lake", "jobs": [planned["jobs"][0]["job"]], "thumbnails": 1}
+            results = await client.call_tool("results", chosen)
+            suggested = await call(client, "suggest", folder="runs/painted")
+            cancelled = await call(client, "cancel", folder="runs/lake")
+            page = await client.read_resource("comfy-runner://docs/sweeps")
+            job = json.loads(said(results))["jobs"][0]
+            sidecar = await client.read_resource(f"comfy-runner://sidecar/runs%2Flake/{job['job']}")
+
+        assert len(tools) == 9
+        assert (found["files"], found["runs"]) == (["lake.yaml"], ["runs/painted"])
+        assert "upscale.denoise" in about["fields"]
+        assert valid["valid"]
+        assert [row["values"] for row in planned["jobs"]] == [{"upscale.denoise": 0.4}, {"upscale.denoise": 0.6}]
+        assert begun == {"folder": "runs/lake", "jobs": 2}
+        assert (status["is_live"], status["counts"], status["problems"]) == (False, {"done": 2}, {})
+        assert job["values"] == {"upscale.denoise": 0.4}
+        assert "drift" in job["metrics"]
+        assert all((tmp_path / path).is_file() for paths in job["files"].values() for path in paths)
+        assert [part.mime_type for part in results.content if isinstance(part, ImageContent)] == ["image/webp"]
+        assert (suggested["best"], [value["passes"] for value in suggested["values"]]) == (0.5, [True, True, False]), suggested
+        assert cancelled == {"ended": False, "taken_back": {}, "problems": []}
+        assert "# Sweeps" in str(page)
+        assert job["job"] in str(sidecar)
+
+    asyncio.run(work())
+
+
+def test_nothing_outside_the_folder_is_used_and_errors_say_what_is_wrong(server: StandIn, tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    folder.mkdir()
+    secret = outside / "secret.yaml"
+    secret.write_text("hunter2: [\n", encoding="utf-8")
+    (folder / "link.yaml").symlink_to(secret)
+    (folder / "elsewhere").symlink_to(outside)
+    recipe_file(folder)
+    (folder / "child.yaml").write_text(f"extends: {secret}\n", encoding="utf-8")
+    (folder / "words.yaml").write_text(f"extends: lake.yaml\nsweep:\n  prompt:\n    file: {secret}\n", encoding="utf-8")
+
+    async def work() -> None:
+        async with connected(folder, "--server", server.url) as client:
+            for recipe in ("../outside/secret.yaml", str(secret), "link.yaml", "child.yaml", "words.yaml"):
+                told = await refusal(client, "plan", recipe=recipe)
+                assert "lies outside the folder" in told
+                assert "hunter2" not in told
+            for out in ("../outside/run", "elsewhere/run", "/tmp/run", "s3://bucket/run"):  # noqa: S108 - nothing is written there
+                told = await refusal(client, "run", recipe="lake.yaml", out=out)
+                assert "lies outside" in told or "must be a path below" in told
+            assert "lies outside" in await refusal(client, "status", folder="..")
+            picture = await refusal(client, "run", recipe="img2img-upscale", sets=[f"params.image={secret}"])
+            assert "hunter2" not in picture
+            assert "upscale.denoise" in await refusal(client, "plan", recipe="lake.yaml", sets=["upscale.denoise=7"])
+            assert "hint: " in await refusal(client, "status", folder="runs/lake")
+            assert "option" not in await refusal(client, "run", recipe="--help")
+
+    asyncio.run(work())
+    assert sorted(path.name for path in outside.iterdir()) == ["secret.yaml"]
+    assert server.state.requests("POST", "/prompt") == []
+
+
+def test_a_run_goes_on_when_its_client_dies(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    gate = server.state.hold("second_pass")
+    command = [sys.executable, "-m", "tests.agents.client", str(tmp_path), server.url, "lake.yaml"]
+    client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert client.stdout is not None
+    begun = client.stdout.readline()
+    gate.wait()
+
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    client.stdout.close()
+    following = Running("attach", "runs/lake", folder=tmp_path)
+    gate.open()
+
+    assert begun == "begun\n"
+    assert following.end().code == 0
+
+
+def test_failures_are_told_and_http_needs_the_whole_address(server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    server.state.node_faults["second_pass"] = NodeFault.ERROR
+    options = ("--folder", str(tmp_path), "--server", server.url, "--http", "0")
+    serving = Running("mcp", *options, folder=tmp_path)
+    serving.wait_for("/mcp\n")
+    url = next(line for line in serving.said.splitlines() if line.startswith("mcp: ")).removeprefix("mcp: ")
+
+    async def work() -> None:
+        async with Client(url) as client:
+            status = await ended(client, (await call(client, "run", recipe="lake.yaml"))["folder"])
+        assert status["counts"] == {"partial": 1}
+        assert "lake" in status["problems"]
+        guessed = requests.post(url.replace(url.split("/")[3], "guess"), json={}, timeout=30)
+        elsewhere = requests.post(url, json={}, headers={"Host": "example.org"}, timeout=30)
+        assert (guessed.status_code, elsewhere.status_code) == (404, 421)
+
+    try:
+        asyncio.run(work())
+    finally:
+        serving.signal(signal.SIGTERM)
+        serving.end()
+
+
+def test_paid_nodes_are_those_that_the_server_marks_or_that_come_from_the_partners() -> None:
+    node = {"input": {}, "output": []}
+    info = ObjectInfo(
+        {"A": {**node, "api_node": True}, "B": {**node, "python_module": "comfy_api_nodes.nodes_x"}, "C": node}, source="x"
+    )
+
+    assert paid_nodes({"A", "B", "C", "D"}, info) == ["A", "B"]
+
+
+def test_what_is_missing_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(SystemExit) as caught:
+        main(["mcp", "--folder", str(tmp_path)])
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith("hint: pip install 'comfy-runner[mcp]'\n")
