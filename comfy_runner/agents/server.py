@@ -42,11 +42,11 @@ _MOST_WAITED = 600.0
 _POLL_SECONDS = 0.5
 _HIDDEN = (".", "runs/")
 
-Recipe = Annotated[str, Field(description="The name of a shipped recipe, or the path of a recipe, a workflow or a picture.")]
-Sets = Annotated[list[str], Field(description="Overrides of fields, such as upscale.denoise=0.6.")]
-Sweeps = Annotated[list[str], Field(description="Axes, such as seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.")]
-Out = Annotated[str, Field(description="The run folder; empty for runs/NAME of the recipe.")]
-Run = Annotated[str, Field(description="The run folder, as `run` has returned it.")]
+RecipeName = Annotated[str, Field(description="The name of a shipped recipe, or the path of a recipe, a workflow or a picture.")]
+Overrides = Annotated[list[str], Field(description="Overrides of fields, such as upscale.denoise=0.6.")]
+SweptFields = Annotated[list[str], Field(description="Axes, such as seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.")]
+OutFolder = Annotated[str, Field(description="The run folder; empty for runs/NAME of the recipe.")]
+RunPath = Annotated[str, Field(description="The run folder, as `run` has returned it.")]
 
 
 @contextmanager
@@ -84,7 +84,7 @@ class Tools:
         }
 
     @_told()
-    def describe(self, recipe: Recipe) -> dict[str, Any]:
+    def describe(self, recipe: RecipeName) -> dict[str, Any]:
         """Describe a recipe: its text, its jobs, and the parameters and recipe fields that its template uses, with their ranges."""
         drafted = self.workplace.drafted(recipe, sets=(), sweeps=())
         first = drafted.plan.drafts[0]
@@ -100,7 +100,7 @@ class Tools:
         }
 
     @_told()
-    def validate(self, recipe: Recipe, sets: Sets = [], sweeps: Sweeps = []) -> dict[str, Any]:  # noqa: B006 - never changed
+    def validate(self, recipe: RecipeName, sets: Overrides = [], sweeps: SweptFields = []) -> dict[str, Any]:  # noqa: B006 - never changed
         """Check a recipe against the servers' nodes and models, without rendering anything. What is wrong is the error's text."""
         self.workplace.drafted(recipe, sets=sets, sweeps=sweeps)
         server = self.workplace.fleet[0]
@@ -108,7 +108,7 @@ class Tools:
         return {"valid": True, "server": server.place, "notes": list(map(str, notes))}
 
     @_told()
-    def plan(self, recipe: Recipe, sets: Sets = [], sweeps: Sweeps = [], out: Out = "") -> dict[str, Any]:  # noqa: B006
+    def plan(self, recipe: RecipeName, sets: Overrides = [], sweeps: SweptFields = [], out: OutFolder = "") -> dict[str, Any]:  # noqa: B006
         """Show what a run would do: its jobs, which of them are done already, and how long it would take. Nothing is rendered."""
         drafted = self.workplace.drafted(recipe, sets=sets, sweeps=sweeps, out=out)
         fleet, config = self.workplace.fleet, self.workplace.config
@@ -124,7 +124,7 @@ class Tools:
         }
 
     @_told()
-    def run(self, recipe: Recipe, sets: Sets = [], sweeps: Sweeps = [], out: Out = "") -> dict[str, Any]:  # noqa: B006
+    def run(self, recipe: RecipeName, sets: Overrides = [], sweeps: SweptFields = [], out: OutFolder = "") -> dict[str, Any]:  # noqa: B006
         """Begin to render a recipe, and return its run folder at once. It goes on by itself; ask `status` how it stands.
 
         The same call again goes on with a run that was interrupted: what is done is not rendered again.
@@ -137,7 +137,7 @@ class Tools:
     async def status(
         self,
         context: Context,
-        folder: Run,
+        folder: RunPath,
         wait_seconds: Annotated[
             float, Field(ge=0, le=_MOST_WAITED, description="Return when the run has ended, or after that.")
         ] = 0,
@@ -154,7 +154,7 @@ class Tools:
     @_told()
     def results(
         self,
-        folder: Run,
+        folder: RunPath,
         jobs: Annotated[list[str], Field(description="Ids of jobs, or patterns such as *-s42; empty for all.")] = [],  # noqa: B006
         thumbnails: Annotated[int, Field(ge=0, le=16, description="Of how many jobs to see a small picture.")] = 4,
     ) -> list[str | Image]:
@@ -168,7 +168,7 @@ class Tools:
 
     @_told()
     def suggest(
-        self, folder: Run, axis: Annotated[str, Field(description="The swept field; empty for the usual one.")] = ""
+        self, folder: RunPath, axis: Annotated[str, Field(description="The swept field; empty for the usual one.")] = ""
     ) -> dict[str, Any]:
         """Name the best value of a swept field: the most real detail among those that keep the composition.
 
@@ -178,7 +178,7 @@ class Tools:
         return suggestion(api.suggest(path, axis=axis or None, limits=api.kept_limits(path)))
 
     @_told()
-    def cancel(self, folder: Run) -> dict[str, Any]:
+    def cancel(self, folder: RunPath) -> dict[str, Any]:
         """End a run, and take its jobs back from the servers. Pictures that are finished are kept."""
         found = end_run(self.workplace.path(folder), servers=self.workplace.fleet, config=self.workplace.config)
         return {

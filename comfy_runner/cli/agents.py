@@ -47,8 +47,8 @@ def mcp(folder: Path, *, servers: tuple[str, ...], allow_paid: bool, port: int |
     """
     if importlib.util.find_spec("mcp") is None:
         raise UsageError("the package mcp is not installed", hint=_EXTRA)
-    from comfy_runner.agents.http import serve_http
     from comfy_runner.agents.server import mcp_server
+    from comfy_runner.agents.serving import serve_http
     from comfy_runner.agents.workplace import Workplace
     from comfy_runner.config import load_config
 

@@ -63,6 +63,7 @@ _MOST_REPORTED = 3000
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
+@detach_option
 @notify_option
 @check_options
 @click.option(
@@ -77,7 +78,6 @@ _MOST_REPORTED = 3000
 @json_option("Print one JSON object per event on stdout (docs/events.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more details.")
-@detach_option
 def run(
     recipes: tuple[str, ...],
     *,

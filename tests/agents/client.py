@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,17 @@ async def refusal(client: Client, tool: str, **arguments: Any) -> str:
     return said(found)
 
 
-async def ended(client: Client, folder: str, progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
-    """Return the status of a run when it has ended."""
+async def ended(client: Client, folder: str) -> tuple[dict[str, Any], list[float | None]]:
+    """Return the status of a run when it has ended, and of how many jobs each notification on the way told."""
+    totals: list[float | None] = []
 
-    async def follow(done: float, _total: float | None, _message: str | None) -> None:
-        progress(done)
+    async def follow(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's names
+        totals.append(total)
 
     found = await client.call_tool("status", {"folder": folder, "wait_seconds": _UNTIL_ENDED}, progress_callback=follow)
     told = json.loads(said(found))
     assert isinstance(told, dict)
-    return told
+    return told, totals
 
 
 def said(found: CallToolResult) -> str:

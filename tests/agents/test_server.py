@@ -52,7 +52,7 @@ def test_an_agent_renders_a_sweep_looks_at_it_and_names_the_best_value(server: S
             valid = await call(client, "validate", recipe="lake.yaml", sweeps=axis)
             planned = await call(client, "plan", recipe="lake.yaml", sweeps=axis)
             begun = await call(client, "run", recipe="lake.yaml", sweeps=axis)
-            status = await ended(client, begun["folder"])
+            status, totals = await ended(client, begun["folder"])
             chosen = {"folder": "runs/lake", "jobs": [planned["jobs"][0]["job"]], "thumbnails": 1}
             results = await client.call_tool("results", chosen)
             suggested = await call(client, "suggest", folder="runs/painted")
@@ -68,6 +68,7 @@ def test_an_agent_renders_a_sweep_looks_at_it_and_names_the_best_value(server: S
         assert [row["values"] for row in planned["jobs"]] == [{"upscale.denoise": 0.4}, {"upscale.denoise": 0.6}]
         assert begun == {"folder": "runs/lake", "jobs": 2}
         assert (status["is_live"], status["counts"], status["problems"]) == (False, {"done": 2}, {})
+        assert set(totals) <= {2}
         assert job["values"] == {"upscale.denoise": 0.4}
         assert "drift" in job["metrics"]
         assert all((tmp_path / path).is_file() for paths in job["files"].values() for path in paths)
@@ -142,7 +143,7 @@ def test_failures_are_told_and_http_needs_the_whole_address(server: StandIn, tmp
 
     async def work() -> None:
         async with Client(url) as client:
-            status = await ended(client, (await call(client, "run", recipe="lake.yaml"))["folder"])
+            status, _ = await ended(client, (await call(client, "run", recipe="lake.yaml"))["folder"])
         assert status["counts"] == {"partial": 1}
         assert "lake" in status["problems"]
         guessed = requests.post(url.replace(url.split("/")[3], "guess"), json={}, timeout=30)
@@ -157,7 +158,7 @@ def test_failures_are_told_and_http_needs_the_whole_address(server: StandIn, tmp
 
 
 def test_paid_nodes_are_those_that_the_server_marks_or_that_come_from_the_partners() -> None:
-    node = {"input": {}, "output": []}
+    node: dict[str, Any] = {"input": {}, "output": []}
     info = ObjectInfo(
         {"A": {**node, "api_node": True}, "B": {**node, "python_module": "comfy_api_nodes.nodes_x"}, "C": node}, source="x"
     )
