@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -13,6 +15,7 @@ from comfy_runner.cli.output import say
 from comfy_runner.errors import UsageError
 from comfy_runner.text_files import reason_of
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 _EXTRA = "pip install 'comfy-runner[mcp]'"
 
 
@@ -61,6 +64,9 @@ def mcp(folder: Path, *, servers: tuple[str, ...], allow_paid: bool, port: int |
         raise UsageError(f"cannot be used: {reason_of(error)}", where="--folder") from error
     server = mcp_server(Workplace(root, servers, config, allows_paid=allow_paid))
     if port is None:
+        # Its thread reads stdin, which nothing interrupts; there is nothing to clean up, since runs go on without it.
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
         server.run("stdio")
     else:
         serve_http(server, port, say=say)

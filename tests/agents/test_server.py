@@ -23,9 +23,9 @@ from comfy_runner.agents.workplace import paid_nodes
 from comfy_runner.cli.main import main
 from comfy_runner.graph.object_info import ObjectInfo
 from tests.agents.client import call, connected, ended, refusal, said
-from tests.cli.support import Running, recipe_file
+from tests.cli.support import COMMAND, Running, recipe_file
 from tests.report.support import make_run
-from tests.standin import NodeFault, StandIn
+from tests.standin import HELD, NodeFault, StandIn
 
 pytestmark = pytest.mark.slow
 
@@ -155,6 +155,23 @@ def test_failures_are_told_and_http_needs_the_whole_address(server: StandIn, tmp
     finally:
         serving.signal(signal.SIGTERM)
         serving.end()
+
+
+def test_it_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
+    command = [*COMMAND, "mcp", "--folder", str(tmp_path)]
+    serving = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert serving.stdin is not None
+    assert serving.stdout is not None
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    serving.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}).encode() + b"\n")
+    serving.stdin.flush()
+    answer = json.loads(serving.stdout.readline())
+
+    serving.terminate()
+
+    assert serving.wait(HELD) == -signal.SIGTERM
+    assert answer["result"]["serverInfo"]["name"] == "comfy-runner"
+    assert serving.communicate() == (b"", b"")
 
 
 def test_paid_nodes_are_those_that_the_server_marks_or_that_come_from_the_partners() -> None:
