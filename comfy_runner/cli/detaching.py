@@ -9,15 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 
 from comfy_runner.cli.options import run_argument
 from comfy_runner.cli.output import print_error, print_line, print_path, say
 from comfy_runner.errors import ComfyRunnerError, Interrupted, UsageError
-from comfy_runner.store.run_log import RunLog, log_lines
 from comfy_runner.text_files import place, shown
+
+if TYPE_CHECKING:
+    from comfy_runner.store.run_log import RunLog
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -49,6 +51,8 @@ class DetachedRun:
             RunFolderError: The log cannot be written.
         """
         if self._is_detached:
+            from comfy_runner.store.run_log import RunLog
+
             self._log = RunLog(folder)
             print_path(folder)
             sys.stdout.flush()
@@ -140,6 +144,8 @@ def attach(folder: Path) -> int:
 
     What it has said so far is printed first. Ctrl-C ends only this command; `comfy-runner cancel` ends the run.
     """
+    from comfy_runner.store.run_log import log_lines
+
     try:
         for line in log_lines(folder):
             if isinstance(line, int):
