@@ -147,6 +147,7 @@ def attach(folder: Path) -> int:
     from comfy_runner.store.run_log import log_lines
 
     try:
+        say(f"follows {shown(folder)}; Ctrl-C ends only this command")
         for line in log_lines(folder):
             if isinstance(line, int):
                 return line
