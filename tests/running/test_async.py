@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +36,8 @@ def test_events_come_as_without_async_and_results_say_what_the_jobs_are(server: 
     last = events[-1]
     assert isinstance(last, RunFinished)
     assert last.results == run.results()
-    assert [event.result for event in events if isinstance(event, JobFinished)] == list(run.results())
+    told = [event.result for event in events if isinstance(event, JobFinished)]
+    assert sorted(told, key=attrgetter("job_id")) == list(run.results())
     assert [(result.seed, result.prompt, dict(result.values)) for result in run.results()] == [
         (seed, "a lake", {"seed": seed, "upscale.denoise": 0.4}) for seed in (5, 6)
     ]

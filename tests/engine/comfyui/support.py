@@ -23,6 +23,7 @@ QUICK = Timeouts(
     connect=2.0,
     reconnect=0.05,
     queue=0.02,
+    queue_with_socket=0.02,
     repost=(0.01, 0.02, 0.04),
     poll_shortest=0.002,
     poll_longest=0.05,

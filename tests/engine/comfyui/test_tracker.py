@@ -20,7 +20,7 @@ def _asked_for(state: State, prompt_id: str) -> int:
 @pytest.fixture
 def believing(standin: StandIn) -> Iterator[Rig]:
     """A thread that its websocket has told of the end of a job; it looks at jobs for that alone, and often at the queue."""
-    with following(standin.url, timeouts=replace(QUICK, poll_with_socket=HELD, queue_with_socket=0.02)) as rig:
+    with following(standin.url, timeouts=replace(QUICK, poll_with_socket=HELD)) as rig:
         rig.finish(plain_graph(), "first")
         yield rig
 
@@ -61,7 +61,7 @@ def test_a_job_that_is_gone_while_frames_are_waited_for_is_lost(standin: StandIn
 
 
 def test_a_server_that_begins_nothing_is_found_to_stand_still_while_frames_are_waited_for(standin: StandIn) -> None:
-    timeouts = replace(QUICK, poll_with_socket=HELD, queue_with_socket=0.02, idle=0.1)
+    timeouts = replace(QUICK, poll_with_socket=HELD, idle=0.1)
     with following(standin.url, timeouts=timeouts) as rig:
         rig.finish(plain_graph(), "first")
         standin.state.frozen = True
