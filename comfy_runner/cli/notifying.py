@@ -117,4 +117,7 @@ class Notifier:
 
 
 def _place(path: Path) -> str:
-    return url_of(path) or str(path.absolute())
+    try:
+        return url_of(path) or str(path.absolute())
+    except FileNotFoundError:  # the current folder is gone, which is a fault of the run's own
+        return str(path)
