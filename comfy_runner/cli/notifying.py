@@ -88,6 +88,8 @@ class Notifier:
             code: What the command ends with.
             page: The report; None where there is none.
         """
+        if not self._target:
+            return
         counts = Counter(str(result.state) for result in results)
         text = f"{_place(folder)}: {last_line(results, seconds)}" if results else f"{_place(folder)}: no jobs"
         self._tell(Notice("ended", text, _place(folder), dict(counts), code, "" if page is None else _place(page)))
