@@ -181,7 +181,7 @@ def test_a_page_that_is_followed_leads_where_it_says(page: Path, tmp_path: Path)
             for words in block.commands():
                 _prepare(tmp_path)
                 args = [places.get(word, word) for word in words]
-                done = typed(*args, folder=tmp_path, COMFY_RUNNER_SERVER=server.url)
+                done = typed(*args, folder=tmp_path, COMFY_RUNNER_SERVER=server.url, SHELL="/bin/bash", HOME=str(tmp_path))
                 # That no value passes is an answer, too: the stand-in's pictures are no pictures.
                 assert done.code in ((0, 4) if words[0] in ("suggest", "find") else (0,)), f"{words}: {done.err}"
                 ran += 1

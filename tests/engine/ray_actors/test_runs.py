@@ -100,15 +100,18 @@ def test_actors_that_share_a_gpu_are_told_apart(cluster: RayCluster, tmp_path: P
 
 
 def test_a_node_that_joins_takes_part(cluster: RayCluster, tmp_path: Path) -> None:
-    recipe = recipe_file(tmp_path, sweep={"seed": list(range(1, 13)), "upscale.denoise": [0.5, 0.6, 0.7]})
-    slow = f"{STANDIN} '{json.dumps({'step_seconds': 0.6})}'"
-    options = ("--ray", cluster.address, "--ray-max", "3", "--ray-resources", '{"CPU": 1}', "--ray-command", slow, "--json")
+    recipe = recipe_file(tmp_path, sweep={"seed": list(range(1, 41))})
+    joins = tmp_path / "joins"
+    # Servers of before are slow, so that there is work left for the node however long it takes to come; its own is quick.
+    command = f"slow='{json.dumps({'step_seconds': 2})}'; test -e {joins} && slow='{{}}'; {STANDIN} \"$slow\""
+    options = ("--ray", cluster.address, "--ray-max", "3", "--ray-resources", '{"CPU": 1}', "--ray-command", command, "--json")
     line = [*COMMAND, "run", str(recipe), "--out", "out", *options]
     variables = environment(**cluster.environment)
     with subprocess.Popen(line, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
         assert running.stdout is not None
         told = json.loads(running.stdout.readline())
         assert told["event"] == "run-started"
+        joins.touch()
         cluster.add("east")
         rest = [json.loads(each) for each in running.stdout]
 
@@ -116,4 +119,4 @@ def test_a_node_that_joins_takes_part(cluster: RayCluster, tmp_path: Path) -> No
     assert "east CPU" in [each["server"] for each in rest if each["event"] == "server-changed" and each["stage"] == "joined"]
     spent = next(each["spent"] for each in rest if each["event"] == "run-finished")
     assert spent["jobs"]["east CPU"] > 0
-    assert sum(spent["jobs"].values()) == 36
+    assert sum(spent["jobs"].values()) == 40
