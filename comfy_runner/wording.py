@@ -60,8 +60,13 @@ def size(count: int) -> str:
 
 
 def now() -> str:
-    """Return the moment as ISO 8601 with offset, in whole seconds: the only use of the clock that can be set."""
+    """Return the moment as ISO 8601 with offset, in whole seconds. With `today` the only use of the clock that can be set."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def today() -> str:
+    """Return the day as ISO 8601, such as 2026-11-30: that of this machine's time zone, as ComfyUI has it in names of files."""
+    return datetime.now().astimezone().date().isoformat()
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3, like: float = _LIKE) -> list[str]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from comfy_runner.api.importing import asking, loading
 from comfy_runner.api.model_fetching import FetchOptions, PlanModels
+from comfy_runner.api.run_dates import dated, record_date
 from comfy_runner.api.server_info import nodes
 from comfy_runner.check.expected import Expected, expected_of
 from comfy_runner.config import LOCAL, Config, ServerConfig, load_config, which_shard
@@ -118,7 +119,7 @@ def run(
     part = None if shard is None else which_shard(shard)
     loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(ask, folders))
     path = run_folder(loaded, out, part)
-    variants = [variant for recipe in loaded for variant in expand(recipe)]
+    variants = [variant for recipe in dated(loaded, path) for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
     return begin_jobs(
         *(variants, chosen, path),
@@ -182,6 +183,7 @@ def begin_jobs(
     try:
         if shard is not None:
             folder.record_shard(shard, chosen)
+        record_date(variants, folder)
         if names := _records(variants):
             drafted = draft_all(variants, templates=templates, seed_of=_seeds(variants, folder.draw_seeds(names)), files=files)
         how = replace(policy, retry=policy.retry or config.retry, outage=policy.outage or config.outage_timeout)
@@ -282,7 +284,7 @@ def plan(
     part = None if shard is None else which_shard(shard)
     loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(asking(asked, None, settings, say), folders))
     path = run_folder(loaded, out, part) if out is not None or len(loaded) == 1 else None
-    variants = [variant for recipe in loaded for variant in expand(recipe)]
+    variants = [variant for recipe in dated(loaded, path) for variant in expand(recipe)]
     chosen = frozenset(select([variant.job_id for variant in variants], only=only, skip=skip))
     drawn = FolderView(path).seeds() if path and _records(variants) else {}
     drafted = draft_all(variants, templates=folders, seed_of=_seeds(variants, drawn))

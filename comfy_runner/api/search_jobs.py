@@ -13,6 +13,7 @@ from typing import Any
 
 from comfy_runner.api.importing import asking, loading
 from comfy_runner.api.recipes import begin_jobs, draft_jobs, run_folder
+from comfy_runner.api.run_dates import dated
 from comfy_runner.api.search_fields import first_of, refuse_numbers, search_fields
 from comfy_runner.api.search_grid import refuse_many, search_grid, values_beside
 from comfy_runner.api.search_results import FindPlan, SearchResult, SearchStep
@@ -75,7 +76,8 @@ class SearchJobs:
         def load(axes: Mapping[str, str]) -> LoadedRecipe:
             given = [*sweeps, *(f"{field}={values}" for field, values in axes.items())]
             try:
-                return load_all([recipe], sets=sets, sweeps=given, load_one=loading(ask, self._templates))[0]
+                found = load_all([recipe], sets=sets, sweeps=given, load_one=loading(ask, self._templates))
+                return dated(found, run_folder(found, out))[0]
             except InputError as error:
                 # The user has called it so.
                 own = tuple(f"{AXIS} {field}" for field in axes)

@@ -29,7 +29,7 @@ from comfy_runner.store.interface import Spooled
 from comfy_runner.store.ledger_rows import FileRow, JobRow, JobUpdate, PlanRow
 from comfy_runner.store.local import folder_errors, write_spool
 from comfy_runner.store.registry import local_part
-from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.store.run_folder import RunFolder, RunRecord
 from comfy_runner.store.sidecar import Sidecar
 from comfy_runner.store.states import ENDED, Change, State
 from comfy_runner.text_files import shown
@@ -98,14 +98,17 @@ def merge(
             raise RunFolderError.of(lacking)
         found = best_jobs(plan, sources)
         _raise_if(problem for job in found.values() for problem in job.problems())
-        seeds = {name: seed for source in reversed(sources) for name, seed in source.view.seeds().items()}
+        recorded = [source.view.recorded() for source in sources]
+        seeds = {name: seed for each in reversed(recorded) for name, seed in each.seeds.items()}
+        _one_date(sources, recorded)
         folder = stack.enter_context(contextlib.closing(RunFolder(target)))
         if folder.shard() is not None:
             raise RunFolderError("is itself a shard", where=shown(target), hint="give another --to DIR")
+        date = _one_date(sources, [*recorded, folder.recorded()])
         todo = _todo(plan, found, folder)
         size = sum(row.size_bytes for job in todo for row in job.files)
         folder.require_space(size)
-        folder.record(seeds | folder.seeds(), None)
+        folder.record(RunRecord(seeds | folder.seeds(), None, date))
         again = {job.row.job_id: job.row for job in todo}
         here = {row.job_id: row for row in folder.ledger.jobs(removed=False)}
         rows = [(row, again.get(row.job_id) or here.get(row.job_id) or row) for row in plan]
@@ -126,6 +129,19 @@ def merge(
             kept=sum(1 for job in found.values() if job.row.state in ENDED) - len(todo),
             lacking=tuple(map(str, lacking)),
         )
+
+
+def _one_date(sources: Sequence[MergeSource], recorded: Sequence[RunRecord]) -> str:
+    """Return the day that the names of all files have, empty where they have none.
+
+    Raises:
+        RunFolderError: They have several, so that the merged run could not be continued: its jobs would have other paths.
+    """
+    dates = {each.date: None for each in recorded if each.date}
+    if len(dates) > 1:
+        what = f"the runs began on several days, which the names of their files have ({', '.join(sorted(dates))})"
+        raise RunFolderError(what, where=sources[0].beside, hint="keep them apart, and look at them together: comfy-runner report")
+    return next(iter(dates), "")
 
 
 def _todo(plan: Sequence[JobRow], found: Mapping[str, FoundJob], folder: RunFolder) -> list[FoundJob]:

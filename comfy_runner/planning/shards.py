@@ -19,6 +19,7 @@ from comfy_runner.planning.order import order
 from comfy_runner.planning.passes import Passes, passes
 from comfy_runner.planning.summary import Deal, PlanSummary, ShardShare
 from comfy_runner.planning.survey import Survey
+from comfy_runner.recipe.output_names import has_date
 from comfy_runner.scheduling.backlog import Costs
 from comfy_runner.shard import OPTION, Shard
 from comfy_runner.wording import counted
@@ -50,12 +51,16 @@ def plan_of_shard(plan: Plan, chosen: Collection[str], shard: Shard) -> tuple[Pl
         shard: Which one it is.
 
     Raises:
-        UsageError: Each shard would draw seeds of its own.
+        UsageError: Each shard would draw seeds of its own, or have a day of its own in the names of its files.
     """
     drawn = next((draft for draft in plan.drafts if draft.variant.draw), None)
     if drawn is not None:
         hint = "give it: --set seed=42, or --sweep seed=1,2,3"
         raise UsageError(f"the seed of {drawn.job_id} is random, and each shard would draw another one", where=OPTION, hint=hint)
+    dated = next((draft for draft in plan.drafts if has_date(draft.variant.loaded.recipe)), None)
+    if dated is not None:
+        what = f"shards may begin on several days, and the output of {dated.job_id} has {{date}}"
+        raise UsageError(what, where=OPTION, hint="write the day itself in its place")
     dealt = deal(plan, chosen, shard.count)
     if not dealt[shard.index - 1].job_ids:
         groups = counted(sum(1 for each in dealt if each.job_ids), "shard has", "shards have")

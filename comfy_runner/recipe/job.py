@@ -117,7 +117,7 @@ def job_with_defaults(loaded: LoadedRecipe, *, seed: int | None, job_id: str, ro
         raise RecipeError(f"{what} (got {got(recipe.upscale.method)})", where=loaded.where("upscale.method"), hint=hint)
     drawn = _seed(loaded, seed)
     recipe, filled_from = filled_in(recipe, loaded.rules, drawn, where=loaded.where)
-    recipe = with_values(recipe, given=loaded.recipe, index=index, where=loaded.where)
+    recipe = with_values(recipe, given=loaded.recipe, index=index, date=loaded.date, where=loaded.where)
     loaded = loaded if recipe is loaded.recipe else replace(loaded, recipe=recipe)
     job_id = job_id or names.slug(recipe.name)
     sized = picture_sizes(recipe)

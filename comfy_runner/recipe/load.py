@@ -28,7 +28,7 @@ from comfy_runner.recipe.sweep.parse import parse_sweep
 from comfy_runner.recipe.web_ui_words import changes, in_comfyui_words
 from comfy_runner.shipped import shipped
 from comfy_runner.text_files import is_file, is_folder, read, shown
-from comfy_runner.wording import nearest
+from comfy_runner.wording import nearest, today
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
 
 _MAX_CHAIN = 16
@@ -51,6 +51,7 @@ class LoadedRecipe:
         rules: How its prompts are filled in.
         named_by: What its name comes from: a recipe; a picture that holds a recipe, or an override where a picture was given; or
             just the name of a file, instead of which it may have another one.
+        date: The day on which its run began, ISO 8601; until that is known, the day on which it was loaded.
     """
 
     recipe: Recipe
@@ -60,6 +61,7 @@ class LoadedRecipe:
     notes: tuple[Note, ...] = ()
     rules: PromptRules = NO_RULES
     named_by: NamedBy = "recipe"
+    date: str = ""
 
     @property
     def needs_seed(self) -> bool:
@@ -96,7 +98,7 @@ class LoadedRecipe:
     def variant(self, recipe: Recipe) -> LoadedRecipe:
         """Return one point of the sweep, whose swept fields come from where the sweep gives them."""
         merged = self._merged if self.sweep is None else self.sweep.merged
-        return LoadedRecipe(recipe, self.path, merged, rules=self.rules)
+        return LoadedRecipe(recipe, self.path, merged, rules=self.rules, date=self.date)
 
 
 def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Sequence[str] = ()) -> LoadedRecipe:
@@ -188,13 +190,13 @@ def _loaded(layers: Sequence[Layer], over: Sequence[Layer], *, path: Path | None
     # People write comments into recipes; in the prompt of a picture, # and // are what was painted.
     untyped = None if is_typed else main
     notes += _foreign_syntax(recipe, merged, {target.field for target in targets}, untyped, rules)
-    loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes), rules)
+    loaded = LoadedRecipe(recipe, path, merged, sweep, tuple(notes), rules, date=today())
     longest = recipe.seed if isinstance(recipe.seed, int) else MAX_SEED
     in_files = recipe
     if is_of_values(recipe):  # with a sweep, only its points have all values
         in_files = recipe.model_copy(update={"output": OutputOptions()})
         try:
-            in_files = in_files if sweep else with_values(recipe, given=recipe, index=1, where=merged.place)
+            in_files = in_files if sweep else with_values(recipe, given=recipe, index=1, date=loaded.date, where=merged.place)
         except RecipeError as error:
             wrong += error.problems
     wrong += validate(recipe, outputs=output_paths(in_files, job_id=names.slug(recipe.name), seed=longest), where=loaded.where)

@@ -27,6 +27,7 @@ OUTPUT_FIELDS = ("format", "quality", "lossless", "metadata")
 
 _NAMED = re.compile(r"[a-z][a-z0-9_]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_FOREIGN_DATE = re.compile(r"%date(?::[^%]*)?%|\[date(?:time)?(?:<[^>]*>)*\]")  # ComfyUI's and A1111's
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -80,9 +81,11 @@ def with_placeholders(pattern: str, word: Callable[[str], str]) -> str:
 @lru_cache(maxsize=1000)
 def pattern_fault(pattern: str) -> str:
     """Return what is wrong with an output pattern, whatever its placeholders stand for; empty if nothing is."""
+    if found := _FOREIGN_DATE.search(pattern):
+        return f"{found[0]} is not filled in; {{date}} is the day on which the run began, such as 2026-11-30"
     for name in placeholders(pattern):
         if not _NAMED.fullmatch(name):
-            known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "index", "prompt", "checkpoint"))
+            known = ", ".join(f"{{{name}}}" for name in (*PLACEHOLDERS, "index", "date", "prompt", "checkpoint"))
             return f"unknown placeholder {{{name}}}; there are {known}, and fields such as {{upscale.denoise}}"
     plain = _PLACEHOLDER.sub("x", pattern)
     if "{" in plain or "}" in plain:

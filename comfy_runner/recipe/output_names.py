@@ -1,4 +1,4 @@
-"""What output patterns say of a job beside its id: ``{prompt}``, ``{index}``, ``{upscale.denoise}``, ``{vars.animal}``.
+"""What output patterns say of a job beside its id: ``{prompt}``, ``{index}``, ``{date}``, ``{upscale.denoise}``, ``{vars.animal}``.
 
 `names` knows what a path may be, and the placeholders that need no recipe.
 """
@@ -24,6 +24,9 @@ from comfy_runner.yaml_loader import FieldPath, got
 LONGEST_WORDS = 40
 """Most characters of a prompt or another text in a file's name."""
 
+DATE = "date"
+"""The placeholder for the day on which a run began."""
+
 _MODEL = re.compile(r"\.(safetensors|ckpt|pt|pth|gguf|sft)$", re.IGNORECASE)
 
 
@@ -32,13 +35,19 @@ def is_of_values(recipe: Recipe) -> bool:
     return any(name not in PLACEHOLDERS for pattern in recipe.output.roles.values() for name in placeholders(pattern))
 
 
-def with_values(recipe: Recipe, *, given: Recipe, index: int, where: Callable[[FieldPath], str]) -> Recipe:
+def has_date(recipe: Recipe) -> bool:
+    """Return whether an output pattern has the day on which the run began."""
+    return any(DATE in placeholders(pattern) for pattern in recipe.output.roles.values())
+
+
+def with_values(recipe: Recipe, *, given: Recipe, index: int, date: str, where: Callable[[FieldPath], str]) -> Recipe:
     """Return a recipe in whose output patterns the values of its fields stand.
 
     Args:
         recipe: The recipe of one job, its prompts filled in.
         given: The same before they were, which has the variables.
         index: Which point of its sweep it is, from 1.
+        date: The day on which its run began.
         where: Returns the place of a field for messages.
 
     Raises:
@@ -50,9 +59,11 @@ def with_values(recipe: Recipe, *, given: Recipe, index: int, where: Callable[[F
     def word(role: str, name: str) -> str:
         if name == "index":
             return f"{index:04d}"
+        if name == DATE:
+            return date
         steps = name.split(".")
         if not _is_known(given, steps):
-            fields = [*PLACEHOLDERS, "index", "prompt", "checkpoint", *(f"vars.{each}" for each in given.vars), *_FIELDS]
+            fields = [*PLACEHOLDERS, "index", DATE, "prompt", "checkpoint", *(f"vars.{each}" for each in given.vars), *_FIELDS]
             what = f"there is no field {got(name)} for {{{name}}}"
             raise RecipeError(what, where=where(("output", role)), hint=did_you_mean(name, fields))
         return file_word(value_at(given if steps[0] == "vars" else recipe, steps))

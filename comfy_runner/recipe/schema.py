@@ -273,7 +273,8 @@ class Recipe(BaseModel):
     output: OutputOptions = Field(
         default=OutputOptions(),
         description="Where each role's picture goes in the run folder, {job_id}/{role}.png if not given, and its format. "
-        "Placeholders: {job_id}, {name}, {role}, {seed}, {index}, {prompt}, {checkpoint}, and fields such as {upscale.denoise}.",
+        "Placeholders: {job_id}, {name}, {role}, {seed}, {index}, {date}, {prompt}, {checkpoint}, and fields such as "
+        "{upscale.denoise}.",
     )
     params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
     vars: Annotated[Mapping[fields.VarName, fields.VarValue], Field(max_length=100)] = Field(

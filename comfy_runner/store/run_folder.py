@@ -1,7 +1,7 @@
 """The run folder of a run: its lock, its ledger, the seeds that were drawn, and the store with what its jobs have given.
 
-Layout: ``ledger.sqlite`` (every job's state) and, unless the store is another one, ``run.json`` (seeds, and of a shard which one it
-is), ``<job_id>/job.json`` (sidecars), the pictures where the recipe wants them, ``superseded/``. A store at a URL has the plan, too
+Layout: ``ledger.sqlite`` (every job's state) and, unless the store is another one, ``run.json`` (`RunRecord`),
+``<job_id>/job.json`` (sidecars), the pictures where the recipe wants them, ``superseded/``. A store at a URL has the plan, too
 (`plan_record`).
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ REPORT = ("report.html", "report-single.html", "report.zip", "metrics.json", "me
 
 
 _RECORD = "run.json"
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOST_BYTES = 64 * MIB  # of ``run.json``: a million seeds have half of that
 
 
@@ -63,6 +65,21 @@ class ShardRecord:
 
     shard: Shard
     job_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What ``run.json`` says.
+
+    Attributes:
+        seeds: The random seeds that were drawn, by recipe: ``lake``, and ``lake#2`` for its second one.
+        shard: Which shard of a run it is; None where it is a whole one.
+        date: The day on which the run began, ISO 8601, where names of its files have it; else empty.
+    """
+
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    shard: ShardRecord | None = None
+    date: str = ""
 
 
 class FolderView(JobFiles):
@@ -88,7 +105,7 @@ class FolderView(JobFiles):
         Raises:
             RunFolderError: Their record is damaged.
         """
-        return self._recorded()[0]
+        return dict(self.recorded().seeds)
 
     def shard(self) -> ShardRecord | None:
         """Return which shard of a run this is; None where it is a whole one.
@@ -96,9 +113,14 @@ class FolderView(JobFiles):
         Raises:
             RunFolderError: The record of that is damaged.
         """
-        return self._recorded()[1]
+        return self.recorded().shard
 
-    def _recorded(self) -> tuple[dict[str, int], ShardRecord | None]:
+    def recorded(self) -> RunRecord:
+        """Return what ``run.json`` says; nothing where it is not there.
+
+        Raises:
+            RunFolderError: It is damaged.
+        """
         artifact = Artifact(self.store, _RECORD)
         where = str(artifact)
         try:
@@ -107,14 +129,16 @@ class FolderView(JobFiles):
                     with artifact.open() as file:
                         record = json.loads(file.read(_MOST_BYTES))
                 except FileNotFoundError:
-                    return {}, None
+                    return RunRecord()
             refuse_newer(record["format"], where)
-            seeds = dict(record["seeds"])
+            seeds, date = dict(record["seeds"]), record.get("date", "")
             if not all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds.values()):
                 raise ValueError("not a seed")
-            return seeds, _shard_record(record["shard"]) if "shard" in record else None
+            if not (isinstance(date, str) and (not date or _DAY.fullmatch(date))):
+                raise ValueError("not a day")
+            return RunRecord(seeds, _shard_record(record["shard"]) if "shard" in record else None, date)
         except (*UNREADABLE, Damaged) as error:
-            hint = "move it away: random seeds are drawn again then, and a shard says again which it is when it is run"
+            hint = "move it away: seeds are drawn again then, {date} is the day of the next run, and a shard says again which it is"
             raise RunFolderError("is damaged", where=where, hint=hint) from error
 
 
@@ -211,12 +235,10 @@ class RunFolder(FolderView):
         Raises:
             RunFolderError: Their record is damaged, or cannot be written.
         """
-        seeds = self.seeds()
-        missing = set(names).difference(seeds)
-        if missing:
-            seeds |= {name: draw_seed() for name in sorted(missing)}
-            self.record(seeds, self.shard())
-        return seeds
+        record = self.recorded()
+        seeds = {name: draw_seed() for name in sorted(set(names).difference(record.seeds))}
+        self.record(replace(record, seeds={**record.seeds, **seeds}))
+        return {**record.seeds, **seeds}
 
     def record_shard(self, shard: Shard, job_ids: Collection[str]) -> None:
         """Write down in ``run.json`` that this is a shard of a run, and which jobs it has.
@@ -224,18 +246,20 @@ class RunFolder(FolderView):
         Raises:
             RunFolderError: The record is damaged, or cannot be written.
         """
-        self.record(self.seeds(), ShardRecord(shard, frozenset(job_ids)))
+        self.record(replace(self.recorded(), shard=ShardRecord(shard, frozenset(job_ids))))
 
-    def record(self, seeds: Mapping[str, int], shard: ShardRecord | None) -> None:
+    def record(self, record: RunRecord) -> None:
         """Write ``run.json``, unless it says this already.
 
         Raises:
             RunFolderError: It is damaged, or cannot be written.
         """
-        if self._recorded() == (seeds, shard):
+        if self.recorded() == record:
             return
-        values: dict[str, Any] = {"format": FORMAT, "seeds": dict(seeds)}
-        if shard is not None:
+        values: dict[str, Any] = {"format": FORMAT, "seeds": dict(record.seeds)}
+        if record.date:
+            values["date"] = record.date
+        if (shard := record.shard) is not None:
             values["shard"] = {"index": shard.shard.index, "count": shard.shard.count, "jobs": sorted(shard.job_ids)}
         self.store.put([write_spool(self.store, _RECORD, [(json.dumps(values, indent=2) + "\n").encode()])])
 

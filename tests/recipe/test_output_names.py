@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,13 +36,15 @@ def test_a_path_has_the_values_of_its_job() -> None:
 
 
 def test_a_job_that_is_repeated_alone_has_the_same_path() -> None:
-    loaded = from_mapping({"prompt": "{a}", "seed": 1, "output": {"upscaled": "{vars.a}/{index}/{job_id}.png"}, "vars": {"a": "x"}})
-    (variant,) = expand(loaded)
+    loaded = from_mapping(
+        {"prompt": "{a}", "seed": 1, "output": {"upscaled": "{vars.a}/{date}/{index}/{job_id}.png"}, "vars": {"a": "x"}}
+    )
+    (variant,) = expand(replace(loaded, date="2026-11-30"))
 
     job = variant.job()
 
-    assert job.recipe.recipe.output.roles == {"upscaled": "x/0001/{job_id}.png"}
-    assert job.outputs == {"upscaled": "x/0001/recipe.png"}
+    assert job.recipe.recipe.output.roles == {"upscaled": "x/2026-11-30/0001/{job_id}.png"}
+    assert job.outputs == {"upscaled": "x/2026-11-30/0001/recipe.png"}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,8 @@ def test_a_job_that_is_repeated_alone_has_the_same_path() -> None:
         ("{sampler.step}.png", 'there is no field "sampler.step" for {sampler.step}'),
         ("{sampler}.png", 'there is no field "sampler" for {sampler}'),
         ("{job}.png", 'there is no field "job" for {job}'),
+        ("%date:yyyy-MM-dd%/x.png", "%date:yyyy-MM-dd% is not filled in; {date} is the day"),
+        ("[date]/x.png", "[date] is not filled in; {date} is the day"),
         ("{../x}.png", "unknown placeholder {../x}"),
         ("{prompt}/../x.png", "must not contain empty parts, . or .."),
     ],

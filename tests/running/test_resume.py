@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfy_runner import api
+from comfy_runner.control.merge import merge
+from comfy_runner.errors import RunFolderError, UsageError
 from comfy_runner.planning.survey import plan_rows
 from comfy_runner.running.events import JobFinished, JobSubmitted, RunFinished, RunStarted
 from comfy_runner.running.handle import Run
@@ -160,6 +163,28 @@ def test_each_prompt_keeps_the_seed_that_was_drawn_for_it(server: StandIn, tmp_p
 
     assert len(posted(server)) == len(after) == len(set(after.values())) == 3
     assert before == {prompt: after[prompt] for prompt in ("a fox x", "a owl x")}
+
+
+def test_the_day_on_which_a_run_began_is_in_its_paths_on_every_later_day(server: StandIn, tmp_path: Path) -> None:
+    recipe = sweep({"seed": [1, 2]}, output={"upscaled": "{date}/{job_id}.png"})
+    rendered(server, tmp_path / "first", recipe, only=["*-s1"])
+    today = json.loads((tmp_path / "first" / "run.json").read_text())["date"]
+    assert files_in(tmp_path / "first" / today) == ["lake-s1.png"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"format": 2, "seeds": {}, "date": "2020-02-29"}')
+
+    rendered(server, tmp_path / "run", recipe, only=["*-s1"])
+    count = len(posted(server))
+    planned = api.plan([recipe], out=tmp_path / "run")
+    rendered(server, tmp_path / "run", recipe)
+
+    assert [(job.job_id, job.state) for job in planned.jobs] == [("lake-s2", "to render"), ("lake-s1", "done")]
+    assert files_in(tmp_path / "run" / "2020-02-29") == ["lake-s1.png", "lake-s2.png"]
+    assert len(posted(server)) == count + 1
+    with pytest.raises(UsageError, match=r"the output of lake-s1 has \{date\}"):
+        api.plan([recipe], out=tmp_path / "shards", shard="1/2")
+    with pytest.raises(RunFolderError, match=rf"began on several days, .*\(2020-02-29, {today}\)"):
+        merge([tmp_path / "first", tmp_path / "run"], tmp_path / "merged", partial=True)
 
 
 def test_a_job_that_was_never_posted_is_posted_once(server: StandIn, tmp_path: Path) -> None:

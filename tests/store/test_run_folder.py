@@ -149,6 +149,7 @@ def test_every_recipe_has_a_seed_of_its_own(folder: RunFolder) -> None:
         '{"format": 1, "seeds": {"lake": -1}}',
         '{"format": 1, "seeds": {"lake": 9007199254740992}}',
         '{"format": 1, "seeds": {"lake": true}}',
+        '{"format": 2, "seeds": {}, "date": "../../2026-11-30"}',
         "[" * 100_000,
         "\udcff",
     ],
