@@ -28,7 +28,10 @@ def test_arrangement_order_and_filters_are_the_same_after_a_reload(page: Page) -
     page.get_by_label("Hide what is ruled out").check()
     page.get_by_text("Filters").click()
     page.get_by_role("checkbox", name="0.3").uncheck()
-    page.wait_for_function("() => location.hash.includes('without')")
+    page.get_by_label("Show").select_option("original")
+    page.locator("#numbers thead .sort", has_text="detail").click(click_count=2)
+    page.wait_for_function("() => location.hash.includes('table') && location.hash.includes('show')")
+    first = page.locator("#numbers tbody th").first.inner_text()
     before = shown_jobs(page)
 
     page.reload()
@@ -39,6 +42,9 @@ def test_arrangement_order_and_filters_are_the_same_after_a_reload(page: Page) -
     expect(page.get_by_label("Columns").locator("option:checked")).to_have_text("seed")
     expect(page.get_by_label("Order")).to_have_value("detail-")
     expect(page.get_by_label("Where")).to_have_value("detail > 0.2, drift <= 0.1")
+    expect(page.get_by_label("Show")).to_have_value("original")
+    expect(page.locator("#numbers thead [aria-sort=descending]")).to_have_text("detail")
+    expect(page.locator("#numbers tbody th").first).to_have_text(first)
 
 
 def test_an_order_in_the_address_is_a_gallery_of_all(open_page: Opener, sweep: Path) -> None:
@@ -74,7 +80,7 @@ def test_a_condition_that_is_none_is_marked_and_changes_nothing(page: Page) -> N
 def test_an_address_of_another_run_or_of_somebody_who_means_harm_is_an_ordinary_page(open_page: Opener, sweep: Path) -> None:
     page = open_page(sweep)
     page.goto("about:blank")
-    wrong = "rows=__proto__&columns=%3Cimg%20src=x%3E&order=constructor-&where=drift%3C&without=seed=9&without=x=1&%E0%A4%A"
+    wrong = "rows=__proto__&columns=%3Cimg%20src=x%3E&order=constructor-&table=__proto__%2B&show=toString&where=drift%3C&without=seed=9&without=x=1&%E0%A4%A"
     page.goto(f"{sweep.as_uri()}#{wrong}")
 
     expect(page.locator(".card")).to_have_count(12)

@@ -12,6 +12,9 @@ function conditions(text) {
   return found.includes(null) ? null : found;
 }
 
+/** An order as the address has it, `drift-`; null where nothing of the names is sorted by. */
+const orderOf = (text, names) => (names.includes(text?.slice(0, -1)) ? { key: text.slice(0, -1), down: text.endsWith('-') } : null);
+
 const dimensionName = (index) => (index === ALL ? '*' : dimensions[index]?.name ?? '-');
 const dimensionOf = (name, other) => (name === '*' ? ALL : name === '-' ? NONE : dimensions.find((each) => each.name === name)?.index ?? other);
 
@@ -21,6 +24,8 @@ function addressOf(by, job, some) {
   if (by.rows !== usual.rows) said.set('rows', dimensionName(by.rows));
   if (by.columns !== usual.columns) said.set('columns', dimensionName(by.columns));
   if (by.sort.key) said.set('order', by.sort.key + (by.sort.down ? '-' : '+'));
+  if (by.role !== usualRole()) said.set('show', by.role);
+  if (by.table.key) said.set('table', by.table.key + (by.table.down ? '-' : '+'));
   if (by.where) said.set('where', by.where);
   if (by.picks) said.set('picks', by.picks);
   if (by.hideFaulty) said.set('passing', '1');
@@ -33,8 +38,9 @@ function addressOf(by, job, some) {
 /** Take over what the address says, as far as this run has it; returns the job that is to be opened, and those that are compared. */
 function readAddress(by) {
   const said = new URLSearchParams(location.hash.slice(1));
-  const order = said.get('order') ?? '';
-  if (metrics.some((metric) => metric.key === order.slice(0, -1))) by.sort = { key: order.slice(0, -1), down: order.endsWith('-') };
+  by.sort = orderOf(said.get('order'), metrics.map((metric) => metric.key)) ?? by.sort;
+  by.table = orderOf(said.get('table'), columns.map((column) => column.key)) ?? by.table;
+  if (roles().includes(said.get('show'))) by.role = said.get('show');
   const usual = usualArrangement(by);
   by.rows = dimensionOf(said.get('rows'), usual.rows);
   by.columns = dimensionOf(said.get('columns'), usual.columns);

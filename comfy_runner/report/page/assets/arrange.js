@@ -12,6 +12,7 @@ const arrangement = {
   where: '', // conditions on numbers, as they were written
   found: null, // the jobs that a search found; null where nothing is searched
   sort: { key: '', down: false },
+  table: { key: '', down: false }, // by which column the table of numbers is sorted
   role: 'upscaled',
 };
 

@@ -58,14 +58,14 @@ function sortSelect() {
 }
 
 function roleSelect() {
-  const roles = [...new Set(jobs.flatMap((job) => Object.keys(job.pictures)))].sort((a, b) => (b === 'upscaled') - (a === 'upscaled'));
-  if (roles.length < 2) return null;
-  const { select, label } = labelled('Show', roles.map((role) => [role, role]), {
+  if (roles().length < 2) return null;
+  const { select, label } = labelled('Show', roles().map((role) => [role, role]), {
     onchange: () => {
       arrangement.role = select.value;
       drawGrid();
     },
   });
+  select.value = arrangement.role;
   return label;
 }
 
@@ -138,8 +138,7 @@ function faultBox() {
 }
 
 function startControls() {
-  const present = new Set(jobs.flatMap((job) => Object.keys(job.pictures)));
-  if (!present.has('upscaled') && present.size) [arrangement.role] = present;
+  arrangement.role = usualRole();
   Object.assign(arrangement, usualArrangement(arrangement));
   const linked = readAddress(arrangement);
   byId('controls').append(...[

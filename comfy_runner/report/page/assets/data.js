@@ -37,6 +37,10 @@ const original = (job) => picture(job, 'original');
 const anyPicture = (job) => Object.keys(job.pictures).map((role) => picture(job, role)).find(Boolean) ?? null;
 const upscaled = (job) => picture(job, 'upscaled') ?? anyPicture(job);
 
+/** Which pictures jobs have, what is shown first ahead. */
+const roles = () => [...new Set(jobs.flatMap((job) => Object.keys(job.pictures)))].sort((a, b) => (b === 'upscaled') - (a === 'upscaled'));
+const usualRole = () => roles()[0] ?? 'upscaled';
+
 const suggestion = data.suggestion;
 const suggestedAxis = suggestion ? axes.find((axis) => axis.field === suggestion.axis) ?? null : null;
 const suggestedIndex = suggestedAxis && suggestion.chosen ? suggestedAxis.values.indexOf(suggestion.chosen.label) : -1;

@@ -90,7 +90,10 @@ function take(changes) {
     return;
   }
   if (drawn.size) {
-    jobs.filter((job) => drawn.has(job.job)).forEach(redraw);
+    jobs.filter((job) => drawn.has(job.job)).forEach((job) => {
+      redraw(job);
+      redrawRow(job);
+    });
     showAspect();
     announce(chosenJobs(arrangement));
   }

@@ -2,7 +2,7 @@
 
 const PER_PAGE = 100;
 
-const sheet = { by: null, down: false, page: 0, heads: [] };
+const sheet = { page: 0, heads: [] };
 
 /** A job's value as a number; not one that is larger than JavaScript's numbers are exact, as seeds may be. */
 function numberOn(axis, job) {
@@ -11,18 +11,18 @@ function numberOn(axis, job) {
 }
 
 const columns = [
-  { name: 'job', of: (job) => job.id },
-  ...axes.map((axis) => ({ name: axis.name, of: (job) => numberOn(axis, job) ?? valueOf(job, axis), short: (job) => (axis.numbers ? null : axis.labels[job.at[axis.index]]), right: Boolean(axis.numbers) })),
-  { name: 'state', of: (job) => job.state },
-  ...(hasNumbers ? metrics.map((metric) => ({ name: metric.name, about: metric.about, of: (job) => job.numbers?.[metric.index] ?? null, right: true, isMetric: true })) : []),
-  ...(hasNumbers ? [{ name: 'ruled out', of: (job) => faultWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
-  { name: 'seconds', of: (job) => job.seconds, right: true, isMetric: true },
+  { key: 'job', name: 'job', of: (job) => job.id },
+  ...axes.map((axis) => ({ key: axis.field, name: axis.name, of: (job) => numberOn(axis, job) ?? valueOf(job, axis), short: (job) => (axis.numbers ? null : axis.labels[job.at[axis.index]]), right: Boolean(axis.numbers) })),
+  { key: 'state', name: 'state', of: (job) => job.state },
+  ...(hasNumbers ? metrics.map((metric) => ({ key: metric.key, name: metric.name, about: metric.about, of: (job) => job.numbers?.[metric.index] ?? null, right: true, isMetric: true })) : []),
+  ...(hasNumbers ? [{ key: 'faults', name: 'ruled out', of: (job) => faultWords(job) || (job.problem && `not measured: ${job.problem}`) }] : []),
+  { key: 'seconds', name: 'seconds', of: (job) => job.seconds, right: true, isMetric: true },
 ];
 
 const chooser = (job) => (jobs.length < 2 ? null : el('input', { type: 'checkbox', 'data-compare': job.index, 'aria-label': `Compare ${job.id}`, checked: comparison.jobs.includes(job), onchange: () => toggleCompared(job) }));
 
 function sheetRow(job) {
-  return el('tr', {}, columns.map((column, index) => {
+  return el('tr', { 'data-job': job.index }, columns.map((column, index) => {
     const value = column.of(job);
     if (index === 0) return el('th', { scope: 'row' }, el('span', { class: 'named' }, chooser(job), el('button', { type: 'button', class: 'link', title: job.id, onclick: () => opened.by(job) }, el('span', { class: 'clipped' }, breakable(job.id)))));
     const whole = column.isMetric ? figure(value) : String(value ?? '');
@@ -31,18 +31,23 @@ function sheetRow(job) {
   }));
 }
 
+/** Draw the row of a job again, in its place, if it is on the page that is shown. */
+const redrawRow = (job) => sheet.body.querySelector(`tr[data-job="${job.index}"]`)?.replaceWith(sheetRow(job));
+
 /** Of a metric that is 0 wherever it was measured, one line says enough; one that was measured nowhere is not 0. */
 const isZero = (column) => column.isMetric && column.name !== 'seconds' && jobs.some((job) => column.of(job) === 0) && jobs.every((job) => !column.of(job));
 
 const zeros = new Set(columns.filter(isZero));
 
 function drawSheet() {
-  const list = sheet.by === null ? jobs : sorted(jobs, columns[sheet.by].of, sheet.down);
+  const { key, down } = arrangement.table;
+  const by = columns.find((column) => column.key === key);
+  const list = by ? sorted(jobs, by.of, down) : jobs;
   const pages = Math.max(1, Math.ceil(list.length / PER_PAGE));
   sheet.page = clamp(sheet.page, 0, pages - 1);
   sheet.body.replaceChildren(...list.slice(sheet.page * PER_PAGE, (sheet.page + 1) * PER_PAGE).map(sheetRow));
   sheet.heads.forEach((head, index) => {
-    head.setAttribute('aria-sort', index !== sheet.by ? 'none' : sheet.down ? 'descending' : 'ascending');
+    head.setAttribute('aria-sort', columns[index] !== by ? 'none' : down ? 'descending' : 'ascending');
   });
   sheet.pager.hidden = pages === 1;
   sheet.where.textContent = `${sheet.page * PER_PAGE + 1}–${Math.min(list.length, (sheet.page + 1) * PER_PAGE)} of ${list.length}`;
@@ -50,9 +55,11 @@ function drawSheet() {
   sheet.on.disabled = sheet.page === pages - 1;
 }
 
-function sortBy(index) {
-  Object.assign(sheet, { down: sheet.by === index && !sheet.down, by: index, page: 0 });
+function sortBy({ key }) {
+  arrangement.table = { key, down: arrangement.table.key === key && !arrangement.table.down };
+  sheet.page = 0;
   drawSheet();
+  writeAddress();
 }
 
 function turn(by) {
@@ -84,7 +91,7 @@ function zerosButton(table) {
 
 function startTable() {
   sheet.heads = columns.map((column, index) => el('th', { scope: 'col', 'aria-sort': 'none', class: [column.right && 'number', zeros.has(column) && 'is-zero'].filter(Boolean).join(' ') || null },
-    el('button', { type: 'button', class: 'sort', title: column.about || null, onclick: () => sortBy(index) }, isolated(column.name))));
+    el('button', { type: 'button', class: 'sort', title: column.about || null, onclick: () => sortBy(column) }, isolated(column.name))));
   sheet.body = el('tbody');
   sheet.where = el('span', { role: 'status' });
   sheet.back = button('Earlier', { class: 'plain', onclick: () => turn(-1) });
