@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from comfy_runner.atomic_files import open_plain, write_atomically
 from comfy_runner.errors import UsageError
-from comfy_runner.report.joined_runs import RunPart, join, parts_of
+from comfy_runner.report.joined_runs import NOW, RunPart, join, parts_of
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.embedding import MOST_BYTES
@@ -179,10 +179,14 @@ def _runs(
     }
     values = {name: fixed_values(one) for name, one in alone.items()}
     for part in parts:
-        suggestion = None
+        suggestion, curve = None, None
         if part.material is not None and part.name in axes and measured:
             own = {name.partition("/")[2]: one for name, one in measured.items() if name.partition("/")[0] == part.name}
-            suggestion = suggest(part.material, own, axes[part.name], limits=limits)
+            curve = suggestion = suggest(part.material, own, axes[part.name], limits=limits)
+        elif part.material is None and measured and (axis := axes.get(NOW)) is not None:
+            # Of what was replaced nothing is suggested, but it can be seen whether it was better.
+            along = next((each for each in material.axes if each.field == axis.field), axis)
+            curve = suggest(alone[part.name], measured, along, limits=limits)
         report = part.folder / PAGE
         yield JoinedRun(
             name=part.name,
@@ -190,6 +194,8 @@ def _runs(
             url=url_from(material.folder, report) if part.material is not None and report.is_file() else "",
             limits=limits,
             suggestion=suggestion,
+            axis=curve.axis if curve else "",
+            points=tuple(point for point in curve.points if point.measured or suggestion) if curve else (),
             differs={
                 name: text for name, text in values[part.name].items() if any(other.get(name) != text for other in values.values())
             },

@@ -7,11 +7,11 @@ of one picture, what was said last counts, and pairs are kept side by side.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from comfy_runner.report.picked import judged_files
 from comfy_runner.report.picks import FILE, FORMAT, Pick, PickedPair, Picks, parse_picks, read_picks
 from comfy_runner.report.run_data import Material
 from comfy_runner.store.local import write_spool
@@ -51,8 +51,7 @@ def save_picks(material: Material, content: bytes, *, where: str = FILE) -> Save
     said = parse_picks(content, where=where)
     with brief_lock(material.folder):
         before = read_picks(material.store) or Picks(format=FORMAT)
-        known = {entry.name for entry in material.entries} | before.picks.keys()
-        taken, unknown = _known(said, known)
+        taken, unknown = _known(said, material, before)
         merged = merge_picks(before, taken)
         if merged != before:
             material.store.put([write_spool(material.store, FILE, [dumped_picks(merged)])])
@@ -84,12 +83,33 @@ def dumped_picks(picks: Picks) -> bytes:
     return (json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _known(said: Picks, names: Collection[str]) -> tuple[Picks, tuple[str, ...]]:
-    told: Iterable[str] = (*said.picks, *(name for pair in said.pairs for name in (pair.left, pair.right)))
-    unknown = tuple(dict.fromkeys(name for name in told if name not in names))
-    picks = {name: pick for name, pick in said.picks.items() if name in names}
-    pairs = tuple(pair for pair in said.pairs if pair.left in names and pair.right in names)
-    return Picks(format=FORMAT, picks=picks, pairs=pairs), unknown
+def _known(said: Picks, material: Material, before: Picks) -> tuple[Picks, tuple[str, ...]]:
+    """Return what is said of pictures of a run, by what these are called there, and the names of all others."""
+    names = {entry.name for entry in material.entries} | before.picks.keys()
+    files = judged_files(material)
+    unknown: dict[str, None] = {}
+
+    def called(name: str, sha256: str | None) -> str | None:
+        if name in names:
+            return name
+        # On a page of several runs, the name of the run stands before it, which tells less than the picture itself.
+        inner = name.partition("/")[2]
+        if sha256 is not None and inner in files and files[inner].sha256 == sha256:
+            return inner
+        unknown[name] = None
+        return None
+
+    picks: dict[str, Pick] = {}
+    # Two runs may have the very same picture: what was said last counts.
+    for name, pick in sorted(said.picks.items(), key=lambda item: _moment(item[1])):
+        if (found := called(name, pick.sha256)) is not None:
+            picks[found] = pick
+    pairs = []
+    for pair in said.pairs:
+        left, right = called(pair.left, pair.left_sha256), called(pair.right, pair.right_sha256)
+        if left is not None and right is not None:
+            pairs.append(pair.model_copy(update={"left": left, "right": right}))
+    return Picks(format=FORMAT, picks=picks, pairs=tuple(pairs)), tuple(unknown)
 
 
 def _moment(one: Pick | PickedPair) -> datetime:

@@ -57,6 +57,8 @@ def test_the_run_is_the_last_axis_and_what_is_suggested_stays_that_of_each(runs:
         ("lake", {"steps": "20"}, True),
         ("later", {"steps": "30"}, True),
     ]
+    curves = [(run["axis"], [point["value"] for point in run["points"]]) for run in facts["runs"]]
+    assert curves == [("upscale.denoise", [0.4, 0.6])] * 2
     assert [run["url"] != "" for run in facts["runs"]] == [True, False]
     chosen = {run.name: run.suggestion.chosen.value for run in found.runs if run.suggestion and run.suggestion.chosen}
     assert {(job["id"].partition("/")[0], job["id"][-2:]) for job in facts["jobs"] if job["suggested"]} == {

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfy_runner.errors import ComfyRunnerError, InputError
+from comfy_runner.report.picked import judged_files
 from comfy_runner.report.picks import FILE, Picks, parse_picks
 from comfy_runner.report.run_data import Material, read_material
 from comfy_runner.report.saved_picks import dumped_picks, merge_picks, save_picks
@@ -69,6 +70,22 @@ def test_nothing_is_taken_over_of_pictures_that_the_run_does_not_have(run: Mater
 
     assert found.unknown == ("__proto__", "../../etc/passwd")
     assert (list(found.picks.picks), found.picks.pairs) == (["lake-d03"], ())
+
+
+def test_what_a_page_of_several_runs_calls_by_its_run_is_known_by_its_content(run: Material) -> None:
+    one, other = (judged_files(run)[job].sha256 for job in _JOBS)
+    picks = {
+        "lake/lake-d03": {"stars": 5, "sha256": one, "at": _LATER},
+        "copy/lake-d03": {"stars": 1, "sha256": one, "at": _EARLIER},
+        "lake/lake-d05": {"stars": 2, "sha256": one},
+        "lake-d05/lake-d05": {"stars": 2},
+    }
+    pair = {"left": "lake/lake-d03", "right": "copy/lake-d05", "better": "left", "left_sha256": one, "right_sha256": other}
+    found = save_picks(run, _file(picks=picks, pairs=[pair, pair | {"right_sha256": one}]))
+
+    assert {name: pick.stars for name, pick in found.picks.picks.items()} == {"lake-d03": 5}
+    assert [(each.left, each.right) for each in found.picks.pairs] == [("lake-d03", "lake-d05")]
+    assert found.unknown == ("lake/lake-d05", "lake-d05/lake-d05", "copy/lake-d05")
 
 
 def test_what_was_said_of_jobs_that_the_recipes_no_longer_have_stays(run: Material) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from comfy_runner.report.run_data import RUN, Entry, key
-from comfy_runner.report.suggest import Limits, Suggestion
+from comfy_runner.report.suggest import Limits, Point, Suggestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,8 @@ class JoinedRun:
         url: Where the page finds its own report; empty where there is none.
         limits: What its pictures may have to be suggested.
         suggestion: The value to use; None where no axis was swept that could have one, or nothing was measured.
+        axis: The axis along which it has a curve; empty where it has none.
+        points: What was measured of each value there.
         differs: Its values, by name, of which others have other ones: model, size, versions and the like.
     """
 
@@ -27,6 +29,8 @@ class JoinedRun:
     url: str
     limits: Limits
     suggestion: Suggestion | None = None
+    axis: str = ""
+    points: tuple[Point, ...] = ()
     differs: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, entry: Entry) -> bool:
@@ -50,7 +54,9 @@ class JoinedRun:
             "name": self.name,
             "place": self.place,
             "url": self.url,
-            "axis": found.axis if found else "",
+            "axis": self.axis,
+            "points": [asdict(point) for point in self.points],
+            "limits": asdict(self.limits),
             "chosen": found.chosen.label if found and found.chosen else None,
             "reason": found.reason if found else "",
             "differs": dict(self.differs),

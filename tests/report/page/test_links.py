@@ -80,7 +80,8 @@ def test_a_condition_that_is_none_is_marked_and_changes_nothing(page: Page) -> N
 def test_an_address_of_another_run_or_of_somebody_who_means_harm_is_an_ordinary_page(open_page: Opener, sweep: Path) -> None:
     page = open_page(sweep)
     page.goto("about:blank")
-    wrong = "rows=__proto__&columns=%3Cimg%20src=x%3E&order=constructor-&table=__proto__%2B&show=toString&where=drift%3C&without=seed=9&without=x=1&%E0%A4%A"
+    wrong = "rows=__proto__&columns=%3Cimg%20src=x%3E&order=constructor-&table=__proto__%2B&show=toString&where=drift%3C"
+    wrong += "&without=seed=9&without=x=1&%E0%A4%A"
     page.goto(f"{sweep.as_uri()}#{wrong}")
 
     expect(page.locator(".card")).to_have_count(12)

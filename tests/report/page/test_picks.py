@@ -122,7 +122,7 @@ def test_a_file_can_be_dropped_on_the_page(page: Page) -> None:
         content,
     )
 
-    expect(page.locator("#picks [role=status]")).to_have_text("Loaded 1 pick and 0 pairs; 1 picture of it are not in this run.")
+    expect(page.locator("#picks [role=status]")).to_have_text("Loaded 1 pick and 0 pairs; 1 picture of it is not in this run.")
     assert _mark(page, _FIRST) == "2 stars"
 
 

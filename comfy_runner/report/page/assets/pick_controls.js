@@ -80,13 +80,9 @@ async function loadPicks(file) {
   said.textContent = '';
   try {
     if (file.size > MOST_PICKS) throw new Error('it is larger than 16 MiB');
-    const found = readPicks(JSON.parse(await file.text()));
-    const here = new Set(jobs.map((job) => job.id));
-    const unknown = [...found.picks.keys()].filter((name) => !here.has(name)).length;
-    found.picks = new Map([...found.picks].filter(([name]) => here.has(name)));
-    found.pairs = found.pairs.filter(({ left, right }) => here.has(left) && here.has(right));
+    const { unknown, ...found } = saidHere(readPicks(JSON.parse(await file.text())), false);
     sayPicks(found);
-    said.textContent = `Loaded ${plural(found.picks.size, 'pick')} and ${plural(found.pairs.length, 'pair')}${unknown ? `; ${plural(unknown, 'picture')} of it are not in this run` : ''}.`;
+    said.textContent = `Loaded ${plural(found.picks.size, 'pick')} and ${plural(found.pairs.length, 'pair')}${unknown ? `; ${plural(unknown, 'picture of it is', 'pictures of it are')} not in this run` : ''}.`;
   } catch (error) {
     said.textContent = `${file.name} cannot be loaded: ${error instanceof SyntaxError ? 'it is not JSON' : error.message}`;
   }

@@ -53,15 +53,28 @@ function keptPicks(run = data.picks.run) {
   try { return readPicks(JSON.parse(localStorage.getItem(KEPT + run))); } catch { return noPicks(); }
 }
 
-/** What it keeps of the very same pictures, which lay in another folder when they were judged. */
+/**
+ * What is said of pictures of this page, by what they are called here. The very same picture may be called otherwise elsewhere: on a page
+ * of several runs, the run stands before it. `isStrict`: whether one that is called as here has to be the very same, too.
+ */
+function saidHere({ picks, pairs }, isStrict) {
+  const ids = new Set(jobs.map((job) => job.id));
+  const same = new Map();
+  jobs.forEach(({ id, sha256 }) => same.set(sha256, [...(same.get(sha256) ?? []), id]));
+  const isCalled = (id, name) => id === name || id.endsWith(`/${name}`) || name.endsWith(`/${id}`);
+  const called = (name, hash) => (!isStrict && ids.has(name) ? [name] : hash ? (same.get(hash) ?? []).filter((id) => isCalled(id, name)) : []);
+  return {
+    // Two may be the same here: what was said last counts.
+    picks: new Map([...picks].sort(([, a], [, b]) => momentOf(a) - momentOf(b)).flatMap(([name, pick]) => called(name, pick.sha256).map((id) => [id, pick]))),
+    pairs: pairs.map((pair) => ({ ...pair, left: called(pair.left, pair.left_sha256)[0], right: called(pair.right, pair.right_sha256)[0] })).filter(({ left, right }) => left && right),
+    unknown: [...picks].filter(([name, pick]) => !called(name, pick.sha256).length).length,
+  };
+}
+
+/** What it keeps of the very same pictures, which were judged in another folder, or on a page of several runs. */
 function movedPicks() {
-  const of = new Map(jobs.map((job) => [job.id, job.sha256]));
-  const isHere = (name, hash) => Boolean(hash) && of.get(name) === hash;
   const runs = Object.keys(localStorage).filter((name) => name.startsWith(KEPT)).map((name) => name.slice(KEPT.length));
-  return runs.filter((run) => run !== data.picks.run).map(keptPicks).reduce((all, { picks, pairs }) => mergedPicks(all, {
-    picks: new Map([...picks].filter(([name, pick]) => isHere(name, pick.sha256))),
-    pairs: pairs.filter((pair) => isHere(pair.left, pair.left_sha256) && isHere(pair.right, pair.right_sha256)),
-  }), noPicks());
+  return runs.filter((run) => run !== data.picks.run).reduce((all, run) => mergedPicks(all, saidHere(keptPicks(run), true)), noPicks());
 }
 
 const inBrowser = {
