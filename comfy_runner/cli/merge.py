@@ -56,4 +56,5 @@ def _summary(found: MergedRun) -> str:
     states = ", ".join(f"{number} {state}" for state, number in found.counts.items() if number) or "no jobs"
     kept = f", {found.kept} there already" if found.kept else ""
     copied = f"{counted(found.copied, 'job')} copied ({size(found.size_bytes)}){kept}"
-    return f"{counted(len(found.sources), 'run folder')}: {copied}; now {states}"
+    judged = f"; picks of {counted(found.judged, 'picture')}" if found.judged else ""
+    return f"{counted(len(found.sources), 'run folder')}: {copied}; now {states}{judged}"

@@ -25,6 +25,8 @@ from comfy_runner.control.merge_sources import (
     require_same_pictures,
 )
 from comfy_runner.errors import Problem, RunFolderError
+from comfy_runner.report.picks import read_picks
+from comfy_runner.report.saved_picks import add_picks
 from comfy_runner.store.interface import Spooled
 from comfy_runner.store.ledger_rows import FileRow, JobRow, JobUpdate, PlanRow
 from comfy_runner.store.local import folder_errors, write_spool
@@ -56,6 +58,7 @@ class MergedRun:
         copied: How many jobs were taken over.
         size_bytes: The length of their files together.
         kept: How many jobs were there already.
+        judged: How many pictures its ``picks.json`` says something of now.
         lacking: What was left out for it was not there: shards, and jobs that have not ended, in words.
     """
 
@@ -65,6 +68,7 @@ class MergedRun:
     copied: int
     size_bytes: int
     kept: int
+    judged: int
     lacking: tuple[str, ...]
 
 
@@ -85,6 +89,7 @@ def merge(
 
     Raises:
         UsageError: A folder is named that holds no run, or the one to make is one of those to merge.
+        InputError: A ``picks.json`` is damaged.
         RunFolderError: They are not parts of one plan, two have other pictures of one job, something is missing or damaged, or the
             folder to make is in use or cannot be written.
     """
@@ -99,11 +104,13 @@ def merge(
         found = best_jobs(plan, sources)
         _raise_if(problem for job in found.values() for problem in job.problems())
         recorded = [source.view.recorded() for source in sources]
+        said = [picks for source in sources if (picks := read_picks(source.view.store)) is not None]
         seeds = {name: seed for each in reversed(recorded) for name, seed in each.seeds.items()}
         _one_date(sources, recorded)
         folder = stack.enter_context(contextlib.closing(RunFolder(target)))
         if folder.shard() is not None:
             raise RunFolderError("is itself a shard", where=shown(target), hint="give another --to DIR")
+        read_picks(folder.store)  # what is damaged is told before anything is written
         date = _one_date(sources, [*recorded, folder.recorded()])
         todo = _todo(plan, found, folder)
         size = sum(row.size_bytes for job in todo for row in job.files)
@@ -120,6 +127,7 @@ def merge(
             _take_over(job, folder)
             if progress is not None:
                 progress(number, len(todo))
+        judged = add_picks(target, folder.store, said).picks if said else {}
         return MergedRun(
             folder=target,
             sources=tuple(folders),
@@ -127,6 +135,7 @@ def merge(
             copied=len(todo),
             size_bytes=size,
             kept=sum(1 for job in found.values() if job.row.state in ENDED) - len(todo),
+            judged=len(judged),
             lacking=tuple(map(str, lacking)),
         )
 

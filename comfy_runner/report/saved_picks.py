@@ -7,13 +7,17 @@ of one picture, what was said last counts, and pairs are kept side by side.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
 from typing import Final
 
 from comfy_runner.report.picked import judged_files
 from comfy_runner.report.picks import FILE, FORMAT, Pick, PickedPair, Picks, parse_picks, read_picks
 from comfy_runner.report.run_data import Material
+from comfy_runner.store.interface import ArtifactStore
 from comfy_runner.store.local import write_spool
 from comfy_runner.store.lock import brief_lock
 
@@ -53,9 +57,32 @@ def save_picks(material: Material, content: bytes, *, where: str = FILE) -> Save
         before = read_picks(material.store) or Picks(format=FORMAT)
         taken, unknown = _known(said, material, before)
         merged = merge_picks(before, taken)
-        if merged != before:
-            material.store.put([write_spool(material.store, FILE, [dumped_picks(merged)])])
+        _write(material.store, merged, before)
     return SavedPicks(merged, unknown)
+
+
+def add_picks(folder: Path, store: ArtifactStore, others: Iterable[Picks]) -> Picks:
+    """Add what is said in other run folders of the same plan to the ``picks.json`` of a run, and return all that it says then.
+
+    Args:
+        folder: The run folder, or its local part.
+        store: Where its files are.
+        others: What the others say. Where it is not known what was said last, that of the run itself counts.
+
+    Raises:
+        InputError: Something in the file that is there is wrong.
+        RunFolderError: The run folder cannot be written.
+    """
+    with brief_lock(folder):
+        before = read_picks(store) or Picks(format=FORMAT)
+        merged = merge_picks(reduce(merge_picks, others, Picks(format=FORMAT)), before)
+        _write(store, merged, before)
+    return merged
+
+
+def _write(store: ArtifactStore, picks: Picks, before: Picks) -> None:
+    if picks != before:
+        store.put([write_spool(store, FILE, [dumped_picks(picks)])])
 
 
 def merge_picks(before: Picks, said: Picks) -> Picks:

@@ -11,7 +11,8 @@ import pytest
 
 from comfy_runner.control.merge import MergedRun, merge
 from comfy_runner.control.verify_run import verify
-from comfy_runner.errors import RunFolderError, UsageError
+from comfy_runner.errors import InputError, RunFolderError, UsageError
+from comfy_runner.report.picks import FILE as PICKS
 from comfy_runner.store.ledger import FILE, Ledger
 from comfy_runner.store.ledger_rows import FileRow, JobUpdate
 from comfy_runner.store.run_folder import RunFolder
@@ -90,6 +91,36 @@ def test_a_merge_that_is_repeated_does_nothing(two: Path, tmp_path: Path) -> Non
 
     assert (found.copied, found.kept) == (0, 2)
     assert _content(tmp_path / "merged") == before
+
+
+def test_picks_of_all_are_put_together(two: Path, tmp_path: Path) -> None:
+    one, other, target = two / "shard-1-of-2" / PICKS, two / "shard-2-of-2" / PICKS, tmp_path / "merged" / PICKS
+    early, late = "2026-11-30T09:00:00Z", "2026-11-30T10:00:00Z"
+    pair = {"left": "lake-s1", "right": "lake-s2", "better": "left"}
+    _write_picks(one, {"lake-s1": {"stars": 5, "at": early}, "lake-s2": {"stars": 2}}, [pair])
+    _write_picks(other, {"lake-s1": {"stars": 1, "at": late}}, [pair])
+
+    assert merge([two], tmp_path / "merged").judged == 2
+    assert _stars(target) == {"lake-s1": 1, "lake-s2": 2}
+    assert len(json.loads(target.read_bytes())["pairs"]) == 1
+
+    # What was said in the merged run stays.
+    _write_picks(target, {"lake-s2": {"stars": 4}}, [])
+    assert merge([two], tmp_path / "merged").judged == 2
+    assert _stars(target) == {"lake-s1": 1, "lake-s2": 4}
+
+    other.write_bytes(b"{")
+    with pytest.raises(InputError, match="is not JSON"):
+        merge([two], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def _write_picks(path: Path, picks: Any, pairs: Any) -> None:
+    path.write_text(json.dumps({"format": 1, "picks": picks, "pairs": pairs}), encoding="utf-8")
+
+
+def _stars(path: Path) -> dict[str, int]:
+    return {name: pick["stars"] for name, pick in json.loads(path.read_bytes())["picks"].items()}
 
 
 def test_how_fast_servers_were_is_known_afterwards(two: Path, tmp_path: Path) -> None:
