@@ -16,7 +16,7 @@ from pathlib import Path
 
 from comfy_runner import api
 from comfy_runner.api.importing import asking, loading
-from comfy_runner.api.recipes import draft_jobs, run_folder
+from comfy_runner.api.jobs import draft_jobs, run_folder
 from comfy_runner.config import Config, ServerConfig
 from comfy_runner.errors import Problem, UsageError, WorkflowError
 from comfy_runner.graph.object_info import ObjectInfo

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from comfy_runner.api.importing import asking, loading
-from comfy_runner.api.recipes import begin_jobs, draft_jobs, run_folder
+from comfy_runner.api.jobs import begin_jobs, draft_jobs, run_folder
 from comfy_runner.api.run_dates import dated
 from comfy_runner.api.search_fields import first_of, refuse_numbers, search_fields
 from comfy_runner.api.search_grid import refuse_many, search_grid, values_beside

@@ -62,8 +62,9 @@ def take_lease(folder: Path, files: JobFiles, *, before: LeaseRecord | None = No
         return None
     store.clear_spool()
     note = _noted(folder)
-    # Before the lease: if this process is killed right behind it, the next one has to know that it was of here.
-    _write(folder, note)
+    if not note.lease:
+        # It may be new. If this process is killed right behind the lease, the next one has to know that it was of here.
+        _write(folder, note)
     lease = Lease(store, note.id, before=before)
     try:
         store.keep_listing()
