@@ -105,7 +105,17 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     _prepare_streams()
     with contextlib.redirect_stderr(DroppingStream(sys.stderr)), signals_as_ctrl_c():
         code = _exit_code(args)
+    _let_go_of_streams()
     sys.exit(code)
+
+
+def _let_go_of_streams() -> None:
+    """Drop what could not be written: Python writes it once more at its end, and exits with 120 where that fails."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _prepare_streams() -> None:

@@ -40,7 +40,7 @@ class Typed:
 
 def environment(**changes: str) -> dict[str, str]:
     """Return this process's environment without what would change how the command behaves."""
-    unwanted = ("COMFY_RUNNER_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONIOENCODING")
+    unwanted = ("COMFY_RUNNER_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM", "PYTHONIOENCODING", "PYTHONUNBUFFERED")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     # A report takes longer than all the rest of a small run.
     return {**plain, "COMFY_RUNNER_CONFIG": os.devnull, "COMFY_RUNNER_REPORT": "0", **changes}

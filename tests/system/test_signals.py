@@ -139,7 +139,7 @@ def test_only_stamps_depend_on_the_clock_that_can_be_set() -> None:
     asking = {path.relative_to(_PACKAGE).as_posix(): _wall_clock(path) for path in _PACKAGE.rglob("*.py")}
 
     assert {name: functions for name, functions in asking.items() if functions} == {
-        "wording.py": {"now"},  # when a job was submitted, collected and so on
+        "wording.py": {"now", "today"},  # when a job was submitted, collected and so on; the day of a path with {date}
         "store/lease.py": {"_time_of"},  # a store's clock is asked by putting an object, which those who may only read cannot
     }
 

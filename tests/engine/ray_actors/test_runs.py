@@ -111,6 +111,10 @@ def test_a_node_that_joins_takes_part(cluster: RayCluster, tmp_path: Path) -> No
         assert running.stdout is not None
         told = json.loads(running.stdout.readline())
         assert told["event"] == "run-started"
+        present = set(told["servers"])
+        while not {"north CPU", "fast CPU"} <= present:
+            told = json.loads(running.stdout.readline())
+            present |= {told["server"]} if told["event"] == "server-changed" and told["stage"] == "joined" else set()
         joins.touch()
         cluster.add("east")
         rest = [json.loads(each) for each in running.stdout]
