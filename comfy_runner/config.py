@@ -15,14 +15,15 @@
     local: {models: ~/models, pip_args: ["--index-url=…"]}
     ray: {address: "head:6379", max: 8, resources: {GPU: 1}}            # of `run --ray`
     models: {hosts: [huggingface.co], fetch: true}           # what recipes' models may be fetched from
+    comfy_api_key: "${MY_COMFY_KEY}"    # for nodes that call paid services; also of a single server
     retry: {server_lost: 3, out_of_memory: {times: 1, vae_decode: tiled}}    # a recipe's own retry comes first
     expect: {vetoes: {max: 0}, seconds: {max: 60}}                           # and so do its expectations
 
 Environment: ``COMFY_RUNNER_CONFIG`` (the file), ``COMFY_RUNNER_SERVER`` (one, or several with spaces between them),
 ``COMFY_RUNNER_LOCAL_HOME`` (the local ComfyUI's folder), ``COMFY_RUNNER_STATE`` (the folder for what runs at URLs keep on this
 machine), ``COMFY_RUNNER_TOKEN`` (a bearer token) and ``COMFY_RUNNER_QUERY`` (such as ``token=…``) for servers that are given by
-their URL, ``HF_TOKEN`` (a token for models at Hugging Face). What servers are checked by can be named with ``REQUESTS_CA_BUNDLE``
-or ``CURL_CA_BUNDLE``.
+their URL, ``HF_TOKEN`` (a token for models at Hugging Face), ``COMFY_API_KEY`` (for nodes that call
+paid services). What servers are checked by can be named with ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from comfy_runner.expect import Expect, Limit, PassLimits
 from comfy_runner.model_settings import HUGGING_FACE, ModelsConfig
 from comfy_runner.ray_options import RayOptions
 from comfy_runner.retry import Remedy, Retry
-from comfy_runner.setting_types import Secret, Section, UserPath, expanded
+from comfy_runner.setting_types import ApiKey, Secret, Section, UserPath, api_key, expanded
 from comfy_runner.shard import Shard, find_shard
 from comfy_runner.text_files import is_file, read, shown
 from comfy_runner.wording import did_you_mean
@@ -70,6 +71,8 @@ class ServerConfig(Section):
         cacert: The certificate that signs the server's; None for those that the system knows.
         insecure: Whether its certificate is not checked.
         in_flight: How many jobs it may have at once, 1 to 16; None for as many as the run gives to every server.
+        comfy_api_key: The API key that it gets for nodes that call paid services, however it is reached; empty for none; None for
+            that of the settings, if nobody in between can read it.
         name: What the user calls it: in the file the key that it stands under; empty for one that is given by its URL.
     """
 
@@ -79,6 +82,7 @@ class ServerConfig(Section):
     cacert: UserPath | None = None
     insecure: bool = False
     in_flight: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT, strict=True)
+    comfy_api_key: ApiKey | None = Field(default=None, repr=False)
     name: str = ""
 
     @field_validator("name", mode="before")
@@ -132,6 +136,7 @@ class Config(Section):
         models: Models that recipes name, and what may be fetched of them.
         token: Bearer token for a server that is given by its URL; named servers have their own headers.
         query: Query parameters for such a server.
+        comfy_api_key: The API key for nodes that call paid services; empty for none.
         retry: What is tried again, where a recipe does not say.
         expect: What is expected of jobs, where their recipes do not say.
         outage_timeout: Seconds that a server may answer nobody before its jobs are left to others, or to the next run; None for a
@@ -149,6 +154,7 @@ class Config(Section):
     models: ModelsConfig = ModelsConfig()
     token: Secret = Field(default="", repr=False)
     query: dict[str, Secret] = Field(default={}, repr=False)
+    comfy_api_key: ApiKey = Field(default="", repr=False)
     retry: Retry | None = None
     expect: Expect | None = None
     outage_timeout: float | None = Field(default=None, gt=0)
@@ -229,6 +235,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
         changes["token"] = token
     if query := found.get("COMFY_RUNNER_QUERY"):
         changes["query"] = _query(query)
+    if key := found.get("COMFY_API_KEY", "").strip():
+        changes["comfy_api_key"] = _api_key(key)
     return config.model_copy(update=changes)
 
 
@@ -297,6 +305,13 @@ def _query(text: str) -> dict[str, str]:
         return dict(parse_qsl(text.replace("+", "%2B"), strict_parsing=True))
     except ValueError:
         raise ConfigError("must be like token=…", where="COMFY_RUNNER_QUERY") from None
+
+
+def _api_key(text: str) -> str:
+    try:
+        return api_key(text)
+    except ValueError as error:
+        raise ConfigError(str(error), where="COMFY_API_KEY") from None
 
 
 def _path(environment: Mapping[str, str], variable: str) -> Path | None:

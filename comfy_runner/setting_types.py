@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 # A brace must follow: a dollar alone is a dollar.
+_API_KEY = re.compile(
+    r"[A-Za-z0-9._~+=:-]{8,500}"
+)  # which no encoding writes otherwise, so that it is found wherever it is repeated
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -42,6 +45,22 @@ UserPath = Annotated[Path, AfterValidator(expanded)]
 
 Secret = Annotated[str, AfterValidator(_filled)]
 """A text of a setting that may hold ``${NAME}``."""
+
+
+def api_key(text: str) -> str:
+    """Return an API key without the blanks around it, as a file that it was read from may leave them.
+
+    Raises:
+        ValueError: It is none. It is not shown, since it may be one with a slip.
+    """
+    key = text.strip()
+    if key and not _API_KEY.fullmatch(key):
+        raise ValueError("is no API key: at least 8 letters, digits and signs of ._~+=:-")
+    return key
+
+
+ApiKey = Annotated[Secret, AfterValidator(api_key)]
+"""An API key; empty for none."""
 
 
 class Section(BaseModel):

@@ -244,7 +244,7 @@ def test_the_name_of_a_server_is_its_key_alone(tmp_path: Path) -> None:
 def test_a_mistyped_setting_of_a_server_is_not_taken_for_its_name(tmp_path: Path) -> None:
     (problem,) = _problems(tmp_path, "servers: {studio: {url: http://x, nam: attic}}\n")
 
-    assert problem.hint == "known are url, headers, query, cacert, insecure, in_flight"
+    assert problem.hint == "known are url, headers, query, cacert, insecure, in_flight, comfy_api_key"
 
 
 @pytest.mark.parametrize("number", ["0", "17", "-1", "2.0", "true", "many"])
@@ -368,3 +368,22 @@ def test_what_is_wrong_about_models_is_told(tmp_path: Path, setting: str, what: 
 
     assert what in problem.what
     assert ":2: models." in problem.where
+
+
+def test_an_api_key_is_read_and_never_shown(tmp_path: Path) -> None:
+    key = "comfyui-0123"
+    text = 'comfy_api_key: "${KEY}"\nservers: {studio: {url: "http://studio", comfy_api_key: "${KEY}"}}\n'
+
+    found = _loaded(tmp_path, text, KEY=f" {key}\n", COMFY_API_KEY="")
+
+    assert (found.comfy_api_key, found.servers["studio"].comfy_api_key) == (key, key)
+    assert key not in repr(found)
+    assert _loaded(tmp_path, text, KEY=key, COMFY_API_KEY="another-key").comfy_api_key == "another-key"
+    for given in ("a b c d e f", "schlüssel-1", "short"):
+        with pytest.raises(ConfigError) as caught:
+            _loaded(tmp_path, "", COMFY_API_KEY=given)
+        assert str(caught.value).startswith("COMFY_API_KEY: is no API key")
+        assert given not in str(caught.value)
+        (problem,) = _problems(tmp_path, f"comfy_api_key: {given}\n")
+        assert problem.what.startswith("is no API key")
+        assert given not in str(problem)

@@ -82,6 +82,7 @@ def test_every_block_of_yaml_is_a_recipe_or_settings(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STUDIO_TOKEN", "secret")
     monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("MY_COMFY_KEY", "comfyui-secret")
     for name, text in _FILES.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text, encoding="utf-8")

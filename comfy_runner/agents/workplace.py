@@ -19,15 +19,12 @@ from comfy_runner.api.importing import asking, loading
 from comfy_runner.api.jobs import draft_jobs, run_folder
 from comfy_runner.config import Config, ServerConfig
 from comfy_runner.errors import Problem, UsageError, WorkflowError
-from comfy_runner.graph.object_info import ObjectInfo
 from comfy_runner.planning.draft import Plan
 from comfy_runner.recipe.load import shipped_recipes
 from comfy_runner.recipe.sources import load_all
 from comfy_runner.recipe.sweep.expand import expand
 from comfy_runner.shipped import STARTER, shipped
 from comfy_runner.text_files import is_file, recorded_reads, scheme_of, shown
-
-_PAID_MODULE = "comfy_api_nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Workplace:
             return
         used = {node.class_type for draft in plan.drafts for node in draft.filled.workflow.nodes.values()}
         for server in self.fleet:
-            found = paid_nodes(used, api.nodes(server=server, config=self.config))
+            found = api.nodes(server=server, config=self.config).paid(used)
             if found:
                 hint = "whoever started this server can allow them with --allow-paid"
                 raise WorkflowError.of(
@@ -141,14 +138,3 @@ class Workplace:
         if not any(resolved.is_relative_to(folder.resolve()) for folder in ours):
             hint = f"only files below {self.root} can be used"
             raise UsageError("lies outside the folder of this server", where=shown(path), hint=hint)
-
-
-def paid_nodes(used: set[str], info: ObjectInfo) -> list[str]:
-    """Return which of these node classes call a paid service, by name.
-
-    Args:
-        used: Node classes.
-        info: What a server says of its own; those that it lacks call none.
-    """
-    known = {name: info.get(name) for name in sorted(used)}
-    return [name for name, node in known.items() if node and ("api_node" in node.marks or node.module.startswith(_PAID_MODULE))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from comfy_runner.engine.info import EngineInfo, QueueStatus
 from comfy_runner.engine.reports import EngineReport
@@ -212,6 +212,10 @@ class Engine(Protocol):
         ...
 
 
+NO_KEY: Final = "export COMFY_API_KEY=…, or set comfy_api_key in the config file"
+"""How an engine gets an API key where none is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class NamedEngine:
     """An engine as the user has chosen it for a run.
@@ -220,11 +224,13 @@ class NamedEngine:
         name: What the user calls it: a name from the config file, or its URL.
         engine: The engine.
         in_flight: How many submissions it holds at a time; None for the run's own number.
+        key_hint: How it gets the API key without which it cannot run nodes that call paid services; empty where it has one.
     """
 
     name: str
     engine: Engine
     in_flight: int | None = None
+    key_hint: str = NO_KEY
 
 
 class EngineSupply(Protocol):

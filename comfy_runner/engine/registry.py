@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from comfy_runner.config import LOCAL, Config, ServerConfig, ca_bundle
-from comfy_runner.engine.comfyui.address import Address, parse_address
+from comfy_runner.engine.comfyui.address import Address, is_loopback, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
 from comfy_runner.engine.comfyui.engine import ComfyUIEngine
-from comfy_runner.engine.interface import Engine, NamedEngine
+from comfy_runner.engine.interface import NO_KEY, Engine, NamedEngine
 from comfy_runner.engine.ray_actors.ended import SCHEME, EndedActor
 from comfy_runner.engine.timeouts import RequestTimeouts
 from comfy_runner.engine.waiting import wait_until_up
@@ -71,16 +71,40 @@ def connect(
     found = config.find_server(server)
     if found.url == LOCAL:
         url = _started(config, say or (lambda _sentence: None)) if start else _running(config)
-        return ComfyUIEngine(ComfyHttp(parse_address(url), timeouts=requests))
+        return ComfyUIEngine(ComfyHttp(parse_address(url), timeouts=requests, api_key=_key(found, config)))
     scheme = found.url.strip().partition("://")[0].lower() if "://" in found.url else "http"
     if scheme == SCHEME:
         return EndedActor(found.url)
     make: Connect = (plugins(GROUP, "engine", only=scheme) if scheme not in ("http", "https") else {}).get(scheme, _comfyui)
-    return make(found, requests=requests)
+    return make(found.model_copy(update={"comfy_api_key": _key(found, config)}), requests=requests)
 
 
 def _comfyui(server: ServerConfig, *, requests: RequestTimeouts | None = None) -> Engine:
-    return ComfyUIEngine(ComfyHttp(_address(server), timeouts=requests))
+    return ComfyUIEngine(ComfyHttp(_address(server), timeouts=requests, api_key=server.comfy_api_key or ""))
+
+
+def _key(server: ServerConfig, config: Config) -> str:
+    """Return the API key that a server gets: its own, or that of the settings where nobody in between can read it."""
+    if server.comfy_api_key is not None:
+        return server.comfy_api_key
+    return config.comfy_api_key if _is_private(server) else ""
+
+
+def _is_private(server: ServerConfig) -> bool:
+    if server.url == LOCAL:
+        return True
+    scheme = server.place.partition("://")[0]
+    return (scheme == "https" and not server.insecure) or (scheme in ("http", "https") and is_loopback(server.place))
+
+
+def _key_hint(server: ServerConfig, config: Config) -> str:
+    """Return how a server gets an API key; empty where it has one."""
+    if _key(server, config):
+        return ""
+    if not config.comfy_api_key or server.comfy_api_key is not None:
+        return NO_KEY
+    what = "whose certificate is not checked" if server.insecure else "without TLS"
+    return f"yours is not sent {what}, unless the config file has comfy_api_key for this very server"
 
 
 def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | None = None) -> list[NamedEngine]:
@@ -95,7 +119,7 @@ def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | 
         UsageError: An address or a certificate is wrong, or two of them are the same server.
         LocalError: The local ComfyUI cannot be set up or started.
     """
-    found = [_named(server, connect(server, config, say=say)) for server in config.find_servers(servers)]
+    found = [_named(server, connect(server, config, say=say), config) for server in config.find_servers(servers)]
     known = [name for each in found for name in dict.fromkeys((each.name, each.engine.url))]
     twice = next((name for number, name in enumerate(known) if name in known[:number]), None)
     if twice is not None:
@@ -117,7 +141,7 @@ def enlist(server: str, config: Config, given: Given) -> NamedEngine:
     known = [*config.known_servers(), *config.find_servers(given)]
     asked = config.servers[server] if server in config.servers else ServerConfig(url=server)
     found = next((each for each in known if server == each.name or (each.url != LOCAL and each.place == asked.place)), asked)
-    return _named(found, connect(found, config, start=False))
+    return _named(found, connect(found, config, start=False), config)
 
 
 class ModelProvider(Protocol):
@@ -175,8 +199,8 @@ def refuse_bad_addresses(servers: Given, config: Config) -> None:
             connect(found, config)
 
 
-def _named(server: ServerConfig, engine: Engine) -> NamedEngine:
-    return NamedEngine(server.name or engine.url, engine, server.in_flight)
+def _named(server: ServerConfig, engine: Engine, config: Config) -> NamedEngine:
+    return NamedEngine(server.name or engine.url, engine, server.in_flight, _key_hint(server, config))
 
 
 def local_options(config: Config) -> LocalOptions:

@@ -19,6 +19,7 @@ from comfy_runner.graph.page_control import PageControl, page_control
 from comfy_runner.graph.replacements import Replacement, parse_replacements
 
 _PACKS = "custom_nodes."
+_PARTNERS = "comfy_api_nodes"
 _MARKS = ("deprecated", "experimental", "api_node")
 _NEVER_REQUIRED = ("COMFY_DYNAMICGROUP_V3", "COMFY_DYNAMICSLOT_V3")  # other inputs stand in their place, or none
 _MOST_PARTS = 1000
@@ -110,6 +111,11 @@ class NodeInfo:
         return self.module.removeprefix(_PACKS) if self.module.startswith(_PACKS) else ""
 
     @property
+    def is_paid(self) -> bool:
+        """Whether it calls a paid service: it is marked so, or is one of those that ComfyUI ships for partners."""
+        return "api_node" in self.marks or self.module.startswith(_PARTNERS)
+
+    @property
     def dynamic(self) -> frozenset[str]:
         """Return the names of the inputs that bring others."""
         return frozenset(name for name, known in self.inputs.items() if known.choices is not None or known.parts is not None)
@@ -180,6 +186,12 @@ class ObjectInfo:
         """Return what the server puts in the place of a node whose class it lacks; None where it has the class, or nothing else."""
         found = self._replacements.get(class_type) if class_type not in self._data else None
         return found if found is not None and isinstance(self._data.get(found.class_type), dict) else None
+
+    def paid(self, classes: Iterable[str]) -> list[str]:
+        """Return which of these node classes call a paid service, by name; those that the server lacks call none."""
+        named = {name: self.replacement(name) for name in classes}
+        known = {name: self.get(name if other is None else other.class_type) for name, other in named.items()}
+        return sorted(name for name, node in known.items() if node is not None and node.is_paid)
 
     @cached_property
     def has_dynamic_inputs(self) -> bool:

@@ -118,6 +118,11 @@ class Workflow:
         return {node.role or node_id: node_id for node_id, node in self.nodes.items() if node.is_output}
 
     @property
+    def classes(self) -> frozenset[str]:
+        """Return the classes of its nodes."""
+        return frozenset(node.class_type for node in self.nodes.values())
+
+    @property
     def collected(self) -> dict[str, str]:
         """Return the node id of each output role of which files are collected: all but those that are said to report nothing."""
         return {role: node_id for role, node_id in self.outputs.items() if not self.nodes[node_id].is_silent}

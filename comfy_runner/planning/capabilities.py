@@ -29,20 +29,22 @@ _Extent = Literal["whole", "part", "nothing"]
 _KindKey = tuple[Shape, tuple[str | None, ...]]
 
 
-def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = False) -> Capabilities:
+def capabilities_of(drafts: Sequence[Draft], info: ObjectInfo, *, allow_partial: bool = False, key_hint: str = "") -> Capabilities:
     """Hold jobs against a server.
 
     Args:
         drafts: The jobs.
         info: What the server says of its nodes.
         allow_partial: Whether outputs that the server would refuse are left out, as long as one remains.
+        key_hint: How the server gets the API key without which it can do no job that calls a paid service; empty where it has
+            one, or where none is needed yet.
     """
     kinds = _Kinds(info)
     rows: dict[_KindKey, list[Sequence[Any]]] = {}
     for draft in drafts:
         rows.setdefault(kinds.key(draft.filled), []).append(draft.filled.literals)
     kinds.update({key: _Kind(key[0], literals, info) for key, literals in rows.items()})
-    return Capabilities(drafts, info, kinds, allow_partial=allow_partial)
+    return Capabilities(drafts, info, kinds, allow_partial=allow_partial, key_hint=key_hint)
 
 
 def unsuitable_jobs(drafts: Sequence[Draft], mine: Capabilities, others: Sequence[Capabilities]) -> frozenset[int]:
@@ -115,10 +117,12 @@ class Capabilities:
         everything: Whether the server can do all of them, whole.
     """
 
-    def __init__(self, drafts: Sequence[Draft], info: ObjectInfo, kinds: _Kinds, *, allow_partial: bool) -> None:
-        self.everything = all(kind.is_whole for kind in kinds.values())
+    def __init__(
+        self, drafts: Sequence[Draft], info: ObjectInfo, kinds: _Kinds, *, allow_partial: bool, key_hint: str = ""
+    ) -> None:
+        self.everything = all(kind.is_whole and not (key_hint and kind.paid) for kind in kinds.values())
         self._drafts, self._info, self._kinds = drafts, info, kinds
-        self._allow_partial = allow_partial
+        self._allow_partial, self._key_hint = allow_partial, key_hint
         self._problems: dict[Hashable, tuple[Problem, ...]] = {}
 
     def can_whole(self, draft: Draft) -> bool:
@@ -157,7 +161,11 @@ class Capabilities:
             return ()
         answer = self._same_answer(draft)
         if answer not in self._problems:
-            self._problems[answer] = self._checked(draft.planned()).problems
+            unpaid = [
+                Problem(f"{name} calls a paid service, for which there is no API key", self._info.source, self._key_hint)
+                for name in (self._kind(draft).paid if self._key_hint else ())
+            ]
+            self._problems[answer] = (*unpaid, *self._checked(draft.planned()).problems)
         return self._problems[answer]
 
     @cached_property
@@ -171,15 +179,19 @@ class Capabilities:
             self._kinds.examples = tuple(different.values())
         return tuple(dict.fromkeys(note for draft in self._kinds.examples for note in self._checked(draft.planned()).notes))
 
-    def of_equal_server(self, info: ObjectInfo) -> Capabilities:
+    def of_equal_server(self, info: ObjectInfo, *, key_hint: str = "") -> Capabilities:
         """Return what another server can do that says the very same of its nodes (`ObjectInfo.fingerprint`)."""
-        return Capabilities(self._drafts, info, self._kinds, allow_partial=self._allow_partial)
+        return Capabilities(self._drafts, info, self._kinds, allow_partial=self._allow_partial, key_hint=key_hint)
 
     def _is_enough(self, extent: _Extent) -> bool:
         return extent == "whole" or (extent == "part" and self._allow_partial)
 
     def _extent(self, draft: Draft) -> _Extent:
-        return self._kinds[self._kinds.key(draft.filled)].extent(draft.filled.literals)
+        kind = self._kind(draft)
+        return "nothing" if self._key_hint and kind.paid else kind.extent(draft.filled.literals)
+
+    def _kind(self, draft: Draft) -> _Kind:
+        return self._kinds[self._kinds.key(draft.filled)]
 
     def _checked(self, planned: PlannedJob) -> Checked:
         header = planned.template.header
@@ -228,10 +240,16 @@ class _Kinds(dict["_KindKey", "_Kind"]):
 
 
 class _Kind:
-    """What one server can do of the jobs of one shape whose nodes have the same inputs."""
+    """What one server can do of the jobs of one shape whose nodes have the same inputs.
+
+    Attributes:
+        paid: Their node classes that call a paid service.
+        is_whole: Whether it can do all of them, whole.
+    """
 
     def __init__(self, shape: Shape, rows: Sequence[Sequence[Any]], info: ObjectInfo) -> None:
         self._check = ShapeCheck(shape.workflow(rows[0]), info)
+        self.paid = info.paid(shape.bare.classes)
         # By the place of a literal: its node, and what the server makes of those values that it does not take without a word.
         self._odd: dict[int, tuple[str, dict[Hashable, Acceptance]]] = {}
         for index, (node_id, name) in enumerate(shape.places):

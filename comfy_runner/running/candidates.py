@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from comfy_runner.engine.info import EngineInfo
-from comfy_runner.engine.interface import Engine, NamedEngine
+from comfy_runner.engine.interface import NO_KEY, Engine, NamedEngine
 from comfy_runner.engine.timeouts import Timeouts
 from comfy_runner.errors import ComfyRunnerError, Note, ServerError, ServerRefused, ServerStuck, Unreachable
 from comfy_runner.graph.object_info import ObjectInfo
@@ -51,6 +51,7 @@ class Candidate:
         answer: What it has said of itself; None where it has not answered.
         error: Why it has not; None where it has.
         speed: Weighted steps per second, from earlier runs; None where nothing is known.
+        key_hint: How it gets an API key for nodes that call paid services; empty where it has one.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Candidate:
     answer: Answered | None = None
     error: ComfyRunnerError | None = None
     speed: float | None = None
+    key_hint: str = NO_KEY
 
     @property
     def url(self) -> str:
@@ -68,7 +70,7 @@ class Candidate:
     @classmethod
     def of(cls, named: NamedEngine) -> Candidate:
         """Return a server that has not been asked yet."""
-        return cls(named.name, named.engine, named.in_flight)
+        return cls(named.name, named.engine, named.in_flight, key_hint=named.key_hint)
 
 
 def hold_against(rendered: Sequence[Draft], candidates: Sequence[Candidate]) -> tuple[int, tuple[Note, ...]]:
@@ -106,25 +108,25 @@ class Examiner:
         self._known: dict[str, Capabilities] = {}
         self._lock = threading.Lock()
 
-    def ask(self, engine: Engine) -> Answered:
+    def ask(self, candidate: Candidate) -> Answered:
         """Return what a server says of itself.
 
         Raises:
             ServerError: It does not answer, or not as a ComfyUI does.
         """
-        info = _asked(engine.info)
-        return Answered(info, self._capabilities(_asked(engine.object_info)))
+        info = _asked(candidate.engine.info)
+        return Answered(info, self._capabilities(_asked(candidate.engine.object_info), candidate.key_hint))
 
-    def ask_again(self, engine: Engine) -> Answered:
+    def ask_again(self, candidate: Candidate) -> Answered:
         """Return what a server says of itself that was out of order.
 
         Raises:
             ServerError: It still is.
         """
-        queue = engine.queue()
+        queue = candidate.engine.queue()
         if queue.pending and not queue.running:
-            raise ServerStuck("still accepts prompts and runs none", where=engine.url, hint="restart ComfyUI")
-        return self.ask(engine)
+            raise ServerStuck("still accepts prompts and runs none", where=candidate.url, hint="restart ComfyUI")
+        return self.ask(candidate)
 
     def ask_all(
         self, candidates: Sequence[Candidate], before: Callable[[Candidate], None], *, late: Callable[[Candidate], float]
@@ -145,7 +147,7 @@ class Examiner:
         def ask(number: int, candidate: Candidate) -> None:
             try:
                 before(candidate)
-                answers.put((number, replace(candidate, answer=self.ask(candidate.engine))))
+                answers.put((number, replace(candidate, answer=self.ask(candidate))))
             except ComfyRunnerError as error:
                 answers.put((number, replace(candidate, error=error)))
             except BaseException as crash:  # a fault of ours, for the caller's thread
@@ -175,11 +177,14 @@ class Examiner:
             raise errors[0] if len(errors) == 1 else ServerError.of(problem for error in errors for problem in error.problems)
         return found
 
-    def _capabilities(self, info: ObjectInfo) -> Capabilities:
+    def _capabilities(self, info: ObjectInfo, key_hint: str) -> Capabilities:
         # One at a time: servers that say the same of their nodes, as most of a fleet do, are looked at once.
         with self._lock:
             known = self._known.get(info.fingerprint)
-            found = known.of_equal_server(info) if known else capabilities_of(self._drafts, info, allow_partial=self._allow_partial)
+            if known:
+                found = known.of_equal_server(info, key_hint=key_hint)
+            else:
+                found = capabilities_of(self._drafts, info, allow_partial=self._allow_partial, key_hint=key_hint)
             self._known.setdefault(info.fingerprint, found)
             return found
 

@@ -140,7 +140,7 @@ class Performer:
 
     def _examine(self, worker: str) -> None:
         try:
-            found = Examined(worker, self._examiner.ask_again(self._workers[worker].engine), None)
+            found = Examined(worker, self._examiner.ask_again(self._workers[worker]), None)
         except ComfyRunnerError as error:
             found = Examined(worker, None, error)
         self._report(found)

@@ -19,7 +19,6 @@ from mcp.types import ImageContent
 from PIL import Image
 from skimage import data
 
-from comfy_runner.agents.workplace import paid_nodes
 from comfy_runner.cli.main import main
 from comfy_runner.graph.object_info import ObjectInfo
 from tests.agents.client import call, connected, ended, refusal, said
@@ -180,7 +179,7 @@ def test_paid_nodes_are_those_that_the_server_marks_or_that_come_from_the_partne
         {"A": {**node, "api_node": True}, "B": {**node, "python_module": "comfy_api_nodes.nodes_x"}, "C": node}, source="x"
     )
 
-    assert paid_nodes({"A", "B", "C", "D"}, info) == ["A", "B"]
+    assert info.paid({"A", "B", "C", "D"}) == ["A", "B"]
 
 
 def test_what_is_missing_is_told_in_one_line(

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def begin(server: StandIn, out: Path | str, *recipes: Any, **options: Any) -> Ru
     """Begin to render recipes, or the small one."""
     policy = Policy(**{name: options.pop(name) for name in _OPTIONS if name in options})
     config = options.pop("config", Config())
-    return api.run(recipes or [small()], server=server.url, out=out, config=config, policy=policy, **options)
+    servers = [server.url, *options.pop("others", ())]
+    return api.run(recipes or [small()], server=servers, out=out, config=config, policy=policy, **options)
 
 
 def rendered(server: StandIn, out: Path | str, *recipes: Any, **options: Any) -> tuple[JobResult, ...]:
@@ -242,11 +244,11 @@ class Room:
 
     def coordinator(self, http: ComfyHttp, *, in_flight: int = 2) -> Coordinator:
         """Return a coordinator of these jobs."""
-        examiner, engine = Examiner(self.drafts), ComfyUIEngine(http)
+        examiner, candidate = Examiner(self.drafts), Candidate("server", ComfyUIEngine(http))
         return Coordinator(
             self.folder,
             Work([(draft,) for draft in self.drafts], self.costs),
-            candidates=[Candidate("server", engine, answer=examiner.ask(engine))],
+            candidates=[replace(candidate, answer=examiner.ask(candidate))],
             examiner=examiner,
             supply=Supply(),
             emit=self.events.append,

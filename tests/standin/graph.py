@@ -97,6 +97,8 @@ def make(node: dict[str, Any], seed: str, made: Mapping[str, Made]) -> Made:
     match node["class_type"]:
         case "EmptyLatentImage":
             return Made(inputs["width"] // 8 * 8, inputs["height"] // 8 * 8, inputs["batch_size"], seed)
+        case "PartnerImage":
+            return Made(inputs["width"], inputs["height"], inputs["batch_size"], seed)
         case "EmptyImage":
             return Made(inputs["width"], inputs["height"], inputs["batch_size"], seed, inputs["color"])
         case "LoadImage" | "LoadImageMask":

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.standin import partners
 from tests.standin.newer import CLASSES
 
 _RECORDED = Path(__file__).parent.parent / "data" / "object_info.json"
@@ -139,4 +140,6 @@ def _classes(newer: bool) -> str:
         "ImageScale": _IMAGE_SCALE,
         "LoadImageMask": _LOAD_IMAGE_MASK,
     }
-    return json.dumps({**added, "VAEDecodeTiled": _VAE_DECODE_TILED, **recorded, **(CLASSES if newer else {})})
+    return json.dumps(
+        {**added, "VAEDecodeTiled": _VAE_DECODE_TILED, **recorded, **({**CLASSES, **partners.CLASSES} if newer else {})}
+    )

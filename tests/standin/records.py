@@ -101,3 +101,4 @@ class Memory:
     free_cache: bool = False
     unload_models: bool = False
     worker_died_of: str = ""
+    api_keys: dict[str, str] = field(default_factory=dict)

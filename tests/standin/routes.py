@@ -15,6 +15,7 @@ from tests.standin.faults import ReplyFault
 from tests.standin.files import view
 from tests.standin.newer import REPLACEMENTS, replace_nodes
 from tests.standin.nodes import object_info
+from tests.standin.partners import KEY
 from tests.standin.records import Asked
 from tests.standin.sockets import publish_status, queue_info, websocket
 from tests.standin.state import State
@@ -130,6 +131,8 @@ class _Routes:
             extra["client_id"] = body["client_id"]
         if found.error is not None:
             return web.json_response({"error": found.error, "node_errors": found.node_errors}, status=400)
+        # As since 0.3.75: while a prompt waits and runs, nobody is told its key.
+        memory.api_keys[prompt_id] = extra.pop(KEY, "")
         # Two items of the same number and id are compared by their graphs, which cannot be: a 500, but it is queued.
         if self.state.order is not None:
             self.state.order.shuffle(found.outputs)

@@ -20,6 +20,7 @@ from tests.standin.files import SaveError, save
 from tests.standin.graph import Made, make, passes, picture, signatures, steps
 from tests.standin.nodes import object_info
 from tests.standin.order import needed, next_node
+from tests.standin.partners import PARTNER, complaint
 from tests.standin.records import CachedNode, Item, Ran
 from tests.standin.sockets import publish, publish_latent, publish_picture, publish_preview, publish_status
 from tests.standin.state import State
@@ -207,6 +208,8 @@ class _Run:
             raise _NodeError(
                 "FileNotFoundError", f"[Errno 2] No such file or directory: '{self.graph[node_id]['inputs']['image']}'"
             )
+        if class_type == PARTNER and (said := complaint(self.memory.api_keys.get(self.prompt_id, ""))):
+            raise _NodeError("Exception", said)
         if fault is NodeFault.ERROR:
             raise _NodeError("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (77x768 and 2048x640)")
 

@@ -40,10 +40,12 @@ class ComfyHttp:
     Args:
         address: The server.
         timeouts: How long to wait.
+        api_key: Pays for nodes that call paid services; posted with the prompts that have some, and taken out of all answers, so
+            that nothing that is recorded or shown of them has it. Empty for none.
     """
 
-    def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None) -> None:
-        self.address = address
+    def __init__(self, address: Address, *, timeouts: RequestTimeouts | None = None, api_key: str = "") -> None:
+        self.address, self._api_key = address, api_key
         self._timeouts = timeouts or RequestTimeouts()
         self._connections, self._hurry = Connections(address), threading.Event()
         self._headers = headers_of(address, **{"Accept-Encoding": "gzip, deflate"})
@@ -120,6 +122,7 @@ class ComfyHttp:
         client_id: str,
         pnginfo: Mapping[str, Any] | None = None,
         preview_method: str = "",
+        pays: bool = False,
     ) -> HttpAnswer:
         """Queue a workflow with ``POST /prompt`` and return the answer: 200 with a ``prompt_id``, or 400 with reasons.
 
@@ -130,6 +133,7 @@ class ComfyHttp:
             pnginfo: Further text chunks for saved PNG files.
             preview_method: How it is to make previews, such as ``latent2rgb`` (0.5 and later; others take no notice); empty for
                 what it was started with.
+            pays: Whether the API key goes with it.
 
         Raises:
             WorkflowError: The workflow cannot be written as JSON.
@@ -139,6 +143,8 @@ class ComfyHttp:
         extra: dict[str, Any] = {"extra_pnginfo": dict(pnginfo or {})}
         if preview_method:
             extra["preview_method"] = preview_method
+        if pays and self._api_key:
+            extra["api_key_comfy_org"] = self._api_key
         body = {"prompt": workflow, "prompt_id": prompt_id, "client_id": client_id, "extra_data": extra}
         answer = self._post("/prompt", body, also_accept=(400,))
         if answer.status == 400 and not isinstance(answer.body, dict):
@@ -186,9 +192,9 @@ class ComfyHttp:
         """
         with self._asked("GET", "/view", params=_params(filename, subfolder, kind), seconds=self._timeouts.download) as response:
             if response.status != 200:
-                raise refused(answer_of(response, self.address.http("/view")))
+                raise refused(self._answer(response, "/view"))
             if _is_html(response) and not filename.lower().endswith(("html", "htm")):
-                raise not_comfyui(replace(answer_of(response, self.address.http("/view")), body="<html"))
+                raise not_comfyui(replace(self._answer(response, "/view"), body="<html"))
             # Errors of requests are errors of the operating system too, as which a full disk would be told.
             yield response.stream(_CHUNK, decode_content=True)
 
@@ -210,7 +216,7 @@ class ComfyHttp:
         # The length of what is compressed says nothing of the file.
         headers = {"Accept-Encoding": "identity"}
         with self._asked("HEAD", "/view", params=_params(filename, subfolder, kind), headers=headers) as response:
-            answer = answer_of(response, self.address.http("/view"))
+            answer = self._answer(response, "/view")
         if answer.status not in (200, 404):
             raise refused(answer)
         # A picture is never HTML: that is a login page, or a proxy.
@@ -243,7 +249,7 @@ class ComfyHttp:
         timeout = (self._timeouts.read, self._timeouts.answer)
         seconds = self._timeouts.download
         with self._asked("POST", path, body=form, headers=headers, seconds=seconds, timeout=timeout) as response:
-            answer = answer_of(response, self.address.http(path))
+            answer = self._answer(response, path)
         if answer.status != 200:
             raise refused(answer)
         name = answer.body.get("name") if isinstance(answer.body, dict) else None
@@ -281,7 +287,10 @@ class ComfyHttp:
     def _request(self, method: str, path: str, data: bytes | None) -> HttpAnswer:
         headers = {"Content-Type": "application/json"} if data is not None else {}
         with self._asked(method, path, body=data, headers=headers) as response:
-            return answer_of(response, self.address.http(path))
+            return self._answer(response, path)
+
+    def _answer(self, response: urllib3.BaseHTTPResponse, path: str) -> HttpAnswer:
+        return answer_of(response, self.address.http(path), secret=self._api_key)
 
     @contextmanager
     def _asked(

@@ -131,6 +131,7 @@ class ComfyUIEngine:
                 uploads=submission.inputs,
                 streamed=submission.streamed,
                 preview_method=_PREVIEW_METHOD if self._options.previews and self._takes_preview_method else "",
+                pays=self._info is not None and bool(self._info.paid(submission.workflow.classes)),
             )
         )
 

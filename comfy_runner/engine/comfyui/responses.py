@@ -20,6 +20,7 @@ _LOGIN_HINT = "a login page or a proxy is in between: give its headers in the co
 _LIMIT = 64 * MIB
 _MOST_VALUES = 4_000_000
 _SHOWN = 300
+_REMOVED = b"(API key)"
 
 # What exceptions of requests mean here, and those of urllib3, which it lets through while a body is read; one that is not named
 # means what its nearest parent means.
@@ -66,12 +67,13 @@ class HttpAnswer:
     retry_after: float = 0.0
 
 
-def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
+def answer_of(response: urllib3.BaseHTTPResponse, url: str, *, secret: str = "") -> HttpAnswer:
     """Read a response, of which nothing was read yet, to its end.
 
     Args:
         response: The response.
         url: The route that was asked, without its query.
+        secret: What is taken out of the answer, wherever it is repeated; empty for nothing.
 
     Raises:
         Unreachable: It is too large, or would be in memory.
@@ -82,6 +84,8 @@ def answer_of(response: urllib3.BaseHTTPResponse, url: str) -> HttpAnswer:
     # Each value follows one of these; an empty object takes 30 times the memory that it took on the wire.
     if sum(body.count(sign) for sign in (b",", b"[", b"{")) > _MOST_VALUES:
         raise Unreachable(f"the answer has more than {_MOST_VALUES} values", where=url)
+    if secret:
+        body = body.replace(secret.encode("ascii"), _REMOVED)
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):

@@ -35,6 +35,7 @@ class PromptRequest:
         uploads: The files that the server has to have before the job is posted.
         streamed: How many bytes a picture has at most that comes over the websocket alone, by the node that sends it.
         preview_method: How the server is to make previews; empty for what it was started with.
+        pays: Whether some of its nodes call a paid service.
     """
 
     key: str
@@ -45,6 +46,7 @@ class PromptRequest:
     uploads: tuple[InputFile, ...] = ()
     streamed: Mapping[str, int] = field(default_factory=dict)
     preview_method: str = ""
+    pays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class PendingPrompt:
                 client_id=client_id,
                 pnginfo=job.pnginfo,
                 preview_method=job.preview_method,
+                pays=job.pays,
             )
         except ServerError as error:
             self.posted = not isinstance(error, ServerRefused) or error.status >= 500 or error.is_transient
