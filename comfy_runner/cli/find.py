@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,11 +20,13 @@ from comfy_runner.cli.options import (
     servers_option,
 )
 from comfy_runner.cli.output import print_json, print_line, say
+from comfy_runner.cli.watch import WatchedSearch, watch_options
 from comfy_runner.errors import Interrupted, VerificationError
 from comfy_runner.wording import counted
 
 if TYPE_CHECKING:
     from comfy_runner.api import FindPlan, SearchStep
+    from comfy_runner.running.events import Event
 
 
 @click.command()
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
+@watch_options
 @json_option("Print one JSON object per step, and one for the answer, on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more details.")
@@ -56,6 +59,9 @@ def find(
     servers: NamedServers,
     dry_run: bool,
     report: bool,
+    watched: bool,
+    port: int | None,
+    host: str,
     as_json: bool,
     quiet: bool,
     verbose: int,
@@ -73,6 +79,7 @@ def find(
     from comfy_runner.cli.follow import follower
     from comfy_runner.cli.json_records import event_record
     from comfy_runner.cli.report import write_report_at_end
+    from comfy_runner.running.policy import Policy
 
     given |= {"config": servers.config, "over": given["over"] or None}
     if dry_run:
@@ -84,6 +91,20 @@ def find(
                 say_limits(foreseen.limits)
             print_line(plan_line(foreseen))
         return 0
+
+    page_served = click.get_current_context().with_resource(WatchedSearch(host, port)) if watched else None
+
+    @contextmanager
+    def following() -> Iterator[Callable[[Event], None]]:
+        # Lines for every node of every job would hide what is found.
+        with follower(quiet=quiet or not (verbose or sys.stderr.isatty()), verbose=verbose) as follow:
+
+            def take(event: Event) -> None:
+                if page_served is not None:
+                    page_served.follow(event)
+                follow(event)
+
+            yield take
 
     def told(steps: Sequence[SearchStep]) -> None:
         for step in steps:
@@ -98,8 +119,8 @@ def find(
             server=servers.fleet(),
             say=None if quiet else say,
             told=told,
-            # Lines for every node of every job would hide what is found.
-            following=partial(follower, quiet=quiet or not (verbose or sys.stderr.isatty()), verbose=verbose),
+            following=following,
+            policy=Policy(previews=watched),
             **given,
         )
     except KeyboardInterrupt:
@@ -114,6 +135,8 @@ def find(
         say(line(found))
     if report:
         write_report_at_end(found.plan.folder, found.plan.limits, quiet=quiet)
+    if page_served is not None:
+        page_served.end(found.plan.folder)
     return 0 if found.values else VerificationError.exit_code
 
 

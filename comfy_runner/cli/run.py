@@ -141,7 +141,7 @@ def run(
             raise
         with rendering:
             if page_served is not None:
-                page_served.serve(rendering)
+                page_served.serve(rendering.folder)
             detached.begin(rendering.folder)
             with follower(quiet=quiet, verbose=verbose) as follow:
                 for event in rendering:

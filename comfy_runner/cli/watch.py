@@ -1,4 +1,4 @@
-"""``comfy-runner watch``, and ``run --watch``: the page of a run in a browser while the run goes on."""
+"""``comfy-runner watch``, and ``--watch`` of ``run`` and ``find``: the page of a run in a browser while the run goes on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import click
 
 from comfy_runner.cli.options import run_argument
 from comfy_runner.cli.output import say
+from comfy_runner.errors import Interrupted
 
 if TYPE_CHECKING:
     from comfy_runner.running.events import Event
-    from comfy_runner.running.handle import Run
     from comfy_runner.watch.server import WatchServer
-    from comfy_runner.watch.sources import LiveRun
+    from comfy_runner.watch.sources import LiveRun, LiveSearch
     from comfy_runner.watch.watching import Watching
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -79,14 +79,18 @@ class WatchedPage:
         self._source: LiveRun
         self._watching: Watching
 
-    def serve(self, run: Run) -> None:
-        """Begin to serve a run, and say where."""
-        from comfy_runner import api
+    def serve(self, folder: Path) -> None:
+        """Begin to serve the run of a folder, and say where."""
         from comfy_runner.watch.sources import LiveRun
+
+        self._serve(folder, LiveRun(folder))
+
+    def _serve(self, folder: Path, source: LiveRun) -> None:
+        from comfy_runner import api
         from comfy_runner.watch.watching import Watching
 
-        self._source = LiveRun(run.folder)
-        self._watching = Watching(run.folder, self._source, limits=partial(api.kept_limits, run.folder))
+        self._source = source
+        self._watching = Watching(folder, source, limits=partial(api.kept_limits, folder))
         self._server.serve(self._watching)
         say_address(self._server)
 
@@ -106,6 +110,39 @@ class WatchedPage:
 
     def __exit__(self, *error: object) -> None:
         self._server.close()
+
+
+class WatchedSearch(WatchedPage):
+    """The page of a search of this process, which is served once the run folder is there."""
+
+    _search: LiveSearch | None = None
+
+    def follow(self, event: Event) -> None:
+        """Take an event of one of its runs.
+
+        Raises:
+            Interrupted: Somebody has cancelled the search on its page, and this run has ended.
+        """
+        from comfy_runner.running.events import RunFinished, RunStarted
+
+        if isinstance(event, RunStarted):
+            self._served(event.folder)
+        super().follow(event)
+        if isinstance(event, RunFinished) and self._search is not None and self._search.is_ending:
+            raise Interrupted("cancelled on its page", hint="the same command goes on where it was")
+
+    def end(self, folder: Path) -> None:
+        """Note that the search has ended, and go on as `linger` does."""
+        self._served(folder).end()
+        self.linger()
+
+    def _served(self, folder: Path) -> LiveSearch:
+        from comfy_runner.watch.sources import LiveSearch
+
+        if self._search is None:
+            self._search = LiveSearch(folder)
+            self._serve(folder, self._search)
+        return self._search
 
 
 def watch_options(command: _Command) -> _Command:

@@ -64,7 +64,7 @@ class LiveRun:
     pause = 0.25
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder = folder
+        self._folder, self._clock = folder, clock
         self._lock = threading.Lock()
         self._progress, self._fleet = RunProgress(clock), FleetJobs(clock)
         self._previews: dict[str, tuple[int, bytes]] = {}
@@ -124,8 +124,54 @@ class LiveRun:
             if self._state != "running":
                 return
             self._state = "ending"
+        self._request_cancel()
+
+    def _request_cancel(self) -> None:
         with folder_errors(self._folder):
             request_cancel(self._folder)
+
+
+class LiveSearch(LiveRun):
+    """A search of this process: one run after the other of the same folder, until `end`.
+
+    Args:
+        folder: Its run folder.
+        clock: Tells the time in seconds.
+    """
+
+    _is_running = False
+
+    def follow(self, event: events.Event) -> None:
+        """See `LiveRun.follow`."""
+        match event:
+            case events.RunStarted():
+                with self._lock:
+                    self._progress, self._is_running = RunProgress(self._clock), True
+                super().follow(event)
+                if self.is_ending:  # since the last run ended
+                    self._request_cancel()
+            case events.RunFinished():
+                self._is_running = False
+            case _:
+                super().follow(event)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether somebody has asked the search to end."""
+        return self._state == "ending"
+
+    def end(self) -> None:
+        """Note that the search has ended."""
+        super().follow(events.RunFinished(()))
+
+    def values(self) -> dict[str, Any]:
+        """See `RunSource.values`; how much of it is done, a search does not know."""
+        found = super().values()
+        return found | {"run": found["run"] | {"left": None, "is_search": True}}
+
+    def _request_cancel(self) -> None:
+        if self._is_running:
+            super()._request_cancel()
 
 
 class FolderRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.api.find_support import answer_from, recipe
 from tests.cli.support import Running, Typed, recipe_file
 from tests.report.page.pages import paint
 from tests.report.support import make_run
@@ -56,6 +58,31 @@ def test_the_button_ends_a_run_as_cancel_does(server: StandIn, tmp_path: Path) -
     done = running.end()
 
     assert done.code == 130
+
+
+@pytest.mark.slow
+def test_a_search_is_served_over_all_of_its_runs_and_can_be_cancelled(server: StandIn, tmp_path: Path) -> None:
+    answer_from(tmp_path / "variants", server)
+    path = tmp_path / "lake.yaml"
+    path.write_text(json.dumps(recipe()), encoding="utf-8")
+    search = ("find", "lake.yaml", "--over", "upscale.denoise=0.3:0.7:0.1", "--server", server.url, "--watch")
+    gate = server.state.hold("second_pass")
+    running = Running(*search, folder=tmp_path)
+    gate.wait()
+    url = _address(running)
+    page = requests.get(url, timeout=30)
+    _cancel(url)
+    gate.open()
+    done = running.end()
+
+    told = facts_of(page.content)["live"]["told"]["run"]
+    assert (told["state"], told["jobs"], told["is_search"]) == ("running", 2, True)
+    assert (done.code, done.out) == (130, ""), done.err
+    # On the way, and at its end.
+    running = Running(*search, "--no-report", folder=tmp_path)
+    _address(running)
+    done = running.end()
+    assert (done.code, done.out) == (0, "0.6\n"), done.err
 
 
 def test_a_run_that_has_ended_is_served_until_ctrl_c(tmp_path: Path) -> None:

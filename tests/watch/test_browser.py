@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from comfy_runner.running.events import RunStarted
 from comfy_runner.running.handle import Run
-from comfy_runner.watch.sources import LiveRun
-from tests.report.page.pages import wait_for_pictures
+from comfy_runner.store.ledger_rows import PlanRow
+from comfy_runner.store.run_folder import RunFolder
+from comfy_runner.watch.sources import LiveRun, LiveSearch
+from tests.report.page.pages import paint, wait_for_pictures
+from tests.report.support import make_run
 from tests.running.support import begin, states, sweep
 from tests.standin import HELD, StandIn, State
 from tests.standin.generations import V0_38
@@ -140,3 +144,37 @@ def test_the_button_cancels_and_what_is_rendered_is_kept(newer: StandIn, tmp_pat
         expect(page.locator("#counts")).to_contain_text("1 done")
         assert sorted(states(rendering.results()).values()) == ["cancelled", "done", "pending"]
         assert list((tmp_path / "lake").glob("*/upscaled.png"))
+
+
+def _add_job(folder: Path, seed: int) -> None:
+    row = PlanRow(
+        job_id=f"lake-s{seed}",
+        position=seed,
+        recipe="lake",
+        content_hash="0",
+        pixel_hash="0",
+        shares="",
+        assignments={"seed": seed},
+    )
+    with contextlib.closing(RunFolder(folder)) as locked:
+        locked.ledger.write_plan([row], recipes=[])
+
+
+def test_jobs_that_a_search_adds_come_by_themselves_unless_a_picture_is_open(tmp_path: Path, page: Page) -> None:
+    folder = make_run(tmp_path / "lake", {"seed": [1]}, paint)
+    source = LiveSearch(folder)
+    source.follow(RunStarted(folder, "", ("lake-s1",), 1, ()))
+    with watched(folder, source) as served:
+        page.goto(served.url)  # with one job, its picture is opened at once
+        expect(page.locator(".live-words")).to_have_text("Searching: 1 of 1 job so far")
+        _add_job(folder, 2)
+        expect(page.get_by_role("button", name="Show what is new")).to_be_visible()
+        expect(page.locator(".card")).to_have_count(1)
+
+        page.keyboard.press("Escape")
+
+        _add_job(folder, 3)
+        expect(page.locator(".card")).to_have_count(3)
+        source.end()
+        expect(page.locator(".live-words")).to_contain_text("The search has ended.")
+        page.goto("about:blank")

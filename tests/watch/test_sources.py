@@ -19,7 +19,7 @@ from comfy_runner.running.events import (
 )
 from comfy_runner.store.ledger_rows import PlanRow
 from comfy_runner.store.run_folder import RunFolder
-from comfy_runner.watch.sources import FolderRun, LiveRun
+from comfy_runner.watch.sources import FolderRun, LiveRun, LiveSearch
 from tests.report.page.pages import paint
 from tests.report.support import make_run
 
@@ -58,6 +58,25 @@ def test_a_run_of_this_process_is_told_of_by_its_events(tmp_path: Path) -> None:
     assert (source.is_live, values["run"]["state"], values["server:one"]) == (False, "ended", None)
     source.cancel()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_is_one_run_after_the_other_until_it_ends(tmp_path: Path) -> None:
+    source = LiveSearch(tmp_path, clock=lambda: 0.0)
+    for done, job in enumerate("ab"):
+        source.follow(RunStarted(tmp_path, "http://one", ("a", "b")[: done + 1], done, (), ("one",), (10.0,) * (done + 1)))
+        source.follow(JobSubmitted(job, f"prompt-{job}", "one"))
+        source.follow(JobFinished(JobResult(job, "done", {}, server="one")))
+        values = source.values()["run"]
+        assert (values["state"], values["finished"], values["jobs"], values["is_search"]) == ("running", done + 1, done + 1, True)
+        source.follow(RunFinished(()))
+        assert source.is_live
+
+    source.cancel()  # between two runs nobody would hear of it
+    assert list(tmp_path.iterdir()) == []
+    source.follow(RunStarted(tmp_path, "http://one", ("a", "b", "c"), 2, (), ("one",)))
+    assert [path.name for path in tmp_path.iterdir()] == [".cancel"]
+    source.end()
+    assert (source.is_live, source.values()["run"]["state"]) == (False, "ended")
 
 
 def test_a_run_of_another_process_is_told_of_by_its_ledger_and_its_lock(tmp_path: Path) -> None:

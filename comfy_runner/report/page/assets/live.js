@@ -33,18 +33,20 @@ function showRun() {
   const { run } = live;
   if (!run) return;
   const isOver = run.state === 'ended';
+  const hasShare = !isOver && !run.is_search;
   const left = run.left !== null && !isOver ? `, about ${minutes(Math.max(5, run.left))} left` : '';
-  const states = { running: '', ending: 'Ending: what is rendered already is kept. ', ended: 'The run has ended. ' };
-  parts.words.textContent = `${states[run.state]}${run.finished} of ${plural(run.jobs, 'job')}${isOver ? '' : `, ${percent(run.share)}${left}`}`;
+  const what = run.is_search ? 'search' : 'run';
+  const states = { running: run.is_search ? 'Searching: ' : '', ending: 'Ending: what is rendered already is kept. ', ended: `The ${what} has ended. ` };
+  parts.words.textContent = `${states[run.state]}${run.finished} of ${plural(run.jobs, 'job')}${hasShare ? `, ${percent(run.share)}${left}` : run.is_search && !isOver ? ' so far' : ''}`;
   parts.gauge.replaceChildren(gauge(run.share, 'The whole run'));
-  parts.gauge.hidden = isOver;
+  parts.gauge.hidden = !hasShare;
   parts.cancel.hidden = isOver;
   parts.cancel.disabled = run.state !== 'running';
   const problem = [run.problem, live.problem].filter(Boolean).join(' – ');
   parts.problem.textContent = problem;
   parts.problem.hidden = !problem;
   parts.lanes.replaceChildren(...[...lanes].map(laneLine));
-  document.title = isOver ? document.title.replace(/^\d+% /, '') : `${percent(run.share)} ${document.title.replace(/^\d+% /, '')}`;
+  document.title = !hasShare ? document.title.replace(/^\d+% /, '') : `${percent(run.share)} ${document.title.replace(/^\d+% /, '')}`;
 }
 
 function showLink() {
@@ -54,6 +56,9 @@ function showLink() {
 
 /** Whether the page would look another way if it were loaded again: other jobs, a report, pictures of roles that it does not know. */
 const isOld = () => live.page.plan !== data.live.page.plan || live.page.is_measured !== data.live.page.is_measured;
+
+/** Whether the reader would miss something if the page were loaded again: what is opened, or is being written. */
+const isInUse = () => Boolean(document.querySelector('dialog[open]') || document.activeElement.closest('input, select, textarea'));
 
 function showNews() {
   parts.news.hidden = !live.isThere || !isOld();
@@ -84,8 +89,8 @@ function take(changes) {
       drawn.add(job.job);
     }
   }
-  // What can be chosen on the page depends on which pictures there are.
-  if (hasFirst && !byId('viewer').open) {
+  // What can be chosen on the page depends on which pictures there are; a search has other jobs after each step.
+  if ((hasFirst || (live.run?.is_search && isOld())) && !isInUse()) {
     location.reload();
     return;
   }
