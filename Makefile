@@ -88,6 +88,7 @@ docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED) engine browser
+	$(BIN)/python -m benchmarks.install_sizes
 	$(BIN)/python -m benchmarks.start_up
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.never_waits

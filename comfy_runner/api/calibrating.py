@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,15 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
         progress: Called with how many pairs of pictures of a run have been measured, and how many there are; None for nothing.
 
     Raises:
-        InputError: A run has no picks, or something in them is wrong; no two pictures are compared; or measuring is not possible.
+        InputError: A run has no picks, or something in them is wrong; no two pictures are compared; or what measuring or
+            calibrating needs is not installed.
         RunFolderError: It is not a run folder, or cannot be read.
     """
     several = [run_folders] if isinstance(run_folders, (Path, str)) else run_folders
     folders = [local_part(folder) for folder in several]
     require_metrics()
+    if importlib.util.find_spec("scipy") is None:
+        raise UsageError("calibrating needs scipy, which is not installed", hint="pip install 'comfy-runner[picks]'")
     from comfy_runner.report.calibrate import calibrate as fit
 
     pairs: list[Preference] = []

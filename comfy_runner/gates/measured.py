@@ -12,7 +12,7 @@ from comfy_runner.report.measure_run import EXTRA, can_measure, measure_all, out
 from comfy_runner.report.measures import NUMBERS, Measured
 from comfy_runner.report.run_data import Entry, Material
 
-NOT_INSTALLED = f"numpy and scikit-image are not installed: {EXTRA}"
+NOT_INSTALLED = f"numpy is not installed: {EXTRA}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def compare_pictures(expected: DecodedPicture, actual: DecodedPicture, *, limit:
         frames = f" (got {counted(actual.frames, 'frame')}, expected {expected.frames})" if expected.frames != actual.frames else ""
         return Compared(Likeness.DIFFERENT, None, f"has other pixels, and only the same ones pass of an animation{frames}")
     if not can_measure():
-        what = f"has other pixels, and how similar it is cannot be measured without numpy and scikit-image: {EXTRA}"
+        what = f"has other pixels, and how similar it is cannot be measured without numpy: {EXTRA}"
         return Compared(Likeness.DIFFERENT, None, what)
     if actual.image.width * actual.image.height > _MOST_COMPARED:
         return Compared(Likeness.DIFFERENT, None, "has other pixels, and is too large for its similarity to be measured")

@@ -24,7 +24,7 @@ _SPREAD: Final = 2.0  # of a strength, before anything was compared
 _DRAWS: Final = 20_000
 _MOST_ROUNDS: Final = 1000
 _SURE: Final = 0.9
-_MISSING: Final = "pairs are not read, for choix is not installed: pip install 'comfy-runner[report]'"
+_MISSING: Final = "pairs are not read, for choix is not installed: pip install 'comfy-runner[picks]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

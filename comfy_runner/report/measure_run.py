@@ -43,7 +43,6 @@ EXTRA: Final = "pip install 'comfy-runner[report]'"
 """How what measuring needs is installed."""
 
 _CACHE: Final = "measured.json"
-_NEEDED: Final = ("numpy", "scipy", "skimage")
 _MOST_KEPT: Final = 64 * 1024 * 1024  # bytes of a cache that is read; one of ours has about 1 KB per picture
 
 
@@ -53,7 +52,7 @@ _KNOWN: Final = TypeAdapter(dict[str, Measured], config=ConfigDict(allow_inf_nan
 
 def can_measure() -> bool:
     """Return whether what measuring needs is installed."""
-    return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
+    return importlib.util.find_spec("numpy") is not None
 
 
 def require_metrics() -> None:
@@ -63,7 +62,7 @@ def require_metrics() -> None:
         UsageError: It is not.
     """
     if not can_measure():
-        raise UsageError("measuring needs numpy and scikit-image, which are not installed", hint=EXTRA)
+        raise UsageError("measuring needs numpy, which is not installed", hint=EXTRA)
 
 
 def measure_all(

@@ -51,7 +51,7 @@ MADE_FROM: Final = "made-from.sha256"
 
 _LONGEST_STATE: Final = 100
 
-WITHOUT_METRICS: Final = f"nothing is measured, because numpy and scikit-image are not installed: {EXTRA}"
+WITHOUT_METRICS: Final = f"nothing is measured, because numpy is not installed: {EXTRA}"
 
 
 @dataclass(frozen=True, slots=True)

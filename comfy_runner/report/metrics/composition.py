@@ -8,18 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
-from scipy import ndimage
-from skimage.color import rgb2lab
-from skimage.metrics import structural_similarity
 
 from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.filters import means, structural_similarity
 from comfy_runner.report.metrics.planes import Plane, Planes, averages, resized
 
 _CELLS = 96
-# Wang, Bovik, Sheikh, Simoncelli: Image quality assessment: from error visibility to structural similarity, IEEE TIP 13 (2004):
-# a Gaussian window of 11 pixels. A window's size that is given keeps scikit-image from refusing planes that are smaller.
-WANG_2004 = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "win_size": 1}
-"""Arguments of `structural_similarity` for luma of 0 to 1."""
+# IEC 61966-2-1 (sRGB), from linear RGB to XYZ, and the white of its D65, by the two-degree observer.
+_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+_WHITE = np.array([0.95047, 1.0, 1.08883])
 
 
 def moved_composition(pair: Planes) -> tuple[float, float, float]:
@@ -27,8 +24,7 @@ def moved_composition(pair: Planes) -> tuple[float, float, float]:
 
     The drifts are a little more for a shift.
     """
-    _, similarity = structural_similarity(*aligned(pair), full=True, **WANG_2004)
-    apart = 1 - np.clip(similarity, -1, 1)
+    apart = 1 - np.clip(structural_similarity(*aligned(pair)), -1, 1)
     shift = math.hypot(*pair.shift)
     extra = thresholds.SHIFT_COSTS * min(shift, thresholds.FARTHEST_SHIFT)
     return float(apart.mean(dtype=np.float64)) + extra, float(_worst(apart)) + extra, shift
@@ -69,13 +65,22 @@ def _worst(apart: Plane) -> float:
     # Thirty-two cells a side are enough to find the place.
     cells = averages(apart, (min(height, 32), min(width, 32)))
     reach = tuple(max(1, round(side / 4)) for side in cells.shape)
-    means = ndimage.uniform_filter(cells, reach, mode="nearest")
+    found = means(cells, (reach[0], reach[1]), border="edge")
     inside = tuple(slice(size // 2, side - (size - 1) // 2) for size, side in zip(reach, cells.shape, strict=True))
-    return float(means[inside].max())
+    return float(found[inside].max())
 
 
 def _mean(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.float64]:
     size = min(_CELLS, shape[1]), min(_CELLS, shape[0])
     cells = np.asarray(Image.fromarray(picture).resize(size, Resampling.BOX), dtype=np.float64) / 255
-    mean: NDArray[np.float64] = rgb2lab(cells).mean(axis=(0, 1))
+    mean: NDArray[np.float64] = _lab(cells).mean(axis=(0, 1))
     return mean
+
+
+def _lab(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sRGB colours of 0 to 1 in Lab, as CIE 15 defines it."""
+    linear = np.where(picture > 0.04045, ((picture + 0.055) / 1.055) ** 2.4, picture / 12.92)
+    # A matrix product would start threads of its own.
+    relative = np.stack([(linear * row).sum(axis=-1) for row in _XYZ], axis=-1) / _WHITE
+    x, y, z = np.moveaxis(np.where(relative > 0.008856, np.cbrt(relative), 7.787 * relative + 16 / 116), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)

@@ -7,9 +7,9 @@ stronger or weaker alike. Detail that is right leaves only that. What is painted
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.filters import bend
 from comfy_runner.report.metrics.planes import Plane, mean_square, product
 
 
@@ -23,7 +23,7 @@ def unexplained(finest: Plane, finest_small: Plane) -> Plane:
         finest: The finest octave of the original, aligned.
         finest_small: The same of the upscaled picture at its size.
     """
-    bands = (finest, ndimage.laplace(finest))
+    bands = (finest, bend(finest))
     products = np.array([[product(one, other) for other in bands] for one in bands])
     slopes, *_ = np.linalg.lstsq(products, np.array([product(band, finest_small) for band in bands]), rcond=None)
     left: Plane = finest_small - np.float32(slopes[0]) * bands[0] - np.float32(slopes[1]) * bands[1]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Resampling
-from scipy import ndimage
 
 from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.filters import blurred, largest
 from comfy_runner.report.metrics.planes import Plane, Planes, above_half, averages, colour_difference, mean_square, product, resized
 
 
@@ -87,8 +87,8 @@ def cut(pair: Planes) -> Patches:
 
 def _known_patches(pair: Planes) -> tuple[NDArray[np.bool_], Plane, Plane]:
     """Return what is known of the patches of the original: `Patches.flat`, `Patches.clipped`, `Patches.fine_original`."""
-    rough = pair.original - ndimage.gaussian_filter(pair.original, 2.0, truncate=2.0)
-    busy = ndimage.maximum_filter(averages(rough * rough, pair.patches), 3, mode="nearest")
+    rough = pair.original - blurred(pair.original, 2.0, reach=2.0)
+    busy = largest(averages(rough * rough, pair.patches), 3)
     means = averages(pair.original, pair.patches)
     rail = np.minimum(means, 1 - means) < 2 / 255
     candidates = busy[~rail] if (~rail).mean() > 0.1 else busy.ravel()
@@ -199,8 +199,7 @@ def _coarse(original: Plane, small: Plane) -> float:
 
 
 def _between(plane: Plane, small: float, large: float) -> Plane:
-    band: Plane = ndimage.gaussian_filter(plane, small, truncate=3) - ndimage.gaussian_filter(plane, large, truncate=2.5)
-    return band
+    return blurred(plane, small, reach=3) - blurred(plane, large, reach=2.5)
 
 
 def _gain(band: Plane, other: Plane) -> float:

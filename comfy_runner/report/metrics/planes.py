@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy import fft
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
-from scipy import fft
 
 from comfy_runner.report.metrics import thresholds
 
@@ -190,7 +190,7 @@ def shift_between(original: Plane, small: Plane, *, factor: tuple[float, float])
     if not one.any() or not other.any():
         return 0.0, 0.0
     correlation = fft.irfft2(fft.rfft2(other) * np.conj(fft.rfft2(one)), s=one.shape)
-    moved = _peak(correlation)
+    moved = _peak(np.asarray(correlation, dtype=np.float32))
     down, right = moved[0] * factor[0], moved[1] * factor[1]
     if not thresholds.LEAST_SHIFT <= math.hypot(down, right) <= thresholds.FARTHEST_SHIFT:
         return 0.0, 0.0

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
-from skimage.metrics import structural_similarity
 
-from comfy_runner.report.metrics.composition import WANG_2004
+from comfy_runner.report.metrics.filters import means, structural_similarity
 
 UNSEEN = 3
 """Difference of 8-bit values that counts as none: what rounding on other hardware gives, and nobody sees. Where a picture is dark,
@@ -94,8 +92,7 @@ def _ssim(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> NDArray[np.
         one, other = (plane[start:stop].astype(np.float32) for plane in (expected, actual))
         difference = other - one
         other = one + np.sign(difference) * np.maximum(np.abs(difference) - UNSEEN, 0)
-        _, values = structural_similarity(one / 255, other / 255, full=True, **WANG_2004)
-        found[top : top + _ROWS] = values[top - start :][:_ROWS]
+        found[top : top + _ROWS] = structural_similarity(one / np.float32(255), other / np.float32(255))[top - start :][:_ROWS]
     return found
 
 
@@ -110,6 +107,6 @@ def _worst_region(expected: NDArray[np.uint8], actual: NDArray[np.uint8]) -> tup
 def _means(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean of each region that lies within a channel, at its top and left."""
     height, width = (min(REGION, side) for side in values.shape)
-    means = ndimage.uniform_filter(values, (height, width), mode="nearest")
-    inside: NDArray[np.float32] = means[height // 2 :, width // 2 :][: values.shape[0] - height + 1, : values.shape[1] - width + 1]
+    found = means(values, (height, width), border="edge")
+    inside: NDArray[np.float32] = found[height // 2 :, width // 2 :][: values.shape[0] - height + 1, : values.shape[1] - width + 1]
     return inside

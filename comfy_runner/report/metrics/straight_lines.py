@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
-from scipy import ndimage
 
 from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.filters import blurred_along, largest, means, medians
 from comfy_runner.report.metrics.planes import Plane, Planes, luma, resized
 
 _Profile = NDArray[np.float64]
@@ -108,7 +108,7 @@ def _plain_steps(pair: Planes, *, turned: bool) -> _Steps:
 def _steepness(sizes: Plane) -> _Profile:
     """Return the logarithm of the mean step at each border between columns, as most strips have it, less its surroundings."""
     steps = np.median(np.log(_strips(sizes) + _DIM), axis=0)
-    found: _Profile = steps - ndimage.uniform_filter1d(steps, 65, mode="reflect")
+    found: _Profile = steps - means(steps, 65)
     return found
 
 
@@ -179,8 +179,7 @@ def _lined(lines: _Profile, own: _Profile, factor: float) -> float:
 
 
 def _around(values: _Profile, reach: int) -> _Profile:
-    found: _Profile = ndimage.maximum_filter1d(values, min(2 * reach + 1, values.size), mode="wrap")
-    return found
+    return largest(values, min(2 * reach + 1, values.size), border="wrap")
 
 
 def _steps(low: Plane, original: Plane) -> float:
@@ -228,14 +227,14 @@ def _own_lines(pair: Planes, *, turned: bool) -> _Profile:
 
     def find() -> _Profile:
         strips = _strips(pair.plain, _THIN_STRIPS, turned=turned)
-        return _common(strips - ndimage.gaussian_filter1d(strips, 2 * math.ceil(pair.factor), axis=1))
+        return _common(strips - blurred_along(strips, 2 * math.ceil(pair.factor), axis=1))
 
     return pair.known.once(("lines", turned), find)
 
 
 def _standing_out(found: _Profile, allowed: _Profile, score: float) -> float:
     """Return the largest value by which a profile is above what is allowed and usual there."""
-    usual = ndimage.median_filter(found, min(65, found.size), mode="nearest")
+    usual = medians(found, min(65, found.size))
     excess = found - allowed - usual
     least = score * max(_spread(found), 0.1 / 255)
     return float(max(0.0, np.where(excess > least, excess, 0.0).max()))
@@ -268,5 +267,4 @@ def _spread(profile: _Profile) -> float:
 
 def _widest(profile: _Profile, reach: int) -> _Profile:
     """Return the largest absolute value within a reach."""
-    found: _Profile = ndimage.maximum_filter1d(np.abs(profile), 2 * reach + 1, mode="nearest")
-    return found
+    return largest(np.abs(profile), 2 * reach + 1)

@@ -7,10 +7,11 @@ they are.
 from __future__ import annotations
 
 import numpy as np
+from numpy import fft
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from comfy_runner.report.metrics import thresholds
+from comfy_runner.report.metrics.filters import means, smallest
 from comfy_runner.report.metrics.planes import Plane, Planes, averages, product
 
 
@@ -49,10 +50,10 @@ def repetition(pair: Planes, aligned: float) -> float:
     """
     fine = _middle(pair.fine)
     # Each place counts as much as any other.
-    loudness = np.sqrt(np.maximum(ndimage.uniform_filter(fine * fine, thresholds.LOUDNESS_WINDOW), 0))
+    loudness = np.sqrt(np.maximum(means(fine * fine, thresholds.LOUDNESS_WINDOW), 0))
     even = fine / (loudness + np.float32(1 / 255))
     even -= even.mean()
-    shape = [fft.next_fast_len(2 * side, real=True) for side in even.shape]
+    shape = [_fast_length(2 * side) for side in even.shape]
     found = fft.irfft2(np.abs(fft.rfft2(even, shape)) ** 2, shape)
     height, width = (side // 2 for side in even.shape)
     # Both halves of the plane are the same, turned; the sums are of fewer pixels the farther it is.
@@ -70,15 +71,28 @@ def dead_areas(pair: Planes) -> float:
     """Return the share of the picture that is flat where the plain upscale clearly is not."""
     flat = _deviation(pair.upscaled, pair.patches) < thresholds.DEAD_DEVIATION
     # Beside lines on white, the plain upscale has echoes that a drawing has not. There, the next patch is not flat.
-    flat = ndimage.minimum_filter(flat, 3, mode="nearest")
+    flat = smallest(flat, 3)
     lives = pair.known.once("lives", lambda: _deviation(pair.plain, pair.patches) > thresholds.LIVE_DEVIATION)
     return float(np.mean(flat & lives))
 
 
 def _deviation(plane: Plane, shape: tuple[int, int]) -> Plane:
     """Return the standard deviation in each patch."""
-    means = averages(plane, shape)
-    return np.sqrt(np.maximum(averages(plane * plane, shape) - means * means, 0))
+    mean = averages(plane, shape)
+    return np.sqrt(np.maximum(averages(plane * plane, shape) - mean * mean, 0))
+
+
+def _fast_length(least: int) -> int:
+    """Return the next length that has no prime factors but 2, 3 and 5, of which a Fourier transform is fast."""
+    length = least
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1
 
 
 def _middle(plane: Plane) -> NDArray[np.float32]:
