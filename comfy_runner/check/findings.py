@@ -41,12 +41,14 @@ class MeasuredFacts:
 
     Attributes:
         role: The output role.
+        number: Which of its pictures, from 1.
         metrics: The numbers, by name.
         vetoes: What rules the picture out.
         problem: Why numbers are missing; empty where none is.
     """
 
     role: str
+    number: int = 1
     metrics: Mapping[str, float] = field(default_factory=dict)
     vetoes: tuple[str, ...] = ()
     problem: str = ""
@@ -93,10 +95,12 @@ def job_findings(expected: Expected, facts: JobFacts) -> Iterator[Finding]:
         yield from _held(expected, "width", expect.width, file.width, role=file.role, missing=_NO_PICTURE.problem)
         yield from _held(expected, "height", expect.height, file.height, role=file.role, missing=_NO_PICTURE.problem)
     for one in facts.measured or (_NO_PICTURE,):
+        which = f"picture {one.number}: " if one.number > 1 else ""
+        told = {"role": one.role, "missing": one.problem, "which": which}
         for name, limit in expect.metrics.items():
-            yield from _held(expected, name, limit, one.metrics.get(name), role=one.role, missing=one.problem)
+            yield from _held(expected, name, limit, one.metrics.get(name), **told)
         count = None if one.problem and not one.metrics else len(one.vetoes)
-        yield from _held(expected, "vetoes", expect.vetoes, count, role=one.role, missing=one.problem, more=", ".join(one.vetoes))
+        yield from _held(expected, "vetoes", expect.vetoes, count, more=", ".join(one.vetoes), **told)
     yield from _held(expected, "seconds", expect.seconds, facts.seconds, missing="the server did not say how long it worked")
     if expect.distinct:
         problem = f"has the same pixels as {facts.same_as}, which differs in seeds alone" if facts.same_as else ""
@@ -132,6 +136,7 @@ def _held(
     said: str = "",
     missing: str = "",
     more: str = "",
+    which: str = "",
 ) -> Iterator[Finding]:
     """Yield a finding for the most and one for the least that a number may be, where there are such limits.
 
@@ -144,8 +149,9 @@ def _held(
         said: What messages call the number; empty for its name.
         missing: Why it is not known.
         more: What messages add to the number in parentheses.
+        which: What messages begin with: the picture, where it is not the first.
     """
-    word = said or name.replace("_", " ")
+    word = which + (said or name.replace("_", " "))
     for side in ("max", "min") if limit is not None else ():
         bound = getattr(limit, side)
         if bound is None:

@@ -19,7 +19,7 @@ from comfy_runner.shipped import shipped
 FIELDS: Final = (
     *("name", "template", "checkpoint", "vae", "clip_skip", "loras", "prompt", "negative_prompt", "seed"),
     *("size.width", "size.height", "size.aspect", "size.megapixels", "size.preset"),
-    *("sampler.name", "sampler.scheduler", "sampler.steps", "sampler.cfg"),
+    *("batch_size", "sampler.name", "sampler.scheduler", "sampler.steps", "sampler.cfg"),
     *("upscale.factor", "upscale.size.width", "upscale.size.height", "upscale.method", "upscale.denoise", "upscale.steps_mode"),
     *("upscale.seed", "upscale.sampler.name", "upscale.sampler.scheduler", "upscale.sampler.steps", "upscale.sampler.cfg"),
     *("vae_decode", "output.format", "output.quality", "output.lossless", "output.metadata"),

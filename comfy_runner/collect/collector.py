@@ -17,12 +17,15 @@ from comfy_runner.engine.reports import Collected
 from comfy_runner.engine.submission import STREAMED, Submission, SubmittedJob
 from comfy_runner.engine.verdict import Conclusion, ServerFile, Verdict
 from comfy_runner.errors import ComfyRunnerError, JobFailed, JobLost, RunFolderError, ServerError, ServerRefused, Unreachable
-from comfy_runner.graph.sizes import node_work
+from comfy_runner.graph.sizes import node_work, output_counts
 from comfy_runner.store.interface import Artifact
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.sidecar import FileRecord, Sidecar
-from comfy_runner.wording import now
+from comfy_runner.wording import counted, now
+
+_AGAIN = "run the same command again; if it stays so, look at the server's log"
+_BROKEN_STREAM = "the connection broke, or is not wanted (--no-websocket): save with SaveImage where that happens often"
 
 
 def collect_job(
@@ -64,7 +67,11 @@ def collect_job(
             return replace(done, error=silent) if silent.leaves_open else done
         verdict = Verdict(Conclusion.SUCCEEDED, found, (), None, None)
         # Of one that tells of no file nobody knows whether it has run.
-        is_whole = all(role in job.reusable or node_id in found for role, node_id in posted.workflow.outputs.items())
+        counts = output_counts(posted.workflow)
+        is_whole = all(
+            role in job.reusable or len(found.get(node_id, ())) >= counts.get(role, 1)
+            for role, node_id in posted.workflow.outputs.items()
+        )
         error = None if is_whole else error
     else:
         verdict, count = submission.verdict_on(number, verdict), len(submission.jobs)
@@ -73,6 +80,7 @@ def collect_job(
         done = replace(done, verdict=verdict, seconds=seconds, work=work)
     is_alone = len(submission.jobs) == 1
     fetched, wrong = _fetched(Downloader(source, files, posted, is_recovered=is_recovered, is_alone=is_alone), wanted, verdict)
+    wrong |= {role: [error] for role, error in _too_few(posted, fetched, source.url).items() if role not in wrong}
     try:
         collected = {**job.reusable, **{role: _records(found, wrong.get(role)) for role, found in fetched.items()}}
         errors = [each for several in wrong.values() for each in several]
@@ -159,6 +167,17 @@ def _fetched(
     return found, wrong
 
 
+def _too_few(posted: SubmittedJob, fetched: Mapping[str, Sequence[FetchedFile]], url: str) -> dict[str, ComfyRunnerError]:
+    """Return what is to be said of roles that have fewer pictures than their batch; those without any are told of by `_missing`."""
+    found: dict[str, ComfyRunnerError] = {}
+    for role, count in output_counts(posted.workflow).items():
+        if 0 < (number := len(fetched.get(role, ()))) < count:
+            what = f"gave {number} of {counted(count, 'picture')} for {role}"
+            is_streamed = posted.workflow.nodes[posted.workflow.outputs[role]].class_type == STREAMED
+            found[role] = JobLost(what, where=url, hint=_BROKEN_STREAM) if is_streamed else JobFailed(what, where=url, hint=_AGAIN)
+    return found
+
+
 def _naming_file(error: ComfyRunnerError, path: str) -> ComfyRunnerError:
     """Return an error that says which of our files could not be had: the address of a server tells nobody."""
     if not isinstance(error, ServerError) or path in str(error):
@@ -203,10 +222,10 @@ def _missing(
     errors: list[ComfyRunnerError] = []
     if streamed:
         # Nobody has them any more, so that the job is to be done again.
-        hint = "the connection broke, or is not wanted (--no-websocket): save with SaveImage where that happens often"
-        errors.append(JobLost(f"nothing, or not all, came over the websocket for {', '.join(streamed)}", where=url, hint=hint))
+        what = f"nothing, or not all, came over the websocket for {', '.join(streamed)}"
+        errors.append(JobLost(what, where=url, hint=_BROKEN_STREAM))
     if unsaved:
-        hint = "run the same command again; if it stays so, look at the server's log"
+        hint = _AGAIN
         named = [role for role in unsaved if role in outputs and nodes[outputs[role]].role]
         if named:
             hint += f'; for a node that tells of no file, its template says "role": {{"name": "{named[0]}", "reports": "nothing"}}'

@@ -164,8 +164,12 @@ def _judged(
 ) -> CheckedJob:
     found = (*job_findings(expected, facts), *findings)
     is_fine = all(each.passed for each in found)
-    several = len(facts.measured) > 1
-    metrics = {f"{one.role}.{name}" if several else name: value for one in facts.measured for name, value in one.metrics.items()}
+    several = len({one.role for one in facts.measured}) > 1
+    metrics = {
+        ".".join([*([one.role] if several else []), *([str(one.number)] if one.number > 1 else []), name]): value
+        for one in facts.measured
+        for name, value in one.metrics.items()
+    }
     if similarities := [each.similarity for each in comparisons if each.similarity is not None]:
         metrics["similarity"] = min(similarities)
     return CheckedJob(

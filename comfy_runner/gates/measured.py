@@ -54,10 +54,11 @@ def measure(material: Material, checks: Mapping[str, Check], *, progress: Callab
 
 def _facts(entry: Entry, one: Measured) -> MeasuredFacts:
     if one.measures is None:
-        return MeasuredFacts(role=entry.output, problem=one.problem)
+        return MeasuredFacts(role=entry.output, number=entry.number, problem=one.problem)
     numbers = {**{name: getattr(one.measures, name) for name in NUMBERS}, **one.measures.extra}
     vetoes = tuple(name for name in one.measures.vetoes if name in VETO_NAMES)
-    return MeasuredFacts(role=entry.output, metrics=numbers, vetoes=vetoes, problem="; ".join(one.failed))
+    problem = "; ".join(one.failed)
+    return MeasuredFacts(role=entry.output, number=entry.number, metrics=numbers, vetoes=vetoes, problem=problem)
 
 
 def _findings(material: Material, entry: Entry, one: Measured, checks: Mapping[str, Check]) -> Iterator[Finding]:

@@ -13,12 +13,13 @@ from typing import Any
 
 from comfy_runner.graph.equivalence import RULES
 from comfy_runner.graph.signature import InputKey, Series, Signed, Signer, literals_of
-from comfy_runner.graph.sizes import MEASURES, Size, node_sizes
+from comfy_runner.graph.sizes import COUNTS, MEASURES, Size, node_counts, node_sizes, output_counts
 from comfy_runner.graph.workflow import Workflow
 
+_Extents = tuple[Mapping[str, Size | None], Mapping[str, int | None]]
 _MOST_SIZES = 1000
 # What tells more of a graph than that its hashes are others: sizes, costs, and what is alike.
-_TELLING = MEASURES.union({"steps"}, *(rule.reads for rule in RULES.values()))
+_TELLING = MEASURES.union(COUNTS, {"steps"}, *(rule.reads for rule in RULES.values()))
 
 
 class Shape:
@@ -37,10 +38,10 @@ class Shape:
         self.sources = sources
         self.places, self._sample = literals_of(workflow)
         self._workflow = workflow
-        measures = [index for index, (_, name) in enumerate(self.places) if name in MEASURES]
+        measures = [index for index, (_, name) in enumerate(self.places) if name in MEASURES or name in COUNTS]
         # Of at least two, so that it gives a tuple.
         self._measured: Callable[[Sequence[Any]], Any] = itemgetter(*measures, measures[0]) if measures else lambda _literals: ()
-        self._sizes: dict[tuple[Any, ...], Mapping[str, Size | None]] = {}
+        self._extents: dict[tuple[Any, ...], _Extents] = {}
 
     @cached_property
     def _signer(self) -> Signer:
@@ -89,17 +90,28 @@ class Shape:
 
     def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
         """Return the size of each node's result in the graph with these literals."""
+        return self._extent(literals)[0]
+
+    def counts(self, literals: Sequence[Any]) -> Mapping[str, int | None]:
+        """Return how many pictures each node's result has in the graph with these literals."""
+        return self._extent(literals)[1]
+
+    def _extent(self, literals: Sequence[Any]) -> _Extents:
         given = self._measured(literals)
         key = (given, tuple(map(type, given)))
         try:
-            known = self._sizes.get(key)
+            known = self._extents.get(key)
         except TypeError:  # a list or an object, which is no size
-            return node_sizes(self.workflow(literals))
+            return _extents(self.workflow(literals))
         if known is None:
-            if len(self._sizes) >= _MOST_SIZES:
-                self._sizes.clear()
-            known = self._sizes[key] = node_sizes(self.workflow(literals))
+            if len(self._extents) >= _MOST_SIZES:
+                self._extents.clear()
+            known = self._extents[key] = _extents(self.workflow(literals))
         return known
+
+
+def _extents(workflow: Workflow) -> _Extents:
+    return node_sizes(workflow), node_counts(workflow)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,3 +146,8 @@ class Filled:
         """Return the size in pixels of each output role whose size is known."""
         known = self.shape.sizes(self.literals)
         return {role: size for role, node_id in self.shape.outputs.items() if (size := known[node_id]) is not None}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many files each output role has, where that is known."""
+        return output_counts(self.shape.bare, self.shape.counts(self.literals))

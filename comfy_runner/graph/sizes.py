@@ -1,7 +1,7 @@
-"""Sizes that follow from a graph alone: what each node's result measures in pixels, and what its nodes cost.
+"""What follows from a graph alone: what each node's result measures in pixels, how many pictures it has, and what its nodes cost.
 
 The rules are those of ComfyUI's nodes (``nodes.py``): latents are 8 pixels a cell, sizes are floored to cells, and
-``LatentUpscaleBy`` rounds. A class that is not known here gives no size rather than a wrong one.
+``LatentUpscaleBy`` rounds. A class that is not known here gives nothing rather than what is wrong.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ _TILED = 4.4  # times a full decode, for tiles of 768 pixels that overlap by 64
 MEASURES = frozenset(("width", "height", "scale_by"))
 """The inputs whose literals decide sizes."""
 
+LARGEST_BATCH = 4096
+"""Most pictures that are made at once, as in ComfyUI's EmptyLatentImage."""
+
+COUNTS = frozenset(("batch_size",))
+"""The inputs whose literals decide how many pictures there are."""
+
 LOADERS = ("LoadImage", "LoadImageMask")
 """Classes that load a picture, turned as its EXIF data say."""
 
@@ -38,6 +44,15 @@ PASSED_ON = {
     "SaveImageWebsocket": "images",
 }
 """The input that a node's result has the size of, by class."""
+
+_AS_MANY_AS = {
+    **PASSED_ON,
+    **dict.fromkeys(("ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageUpscaleWithModel"), "image"),
+    **dict.fromkeys(("LatentUpscale", "LatentUpscaleBy"), "samples"),
+    "UltimateSDUpscale": "image",
+    "VAEEncode": "pixels",
+}
+_SAVING_EACH = ("SaveImage", "SaveImageWebsocket")  # others may make one file of several pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,40 @@ def output_sizes(workflow: Workflow) -> dict[str, Size]:
     return {role: size for role, node_id in workflow.outputs.items() if (size := sizes[node_id]) is not None}
 
 
+@once_per_graph
+def node_counts(workflow: Workflow) -> Mapping[str, int | None]:
+    """Return how many pictures, or latents of them, each node's result has; None where that is not known.
+
+    It is the batch of the empty latent that they begin with: pictures that are loaded may be films.
+    """
+    found: dict[str, int | None] = {}
+    for node_id in workflow.in_order:
+        node = workflow.nodes[node_id]
+        if node.class_type in ("EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage"):
+            count = node.inputs.get("batch_size")
+            found[node_id] = count if type(count) is int and 1 <= count <= LARGEST_BATCH else None
+        else:
+            link = as_link(node.inputs.get(_AS_MANY_AS.get(node.class_type, "")))
+            found[node_id] = found[link.node] if link else None
+    return found
+
+
+def output_counts(workflow: Workflow, counts: Mapping[str, int | None] | None = None) -> dict[str, int]:
+    """Return how many files each output role has that saves every picture as one, where that is known.
+
+    Args:
+        workflow: The graph; where counts are given, one of the same classes and links.
+        counts: How many pictures each node's result has; None for what `node_counts` says.
+    """
+    known = node_counts(workflow) if counts is None else counts
+    nodes = workflow.nodes
+    return {
+        role: count
+        for role, node_id in workflow.outputs.items()
+        if nodes[node_id].class_type in _SAVING_EACH and (count := known[node_id]) is not None
+    }
+
+
 def weight(pixels: int) -> float:
     """Return what a sampler's step costs at a size in pixels, where one at 1024x576 costs 1.
 
@@ -82,15 +131,15 @@ def weight(pixels: int) -> float:
 def node_work(workflow: Workflow) -> Mapping[str, float]:
     """Return the work of each node that costs noticeable time, in steps of a sampler at 1024x576.
 
-    Decoding a picture costs as much as 0.7 steps of a sampler at its size.
+    Decoding a picture costs as much as 0.7 steps of a sampler at its size. A batch costs as much as its pictures one by one.
     """
-    sizes = node_sizes(workflow)
+    sizes, counts = node_sizes(workflow), node_counts(workflow)
     found = {}
     for node_id, node in workflow.nodes.items():
         steps = workflow.nodes[stepper(workflow, node_id)].inputs.get("steps")
         size = sizes[node_id]
         if size is not None and (cost := work(node.class_type, steps, size)):
-            found[node_id] = cost
+            found[node_id] = cost * (counts[node_id] or 1)
     return found
 
 

@@ -90,7 +90,10 @@ class Draft:
     @property
     def space_needed(self) -> int:
         """Return how many bytes its pictures take at most on disk; those of unknown size count as nothing."""
-        return sum(size.pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE for size in self.filled.sizes.values())
+        counts = self.filled.counts
+        return sum(
+            (size.pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE) * counts.get(role, 1) for role, size in self.filled.sizes.items()
+        )
 
     def planned(self) -> PlannedJob:
         """Return the job with its values and its graph."""

@@ -27,6 +27,7 @@ from comfy_runner.planning.job_problems import JobProblems
 from comfy_runner.recipe.fields import MAX_PIXELS, MIN_PIXELS
 from comfy_runner.recipe.job import Job
 from comfy_runner.recipe.lint import output_paths as named_paths
+from comfy_runner.recipe.names import first_of_batch
 from comfy_runner.recipe.output_names import is_of_values
 from comfy_runner.recipe.sizes import percent
 from comfy_runner.recipe.sweep.expand import OWN_FIELDS, Variant
@@ -96,7 +97,7 @@ class _Drafter:
     ) -> None:
         self.steps = StepTable()
         self.notes: dict[Note, None] = {}
-        self.paths: dict[str, tuple[str, ...]] = {}  # of the jobs whose recipe says where pictures go, by id
+        self.paths: dict[str, Mapping[str, str]] = {}  # of the jobs whose recipe says where pictures go, by id
         self._seed_of = seed_of
         self._files = files
         self._given = templates
@@ -144,7 +145,7 @@ class _Drafter:
         values = {**job.values, "params": params}
         filled = decoded(job, renderer.render(values))
         is_new = filled.shape not in self._known_good
-        if job.outputs or is_new:
+        if job.outputs or is_new or max(filled.counts.values(), default=1) > 1:
             self._claim_paths(job, filled)
         if is_new:
             self.notes.update(dict.fromkeys(_self_naming(filled.shape.bare, template)))
@@ -185,9 +186,9 @@ class _Drafter:
             yield Note(f"{found.before} is {' and '.join(done)}{hint}", where, level)
 
     def _claim_paths(self, job: Job, filled: Filled) -> None:
-        paths = output_paths(job, filled.shape.outputs)
+        paths = output_paths(job, filled.shape.outputs, filled.counts)
         if job.outputs:
-            self.paths[job.job_id] = tuple(paths.values())
+            self.paths[job.job_id] = paths
 
     def _siblings(self, draft: Draft, job: Job, values: Mapping[str, Any]) -> _Siblings | None:
         """Return what drafts the other jobs of a family; None where they may differ in more than what their template prints."""
@@ -290,15 +291,23 @@ def _self_naming(workflow: Workflow, template: Template) -> Iterator[Note]:
             yield Note(what, template.name, "warning")
 
 
-def _refuse_clashes(drafts: Sequence[Draft], paths: Mapping[str, Sequence[str]]) -> None:
+def _refuse_clashes(drafts: Sequence[Draft], paths: Mapping[str, Mapping[str, str]]) -> None:
     """Make sure that no two jobs have the same id or write the same file."""
     owners: dict[str, Draft] = {}
+    files: dict[str, tuple[int, Draft]] = {}  # of each path how many files there are, and whose
     for draft in drafts:
         _claim(owners, f"job {draft.job_id}", draft)
     # Where nobody says where pictures go, they go to folders that are named after their jobs.
     for draft in drafts if paths else ():
-        for path in paths.get(draft.job_id) or draft.planned().outputs.values():
+        counts = draft.filled.counts
+        for role, path in (paths.get(draft.job_id) or draft.planned().outputs).items():
             _claim(owners, f"file {path.casefold()}", draft)
+            files[path.casefold()] = counts.get(role, 1), draft
+    for path, (_, draft) in files.items():
+        start, number = first_of_batch(path)
+        count, other = files.get(start, (0, draft))
+        if 1 < number <= count:
+            _claim({f"file {path}": other}, f"file {path}", draft)
 
 
 def _claim(owners: dict[str, Draft], what: str, draft: Draft) -> None:

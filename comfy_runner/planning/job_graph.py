@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from comfy_runner.errors import Note, RecipeError
@@ -110,8 +111,13 @@ def _tiled(shape: Shape, nodes: frozenset[str]) -> Shape:
     return Shape(tile(shape.bare, nodes), shape.sources)
 
 
-def output_paths(job: Job, roles: Iterable[str]) -> dict[str, str]:
-    """Return where the picture of each output role goes, relative to the run folder, with ``/``.
+def output_paths(job: Job, roles: Iterable[str], counts: Mapping[str, int] = MappingProxyType({})) -> dict[str, str]:
+    """Return where the picture of each output role goes, the first of several, relative to the run folder, with ``/``.
+
+    Args:
+        job: The job.
+        roles: The roles.
+        counts: How many pictures each has; those that are not told have one.
 
     Raises:
         RecipeError: A path is reserved, or two are in each other's way.
@@ -124,7 +130,7 @@ def output_paths(job: Job, roles: Iterable[str]) -> dict[str, str]:
         reserved = _RESERVED.get(path.split("/", 1)[0].casefold())
         if reserved:
             raise RecipeError(f"{reserved} (got {path})", where=job.recipe.where(f"output.{role}"))
-    clash = collision(paths)
+    clash = collision(paths, counts)
     if clash:
         first, second = clash
         what = f"{first} and {second} would overwrite each other (got {paths[second]})"

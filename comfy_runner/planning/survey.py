@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from comfy_runner.planning.draft import Draft
-from comfy_runner.recipe.schema import METADATA_MARK
+from comfy_runner.recipe.schema import METADATA_MARK, Recipe
 from comfy_runner.store.about import metadata_of
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.ledger import Ledger
@@ -21,6 +21,7 @@ from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.templating.lookup import SUFFIX
 from comfy_runner.wording import counted
 
+_DEFAULTS = Recipe().model_dump(mode="json", exclude_none=True)  # of fields that older versions did not have
 _MOST_CHANGES = 3
 _LONGEST_VALUE = 40
 
@@ -157,7 +158,7 @@ def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: JobFiles) -> bool
 def _changes(sidecar: Sidecar, draft: Draft) -> str:
     """Return what is other than it was, such as ``upscale.denoise 0.4 → 0.5``."""
     planned = draft.planned()
-    before, now = dict(_flat(sidecar.recipe)), dict(_flat(planned.repeatable))
+    before, now = dict(_flat({**_DEFAULTS, **sidecar.recipe})), dict(_flat(planned.repeatable))
     old_files = {str(file.get("param")): file for file in sidecar.inputs}
     files = {f"params.{file.param}": (file, old_files[file.param]) for file in planned.inputs if file.param in old_files}
     # The same content is the same, wherever it lies.

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from comfy_runner.graph.sizes import LARGEST_BATCH
 from comfy_runner.recipe import names
 from comfy_runner.recipe.prompts.syntax import NAME
 from comfy_runner.recipe.sampler_names import no_sampler, no_scheduler
@@ -182,6 +183,7 @@ SchedulerWord = Annotated[Word, AfterValidator(_known_scheduler)]
 Name = Annotated[str, _without(names.name_fault)]
 Aspect = Annotated[str, _without(_aspect_fault)]
 Pixels = Annotated[int, Field(ge=MIN_PIXELS, le=MAX_PIXELS)]
+BatchSize = Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
 StepCount = Annotated[int, Field(ge=1, le=10000)]
 Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Denoise = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 PLACEHOLDERS = ("job_id", "name", "role", "seed")
 """What an output pattern may contain, in braces, whatever the recipe; `output_names` knows the rest."""
@@ -30,6 +31,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FOREIGN_DATE = re.compile(r"%date(?::[^%]*)?%|\[date(?:time)?(?:<[^>]*>)*\]")  # ComfyUI's and A1111's
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+_NUMBERED = re.compile(r"(.*[^/])-([2-9]|[1-9][0-9]{1,3})(\.[a-z]+)")
 _ROLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -135,10 +137,23 @@ def resolve(pattern: str, *, job_id: str, name: str, role: str, seed: int) -> st
     return _PLACEHOLDER.sub(lambda found: values[found[1]], pattern)
 
 
-def collision(paths: Mapping[str, str]) -> tuple[str, str] | None:
+def first_of_batch(path: str) -> tuple[str, int]:
+    """Return the path of the first file of a batch, and the number of this one among them, as far as its name tells that.
+
+    The second file of ``x.png`` is ``x-2.png``; of a path that no second file can have, the number is 1.
+    """
+    found = _NUMBERED.fullmatch(path)
+    return (f"{found[1]}{found[3]}", int(found[2])) if found else (path, 1)
+
+
+def collision(paths: Mapping[str, str], counts: Mapping[str, int] = MappingProxyType({})) -> tuple[str, str] | None:
     """Return the first two keys whose paths cannot both exist on every file system; None if all can.
 
-    Two paths collide if they are equal but for case or Unicode form, or if one is a folder of the other.
+    Two paths collide if they are equal but for case or Unicode form, or if one is a folder of the other, or a further file of it.
+
+    Args:
+        paths: The paths, of first files.
+        counts: How many files there are, by key; those that are not told have one.
     """
     seen: dict[str, str] = {}
     for key, path in paths.items():
@@ -146,5 +161,9 @@ def collision(paths: Mapping[str, str]) -> tuple[str, str] | None:
         for other, first in seen.items():
             if folded == other or folded.startswith(f"{other}/") or other.startswith(f"{folded}/"):
                 return first, key
+            for one, further, owner in ((other, folded, first), (folded, other, key)):
+                start, number = first_of_batch(further)
+                if start == one and 1 < number <= counts.get(owner, 1):
+                    return first, key
         seen[folded] = key
     return None

@@ -263,6 +263,9 @@ class Recipe(BaseModel):
     negative_prompt: fields.LongText = Field(default="", description="What it does not show.")
     seed: fields.Seed = Field(default="random", description="A number from 0 to 2^53-1, or random: drawn once per run.")
     size: OriginalSize = Field(default=OriginalSize(width=1024, height=576), description="Size of the original.")
+    batch_size: fields.BatchSize = Field(
+        default=1, description="How many pictures of each output a job makes at once, 1 to 4096: of one seed, each of other noise."
+    )
     sampler: Sampler = Field(default=Sampler(), description="The first pass.")
     upscale: Upscale = Field(default=Upscale(), description="The second pass.")
     vae_decode: Literal["auto", "full", "tiled"] = Field(

@@ -130,6 +130,7 @@ VALUES: Mapping[str, TemplateValue] = {
         _is("seed", lambda job: job.seed),
         _is("size.width", lambda job: job.sizes.original.width, name="width", behind=("size",)),
         _is("size.height", lambda job: job.sizes.original.height, name="height", behind=("size",)),
+        _is("batch_size"),
         _is("sampler.name"),
         _is("sampler.scheduler"),
         _is("sampler.steps"),

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from comfy_runner.report.run_data import DENOISE, RECIPE, Axis, Entry, Material, key, label, main_axis, short_name
+from comfy_runner.report.run_data import DENOISE, PICTURE, RECIPE, Axis, Entry, Material, key, label, main_axis, short_name
 
 _PROMPTS = ("prompt", "negative_prompt")
 
-_SEEDS = ("seed", "upscale.seed")
+_SEEDS = ("seed", "upscale.seed", PICTURE)
 _NAMES = ("name", "title", "label")
 _MODEL_SUFFIXES = (".safetensors", ".ckpt", ".gguf", ".sft")
 _MOST_COLUMNS = 24

@@ -68,7 +68,7 @@ def require_metrics() -> None:
 def measure_all(
     material: Material, *, custom: Mapping[str, Metric] | None = None, progress: Progress | None = None
 ) -> tuple[dict[str, Measured], tuple[str, ...]]:
-    """Return what there is to say of each entry's first original and first upscaled picture, by its name.
+    """Return what there is to say of each entry's original and upscaled picture, the first of several, by its name.
 
     Second come notes: of which jobs not all pictures are measured, and which metrics and checks of installed packages failed.
 
@@ -220,7 +220,7 @@ def output_of(material: Material, entry: Entry, measures: Measures | None) -> Ou
     return Output(
         job_id=entry.job_id,
         role=entry.output,
-        record=next(iter(sidecar.files.get(entry.output, ())), None) if sidecar else None,
+        record=next(iter(sidecar.files.get(entry.output, ())[entry.number - 1 :]), None) if sidecar else None,
         metrics={} if measures is None else {**{name: getattr(measures, name) for name in NUMBERS}, **measures.extra},
         values=entry.values,
     )

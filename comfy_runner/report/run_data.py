@@ -32,6 +32,9 @@ RECIPE = "recipe"
 OUTPUT = "output"
 """The axis of jobs that have several pictures to compare with one original. A sweep never has it: outputs cannot be swept."""
 
+PICTURE = "picture"
+"""The axis of jobs that make several pictures of each output at once, numbered from 1. A sweep never has it, as `OUTPUT`."""
+
 RUN = "run"
 """The axis of several runs that are shown together. A sweep never has it: recipes have no such field."""
 
@@ -64,7 +67,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A job of the run, with what it has given; or one of its outputs, where several are compared with one original.
+    """A job of the run, with what it has given; or a part of that: one of several outputs, or of several pictures of each.
 
     Attributes:
         row: What the ledger has of the job.
@@ -72,6 +75,7 @@ class Entry:
         pictures: Its pictures by output role, in order, as they lie in the run folder; no other files. Those of its `output` are
             the ``upscaled`` ones, whatever the graph calls them.
         output: The role that is compared with the original.
+        number: Which one of the pictures that the job has made of each output at once, from 1.
         failed: What the last check of the run found wrong with it, a few words each; nothing where it was not checked.
     """
 
@@ -79,6 +83,7 @@ class Entry:
     values: Mapping[str, Any]
     pictures: Mapping[str, tuple[FileRow, ...]]
     output: str = UPSCALED
+    number: int = 1
     failed: tuple[str, ...] = ()
 
     @property
@@ -88,8 +93,10 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What no other entry is called: the job's id, and the output where that is another than ``upscaled``."""
-        # A job's id has no slash in it.
+        """What no other entry is called: the job's id, an output that is not ``upscaled``, and a number above 1."""
+        # A job's id and an output have no slash in them.
+        if self.number > 1:
+            return f"{self.job_id}/{self.output}/{self.number}"
         return self.job_id if self.output == UPSCALED else f"{self.job_id}/{self.output}"
 
     def picture(self, role: str) -> FileRow | None:
@@ -108,8 +115,8 @@ class Material:
 
     Attributes:
         folder: The run folder.
-        entries: The jobs in the order of the plan, without those that their recipes no longer have; see `OUTPUT` for those that
-            have several entries.
+        entries: The jobs in the order of the plan, without those that their recipes no longer have; see `OUTPUT` and `PICTURE` for
+            those that have several entries.
         axes: The fields in which they differ, in the order in which the sweeps name them; none where nothing was swept.
         store: Where their pictures are.
         differences: Pictures that the last check found to differ from a baseline, with their jobs.
@@ -178,19 +185,25 @@ def material_of(
     known = {axis.field for axis in axes}
     # A job that has only a part of its outputs would put them out of order.
     compared = axis_of(OUTPUT, (role for roles in sorted(outputs, key=len, reverse=True) for role in roles))
+    batches = _batches(jobs, pictures)
+    numbered = axis_of(PICTURE, range(1, max(map(len, batches), default=0) + 1))
     entries = tuple(
         Entry(
             row=job.row,
-            values={name: value for name, value in place.items() if name in known} | ({OUTPUT: role} if compared else {}),
+            values={name: value for name, value in place.items() if name in known}
+            | ({OUTPUT: role} if compared else {})
+            | ({PICTURE: number} if numbered else {}),
             pictures=found if role == UPSCALED else _pair_of(found, role),
             output=role,
+            number=number,
             failed=_failed(checked.get(job.row.job_id), job.row, role),
         )
-        for job, place, found, roles in zip(jobs, values, pictures, outputs, strict=True)
+        for job, place, batch, roles in zip(jobs, values, batches, outputs, strict=True)
         for role in roles
+        for number, found in enumerate(batch, start=1)
     )
     differences = tuple((job.row.job_id, each) for job in jobs for each in _differences(checked.get(job.row.job_id), job.row))
-    return Material(folder, entries, (*axes, compared) if compared else axes, view.store, differences)
+    return Material(folder, entries, (*axes, *filter(None, (numbered, compared))), view.store, differences)
 
 
 def find_axis(material: Material, name: str, where: str = "") -> Axis:
@@ -296,6 +309,25 @@ def _by_role(files: Iterable[FileRow]) -> dict[str, tuple[FileRow, ...]]:
     return found
 
 
+def _batches(jobs: Sequence[JobStatus], pictures: Sequence[_Pictures]) -> list[list[_Pictures]]:
+    """Return the pictures of each job as they belong together: of each output the first ones, then the second ones.
+
+    What all of these belong to, such as the one original of several upscaled ones, is in each. Outputs with other numbers of
+    pictures do not belong together so. A job that has no pictures keeps as many places as others of its recipe have.
+    """
+    most: dict[str, int] = {}
+    found: list[list[_Pictures]] = []
+    for job, roles in zip(jobs, pictures, strict=True):
+        count = max(map(len, roles.values()), default=0)
+        if any(len(rows) not in (1, count) for rows in roles.values()):
+            count = 1
+            found.append([roles])
+        else:
+            found.append([{role: rows[number : number + 1] or rows for role, rows in roles.items()} for number in range(count)])
+        most[_batch_of(job.row)] = max(count, most.get(_batch_of(job.row), 1))
+    return [batch or [{}] * most[_batch_of(job.row)] for job, batch in zip(jobs, found, strict=True)]
+
+
 def _outputs(jobs: Sequence[JobStatus], pictures: Sequence[_Pictures], files: JobFiles) -> list[tuple[str, ...]]:
     """Return, for each job, which roles are compared with its original, in the order of its graph: ``upscaled``, or all others.
 
@@ -328,6 +360,11 @@ def _failed(known: FailedChecks | None, row: JobRow, output: str) -> tuple[str, 
 def _graph_of(row: JobRow) -> str:
     """Return what is equal for jobs whose graphs have about the same outputs."""
     return key([row.recipe, row.assignments.get("template")])
+
+
+def _batch_of(row: JobRow) -> str:
+    """Return what is equal for jobs that make about as many pictures of each output."""
+    return key([row.recipe, row.assignments.get("template"), row.assignments.get("batch_size")])
 
 
 def _is_promised(role: str, workflow: Any) -> bool:

@@ -18,7 +18,7 @@ from comfy_runner.notebook_html import escaped, table
 from comfy_runner.report.dimensions import dimensions, is_of_prompts
 from comfy_runner.report.eye_order import EyeOrder
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
-from comfy_runner.report.run_data import DENOISE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.report.run_data import DENOISE, PICTURE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
 from comfy_runner.report.second_opinion import LEAST_ALIKE, SECOND, SecondOpinion, disagreement, lowest_score
 from comfy_runner.search.choice import SERIES_TO_KNOW, AllowedValue, choice, most_detailed
 from comfy_runner.wording import counted
@@ -32,7 +32,7 @@ LIMITED: Final = ("drift", "local_drift", "colour_shift")
 _SURE: Final = 0.8
 _FAIRLY_SURE: Final = 0.5
 _SERIES_TO_BE_SURE: Final = 3
-_SEEDS: Final = ("seed", "upscale.seed")
+_SEEDS: Final = ("seed", "upscale.seed", PICTURE)
 _WORDS_OF_A_NAME: Final = 4
 
 Sureness = Literal["sure", "fairly sure", "not sure", "unknown"]

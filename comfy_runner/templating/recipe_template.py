@@ -43,7 +43,8 @@ def checked_params(job: Job, template: Template, elsewhere: Collection[str] = ()
         elsewhere: Parameters of other templates that the same recipe sweeps over, which are nothing to this one.
 
     Raises:
-        RecipeError: One is wrong, or the recipe lacks something else that the template needs.
+        RecipeError: One is wrong, or the recipe lacks something else that the template needs, or wants several pictures of each
+            output from one that makes one.
     """
     params, wrong = given_params(template.header.params, job.values["params"], elsewhere=elsewhere)
     problems = [replace(problem, where=job.recipe.where(problem.where)) for problem in wrong]
@@ -52,6 +53,13 @@ def checked_params(job: Job, template: Template, elsewhere: Collection[str] = ()
         for name in NEEDED_IF_USED
         if name in template.uses and name not in job.values
     ]
+    batch = job.values["batch_size"]
+    if batch > 1 and template.uses.isdisjoint(("batch_size", ANYTHING)):
+        what = f"the template {template.name} makes one picture of each output (got {batch})"
+        hint = (
+            "give params.batch_size" if "batch_size" in (template.header.params or ()) else "sweep the seed: --sweep seed=1,2,3,4"
+        )
+        problems.append(Problem(what, job.recipe.where("batch_size"), hint))
     if problems:
         raise RecipeError.of(problems)
     return params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,21 @@ def test_one_bad_picture_of_several_makes_its_whole_role_to_be_made_again(tmp_pa
     folder = RunFolder(tmp_path)
     assert folder.reusable_files(job.job_id, job.content_hash, job.outputs) == {}
     folder.close()
+
+
+def test_a_role_that_lacks_pictures_of_its_batch_is_made_again(tmp_path: Path) -> None:
+    contents = {f"{number}.png": [_png(64, 64, number)] for number in range(3)}
+    files = {"save_original": [_file(name) for name in contents], "save_upscaled": []}
+    job = planned(batch_size=4)
+
+    found = collected(tmp_path, files, Served(contents), job=job)
+
+    told = [str(error) for error in found.errors]
+    assert told[0].startswith("http://127.0.0.1:9: gave 3 of 4 pictures for original")
+    assert told[1].startswith("http://127.0.0.1:9: the server saved nothing for upscaled")
+    assert _paths(found) == {"original": ["lake/original.png", "lake/original-2.png", "lake/original-3.png"]}
+    with closing(RunFolder(tmp_path)) as folder:
+        assert folder.reusable_files(job.job_id, job.content_hash, job.outputs) == {}
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ def test_the_golden_graph_tells_where_its_values_come_from() -> None:
         ("negative_prompt", "text"): "negative_prompt",
         ("empty_latent", "width"): "width",
         ("empty_latent", "height"): "height",
+        ("empty_latent", "batch_size"): "batch_size",
         **{("first_pass", name): name for name in ("seed",)},
         **{("first_pass", name): f"sampler.{name}" for name in ("steps", "cfg", "scheduler")},
         ("first_pass", "sampler_name"): "sampler.name",

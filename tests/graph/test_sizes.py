@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from comfy_runner.graph.sizes import Size, node_work, output_sizes, weight
-from tests.graph.support import chain, graph, node, shipped_graph
+from comfy_runner.graph.sizes import Size, node_counts, node_work, output_counts, output_sizes, weight
+from tests.graph.support import chain, graph, node, shipped_graph, values
 
 LATENT = node("EmptyLatentImage", width=832, height=1216, batch_size=1)
 IMAGE = node("EmptyImage", width=1023, height=577)
@@ -126,6 +126,34 @@ def test_a_sampler_with_sigmas_makes_the_steps_of_their_scheduler() -> None:
         "save": node("X", filename_prefix="x", latent=["sample", 0]),
     }
     assert node_work(graph(**nodes)) == {"sample": pytest.approx(20, rel=0.001)}
+
+
+def test_a_batch_has_as_many_pictures_and_costs_as_much_as_these_one_by_one() -> None:
+    one, four = shipped_graph().workflow, shipped_graph(values(batch_size=4)).workflow
+
+    assert output_counts(one) == {"original": 1, "upscaled": 1}
+    assert output_counts(four) == {"original": 4, "upscaled": 4}
+    assert node_work(four) == {name: pytest.approx(4 * cost) for name, cost in node_work(one).items()}
+
+
+@pytest.mark.parametrize("count", [0, 4097, -1, True, 2.0, "4", None, ["x", 0]])
+def test_a_batch_of_no_known_number_has_none(count: Any) -> None:
+    nodes = {"x": node("Number"), "n": node("EmptyImage", width=8, height=8, batch_size=count)}
+    nodes["save"] = node("SaveImage", images=["n", 0], filename_prefix="x")
+    assert output_counts(graph(**nodes)) == {}
+
+
+def test_how_many_pictures_nodes_make_that_are_not_known_is_not_known() -> None:
+    nodes = {
+        "batch": node("EmptyImage", width=8, height=8, batch_size=3),
+        "odd": node("Odd", images=["batch", 0]),
+        "film": node("SaveAnimatedWEBP", images=["batch", 0], filename_prefix="x"),
+        "save": node("SaveImage", images=["odd", 0], filename_prefix="x"),
+        "loaded": node("LoadImage", image="a.gif"),
+        "saved": node("SaveImage", images=["loaded", 0], filename_prefix="x"),
+    }
+    assert node_counts(graph(**nodes)) == {**dict.fromkeys(nodes), "batch": 3}
+    assert output_counts(graph(**nodes)) == {}
 
 
 def test_a_size_reads_width_by_height() -> None:

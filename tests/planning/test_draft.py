@@ -191,6 +191,36 @@ def test_jobs_of_one_sweep_that_write_the_same_file_clash_with_the_way_out() -> 
     assert problem.hint == "put {job_id} or {index} into the pattern"
 
 
+def test_a_batch_takes_its_further_files_from_nobody() -> None:
+    recipe = sweep({"seed": [1, 2]}, output={"original": "x/{seed}.png", "upscaled": "y/{seed}.png"})
+    other = small(name="sea", seed=9, output={"upscaled": "y/1-3.png"})
+
+    assert len(plan_of({**recipe, "batch_size": 2}, other).drafts) == 3
+    with pytest.raises(UsageError, match=r"file y/1-3\.png is also that of") as caught:
+        plan_of({**recipe, "batch_size": 3}, other)
+    assert caught.value.problems[0].hint == "give the recipes different names"
+    with pytest.raises(RecipeError, match=r"original and upscaled would overwrite each other \(got 1-2\.png\)"):
+        plan_of(small(output={"original": "{seed}.png", "upscaled": "{seed}-2.png"}, sweep={"batch_size": [1, 2]}))
+
+
+def test_a_batch_takes_as_much_room_as_its_pictures() -> None:
+    one, four = plan_of(sweep({"batch_size": [1, 4]})).drafts
+
+    assert (one.job_id, four.job_id) == ("lake-b1", "lake-b4")
+    assert four.space_needed == 4 * one.space_needed
+
+
+def test_a_template_that_makes_one_picture_takes_no_batch() -> None:
+    recipe = small(template="img2img_upscale", params={"image": "x.png"}, batch_size=4)
+
+    with pytest.raises(RecipeError) as caught:
+        plan_of(recipe)
+
+    (problem,) = caught.value.problems
+    assert str(problem) == "recipe: batch_size: the template img2img_upscale makes one picture of each output (got 4)"
+    assert problem.hint == "sweep the seed: --sweep seed=1,2,3,4"
+
+
 def test_notes_are_told_once_for_a_whole_sweep() -> None:
     notes = plan_of(sweep({"seed": [1, 2, 3]}, upscale={"denoise": 0.3})).notes
 

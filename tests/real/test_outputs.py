@@ -44,11 +44,9 @@ def _files(found: dict[str, Any], role: str = "result") -> list[str]:
 
 
 def test_a_batch_of_one_role_is_as_many_pictures(url: str, tmp_path: Path) -> None:
-    printed = json.loads(comfy_runner("render", "quickstart", *FAST, folder=tmp_path).stdout)
-    (latent,) = (node for node in printed.values() if node["class_type"] == "EmptyLatentImage")
-    latent["inputs"]["batch_size"] = 4
-
-    found = _run(url, tmp_path, printed)
+    (tmp_path / "job.yaml").write_text("{extends: quickstart, batch_size: 4}", encoding="utf-8")
+    comfy_runner("run", "job.yaml", *FAST, "--server", url, folder=tmp_path)
+    found = sidecar(tmp_path / "runs/job/job")
 
     names = [f"job/upscaled{number}.png" for number in ("", "-2", "-3", "-4")]
     assert _files(found, "upscaled") == names
@@ -56,10 +54,12 @@ def test_a_batch_of_one_role_is_as_many_pictures(url: str, tmp_path: Path) -> No
     assert {picture.shape for picture in pictures} == {(96, 128, 3)}
     assert {(record["width"], record["height"]) for record in found["files"]["original"]} == {(64, 48)}
     assert all(np.abs(pictures[0] - other).mean() > 1 for other in pictures[1:])
-    again = comfy_runner("run", "job.yaml", "--server", "http://127.0.0.1:9", folder=tmp_path)
+    again = comfy_runner("run", "job.yaml", *FAST, "--server", "http://127.0.0.1:9", folder=tmp_path)
     assert "1 done (1 already)" in again.stderr
     comfy_runner("report", "runs/job", folder=tmp_path)
     assert "upscaled-4.png" in (tmp_path / "runs/job/report.html").read_text(encoding="utf-8")
+    numbers = json.loads((tmp_path / "runs/job/metrics.json").read_text(encoding="utf-8"))
+    assert [(job["values"]["picture"], job["measures"] is not None) for job in numbers["jobs"]] == [(n, True) for n in (1, 2, 3, 4)]
 
 
 def test_one_lost_picture_of_a_batch_is_made_again_with_its_role(url: str, tmp_path: Path) -> None:

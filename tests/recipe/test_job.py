@@ -45,6 +45,7 @@ def test_the_values_of_a_full_recipe_are_all_resolved() -> None:
         "seed": 7,
         "width": 1024,
         "height": 1024,
+        "batch_size": 1,
         "sampler": {"name": "euler", "scheduler": "normal", "steps": 20, "cfg": 7.0},
         "upscale": {
             "width": 1536,

@@ -132,5 +132,22 @@ def test_paths_that_cannot_both_exist_collide(first: str, second: str) -> None:
     assert collision({"one": first, "two": second}) == ("one", "two")
 
 
+@pytest.mark.parametrize(
+    ("paths", "clash"),
+    [
+        ({"a": "x.png", "b": "X-2.png"}, True),
+        ({"a": "x-4.png", "b": "x.png"}, True),
+        ({"a": "x/y-1.png", "b": "x/y-1-3.png"}, True),
+        ({"a": "x.png", "b": "x-5.png"}, False),
+        ({"a": "x.png", "b": "x-1.png"}, False),
+        ({"a": "x.png", "b": "x-02.png"}, False),
+        ({"a": "x.png", "b": "y/x-2.png"}, False),
+    ],
+)
+def test_a_path_collides_with_the_further_files_of_a_batch(paths: dict[str, str], clash: bool) -> None:
+    assert collision(paths) is None
+    assert (collision(paths, {"a": 4, "b": 4}) == ("a", "b")) is clash
+
+
 def test_different_paths_do_not_collide() -> None:
     assert collision({"one": "a/x.png", "two": "a/x.png2.png", "three": "b/x.png"}) is None

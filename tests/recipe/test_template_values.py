@@ -29,6 +29,7 @@ _OTHER: dict[str, Any] = {
     "loras": ["other.safetensors"],
     "seed": 99,
     "size": {"width": 512, "height": 512},
+    "batch_size": 4,
     "sampler.name": "euler",
     "sampler.scheduler": "simple",
     "sampler.steps": 17,

@@ -422,6 +422,31 @@ def test_pictures_that_a_restarted_server_still_has_are_found_by_their_names(ser
     assert sidecar_in(tmp_path)["attempts"] == []
 
 
+def test_a_batch_that_the_dying_server_has_saved_in_part_is_rendered_and_no_picture_is_lost(
+    server: StandIn, tmp_path: Path
+) -> None:
+    gate = server.state.hold("history")
+    with begin(server, tmp_path, small(batch_size=3)) as rendering:
+        gate.wait()
+        server.state.restart()
+        (last,) = (server.state.files / "output").rglob("*upscaled_00003_.png")
+        last.unlink()
+        gate.open()
+        results = rendering.results()
+
+    assert states(results) == {"lake": "done"}
+    assert len(posted(server)) == 2
+    assert "save_original" not in posted(server)[1]
+    names = [f"{role}{number}.png" for role in ("original", "upscaled") for number in ("", "-2", "-3")]
+    assert files_in(tmp_path / "lake") == sorted([*names, "job.json"])
+    found = sidecar_in(tmp_path)
+    assert [len(found["files"][role]) for role in ("original", "upscaled")] == [3, 3]
+    assert [attempt["reason"] for attempt in found["attempts"]] == ["server_lost"]
+    assert len({(tmp_path / "lake" / name).read_bytes() for name in names}) == 6
+    rendered(server, tmp_path, small(batch_size=3))
+    assert len(posted(server)) == 2
+
+
 def test_a_file_that_the_dying_server_tore_is_not_kept_and_only_its_half_is_rendered(server: StandIn, tmp_path: Path) -> None:
     gate = server.state.hold("save_upscaled")
     with begin(server, tmp_path) as rendering:

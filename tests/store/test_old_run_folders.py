@@ -142,7 +142,7 @@ def test_what_is_done_is_found_and_what_was_changed_is_told(done: Path) -> None:
     assert as_rendered_first == {job_id: "done" if job_id != _DONE[0] else "to render" for job_id in _DONE}
 
     (changed,) = (row.again for row in api.plan(["quickstart"], out=done, **_of_done(cfg=5.0)).jobs if row.state == "to render")
-    assert changed == "sampler.cfg 4.0 → 5.0"
+    assert changed == "sampler.cfg 4.0 → 5.0, the template latent_upscale has changed"
     as_rendered_last = _plan(done, _of_done(cfg=4.0))
     assert as_rendered_last == {job_id: "done" if job_id == _DONE[0] else "to render" for job_id in _DONE}
 

@@ -41,6 +41,7 @@ _LABELS: Mapping[str, str] = {
     "size.megapixels": "mp",
     "size.width": "w",
     "size.height": "h",
+    "batch_size": "b",
     "sampler.name": "",
     "sampler.scheduler": "",
     "sampler.steps": "st",

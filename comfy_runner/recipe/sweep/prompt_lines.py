@@ -30,11 +30,12 @@ FIELDS: Mapping[str, str] = {
     "width": "size.width",
     "height": "size.height",
     "sd_model": "checkpoint",
+    "batch_size": "batch_size",
 }
 """The field of a recipe that an option is."""
 
 _WITHOUT_FIELD = (
-    *("batch_size", "n_iter", "do_not_save_grid", "do_not_save_samples", "outpath_grids", "outpath_samples", "prompt_for_display"),
+    *("n_iter", "do_not_save_grid", "do_not_save_samples", "outpath_grids", "outpath_samples", "prompt_for_display"),
     *(
         "restore_faces",
         "sampler_index",

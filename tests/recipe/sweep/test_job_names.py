@@ -77,7 +77,7 @@ def test_lines_of_a1111_are_jobs(tmp_path: Path) -> None:
         '--prompt "a \\"big\\" cat, (red:1.2) \\(x\\)" --negative_prompt "blurry" --steps 7 --cfg_scale 5.5 '
         '--width 512 --height 768 --sampler_name "Euler a" --seed 1\n'
         "a plain dog: sitting\n"
-        "--prompt a small owl --seed -1 --batch_size 4 --tiling\n"
+        "--prompt a small owl --seed -1 --batch_size 4 --n_iter 2 --tiling\n"
         "a fox --steps 9\n"
     )
     found = batch(tmp_path, lines, name="lines.txt")
@@ -89,10 +89,11 @@ def test_lines_of_a1111_are_jobs(tmp_path: Path) -> None:
     assert (first.values["width"], first.values["height"], first.seed) == (512, 768, 1)
     assert (second.values["prompt"], second.values["sampler"]["steps"], second.seed) == ("a plain dog: sitting", 30, 1)
     assert (third.values["prompt"], third.seed) == ("a small owl", 5)
+    assert (second.values["batch_size"], third.values["batch_size"]) == (1, 4)
     assert (fourth.values["prompt"], fourth.values["sampler"]["steps"]) == ("a fox", 9)
     told = [note.what for note in found[0].loaded.notes if "left out" in note.what]
     assert told == [
-        'no field of a recipe is --batch_size, which is left out (got "4")',
+        'no field of a recipe is --n_iter, which is left out (got "2")',
         'no field of a recipe is --tiling, which is left out (got "")',
     ]
 
