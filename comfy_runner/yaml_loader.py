@@ -157,6 +157,14 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
     return number
 
 
+def means_itself(text: str) -> bool:
+    """Return whether an unquoted scalar means the text that it is: no number, no truth value, not null."""
+    try:
+        return plain_scalar(text) == text
+    except ValueError:
+        return False
+
+
 class _Reader:
     """Makes plain Python of PyYAML's events, with aliases written out, and collects lines and problems.
 

@@ -90,7 +90,7 @@ def scalar(value: Any, *, in_flow: bool = False, spaces: bool = True) -> str:
 def _text(value: str, *, in_flow: bool, spaces: bool) -> str:
     pattern = _FLOW_SAFE if in_flow else _PLAIN
     is_plain = pattern.fullmatch(value) and value == value.strip() and not _COMMENTED.search(value) and (spaces or " " not in value)
-    if is_plain and _means_itself(value):
+    if is_plain and yaml_loader.means_itself(value):
         return value
     if ('"' in value or "\\" in value) and "'" not in value and _PRINTABLE_LINE.fullmatch(value):
         return f"'{value}'"
@@ -105,13 +105,6 @@ def quoted(text: str) -> str:
 def _escape(found: re.Match[str]) -> str:
     char = found[0]
     return _ESCAPES.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
-
-
-def _means_itself(text: str) -> bool:
-    try:
-        return yaml_loader.plain_scalar(text) == text and not isinstance(yaml_loader.plain_scalar(text), bool)
-    except ValueError:
-        return False
 
 
 def _comment_block(text: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from comfy_runner.recipe.load import load, shipped_recipes
 from comfy_runner.shipped import STARTER
 from comfy_runner.text_files import read
 from comfy_runner.wording import did_you_mean
+from comfy_runner.yaml_loader import means_itself
 
 _MOST_NAMED = 12
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ ()+-]*[A-Za-z0-9)]")
@@ -76,7 +77,8 @@ def recipe_for(template: str) -> str:
 
 def _value(name: str) -> str:
     """Return a name as YAML, which may be that of a server that means no good."""
-    return name if _PLAIN.fullmatch(name) and ": " not in name and " #" not in name else json.dumps(name)
+    is_plain = _PLAIN.fullmatch(name) and ": " not in name and " #" not in name and means_itself(name)
+    return name if is_plain else json.dumps(name)
 
 
 def _listed(others: Sequence[str]) -> list[str]:
