@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.ci_systems import EXAMPLES, INSTALL, example, github_scripts, github_steps, gitlab_scripts
 
@@ -21,6 +23,8 @@ _SPOILT = {
     "gitlab-ci.yml": ("always", "allways"),
 }
 _GITHUB = ["github-workflow.yml", "action.yml"]
+_ROOT = Path(__file__).parents[1]
+_OURS = _ROOT / ".github" / "workflows" / "tests.yml"
 
 
 def _refused(schema: str, file: Path) -> str:
@@ -112,3 +116,18 @@ def test_what_the_action_is_given_never_becomes_a_part_of_a_script() -> None:
     plain = [step.script for step in github_scripts("action.yml")]
 
     assert [step.script for step in github_scripts("action.yml", out="$(touch x)", recipes="`touch y`")] == plain
+
+
+@pytest.mark.slow
+def test_the_workflow_of_this_repository_is_right_by_the_published_schema() -> None:
+    assert _refused("github-workflows", _OURS) == ""
+
+
+def test_it_tries_each_system_with_each_python_that_the_package_is_for_on_the_tests_that_need_nothing() -> None:
+    job = yaml.safe_load(_OURS.read_text(encoding="utf-8"))["jobs"]["quick"]
+    classifiers = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["classifiers"]
+    pythons = [found[1] for each in classifiers if (found := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", each))]
+    chosen = re.findall(r"^NEEDS_NOTHING := (.*)$", (_ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert job["strategy"]["matrix"] == {"os": ["ubuntu-latest", "windows-latest", "macos-latest"], "python": pythons}
+    assert [f'-m "{chosen[0]}"' in step["run"] for step in job["steps"] if step.get("name") == "Test"] == [True]

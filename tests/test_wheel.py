@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -69,6 +71,17 @@ def test_the_archives_are_such_as_pypi_takes(wheel: Path) -> None:
 def test_the_installed_command_tells_its_version(installed: Path, tmp_path: Path) -> None:
     assert _run(str(installed / "comfy-runner"), "--version", folder=tmp_path) == f"comfy-runner {__version__}\n"
     assert _run(str(installed / "python"), "-m", "comfy_runner", "--version", folder=tmp_path).endswith(f"{__version__}\n")
+
+
+@pytest.mark.parametrize("runner", [["pipx", "run", "--spec"], ["uvx", "--from"]], ids=["pipx", "uvx"])
+def test_it_runs_without_being_installed(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: list[str]) -> None:
+    monkeypatch.setenv("PIPX_HOME", str(tmp_path / "pipx"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    program, *arguments = runner
+    found = shutil.which(program, path=sysconfig.get_path("scripts"))
+    assert found
+
+    assert _run(found, *arguments, str(wheel), "comfy-runner", "--version", folder=tmp_path) == f"comfy-runner {__version__}\n"
 
 
 @pytest.mark.parametrize("recipe", ["quickstart", "forest-sunrise", "urban_skyline"])
