@@ -66,9 +66,13 @@ def github_scripts(name: str, **inputs: str) -> Iterator[ScriptStep]:
         yield ScriptStep(step["name"], step["run"], "if" in step, filled)
 
 
-def gitlab_scripts(name: str) -> Iterator[ScriptStep]:
-    """Yield the scripts of a pipeline: what goes before runs in one shell with what it is about, what comes after in its own."""
+def gitlab_scripts(name: str, **variables: str) -> Iterator[ScriptStep]:
+    """Yield the scripts of a pipeline, with some of its variables changed as its users do.
+
+    What goes before runs in one shell with what it is about, what comes after in its own.
+    """
     job = example(name)["pictures"]
+    job["variables"] |= variables
     yield ScriptStep("script", "\n".join([*job["before_script"], *job["script"]]), environment=job["variables"])
     yield ScriptStep("after_script", "\n".join(job["after_script"]), always=True, environment=job["variables"])
 

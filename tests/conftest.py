@@ -58,6 +58,8 @@ gc.disable()
 
 say = logging.getLogger("tests.engine.local").info
 
+_SPECIAL_SERVERS = ("early_2024_server", "server_without_cache", "odd_server")
+
 _running = pytest.StashKey[pytest.Item]()
 _has_failed = pytest.StashKey[bool]()
 _folders = itertools.count()
@@ -69,6 +71,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for theme in themes(item.path.relative_to(config.rootpath), getattr(item, "fixturenames", ())):
             item.add_marker(theme)
+    items.sort(key=_server_of_its_own)
+
+
+def _server_of_its_own(item: pytest.Item) -> int:
+    """Return a number that brings tests together that share a special server: one of several processes has to start it then."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((number for number, name in enumerate(_SPECIAL_SERVERS) if name in fixtures), len(_SPECIAL_SERVERS))
 
 
 def pytest_collection_finish() -> None:

@@ -13,6 +13,7 @@ from comfy_runner.engine.local import LocalServer
 from comfy_runner.recipe.load import shipped_recipes
 from tests.cli.support import typed
 from tests.commands_page import PAGE, commands_page
+from tests.real.support import pixels, sidecar
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,7 +34,9 @@ def test_the_readme_is_short_and_its_pictures_are_small() -> None:
     assert all(0 < picture.stat().st_size < 150_000 for picture in pictures)
 
 
-def test_the_example_in_python_runs_as_it_stands(comfyui_server: LocalServer, tmp_path: Path) -> None:
+def test_the_example_in_python_runs_as_it_stands_and_gives_two_pictures_of_the_planned_sizes_and_a_sidecar(
+    comfyui_server: LocalServer, tmp_path: Path
+) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", _README, flags=re.DOTALL)
 
     done = subprocess.run(
@@ -47,6 +50,11 @@ def test_the_example_in_python_runs_as_it_stands(comfyui_server: LocalServer, tm
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["quickstart done", str(Path("runs/quickstart/quickstart/upscaled.png"))]
+    job = tmp_path / "runs" / "quickstart" / "quickstart"
+    assert pixels(job / "original.png").shape == (144, 256, 3)
+    assert pixels(job / "upscaled.png").shape == (288, 512, 3)
+    found = sidecar(job)
+    assert (found["state"], found["server"]["comfyui"], found["recipe"]["seed"]) == ("done", "0.3.75", 42)
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.forked import Forked
+from tests.model_files.support import FileServer, sha256
 
 FAST = ("--set", "sampler.steps=4", "--set", "size={width: 64, height: 48}")
 """A quickstart that takes about a second."""
+
+FETCHED = "fetched/tiny.safetensors"
+"""The checkpoint that the fixture ``web`` has, as recipes name it."""
 
 
 def comfy_runner(
@@ -48,3 +52,9 @@ def pixels(path: Path, *, size: tuple[int, int] | None = None) -> NDArray[np.flo
 def likeness(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the correlation of two pictures' brightness, 1 for the same composition, about 0 for unrelated ones."""
     return float(np.corrcoef(first.mean(axis=2).ravel(), second.mean(axis=2).ravel())[0, 1])
+
+
+def source_of(web: FileServer) -> dict[str, Any]:
+    """Return what a recipe says of where that checkpoint comes from."""
+    content = web.files["/tiny.safetensors"]
+    return {"url": f"{web.url}/tiny.safetensors", "sha256": sha256(content), "size": len(content)}

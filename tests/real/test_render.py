@@ -42,20 +42,6 @@ def _entry(url: str, prompt_id: str) -> dict[str, Any]:
     raise AssertionError(f"{prompt_id} did not end")
 
 
-def test_the_quickstart_gives_two_pictures_of_the_planned_sizes_and_a_sidecar(url: str, tmp_path: Path) -> None:
-    done = comfy_runner("run", "quickstart", "--server", url, folder=tmp_path)
-
-    job = tmp_path / "runs" / "quickstart" / "quickstart"
-    assert done.stdout.splitlines() == [
-        str(Path("runs/quickstart/quickstart/original.png")),
-        str(Path("runs/quickstart/quickstart/upscaled.png")),
-    ]
-    assert pixels(job / "original.png").shape == (144, 256, 3)
-    assert pixels(job / "upscaled.png").shape == (288, 512, 3)
-    found = sidecar(job)
-    assert (found["state"], found["server"]["comfyui"], found["recipe"]["seed"]) == ("done", "0.3.75", 42)
-
-
 def test_pictures_are_smooth_and_unclipped_and_follow_seed_and_prompt(url: str, tmp_path: Path) -> None:
     found = []
     for number, change in enumerate(("seed=1", "seed=2", "prompt=another")):

@@ -18,6 +18,7 @@ from tests.cli.support import COMMAND, Typed, environment, recipe_file
 from tests.engine.ray_actors.support import command_of
 from tests.engine.ray_actors.test_server_process import STANDIN
 from tests.ray_cluster import RayCluster, ray_cluster
+from tests.s3 import S3Server
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,9 +30,9 @@ _GRID = {"seed": [1, 2], "upscale.denoise": [0.5, 0.6]}
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
-    """A node with room for an actor, and one with two GPUs, which the tests of this module share."""
-    with ray_cluster("north", "fast:2") as running:
+def cluster(running_s3: S3Server) -> Iterator[RayCluster]:
+    """A node with room for an actor, and one with two GPUs, which the tests of this module share; its actors know an S3."""
+    with ray_cluster("north", "fast:2", **running_s3.environment) as running:
         yield running
 
 
@@ -97,6 +98,24 @@ def test_actors_that_share_a_gpu_are_told_apart(cluster: RayCluster, tmp_path: P
     assert done.code == 0, done.err
     assert set(_records(done)[0]["servers"]) <= {f"fast GPU {place}" for place in ("0", "0 (2)", "1", "1 (2)")}
     assert len(_records(done)[0]["servers"]) == 2
+
+
+def test_actors_put_their_files_into_the_store_and_the_driver_finds_them_there(
+    cluster: RayCluster, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFY_RUNNER_STATE", str(tmp_path / "state"))
+    url = f"s3://{s3.bucket()}/runs/lake"
+    # At 10 steps, both values give the same pixels, so that the second job is a copy of the first.
+    recipe = recipe_file(tmp_path, sweep={"seed": [1, 2], "upscale.denoise": [0.48, 0.49]}, sampler={"steps": 10})
+    options = ("--ray", cluster.address, "--ray-resources", '{"CPU": 1}', "--ray-command", STANDIN)
+    changes = {**cluster.environment, "COMFY_RUNNER_STATE": str(tmp_path / "state")}
+
+    done = _run(tmp_path, str(recipe), "--out", url, *options, **changes)
+
+    assert done.code == 0, done.err
+    assert (verify(url).files, verify(url).discrepancies) == (8, ())
+    again = _run(tmp_path, str(recipe), "--out", url, *options, **changes)
+    assert "4 done (4 already)" in again.err, again.err
 
 
 def test_a_node_that_joins_takes_part(cluster: RayCluster, tmp_path: Path) -> None:
