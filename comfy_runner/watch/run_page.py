@@ -19,7 +19,7 @@ from comfy_runner.report.page.page import packed, rendered
 from comfy_runner.report.page.page_content import details, overview
 from comfy_runner.report.page.thumbnails import Thumbnail, make_thumbnail
 from comfy_runner.report.picks import FORMAT, Picks, read_picks
-from comfy_runner.report.run_data import Material, read_material
+from comfy_runner.report.run_data import ORIGINAL, Material, read_material
 from comfy_runner.report.saved_picks import dumped_picks, save_picks
 from comfy_runner.report.suggest import Limits, Suggestion, usual_axis
 from comfy_runner.report.writer import judged
@@ -28,6 +28,7 @@ from comfy_runner.store.ledger_rows import FileRow
 from comfy_runner.store.local import LocalStore, folder_errors, is_plain_inside, refuse_links
 from comfy_runner.store.media_types import suffix_of
 from comfy_runner.store.run_folder import REPORT_FILES
+from comfy_runner.store.status import require_run
 
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 _NOT_MEASURED = "Nothing is measured while a run goes on: its report is made at its end."
@@ -35,7 +36,7 @@ JOB = "job:"
 """How the names of the values begin that tell of an entry."""
 
 _BEING_MADE = Thumbnail(problem="its thumbnail is being made")
-_SECONDS = 1.0  # for making thumbnails, before what is there is shown
+_SECONDS = 0.5  # for making thumbnails, before what is there is shown
 _NO_REPORT = "Nothing is measured: comfy-runner report makes the report of this run."
 
 
@@ -81,7 +82,8 @@ class RunPage:
         self._lock = Lock()
         self._thumbnails: dict[tuple[str, str], Thumbnail] = {}
         self._files: Mapping[str, ServedFile] = {}
-        self._material: Material | None = None
+        self._last: tuple[Material, dict[str, Any], bool] | None = None
+        self._packed = ""
 
     def values(self, *, is_live: bool) -> dict[str, Any]:
         """Read the run folder, and return what browsers are told of it: the facts of each entry, and of the whole page.
@@ -99,18 +101,21 @@ class RunPage:
             return {"counts": facts["counts"], "page": facts["live"], **{JOB + job["id"]: job for job in jobs}}
 
     def html(self, cursor: str, told: Mapping[str, Any], *, is_live: bool) -> str:
-        """Return the page.
+        """Return the page of what was read last.
 
         Args:
             cursor: Up to which change of the feed it tells everything.
             told: The values of the feed at that moment, without those of jobs.
             is_live: As of `values`, as are the errors.
         """
+        require_run(self.folder)
         with self._lock:
-            material, facts = self._read(is_live)
-            facts["live"] = {"cursor": cursor, "page": facts["live"], "told": dict(told)}
-            facts["picks"] = {**facts["picks"], "served": True}
-            known = packed(details(material, self._shown(material)))
+            material, found, was_live = self._last or (*self._read(is_live), is_live)
+            if was_live != is_live:
+                material, found = self._read(is_live)
+            live = {"cursor": cursor, "page": found["live"], "told": dict(told)}
+            facts = {**found, "live": live, "picks": {**found["picks"], "served": True}}
+            known = self._packed = self._packed or packed(details(material, self._known(material)))
         return "".join(rendered(material, facts, known, live=True))
 
     def details(self, name: str) -> dict[str, object] | None:
@@ -120,12 +125,12 @@ class RunPage:
             name: The entry's name: the job's id, or ``job/output``.
         """
         with self._lock:
-            material = self._material
-            found = [entry for entry in material.entries if entry.name == name] if material is not None else []
-            if material is None or not found:
+            if self._last is None:
                 return None
+            material, *_ = self._last
+            found = [entry for entry in material.entries if entry.name == name]
             one = replace(material, entries=tuple(found))
-            return next(details(one, self._shown(one)))
+            return next(details(one, self._known(one)), None)
 
     def picks(self) -> bytes:
         """Return what ``picks.json`` of the run says; where there is none, one that says nothing.
@@ -156,7 +161,7 @@ class RunPage:
         return found
 
     def _read(self, is_live: bool) -> tuple[Material, dict[str, Any]]:
-        material = self._material = read_material(self.folder)
+        material = read_material(self.folder)
         is_told = not is_live and is_measured(material)
         thumbnails = self._shown(material)
         self._files = dict(_files(material, thumbnails))
@@ -166,21 +171,26 @@ class RunPage:
         if is_told:
             measured, suggestion, notes = judged(material, usual_axis(material), self._limits())
         facts: dict[str, Any] = overview(material, measured, suggestion, thumbnails, notes)
-        return material, {**facts, "live": {"plan": _plan(facts), "is_measured": is_told}}
+        facts["live"] = {"plan": _plan(facts), "is_measured": is_told}
+        self._last, self._packed = (material, facts, is_live), ""
+        return material, facts
 
     def _shown(self, material: Material) -> dict[str, Thumbnail]:
         """Return the thumbnails of all pictures by their paths; of those that lack, as many are made as there is time for."""
-        found = {}
         until = time.monotonic() + _SECONDS
         self.is_complete = True
         with folder_errors(self.folder):
-            for row in _pictures(material):
+            # What is shown first is made first.
+            for row in sorted(_pictures(material), key=lambda row: row.role == ORIGINAL):
                 place = row.path, row.sha256
                 if place not in self._thumbnails and time.monotonic() < until:
                     self._thumbnails[place] = make_thumbnail(self.folder, row, material.store)
                 self.is_complete &= place in self._thumbnails
-                found[row.path] = self._thumbnails.get(place, _BEING_MADE)
-        return found
+        return self._known(material)
+
+    def _known(self, material: Material) -> dict[str, Thumbnail]:
+        """Return what is known of all pictures, by their paths."""
+        return {row.path: self._thumbnails.get((row.path, row.sha256), _BEING_MADE) for row in _pictures(material)}
 
 
 def _pictures(material: Material) -> Iterator[FileRow]:

@@ -48,16 +48,19 @@ function shot(job) {
 /** How cards are drawn now; what a card is drawn again with alone. */
 let drawCard = (job) => card(job, dimensions, []);
 
-/** Draw the cards of a job again, in their places. */
+const drawn = new Map(); // the card of each job that is shown, by the job's index
+
+/** Draw the card of a job again, in its place. */
 function redraw(job) {
-  for (const node of byId('grid').querySelectorAll(`.card[data-job="${job.index}"]`)) {
-    const fresh = drawCard(job);
-    Object.assign(fresh.dataset, node.dataset);
-    fresh.tabIndex = node.tabIndex;
-    const hasFocus = node === document.activeElement;
-    node.replaceWith(fresh);
-    if (hasFocus) fresh.focus({ preventScroll: true });
-  }
+  const node = drawn.get(job.index);
+  if (!node) return;
+  const fresh = drawCard(job);
+  Object.assign(fresh.dataset, node.dataset);
+  fresh.tabIndex = node.tabIndex;
+  const hasFocus = node === document.activeElement;
+  node.replaceWith(fresh);
+  drawn.set(job.index, fresh);
+  if (hasFocus) fresh.focus({ preventScroll: true });
 }
 
 function card(job, differing, headed) {
@@ -114,6 +117,8 @@ function drawGrid() {
   drawCard = (job) => card(job, dimensions, []);
   const inner = isTable ? drawTable(list) : el('div', { class: 'list' }, list.map((job) => drawCard(job)));
   byId('grid').replaceChildren(list.length ? inner : el('p', { class: 'nothing' }, 'Nothing matches. Clear the search or a filter to see pictures again.'));
+  drawn.clear();
+  cards().forEach((node) => drawn.set(Number(node.dataset.job), node));
   const first = byId('grid').querySelector('.card');
   if (first) first.tabIndex = 0;
   announce(list);

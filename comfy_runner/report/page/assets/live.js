@@ -7,6 +7,7 @@ const ASK = 3_000;
 const live = { cursor: data.live.cursor, page: data.live.page, run: null, problem: '', stream: null, heard: 0, asking: 0, isThere: true };
 const loaded = jobs.map((job) => job.finished); // when the page was made
 const hadPictures = jobs.some(anyPicture);
+const named = new Map(jobs.map((job) => [job.id, job]));
 const answers = new Map();
 
 const parts = {
@@ -67,7 +68,7 @@ function showNews() {
 
 /** Take over the newest values of some names. */
 function take(changes) {
-  const drawn = new Set();
+  const changed = new Set();
   let hasFirst = false;
   for (const [name, value] of Object.entries(changes)) {
     const [kind, id] = [name.split(':', 1)[0], name.slice(name.indexOf(':') + 1)];
@@ -76,17 +77,17 @@ function take(changes) {
     else if (name === 'page') live.page = value ?? live.page;
     else if (name === 'picks') hearPicks();
     else if (name === 'counts') showCounts(value);
-    else if (kind === 'server') takeLane(id, value).forEach((job) => drawn.add(job));
+    else if (kind === 'server') takeLane(id, value).forEach((job) => changed.add(job));
     else if (kind === 'preview') {
       if (value) previews.set(id, value);
       else previews.delete(id);
-      drawn.add(id);
+      changed.add(id);
     } else if (kind === 'job') {
-      const job = jobs.find((each) => each.id === id);
+      const job = named.get(id);
       if (!job) continue;
       hasFirst ||= !hadPictures && Object.keys(value.pictures).length > 0;
       Object.assign(job, value);
-      drawn.add(job.job);
+      changed.add(job.job);
     }
   }
   // What can be chosen on the page depends on which pictures there are; a search has other jobs after each step.
@@ -94,8 +95,8 @@ function take(changes) {
     location.reload();
     return;
   }
-  if (drawn.size) {
-    jobs.filter((job) => drawn.has(job.job)).forEach((job) => {
+  if (changed.size) {
+    jobs.filter((job) => changed.has(job.job)).forEach((job) => {
       redraw(job);
       redrawRow(job);
     });
