@@ -69,6 +69,7 @@ _PLACES = {
     "click": ("cli/",),
     "fsspec": ("store/filesystem.py",),
     "filelock": ("store/", "engine/local/", "model_files/cache.py"),
+    "jsonata": ("graph/price_badge.py",),
     "jinja2": ("templating/", "report/page/page.py"),
     "markupsafe": ("templating/",),
     "mcp": ("agents/server.py", "agents/serving.py"),

@@ -14,7 +14,9 @@ _MOST_SAID = 20_000  # characters of what it says
 _ERRORS = ("error: ", "hint: ")
 
 
-def start_run(recipe: str, *, servers: Sequence[str], sets: Sequence[str], sweeps: Sequence[str], out: Path) -> None:
+def start_run(
+    recipe: str, *, servers: Sequence[str], sets: Sequence[str], sweeps: Sequence[str], out: Path, max_cost: float | None
+) -> None:
     """Start a run, and return when it has begun. It is `comfy-runner run --detach` in the current folder.
 
     Args:
@@ -23,12 +25,14 @@ def start_run(recipe: str, *, servers: Sequence[str], sets: Sequence[str], sweep
         sets: Overrides of fields.
         sweeps: Axes.
         out: The run folder.
+        max_cost: The most that paid services may cost, US dollars; None for no limit.
 
     Raises:
         ComfyRunnerError: It has not begun; with what the command said.
     """
     options = [f"--out={out}", *(f"--server={name}" for name in servers)]
     options += [*(f"--set={each}" for each in sets), *(f"--sweep={each}" for each in sweeps)]
+    options += [] if max_cost is None else [f"--max-cost={max_cost}"]
     # What follows -- is no option, however it is called. Of its words, those are kept that say what is wrong.
     command = [sys.executable, "-P", "-m", "comfy_runner", "run", "--detach", *options, "--", recipe]
     with tempfile.TemporaryFile() as said:

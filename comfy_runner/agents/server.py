@@ -131,7 +131,8 @@ class Tools:
         """
         drafted = self.workplace.drafted(recipe, sets=sets, sweeps=sweeps, out=out)
         self.workplace.refuse_paid(drafted.plan)
-        start_run(recipe, servers=self.workplace.servers, sets=sets, sweeps=sweeps, out=drafted.folder)
+        place = self.workplace
+        start_run(recipe, servers=place.servers, sets=sets, sweeps=sweeps, out=drafted.folder, max_cost=place.max_cost)
         return {"folder": str(drafted.folder), "jobs": len(drafted.plan.drafts)}
 
     async def status(

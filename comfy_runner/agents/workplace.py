@@ -51,12 +51,14 @@ class Workplace:
         servers: The servers, by URL or name; empty for those of the settings.
         config: The settings.
         allows_paid: Whether nodes may be used that call a paid service.
+        max_cost: The most that these may cost in each run folder, US dollars; None for no limit.
     """
 
     root: Path
     servers: tuple[str, ...]
     config: Config
     allows_paid: bool = False
+    max_cost: float | None = None
 
     @property
     def fleet(self) -> tuple[ServerConfig, ...]:

@@ -195,7 +195,7 @@ def plan(
     if len(asked) > 1:
         summary = preview_fleet(drafted, chosen, path, connect=connected, force=force, allow_partial=allow_partial)
     else:
-        client = (lambda: connected()[0].engine) if asked else None
+        client = (lambda: connected()[0]) if asked else None
         summary = preview(drafted, chosen, path, connect=client, force=force, allow_partial=allow_partial)
     if part is not None:
         return with_deal(summary, drafted, dealt, part)

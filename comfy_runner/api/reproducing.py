@@ -24,6 +24,7 @@ from comfy_runner.inbox import Inbox
 from comfy_runner.report.compare import LEAST_SIMILARITY
 from comfy_runner.report.triples import remove_triples
 from comfy_runner.running.handle import Run
+from comfy_runner.running.policy import Policy
 from comfy_runner.store.environment import EnvironmentChange, changes, environment_of
 from comfy_runner.store.run_folder import FolderView
 from comfy_runner.store.sidecar import Sidecar
@@ -68,6 +69,7 @@ def reproduce(
     out: Path | str | None = None,
     templates: Sequence[Path] = (),
     limit: float = LEAST_SIMILARITY,
+    max_cost: float | None = None,
     config: Config | None = None,
     follow: Callable[[Run], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -84,6 +86,7 @@ def reproduce(
             there moves to ``superseded``.
         templates: Folders that are searched for templates first.
         limit: The least similarity, 0 to 1, of pictures that count as perceptually equal (docs/baselines.md).
+        max_cost: The most that paid services may cost, US dollars, with all that `out` has spent before; None for no limit.
         config: Settings; None for those of the user's config file.
         follow: Is given the run, whose events it may follow to the end; called once more where it has to be rendered again. None
             to wait in silence.
@@ -99,7 +102,15 @@ def reproduce(
     settings = config or load_config()
     with fetched(source) as path:
         return _reproduced(
-            read_recorded(path), settings, server=server, out=out, templates=templates, limit=limit, follow=follow, say=say
+            read_recorded(path),
+            settings,
+            server=server,
+            out=out,
+            templates=templates,
+            limit=limit,
+            max_cost=max_cost,
+            follow=follow,
+            say=say,
         )
 
 
@@ -111,6 +122,7 @@ def _reproduced(
     out: Path | str | None,
     templates: Sequence[Path],
     limit: float,
+    max_cost: float | None,
     follow: Callable[[Run], None] | None,
     say: Callable[[str], None] | None,
 ) -> Reproduced:
@@ -124,7 +136,16 @@ def _reproduced(
         raise UsageError(f"makes {counted(len(jobs), 'job')} (expected 1)", where=shown(recorded.source))
     for _ in range(_TRIES):
         _free(engine, folder)
-        rendering = run([recorded.source], server=chosen, out=folder, templates=templates, force=True, config=settings, say=say)
+        rendering = run(
+            [recorded.source],
+            server=chosen,
+            out=folder,
+            templates=templates,
+            force=True,
+            policy=Policy(max_cost=max_cost),
+            config=settings,
+            say=say,
+        )
         made = _rendered(rendering, follow)
         if not made.cached_nodes:
             break

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from comfy_runner.cli.options import LocalPath
+from comfy_runner.cli.options import LocalPath, max_cost_option
 from comfy_runner.cli.output import say
 from comfy_runner.errors import UsageError
 from comfy_runner.text_files import reason_of
@@ -35,6 +35,7 @@ _EXTRA = "pip install 'comfy-runner[mcp]'"
     help="A URL, a name from the config file, or local; repeatable. Runs use no others.",
 )
 @click.option("--allow-paid", is_flag=True, help="Allow nodes that call paid services.")
+@max_cost_option
 @click.option(
     "--http",
     "port",
@@ -42,7 +43,7 @@ _EXTRA = "pip install 'comfy-runner[mcp]'"
     metavar="PORT",
     help="Serve on this port of 127.0.0.1 instead of stdio; 0 for any that is free.",
 )
-def mcp(folder: Path, *, servers: tuple[str, ...], allow_paid: bool, port: int | None) -> None:
+def mcp(folder: Path, *, servers: tuple[str, ...], allow_paid: bool, max_cost: float | None, port: int | None) -> None:
     """Serve tools to agents by the Model Context Protocol.
 
     They are recipes, describe, validate, plan, run, status, results, suggest and cancel. It speaks on stdin and stdout, and ends
@@ -62,7 +63,7 @@ def mcp(folder: Path, *, servers: tuple[str, ...], allow_paid: bool, port: int |
         os.chdir(root)
     except OSError as error:
         raise UsageError(f"cannot be used: {reason_of(error)}", where="--folder") from error
-    server = mcp_server(Workplace(root, servers, config, allows_paid=allow_paid))
+    server = mcp_server(Workplace(root, servers, config, allows_paid=allow_paid, max_cost=max_cost))
     if port is None:
         # Its thread reads stdin, which nothing interrupts; there is nothing to clean up, since runs go on without it.
         for number in _ENDING:

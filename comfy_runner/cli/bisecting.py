@@ -13,6 +13,7 @@ from comfy_runner.cli.options import (
     NamedServers,
     RunPlace,
     json_option,
+    max_cost_option,
     recipe_options,
     recipes_argument,
     servers_option,
@@ -57,6 +58,7 @@ _FOLDER = LocalPath(file_okay=False)
     envvar="COMFY_RUNNER_REPORT",
     help="Write report.html of the first bad version (default), or not.",
 )
+@max_cost_option
 @json_option("Print one JSON object per version, and one for the answer, on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more details.")
@@ -70,6 +72,7 @@ def bisect(
     as_json: bool,
     quiet: bool,
     verbose: int,
+    max_cost: float | None,
     **given: Any,
 ) -> int:
     """Find the first version at which a run fails its checks: what recipes expect, or a comparison with a baseline.
@@ -84,6 +87,7 @@ def bisect(
     from comfy_runner.cli.follow import follower
     from comfy_runner.cli.json_records import event_record
     from comfy_runner.cli.report import write_report_at_end
+    from comfy_runner.running.policy import Policy
 
     def told(judged: Judged) -> None:
         if as_json:
@@ -97,6 +101,7 @@ def bisect(
             bad,
             recipes,
             server=servers.one(),
+            policy=Policy(max_cost=max_cost),
             config=servers.config,
             say=None if quiet else say,
             told=told,

@@ -15,6 +15,7 @@ from comfy_runner.cli.options import (
     RunPlace,
     calibration_option,
     json_option,
+    max_cost_option,
     recipe_options,
     say_limits,
     servers_option,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
 @watch_options
+@max_cost_option
 @json_option("Print one JSON object per step, and one for the answer, on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")
 @click.option("-v", "--verbose", count=True, help="Print more details.")
@@ -65,6 +67,7 @@ def find(
     as_json: bool,
     quiet: bool,
     verbose: int,
+    max_cost: float | None,
     **given: Any,
 ) -> int:
     """Search for the values of fields that give the most real detail while the composition is kept.
@@ -120,7 +123,7 @@ def find(
             say=None if quiet else say,
             told=told,
             following=following,
-            policy=Policy(previews=watched),
+            policy=Policy(previews=watched, max_cost=max_cost),
             **given,
         )
     except KeyboardInterrupt:

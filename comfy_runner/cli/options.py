@@ -209,6 +209,14 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
     return add
 
 
+max_cost_option = click.option(
+    "--max-cost",
+    type=click.FloatRange(0),
+    metavar="USD",
+    help="The most that paid services may cost, in US dollars; what could cost more is refused (docs/services.md).",
+)
+"""``--max-cost``, as ``max_cost``: None for no limit."""
+
 calibration_option = click.option(
     "--no-calibration", "calibrated", is_flag=True, default=True, flag_value=False, help="Leave kept calibrations out."
 )

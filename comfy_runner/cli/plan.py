@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,12 +16,14 @@ from comfy_runner.cli.json_records import DIGITS, to_json
 from comfy_runner.cli.options import NOT_ASKED, NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.errors import InputError
+from comfy_runner.graph.prices import dollars
 from comfy_runner.wording import GIB, counted, duration
 
 if TYPE_CHECKING:
     from comfy_runner.api import FindPlan
     from comfy_runner.config import Config, ServerConfig
     from comfy_runner.graph.decoding import DecodeMemory
+    from comfy_runner.graph.prices import Price
     from comfy_runner.planning.duplicates import Duplicates
     from comfy_runner.planning.estimate import Estimate
     from comfy_runner.planning.summary import Deal, PlannedRow, PlanSummary, RowState, ServerShare, ShardShare
@@ -116,6 +119,7 @@ def _table(rows: Sequence[PlannedRow]) -> list[str]:
         ]
     columns += [
         ("work", True, lambda row: f"{row.work:.1f}" if row.position else ""),
+        *([("price", True, lambda row: str(row.price or ""))] if any(row.price for row in rows) else []),
         *([("server", False, lambda row: servers.get(row.server, ""))] if any(servers) else []),
         ("state", False, lambda row: _state(row, positions)),
     ]
@@ -149,6 +153,8 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
         yield f"the pictures take {told_size(summary.disk)} at most"
     if to_render:
         yield _cost(summary)
+    if summary.price:
+        yield _price(summary.price, summary.spent)
     yield from _same(summary.duplicates)
     if summary.cache == "none" and to_render and not summary.fleet:
         yield f"the server caches nothing: {counted(summary.graphs, 'graph')}, each of jobs that share a first pass"
@@ -170,6 +176,12 @@ def _cost(summary: PlanSummary) -> str:
     others = [f"{given} in the recipe's order"] if given != needed else []
     others += [f"{unshared} without a cache"] if unshared not in (needed, given) else []
     return counted(needed, "weighted step") + (f" ({', '.join(others)})" if others else "")
+
+
+def _price(price: Price, spent: float) -> str:
+    known = str(replace(price, unknown=()))
+    told = f"{known}, and what is not known of {', '.join(price.unknown)}" if price.unknown else known
+    return f"paid services cost {told}" + (f"; {dollars(spent)} was spent before" if spent else "")
 
 
 def _same(groups: Sequence[Duplicates]) -> Iterator[str]:
@@ -246,7 +258,7 @@ def _shards(deal: Deal) -> Iterator[str]:
 
 
 def _plan_record(summary: PlanSummary) -> dict[str, Any]:
-    found = {"v": VERSION, **to_json(summary, {**DIGITS, "seconds": 1})}
+    found = {"v": VERSION, **to_json(summary, {**DIGITS, "seconds": 1, "low": 6, "high": 6, "spent": 6})}
     del found["is_searched"]  # what `find` would do is told in full
     if summary.memory is not None:
         found["memory"] |= found["memory"].pop("picture")

@@ -10,7 +10,15 @@ import click
 from comfy_runner.cli.follow import follower
 from comfy_runner.cli.interruption import cancelling_interrupts
 from comfy_runner.cli.json_records import to_json
-from comfy_runner.cli.options import JobPlace, LocalPath, NamedServers, json_option, servers_option, templates_option
+from comfy_runner.cli.options import (
+    JobPlace,
+    LocalPath,
+    NamedServers,
+    json_option,
+    max_cost_option,
+    servers_option,
+    templates_option,
+)
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.errors import Note, VerificationError
 
@@ -31,6 +39,7 @@ _WORDS = {"same": "identical pixels", "similar": "perceptually equal", "differen
 @servers_option("A URL, a name from the config file, or local, which starts one here.", several=False)
 @click.option("--out", type=LocalPath(file_okay=False), metavar="DIR", help="The run folder for it (reproduced/<job>).")
 @templates_option
+@max_cost_option
 @json_option("Print one JSON object (docs/repeat.md).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result, and errors.")
 def reproduce(source: Path | str, *, servers: NamedServers, as_json: bool, quiet: bool, **given: Any) -> int:

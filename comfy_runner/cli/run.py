@@ -16,7 +16,7 @@ from comfy_runner.cli.closing import Stdout, print_errors, print_last_line
 from comfy_runner.cli.detaching import DetachedRun, detach_option
 from comfy_runner.cli.interruption import cancelling_interrupts
 from comfy_runner.cli.notifying import Notifier, notify_option
-from comfy_runner.cli.options import NamedServers, RunPlace, json_option, run_options, say_limits
+from comfy_runner.cli.options import NamedServers, RunPlace, json_option, max_cost_option, run_options, say_limits
 from comfy_runner.cli.output import print_error, print_json, print_notes, say
 from comfy_runner.cli.ray_option import ray_options
 from comfy_runner.cli.watch import WatchedPage, watch_options
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from comfy_runner.running.events import JobResult
 
 # The options that are fields of `Policy`.
-_POLICY = ("stall", "total", "outage", "allow_partial", "fail_fast")
+_POLICY = ("stall", "total", "outage", "allow_partial", "fail_fast", "max_cost")
 _SECONDS: dict[str, Any] = {"type": click.FloatRange(0, min_open=True), "metavar": "SECONDS"}
 
 # Whoever has interrupted the run, or has no room for it, does not want to wait for a report.
@@ -59,6 +59,7 @@ _MOST_REPORTED = 3000
     **_SECONDS,
     help="The most that a server may be silent before its jobs go to others, or to the next run (60; with several servers 15).",
 )
+@max_cost_option
 @click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."

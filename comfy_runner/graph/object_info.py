@@ -16,6 +16,7 @@ from typing import Any
 
 from comfy_runner.errors import WorkflowError
 from comfy_runner.graph.page_control import PageControl, page_control
+from comfy_runner.graph.price_badge import PriceBadge, parse_badge
 from comfy_runner.graph.replacements import Replacement, parse_replacements
 
 _PACKS = "custom_nodes."
@@ -90,6 +91,7 @@ class NodeInfo:
         output_names: The names of its outputs, as many as there are types.
         marks: Which of ``deprecated``, ``experimental`` and ``api_node`` (it calls a paid service) it is.
         order: The names of its inputs in the order of ComfyUI's page (``input_order``).
+        price: What it costs, where it calls a paid service; None where that is not said (before 0.9), or not readable.
     """
 
     name: str
@@ -104,6 +106,7 @@ class NodeInfo:
     output_names: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    price: PriceBadge | None = None
 
     @property
     def pack(self) -> str:
@@ -259,6 +262,7 @@ def _node(name: str, raw: Mapping[str, Any]) -> NodeInfo:
         output_names=_output_names(raw.get("output_name"), outputs),
         marks=tuple(mark for mark in _MARKS if raw.get(mark)),
         order=_order(raw.get("input_order"), raw.get("input"), inputs),
+        price=parse_badge(raw.get("price_badge")),
     )
 
 

@@ -20,6 +20,8 @@ from comfy_runner.graph.conformance import Checked, ShapeCheck, check, selectors
 from comfy_runner.graph.filled import Filled, Shape
 from comfy_runner.graph.literals import Acceptance
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.graph.prices import Price, price_of
+from comfy_runner.graph.workflow import Workflow
 from comfy_runner.planning.draft import Draft
 from comfy_runner.planning.job_graph import PlannedJob
 from comfy_runner.planning.job_problems import JobProblems
@@ -115,12 +117,14 @@ class Capabilities:
 
     Attributes:
         everything: Whether the server can do all of them, whole.
+        calls_paid: Whether any of them calls a paid service there.
     """
 
     def __init__(
         self, drafts: Sequence[Draft], info: ObjectInfo, kinds: _Kinds, *, allow_partial: bool, key_hint: str = ""
     ) -> None:
         self.everything = all(kind.is_whole and not (key_hint and kind.paid) for kind in kinds.values())
+        self.calls_paid = any(kind.paid for kind in kinds.values())
         self._drafts, self._info, self._kinds = drafts, info, kinds
         self._allow_partial, self._key_hint = allow_partial, key_hint
         self._problems: dict[Hashable, tuple[Problem, ...]] = {}
@@ -167,6 +171,14 @@ class Capabilities:
             ]
             self._problems[answer] = (*unpaid, *self._checked(draft.planned()).problems)
         return self._problems[answer]
+
+    def price(self, draft: Draft) -> Price | None:
+        """Return what a job costs there as a whole; None where it calls no paid service."""
+        return price_of(draft.filled.workflow, self._info) if self._kind(draft).paid else None
+
+    def price_of(self, workflow: Workflow) -> Price | None:
+        """Return what a graph costs there; None where it calls no paid service."""
+        return price_of(workflow, self._info)
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:

@@ -7,16 +7,18 @@ servers.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from comfy_runner.engine.info import CacheMode
-from comfy_runner.engine.interface import Engine
+from comfy_runner.engine.interface import NamedEngine
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import DecodeMemory, largest_decode
+from comfy_runner.graph.prices import Price
 from comfy_runner.planning.arrange import Arrangement, arrange
-from comfy_runner.planning.capabilities import check_all
+from comfy_runner.planning.capabilities import capabilities_of, refuse_impossible
+from comfy_runner.planning.costs import job_prices, unpaid
 from comfy_runner.planning.draft import Plan
 from comfy_runner.planning.duplicates import duplicates
 from comfy_runner.planning.estimate import Estimate, WithBoundedLoads, earlier_speeds, fitting_speed
@@ -83,6 +85,11 @@ class FolderPreview:
             notes=notes,
         )
 
+    @property
+    def spent(self) -> float:
+        """Return what all that was posted into the folder costs at most, US dollars."""
+        return self.ledger.spent() if self.ledger is not None else 0.0
+
     def _time(self, server: str, cache: CacheMode) -> Estimate | None:
         speed = fitting_speed(self.speeds, server=server)
         if speed is None:
@@ -119,7 +126,7 @@ def preview(
     chosen: frozenset[str],
     folder: Path | None,
     *,
-    connect: Callable[[], Engine] | None,
+    connect: Callable[[], NamedEngine] | None,
     force: bool = False,
     allow_partial: bool = False,
 ) -> PlanSummary:
@@ -139,15 +146,21 @@ def preview(
         RunFolderError: What is in the folder cannot be read.
     """
     with preview_folder(plan, chosen, folder, force=force) as seen:
-        engine = connect() if connect else None
+        named = connect() if connect else None
+        engine = named.engine if named else None
         info = engine.info() if engine else None
         rendered = seen.arrangement.rendered
         memory, warnings = largest_decode([draft.filled for draft in rendered], vram_total=info.vram_total if info else None)
         notes = dict.fromkeys([*plan.notes, *warnings])
-        if engine is not None:
-            notes |= dict.fromkeys(check_all(rendered, engine.object_info(), allow_partial=allow_partial))
+        prices: Mapping[str, Price] = {}
+        if engine is not None and named is not None:
+            found = capabilities_of(rendered, engine.object_info(), allow_partial=allow_partial)
+            refuse_impossible(rendered, {engine.url: found})
+            prices = job_prices(rendered, [found])
+            notes |= dict.fromkeys([*found.notes, *unpaid(rendered, found, named.key_hint)])
         cache = info.cache if info else "unknown"
-        return seen.summary(server=info.url if info else "", cache=cache, memory=memory, notes=tuple(notes))
+        summary = seen.summary(server=info.url if info else "", cache=cache, memory=memory, notes=tuple(notes))
+        return summary.with_prices(prices, spent=seen.spent)
 
 
 def _ledger(folder: Path | None) -> Ledger | None:

@@ -16,6 +16,7 @@ from comfy_runner.engine.info import CacheMode
 from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import DecodeMemory
 from comfy_runner.graph.filled import Filled, Shape
+from comfy_runner.graph.prices import Price, total
 from comfy_runner.graph.schedules import K_SAMPLERS, SecondPass, second_passes
 from comfy_runner.planning.arrange import Arrangement
 from comfy_runner.planning.draft import Draft
@@ -45,6 +46,7 @@ class PlannedRow:
         second: Its second passes: denoise, schedule, start sigma.
         work: What it costs there in the order, in weighted steps: what the job before it leaves in the cache costs nothing.
         server: Which of several servers would do it, or has it; empty where none has to, none can, or there are not several.
+        price: What the paid services that it calls cost; None where it calls none, need not be rendered, or no server was asked.
     """
 
     job_id: str
@@ -56,6 +58,7 @@ class PlannedRow:
     second: tuple[SecondPass, ...]
     work: float
     server: str = ""
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,8 @@ class PlanSummary:
         fleet: What each of several servers would do, those that answer; empty where there are not several.
         splits: How many groups of jobs that share model loads and first passes are split between these.
         deal: What all shards of the run have; None where it has none.
+        price: What paid services cost in all; None as of a row.
+        spent: What all that was posted into the run folder before costs at most, US dollars.
         is_searched: Whether it is of a single recipe that says what `find` is to search for, and all of it.
     """
 
@@ -163,11 +168,23 @@ class PlanSummary:
     fleet: tuple[ServerShare, ...] = ()
     splits: int = 0
     deal: Deal | None = None
+    price: Price | None = None
+    spent: float = 0.0
     is_searched: bool = False
 
     def count(self, state: RowState) -> int:
         """Return how many jobs are in a state."""
         return sum(row.state == state for row in self.jobs)
+
+    def with_prices(self, prices: Mapping[str, Price], *, spent: float) -> PlanSummary:
+        """Return the same plan with what paid services cost.
+
+        Args:
+            prices: Of the jobs that are to be rendered and call some, by id.
+            spent: As in `PlanSummary`.
+        """
+        jobs = tuple(replace(row, price=prices[row.job_id]) if row.job_id in prices else row for row in self.jobs)
+        return replace(self, jobs=jobs if prices else self.jobs, price=total(prices.values()) if prices else None, spent=spent)
 
     def with_fleet(self, fleet: Sequence[ServerShare], *, splits: int, submitted: Mapping[str, str]) -> PlanSummary:
         """Return the same plan as several servers would do it.

@@ -25,10 +25,11 @@ from comfy_runner.store.states import Change
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write down that a submission is about to be posted to a server with this URL."""
+    """Write down that a submission is about to be posted to a server with this URL, and what it costs at most, US dollars."""
 
     submission: Submission
     url: str
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ class Coordinator:
         drafts = work.drafts
         self._left = left = tuple(_read_left(folder, submission, drafts) for submission in work.open)
         self._begin = Begin(left, take_back)
-        self._state = RunState.of(work, candidates, left=left, folder=folder.path, policy=self._policy, known=folder.ledger.known())
+        known, spent = folder.ledger.known(), folder.ledger.spent()
+        self._state = RunState.of(work, candidates, left=left, folder=folder.path, policy=self._policy, known=known, spent=spent)
         self._performer = Performer(
             folder,
             candidates,

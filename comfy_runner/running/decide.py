@@ -13,6 +13,8 @@ from comfy_runner.engine import reports
 from comfy_runner.engine.submission import Submission
 from comfy_runner.engine.verdict import Conclusion, Verdict
 from comfy_runner.errors import Interrupted, JobLost, ServerStuck
+from comfy_runner.graph.prices import total
+from comfy_runner.planning.costs import spending_refusal
 from comfy_runner.running import actions as do
 from comfy_runner.running import messages
 from comfy_runner.running.actions import Action
@@ -129,6 +131,12 @@ def _prepared(state: RunState, message: messages.Prepared) -> Actions:
         ready = ready[:1]
     if not ready:
         return
+    price = total(found.price for found in ready if found.price is not None)
+    if (refusal := spending_refusal(price, spent=state.spent, limit=state.policy.max_cost)) is not None:
+        for each in ready:
+            yield from end(state, each.job.job_id, Change.FAILED, refusal, files=each.reusable)
+        return
+    state.spent += price.high
     submission = Submission.of(message.key, [found.job for found in ready])
     left_out = {found.job.job_id: found.left_out for found in ready if found.left_out is not None}
     reusable = {found.job.job_id: found.reusable for found in ready}
@@ -137,7 +145,7 @@ def _prepared(state: RunState, message: messages.Prepared) -> Actions:
     state.posted(tracked)
     for job in map(state.jobs.__getitem__, submission.job_ids):
         job.state, job.submission = after(job.state, Change.SUBMITTED), message.key
-    yield do.Record(submission, worker.url)
+    yield do.Record(submission, worker.url, price.high)
     yield do.Submit(worker.name, submission)
 
 

@@ -16,6 +16,7 @@ from comfy_runner.errors import Note
 from comfy_runner.graph.decoding import largest_decode
 from comfy_runner.planning.arrange import MOST_IN_A_GRAPH
 from comfy_runner.planning.capabilities import unsuitable_jobs
+from comfy_runner.planning.costs import job_prices
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import fitting_speed
 from comfy_runner.planning.preview import FolderPreview, preview_folder
@@ -56,7 +57,10 @@ def preview_fleet(
     with preview_folder(plan, chosen, folder, force=force) as seen:
         rendered = seen.arrangement.rendered
         examiner = Examiner(rendered, allow_partial=allow_partial)
-        present, asked = _asked([Candidate.of(each) for each in connect()], examiner, seen.speeds)
+        candidates = [Candidate.of(each) for each in connect()]
+        if all(each.key_hint for each in candidates):  # a run would refuse; what it would cost can be told all the same
+            candidates = [replace(each, key_hint="") for each in candidates]
+        present, asked = _asked(candidates, examiner, seen.speeds)
         notes = dict.fromkeys(plan.notes)
         notes |= dict.fromkeys(_checked(rendered, asked))
         drafts, backlog = backlog_of(seen.arrangement.groups, plan.steps)
@@ -89,6 +93,8 @@ def preview_fleet(
             )
             for each, share, its in zip(present, found.shares, jobs, strict=True)
         ]
+        prices = job_prices(rendered, [each.said.capabilities for each in present])
+        summary = summary.with_prices(prices, spent=seen.spent)
         return summary.with_fleet(shares, splits=found.splits, submitted=_submitted(seen, present))
 
 

@@ -173,8 +173,9 @@ def write(ledger: Ledger, action: do.LedgerAction, *, rows_of: Callable[[Files],
         RunFolderError: It cannot be written.
     """
     match action:
-        case do.Record(submission, url):
-            ledger.submit(submission.prompt_id, server=url, text=submission.to_text(), job_ids=submission.job_ids)
+        case do.Record(submission, url, cost):
+            text = submission.to_text()
+            ledger.submit(submission.prompt_id, server=url, text=text, job_ids=submission.job_ids, cost=cost)
         case do.Accept(key, prompt_id):
             ledger.accepted(key, prompt_id)
         case do.Settle(job_id, change, key, error, files, seconds, work):

@@ -53,6 +53,8 @@ class Policy:
         fail_fast: Whether nothing more is begun once a job is not done.
         previews: Whether servers are asked for previews of what they render, which `JobPreviewed` tells; those older than 0.5 give
             some only where they were started so.
+        max_cost: The most that paid services may cost, US dollars, with all that the run folder has spent already; None for no
+            limit. Nothing is posted that could cost more, or of which the price is not known.
         retry: What is tried again where the recipe does not say; None for what the config file says.
         outage: Seconds that a server may answer nobody, or only with errors that may pass, before its jobs go to others, or to the
             next run; None for what the config file says, and without a word there for `timeouts` and `fleet_outage`.
@@ -70,6 +72,7 @@ class Policy:
     allow_partial: bool = False
     fail_fast: bool = False
     previews: bool = False
+    max_cost: float | None = None
     retry: Retry | None = None
     outage: float | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)

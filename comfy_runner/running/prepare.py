@@ -13,6 +13,7 @@ from comfy_runner.collect.a1111_text import parameters_of
 from comfy_runner.engine.submission import Attempt, SubmittedJob
 from comfy_runner.errors import ComfyRunnerError, InputError, JobFailed
 from comfy_runner.graph.decoding import with_decoding
+from comfy_runner.graph.prices import Price
 from comfy_runner.graph.sizes import output_sizes
 from comfy_runner.planning.capabilities import Capabilities
 from comfy_runner.planning.draft import Draft
@@ -35,11 +36,13 @@ class Ready:
         job: What is posted of it; its graph is empty where the server cannot make what is missing.
         reusable: Files of earlier runs that are still good, by output role.
         left_out: Why the job will be partial even if all goes well; None where it will not.
+        price: What that costs; None where it calls no paid service.
     """
 
     job: SubmittedJob
     reusable: Mapping[str, tuple[FileRecord, ...]]
     left_out: JobFailed | None
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class Preparer:
             parameters=parameters_of(fitted),
             filled_from=fitted.job.filled_from,
         )
-        return Ready(job, reusable, _left_out(fitted, reusable))
+        return Ready(job, reusable, _left_out(fitted, reusable), self._capabilities.price_of(posted))
 
 
 def _left_out(fitted: PlannedJob, reusable: Mapping[str, tuple[FileRecord, ...]]) -> JobFailed | None:

@@ -16,6 +16,7 @@ from comfy_runner.engine.interface import EngineSupply
 from comfy_runner.engine.submission import Submission
 from comfy_runner.errors import ComfyRunnerError, Note
 from comfy_runner.planning.arrange import Arrangement, arrange
+from comfy_runner.planning.costs import job_prices, refuse_costly
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import earlier_speeds, fitting_speed
 from comfy_runner.planning.passes import own_work
@@ -82,6 +83,8 @@ def begin(
     if candidates:
         candidates = _asked(candidates, examiner, waiting, policy)
         notes |= dict.fromkeys(_checked(candidates, arrangement.rendered))
+        known = [each.answer.capabilities for each in candidates if each.answer]
+        refuse_costly(job_prices(arrangement.rendered, known).values(), spent=folder.ledger.spent(), limit=policy.max_cost)
     clear_requests(folder.path)
     rows = plan_rows(plan.drafts, arrangement.leaders, surveyed.requeued)
     folder.ledger.write_plan(rows, recipes={draft.recipe_name for draft in plan.drafts})

@@ -217,6 +217,7 @@ class RunState:
         stuck_since: Since when nobody has had anything to do although jobs wait; None where somebody has.
         naming: The classes of outputs that were seen to name their files by themselves although they take a file prefix.
         kept: Why submissions stay open that an interrupted run could not take back or collect.
+        spent: What all that was posted into this run folder costs at most, US dollars.
     """
 
     folder: Path
@@ -241,6 +242,7 @@ class RunState:
     stuck_since: float | None = None
     naming: set[str] = field(default_factory=set)
     kept: list[ComfyRunnerError] = field(default_factory=list)
+    spent: float = 0.0
 
     @classmethod
     def of(
@@ -252,6 +254,7 @@ class RunState:
         folder: Path,
         policy: Policy,
         known: Mapping[str, KnownJob],
+        spent: float = 0.0,
     ) -> RunState:
         """Return the state of a run that has not begun.
 
@@ -262,6 +265,7 @@ class RunState:
             folder: The run folder.
             policy: How to treat the servers.
             known: The jobs of the ledger by their ids.
+            spent: What all that was posted before costs at most, US dollars.
         """
         shared = [draft for drafts in work.shared.values() for draft in drafts]
         jobs = {job_id: _job(known.get(job_id), draft) for job_id, draft in work.drafts.items()}
@@ -287,6 +291,7 @@ class RunState:
             Stats([draft for group in work.groups for draft in group], work.costs),
             {leader_id: [draft.job_id for draft in drafts] for leader_id, drafts in work.shared.items()},
             work.is_forced,
+            spent=spent,
         )
 
     @property

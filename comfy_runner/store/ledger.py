@@ -23,6 +23,7 @@ from comfy_runner.store.ledger_rows import (
     PlanRow,
     ServerSpeed,
     job_id_of,
+    number_of,
     read_row,
     state_of,
     storable,
@@ -63,6 +64,8 @@ _OPEN = """
     FROM submissions LEFT JOIN jobs ON jobs.submission = submissions.id AND jobs.state = 'submitted'
     WHERE settled = 0 ORDER BY submissions.id, position, jobs.id
 """
+# Few ledgers need it: it is made with its first row, and those without are as they were.
+_COSTS = "CREATE TABLE IF NOT EXISTS costs (submission INTEGER PRIMARY KEY REFERENCES submissions (id), usd REAL NOT NULL)"
 _SPEEDS = """
     SELECT server, sum(seconds), sum(work), count(*) FROM jobs JOIN submissions ON submissions.id = jobs.submission
     WHERE state = 'done' AND seconds IS NOT NULL AND work IS NOT NULL GROUP BY server ORDER BY server
@@ -190,7 +193,7 @@ class Ledger(Database):
         with self._reading() as connection:
             return {pixels: job_id_of(job_id) for pixels, job_id in connection.execute(query) if pixels in wanted}
 
-    def submit(self, prompt_id: str, *, server: str, text: str, job_ids: Collection[str]) -> None:
+    def submit(self, prompt_id: str, *, server: str, text: str, job_ids: Collection[str], cost: float = 0.0) -> None:
         """Write down that pending jobs are about to be posted; the POST comes afterwards.
 
         Args:
@@ -198,6 +201,7 @@ class Ledger(Database):
             server: The server's URL.
             text: All that is needed to collect the jobs without their plan.
             job_ids: At least one.
+            cost: What it costs at most, US dollars.
 
         Raises:
             IllegalTransition: A job is not pending.
@@ -215,6 +219,17 @@ class Ledger(Database):
             for job_id in job_ids:
                 job, state, _ = _row_of(connection, job_id)
                 connection.execute(taken, (after(state, Change.SUBMITTED), number, job))
+            if cost:
+                connection.execute(_COSTS)
+                connection.execute("INSERT INTO costs VALUES (?, ?)", (number, cost))
+
+    def spent(self) -> float:
+        """Return what everything that was ever posted costs at most, US dollars."""
+        with self._reading() as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'costs'").fetchall():
+                return 0.0
+            ((found,),) = connection.execute("SELECT total(usd) FROM costs").fetchall()
+            return number_of(found)
 
     def accepted(self, prompt_id: str, server_prompt_id: str) -> None:
         """Write down the id that an old server, which chooses its own, gave to a submission.

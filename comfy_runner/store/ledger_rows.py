@@ -107,7 +107,8 @@ def _flag(value: object) -> bool:
     return bool(_whole(value))
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
+    """Return a number."""
     if isinstance(value, int | float):
         return float(value)
     raise Damaged("not a number")
@@ -141,7 +142,7 @@ def _or_none(check: Callable[[object], _Row]) -> Callable[[object], _Row | None]
 _Text = Annotated[str, _text]
 _JobId = Annotated[str, job_id_of]
 _Whole = Annotated[int, _whole]
-_Number = Annotated[float | None, _or_none(_number)]
+_Number = Annotated[float | None, _or_none(number_of)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +295,8 @@ class ServerSpeed(NamedTuple):
     """
 
     server: _Text
-    seconds: Annotated[float, _number]
-    work: Annotated[float, _number]
+    seconds: Annotated[float, number_of]
+    work: Annotated[float, number_of]
     jobs: _Whole
 
     @property

@@ -43,7 +43,7 @@ HASH = "0123456789abcdef" * 4
 CHECKPOINTS = ("tiny-random-sd15.safetensors", "SDXL/base.safetensors")
 """Those that the stand-in has."""
 
-_OPTIONS = ("in_flight", "websocket", "allow_partial", "fail_fast", "retry", "stall", "total", "timeouts", "previews")
+_OPTIONS = ("in_flight", "websocket", "allow_partial", "fail_fast", "retry", "stall", "total", "timeouts", "previews", "max_cost")
 
 
 def small(**changes: Any) -> dict[str, Any]:
