@@ -9,11 +9,14 @@ import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 _LONGEST_STEM = 50
+_IN_USE = (5, 32, 33)  # what Windows says of a file that another program has open: access denied, sharing or lock violation
+_WAITS = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.0)  # seconds; scanners and indexers look at new files no longer
 _LEFTOVER = re.compile(rf"\..{{0,{_LONGEST_STEM}}}\.[0-9a-f]{{16}}\.part", re.DOTALL)
 
 
@@ -72,6 +75,29 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename a file, or a folder, to a path of the same disk; a file that is there is replaced at once.
+
+    Windows refuses that while another program has either of them open, such as a virus scanner, which takes moments: it is tried
+    again for about two seconds.
+
+    Raises:
+        OSError: It cannot be done; with `errno.EBUSY` where another program has one of them open all the time.
+    """
+    for wait in _WAITS:
+        try:
+            source.replace(target)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+            time.sleep(wait)
+    try:
+        source.replace(target)
+    except PermissionError as error:
+        raise OSError(errno.EBUSY, "Is in use by another program", str(target)) from error
+
+
 def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None], *, durable: bool = True) -> None:
     """Write a file so that a reader, or a crash at any instant, sees the old content or the new, never a part.
 
@@ -91,7 +117,7 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None], *, du
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        move_into_place(temporary, path)
         if durable:
             sync_folder(path.parent)
     except BaseException:

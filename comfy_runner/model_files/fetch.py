@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from comfy_runner.atomic_files import sync_folder, write_atomically
+from comfy_runner.atomic_files import move_into_place, sync_folder, write_atomically
 from comfy_runner.byte_sizes import told_size
 from comfy_runner.errors import BrokenDownload, InputError, ModelError, Problem, ServerError, UsageError
 from comfy_runner.model_files.cache import ModelCache
@@ -236,7 +236,7 @@ class _Fetching:
         self._cache.add_note(self._model.sha256, name=self._model.name, source=self._model.origin or self._model.source)
         # Whoever writes to it by way of a link would change it for all.
         self._part.chmod(0o444)
-        self._part.replace(self._cache.file(self._model.sha256))
+        move_into_place(self._part, self._cache.file(self._model.sha256))
         sync_folder(self._folder)
         self._about.unlink(missing_ok=True)
 

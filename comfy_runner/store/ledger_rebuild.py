@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from comfy_runner.atomic_files import move_into_place
 from comfy_runner.errors import Problem, RunFolderError
 from comfy_runner.recipe.names import slug
 from comfy_runner.store.database import Damaged
@@ -97,7 +98,7 @@ def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
             _put_in_order(ledger, files.store, {row.job_id: row.content_hash for row, _ in found}, problems)
             jobs = len(ledger.known())
         aside = _move_aside(path)
-        new.replace(path)
+        move_into_place(new, path)
     except OSError as error:
         what = reason_of(error)
         raise RunFolderError(f"cannot be made again: {what}", where=shown(path)) from error

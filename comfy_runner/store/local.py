@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from comfy_runner.atomic_files import is_leftover, open_beside, open_plain, remove_leftovers, sync_folder
+from comfy_runner.atomic_files import is_leftover, move_into_place, open_beside, open_plain, remove_leftovers, sync_folder
 from comfy_runner.errors import RunFolderError
 from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat, is_key
 from comfy_runner.text_files import reason_of, shown
@@ -32,6 +32,7 @@ _REASONS = {
     errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
     errno.EACCES: ("no permission", "choose another folder with --out"),
     errno.EPERM: ("no permission", "choose another folder with --out"),
+    errno.EBUSY: ("is in use by another program", "close it there and run the same command again; finished pictures are safe"),
     errno.ENOENT: GONE,
     errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --out"),
     errno.EEXIST: ("a file is where a folder should be", "choose another folder with --out"),
@@ -117,7 +118,7 @@ class LocalStore:
                 return False
             source, target = self._targets(key, to)
             self._make_parent(target)
-            source.replace(target)
+            move_into_place(source, target)
             return True
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -173,7 +174,7 @@ class LocalStore:
 
     def _place(self, spooled: Path, target: Path) -> None:
         """Give a file its key; every file goes this way."""
-        spooled.replace(target)
+        move_into_place(spooled, target)
 
     def _targets(self, *keys: str) -> Sequence[Path]:
         """Return the paths of what is to be written, or taken away."""
