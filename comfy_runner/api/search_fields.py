@@ -78,6 +78,9 @@ def search_fields(loaded: LoadedRecipe, over: str | Sequence[str] | None, tolera
         name = resolve(named, {"loras": loaded.recipe.loras}, where="--over" if over is not None else where).field
         if name in found:
             raise UsageError("is given twice", where=where)
+        if name == "batch_size":
+            what = "says how many pictures there are, and not how they look, so that no value is the best"
+            raise UsageError(what, where=where, hint="search another field, such as upscale.denoise")
         spaced, ends = _spaced(text, tolerance, where, alone=len(given) == 1)
         found[name] = SearchField(name, spaced, ends, where)
     return tuple(found.values())

@@ -180,5 +180,5 @@ def _cost(row: _Row, filled: Filled) -> float:
     if "Loader" in row.class_type:
         return _SMALL_LOAD
     steps = filled.literals[row.steps] if row.steps is not None else None
-    size, count = filled.shape.sizes(filled.literals)[row.node_id], filled.shape.counts(filled.literals)[row.node_id]
-    return work(row.class_type, steps, size or _UNKNOWN) * (count or 1)
+    sizes, counts, _ = filled.shape.extents(filled.literals)
+    return work(row.class_type, steps, sizes[row.node_id] or _UNKNOWN) * (counts[row.node_id] or 1)

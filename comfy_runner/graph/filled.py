@@ -9,17 +9,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from comfy_runner.graph.equivalence import RULES
 from comfy_runner.graph.signature import InputKey, Series, Signed, Signer, literals_of
 from comfy_runner.graph.sizes import COUNTS, MEASURES, Size, node_counts, node_sizes, output_counts
 from comfy_runner.graph.workflow import Workflow
 
-_Extents = tuple[Mapping[str, Size | None], Mapping[str, int | None]]
 _MOST_SIZES = 1000
 # What tells more of a graph than that its hashes are others: sizes, costs, and what is alike.
 _TELLING = MEASURES.union(COUNTS, {"steps"}, *(rule.reads for rule in RULES.values()))
+
+
+class Extents(NamedTuple):
+    """How much the results of a graph are.
+
+    Attributes:
+        sizes: The size of each node's result, in pixels; None where it is not known.
+        counts: How many pictures it has, likewise.
+        files: How many files each output role has, where that is known.
+    """
+
+    sizes: Mapping[str, Size | None]
+    counts: Mapping[str, int | None]
+    files: Mapping[str, int]
 
 
 class Shape:
@@ -41,7 +54,7 @@ class Shape:
         measures = [index for index, (_, name) in enumerate(self.places) if name in MEASURES or name in COUNTS]
         # Of at least two, so that it gives a tuple.
         self._measured: Callable[[Sequence[Any]], Any] = itemgetter(*measures, measures[0]) if measures else lambda _literals: ()
-        self._extents: dict[tuple[Any, ...], _Extents] = {}
+        self._extents: dict[tuple[Any, ...], Extents] = {}
 
     @cached_property
     def _signer(self) -> Signer:
@@ -90,13 +103,10 @@ class Shape:
 
     def sizes(self, literals: Sequence[Any]) -> Mapping[str, Size | None]:
         """Return the size of each node's result in the graph with these literals."""
-        return self._extent(literals)[0]
+        return self.extents(literals).sizes
 
-    def counts(self, literals: Sequence[Any]) -> Mapping[str, int | None]:
-        """Return how many pictures each node's result has in the graph with these literals."""
-        return self._extent(literals)[1]
-
-    def _extent(self, literals: Sequence[Any]) -> _Extents:
+    def extents(self, literals: Sequence[Any]) -> Extents:
+        """Return how much the results of the graph with these literals are."""
         given = self._measured(literals)
         key = (given, tuple(map(type, given)))
         try:
@@ -110,8 +120,8 @@ class Shape:
         return known
 
 
-def _extents(workflow: Workflow) -> _Extents:
-    return node_sizes(workflow), node_counts(workflow)
+def _extents(workflow: Workflow) -> Extents:
+    return Extents(node_sizes(workflow), node_counts(workflow), output_counts(workflow))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +158,6 @@ class Filled:
         return {role: size for role, node_id in self.shape.outputs.items() if (size := known[node_id]) is not None}
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Mapping[str, int]:
         """Return how many files each output role has, where that is known."""
-        return output_counts(self.shape.bare, self.shape.counts(self.literals))
+        return self.shape.extents(self.literals).files

@@ -101,19 +101,13 @@ def node_counts(workflow: Workflow) -> Mapping[str, int | None]:
     return found
 
 
-def output_counts(workflow: Workflow, counts: Mapping[str, int | None] | None = None) -> dict[str, int]:
-    """Return how many files each output role has that saves every picture as one, where that is known.
-
-    Args:
-        workflow: The graph; where counts are given, one of the same classes and links.
-        counts: How many pictures each node's result has; None for what `node_counts` says.
-    """
-    known = node_counts(workflow) if counts is None else counts
-    nodes = workflow.nodes
+def output_counts(workflow: Workflow) -> dict[str, int]:
+    """Return how many files each output role has that saves every picture as one, where that is known."""
+    counts = node_counts(workflow)
     return {
         role: count
         for role, node_id in workflow.outputs.items()
-        if nodes[node_id].class_type in _SAVING_EACH and (count := known[node_id]) is not None
+        if workflow.nodes[node_id].class_type in _SAVING_EACH and (count := counts[node_id]) is not None
     }
 
 

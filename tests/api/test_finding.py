@@ -65,6 +65,7 @@ def _found(server: StandIn, folder: Path, over: str = "upscale.denoise=0.3:0.8:0
         ({"over": ["upscale.denoise=0.3:0.8", "=1,2"]}, UsageError, "must be field=values"),
         ({"over": "upscale.denoise=0.5"}, UsageError, "needs two values"),
         ({"over": "find.jobs=1:8"}, RecipeError, "cannot be swept"),
+        ({"over": "batch_size=1:8"}, UsageError, "says how many pictures there are"),
         ({"over": "upscale.denoise=0.3:0.8", "jobs": 0}, UsageError, "must be above 0"),
         ({"over": "upscale.denoise=0.3:0.8", "max_drift": -1.0}, UsageError, "must be above 0"),
         ({"over": "upscale.denoise=0.3:0.8", "tolerance": float("nan")}, UsageError, "must be above 0"),

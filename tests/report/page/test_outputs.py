@@ -12,6 +12,8 @@ from tests.report.outputs import ROUTES, routes, without
 from tests.report.page.conftest import Opener
 from tests.report.page.pages import drawn, open_job, shown_jobs, wait_for_pictures
 from tests.report.support import Painter, make_run, photo
+from tests.running.support import rendered, sweep
+from tests.standin import StandIn
 
 ALL = list(ROUTES)
 
@@ -104,3 +106,18 @@ def test_pictures_without_an_original_are_shown_alone_and_the_page_says_that(
     expect(page.locator(".stage .pill")).to_have_text("upscaled")
     expect(page.get_by_role("button", name="Wipe")).to_be_disabled()
     expect(page.locator(".panel")).to_contain_text("Not measured: has no original picture")
+
+
+def test_each_picture_of_a_batch_is_held_against_the_original_that_it_was_made_of(open_page: Opener, tmp_path: Path) -> None:
+    with StandIn() as server:
+        rendered(server, tmp_path / "lake", sweep({"upscale.denoise": [0.5, 0.6]}, batch_size=3))
+    page = open_page(write_report(tmp_path / "lake").page)
+    wait_for_pictures(page, ".card img")
+
+    assert drawn(page) == 6
+    expect(page.locator("#counts")).to_contain_text("2 done")
+    open_job(page, "lake-d060/upscaled/2")
+    sources = page.locator(".stage img").evaluate_all("images => images.map(image => image.getAttribute('src'))")
+    assert sources == ["lake-d060/original-2.png", "lake-d060/upscaled-2.png"]
+    page.reload()
+    expect(page.locator("#viewer-title")).to_have_text("lake-d060/upscaled/2")
