@@ -19,7 +19,7 @@ FLEET_OUTAGE_SECONDS = 15.0
 LATECOMER_SECONDS = 5.0
 """For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
 
-_MOST_STEPS = 50
+_MOST_STEPS = 20
 """Steps of sampling a second, of all servers together, that a run hears of."""
 
 

@@ -28,6 +28,7 @@ class FramePacer:
     _handed_at: float = float("-inf")
     _step: NodeProgress | None = None  # the last one that came
     _step_at: float = 0.0
+    _first: tuple[int, float] = (0, 0.0)  # the first one of its sampler, and when that came
     _seconds: float = 0.0  # that a step takes; 0 where that is not known
     _gets_pictures: bool = False
 
@@ -76,10 +77,12 @@ class FramePacer:
         return min(_LONGEST, seconds) if seconds >= _SHORTEST else 0.0
 
     def _measure(self, frame: NodeProgress, now: float) -> None:
-        last, self._step = self._step, frame
-        steps = frame.step - last.step if last is not None and _is_same(last, frame) and last.steps else 0
-        self._seconds = (now - self._step_at) / steps if steps > 0 else 0.0
-        self._step_at = now
+        last, self._step, self._step_at = self._step, frame, now
+        if last is None or not last.steps or not _is_same(last, frame):
+            self._first = frame.step, now
+        # Since the first one, for several that are read at once seem to take no time.
+        steps = frame.step - self._first[0]
+        self._seconds = (now - self._first[1]) / steps if steps > 0 else 0.0
 
     def _released(self, now: float) -> list[Frame]:
         released, self._held = self._held, []

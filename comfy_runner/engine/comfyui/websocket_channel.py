@@ -137,16 +137,15 @@ class EventSocket:
         self._deliver(SocketUp(client_id))
 
     def _read(self, connection: _Connection) -> None:
-        silences, pacer = 0, FramePacer()
+        silences, pacer, wait = 0, FramePacer(), None
         while not self._closing.is_set():
-            pacer.interval, wait = self.timeouts.steps, None
             if not connection.has_more:
-                now = time.monotonic()
+                pacer.interval, now = self.timeouts.steps, time.monotonic()
                 self._hand_on(pacer.due(now))
                 if rest := pacer.rest(now):
                     self._closing.wait(rest)
                 wait = pacer.wait(now + rest)
-            connection.settimeout(self.timeouts.silence if wait is None else max(_SOON, wait))
+                connection.settimeout(self.timeouts.silence if wait is None else max(_SOON, wait))
             try:
                 opcode, data = connection.recv_data(control_frame=True)
             except websocket.WebSocketTimeoutException:

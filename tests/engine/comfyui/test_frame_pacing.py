@@ -68,6 +68,10 @@ def test_a_socket_is_left_alone_for_half_of_the_time_that_its_sampler_needs_stil
     assert _sampling((1, 0.0), (2, 5.0)).rest(5.0) == 1.0
 
 
+def test_a_socket_is_left_alone_again_after_several_steps_that_were_read_at_once() -> None:
+    assert _sampling((1, 0.0), (2, 0.1), (9, 1.0), (10, 1.0), (11, 1.0)).rest(1.0) == pytest.approx(0.45)
+
+
 @pytest.mark.parametrize(
     "moments", [[], [(1, 0.0)], [(19, 0.0), (20, 0.1)], [(18, 0.0), (19, 0.01)]], ids=["nothing", "first", "last", "soon"]
 )
