@@ -6,13 +6,14 @@ Asks the server and reports what came of it. Posting is told in `submit`; the th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.followed_prompt import FollowedPrompt
 from comfy_runner.engine.comfyui.history import Health, QueuePosition, find_in_queue, judge
 from comfy_runner.engine.comfyui.submit import PromptRequest, Taken, find_prompt
-from comfy_runner.engine.comfyui.ws_messages import Ended, Picture, Preview, StreamedPictures
+from comfy_runner.engine.comfyui.ws_messages import Ended, Picture, Preview
 from comfy_runner.engine.interface import EngineOptions
 from comfy_runner.engine.reports import (
     Broken,
@@ -34,43 +35,6 @@ from comfy_runner.errors import JobFailed, JobLost, ServerError, ServerStuck
 
 _INTERRUPTS_APART = 3
 """A prompt is interrupted again after so many times as long as there is between two looks at the queue."""
-
-
-@dataclass(slots=True)
-class _Prompt:
-    """A prompt that the server has.
-
-    Attributes:
-        key: The submission.
-        prompt_id: What the server calls it.
-        client_id: Under which it was posted; empty where that is not known.
-        refusal: Set where the server took only a part, which is to go.
-        streamed: What of its pictures came over the websocket.
-        since: When it was posted or looked for, on the clock.
-        moved_at: When it last showed progress.
-        look_at: When to look at it next.
-        sought: Set while it is not known whether the server has it at all.
-        place: Where it was last seen in the queue.
-        missing: How often in a row it was neither in the queue nor in the history.
-        cancelled_at: When it was to be taken back; None where it is not.
-        interrupted_at: When it was last interrupted.
-        late_from: Since when the history has it, while pictures are still on their way.
-    """
-
-    key: str
-    prompt_id: str
-    client_id: str
-    refusal: tuple[Complaint, ...]
-    streamed: StreamedPictures
-    since: float
-    moved_at: float
-    look_at: float
-    sought: PromptRequest | None = None
-    place: QueuePosition | None = None
-    missing: int = 0
-    cancelled_at: float | None = None
-    interrupted_at: float = float("-inf")
-    late_from: float | None = None
 
 
 class Tracker:
@@ -96,7 +60,7 @@ class Tracker:
     ) -> None:
         self._http, self._tell, self._clock = http, tell, clock
         self._options, self._timeouts = options, options.timeouts
-        self._prompts: dict[str, _Prompt] = {}
+        self._prompts: dict[str, FollowedPrompt] = {}
         self._hears = ""
         # Whether frames tell of ends: they do where one has told of anything since the connection stands, and of the last end.
         self._is_told: bool | None = None
@@ -193,7 +157,7 @@ class Tracker:
         if prompt is not None and not prompt.refusal and prompt.sought is None:
             self._tell(NodePreview(prompt.key, node, preview.data))
 
-    def _find(self, prompt_id: str) -> _Prompt | None:
+    def _find(self, prompt_id: str) -> FollowedPrompt | None:
         return next((prompt for prompt in self._prompts.values() if prompt.prompt_id == prompt_id), None)
 
     def moments(self) -> list[float]:
@@ -229,16 +193,13 @@ class Tracker:
             prompt.look_at = max(prompt.look_at, self._clock() + pause)
         return hopeless
 
-    def _started(self, job: PromptRequest, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> _Prompt:
-        now = self._clock()
-        prompt = self._prompts[job.key] = _Prompt(
-            job.key, prompt_id, client_id, refusal, StreamedPictures(job.streamed), since=now, moved_at=now, look_at=now
-        )
+    def _started(self, job: PromptRequest, prompt_id: str, client_id: str, refusal: tuple[Complaint, ...]) -> FollowedPrompt:
+        prompt = self._prompts[job.key] = FollowedPrompt.of(job, prompt_id, client_id, refusal, now=self._clock())
         return prompt
 
     # Looking
 
-    def _look_at(self, prompt: _Prompt) -> bool:
+    def _look_at(self, prompt: FollowedPrompt) -> bool:
         entry = self._http.history(prompt.prompt_id)
         if entry is None:
             return False
@@ -251,18 +212,17 @@ class Tracker:
         self._end(prompt, Finished(prompt.key, replace(verdict, pictures=prompt.streamed.pictures())))
         return True
 
-    def _waits_for_a_frame(self, prompt: _Prompt) -> bool:
+    def _waits_for_a_frame(self, prompt: FollowedPrompt) -> bool:
         """Return whether a frame will tell of a job's end, so that it is enough to see now and then that it is in the queue."""
         is_heard = bool(self._is_told) and prompt.client_id == self._hears
-        is_usual = prompt.sought is None and prompt.cancelled_at is None and not prompt.missing and prompt.late_from is None
-        return is_heard and is_usual and not self.health.failing and not self.health.idle
+        return is_heard and prompt.is_undisturbed and not self.health.failing and not self.health.idle
 
     def _between_queues(self) -> float:
         """Return the seconds between two looks at the queue: fewer where not only frames are waited for."""
         waits = all(map(self._waits_for_a_frame, self._prompts.values()))
         return self._timeouts.queue_with_socket if waits else self._timeouts.queue
 
-    def _are_late(self, prompt: _Prompt) -> bool:
+    def _are_late(self, prompt: FollowedPrompt) -> bool:
         """Return whether pictures may still be on their way over the websocket, which the history has overtaken."""
         if prompt.streamed.all_came or not prompt.client_id or prompt.client_id != self._hears:
             return False
@@ -291,7 +251,7 @@ class Tracker:
             self._take_back(prompt, found)
         self._watch_for_standstill(found)
 
-    def _recognise(self, prompt: _Prompt, job: PromptRequest, found: Mapping[str, Any]) -> bool:
+    def _recognise(self, prompt: FollowedPrompt, job: PromptRequest, found: Mapping[str, Any]) -> bool:
         taken = find_prompt(self._http, found, job)
         if taken is None:
             self._miss(prompt)
@@ -300,12 +260,12 @@ class Tracker:
         self._tell(Submitted(prompt.key, prompt.prompt_id))
         return True
 
-    def _miss(self, prompt: _Prompt) -> None:
+    def _miss(self, prompt: FollowedPrompt) -> None:
         prompt.missing += 1
         if prompt.missing > 1:
             self._end(prompt, self._gone(prompt))
 
-    def _place(self, prompt: _Prompt, place: QueuePosition) -> None:
+    def _place(self, prompt: FollowedPrompt, place: QueuePosition) -> None:
         prompt.missing = 0
         if place != prompt.place:
             prompt.moved_at = self._clock()
@@ -313,7 +273,7 @@ class Tracker:
                 self._tell(Waiting(prompt.key, place.ahead))
         prompt.place = place
 
-    def _gone(self, prompt: _Prompt) -> EngineReport:
+    def _gone(self, prompt: FollowedPrompt) -> EngineReport:
         if prompt.cancelled_at is not None:
             return Cancelled(prompt.key)
         if prompt.sought is not None:
@@ -329,7 +289,7 @@ class Tracker:
         remembers = self._http.history(self._witness) is not None
         return "somebody deleted the prompt" if remembers else "it was restarted, or its history was cleared"
 
-    def _schedule(self, prompt: _Prompt) -> None:
+    def _schedule(self, prompt: FollowedPrompt) -> None:
         now = self._clock()
         if prompt.sought is not None and prompt.missing:
             # What a process sent that was killed a moment ago may still be on its way.
@@ -349,11 +309,11 @@ class Tracker:
 
     # Taking back
 
-    def _cancel(self, prompt: _Prompt) -> None:
+    def _cancel(self, prompt: FollowedPrompt) -> None:
         prompt.cancelled_at = prompt.look_at = self._clock()
         self._queue_at = float("-inf")
 
-    def _take_back(self, prompt: _Prompt, found: Mapping[str, Any]) -> None:
+    def _take_back(self, prompt: FollowedPrompt, found: Mapping[str, Any]) -> None:
         """Take a job out of the queue, or interrupt it; `found` is the queue as it was a moment ago."""
         place, now = find_in_queue(found, prompt.prompt_id), self._clock()
         # Once more after a while, for a prompt that is just being started wipes an interrupt; not sooner than the first one
@@ -404,6 +364,6 @@ class Tracker:
     def _outage(self, error: ServerError, asked: float) -> ServerError | None:
         return error if self.health.failed(self._clock(), asked=asked) else None
 
-    def _end(self, prompt: _Prompt, report: EngineReport) -> None:
+    def _end(self, prompt: FollowedPrompt, report: EngineReport) -> None:
         if self._prompts.pop(prompt.key, None) is not None:
             self._tell(Refused(prompt.key, prompt.refusal) if prompt.refusal else report)
