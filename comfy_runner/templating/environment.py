@@ -41,18 +41,21 @@ _MOST_BITS = 3322  # of a number of 1000 digits
 _MOST_REPEATED = 1 << 20
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 _NO_VALUE = re.compile(r"'dict object' has no attribute '(.*)'")
-_REPLACED = "Macro, marked_up as Markup"
+_REPLACED = "Macro, joined_plain as str_join, joined_text as markup_join, marked_up as Markup"
 # None of these prints text as it is, which would let a recipe's text end a JSON string, or makes another job each time.
 _FILTERS = (
     "abs attr batch capitalize count d default dictsort filesizeformat first float format groupby int items join last length "
     "list lower map max min reject rejectattr replace reverse round select selectattr slice sort string sum title tojson trim "
     "truncate unique upper urlencode wordcount"
 )
+# These make a text of whatever they are given; so do `join`, `~` and `%`.
+_MAKE_TEXT = frozenset(("capitalize", "lower", "replace", "string", "title", "trim", "truncate", "upper", "urlencode", "wordcount"))
 _TEXT = (
     "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace istitle "
     "isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition rsplit rstrip split splitlines "
     "startswith strip swapcase title upper"
 )
+_WITH_TEXT = (str, int, float, type(None), range, jinja2.Undefined)
 _METHODS: tuple[tuple[type | tuple[type, ...], frozenset[str]], ...] = (
     (str, frozenset(_TEXT.split())),
     (dict, frozenset(("copy", "get", "items", "keys", "values"))),
@@ -64,6 +67,10 @@ _METHODS: tuple[tuple[type | tuple[type, ...], frozenset[str]], ...] = (
 
 class TooMuch(Exception):
     """A template wants more than it may have."""
+
+
+class NoText(Exception):
+    """A template makes a text of what has none but a description of where it lies in memory, which is another one each time."""
 
 
 def environment(search: Sequence[Path]) -> Environment:
@@ -87,8 +94,8 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.globals.pop("lipsum")
-        self.filters = {name: _guarded(cast(Callable[..., Any], self.filters[name])) for name in _FILTERS.split()}
-        self.filters |= {"d": _default, "default": _default, "tojson": _tojson}
+        self.filters = {name: _guarded(cast(Callable[..., Any], self.filters[name]), name) for name in _FILTERS.split()}
+        self.filters |= {"d": _default, "default": _default, "join": _join, "tojson": _tojson}
         self.tests = {name: _guarded(cast(Callable[..., Any], function)) for name, function in self.tests.items()}
         self.tests |= {"defined": lambda value: not _is_undefined(value), "undefined": _is_undefined}
 
@@ -127,6 +134,8 @@ class Environment(sandbox.ImmutableSandboxedEnvironment):
         refuse((left, right))
         if operator in ("*", "**"):
             _refuse_large(operator, left, right)
+        if operator == "%" and isinstance(left, str):
+            _refuse_textless((right,))
         return super().call_binop(context, operator, left, right)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -195,13 +204,17 @@ def _loader(search: Sequence[Path]) -> jinja2.BaseLoader:
 
 
 @lru_cache(maxsize=256)
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter or test that takes no placeholder; those within a list look after themselves."""
+def _guarded(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
+    """Return a filter, of a name, or test that takes no placeholder; those within a list look after themselves."""
+    makes_text = name in _MAKE_TEXT
 
     @functools.wraps(function)  # with the marks by which Jinja knows what to call it with
     def guarded(*args: Any, **kwargs: Any) -> Any:
         refuse(args)
         refuse(kwargs.values())
+        if makes_text:
+            # Jinja gives some of them what surrounds them.
+            _refuse_textless(each for each in args if not isinstance(each, (jinja2.Environment, nodes.EvalContext)))
         return function(*args, **kwargs)
 
     return guarded
@@ -218,6 +231,41 @@ def _is_undefined(value: Any) -> bool:
 def _default(_context: Context, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
     refuse((boolean, value) if type(boolean) is Placeholder or boolean else ())
     return value if type(value) is Placeholder else filters.do_default(value, default_value, boolean)
+
+
+@jinja2.pass_eval_context
+def _join(eval_context: nodes.EvalContext, value: Any, d: Any = "", attribute: Any = None) -> Any:
+    refuse((value, d, attribute))
+    found = list(value)
+    if attribute is None:
+        _refuse_textless(found)
+    return filters.do_join(eval_context, found, d, attribute)
+
+
+def joined_text(values: Iterable[Any]) -> Any:
+    """Return what ``~`` makes of values."""
+    found = list(values)
+    _refuse_textless(found)
+    return runtime.markup_join(found)
+
+
+def joined_plain(values: Iterable[Any]) -> str:
+    """Return what ``~`` makes of values where a template has turned escaping off."""
+    found = list(values)
+    _refuse_textless(found)
+    return runtime.str_join(found)
+
+
+def _refuse_textless(values: Iterable[Any]) -> None:
+    """Raise `NoText` for what is no value, such as a generator or a function, also within lists."""
+    for value in values:
+        if type(value) is Placeholder:  # it looks after itself
+            continue
+        if isinstance(value, (dict, list, tuple)):
+            _refuse_textless([*value.keys(), *value.values()] if isinstance(value, dict) else value)
+        elif not isinstance(value, _WITH_TEXT):
+            kind = "a sequence that is not made yet" if isinstance(value, Iterable) else "a function or an object"
+            raise NoText(f"makes a text of {kind} (got {type(value).__name__}), which would be another one at each rendering")
 
 
 @jinja2.pass_context
@@ -279,6 +327,9 @@ def failure(error: Exception, path: Path) -> TemplateError:
         return TemplateError(f"imports a file that is not there (got {error.message})", where=where, hint=hint)
     if isinstance(error, TooMuch):
         return TemplateError(str(error), where=where, hint="docs/templates.md says what is bounded")
+    if isinstance(error, NoText):
+        hint = "write `| list` behind a filter such as map, select or reject, and `()` behind a function"
+        return TemplateError(str(error), where=where, hint=hint)
     if isinstance(error, RecursionError):
         return TemplateError("is nested too deeply, or calls itself without end", where=where)
     if isinstance(error, SecurityError):

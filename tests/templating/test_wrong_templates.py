@@ -144,6 +144,28 @@ def test_the_line_is_right_for_a_path_that_goes_up(tmp_path: Path) -> None:
     assert fault(lambda: render(template, {}, folders=[]), error=TemplateError).where.endswith("mine.json.j2:3")
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "{{ loras | map('string') | string }}",
+        "{{ [loras | map(attribute='name')] | upper }}",
+        "{{ 'of ' ~ (loras | select) }}",
+        "{% autoescape false %}{{ 'of ' ~ (loras | select) }}{% endautoescape %}",
+        "{{ '%s' % (loras | reject) }}",
+        "{{ [loras | map('string')] | join(', ') }}",
+        "{{ [loras | map('string')] | map('string') | list }}",
+        "{{ prompt.replace | string }}",
+        "{{ cycler('a', 'b') | lower }}",
+        "{% macro m() %}{% endmacro %}{{ prompt | replace('t', m) }}",
+    ],
+)
+def test_no_text_is_made_of_where_something_lies_in_memory(tmp_path: Path, expression: str) -> None:
+    problem = template_fault(tmp_path, expression, SEEN)
+    assert problem.what.startswith("makes a text of a ")
+    assert problem.where.endswith("mine.json.j2:1")
+    assert "| list" in problem.hint
+
+
 @pytest.mark.parametrize("name", ["../secret.j2", "sub/../../secret.j2", "..\\\\secret.j2", "{absolute}", "nothing.j2", ""])
 @pytest.mark.parametrize("tag", ["{{% include {} %}}", "{{% import {} as m %}}", "{{% extends {} %}}", "{{% from {} import m %}}"])
 def test_an_import_cannot_leave_the_template_folders(tmp_path: Path, name: str, tag: str) -> None:
