@@ -102,6 +102,10 @@ class Workplace:
             plan = draft_jobs([variant for one in loaded for variant in expand(one)], folder, templates=templates)
         for path in {file.path for draft in plan.drafts for file in draft.inputs}:
             self._require(Path(path))
+        for one in loaded:
+            for name, source in one.recipe.models.items():
+                if source.path is not None:
+                    self._require(Path(one.model_source(name)))
         return DraftedRun(recipe, folder, plan)
 
     def refuse_paid(self, plan: Plan) -> None:

@@ -149,7 +149,7 @@ _SWEEP = click.option(
     multiple=True,
     metavar="FIELD=VALUES",
     shell_complete=complete_fields,
-    help="Sweep a field: seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.",
+    help="Sweep a field: seed=1,2,3 or upscale.denoise=0.45:0.70:0.05; or the fields of a table: @batch.csv.",
 )
 _OUT = click.option(
     "--out",

@@ -90,11 +90,13 @@ def test_nothing_outside_the_folder_is_used_and_errors_say_what_is_wrong(server:
     (folder / "elsewhere").symlink_to(outside)
     recipe_file(folder)
     (folder / "child.yaml").write_text(f"extends: {secret}\n", encoding="utf-8")
+    sums = {"path": str(secret), "sha256": "0" * 64}
+    (folder / "model.yaml").write_text(f"extends: lake.yaml\nmodels:\n  x.safetensors: {json.dumps(sums)}\n", encoding="utf-8")
     (folder / "words.yaml").write_text(f"extends: lake.yaml\nsweep:\n  prompt:\n    file: {secret}\n", encoding="utf-8")
 
     async def work() -> None:
         async with connected(folder, "--server", server.url) as client:
-            for recipe in ("../outside/secret.yaml", str(secret), "link.yaml", "child.yaml", "words.yaml"):
+            for recipe in ("../outside/secret.yaml", str(secret), "link.yaml", "child.yaml", "words.yaml", "model.yaml"):
                 told = await refusal(client, "plan", recipe=recipe)
                 assert "lies outside the folder" in told
                 assert "hunter2" not in told
