@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 INSTALLED := .venv/.installed
 
-.PHONY: demo quick test truth docs coverage bench clean engine browser lint types following seeing one-half other-half real harm slow
+.PHONY: demo quick test truth docs coverage bench clean engine browser lint types following typing seeing one-half other-half real harm slow
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -25,19 +25,23 @@ demo: $(INSTALLED)
 NEEDS_NOTHING := not real and not browser and not slow and not kill and not hostile
 # Two processes that know nothing of each other, since a third one that hands tests out to them, each of which has collected all, takes
 # a part of both cores. Each has about half of the work: what follows jobs and what people see; and all the rest. While one is working,
-# the first half is two: it waits for servers half of its time.
+# the first half is three: it waits for servers and commands half of its time.
 FOLLOWING := tests/engine tests/running
-SEEING := tests/api tests/cli tests/report
-ONE_HALF := $(FOLLOWING) $(SEEING)
+TYPING := tests/cli
+SEEING := tests/api tests/report
+ONE_HALF := $(FOLLOWING) $(TYPING) $(SEEING)
 REST := $(addprefix --ignore=,$(ONE_HALF))
 # Random values are tried a quarter as often while one is working: tests/example_counts.py.
 FEWER := --hypothesis-profile=quick
 
 quick: $(INSTALLED) lint
-	$(MAKE) --no-print-directory --jobs=4 types following seeing other-half EXAMPLES=$(FEWER)
+	$(MAKE) --no-print-directory --jobs=5 types following typing seeing other-half EXAMPLES=$(FEWER)
 
 following: $(INSTALLED)
 	$(call quietly,$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(FOLLOWING))
+
+typing: $(INSTALLED)
+	$(call quietly,$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(TYPING))
 
 seeing: $(INSTALLED)
 	$(call quietly,$(BIN)/pytest $(EXAMPLES) -m "$(NEEDS_NOTHING)" $(SEEING))
@@ -60,12 +64,14 @@ test: $(INSTALLED) engine browser lint
 	$(MAKE) --no-print-directory --keep-going --jobs=4 one-half other-half real slow harm
 
 # Four lanes at the same time: each waits for servers and browsers a part of its time, in which two cores serve another one. The
-# fifth begins when the first of them ends, also where that has failed: all that is wrong is told at once. Those with a real ComfyUI
-# and with long waits are two processes each, with servers of their own. What lanes print is not mixed: all but one do so at their
-# end. Folders that count what they tried over all their tests (tests/hostile, tests/kill) are run whole, by one process.
+# fifth begins when the first of them ends, also where that has failed: all that is wrong is told at once. That with a real ComfyUI
+# is two processes, with servers of their own, and that with long waits, which has most to do, is three. What lanes print is not
+# mixed: all but one do so at their end. Folders that count what they tried over all their tests (tests/hostile, tests/kill) are run
+# whole, by one process.
 COUNTED := tests/hostile tests/kill
-# Whoever has nothing left takes from the other: a long file is not waited for at the end.
+# Whoever has nothing left takes from the others: a long file is not waited for at the end.
 IN_TWO := --numprocesses=2 --dist=worksteal
+IN_THREE := --numprocesses=3 --dist=worksteal
 
 coverage: $(INSTALLED)
 	$(BIN)/pytest $(IN_TWO) --cov --cov-report=term -m "$(NEEDS_NOTHING)" $(addprefix --ignore=,$(COUNTED))
@@ -77,7 +83,7 @@ harm: $(INSTALLED)
 	$(call quietly,$(BIN)/mypy && $(BIN)/pytest $(COUNTED))
 
 slow: $(INSTALLED)
-	$(call quietly,$(BIN)/pytest $(IN_TWO) -m "slow and not real and not browser" $(addprefix --ignore=,$(COUNTED)))
+	$(call quietly,$(BIN)/pytest $(IN_THREE) -m "slow and not real and not browser" $(addprefix --ignore=,$(COUNTED)))
 
 define quietly
 @log=$$(mktemp); { $(1); } >$$log 2>&1; code=$$?; echo; cat $$log; rm $$log; exit $$code

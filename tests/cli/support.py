@@ -49,7 +49,7 @@ def environment(**changes: str) -> dict[str, str]:
 def typed(*args: str, folder: Path, **changes: str) -> Typed:
     """Run the command in a folder to its end."""
     process = _started(*args, folder=folder, changes=changes)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     return Typed(process.returncode, out.decode("utf-8"), err.decode("utf-8"))
 
 
@@ -123,7 +123,7 @@ class Running:
 
     def end(self) -> Typed:
         """Wait for its end."""
-        out, _ = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=240)
         self._thread.join(HELD)
         return Typed(self.process.returncode, out.decode("utf-8"), bytes(self._said).decode("utf-8"))
 

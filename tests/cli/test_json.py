@@ -112,13 +112,13 @@ def test_of_several_servers_every_record_says_which(cli: Callable[..., Typed], s
     assert out["seconds"] > 0
     assert {job["server"] for job in found[-1]["jobs"]} == {server.url}
     assert found[-1]["spent"]["jobs"] == {server.url: 8}
-    assert set(found[-1]["spent"]) == set(re.findall(r"`([a-z_]+)`", _paragraph("`spent` is"))) - {"spent"}
+    assert set(found[-1]["spent"]) == set(re.findall(r"`([a-z_]+)`", _paragraph("`spent` "))) - {"spent"}
 
 
 def test_the_page_names_every_stage_of_a_server() -> None:
     stages = get_args(get_type_hints(events.ServerChanged)["stage"])
 
-    assert set(re.findall(r"`([a-z_]+)`", _paragraph("`stage` is"))) - {"stage", "seconds", "error"} == set(stages)
+    assert set(re.findall(r"`([a-z_]+)`", _paragraph("`stage` "))) - {"stage", "seconds", "error"} == set(stages)
 
 
 def test_where_nothing_is_rendered_no_server_is_named_and_nothing_was_spent(

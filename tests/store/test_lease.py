@@ -148,7 +148,7 @@ def test_a_holder_that_was_stopped_for_so_long_that_another_followed_it_writes_n
                 time.sleep(0.2)
         store.put([write_spool(store, "lake/a.png", [b"of the second"])])
         process.send_signal(signal.SIGCONT)
-        out, _ = process.communicate("go on\n", timeout=60)
+        out, _ = process.communicate("go on\n", timeout=240)
 
     assert f"{url}: is used by another comfy-runner: process {os.getpid()} on " in out
     with store.open("lake/a.png") as file:

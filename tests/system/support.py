@@ -75,7 +75,7 @@ class Window:
     def close(self) -> int:
         """Close the window, and return the command's exit code."""
         os.close(self._reading)
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=240)
 
 
 CAN_MOUNT = _IS_ROOT and sys.platform == "linux" and succeeds("unshare", "--mount", "true")
@@ -117,7 +117,7 @@ def shell(
         cwd=folder,
         env={**found, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     return Typed(done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace"))

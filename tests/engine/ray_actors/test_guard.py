@@ -24,8 +24,8 @@ def _started(folder: Path, code: str) -> tuple[subprocess.Popen[bytes], psutil.P
     folder.mkdir()
     command = [sys.executable, "-I", "-S", str(guard.__file__), str(folder), sys.executable, "-c", code]
     starter = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    starter.wait(30)
-    until((folder / "ready").exists, seconds=30)
+    starter.wait(120)
+    until((folder / "ready").exists, seconds=120)
     (found,) = (each for each in psutil.process_iter() if str(folder) in command_of(each))
     (server,) = found.children()
     return starter, found, server
@@ -48,7 +48,7 @@ def test_it_ends_the_server_and_removes_its_folder_when_nobody_holds_its_stdin(t
 
     _leave(starter)
 
-    until(lambda: _ended(found, server), seconds=30)
+    until(lambda: _ended(found, server), seconds=120)
     assert not (tmp_path / "work").exists()
 
 
@@ -58,7 +58,7 @@ def test_it_ends_a_server_by_force_that_does_not_end(tmp_path: Path) -> None:
 
     _leave(starter)
 
-    until(lambda: _ended(found, server), seconds=30)
+    until(lambda: _ended(found, server), seconds=120)
 
 
 def test_it_is_no_child_of_what_has_started_it(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_it_is_no_child_of_what_has_started_it(tmp_path: Path) -> None:
     assert found not in psutil.Process().children()
 
     _leave(starter)
-    until(lambda: _ended(found, server), seconds=30)
+    until(lambda: _ended(found, server), seconds=120)
 
 
 def test_it_ends_with_the_server_and_tells_how_that_has_ended(tmp_path: Path) -> None:
@@ -78,5 +78,5 @@ def test_it_ends_with_the_server_and_tells_how_that_has_ended(tmp_path: Path) ->
 
     assert starter.stdout is not None
     assert starter.stdout.read() == str(-signal.SIGKILL).encode()
-    until(lambda: _ended(found), seconds=30)
+    until(lambda: _ended(found), seconds=120)
     _leave(starter)

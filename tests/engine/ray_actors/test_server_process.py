@@ -57,9 +57,9 @@ def test_one_that_is_killed_is_started_anew_at_the_same_address(served: ServerPr
     server = _server_of(served)
 
     server.send_signal(signal.SIGKILL)
-    server.wait(10)
+    server.wait(120)
 
-    until(lambda: _answers(served), seconds=60)
+    until(lambda: _answers(served), seconds=120)
     assert _server_of(served).pid != server.pid
 
 
@@ -71,8 +71,8 @@ def test_one_whose_guard_is_killed_is_ended_and_started_anew(served: ServerProce
 
     guard.kill()
 
-    until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, seconds=60)
-    until(lambda: _answers(served), seconds=60)
+    until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, seconds=120)
+    until(lambda: _answers(served), seconds=120)
 
 
 def test_nothing_of_it_is_left_when_it_is_closed(served: ServerProcess) -> None:
@@ -80,7 +80,7 @@ def test_nothing_of_it_is_left_when_it_is_closed(served: ServerProcess) -> None:
 
     served.close()
 
-    until(lambda: not server.is_running(), seconds=60)
+    until(lambda: not server.is_running(), seconds=120)
     assert not served.folder.exists()
     assert not _answers(served)
 
