@@ -11,7 +11,7 @@ from comfy_runner.cli.output import clean, note_lines, print_stderr, say
 from comfy_runner.cli.screen import live
 from comfy_runner.running import events
 from comfy_runner.text_files import place
-from comfy_runner.wording import counted
+from comfy_runner.wording import counted, duration
 
 Follow = Callable[[events.Event], None]
 
@@ -102,7 +102,8 @@ def _opening(event: events.RunStarted) -> str:
     done = f", {event.done} done already" if event.done else ""
     servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
     named = _listed(servers) if len(servers) <= _MOST_NAMED else counted(len(servers), "server")
-    return f"{counted(len(event.jobs), 'job')}{done}{f' on {named}' if named else ''}, run folder {place(event.folder)}"
+    guess = f", perhaps {duration(event.guess)} (a guess)" if event.guess else ""
+    return f"{counted(len(event.jobs), 'job')}{done}{f' on {named}' if named else ''}{guess}, run folder {place(event.folder)}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -206,6 +206,8 @@ def _memory(memory: DecodeMemory, *, several: bool) -> str:
 
 
 def _time(time: Estimate) -> str:
+    if time.guessed_by:
+        return f"perhaps {duration(time.seconds)} on {time.server} (a guess, by published figures of the {time.guessed_by})"
     return f"about {duration(time.seconds)} on {time.server} (from {counted(time.jobs, 'earlier job')})"
 
 

@@ -28,12 +28,14 @@ class Estimate:
     Attributes:
         seconds: The time, loads of models included as far as the earlier jobs had them.
         server: The URL of the server that the earlier jobs ran on.
-        jobs: How many earlier jobs it is by.
+        jobs: How many earlier jobs it is by; 0 for a guess.
+        guessed_by: The GPU whose published figures a guess is by (`first_guess`); empty where earlier jobs tell.
     """
 
     seconds: float
     server: str
     jobs: int
+    guessed_by: str = ""
 
 
 class WithBoundedLoads:

@@ -22,6 +22,7 @@ from comfy_runner.planning.costs import job_prices, unpaid
 from comfy_runner.planning.draft import Plan
 from comfy_runner.planning.duplicates import duplicates
 from comfy_runner.planning.estimate import Estimate, WithBoundedLoads, earlier_speeds, fitting_speed
+from comfy_runner.planning.first_guess import guessed_pace
 from comfy_runner.planning.passes import passes
 from comfy_runner.planning.summary import PlanSummary, needed, planned_rows
 from comfy_runner.planning.survey import Survey, survey
@@ -55,7 +56,9 @@ class FolderPreview:
     arrangement: Arrangement
     speeds: Sequence[Sequence[ServerSpeed]]
 
-    def summary(self, *, server: str, cache: CacheMode, memory: DecodeMemory | None, notes: tuple[Note, ...]) -> PlanSummary:
+    def summary(
+        self, *, server: str, cache: CacheMode, memory: DecodeMemory | None, notes: tuple[Note, ...], device: str = ""
+    ) -> PlanSummary:
         """Return the plan as one server would do it.
 
         Args:
@@ -63,6 +66,7 @@ class FolderPreview:
             cache: How it caches.
             memory: What decoding the largest picture takes; None where no size is known.
             notes: What the user should know.
+            device: What the server calls its GPU, to guess a time by where no earlier jobs tell; empty for no guess.
         """
         steps, arrangement = self.plan.steps, self.arrangement
         chosen = [draft for draft in self.plan.drafts if draft.job_id in self.chosen]
@@ -80,7 +84,7 @@ class FolderPreview:
             as_given=passes(given, steps, cached=cache != "none"),
             unshared=passes(given, steps, cached=False),
             memory=memory,
-            time=self._time(server, cache),
+            time=self._time(server, cache, device),
             disk=sum(draft.space_needed for draft in made),
             notes=notes,
         )
@@ -90,12 +94,15 @@ class FolderPreview:
         """Return what all that was posted into the folder costs at most, US dollars."""
         return self.ledger.spent() if self.ledger is not None else 0.0
 
-    def _time(self, server: str, cache: CacheMode) -> Estimate | None:
-        speed = fitting_speed(self.speeds, server=server)
-        if speed is None:
+    def _time(self, server: str, cache: CacheMode, device: str) -> Estimate | None:
+        rendered, speed = self.arrangement.rendered, fitting_speed(self.speeds, server=server)
+        guess = guessed_pace(device, (draft.filled for draft in rendered)) if speed is None and rendered else None
+        if speed is None and guess is None:
             return None
         work = needed(self.arrangement, WithBoundedLoads(self.plan.steps), cache).weighted
-        return Estimate(work * speed.seconds / speed.work, speed.server, speed.jobs)
+        if guess is not None:
+            return Estimate(work / guess.steps, server, 0, guess.device)
+        return Estimate(work * speed.seconds / speed.work, speed.server, speed.jobs) if speed else None
 
 
 @contextlib.contextmanager
@@ -159,7 +166,8 @@ def preview(
             prices = job_prices(rendered, [found])
             notes |= dict.fromkeys([*found.notes, *unpaid(rendered, found, named.key_hint)])
         cache = info.cache if info else "unknown"
-        summary = seen.summary(server=info.url if info else "", cache=cache, memory=memory, notes=tuple(notes))
+        device = info.devices[0].name if info and info.devices else ""
+        summary = seen.summary(server=info.url if info else "", cache=cache, memory=memory, notes=tuple(notes), device=device)
         return summary.with_prices(prices, spent=seen.spent)
 
 

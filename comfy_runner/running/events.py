@@ -27,6 +27,7 @@ class RunStarted:
             models, and without what the job before it leaves in the cache; 0 for a job that need not be rendered. Empty where
             nothing has to be.
         seconds: How long the servers would take for that, by what earlier jobs took there; None where none tell.
+        guess: How long a single server may take where none tell, by published figures of its GPU; None where there are none.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class RunStarted:
     servers: tuple[str, ...] = ()
     job_work: tuple[float, ...] = ()
     seconds: float | None = None
+    guess: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from comfy_runner.planning.arrange import Arrangement, arrange
 from comfy_runner.planning.costs import job_prices, refuse_costly
 from comfy_runner.planning.draft import Draft, Plan
 from comfy_runner.planning.estimate import earlier_speeds, fitting_speed
+from comfy_runner.planning.first_guess import guessed_pace
 from comfy_runner.planning.passes import own_work
 from comfy_runner.planning.survey import plan_rows, survey
 from comfy_runner.running.candidates import Candidate, Examiner, hold_against
@@ -118,10 +119,20 @@ def begin(
         tuple(round(costs.get(job_id, 0.0), 2) for job_id in jobs) if used else (),
         # Of servers of which nothing is known, the others tell.
         round(sum(costs.values()) / (statistics.fmean(paces) * len(used)), 3) if paces else None,
+        None if paces else _guess(used, arrangement, sum(costs.values())),
     )
     its = {job_id: expected[job_id] for job_id in jobs if job_id in expected}
     its_drafts = {draft.job_id: draft for draft in plan.drafts if draft.job_id in chosen}
     return Run(folder, started, coordinator, expected=its, drafts=its_drafts)
+
+
+def _guess(used: Sequence[Candidate], arrangement: Arrangement, work: float) -> float | None:
+    """Return how many seconds a single server may take for some work; None where no published figures tell."""
+    answer = used[0].answer if len(used) == 1 else None
+    if answer is None or not answer.info.devices:
+        return None
+    pace = guessed_pace(answer.info.devices[0].name, (draft.filled for draft in arrangement.rendered))
+    return round(work / pace.steps, 3) if pace else None
 
 
 def _job_work(arrangement: Arrangement, steps: Costs) -> dict[str, float]:

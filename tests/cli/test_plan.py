@@ -318,6 +318,18 @@ def test_what_several_servers_cost_more_than_one_is_said(cli: Cli, recipe: str) 
     assert "the server caches nothing" not in done.out
 
 
+def test_before_a_first_run_the_time_is_called_a_guess_also_by_the_run(cli: Cli, recipe: str, server: StandIn) -> None:
+    server.state.device = "cuda:0 NVIDIA GeForce RTX 4090 : native"
+    args = (recipe, "--set", "checkpoint=SDXL/base.safetensors", "--server", server.url)
+
+    planned, done = cli("plan", *args), cli("run", *args)
+
+    told = rf"^perhaps \d+ s on {server.url} \(a guess, by published figures of the RTX 4090\)$"
+    assert re.search(told, planned.out, re.MULTILINE)
+    assert re.search(rf"^1 job on {server.url}, perhaps \d+ s \(a guess\), run folder ", done.err, re.MULTILINE)
+    assert re.search(r"^about \d+ s on .* \(from 1 earlier job\)$", cli("plan", *args, "--sweep", "seed=1,2").out, re.MULTILINE)
+
+
 def test_the_time_of_several_servers_is_told_from_earlier_jobs_and_so_are_their_queues(
     cli: Cli, recipe: str, fleet: list[StandIn]
 ) -> None:

@@ -255,7 +255,7 @@ class _Routes:
         system["argv"] = ["main.py"] if self.state.cache is None else ["main.py", f"--cache-{self.state.cache}"]
         if self.state.generation.version:
             system["comfyui_version"] = self.state.generation.version
-        device = {"name": "stand-in", "type": "cpu", "index": 0, "vram_total": 8 * 2**30, "vram_free": 8 * 2**30}
+        device = {"name": self.state.device, "type": "cpu", "index": 0, "vram_total": 8 * 2**30, "vram_free": 8 * 2**30}
         return web.json_response({"system": system, "devices": [device]})
 
     async def upload_image(self, request: web.Request) -> web.StreamResponse:

@@ -43,6 +43,7 @@ class State:
         step_seconds: Seconds that a sampler's step takes.
         models: Model names by folder, with ``/``.
         windows: Model names and subfolders have backslashes.
+        device: What it calls what it computes on.
         max_upload: Largest body of a request, in bytes; to be set before it serves.
         cache: What it was started with, as its argv shows; None for the default of its generation.
         forgetful: Its cache has lost everything when the next prompt comes, which it says nothing of.
@@ -82,6 +83,7 @@ class State:
     step_seconds: float = 0.001
     models: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODELS))
     windows: bool = False
+    device: str = "stand-in"
     max_upload: int = 100 * 1024 * 1024
     cache: CacheMode | None = None
     forgetful: bool = False
