@@ -26,7 +26,7 @@ from comfy_runner.wording import did_you_mean
 from comfy_runner.yaml_loader import got
 
 _ORDER = (
-    *("checkpoint", "vae", "clip_skip", "loras", "prompt", "negative_prompt", "seed", "size"),
+    *("checkpoint", "vae", "clip_skip", "loras", "prompt", "negative_prompt", "seed", "size", "batch_size"),
     *("sampler.name", "sampler.scheduler", "sampler.steps", "sampler.cfg"),
     *("upscale.factor", "upscale.size", "upscale.method", "upscale.denoise", "upscale.seed"),
     *("upscale.sampler.name", "upscale.sampler.scheduler", "upscale.sampler.steps", "upscale.sampler.cfg"),

@@ -13,7 +13,7 @@ from comfy_runner.importer.recognising.leaves import Leaf, alike, is_integer, is
 from comfy_runner.importer.recognising.models import LoraChain, checkpoints, lora_chain
 from comfy_runner.importer.recognising.passes import WorkflowPasses, setting
 from comfy_runner.importer.recognising.prompts import NEGATIVE, POSITIVE, PromptTexts, prompt_texts
-from comfy_runner.importer.recognising.sizes import size_of, sizes_again
+from comfy_runner.importer.recognising.sizes import batch_of, size_of, sizes_again
 from comfy_runner.recipe.problems import field_problem
 from comfy_runner.wording import counted
 from comfy_runner.yaml_loader import got
@@ -44,6 +44,7 @@ class FieldFinder:
         self._prompts()
         self._models()
         self._size()
+        self._batch()
         if len(self.passes.second) == 1:
             self._second(self.passes.second[0])
         self._number_texts(self.passes.all)
@@ -188,6 +189,12 @@ class FieldFinder:
             across.append(again_across)
             down.append(again_down)
         self._take_size("size", across, down, ("width", "height"))
+
+    def _batch(self) -> None:
+        leaves = [batch_of(self.workflow, node_id) for node_id in self.passes.first]
+        found = [leaf for leaf in leaves if leaf is not None]
+        if len(found) == len(leaves) and len({leaf.value for leaf in found}) == 1:
+            self._take("batch_size", found[0].value, found, "batch_size")
 
     def _take_size(self, field: str, across: Sequence[Leaf], down: Sequence[Leaf], expressions: tuple[str, str]) -> None:
         places = tuple(dict.fromkeys(leaf.place for leaf in (*across, *down)))

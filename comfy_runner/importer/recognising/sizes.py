@@ -1,4 +1,4 @@
-"""Where the size of the first pass stands: at its empty latent, and at nodes that are told it once more."""
+"""Where the size of the first pass and of its batch stand: at its empty latent, and at nodes that are told the size once more."""
 
 from __future__ import annotations
 
@@ -21,18 +21,35 @@ def size_of(workflow: Workflow, node_id: str) -> tuple[Leaf, Leaf] | None:
         workflow: The graph.
         node_id: The pass.
     """
+    node_id, names = _empty_latent(workflow, node_id)
+    sides = [leaf for name in names if (leaf := leaf_of(workflow, node_id, name, is_integer)) is not None]
+    return (sides[0], sides[1]) if len(sides) == len(_SIDES[0]) else None
+
+
+def batch_of(workflow: Workflow, node_id: str) -> Leaf | None:
+    """Return the literal with how many pictures a pass makes at once; None where it begins with a picture, or computes that.
+
+    Args:
+        workflow: The graph.
+        node_id: The pass.
+    """
+    node_id, names = _empty_latent(workflow, node_id)
+    return leaf_of(workflow, node_id, "batch_size", is_integer) if names else None
+
+
+def _empty_latent(workflow: Workflow, node_id: str) -> tuple[str, tuple[str, ...]]:
+    """Return the node that a pass's latent begins with, and what its sides are called; nothing where it is no empty latent."""
     for _ in range(MOST_STEPS):
         node = workflow.nodes[node_id]
         for names in _SIDES:
             if all(name in node.inputs for name in names) and not any(name in node.inputs for name in _PICTURES):
-                width, height = (leaf_of(workflow, node_id, name, is_integer) for name in names)
-                return (width, height) if width is not None and height is not None else None
+                return node_id, names
         pipes = [name for name in node.inputs if PIPES.match(name)]
         link = link_of(node, chosen(workflow, node_id) or "", *_LATENTS, *pipes)
         if link is None:
-            return None
+            break
         node_id = link.node
-    return None
+    return node_id, ()
 
 
 def sizes_again(workflow: Workflow, passes: Sequence[str], width: int, height: int) -> list[tuple[Leaf, Leaf]]:

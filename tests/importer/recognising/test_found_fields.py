@@ -29,6 +29,7 @@ def test_the_fields_of_the_plain_workflow() -> None:
         "negative_prompt": "text, watermark",
         "seed": 156680208700286,
         "size": {"width": 1024, "height": 768},
+        "batch_size": 1,
         "sampler.name": "euler",
         "sampler.scheduler": "normal",
         "sampler.steps": 20,
@@ -43,6 +44,7 @@ def test_the_fields_of_a_flux_workflow_whose_settings_are_nodes() -> None:
         "prompt": "a red fox",
         "seed": 7,
         "size": {"width": 1024, "height": 640},
+        "batch_size": 1,
         "sampler.name": "euler",
         "sampler.scheduler": "simple",
         "sampler.steps": 25,
@@ -112,13 +114,14 @@ def test_one_seed_for_three_samplers_is_one_field() -> None:
 
 
 def test_values_that_no_recipe_can_have_stay_and_the_reason_is_said() -> None:
-    found = _found(plain(n3_seed=-1, n5_width=1000, n5_height=1001, n3_cfg=200))
+    found = _found(plain(n3_seed=-1, n5_width=1000, n5_height=1001, n5_batch_size=5000, n3_cfg=200))
 
     said = {each.field: each.why for each in found.kept}
     assert not {"seed", "size", "sampler.cfg"} & {each.field for each in found.fields}
     assert said["seed"].startswith("must be at least 0")
     assert said["size"].startswith("height 1001 becomes 1000")
-    assert [each.param.name for each in found.params] == ["batch_size"]
+    assert said["batch_size"] == "must be at most 4096 (got 5000)"
+    assert found.params == ()
     assert {("3", "seed"), ("5", "width"), ("5", "height"), ("3", "cfg")} <= {each.place for each in found.left}
     assert said["sampler.cfg"] == "must be at most 100 (got 200)"
 
