@@ -73,6 +73,7 @@ class ServerConfig(Section):
         in_flight: How many jobs it may have at once, 1 to 16; None for as many as the run gives to every server.
         comfy_api_key: The API key that it gets for nodes that call paid services, however it is reached; empty for none; None for
             that of the settings, if nobody in between can read it.
+        cloud: Whether it has the routes of Comfy Cloud, as https://cloud.comfy.org has without this.
         name: What the user calls it: in the file the key that it stands under; empty for one that is given by its URL.
     """
 
@@ -83,6 +84,7 @@ class ServerConfig(Section):
     insecure: bool = False
     in_flight: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT, strict=True)
     comfy_api_key: ApiKey | None = Field(default=None, repr=False)
+    cloud: bool = False
     name: str = ""
 
     @field_validator("name", mode="before")

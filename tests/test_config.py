@@ -244,7 +244,7 @@ def test_the_name_of_a_server_is_its_key_alone(tmp_path: Path) -> None:
 def test_a_mistyped_setting_of_a_server_is_not_taken_for_its_name(tmp_path: Path) -> None:
     (problem,) = _problems(tmp_path, "servers: {studio: {url: http://x, nam: attic}}\n")
 
-    assert problem.hint == "known are url, headers, query, cacert, insecure, in_flight, comfy_api_key"
+    assert problem.hint == "known are url, headers, query, cacert, insecure, in_flight, comfy_api_key, cloud"
 
 
 @pytest.mark.parametrize("number", ["0", "17", "-1", "2.0", "true", "many"])

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import urlsplit
 
 from comfy_runner.config import LOCAL, Config, ServerConfig, ca_bundle
 from comfy_runner.engine.comfyui.address import Address, is_loopback, parse_address
 from comfy_runner.engine.comfyui.client import ComfyHttp
+from comfy_runner.engine.comfyui.cloud import HOST, CloudHttp
 from comfy_runner.engine.comfyui.engine import ComfyUIEngine
 from comfy_runner.engine.interface import NO_KEY, Engine, NamedEngine
 from comfy_runner.engine.ray_actors.ended import SCHEME, EndedActor
@@ -80,7 +82,12 @@ def connect(
 
 
 def _comfyui(server: ServerConfig, *, requests: RequestTimeouts | None = None) -> Engine:
-    return ComfyUIEngine(ComfyHttp(_address(server), timeouts=requests, api_key=server.comfy_api_key or ""))
+    address, key = _address(server), server.comfy_api_key or ""
+    if server.cloud or urlsplit(address.url).hostname == HOST:
+        if not key:
+            raise UsageError("Comfy Cloud takes jobs only with an API key", where=address.url, hint=NO_KEY)
+        return ComfyUIEngine(CloudHttp(address, timeouts=requests, api_key=key), url=address.url, has_websocket=False)
+    return ComfyUIEngine(ComfyHttp(address, timeouts=requests, api_key=key))
 
 
 def _key(server: ServerConfig, config: Config) -> str:

@@ -19,6 +19,7 @@ of early 2024. Only the stand-in can
 
 from __future__ import annotations
 
+from tests.standin.cloud import Cloud
 from tests.standin.faults import HELD, CacheMode, Gate, NodeFault, ReplyFault, Trouble, ViewFault
 from tests.standin.generations import EARLY_2024, V0_3_40, V0_3_75, V0_33, V0_38, Generation
 from tests.standin.records import Asked, Ran, Work
@@ -34,6 +35,7 @@ __all__ = [
     "V0_38",
     "Asked",
     "CacheMode",
+    "Cloud",
     "Gate",
     "Generation",
     "NodeFault",

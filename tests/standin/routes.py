@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.standin.cloud import answered
 from tests.standin.faults import ReplyFault
 from tests.standin.files import view
 from tests.standin.newer import REPLACEMENTS, replace_nodes
@@ -89,10 +90,14 @@ class _Routes:
             return web.Response(status=302, headers={"Location": "/login"})
         fault = next((fault for fault in self.state.reply_faults if fault.takes(request.method, path)), None)
         if fault is None:
-            return await handler(request)
+            return await self.answer(request, handler)
         if fault.handled:
-            await handler(request)
+            await self.answer(request, handler)
         return _wrong(fault, request)
+
+    async def answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        cloud = self.state.cloud
+        return await handler(request) if cloud is None else await answered(self.state, cloud, request, handler)
 
     async def ws(self, request: web.Request) -> web.StreamResponse:
         return await websocket(self.state, request)
@@ -119,7 +124,8 @@ class _Routes:
             memory.counter += 1
         if "prompt" not in body:
             return _refusal("no_prompt", "No prompt provided", "No prompt provided")
-        prompt_id = str(body.get("prompt_id", uuid.uuid4())) if generation.client_prompt_id else str(uuid.uuid4())
+        takes_id = generation.client_prompt_id and self.state.cloud is None
+        prompt_id = str(body.get("prompt_id", uuid.uuid4())) if takes_id else str(uuid.uuid4())
         if generation.uuid_only and not _is_canonical(prompt_id):
             return _refusal("invalid_prompt_id", "prompt_id must be a UUID", prompt_id)
         graph, info = body["prompt"], self.info()

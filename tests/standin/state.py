@@ -21,6 +21,7 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
+from tests.standin.cloud import Cloud
 from tests.standin.faults import HELD, CacheMode, Gate, NodeFault, ReplyFault, SocketMode, Trouble, TroubleKind, ViewFault
 from tests.standin.generations import V0_3_75, Generation
 from tests.standin.graph import Graph, foreign_graph
@@ -67,6 +68,7 @@ class State:
         pictures: Gives the picture of a saving node, by its graph and id, in place of noise; None for noise.
         picture_padding: Bytes behind the end of each picture on the websocket.
         lost_pictures: How many pictures on the websocket get lost, of those that come next.
+        cloud: What it leaves open, where it is Comfy Cloud; None for a ComfyUI.
 
         asked: All requests, oldest first.
         told: All frames that were sent or dropped: type and data.
@@ -107,6 +109,7 @@ class State:
     pictures: Callable[[Graph, str], Image.Image] | None = None
     picture_padding: int = 0
     lost_pictures: int = 0
+    cloud: Cloud | None = None
 
     asked: list[Asked] = field(default_factory=list)
     told: list[tuple[str, Any]] = field(default_factory=list)

@@ -23,7 +23,8 @@ from comfy_runner.errors import ServerRefused, WorkflowError
 
 __all__ = ["ComfyHttp", "HttpAnswer", "UploadForm"]
 
-_CHUNK = 256 * 1024
+CHUNK = 256 * 1024
+"""Bytes of a file that are read at a time."""
 
 
 class UploadForm(Protocol):
@@ -196,7 +197,7 @@ class ComfyHttp:
             if _is_html(response) and not filename.lower().endswith(("html", "htm")):
                 raise not_comfyui(replace(self._answer(response, "/view"), body="<html"))
             # Errors of requests are errors of the operating system too, as which a full disk would be told.
-            yield response.stream(_CHUNK, decode_content=True)
+            yield response.stream(CHUNK, decode_content=True)
 
     def size_of(self, filename: str, *, subfolder: str, kind: str) -> int | None:
         """Return how many bytes a file of the server has, which need not be whole; nothing of it is transferred.
@@ -303,8 +304,9 @@ class ComfyHttp:
         body: bytes | UploadForm | None = None,
         seconds: float | None = None,
         timeout: tuple[float, float] | None = None,
+        shown: str | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        url = self.address.http(path)
+        url = self.address.http(path if shown is None else shown)
         with at_most(self._timeouts.answer if seconds is None else seconds, url, self._hurry), translated(url):
             response = self._connections.ask(
                 method,

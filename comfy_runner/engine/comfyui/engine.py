@@ -41,10 +41,11 @@ class ComfyUIEngine:
     Args:
         http: Its routes.
         url: What ledgers and sidecars call it where its own address means nothing to others; empty for that.
+        has_websocket: Whether it has one.
     """
 
-    def __init__(self, http: ComfyHttp, *, url: str = "") -> None:
-        self._http, self._url = http, url or http.address.url
+    def __init__(self, http: ComfyHttp, *, url: str = "", has_websocket: bool = True) -> None:
+        self._http, self._url, self._has_websocket = http, url or http.address.url, has_websocket
         self._files = ServerFiles(http, Timeouts())
         self._record: Mapping[str, str] = {"url": self.url}
         self._info: ObjectInfo | None = None
@@ -107,7 +108,8 @@ class ComfyUIEngine:
     def open(self, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
         """Begin to take the submissions of a run."""
         self._files.timeouts = options.timeouts
-        self._report, self._jobs, self._options = report, files, options
+        self._report, self._jobs = report, files
+        self._options = options if self._has_websocket else replace(options, websocket=False)
         self._collecting_threads = ReportingThreads(report)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
