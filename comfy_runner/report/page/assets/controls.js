@@ -91,7 +91,7 @@ function conditionField() {
     arrangement.where = field.value.trim();
     drawGrid();
   }) });
-  return el('label', { class: 'field' }, el('span', {}, 'Where'), field);
+  return el('label', { class: 'field short' }, el('span', {}, 'Where'), field);
 }
 
 async function search(text) {
@@ -146,7 +146,7 @@ function startControls() {
     hasNumbers ? sortSelect() : null, roleSelect(), sizeSlider(), jobs.length > 1 ? searchField() : null, hasNumbers && jobs.length > 1 ? conditionField() : null, faultBox(), jobs.length > 1 ? pickFilter() : null, filters(),
   ].filter(Boolean));
   const small = matchMedia('(max-width: 600px)');
-  const fold = () => { byId('arrange').open = !small.matches; };
+  const fold = () => { for (const name of ['arrange', 'picks-fold']) byId(name).open = !small.matches; };
   small.addEventListener('change', fold);
   fold();
   arranged();

@@ -63,6 +63,7 @@ function pickFilter() {
     onchange: () => { arrangement.picks = select.value; drawGrid(); },
   });
   select.value = arrangement.picks;
+  label.classList.add('short');
   return label;
 }
 
@@ -99,6 +100,7 @@ function showPicksBar() {
   picksBar.count.textContent = known.some(isSaid) || picking.pairs.length || jobs.some(isReplaced) ? parts.filter(Boolean).join(', ') : 'Pick with 1–5 stars, reject with x';
   picksBar.problem.textContent = picking.problem;
   picksBar.problem.hidden = !picking.problem;
+  if (picking.problem) byId('picks-fold').open = true;
 }
 
 function startPicking() {
