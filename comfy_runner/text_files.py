@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from urllib.parse import unquote
 
 from comfy_runner.errors import InputError, UsageError
+from comfy_runner.wording import MISSPELT, nearest
 
 MAX_BYTES = 1 << 20
 """Largest file that a person writes, in bytes."""
@@ -56,13 +57,21 @@ def read(path: Path, *, error: type[InputError] = InputError, most: int = MAX_BY
         with path.open("rb") as file:
             data = file.read(most + 1)
     except FileNotFoundError:
-        raise error("no such file", where=name) from None
+        raise error("no such file", where=name, hint=_near(path)) from None
     except (OSError, ValueError) as fault:
         # Windows calls it a lack of permission.
         if isinstance(fault, IsADirectoryError | PermissionError) and path.is_dir():
             raise error("is a directory, not a file", where=name) from None
         raise error(f"cannot be read ({reason_of(fault)})", where=name) from None
     return decode(data, name=name, error=error, most=most)
+
+
+def _near(path: Path) -> str:
+    """Return a hint that names a file beside, which may be the one that was meant; empty where there is none."""
+    with suppress(OSError, ValueError):
+        close = nearest(path.name, (each.name for each in path.parent.iterdir() if each.is_file()), most=1, like=MISSPELT)
+        return f"did you mean {shown(path.with_name(close[0]))}?" if close else ""
+    return ""
 
 
 @contextmanager

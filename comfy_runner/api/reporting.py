@@ -12,7 +12,7 @@ from comfy_runner.report import suggest as suggesting
 from comfy_runner.report.eye_order import eye_order
 from comfy_runner.report.measure_run import measure_all, require_metrics
 from comfy_runner.report.measures import Measures
-from comfy_runner.report.run_data import find_axis, read_material
+from comfy_runner.report.run_data import PICTURE, Material, find_axis, read_material
 from comfy_runner.report.suggest import Limits, Suggestion
 from comfy_runner.store.registry import local_part
 from comfy_runner.text_files import shown
@@ -45,15 +45,26 @@ def suggest(
     material = read_material(local_part(run_folder))
     chosen = find_axis(material, axis, "--axis") if axis is not None else suggesting.usual_axis(material)
     if chosen is None:
-        known = [one.field for one in material.axes]
-        what = "there are several axes to choose from" if known else "has no axis to compare values of, because nothing was swept"
-        hint = f"name one with --axis: {', '.join(known)}" if known else "sweep one: --sweep upscale.denoise=0.45:0.70:0.05"
-        raise UsageError(what, where=shown(material.folder), hint=hint)
+        raise _none_usual(material)
     require_metrics()
     measured, notes = measure_all(material, custom=metrics, progress=progress)
     found = suggesting.suggest(material, measured, chosen, limits=limits)
     eyes, left_out = eye_order(material, measured, chosen, named=found.chosen.label if found.chosen else None)
     return replace(found, eyes=eyes, notes=(*found.notes, *left_out, *notes))
+
+
+def _none_usual(material: Material) -> UsageError:
+    """Return the error where no axis was named, and none is the usual one."""
+    fields = [axis.field for axis in suggesting.comparable_axes(material)]
+    swept = " and ".join(axis.field for axis in material.axes if axis.field != PICTURE)
+    hint = "sweep a setting: --sweep upscale.denoise=0.45:0.70:0.05"
+    if fields:
+        what, hint = "there are several axes to choose from", f"name one with --axis: {', '.join(fields)}"
+    elif swept:
+        what = f"only {swept} was swept, whose values make different pictures, not better ones"
+    else:
+        what = "has no axis to compare values of, because nothing was swept"
+    return UsageError(what, where=shown(material.folder), hint=hint)
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:

@@ -311,6 +311,8 @@ def _number(value: float | None, spread: float | None = None) -> str:
 
 
 def _sureness(found: Suggestion) -> Iterator[str]:
+    if not found.series:
+        return
     if found.series < 2:
         yield "how much that varies is not known, since there is only one series (sweep the seed: --sweep seed=1,2,3)"
         return

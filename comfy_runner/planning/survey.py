@@ -131,7 +131,11 @@ def _reusable_files(
         return f"output.format is {draft.variant.loaded.recipe.output.format} now"
     if lying and metadata != metadata_of(sidecar.recipe):
         return f"output.metadata is {' and '.join(metadata) or 'none'} now"
-    return f"the {' and the '.join(missing)} picture is missing or was changed" if missing else reusable
+    if not missing:
+        return reusable
+    pictures = f"the {' and the '.join(missing)} picture"
+    # Of what was never collected, the sidecar knows no file.
+    return f"{pictures} is missing or was changed" if any(map(sidecar.files.get, missing)) else f"{pictures} was not finished"
 
 
 def _as_planned(draft: Draft, rows: Sequence[FileRow], folder: JobFiles) -> bool:

@@ -94,8 +94,13 @@ def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False, ha
 
 
 @lru_cache(maxsize=1000)
+def is_stand_in(checkpoint: str) -> bool:
+    """Return whether a checkpoint's name says that it is one for tests, which paints nothing that is worth waiting for."""
+    return bool(_STAND_IN.search(checkpoint))
+
+
 def family(checkpoint: str) -> tuple[str, int] | None:
     """Return the model family and the side of its native square in pixels, as far as a checkpoint's name tells."""
-    if _STAND_IN.search(checkpoint):
+    if is_stand_in(checkpoint):
         return None
     return next(((name, side) for name, side, signs in _FAMILIES if signs.search(checkpoint)), None)

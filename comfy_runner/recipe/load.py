@@ -32,6 +32,7 @@ from comfy_runner.wording import nearest, today
 from comfy_runner.yaml_loader import Document, FieldPath, got, parse
 
 _MAX_CHAIN = 16
+_SUFFIXES = (".yaml", ".yml")
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
@@ -343,7 +344,8 @@ def _shipped(name: str, *, where: str) -> Path:
         return found
     if name and where == "recipe" and is_folder(Path(name)):
         raise RecipeError("is a directory, not a file", where=shown(Path(name)), hint="name a file in it")
-    near = nearest(name, known, most=1)
+    mine = next((file for suffix in _SUFFIXES if where == "recipe" and is_file(Path(file := f"{name}{suffix}"))), "")
+    near = [mine] if mine else nearest(name, known, most=1)
     raise RecipeError(
         f"there is no shipped recipe of this name (got {got(name)}); there are {', '.join(known)}",
         where=where,
@@ -352,7 +354,7 @@ def _shipped(name: str, *, where: str) -> Path:
 
 
 def _looks_like_file(text: str) -> bool:
-    return "/" in text or os.sep in text or text.lower().endswith((".yaml", ".yml"))
+    return "/" in text or os.sep in text or text.lower().endswith(_SUFFIXES)
 
 
 def _steps(field: str | FieldPath) -> FieldPath:

@@ -18,7 +18,7 @@ from comfy_runner.notebook_html import escaped, table
 from comfy_runner.report.dimensions import dimensions, is_of_prompts
 from comfy_runner.report.eye_order import EyeOrder
 from comfy_runner.report.measures import NUMBERS, Measured, Measures
-from comfy_runner.report.run_data import DENOISE, PICTURE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
+from comfy_runner.report.run_data import DENOISE, ORIGINAL, PICTURE, RECIPE, UPSCALED, Axis, Entry, Material, key, label
 from comfy_runner.report.second_opinion import LEAST_ALIKE, SECOND, SecondOpinion, disagreement, lowest_score
 from comfy_runner.search.choice import SERIES_TO_KNOW, AllowedValue, choice, most_detailed
 from comfy_runner.wording import counted
@@ -175,7 +175,7 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
         limits=limits,
         points=points,
         chosen=chosen,
-        reason=_reason(points, chosen, series, limits),
+        reason=_reason(points, chosen, series, limits) if found else _why_nothing(material),
         sureness=_sureness(votes, chosen),
         series=len(series),
         votes=dict(votes.most_common()),
@@ -186,18 +186,23 @@ def suggest(material: Material, measured: Mapping[str, Measured], axis: Axis, *,
 
 
 def usual_axis(material: Material) -> Axis | None:
-    """Return the axis of a suggestion where none is named: denoise, or the only one along which values can be compared, else None.
+    """Return the axis of a suggestion where none is named: denoise, or the only one that can be compared, else None."""
+    found = comparable_axes(material)
+    denoise = next((axis for axis in found if axis.field == DENOISE), None)
+    return denoise or (found[0] if len(found) == 1 else None)
+
+
+def comparable_axes(material: Material) -> list[Axis]:
+    """Return the axes of which one value can be better than another for the same picture.
 
     Seeds, recipes, prompts and words in them, what moves together with those, and texts of many words, of which prompts are made,
-    cannot be.
+    are none.
     """
     with_prompts = [each.axes for each in dimensions(material) if any(map(is_of_prompts, each.axes))]
     beside = {axis.field for axes in with_prompts for axis in axes}
-    found = [
+    return [
         axis for axis in material.axes if axis.field not in (*_SEEDS, RECIPE) and axis.field not in beside and not _is_prose(axis)
     ]
-    denoise = next((axis for axis in found if axis.field == DENOISE), None)
-    return denoise or (found[0] if len(found) == 1 else None)
 
 
 def _is_prose(axis: Axis) -> bool:
@@ -346,11 +351,18 @@ def _apart(material: Material, axis: Axis, found: Sequence[_Measuring], limits: 
     return apart
 
 
+def _why_nothing(material: Material) -> str:
+    """Return why no value is named where nothing was measured."""
+    made = dict.fromkeys(role for entry in material.entries for role in entry.pictures)
+    if made and not {ORIGINAL, UPSCALED} <= made.keys():
+        roles = " and ".join(made)
+        return f"no value is named: {UPSCALED} pictures are compared with their {ORIGINAL}, and the jobs have {roles} alone"
+    return "no picture could be measured, so no value is named"
+
+
 def _reason(points: Sequence[Point], chosen: Point | None, series: _Series, limits: Limits) -> str:
-    measured = [point for point in points if point.measured]
-    if not measured:
-        return "no picture could be measured, so no value is named"
     if chosen is None:
+        measured = [point for point in points if point.measured]
         nearest = min(measured, key=lambda point: (sum(point.vetoes.values()), point.worst_drift or 0.0))
         return f"no value passes; the nearest is {nearest.label}, but: {nearest.why}"
     passing = _candidates(points, series, limits)

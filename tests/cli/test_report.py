@@ -132,13 +132,18 @@ def test_a_field_that_is_no_axis_is_an_error_with_the_axes(cli: Callable[..., Ty
         assert done.err.startswith(f"error: {option}: is not an axis of this run (got sed)\nhint: did you mean seed?")
 
 
-def test_suggest_without_a_sweep_says_how_to_make_one(cli: Callable[..., Typed], tmp_path: Path) -> None:
-    make_run(tmp_path / "lake", {}, photo)
+@pytest.mark.parametrize(
+    ("axes", "why"), [({}, "nothing was swept"), ({"seed": [1, 2]}, "only seed was swept, whose values make different pictures")]
+)
+def test_suggest_without_a_swept_setting_says_how_to_sweep_one(
+    axes: dict[str, list[int]], why: str, cli: Callable[..., Typed], tmp_path: Path
+) -> None:
+    make_run(tmp_path / "lake", axes, photo)
     done = cli("suggest", "lake")
 
     assert done.code == 2
-    assert "nothing was swept" in done.err
-    assert "hint: sweep one: --sweep upscale.denoise=0.45:0.70:0.05" in done.err
+    assert why in done.err
+    assert "hint: sweep a setting: --sweep upscale.denoise=0.45:0.70:0.05" in done.err
 
 
 def test_sheet_draws_a_grid_and_prints_where(cli: Callable[..., Typed], run: Path) -> None:

@@ -226,6 +226,14 @@ def test_a_failed_job_is_made_again_and_told(server: StandIn, tmp_path: Path) ->
     assert _row(tmp_path, "lake").state == "done"
 
 
+def test_a_picture_that_was_never_finished_is_told_so(server: StandIn, tmp_path: Path) -> None:
+    server.state.node_faults["second_pass"] = NodeFault.ERROR
+    rendered(server, tmp_path)
+    server.state.node_faults.clear()
+
+    assert _again(server, tmp_path) == {"lake": "the upscaled picture was not finished"}
+
+
 # Forced
 
 

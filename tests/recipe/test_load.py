@@ -57,6 +57,13 @@ def test_an_unknown_name_is_an_error_that_lists_the_shipped_ones() -> None:
     assert problem.hint == "did you mean quickstart?"
 
 
+@pytest.mark.parametrize("mistyped", ["forest.yml", "froest.yaml", "forest"])
+def test_a_file_of_nearly_that_name_is_the_hint(here: Path, mistyped: str) -> None:
+    written(here, "forest.yaml", "prompt: mine")
+
+    assert fault(lambda: load(mistyped)).hint == "did you mean forest.yaml?"
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

@@ -39,6 +39,7 @@ _JUGGERNAUT = "juggernautXL_juggXIByRundiffusion.safetensors"
         (["flux1-dev.safetensors", "svd.safetensors", "sdxl/DreamShaperXL_Turbo.safetensors"], 2, None, 8, 2.0),
         (["flux1-dev.safetensors"], 0, None, 30, 5.0),
         (["z.safetensors", _JUGGERNAUT], 1, None, 30, 5.0),
+        (["tiny-random-sd15.safetensors"], 0, None, 10, 5.0),
     ],
 )
 def test_it_names_a_checkpoint_of_the_server_and_suits_its_family(

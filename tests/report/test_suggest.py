@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -189,6 +190,13 @@ def test_without_any_picture_none_is_named() -> None:
     found = suggested({0.4: None, 0.5: None})
 
     assert (found.chosen, found.reason) == (None, "no picture could be measured, so no value is named")
+
+
+def test_pictures_without_an_original_are_told_as_the_reason() -> None:
+    run = material({DENOISE: [0.4, 0.5]})
+    alone = replace(run, entries=tuple(replace(entry, pictures={"picture": ()}) for entry in run.entries))
+
+    assert suggest(alone, {}, run.axes[0]).reason.endswith("compared with their original, and the jobs have picture alone")
 
 
 @pytest.mark.parametrize(
