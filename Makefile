@@ -4,6 +4,7 @@
 # truth     what ComfyUI's own front end makes of some hundred workflows, kept in the cache: once per machine, some minutes
 # docs      the manual as a web site, build/manual: strict, without a network
 # coverage  the quick tests, and which lines and branches of the package they leave out
+# sbom      what an installation consists of, and under which licences, as CycloneDX: build/sbom.json
 # bench     measure speed and memory; prints, never fails
 # clean     remove what these made in the checkout
 
@@ -15,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 INSTALLED := .venv/.installed
 
-.PHONY: demo quick test truth docs coverage bench clean engine browser lint types following typing seeing one-half other-half real harm slow
+.PHONY: demo quick test truth docs sbom coverage bench clean engine browser lint types following typing seeing one-half other-half real harm slow
 
 demo: $(INSTALLED)
 	$(BIN)/comfy-runner run quickstart --server local
@@ -92,6 +93,12 @@ endef
 # Pages open from disk; the search wants a server: python -m http.server --directory build/manual
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Of an environment of its own: the one here has all that tests need.
+sbom: $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear build/sbom
+	$(BIN)/uv pip install --quiet --python build/sbom '.[report]'
+	$(BIN)/uvx --quiet --from 'cyclonedx-bom>=7' cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json build/sbom
 
 bench: $(INSTALLED) engine browser
 	$(BIN)/python -m benchmarks.install_sizes
