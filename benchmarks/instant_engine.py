@@ -99,7 +99,7 @@ class InstantEngine:
         raise NotImplementedError("nothing is left here by earlier processes")
 
     def cancel(self, keys: Collection[str]) -> None:
-        """Everything is done already."""
+        """Everything isalready done."""
 
     def collect(
         self, submission: Submission, verdict: Verdict | None, jobs: Sequence[JobToCollect], *, prompt_id: str = ""

@@ -91,7 +91,7 @@ class ServerConfig(Section):
     @classmethod
     def _is_its_key(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
-            raise ValueError("a server's name is the key that it stands under")
+            raise ValueError("a server's name is its key")
         return value
 
     @property
@@ -271,13 +271,13 @@ def state_folder() -> Path:
     """Return the user's folder for what belongs to this machine and is to last, which need not be there yet.
 
     Raises:
-        ConfigError: It is not named, and the user has no home.
+        ConfigError: It is not named, and the user has no home folder.
     """
     named = _path(os.environ, "COMFY_RUNNER_STATE")
     try:
         return (named or platformdirs.user_state_path("comfy-runner")).absolute()
     except RuntimeError as error:
-        raise ConfigError("the user has no home", hint="name a folder: COMFY_RUNNER_STATE") from error
+        raise ConfigError("the user has no home folder", hint="name a folder: COMFY_RUNNER_STATE") from error
 
 
 def calibrations_file(environment: Mapping[str, str] | None = None) -> Path | None:

@@ -40,8 +40,8 @@ class Limit(BaseModel):
 
     model_config = _STRICT
 
-    max: float | None = Field(default=None, allow_inf_nan=False, description="The most that it may be.")
-    min: float | None = Field(default=None, allow_inf_nan=False, description="The least that it may be.")
+    max: float | None = Field(default=None, allow_inf_nan=False, description="The largest allowed value.")
+    min: float | None = Field(default=None, allow_inf_nan=False, description="The smallest allowed value.")
 
     @model_validator(mode="after")
     def _gives_a_limit(self) -> Self:
@@ -55,8 +55,8 @@ class Limit(BaseModel):
 class CountLimit(Limit):
     """The least and the most that a whole number may be; one of them is enough."""
 
-    max: int | None = Field(default=None, ge=0, description="The most that it may be.")
-    min: int | None = Field(default=None, ge=0, description="The least that it may be.")
+    max: int | None = Field(default=None, ge=0, description="The largest allowed value.")
+    min: int | None = Field(default=None, ge=0, description="The smallest allowed value.")
 
 
 class ShareLimit(BaseModel):
@@ -64,7 +64,7 @@ class ShareLimit(BaseModel):
 
     model_config = _STRICT
 
-    min: float = Field(ge=0, le=1, description="The least that it may be, 0 to 1.")
+    min: float = Field(ge=0, le=1, description="The smallest allowed value, 0 to 1.")
 
 
 _Limit = Annotated[Limit | None, BeforeValidator(partial(_bounds, example="{max: 0.3}"))]
@@ -77,8 +77,8 @@ class PassLimits(BaseModel):
 
     model_config = _STRICT
 
-    first: _Count = Field(default=None, description="Sampler passes that start from nothing that was sampled.")
-    second: _Count = Field(default=None, description="Sampler passes that go on with what another one made.")
+    first: _Count = Field(default=None, description="Sampler passes that start from an empty latent or a picture.")
+    second: _Count = Field(default=None, description="Sampler passes that start from another pass's result.")
     loads: _Count = Field(default=None, description="Loads of checkpoints and diffusion models.")
 
 
@@ -100,7 +100,7 @@ class Expect(BaseModel):
     shift: _Limit = Field(default=None, description="How far the whole picture was moved, in pixels.")
     alignment: _Limit = Field(default=None, description="How far fine structures run along the original's edges, 0 to 1.")
     ringing: _Limit = Field(default=None, description="How much more the finest waves were amplified than the next, from 0.")
-    repetition: _Limit = Field(default=None, description="How alike fine structures are to themselves elsewhere, 0 to 1.")
+    repetition: _Limit = Field(default=None, description="How much fine structures resemble those elsewhere, 0 to 1.")
     dead_areas: _Limit = Field(default=None, description="Share that is flat where the plain upscale is not, 0 to 1.")
     vetoes: _Count = Field(default=None, description="How many vetoes a picture has, such as noise or seams.")
     seconds: _Limit = Field(default=None, description="How long the server worked on a job.")
@@ -108,8 +108,8 @@ class Expect(BaseModel):
     bytes: _Count = Field(default=None, description="Size of each file.")
     width: _Count = Field(default=None, description="Pixels, of each picture but the original.")
     height: _Count = Field(default=None, description="Pixels, of each picture but the original.")
-    distinct: bool | None = Field(default=None, description="Whether jobs that differ in seeds alone differ in their pixels.")
-    passes: PassLimits | None = Field(default=None, description="What servers ran for all jobs of the recipe together.")
+    distinct: bool | None = Field(default=None, description="Whether jobs that differ only in seeds must differ in their pixels.")
+    passes: PassLimits | None = Field(default=None, description="What servers may run for all jobs of the recipe together.")
     similarity: _Share = Field(default=None, description="How similar pictures are to those of a baseline, 0 to 1.")
 
     @model_validator(mode="before")

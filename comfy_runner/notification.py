@@ -128,7 +128,7 @@ def _call(words: Sequence[str], environment: Mapping[str, str]) -> None:
     try:
         ended = subprocess.run(words, env=environment, stdin=none, stdout=none, stderr=none, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise ComfyRunnerError(f"did not end within {SECONDS:g} seconds, and was ended", where=words[0]) from None
+        raise ComfyRunnerError(f"did not end within {SECONDS:g} seconds, and was killed", where=words[0]) from None
     except (OSError, ValueError) as error:
         raise ComfyRunnerError(f"cannot be called: {getattr(error, 'strerror', None) or error}", where=words[0]) from None
     if ended.returncode:
@@ -151,7 +151,7 @@ def _post(url: str, notice: Notice) -> None:
             break
         onward = urljoin(url, answer.headers.get("Location", ""))
         if answer.status_code not in _KEEPING_THE_METHOD or urlsplit(onward)[:2] != urlsplit(url)[:2]:
-            hint = "give the address that it leads to"
+            hint = "give the address that it redirects to"
             raise ComfyRunnerError(f"redirects elsewhere ({answer.status_code})", where=_host(url), hint=hint)
         url = onward
     if not answer.ok or answer.status_code in _REDIRECTS:

@@ -45,7 +45,7 @@ def plugins(group: str, what: str, *, taken: Collection[str] = (), only: str | N
         where = f"{what} {entry.name} ({entry.value})"
         hint = f"uninstall or repair the package that announces it in {group}"
         if entry.name in taken:
-            raise UsageError(f"is called as one of the built-in {what}s", where=where, hint=hint)
+            raise UsageError(f"has the name of one of the built-in {what}s", where=where, hint=hint)
         try:
             loaded = entry.load()
         except Exception as error:  # whatever a foreign package raises

@@ -70,7 +70,7 @@ class RayOptions(BaseModel):
         if self.max is not None and self.max < self.min:
             raise ValueError(f"max must be at least min, {self.min} (got {self.max})")
         if self.command and PORT not in self.command:
-            raise ValueError(f"command must say {PORT}, the port that its server is to listen on")
+            raise ValueError(f"command must contain {PORT}, the port on which its server listens")
         if self.resources and not any(self.resources.values()):
-            raise ValueError("resources must name one that an actor takes any of")
+            raise ValueError("resources must give an amount above 0 for at least one of them")
         return self

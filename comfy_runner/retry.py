@@ -27,7 +27,7 @@ class Remedy(BaseModel):
 
 
 class ServerLostRemedy(Remedy):
-    """The server went away or forgot the job."""
+    """The server went away, or forgot the job."""
 
     times: int = Field(default=3, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
 
@@ -62,10 +62,10 @@ class Retry(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     server_lost: Annotated[ServerLostRemedy, _Short] = Field(
-        default=ServerLostRemedy(), description="The server went away or forgot the job; a number is short for times."
+        default=ServerLostRemedy(), description="The server went away, or forgot the job; a number is short for times."
     )
     out_of_memory: Annotated[OutOfMemoryRemedy, _Short] = Field(
-        default=OutOfMemoryRemedy(), description="The server's memory did not suffice; a number is short for times."
+        default=OutOfMemoryRemedy(), description="The server ran out of memory; a number is short for times."
     )
     flat_picture: Annotated[FlatPictureRemedy, _Short] = Field(
         default=FlatPictureRemedy(), description="The picture is one flat colour; a number is short for times."

@@ -57,7 +57,7 @@ def find_shard(text: str, environ: Mapping[str, str]) -> Shard:
     """
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
-        raise UsageError(f"must be which one of how many (got {got(text)})", where=OPTION, hint=_FORM)
+        raise UsageError(f"must be a number and a count, such as 3/8 (got {got(text)})", where=OPTION, hint=_FORM)
     index, count = written["index"], written["count"]
     wanted = int(count) if count else None
     if wanted is not None and not 1 <= wanted <= _MOST:
@@ -104,7 +104,7 @@ def _told(environ: Mapping[str, str], wanted: int | None) -> Shard:
         raise UsageError(f"none of {names} is set", where=OPTION, hint="name the shard: --shard 3/8")
     if len(set(found.values())) > 1:
         told = " and ".join(f"{system.name} {shard} ({system.index})" for system, shard in found.items())
-        raise UsageError(f"the environment tells different ones: {told}", where=OPTION, hint="name the shard: --shard 3/8")
+        raise UsageError(f"the environment gives different ones: {told}", where=OPTION, hint="name the shard: --shard 3/8")
     return next(iter(found.values()))
 
 
@@ -112,7 +112,7 @@ def _shard_of(system: _System, environ: Mapping[str, str], wanted: int | None) -
     number = _number(system, environ, system.index)
     if system.count not in environ and wanted is None:
         what = f"{system.name} says which one this is ({system.index}={number}), but {system.count} is not set"
-        raise UsageError(what, where=OPTION, hint=f"say how many there are: {OPTION} {_AUTO}/8")
+        raise UsageError(what, where=OPTION, hint=f"give the count: {OPTION} {_AUTO}/8")
     count = _number(system, environ, system.count) if system.count in environ else wanted or 0
     first = system.first if isinstance(system.first, int) else _number(system, environ, system.first)
     step = max(1, _number(system, environ, system.step)) if system.step in environ else 1

@@ -121,7 +121,7 @@ def local_path(address: Path | str, *, where: str = "") -> Path:
     """
     was_url = isinstance(address, Path) and _SPOILT_SCHEME.match(str(address)) and not address.exists()
     if scheme_of(address) or was_url:
-        what = f"must be a path of this machine, not a URL (got {on_one_line(str(address))})"
+        what = f"must be a path on this machine, not a URL (got {on_one_line(str(address))})"
         raise UsageError(what, where=where, hint="name a file or folder that can be reached here")
     return Path(address)
 

@@ -261,7 +261,7 @@ class _Reader:
             self._unused.pop(event.anchor, None)
             event.start = self._anchors[event.anchor]  # an anchor of the same name may follow
             if event.start is None:
-                raise self._refusal(f"the alias *{event.anchor} stands inside its own anchor", event)
+                raise self._refusal(f"the alias *{event.anchor} is inside its own anchor", event)
         here, self._at = self._at, event.start
         value = self._value(self._next(), path)
         self._at = here
@@ -286,7 +286,7 @@ class _Reader:
         comment = _comment(self._text, event.end_mark.index, self._indent)
         # Where it is prose, or what follows is written like a hashtag, the comment may be meant as a part of the text.
         if comment and value == text and (" " in text or "prompt" in dotted(path) or _HASHTAG.match(comment)):
-            self.remarks[path] = f"{got(comment)} is a comment, and no part of {got(text)}; if it is meant as text, {QUOTE}"
+            self.remarks[path] = f"{got(comment)} is a comment, not part of {got(text)}; if it is meant as text, {QUOTE}"
         return value
 
     def _mapping(self, path: FieldPath) -> dict[str, Any]:
@@ -298,7 +298,7 @@ class _Reader:
                 hint = "a value that starts with { needs quotes" if isinstance(name, dict) else "put it in quotes"
                 self._problem(key, f"a key must be text (got {got(name)})", path, hint=hint)
             elif name == "<<" and not getattr(key, "style", "alias"):
-                self._problem(key, "merge keys (<<) are not supported", path, hint="write the values out")
+                self._problem(key, "merge keys (<<) are not supported", path, hint="write out the values")
             elif name in found:
                 self._problem(key, f"given twice (first on line {self.lines[here]})", here)
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-QUOTE = "put the whole text in quotes, or on lines of its own below a |"
+QUOTE = "put the whole text in quotes, or on separate lines below a |"
 """The way out for a text that YAML takes for something else."""
 
 ESCAPED = "put the value in single quotes, or write / or \\\\ instead of the backslash"
@@ -19,13 +19,13 @@ _KEYS = "indent the keys of one mapping alike"
 
 # By what PyYAML says: what is wrong, and the way out. The first that fits counts.
 _WORDS = (
-    ("found character '\\t'", "a tab cannot indent, or stand before a value or a comment", "write spaces"),
+    ("found character '\\t'", "a tab cannot be used for indentation, or before a value or a comment", "write spaces"),
     (
         "mapping values are not allowed",
         "': ' where no key can be",
         f"put a text with ': ' in it in quotes, or below a |, and {_KEYS}",
     ),
-    ("could not find expected ':'", "a key without ': ' after it", "write key: value, and indent with spaces what goes on"),
+    ("could not find expected ':'", "a key without ': ' after it", "write key: value, and indent continued lines with spaces"),
     ("stream", "the text ends too early", "close the quote or the bracket"),
     ("expected <block end>", "the indentation does not fit the lines above", _KEYS),
     ("expected ',' or", "a bracket is not closed", "close it, or put a text that has brackets in it in quotes"),
@@ -56,13 +56,13 @@ def explained(fault: Any, text: str, last: Any) -> tuple[str, str, Any]:
         return said, "", None
     if context == "while scanning a double-quoted scalar":
         escape = text[text.rindex("\\", 0, mark.index + 1) : mark.index + 1]
-        return f"{escape} in double quotes is no escape ({said})", ESCAPED, mark
+        return f"{escape} in double quotes is not an escape ({said})", ESCAPED, mark
     if found := _going_on(said, text, last, mark):
         return *found, mark
     if (is_begun := _BEGUN.match(context)) or _BEGINS.match(said):
         at = opened if is_begun else mark
         first = text[at.index]
-        return f"an unquoted text cannot begin with {first}", QUOTE + ("; a list stands below its key" if first == "-" else ""), at
+        return f"an unquoted text cannot begin with {first}", QUOTE + ("; a list must be below its key" if first == "-" else ""), at
     what, hint = next(((words, way_out) for sign, words, way_out in _WORDS if sign in said), (said, ""))
     if opened is not None and opened.line != mark.line:
         what += f", {context} that starts on line {opened.line + 1}"
@@ -80,9 +80,9 @@ def _going_on(said: str, text: str, last: Any, mark: Any) -> tuple[str, str] | N
         return None
     closing, style = text[end.index - 1 : end.index], getattr(last, "style", "")
     if style in ("'", '"') or (style == "" and closing in ("]", "}") and start.index < end.index):
-        since = f" that stands on line {start.line + 1}" if start.line != mark.line else ""
+        since = f" on line {start.line + 1}" if start.line != mark.line else ""
         other = {'"': "single quotes", "'": "double quotes"}.get(closing, "quotes")
-        return f"the text goes on behind a closing {closing}{since}", QUOTE.replace("quotes", other)
+        return f"the text continues after a closing {closing}{since}", QUOTE.replace("quotes", other)
     if style is None and "#" in text[end.index : mark.index]:
-        return "the text goes on behind a comment, which # begins and which ended it", QUOTE
+        return "the text continues after a comment, which begins with # and ended it", QUOTE
     return None

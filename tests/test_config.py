@@ -238,7 +238,7 @@ def test_the_name_of_a_server_is_its_key_alone(tmp_path: Path) -> None:
     (problem,) = _problems(tmp_path, "servers:\n  studio:\n    url: http://x\n    name: attic\n")
 
     assert problem.where.endswith("config.yaml:4: servers.studio.name")
-    assert problem.what == "a server's name is the key that it stands under"
+    assert problem.what == "a server's name is its key"
 
 
 def test_a_mistyped_setting_of_a_server_is_not_taken_for_its_name(tmp_path: Path) -> None:

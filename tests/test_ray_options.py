@@ -35,8 +35,8 @@ def test_a_wrong_setting_is_told_at_its_line(tmp_path: Path) -> None:
     [
         ({"min": 3, "max": 2}, "--ray: max must be at least min, 3 (got 2)"),
         ({"min": 0}, "--ray-min: input should be greater than or equal to 1"),
-        ({"command": "comfyui --port 8188"}, "--ray: command must say {port}, the port that its server is to listen on"),
-        ({"resources": {"GPU": 0}}, "--ray: resources must name one that an actor takes any of"),
+        ({"command": "comfyui --port 8188"}, "--ray: command must contain {port}, the port on which its server listens"),
+        ({"resources": {"GPU": 0}}, "--ray: resources must give an amount above 0 for at least one of them"),
         ({"resources": {"GPU": True}}, "--ray-resources: a resource has an amount, such as 1 or 0.5"),
         ({"resources": {"GPU": -1}}, "--ray-resources: input should be greater than or equal to 0"),
         ({"resources": [1]}, "--ray-resources: input should be a valid dictionary"),

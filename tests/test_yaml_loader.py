@@ -181,7 +181,7 @@ def test_each_of_two_anchors_of_one_name_has_to_be_used() -> None:
 )
 def test_a_comment_that_may_be_a_part_of_an_unquoted_text_is_remarked(text: str, comment: str, rest: str) -> None:
     said = [what.split("; ")[0] for what in parse(text, name="x").remarks.values()]
-    assert said == ([f'"{comment}" is a comment, and no part of "{rest}"'] if comment else [])
+    assert said == ([f'"{comment}" is a comment, not part of "{rest}"'] if comment else [])
 
 
 def test_a_remark_of_an_item_of_a_list_is_known_by_its_path() -> None:

@@ -62,7 +62,7 @@ def job_results(folder: Path, jobs: Collection[str], most: int) -> tuple[dict[st
     entries = [entry for entry in material.entries if not jobs or any(fnmatchcase(entry.job_id, each) for each in jobs)]
     if not entries:
         hint = did_you_mean(next(iter(jobs), ""), [entry.job_id for entry in material.entries])
-        raise UsageError("no job is called so", where=", ".join(jobs), hint=hint)
+        raise UsageError("there is no such job", where=", ".join(jobs), hint=hint)
     measured, notes = _measured(material)
     told: dict[str, Any] = {"folder": str(folder), "jobs": [_job(folder, entry, measured) for entry in entries]}
     if notes:

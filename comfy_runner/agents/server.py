@@ -33,7 +33,7 @@ from comfy_runner.text_files import read
 from comfy_runner.wording import did_you_mean
 
 _INSTRUCTIONS = """Renders recipes (YAML) on ComfyUI servers: an original picture and a latent-upscaled one for each job.
-Usual way: `recipes`, `describe`, `plan`, `run` (returns at once), `status` with wait_seconds until is_live is false, `suggest` or
+Usual order: `recipes`, `describe`, `plan`, `run` (returns at once), `status` with wait_seconds until is_live is false, `suggest` or
 `results`. A sweep tries several values of a field, such as upscale.denoise=0.45:0.70:0.05. All paths are relative to the folder of
 this server. The resource comfy-runner://docs lists the pages of the manual."""
 
@@ -46,7 +46,7 @@ RecipeName = Annotated[str, Field(description="The name of a shipped recipe, or 
 Overrides = Annotated[list[str], Field(description="Overrides of fields, such as upscale.denoise=0.6.")]
 SweptFields = Annotated[list[str], Field(description="Axes, such as seed=1,2,3 or upscale.denoise=0.45:0.70:0.05.")]
 OutFolder = Annotated[str, Field(description="The run folder; empty for runs/NAME of the recipe.")]
-RunPath = Annotated[str, Field(description="The run folder, as `run` has returned it.")]
+RunPath = Annotated[str, Field(description="The run folder, as returned by `run`.")]
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def _told(error: type[ToolError | ResourceError] = ToolError) -> Iterator[None]:
     except (ToolError, ResourceError):
         raise
     except Exception as fault:
-        raise error(f"internal: {type(fault).__name__}: {fault}; this is a fault of comfy-runner, please report it") from None
+        raise error(f"internal: {type(fault).__name__}: {fault}; this is a fault in comfy-runner, please report it") from None
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Tools:
         context: Context,
         folder: RunPath,
         wait_seconds: Annotated[
-            float, Field(ge=0, le=_MOST_WAITED, description="Return when the run has ended, or after that.")
+            float, Field(ge=0, le=_MOST_WAITED, description="Wait until the run has ended, at most this long.")
         ] = 0,
     ) -> dict[str, Any]:
         """Show how a run stands: whether it goes on (is_live), its jobs by state, and what went wrong."""
@@ -157,7 +157,7 @@ class Tools:
         self,
         folder: RunPath,
         jobs: Annotated[list[str], Field(description="Ids of jobs, or patterns such as *-s42; empty for all.")] = [],  # noqa: B006
-        thumbnails: Annotated[int, Field(ge=0, le=16, description="Of how many jobs to see a small picture.")] = 4,
+        thumbnails: Annotated[int, Field(ge=0, le=16, description="For how many jobs to return a thumbnail.")] = 4,
     ) -> list[str | Image]:
         """Show the jobs of a run with their values, files and measurements (JSON), and small pictures of the first of them.
 

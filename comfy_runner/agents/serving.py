@@ -31,7 +31,7 @@ def serve_http(server: MCPServer, port: int, *, say: Callable[[str], None]) -> N
         listening = socket.create_server((_LOOPBACK, port))
     except OSError as error:
         where, hint = f"{_LOOPBACK}:{port}", "choose another --http PORT"
-        raise UsageError(f"cannot be listened on ({reason_of(error)})", where=where, hint=hint) from error
+        raise UsageError(f"cannot be used for listening ({reason_of(error)})", where=where, hint=hint) from error
     # Others of this machine can reach the port: only who knows the address is served.
     path = f"/{secrets.token_urlsafe(32)}/mcp"
     with listening:

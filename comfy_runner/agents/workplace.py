@@ -121,7 +121,7 @@ class Workplace:
         for server in self.fleet:
             found = api.nodes(server=server, config=self.config).paid(used)
             if found:
-                hint = "whoever started this server can allow them with --allow-paid"
+                hint = "the person who started this server can allow them with --allow-paid"
                 raise WorkflowError.of(
                     Problem(f"{name} calls a paid service, which is not allowed here", server.place, hint) for name in found
                 )
@@ -143,4 +143,4 @@ class Workplace:
         ours = (STARTER.parent, shipped("recipes"), shipped("templates"), *self.config.templates) if readable else ()
         if not any(resolved.is_relative_to(folder.resolve()) for folder in ours):
             hint = f"only files below {self.root} can be used"
-            raise UsageError("lies outside the folder of this server", where=shown(path), hint=hint)
+            raise UsageError("is outside the folder of this server", where=shown(path), hint=hint)

@@ -38,7 +38,7 @@ from comfy_runner.wording import counted
 
 # No version's files are called so, for their names have no underscores.
 _BASELINE: Final = "baseline_of_good"
-_LEFT_OUT: Final = f"left out, as {LOG} says; without its line there it is tried again"
+_LEFT_OUT: Final = f"left out, as {LOG} says; remove its line there to try it again"
 _ASKING: Final = RequestTimeouts(connect=2.0, read=5.0, answer=5.0)
 
 
@@ -104,9 +104,7 @@ def bisect(
     settings = config or load_config()
     address = settings.find_server(server)
     if address.url == LOCAL:
-        raise UsageError(
-            "local is a single version of ComfyUI", hint="give the URL at which the server of the start command answers"
-        )
+        raise UsageError("local is a single version of ComfyUI", hint="give the URL of the server that the start command starts")
     refuse_bad_addresses(address, settings)
     given: dict[str, Any] = {"sets": sets, "sweeps": sweeps, "templates": templates, "config": settings}
     name, expected = _look_at_recipes(recipes, **given)
@@ -252,7 +250,7 @@ def _look_at_recipes(
     loaded = load_all(recipes, sets=sets, sweeps=sweeps, load_one=loading(asking((), None, config, None), folders))
     variants = [variant for recipe in loaded for variant in expand(recipe)]
     if chance := next((variant for variant in variants if variant.draw), None):
-        what = f"each version would render other pictures, since seeds are drawn at random (got job {chance.job_id})"
+        what = f"each version would render different pictures, because seeds are drawn at random (got job {chance.job_id})"
         raise UsageError(what, hint="give the seed, such as --set seed=42")
     draft_all(variants, templates=folders, seed_of=lambda _variant: 0)
     return loaded[0].recipe.name, expected_of(variants, config).values()
@@ -266,8 +264,8 @@ def _refuse_changing(checkout: Checkout, given: Sequence[object]) -> None:
     """
     for path in (Path(each) for each in given if isinstance(each, (str, Path))):
         if path.exists() and checkout.tracks(path):
-            hint = "copy it out of the repository, and give that"
-            raise UsageError("is in the repository, so that each version would have another one", where=shown(path), hint=hint)
+            hint = "copy it out of the repository, and use the copy"
+            raise UsageError("is in the repository, so each version would have a different one", where=shown(path), hint=hint)
 
 
 def _versions(good: str, bad: str, checkout: Checkout | None, file: Path | None) -> list[Version]:

@@ -48,7 +48,7 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
         pairs += found
         notes += [f"{shown(folder / FILE)}: {note}" for note in (replaced_note(replaced), *left_out) if note]
     if all(pair.is_same for pair in pairs):
-        what = "it does not say of any two pictures of one original that one is better"
+        what = "it does not rank any two pictures of one original"
         raise UsageError("; ".join([what, *notes]), where=", ".join(shown(folder / FILE) for folder in folders), hint=DESCRIBED)
     return replace(fit(pairs), runs=tuple(folders), notes=tuple(notes))
 

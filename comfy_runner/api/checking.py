@@ -23,8 +23,8 @@ from comfy_runner.running.handle import Run
 from comfy_runner.store.registry import local_part
 
 _NOTHING_NEW = (
-    "nothing was rendered, because the run folder has all of these pictures already: what the server would give now is not known; "
-    "--force has them rendered again, another --out in a folder of its own"
+    "nothing was rendered, because the run folder already has all of these pictures: what the server would render now is "
+    "unknown; --force renders them again, another --out renders them in a separate folder"
 )
 
 
@@ -72,7 +72,7 @@ def check_run(
     """
     settings = config or load_config()
     if not recipes and (sets or sweeps):
-        raise UsageError("overrides change recipes, and none is given", hint="name the recipe behind the run folder")
+        raise UsageError("overrides change recipes, but none is given", hint="name the recipe behind the run folder")
     known = None if baseline is None else read_baseline(local_part(baseline))
     folder = run.folder if isinstance(run, Run) else local_part(run)
     expected: dict[str, Expected] | None = None
@@ -138,7 +138,7 @@ def unbegun_run(
                 file=each.file,
                 line=each.line,
                 outcome=Outcome.SKIPPED if is_done else Outcome.ERROR,
-                problem="is done, and was not looked at" if is_done else str(error.problems[0]),
+                problem="is done, but was not checked" if is_done else str(error.problems[0]),
                 exit_code=error.exit_code,
             )
         )

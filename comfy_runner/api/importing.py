@@ -79,7 +79,7 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
         force: Whether files that are there are overwritten; the file that was imported never is.
 
     Raises:
-        UsageError: A file is there already, or cannot be written. Nothing is written where that can be told before.
+        UsageError: A file already exists, or cannot be written. Nothing is written where that can be told before.
     """
     from comfy_runner.importer.write import FOLDER
     from comfy_runner.templating.lookup import SUFFIX
@@ -94,7 +94,7 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
     there = [path for path in texts if path.exists() or path.is_symlink()]
     if there and not force:
         raise UsageError.of(
-            Problem("is there already", shown(path), "give another --name, or --force to overwrite it") for path in there
+            Problem("already exists", shown(path), "give another --name, or --force to overwrite it") for path in there
         )
     for path, text in texts.items():
         try:
@@ -111,10 +111,10 @@ def _in_the_way(path: Path, source: Path) -> Problem | None:
         return Problem("is a folder", shown(path), f"{OTHER_FOLDER}, or give another --name")
     with contextlib.suppress(OSError):
         if path.samefile(source):
-            what = "is the file that is imported, which is not overwritten"
+            what = "is the imported file, which is not overwritten"
             return Problem(what, shown(path), f"{OTHER_FOLDER}, or give another --name")
     file = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
-    return Problem("is a file where a folder has to be", shown(file), OTHER_FOLDER) if file is not None else None
+    return Problem("is a file where a folder is needed", shown(file), OTHER_FOLDER) if file is not None else None
 
 
 def convert_workflow(

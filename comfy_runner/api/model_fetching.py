@@ -113,13 +113,13 @@ def cache_of(config: Config) -> ModelCache:
     """Return the cache of models that the settings name.
 
     Raises:
-        ConfigError: They name none, and the user has no home.
+        ConfigError: They name none, and the user has no home folder.
     """
     usual = cache_folder()
     folder = config.models.cache or (usual and usual / "models")
     if folder is None:
         raise ConfigError(
-            "the user has no home", where="models.cache", hint="name a folder in the config file: models: {cache: DIR}"
+            "the user has no home folder", where="models.cache", hint="name a folder in the config file: models: {cache: DIR}"
         )
     return ModelCache(folder, config.models.cache_size)
 

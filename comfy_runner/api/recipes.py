@@ -238,8 +238,8 @@ def render(
     variants = expand(loading(ask, folders)(recipe, sets=sets, sweeps=sweeps))
     chosen = select([variant.job_id for variant in variants], only=only, skip=())
     if len(chosen) > 1:
-        what = f"the recipe has {counted(len(chosen), 'job')}, of which one can be printed"
-        raise UsageError(what, hint=f"choose it: --only {chosen[0]}")
+        what = f"the recipe has {counted(len(chosen), 'job')}, but only one can be printed"
+        raise UsageError(what, hint=f"choose one: --only {chosen[0]}")
     variant = next(variant for variant in variants if variant.job_id in chosen)
     return draft_one(variant, templates=folders).planned().workflow
 

@@ -161,7 +161,7 @@ def _refuse_own_folder(folder: Path, recorded: RecordedJob) -> None:
     inside = folder.resolve()
     if any(inside in path.resolve().parents for path in (recorded.source, *(picture.path for picture in recorded.pictures))):
         hint = "choose another folder with --out"
-        raise UsageError("is the folder of the pictures that are to be compared", where=shown(folder), hint=hint)
+        raise UsageError("is the folder of the pictures to compare with", where=shown(folder), hint=hint)
 
 
 def _free(engine: Engine, folder: Path) -> None:
@@ -190,7 +190,7 @@ def _rendered(rendering: Run, follow: Callable[[Run], None] | None) -> Sidecar:
         raise result.error or JobFailed(f"is {result.state}", where=result.job_id)
     sidecar = FolderView(rendering.folder).sidecar(result.job_id)
     if sidecar is None:
-        raise RunFolderError("has no sidecar any more", where=result.job_id)
+        raise RunFolderError("no longer has a sidecar", where=result.job_id)
     return sidecar
 
 
@@ -203,7 +203,7 @@ def _cached(made: Sidecar, url: str) -> Iterator[str]:
     cached = set(made.cached_nodes)
     with suppress(WorkflowError):
         if cached & node_work(parse_workflow(made.workflow, where=made.job_id)).keys():
-            what = "answers from its cache even after it was asked to free it, which proves nothing about a picture"
+            what = "answers from its cache even after it was asked to clear it, which proves nothing about a picture"
             raise ServerStuck(what, where=url, hint="restart it, or start it with --cache-none")
     if cached:
         count = counted(len(cached), "node")
@@ -213,9 +213,9 @@ def _cached(made: Sidecar, url: str) -> Iterator[str]:
 def _notes(recorded: RecordedJob, made: Sidecar) -> Iterator[str]:
     for environment, when in ((recorded.environment, "rendered it then"), (environment_of(made), "renders it now")):
         if "comfyui" not in environment:
-            yield f"which ComfyUI {when} is not known"
+            yield f"which ComfyUI {when} is unknown"
     if recorded.content_hash and recorded.content_hash != made.content_hash:
-        yield "its graph is not the one that it was then"
+        yield "its graph is no longer the same"
     if recorded.was_tiled != was_tiled(made):
         yield f"it ran out of memory {'then' if recorded.was_tiled else 'now'}, and was decoded in tiles"
     if recorded.others:

@@ -55,7 +55,7 @@ class SearchField:
             hint = f"write a list: --over {self.name}={label(named).replace(':', ',')}"
             raise UsageError(f"names have no range (got {got(named)})", where=self.where, hint=hint)
         if len(found) < 2:
-            raise UsageError("needs two values at least", where=self.where, hint=_EXAMPLE)
+            raise UsageError("needs at least two values", where=self.where, hint=_EXAMPLE)
         return tuple(found) if named is not None else tuple(sorted(found))
 
 

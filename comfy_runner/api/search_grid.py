@@ -106,8 +106,8 @@ def search_grid(
             by_series.setdefault(key(point), {})[combination] = variant
     grid = {*product(*([places[field][key(value)] for value in found] for field, found in wanted.items()))}
     if any(at not in jobs for jobs in by_series.values() for at in grid):
-        hint = "leave it out of zip, exclude and include"
-        raise UsageError("has to be free of what is swept besides", where=", ".join(wanted), hint=hint)
+        hint = "remove it from zip, exclude and include"
+        raise UsageError("must not depend on the rest of the sweep", where=", ".join(wanted), hint=hint)
     refuse_many([len(found) for found in wanted.values()], series=len(by_series))
     # What was rendered between the values that are searched counts, too.
     between = {at for jobs in by_series.values() for at, variant in jobs.items() if variant.job_id in known}
@@ -122,7 +122,7 @@ def search_grid(
         for group in alike.values()
     )
     if len(groups) < 2:
-        raise UsageError("all values give the very same picture", where="--over")
+        raise UsageError("all values give the same picture", where="--over")
     is_one = len(wanted) == 1
     first = next(iter(wanted))
     return SearchGrid(

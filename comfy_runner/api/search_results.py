@@ -128,7 +128,7 @@ def line(found: SearchResult) -> str:
     (field, *others) = plan.over
     if not found.values:
         what = "combination" if others else f"value of {field}"
-        return f"no {what} that was rendered keeps the limits ({cost}; {found.sureness})"
+        return f"no rendered {what} keeps the limits ({cost}; {found.sureness})"
     names = setting if others else _only
     what = setting(found.values) if others else f"{field} {_only(found.values)}"
     alike = [*map(names, found.same[:_MOST_SAME])]
@@ -147,7 +147,7 @@ def _only(values: Mapping[str, Any]) -> str:
 
 
 def _between(found: SearchResult) -> list[str]:
-    near = [f"{label(value)} was rendered too" for value in (found.below,) if value is not None]
+    near = [f"{label(value)} was also rendered" for value in (found.below,) if value is not None]
     if found.above is not None:
         near.append(f"{label(found.above)} is {'ruled out' if found.above_is_out else 'no better'}")
     return near

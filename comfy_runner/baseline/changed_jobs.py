@@ -58,7 +58,10 @@ def environment_notes(jobs: Iterable[tuple[EnvironmentChange, ...]]) -> Iterator
     yield on_one_line(f"rendered by something other than the baseline ({counted(most, 'job')}): {', '.join(told)}")
     comfyui = ((_version(change.before), _version(change.now)) for change in counts if change.name == NAMES["comfyui"])
     if any(min(pair) < _NEW_NOISE <= max(pair) for pair in comfyui if all(pair)):
-        yield "ancestral samplers draw other noise on the CPU since ComfyUI 0.7.0: their pictures differ, and need a new baseline"
+        yield (
+            "since ComfyUI 0.7.0, ancestral samplers draw different noise on the CPU: "
+            "their pictures differ, and need a new baseline"
+        )
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -130,7 +130,7 @@ def compare_run(
         notes.append(f"{had} written to {shown(baseline.folder)}: {named(list(missing))}")
     elif not write_missing and not baseline.jobs:
         make = f"`comfy-runner baseline update {shown(view.path)} --to {shown(baseline.folder)}`"
-        notes.append(f"{shown(baseline.folder)} has no pictures yet: {make} makes those of this run the baseline")
+        notes.append(f"{shown(baseline.folder)} has no pictures yet: {make} makes this run's pictures the baseline")
     _show(baseline, found, view)
     orphans = tuple(sorted(baseline.jobs.keys() - set(known)))
     return RunComparison(found, orphans, (*notes, *_notes(found, done)))
@@ -140,9 +140,7 @@ def _compare(baseline: Baseline, job: JobStatus, view: FolderView, limit: LeastS
     """Return a job beside the baseline; of pictures that differ, nothing is written yet."""
     sidecar, job_id = sidecar_of(view, job.row.job_id), job.row.job_id
     if sidecar is None:
-        return JobComparison(
-            findings=(_finding(job_id, "", None, limit, "has no sidecar that can be read, by which to compare it"),)
-        )
+        return JobComparison(findings=(_finding(job_id, "", None, limit, "has no readable sidecar, so it cannot be compared"),))
     entry = baseline.jobs.get(job_id)
     why = changed_fields(entry, sidecar) if entry else ""
     comparisons, findings = [], []
@@ -153,7 +151,7 @@ def _compare(baseline: Baseline, job: JobStatus, view: FolderView, limit: LeastS
         if wanted is None:
             one = Compared(Likeness.MISSING, None, "is not in the baseline")
         elif not path:
-            one = Compared(Likeness.DIFFERENT, None, "is missing, and the baseline has it")
+            one = Compared(Likeness.DIFFERENT, None, "is missing, but the baseline has it")
         else:
             one = _compare_files(baseline, wanted, Artifact(view.store, path), limit)
         reason = f"{one.reason}; {why}" if one.likeness is Likeness.DIFFERENT and why else one.reason
@@ -181,7 +179,7 @@ def _compare_files(baseline: Baseline, picture: BaselinePicture, actual: Artifac
             return Compared(Likeness.SAME, 1.0)
         wanted = replace(baseline.read(picture), sha256=picture.pixels, frames=picture.frames)
     except VerificationError as error:
-        return Compared(Likeness.DIFFERENT, None, f"cannot be compared, for {error.problems[0]}")
+        return Compared(Likeness.DIFFERENT, None, f"cannot be compared: {error.problems[0]}")
     return compare_pictures(wanted, decoded, limit=limit.least)
 
 
@@ -247,10 +245,10 @@ def _readable(read: Callable[[], DecodedPicture]) -> DecodedPicture | None:
 def _notes(found: Mapping[str, JobComparison], done: Sequence[JobStatus]) -> Iterator[str]:
     different = sum(each.likeness is Likeness.DIFFERENT for one in found.values() for each in one.comparisons)
     if different > _MOST_TRIPLES:
-        yield f"only the first {_MOST_TRIPLES} pictures that differ are put beside what was expected (of {different})"
+        yield f"only the first {_MOST_TRIPLES} pictures that differ are shown beside what was expected (of {different})"
     if unexplained := [job_id for job_id, one in found.items() if one.is_unexplained]:
-        one = "job looks different, and nothing that is known of it has changed"
-        them = counted(len(unexplained), one, "jobs look different, and nothing that is known of them has changed")
+        one = "job looks different, though nothing known about it has changed"
+        them = counted(len(unexplained), one, "jobs look different, though nothing known about them has changed")
         may_be = "a model file may have been replaced under its name, or a node pack updated"
         yield f"{them} ({named(unexplained)}): {may_be}"
     others = {row.path for job in done for row in job.files if suffix_of(row.path) not in PICTURES}

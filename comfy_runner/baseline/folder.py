@@ -46,7 +46,7 @@ FORMAT: Final = 1
 _MOST_BYTES = 256 * MIB
 _RESTORE = "restore it from version control, or make it again: comfy-runner baseline update"
 _REPLACE = "restore it from version control, or move the folder away and make it again: comfy-runner baseline update"
-_CONFLICT = "settle it by git checkout --ours (or --theirs) with this file's name, then renew it: comfy-runner baseline update"
+_CONFLICT = "resolve it with git checkout --ours (or --theirs) with this file's name, then renew it: comfy-runner baseline update"
 _LFS = b"version https://git-lfs"
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -155,11 +155,11 @@ class Baseline:
         except VerificationError as error:
             with contextlib.suppress(OSError), artifact.open() as file:
                 if file.read(len(_LFS)) == _LFS:
-                    what, hint = "is what Git LFS has in its place", "fetch the files themselves: git lfs pull"
+                    what, hint = "is only Git LFS's pointer to it", "fetch the files themselves: git lfs pull"
                     raise VerificationError(what, where=str(artifact), hint=hint) from error
             raise
         if found.sha256 != picture.pixels and picture.frames == 1:
-            raise VerificationError(f"is not the picture that {FILE} tells of", where=str(artifact), hint=_RESTORE)
+            raise VerificationError(f"is not the picture that {FILE} records", where=str(artifact), hint=_RESTORE)
         return found
 
     def has(self, path: str) -> bool:
@@ -190,7 +190,7 @@ def read_baseline(folder: Path, store: ArtifactStore | None = None) -> Baseline:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({reason_of(error)})", where=shown(path)) from None
     if len(content) > _MOST_BYTES:
-        raise InputError(f"is larger than {_MOST_BYTES // MIB} MiB, which no baseline is", where=shown(path))
+        raise InputError(f"is larger than {_MOST_BYTES // MIB} MiB, more than any baseline has", where=shown(path))
     try:
         version = _Version.model_validate_json(content).format
         if version > FORMAT:
@@ -202,7 +202,7 @@ def read_baseline(folder: Path, store: ArtifactStore | None = None) -> Baseline:
         said = first["msg"].removeprefix("Value error, ")
         reason = f"{place}: {said}" if place else said
         if re.search(rb"^(<<<<<<<|=======|>>>>>>>)", content, re.MULTILINE):
-            raise InputError("has the marks of a merge conflict", where=shown(path), hint=_CONFLICT) from None
+            raise InputError("contains the markers of a merge conflict", where=shown(path), hint=_CONFLICT) from None
         raise InputError(f"is damaged ({reason})", where=shown(path), hint=_REPLACE) from None
 
 
@@ -278,8 +278,8 @@ def _refuse_folder_of_run(folder: Path) -> None:
     """Refuse a baseline where a run or a job is, whose files could be taken for it."""
     for file, what in ((LEDGER, "a run folder"), (SIDECAR, "the folder of a job")):
         if os.path.exists(folder / file):  # noqa: PTH110 - Path's own raises where a name is too long
-            hint = "choose a folder of its own"
-            raise InputError(f"is {what}, and no place for a baseline", where=shown(folder), hint=hint)
+            hint = "choose a separate folder"
+            raise InputError(f"is {what}, so it cannot be a baseline", where=shown(folder), hint=hint)
     if os.path.exists(folder) and not folder.is_dir():  # noqa: PTH110
         raise InputError("is not a folder", where=shown(folder))
 
@@ -291,7 +291,7 @@ def _refuse_run(store: ArtifactStore, folder: Path) -> None:
     is_run = recorded(store) or next(JobFiles(store).job_ids(), None) is not None
     if is_run or store.stat(SIDECAR) is not None:
         what = "a run folder" if is_run else "the folder of a job"
-        raise InputError(f"is {what}, and no place for a baseline", where=shown(folder), hint="choose a URL of its own")
+        raise InputError(f"is {what}, so it cannot be a baseline", where=shown(folder), hint="choose a separate URL")
 
 
 @contextmanager

@@ -148,9 +148,9 @@ def _entries(
             return str(job.row.state)
         sidecar = sidecar_of(view, job.row.job_id)
         if sidecar is None:
-            return "no sidecar that can be read"
+            return "no readable sidecar"
         if not all(view.has(record) for _, _, record in pictures_of(sidecar)):
-            return "a picture is not as it was collected"
+            return "a picture has changed since it was collected"
         try:
             return _entry(sidecar, tuple(_pictures(old, sidecar, view, owned)))
         except VerificationError as error:
@@ -198,7 +198,9 @@ def _pictures(
         # Who was interrupted while it was written has left the very same one.
         elif decoded.frames > 1 or not _is_whole(old, told):
             hint = "move it away, or choose another folder with --to"
-            raise InputError("is in the place of a picture, and no baseline's", where=old.store.location(path), hint=hint)
+            raise InputError(
+                "is in the place of a picture, but does not belong to a baseline", where=old.store.location(path), hint=hint
+            )
         yield told
 
 

@@ -25,7 +25,7 @@ class Checkout:
         folder: The repository, or a folder in it.
 
     Raises:
-        UsageError: It is not a git repository with files, has changes that are not committed, or there is no git.
+        UsageError: It is not a git repository with files, has uncommitted changes, or there is no git.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,8 +33,8 @@ class Checkout:
         if self._git("rev-parse", "--is-inside-work-tree", failing="is not a git repository with files") != "true":
             raise UsageError("is not a git repository with files", where=shown(folder))
         if changed := self._git("status", "--porcelain", "--untracked-files=no"):
-            what = f"has changes that are not committed (got {on_one_line(changed.splitlines()[0].strip(), longest=200)})"
-            raise UsageError(what, where=shown(folder), hint="commit them, or put them aside with git stash")
+            what = f"has uncommitted changes (got {on_one_line(changed.splitlines()[0].strip(), longest=200)})"
+            raise UsageError(what, where=shown(folder), hint="commit them, or stash them with git stash")
         self._record = folder / self._git("rev-parse", "--git-path", _START)
         self._start = self._ask("symbolic-ref", "--quiet", "--short", "HEAD") or self._earlier_start() or self.commit("HEAD")
 
@@ -61,8 +61,8 @@ class Checkout:
         base = self._ask("merge-base", first, last)
         if base != first:
             what = f"BAD does not come after GOOD (got {good} and {bad})"
-            forked = f"both go back to {base[:10]}; see whether that is good, and give it as GOOD" if base else ""
-            hint = "GOOD comes after BAD: give them the other way round" if base == last else forked
+            forked = f"both go back to {base[:10]}; check whether that is good, and give it as GOOD" if base else ""
+            hint = "GOOD comes after BAD: swap them" if base == last else forked
             raise UsageError(what, where=shown(self._folder), hint=hint)
         return [self.version(first), *self._log("--first-parent", "--reverse", f"{first}..{last}")]
 
@@ -91,7 +91,7 @@ class Checkout:
             UsageError: Git does not, for instance since files were changed meanwhile.
         """
         self._write_start()
-        self._git("checkout", "--quiet", "--detach", version.name, failing=f"cannot be taken to {version}")
+        self._git("checkout", "--quiet", "--detach", version.name, failing=f"cannot be moved to {version}")
 
     def restore(self) -> None:
         """Check out what was checked out in the beginning.
@@ -101,7 +101,7 @@ class Checkout:
         """
         if not self._record.exists():
             return
-        self._git("checkout", "--quiet", self._start, "--", failing=f"cannot be taken back to {self._start}")
+        self._git("checkout", "--quiet", self._start, "--", failing=f"cannot be moved back to {self._start}")
         self._record.unlink(missing_ok=True)
 
     def _write_start(self) -> None:

@@ -68,8 +68,8 @@ class ServerCommands:
             CannotStart: The server does not come up.
         """
         if not self.silence():
-            hint = "stop it; each version is to be started by the start command, and stopped again"
-            raise UsageError("a server answers already", where=self.url, hint=hint)
+            hint = "stop it; the start command starts each version, which is then stopped again"
+            raise UsageError("a server is already answering", where=self.url, hint=hint)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             group = _Group(_command(self.start, version), output.fileno())
@@ -83,7 +83,7 @@ class ServerCommands:
                 finally:
                     group.end(self.stop_timeout)
         if not _until(lambda: bool(self.silence()), self.stop_timeout):
-            hint = "give a --stop command that ends it" if not self.stop else "see why the stop command leaves it running"
+            hint = "give a --stop command that ends it" if not self.stop else "check why the stop command leaves it running"
             raise UsageError("the server still answers after it was stopped", where=self.url, hint=hint)
 
     def _wait(self, group: _Group, log: Path) -> None:

@@ -60,7 +60,7 @@ def read_versions(path: Path) -> list[str]:
         if len(name) > _LONGEST or not name.isprintable():
             raise UsageError(f"a version must be at most {_LONGEST} printable characters", where=where)
         if name in found:
-            raise UsageError(f"is there already (got {name}, also in line {found[name]})", where=where)
+            raise UsageError(f"is listed twice (got {name}, also in line {found[name]})", where=where)
         found[name] = number
     return list(found)
 

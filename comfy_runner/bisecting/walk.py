@@ -91,7 +91,7 @@ def _not_so(name: str, judged: Judged) -> ComfyRunnerError:
             return judged.error
         return UsageError(f"{name} cannot be judged ({judged.why})", where=where, hint=f"give another version as {name}")
     if judged.judgment is Judgment.BAD:
-        hint = "give an earlier version as GOOD, or see whether the recipe expects what that version never gave"
+        hint = "give an earlier version as GOOD, or check whether the recipe expects something that this version never gave"
         return UsageError(f"GOOD is bad ({judged.why})", where=where, hint=hint)
-    hint = "all that is expected holds there: see whether it failed with another recipe, server or baseline"
+    hint = "it meets everything that is expected: check whether it failed with another recipe, server or baseline"
     return UsageError("BAD is good", where=where, hint=hint)

@@ -83,7 +83,7 @@ def expected_in(sidecar: Sidecar, config: Config, *, where: str) -> Expected:
         expect = None if given is None else Expect.model_validate(given)
     except ValidationError as error:
         problem = problems(error, place=lambda path: dotted((_FIELD, *path)), at=(_FIELD,))[0]
-        raise RunFolderError(f"what it expects cannot be understood ({problem})", where=where) from None
+        raise RunFolderError(f"its expectations cannot be understood ({problem})", where=where) from None
     return Expected(sidecar.job_id, sidecar.recipe_name, _under(expect, config), _place(expect, lambda _name: where, config))
 
 

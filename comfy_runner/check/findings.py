@@ -103,7 +103,7 @@ def job_findings(expected: Expected, facts: JobFacts) -> Iterator[Finding]:
         yield from _held(expected, "vetoes", expect.vetoes, count, more=", ".join(one.vetoes), **told)
     yield from _held(expected, "seconds", expect.seconds, facts.seconds, missing="the server did not say how long it worked")
     if expect.distinct:
-        problem = f"has the same pixels as {facts.same_as}, which differs in seeds alone" if facts.same_as else ""
+        problem = f"has the same pixels as {facts.same_as}, which differs only in seeds" if facts.same_as else ""
         yield _finding(expected, "distinct", facts.same_as, problem=problem)
 
 
@@ -158,7 +158,7 @@ def _held(
             continue
         problem = ""
         if measured is None:
-            problem = f"{word} could not be measured: {missing or 'it gave no number'}"
+            problem = f"{word} could not be measured: {missing or 'it did not return a number'}"
         # So that what is not a number does not pass.
         elif not (measured <= bound if side == "max" else measured >= bound):
             number = _number(measured, bound) + (f" ({more})" if more else "")

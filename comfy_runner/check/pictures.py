@@ -42,7 +42,7 @@ def planned_size(expected: Size | None) -> Check:
             return
         size, problem = Size(record.width, record.height), ""
         if expected is not None and size != expected:
-            problem = f"is not as large as planned, {expected} pixels (got {size})"
+            problem = f"does not have the planned size, {expected} pixels (got {size})"
         elif expected is None and size.pixels > MOST_PIXELS:
             problem = f"is larger than {MOST_PIXELS} pixels (got {size})"
         limit = MOST_PIXELS if expected is None else str(expected)

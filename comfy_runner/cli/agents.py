@@ -25,7 +25,7 @@ _EXTRA = "pip install 'comfy-runner[mcp]'"
     type=LocalPath(file_okay=False, exists=True),
     required=True,
     metavar="DIR",
-    help="The folder that it works in: no path outside is read or written.",
+    help="The folder to work in: no path outside it is read or written.",
 )
 @click.option(
     "--server",
@@ -41,7 +41,7 @@ _EXTRA = "pip install 'comfy-runner[mcp]'"
     "port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve on this port of 127.0.0.1 instead of stdio; 0 for any that is free.",
+    help="Serve on this port of 127.0.0.1 instead of stdio; 0 for any free port.",
 )
 def mcp(folder: Path, *, servers: tuple[str, ...], allow_paid: bool, max_cost: float | None, port: int | None) -> None:
     """Serve tools to agents by the Model Context Protocol.

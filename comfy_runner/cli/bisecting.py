@@ -38,7 +38,7 @@ _FOLDER = LocalPath(file_okay=False)
 @click.option("--stop", default="", metavar="COMMAND", help="The command that stops it, if ending the first one does not.")
 @click.option("--repo", type=_FOLDER, metavar="DIR", help="The git repository whose revisions are checked out.")
 @click.option("--versions", type=LocalPath(), metavar="FILE", help="The versions, one per line, instead of all commits.")
-@servers_option("Where the server that is started answers: a URL, or a name from the config file.", several=False)
+@servers_option("The address of the started server: a URL, or a name from the config file.", several=False)
 @click.option("--out", type=_FOLDER, metavar="DIR", help="The folder of the search (runs/bisect-<recipe name>).")
 @click.option(
     "--baseline", type=RunPlace(file_okay=False), metavar="DIR", help="Compare the pictures with those in DIR (docs/ci.md)."
@@ -50,7 +50,7 @@ _FOLDER = LocalPath(file_okay=False)
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="The most that a server may take until it answers.",
+    help="The longest that a server may take until it answers.",
 )
 @click.option(
     "--report/--no-report",
@@ -110,7 +110,7 @@ def bisect(
             **given,
         )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted", hint="the same command goes on where it was") from None
+        raise Interrupted("interrupted", hint="the same command continues where it stopped") from None
     if as_json:
         print_json(event_record("bisected", found))
     else:
@@ -146,5 +146,5 @@ def answer(found: Bisected) -> list[str]:
     lines += [f"{word}: {version}, {shown(folders[version])}" for word, version in (("last good", found.good), ("bad", bad))]
     if found.inside is not None:
         base, tip = found.inside
-        lines.append(f"it is a merge; to search what it brought, give GOOD {base.name[:10]} and BAD {tip.name[:10]}")
+        lines.append(f"it is a merge; to search its commits, give GOOD {base.name[:10]} and BAD {tip.name[:10]}")
     return lines

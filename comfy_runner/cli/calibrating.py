@@ -44,7 +44,7 @@ def print_calibration(found: Calibration, *, keep: bool, checkpoints: str, as_js
     else:
         # No option says what drift costs.
         once = "" if found.limits.drift_cost else f"; to use it once: {_options(found.limits)}"
-        say(f"nothing is kept; --keep does that{once}")
+        say(f"nothing is kept; --keep would keep it{once}")
 
 
 def _lines(found: Calibration, usual: Limits) -> Iterator[str]:

@@ -78,7 +78,7 @@ class Checking:
         given = {f"--{name.replace('_', '-')}": path for name in _FILES if (path := getattr(self, name)) is not None}
         for (one, path), (other, second) in combinations(given.items(), 2):
             if os.path.realpath(path) == os.path.realpath(second) and not is_device(path):
-                raise UsageError("cannot both be written to one file", where=f"{one} and {other}", hint="name two files")
+                raise UsageError("cannot be written to the same file", where=f"{one} and {other}", hint="name two files")
 
     def foresee(self, job_ids: Sequence[str]) -> Iterator[Note]:
         """Yield what can be told of checking jobs before they are rendered.
@@ -202,7 +202,7 @@ def _told(word: str, told: Sequence[str]) -> Iterator[str]:
     for line in told[:_MOST_TOLD]:
         yield f"{word} {line}"
     if len(told) > _MOST_TOLD:
-        yield f"{word} and {len(told) - _MOST_TOLD} more like that; --json has them all"
+        yield f"{word} and {len(told) - _MOST_TOLD} more like this; --json has them all"
 
 
 def _line(job: CheckedJob) -> str:

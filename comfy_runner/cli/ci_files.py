@@ -42,7 +42,9 @@ class CiFile(LocalPath):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if str(value) == "-":
-            self.fail("must be a file, for stdout has something else (got -); name /dev/stdout to have both there", param, ctx)
+            self.fail(
+                "must be a file, because stdout is used for other output (got -); name /dev/stdout to write both there", param, ctx
+            )
         path = cast(Path, super().convert(value, param, ctx))
         found = b""
         try:
@@ -52,10 +54,10 @@ class CiFile(LocalPath):
             if error.errno in _NO_PLACES:
                 self.fail(f"{shown(path)} cannot be written ({reason_of(error)})", param, ctx)
         if found and found != self._beginning:
-            self.fail(f"{shown(path)} is there already and is something else: it is not overwritten", param, ctx)
+            self.fail(f"{shown(path)} already exists and is something else: it is not overwritten", param, ctx)
         folder = _first_that_exists(Path(os.path.realpath(path)).parent)
         if not is_device(path) and not (folder.is_dir() and os.access(folder, os.W_OK)):
-            self.fail(f"{shown(path)} cannot be written: {shown(folder)} is not a folder that files can be put into", param, ctx)
+            self.fail(f"{shown(path)} cannot be written: {shown(folder)} is not a folder in which files can be created", param, ctx)
         return path
 
 

@@ -48,7 +48,7 @@ class Stdout:
     def print_error(self, folder: Path) -> None:
         """Say why not all could be printed, where that is so."""
         if self.error is not None:
-            hint = f"the run has ended all the same; its pictures are in {shown(folder)}"
+            hint = f"the run has ended nevertheless; its pictures are in {shown(folder)}"
             print_error(ComfyRunnerError(self.error.problems[0].what, where="stdout", hint=hint))
 
 

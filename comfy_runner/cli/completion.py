@@ -30,7 +30,7 @@ _SHELLS: Final[dict[str, type[ShellComplete]]] = {"bash": _Bash, "zsh": ZshCompl
 
 @click.command()
 @click.argument("shell", type=click.Choice(list(_SHELLS)), required=False)
-@click.option("--install", is_flag=True, help="Write it to where the shell looks for it, and say where that is.")
+@click.option("--install", is_flag=True, help="Write it to where the shell looks for it, and print the path.")
 @click.pass_context
 def completion(context: click.Context, shell: str | None, *, install: bool) -> None:
     """Print the completion script of a shell, by default of the one in SHELL.
@@ -55,7 +55,7 @@ def completion(context: click.Context, shell: str | None, *, install: bool) -> N
 def _own_shell() -> str:
     name = Path(os.environ.get("SHELL", "")).name
     if name not in _SHELLS:
-        raise UsageError("which shell is meant is not known", where="SHELL", hint=f"name one: {', '.join(_SHELLS)}")
+        raise UsageError("it is not clear which shell is meant", where="SHELL", hint=f"name one: {', '.join(_SHELLS)}")
     return name
 
 
@@ -64,7 +64,7 @@ def _place(shell: str) -> Path:
     try:
         home = Path.home()
     except RuntimeError as error:
-        raise UsageError("the user has no home", where="--install", hint=f"print it: {_NAME} completion {shell}") from error
+        raise UsageError("the user has no home folder", where="--install", hint=f"print it: {_NAME} completion {shell}") from error
     if shell == "bash":
         data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
         return Path(os.environ.get("BASH_COMPLETION_USER_DIR") or data / "bash-completion") / "completions" / _NAME
@@ -76,5 +76,5 @@ def _place(shell: str) -> Path:
 def _then(shell: str, path: Path) -> str:
     if shell == "zsh":
         return f"add to ~/.zshrc, before compinit: fpath=({path.parent} $fpath); it takes effect in new shells"
-    needs = " that load the package bash-completion" if shell == "bash" else ""
+    needs = " that load bash-completion" if shell == "bash" else ""
     return f"it takes effect in new shells{needs}"

@@ -41,7 +41,7 @@ def fleet() -> None:
 def add(folder: Path, *, url: str) -> None:
     """Have the run in RUN use one more server, as soon as that answers."""
     _change(folder, "add", url)
-    say(f"{url} takes part as soon as it answers")
+    say(f"{url} joins as soon as it answers")
 
 
 @fleet.command()
@@ -80,7 +80,7 @@ def cancel(folder: Path, *, servers: NamedServers) -> int:
     for error in found.errors:
         print_error(error)
     if not found.asked and not found.ended and not found.errors:
-        say("no run is active, and servers have nothing of it")
+        say("no run is active, and servers have none of its prompts")
     return exit_codes.of_errors(found.errors)
 
 
@@ -114,7 +114,7 @@ def clean(folder: Path, *, servers: NamedServers, **given: bool) -> None:
     from comfy_runner.control.clean import clean as tidy
 
     found = tidy(folder, servers=servers.named(), config=servers.config, say=say, **given)
-    print_notes(Note(f"{problem}; what belongs to its job stays") for problem in found.problems)
+    print_notes(Note(f"{problem}; the files of its job are kept") for problem in found.problems)
     print_lines(_cleaned(found, server_files=given["server_files"]))
     print_notes(found.notes)
     if not found.removed:

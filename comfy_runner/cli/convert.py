@@ -30,10 +30,10 @@ def convert(file: Path, *, servers: NamedServers, object_info: Path | None, out:
     if str(out) == "-":
         out = None
     if out is not None and _is_one_file(out, file):
-        hint = "give another --out; what is not in a graph, such as the places of nodes on the page, would be lost"
+        hint = "give another --out; a graph lacks, for example, the positions of nodes on the page, which would be lost"
         raise UsageError("is the workflow itself", where=shown(out), hint=hint)
     if out is not None and out.exists() and not force:
-        raise UsageError("is there already", where=shown(out), hint="give another --out, or --force to overwrite it")
+        raise UsageError("already exists", where=shown(out), hint="give another --out, or --force to overwrite it")
     chosen = servers.one() if servers.names else None
     found = api.convert_workflow(file, server=chosen, object_info=object_info, config=servers.config, say=say)
     print_notes(found.notes)

@@ -84,7 +84,7 @@ def detach_option(command: _Command) -> _Command:
             return int(command(detached=DetachedRun(), **given))
         for option, name in (("--json", "as_json"), ("--dry-run", "dry_run")):
             if given[name]:
-                raise UsageError(f"excludes {option}", where="--detach", hint="`comfy-runner status RUN --json` tells of its jobs")
+                raise UsageError(f"excludes {option}", where="--detach", hint="`comfy-runner status RUN --json` shows its jobs")
         # Not left to the programs that the run starts.
         if os.environ.pop(_CHILD, "") != "1":
             return start(click.get_current_context().obj)
@@ -97,7 +97,7 @@ def detach_option(command: _Command) -> _Command:
         detached.end(code)
         return code
 
-    text = "Leave the run to a process of its own, and print its folder; `attach` follows it."
+    text = "Hand the run to a separate process, and print its folder; `attach` follows it."
     return click.option("--detach", is_flag=True, help=text)(cast(_Command, call))
 
 
@@ -132,7 +132,7 @@ def start(arguments: Sequence[str]) -> int:
         return child.wait()
     path = Path(os.fsdecode(folder.rstrip(b"\r\n")))
     print_path(path)
-    say(f"it goes on by itself: comfy-runner attach {place(path)} follows it, comfy-runner cancel {place(path)} ends it")
+    say(f"it runs in the background: comfy-runner attach {place(path)} follows it, comfy-runner cancel {place(path)} ends it")
     child.returncode = 0  # it is not waited for
     return 0
 
@@ -156,6 +156,6 @@ def attach(folder: Path) -> int:
             else:
                 print_line(line)
     except KeyboardInterrupt:
-        raise Interrupted("no longer follows the run, which goes on", where=shown(folder)) from None
-    hint = "the same `comfy-runner run` goes on with it"
+        raise Interrupted("no longer follows the run, which continues", where=shown(folder)) from None
+    hint = "the same `comfy-runner run` continues it"
     raise Interrupted("the process of the run was killed", where=shown(folder), hint=hint)

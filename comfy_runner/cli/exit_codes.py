@@ -18,8 +18,8 @@ MEANINGS: Final[Mapping[int, str]] = {
     0: "ok",
     1: "a job failed or is partial, or stdout cannot be written",
     2: "recipe, template or command line wrong; nothing was rendered",
-    3: "server unreachable, lost the job, or accepts work without doing any",
-    4: "what was collected is not what was wanted: broken, of another size, flat, or not as expected",
+    3: "server unreachable, lost the job, or accepts work but does none",
+    4: "what was collected is wrong: broken, of another size, flat, or not as expected",
     5: "the run folder cannot be used: locked, damaged, full, read-only",
     130: "interrupted",
 }

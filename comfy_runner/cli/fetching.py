@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from comfy_runner.model_files.fetch import FetchProgress
 
 _SAY_EVERY_SECONDS = 15.0
-_DOING = {"fetching": "", "reading": "reading what is there of it", "another": "waiting for another comfy-runner that fetches it"}
+_DOING = {"fetching": "", "reading": "reading the part that is there", "another": "waiting for another comfy-runner to fetch it"}
 
 
 @contextmanager

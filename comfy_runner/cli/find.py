@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 )
 @click.option("--max-drift", type=float, metavar="DRIFT", help="The most that a picture may drift from its original (0.3).")
 @calibration_option
-@click.option("--tolerance", type=float, metavar="DISTANCE", help="How exactly the value is to be found (0.02).")
-@click.option("--jobs", type=int, metavar="COUNT", help="The most jobs that are rendered (a part of the sweep, 24 at most).")
+@click.option("--tolerance", type=float, metavar="DISTANCE", help="How precise the value must be (0.02).")
+@click.option("--jobs", type=int, metavar="COUNT", help="The most jobs to render (a part of the sweep, 24 at most).")
 @servers_option(waits=True)
 @click.option("--out", type=RunPlace(file_okay=False), metavar="DIR", help="The run folder (runs/<recipe name>), or its URL.")
 @recipe_options
@@ -127,7 +127,7 @@ def find(
             **given,
         )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted", hint="the same command goes on where it was") from None
+        raise Interrupted("interrupted", hint="the same command continues where it stopped") from None
     if as_json:
         print_json(event_record("found", found))
     elif found.values:
@@ -153,7 +153,7 @@ def plan_line(plan: FindPlan) -> str:
     """Return what a search has before it, as people read it."""
     from comfy_runner.report.run_data import label
 
-    same = f" ({plan.same} more would give the very pictures of others)" if plan.same else ""
+    same = f" ({plan.same} more would give the same pictures as others)" if plan.same else ""
     fields = [
         f"{field}: {counted(len(values), 'value')} from {label(values[0])} to {label(values[-1])}"
         for field, values in plan.over.items()
@@ -161,5 +161,5 @@ def plan_line(plan: FindPlan) -> str:
     if len(fields) > 1:
         fields.append(counted(plan.combinations, "combination"))
     series = f" in {counted(plan.series, 'series', 'series')}" if plan.series > 1 else ""
-    done = f"; {plan.done} of these jobs {'is' if plan.done == 1 else 'are'} there already" if plan.done else ""
+    done = f"; {plan.done} of these jobs {'is' if plan.done == 1 else 'are'} already done" if plan.done else ""
     return f"{', '.join(fields)}{same}{series}: at most {counted(plan.most, 'job')}, where the whole sweep takes {plan.grid}{done}"

@@ -99,7 +99,7 @@ class _LiveLines:
 
 
 def _opening(event: events.RunStarted) -> str:
-    done = f", {event.done} done already" if event.done else ""
+    done = f", {event.done} already done" if event.done else ""
     servers = event.servers if len(event.servers) > 1 else [event.server] if event.server else []
     named = _listed(servers) if len(servers) <= _MOST_NAMED else counted(len(servers), "server")
     guess = f", perhaps {duration(event.guess)} (a guess)" if event.guess else ""
@@ -117,7 +117,7 @@ def _change(event: events.ServerChanged) -> str:
         case "back":
             told = "answers again"
         case "joined":
-            told = "takes part now"
+            told = "has joined"
         case "draining":
             told = "gets no more jobs"
     return f"{event.server} {told}"
@@ -145,8 +145,8 @@ def spent_lines(spent: events.Spent | None, servers: Sequence[str]) -> list[str]
         more = f"{counted(loads, 'load') if loads > 0 else counted(first, 'first pass', 'first passes')} more than on one server"
     else:
         # Fewer where a server had some of it in its cache from an earlier run.
-        more = "no more than on one server"
-    split = f"; {counted(spent.splits, 'group was', 'groups were')} split to end earlier" if spent.splits else ""
+        more = "no more than one server would need"
+    split = f"; {counted(spent.splits, 'group was', 'groups were')} split to finish earlier" if spent.splits else ""
     return [jobs, f"{counted(spent.loads, 'model load')} and {counted(spent.first, 'first pass', 'first passes')}, {more}{split}"]
 
 

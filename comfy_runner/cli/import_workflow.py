@@ -52,7 +52,7 @@ _NO_SETTINGS = ("name", "template", "output", "vae_decode")
     metavar="NODE.INPUT=NAME",
     help="Make this input a parameter, such as 10.blur_radius=radius.",
 )
-@click.option("--name", default="", metavar="NAME", help="What the recipe and the template are called (as the file).")
+@click.option("--name", default="", metavar="NAME", help="The name of the recipe and the template (that of the file).")
 @click.option("--force", is_flag=True, help="Overwrite a recipe and a template of that name.")
 @templates_option
 @json_option("Print one JSON object on stdout (docs/import.md).")
@@ -240,7 +240,7 @@ def _cut(text: str, longest: int) -> str:
 
 def _lacking(imported: Imported) -> Iterator[str]:
     if not imported.lacking:
-        yield f"  {one_line(imported.server)} has all that it needs"
+        yield f"  {one_line(imported.server)} has everything that it needs"
         return
     yield f"  {one_line(imported.server)} would not run it as it is:"
     for problem in imported.lacking[:_MOST_LACKING]:

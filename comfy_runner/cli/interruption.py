@@ -61,9 +61,9 @@ def cancelling_interrupts() -> Iterator[list[Run]]:
         presses += 1
         if presses == 1:
             begun[0].cancel()
-            _shout("interrupting: our jobs are withdrawn; interrupt again to leave at once")
+            _shout("interrupting: taking our jobs back; interrupt again to exit at once")
         elif number not in _HANGUPS:
-            _shout(f"left at once; still on the server: {', '.join(begun[0].on_server()) or 'nothing of ours'}")
+            _shout(f"exited at once; still on the server: {', '.join(begun[0].on_server()) or 'none of our jobs'}")
             os._exit(130)
 
     # What is ignored stays so: nohup, and shells that start something in the background.

@@ -83,7 +83,7 @@ def status() -> None:
 
 
 @local.command()
-@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many of its last lines.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many lines from the end.")
 def logs(lines: int) -> None:
     """Print the end of ComfyUI's log, or of the setup's if that failed."""
     from comfy_runner.engine import local as managed

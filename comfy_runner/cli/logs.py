@@ -13,7 +13,7 @@ from comfy_runner.cli.output import print_line
 @click.command()
 @run_argument
 @click.argument("worker", default="")
-@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many of the last lines.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many lines from the end.")
 def logs(folder: Path, *, worker: str, lines: int) -> None:
     """Print the end of the log of each ComfyUI that the run in RUN has started on Ray, or of that of WORKER alone.
 

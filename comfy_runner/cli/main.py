@@ -40,22 +40,22 @@ _COMMANDS = {
     "schema": ("recipes", "Print the JSON Schema of recipes, for editors."),
     "baseline": ("baseline", "Keep pictures that later runs are compared with."),
     "check": ("check", "Check a run against what its recipes expect."),
-    "bisect": ("bisecting", "Find the first version whose pictures are not as wanted."),
+    "bisect": ("bisecting", "Find the first version whose pictures are wrong."),
     "status": ("status", "Show the state of a run folder's jobs."),
     "runs": ("status", "List run folders."),
     "index": ("index", "Write a page with all run folders and some of their pictures."),
-    "watch": ("watch", "Serve the page of a run, while it goes on or afterwards."),
+    "watch": ("watch", "Serve the page of a run, during the run or afterwards."),
     "attach": ("detaching", "Follow a run that was begun with `run --detach`."),
     "logs": ("logs", "Print the logs of a run's servers on Ray."),
     "merge": ("merge", "Merge the shards of a run into one run folder."),
     "report": ("report", "Write a page to compare a run's pictures, and their metrics."),
     "sheet": ("report", "Draw a run's pictures as one labelled grid."),
-    "suggest": ("report", "Name the denoise value with the most detail that keeps the picture."),
-    "picks": ("picks", "List what you have picked, and copy it or go on with it."),
+    "suggest": ("report", "Name the denoise value with the most detail that still keeps the picture."),
+    "picks": ("picks", "List the pictures that you have picked, and copy or use them."),
     "verify": ("verify", "Check a run's files against what was collected."),
     "reproduce": ("reproduce", "Render a finished job again, and compare its pictures."),
     "fleet": ("control", "Add servers to a live run, or drain them."),
-    "cancel": ("control", "End a run, and withdraw its jobs from servers."),
+    "cancel": ("control", "End a run, and take its jobs back from servers."),
     "clean": ("control", "Remove files from a run folder that are no longer needed."),
     "repair": ("control", "Rebuild a run folder's ledger from its sidecars."),
     "servers": ("servers", "Show the state of servers: versions, queues, models, latency."),
@@ -63,7 +63,7 @@ _COMMANDS = {
     "nodes": ("nodes", "List a server's node classes, or describe one."),
     "local": ("local", "Manage a ComfyUI on this machine."),
     "completion": ("completion", "Print or install the completion script of a shell."),
-    "mcp": ("agents", "Serve tools to agents by the Model Context Protocol."),
+    "mcp": ("agents", "Serve tools to agents through the Model Context Protocol."),
     "help": ("manual", "Show a page of the manual."),
 }
 
@@ -158,5 +158,5 @@ def _told(error: BaseException) -> ComfyRunnerError:
     # Help and version are printed by click. All that is written anywhere else has its own error.
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return unwritable(error)
-    hint = "this is a fault of comfy-runner; please report it with the command and the recipe"
+    hint = "this is a fault in comfy-runner; please report it with the command and the recipe"
     return ComfyRunnerError(f"internal: {type(error).__name__}: {error}", hint=hint)

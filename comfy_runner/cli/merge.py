@@ -31,7 +31,7 @@ _WORTH_SAYING = 500  # jobs; fewer are copied in a moment
     metavar="DIR",
     help="The run folder to make, or to complete; a path or a URL.",
 )
-@click.option("--partial", is_flag=True, help="Merge what there is: shards may be missing, or not have ended.")
+@click.option("--partial", is_flag=True, help="Merge what is there, even if shards are missing or have not ended.")
 @json_option("Print one JSON object (docs/shards.md).")
 def merge(folders: tuple[Path, ...], *, target: Path, partial: bool, as_json: bool) -> None:
     """Merge run folders that are parts of one plan, such as the shards of a run, into one.
@@ -54,7 +54,7 @@ def merge(folders: tuple[Path, ...], *, target: Path, partial: bool, as_json: bo
 
 def _summary(found: MergedRun) -> str:
     states = ", ".join(f"{number} {state}" for state, number in found.counts.items() if number) or "no jobs"
-    kept = f", {found.kept} there already" if found.kept else ""
+    kept = f", {found.kept} already there" if found.kept else ""
     copied = f"{counted(found.copied, 'job')} copied ({size(found.size_bytes)}){kept}"
     judged = f"; picks of {counted(found.judged, 'picture')}" if found.judged else ""
     return f"{counted(len(found.sources), 'run folder')}: {copied}; now {states}{judged}"

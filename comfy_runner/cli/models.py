@@ -33,8 +33,8 @@ _MORE = ", …"
 @click.command()
 @click.argument("kind", required=False)
 @server_or_file_option()
-@click.option("--cached", is_flag=True, help="List instead what has been fetched for recipes (docs/models.md).")
-@click.option("--clean", is_flag=True, help="Remove from that what nothing uses now, and list it.")
+@click.option("--cached", is_flag=True, help="List the models fetched for recipes instead (docs/models.md).")
+@click.option("--clean", is_flag=True, help="Remove and list those that are not in use.")
 @json_option("Print one JSON object with all names (docs/servers.md).")
 def models(kind: str | None, *, servers: NamedServers, object_info: Path | None, cached: bool, clean: bool, as_json: bool) -> None:
     """List the models of a server, and its samplers, schedulers and upscale methods.
@@ -46,7 +46,7 @@ def models(kind: str | None, *, servers: NamedServers, object_info: Path | None,
 
     if cached or clean:
         if kind is not None or servers.names or object_info is not None:
-            raise click.UsageError("--cached and --clean are about this machine: they take no KIND and no server")
+            raise click.UsageError("--cached and --clean are for this machine: they take no KIND and no server")
         _show_cached(servers.config, clean=clean, as_json=as_json)
         return
     found = api.models(kind, server=servers.one(), object_info=object_info, config=servers.config, say=say)

@@ -32,7 +32,9 @@ _LARGEST_WHOLE = 1e15  # a larger number is easier to read with its exponent
 @click.argument("class_type", metavar="[CLASS]", required=False)
 @server_or_file_option()
 @click.option(
-    "--search", metavar="TEXT", help="Only classes whose name, title, category, or a type of whose inputs or outputs fits."
+    "--search",
+    metavar="TEXT",
+    help="Only classes that have these words in their name, title or category, or as a type of an input or output.",
 )
 @json_option("Print one JSON object with all options (docs/servers.md).")
 def nodes(class_type: str | None, *, servers: NamedServers, object_info: Path | None, search: str | None, as_json: bool) -> None:
@@ -43,7 +45,7 @@ def nodes(class_type: str | None, *, servers: NamedServers, object_info: Path | 
     from comfy_runner import api
 
     if class_type is not None and search is not None:
-        raise click.UsageError("CLASS and --search exclude each other")
+        raise click.UsageError("CLASS and --search cannot be used together")
     info = api.nodes(server=servers.one(), object_info=object_info, config=servers.config, say=say)
     found = _matching(info, search) if class_type is None else [_only(info, class_type)]
     if as_json:
@@ -53,7 +55,7 @@ def nodes(class_type: str | None, *, servers: NamedServers, object_info: Path | 
     elif found:
         print_line("\n".join(one_line(node.name, longest=0) for node in found))
     else:
-        say(f"no node class fits {search}")
+        say(f"no node class matches {search}")
 
 
 def describe(node: NodeInfo) -> Iterator[str]:

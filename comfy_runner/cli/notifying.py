@@ -40,7 +40,7 @@ def notify_option(command: _Command) -> _Command:
             notifier.failed(error)
             raise
 
-    text = "Tell of the end, or of servers that are lost: POST to a URL, or call a command (docs/runs.md)."
+    text = "Send a message at the end, or if all servers are lost: POST to a URL, or call a command (docs/runs.md)."
     return click.option("--notify", metavar="URL|COMMAND", help=text)(cast(_Command, call))
 
 
@@ -115,7 +115,7 @@ class Notifier:
         for thread in self._telling:
             thread.join(SECONDS + 1)
         said = dict.fromkeys(str(problem) for fault in self._faults for problem in fault.problems)
-        print_notes(Note(f"nobody was notified: {sentence}") for sentence in said)
+        print_notes(Note(f"the notification failed: {sentence}") for sentence in said)
 
 
 def _place(path: Path) -> str:

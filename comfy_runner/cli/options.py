@@ -119,7 +119,7 @@ def _patterns(given: str, option: str) -> list[str]:
     found = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     # No pattern would be every job.
     if not found:
-        raise UsageError(f"names no job (got {given})", where=option, hint="a line for each id or pattern")
+        raise UsageError(f"names no job (got {given})", where=option, hint="write one id or pattern per line")
     return found
 
 
@@ -128,11 +128,13 @@ only_option = click.option(
     multiple=True,
     metavar="GLOB",
     callback=_listed,
-    help="Only jobs whose id matches, such as '*-s42'; @FILE has a line each.",
+    help="Only jobs whose id matches, such as '*-s42'; @FILE reads ids from a file.",
 )
 """``--only``, patterns of ids; ``@FILE`` and ``-`` for those of a file and of stdin."""
 
-skip_option = click.option("--skip", multiple=True, metavar="GLOB", callback=_listed, help="No jobs whose id matches; likewise.")
+skip_option = click.option(
+    "--skip", multiple=True, metavar="GLOB", callback=_listed, help="No jobs whose id matches; @FILE as above."
+)
 """``--skip``, likewise."""
 
 _SET = click.option(
@@ -164,7 +166,7 @@ _WAIT = click.option(
     "--wait",
     type=click.FloatRange(0, 86400),
     metavar="SECONDS",
-    help="How long a server that is just starting is waited for (0).",
+    help="How long to wait for a server that is still starting (0).",
 )
 _FETCH_MODELS = click.option(
     "--fetch-models", is_flag=True, help="Fetch the models that recipes have sources for and local lacks (docs/models.md)."
@@ -218,7 +220,7 @@ max_cost_option = click.option(
 """``--max-cost``, as ``max_cost``: None for no limit."""
 
 calibration_option = click.option(
-    "--no-calibration", "calibrated", is_flag=True, default=True, flag_value=False, help="Leave kept calibrations out."
+    "--no-calibration", "calibrated", is_flag=True, default=True, flag_value=False, help="Do not use kept calibrations."
 )
 """``--no-calibration``, as ``calibrated``: whether limits that are not given are those that the user keeps."""
 
@@ -345,7 +347,7 @@ def servers_option(
 
 
 def server_or_file_option(
-    text: str = "Look into a saved answer of a server's /object_info.", *, server: str = f"{_SERVER}, which starts one here."
+    text: str = "Use a saved answer of a server's /object_info.", *, server: str = f"{_SERVER}, which starts one here."
 ) -> Callable[[_Command], _Command]:
     """Add ``--server`` and, in its place, ``--object-info``: a saved answer; not both may be given.
 
@@ -358,7 +360,7 @@ def server_or_file_option(
         @functools.wraps(command)
         def call(*, servers: NamedServers, object_info: Path | None, **given: Any) -> Any:
             if servers.names and object_info is not None:
-                raise click.UsageError("--server and --object-info exclude each other")
+                raise click.UsageError("--server and --object-info cannot be used together")
             return command(servers=servers, object_info=object_info, **given)
 
         file = LocalPath(dir_okay=False)

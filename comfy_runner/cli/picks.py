@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_argument
-@click.option("--import", "imported", type=LocalPath(dir_okay=False), metavar="FILE", help="First add what such a file says.")
-@click.option("--min", "least", type=click.IntRange(1, 5), metavar="STARS", help="Only pictures with so many stars or more.")
+@click.option("--import", "imported", type=LocalPath(dir_okay=False), metavar="FILE", help="First add the picks in this file.")
+@click.option("--min", "least", type=click.IntRange(1, 5), metavar="STARS", help="Only pictures with this many stars or more.")
 @click.option("--ids", is_flag=True, help="Print the ids of the picked jobs, for `run --only @FILE`.")
 @click.option("--copy", "target", type=LocalPath(file_okay=False), metavar="DIR", help="Copy the picked pictures there.")
 @json_option("Print one JSON object (docs/choosing.md).")
@@ -35,7 +35,7 @@ def picks(folder: Path, *, imported: Path | None, least: int | None, ids: bool, 
     from comfy_runner.cli.json_records import to_json
 
     if ids + as_json + (target is not None) > 1:
-        raise click.UsageError("--ids, --copy and --json exclude each other")
+        raise click.UsageError("--ids, --copy and --json cannot be used together")
     if imported is not None:
         saved = api.import_picks(folder, imported)
         if saved.unknown:

@@ -39,8 +39,8 @@ _SHARD_COLUMNS = (("", False), *((name, True) for name in ("shard", "jobs", "loa
 _STATES: tuple[tuple[RowState, str], ...] = (
     ("to render", "to render"),
     ("shares", "with the same picture as another"),
-    ("submitted", "on a server already"),
-    ("done", "done already"),
+    ("submitted", "already on a server"),
+    ("done", "already done"),
 )
 
 
@@ -148,7 +148,7 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
     told = f" ({', '.join(parts)})" if to_render < jobs else ""
     yield f"{counted(jobs, 'job')}{told}: {_passes(summary) if to_render else 'nothing to render'}"
     if summary.time:
-        yield _time(summary.time) + (", if it were alone" if summary.fleet else "")
+        yield _time(summary.time) + (", if it did everything" if summary.fleet else "")
     if summary.disk:
         yield f"the pictures take {told_size(summary.disk)} at most"
     if to_render:
@@ -157,7 +157,7 @@ def _totals(summary: PlanSummary) -> Iterator[str]:
         yield _price(summary.price, summary.spent)
     yield from _same(summary.duplicates)
     if summary.cache == "none" and to_render and not summary.fleet:
-        yield f"the server caches nothing: {counted(summary.graphs, 'graph')}, each of jobs that share a first pass"
+        yield f"the server caches nothing: {counted(summary.graphs, 'graph')}, each for jobs that share a first pass"
     if summary.memory:
         yield _memory(summary.memory, several=bool(summary.fleet))
 
@@ -218,7 +218,7 @@ def _fleet(summary: PlanSummary) -> Iterator[str]:
     yield _together(summary)
     for share in summary.fleet:
         if share.cache == "none" and share.jobs:
-            yield f"{share.name} caches nothing: jobs that share a first pass go there as one graph"
+            yield f"{share.name} caches nothing: jobs that share a first pass are sent there as one graph"
         if share.queued:
             yield f"{share.name} has {counted(share.queued, 'prompt')} in its queue now"
 

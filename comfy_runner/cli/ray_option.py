@@ -31,9 +31,9 @@ def ray_options(command: _Command) -> _Command:
         said = {name: given.pop(f"ray_{name}") for name in ("actors", "min", "max", "resources", "command")}
         return command(servers=servers, ray=_options(given.pop("ray"), servers, said), **given)
 
-    found = click.option("--ray-command", metavar="COMMAND", help="What starts a ComfyUI on port {port} (the local ComfyUI).")(
-        cast(_Command, call)
-    )
+    found = click.option(
+        "--ray-command", metavar="COMMAND", help="A command that starts a ComfyUI on port {port} (the local ComfyUI)."
+    )(cast(_Command, call))
     found = click.option("--ray-resources", metavar="JSON", help="What an actor takes: '{\"GPU\": 1}'.")(found)
     found = click.option("--ray-max", type=_COUNT, metavar="N", help="At most this many actors (as many as there is room for).")(
         found
@@ -46,7 +46,7 @@ def ray_options(command: _Command) -> _Command:
         flag_value=_HERE,
         default=None,
         metavar="[ADDRESS]",
-        help="Render on actors of Ray (docs/ray.md), each with a ComfyUI; without an address, Ray is started here.",
+        help="Render on Ray actors (docs/ray.md), each with a ComfyUI; without an address, Ray is started here.",
     )(found)
 
 
@@ -58,10 +58,10 @@ def _options(address: str | None, servers: NamedServers, said: dict[str, Any]) -
         return None
     if not _ADDRESS.fullmatch(address):
         hint = "host:6379, auto, or nothing; a recipe goes before --ray"
-        raise UsageError(f"not an address of Ray's (got {address})", where="--ray", hint=hint)
+        raise UsageError(f"not a Ray address (got {address})", where="--ray", hint=hint)
     if (actors := given.pop("actors", None)) is not None:
         if {"min", "max"} & given.keys():
-            raise UsageError("excludes --ray-min and --ray-max", where="--ray-actors")
+            raise UsageError("cannot be used with --ray-min and --ray-max", where="--ray-actors")
         given |= {"min": actors, "max": actors}
     if "resources" in given:
         given["resources"] = _resources(given["resources"])

@@ -29,7 +29,7 @@ from comfy_runner.wording import counted
 
 @click.command()
 @recipes_argument
-@server_or_file_option("Check against a saved answer of a server's /object_info.")
+@server_or_file_option("Check with a saved answer of a server's /object_info.")
 @recipe_options
 def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Path | None, **given: Any) -> None:
     """Check recipes without rendering anything.
@@ -92,7 +92,7 @@ def init(file: Path, *, servers: NamedServers, object_info: Path | None, base: s
     from comfy_runner.recipe.starting import recipe_for, starting_recipe
 
     if base and template:
-        raise click.UsageError("--from and --template exclude each other")
+        raise click.UsageError("--from and --template cannot be used together")
     start = starting_recipe(recipe_for(template) if template else base or "", checkpoints=_checkpoints(servers, object_info))
     try:
         with file.open("x", encoding="utf-8") as out:
@@ -123,7 +123,7 @@ def _checkpoints(servers: NamedServers, object_info: Path | None) -> Sequence[st
         say(f"note: the recipe names no checkpoint of your server: {one_line(str(error))}")
         return ()
     if not found:
-        say("warning: the server has no checkpoints; put one into its folder models/checkpoints")
+        say("warning: the server has no checkpoints; put one in its folder models/checkpoints")
     return found
 
 

@@ -37,15 +37,17 @@ _MARGIN = 5
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=RunPlace())
 @limit_options
-@click.option("--out", type=LocalPath(file_okay=False), metavar="DIR", help="The folder of the page of several RUNs.")
-@click.option("--superseded", is_flag=True, help="Show what RUN has replaced beside what it has now, in the folder of --out.")
+@click.option("--out", type=LocalPath(file_okay=False), metavar="DIR", help="The folder for the page of several RUNs.")
+@click.option(
+    "--superseded", is_flag=True, help="Show the pictures that RUN has replaced beside its current ones, in the folder of --out."
+)
 @click.option(
     "--single-file",
     "single",
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Write the page as one file, too, with its pictures in it (RUN/report-single.html).",
+    help="Also write the page as one file that contains its pictures (RUN/report-single.html).",
 )
 @click.option(
     "--zip",
@@ -53,7 +55,7 @@ _MARGIN = 5
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Write a zip, too, with the page and its full-size pictures (RUN/report.zip).",
+    help="Also write a zip with the page and its full-size pictures (RUN/report.zip).",
 )
 @open_option
 @click.option("--max-size", type=click.IntRange(1, 500), metavar="MB", help="Largest size of the single file (25).")
@@ -84,7 +86,7 @@ def report(
         raise click.UsageError("--max-size and --quality need --single-file")
     is_joint = len(folders) > 1 or superseded
     if is_joint != (out is not None):
-        raise click.UsageError("--out names the folder of the page of several RUNs, or of --superseded: both or none")
+        raise click.UsageError("--out is needed with several RUNs or --superseded, and only then")
     folder = out or folders[0]
     options: dict[str, Any] = {"axis": axis, "quality": quality} | ({"max_size": max_size * 1_000_000} if max_size else {})
     if single is not None:
@@ -121,7 +123,7 @@ def report(
 
 @click.command()
 @run_argument
-@click.option("--rows", metavar="FIELD", help="The swept field of the rows (all that are not the columns').")
+@click.option("--rows", metavar="FIELD", help="The swept field of the rows (all but that of the columns).")
 @click.option("--columns", metavar="FIELD", help="The swept field of the columns (upscale.denoise).")
 @click.option(
     "--cell", type=click.IntRange(1, 4096), default=384, show_default=True, metavar="PIXELS", help="Longer side of a picture."
@@ -151,9 +153,9 @@ def sheet(folder: Path, *, target: Path | None, **given: Any) -> None:
 @click.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=RunPlace())
 @limit_options
-@click.option("--calibrate", is_flag=True, help="Fit the limits to what picks.json in each RUN says of its pictures.")
+@click.option("--calibrate", is_flag=True, help="Fit the limits to the picks in picks.json of each RUN.")
 @click.option("--keep", is_flag=True, help="Use the fitted limits from now on, if they predict you better than the usual ones.")
-@click.option("--models", metavar="PATTERN", help="The checkpoints that they are kept for, such as '*xl*' (all).")
+@click.option("--models", metavar="PATTERN", help="The checkpoints to keep them for, such as '*xl*' (all).")
 @json_option("Print one JSON object (docs/metrics.md).")
 def suggest(
     folders: tuple[Path, ...],
@@ -180,7 +182,7 @@ def suggest(
         if axis is not None or not calibrated or any(value is not None for value in limits.values()):
             raise click.UsageError("--calibrate finds the limits: it takes neither --axis, nor limits, nor --no-calibration")
         if models is not None and not keep:
-            raise UsageError("--models says of which checkpoints a calibration is kept", hint="add --keep")
+            raise UsageError("--models says for which checkpoints to keep a calibration", hint="add --keep")
         with measuring() as progress:
             limits_found = api.calibrate(folders, progress=progress)
         print_calibration(limits_found, keep=keep, checkpoints="*" if models is None else models, as_json=as_json)
@@ -283,7 +285,7 @@ def curve(suggestion: Suggestion, *, width: int) -> list[str]:
     if suggestion.chosen in points:
         where = points.index(suggestion.chosen) * column + column // 2
         lines.append(" " * (_MARGIN + 1 + where) + "▲")
-    return [*lines, f"{_DETAIL} detail   {_DRIFT} drift   {_LIMIT} the most drift that is allowed"]
+    return [*lines, f"{_DETAIL} detail   {_DRIFT} drift   {_LIMIT} the most drift allowed"]
 
 
 def _table(found: Suggestion) -> list[str]:
@@ -314,10 +316,10 @@ def _sureness(found: Suggestion) -> Iterator[str]:
     if not found.series:
         return
     if found.series < 2:
-        yield "how much that varies is not known, since there is only one series (sweep the seed: --sweep seed=1,2,3)"
+        yield "how much this varies is unknown, because there is only one series (sweep the seed: --sweep seed=1,2,3)"
         return
     votes = ", ".join(f"{value} ({count} of {found.series})" for value, count in found.votes.items())
-    yield f"{found.sureness}: what each series would choose by itself: {votes}"
+    yield f"{found.sureness}: what each series would choose on its own: {votes}"
 
 
 def _apart(apart: Mapping[str, Mapping[str, str | None]]) -> Iterator[str]:

@@ -41,7 +41,7 @@ _WORDS = {"same": "identical pixels", "similar": "perceptually equal", "differen
 @templates_option
 @max_cost_option
 @json_option("Print one JSON object (docs/repeat.md).")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result, and errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but the result and errors.")
 def reproduce(source: Path | str, *, servers: NamedServers, as_json: bool, quiet: bool, **given: Any) -> int:
     """Render a finished job once more, and say whether it gives the same pictures.
 

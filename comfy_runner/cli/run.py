@@ -41,26 +41,26 @@ _MOST_REPORTED = 3000
 @run_options
 @ray_options
 @click.option("--dry-run", is_flag=True, help="Print what `plan` prints, and render nothing.")
-@click.option("--force", is_flag=True, help="Render jobs that are done, too; their old pictures move to superseded/.")
+@click.option("--force", is_flag=True, help="Also render jobs that are done; their old pictures move to superseded/.")
 @click.option("--allow-partial", is_flag=True, help="If the server accepts only part of a job, render that part.")
 @click.option("--fail-fast/--keep-going", help="Start no more jobs once one has failed, or carry on (default).")
-@click.option("--timeout", "total", **_SECONDS, help="The most that a job may take, waiting included.")
+@click.option("--timeout", "total", **_SECONDS, help="The longest that a job may take, including waiting.")
 @click.option(
     "--stall-timeout",
     "stall",
     **_SECONDS,
     default=STALL_SECONDS,
     show_default=True,
-    help="The most that a running job may go without progress.",
+    help="The longest that a running job may go without progress.",
 )
 @click.option(
     "--outage-timeout",
     "outage",
     **_SECONDS,
-    help="The most that a server may be silent before its jobs go to others, or to the next run (60; with several servers 15).",
+    help="The longest that a server may be silent before its jobs go to others, or to the next run (60; with several servers 15).",
 )
 @max_cost_option
-@click.option("--no-websocket", is_flag=True, help="Poll only: the same results, no progress.")
+@click.option("--no-websocket", is_flag=True, help="Only poll: the same results, but no progress.")
 @click.option(
     "--report/--no-report", default=True, envvar="COMFY_RUNNER_REPORT", help="Write report.html at the end (default), or not."
 )
@@ -119,7 +119,7 @@ def run(
     checking, renewed = _baselines(checking, renewed, update_snapshots=update_snapshots)
     if renewed is not None and given["shard"] is not None:
         hint = "merge the shards, then use `comfy-runner baseline update`"
-        raise UsageError("a baseline is made of a whole run, not of a shard", where="--update-baseline", hint=hint)
+        raise UsageError("a baseline is made from a whole run, not from a shard", where="--update-baseline", hint=hint)
     if dry_run:
         from comfy_runner.cli.plan import show
 
@@ -200,7 +200,7 @@ def _baselines(checking: Checking, renewed: Path | None, *, update_snapshots: bo
     from comfy_runner.baseline.folder import read_baseline
 
     if checking.baseline is not None and renewed is not None:
-        raise UsageError("--baseline and --update-baseline exclude each other", hint="add --update-snapshots to --baseline")
+        raise UsageError("--baseline and --update-baseline cannot be used together", hint="add --update-snapshots to --baseline")
     if update_snapshots:
         if checking.baseline is None:
             raise UsageError("has no effect without --baseline", where="--update-snapshots")
@@ -236,7 +236,7 @@ def _report(folder: Path, results: Sequence[JobResult], code: int, *, quiet: boo
     if len(results) > _MOST_REPORTED:
         if not quiet:
             print_notes(
-                [Note(f"no report is written of more than {_MOST_REPORTED} jobs unless you ask for it: comfy-runner report")]
+                [Note(f"no report is written for more than {_MOST_REPORTED} jobs unless you ask for it: comfy-runner report")]
             )
         return None, 0
     from comfy_runner import api

@@ -55,9 +55,9 @@ def templates(
     from comfy_runner.templating.recipe_template import folders_beside, named_template
 
     if only_graph and as_json:
-        raise click.UsageError("--mermaid and --json exclude each other")
+        raise click.UsageError("--mermaid and --json cannot be used together")
     if name is None and (only_graph or servers.names or object_info is not None):
-        raise click.UsageError("--mermaid, --server and --object-info are for one template: give its NAME")
+        raise click.UsageError("--mermaid, --server and --object-info need the NAME of a template")
     folders = folders_beside(Path(), (*templates, *servers.config.templates))
     if name is None:
         _list(list_templates(folders), as_json=as_json)
@@ -109,7 +109,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
     template = found.template
     yield f"{template.name} ({'shipped' if found.is_shipped else shown(template.path)})"
     yield from prose(template.header.description, 2)
-    yield "parameters" + (" (it declares none, and takes any)" if found.takes_any else "" if found.params else ": none")
+    yield "parameters" + (" (it declares none, and accepts any)" if found.takes_any else "" if found.params else ": none")
     yield from _settings(found.params)
     yield "recipe fields" + ("" if found.fields else ": none")
     yield from _settings(found.fields)
@@ -132,7 +132,7 @@ def described(found: Description, source: str | None = None, lacking: Sequence[P
     if found.example is None:
         yield from wrapped(f"graph: it cannot be rendered without a recipe: {one_line(found.failure, longest=LONGEST)}", 2)
     else:
-        yield "graph" + (" (words in capitals stand for what a recipe gives)" if found.example.stand_ins else "")
+        yield "graph" + (" (words in capitals stand for values of a recipe)" if found.example.stand_ins else "")
         yield textwrap.indent(_graph(found), "  ")
 
 
@@ -228,9 +228,9 @@ def _value(value: Any) -> str:
 def _on_server(source: str, lacking: Sequence[Problem], *, is_known: bool) -> Iterator[str]:
     yield one_line(source)
     if not is_known:
-        yield "  cannot be told without a graph"
+        yield "  unknown without a graph"
     elif not lacking:
-        yield "  has all that the template needs by itself"
+        yield "  has everything that the template itself needs"
     for problem in lacking:
         hint = f" ({problem.hint})" if problem.hint else ""
         yield from wrapped(f"  {one_line(f'{problem}{hint}', longest=LONGEST)}", 4)

@@ -68,9 +68,7 @@ def _notes(found: VerifiedRun) -> list[Note]:
         what = f"{counted(found.leftovers, 'half-written file')} of clients that were killed; `comfy-runner clean` removes them"
         notes.append(Note(what, shown(found.folder), "changed"))
     if found.holder is not None:
-        what = (
-            f"{counted(found.unfinished, 'job that has', 'jobs that have')} not ended, and what no job records, were not looked at"
-        )
+        what = f"{counted(found.unfinished, 'job that has', 'jobs that have')} not ended, and unrecorded files, were not checked"
         who = str(found.holder) or "another comfy-runner"
         notes.append(Note(f"is in use by {who}: {what}", shown(found.folder), "changed"))
     return notes

@@ -28,14 +28,14 @@ _LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.5
 
 _PORT = click.option(
-    "--watch-port", "port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve the page there (any free port)."
+    "--watch-port", "port", type=click.IntRange(1, 65535), metavar="PORT", help="Serve the page on this port (any free one)."
 )
 _HOST = click.option(
     "--watch-host",
     "host",
     default=_LOOPBACK,
     metavar="ADDRESS",
-    help="Let others than this machine reach the page, as with 0.0.0.0 (docs/watch.md).",
+    help="Make the page reachable from other machines, as with 0.0.0.0 (docs/watch.md).",
 )
 
 
@@ -147,7 +147,7 @@ class WatchedSearch(WatchedPage):
 
 def watch_options(command: _Command) -> _Command:
     """Add ``--watch``, as `watched`, and where it is served, as `port` and `host`."""
-    option = click.option("--watch", "watched", is_flag=True, help="Serve the page to browsers of this machine while it runs.")
+    option = click.option("--watch", "watched", is_flag=True, help="Serve the page to browsers on this machine during the run.")
     return option(_PORT(_HOST(command)))
 
 
@@ -161,7 +161,7 @@ def address(host: str, port: int | None) -> WatchServer:
 
     server = WatchServer(host=host, port=port or 0)
     if server.is_open:
-        say(f"warning: --watch-host {host}: whoever reaches this machine and knows the address sees the run, and can cancel it")
+        say(f"warning: --watch-host {host}: anyone who can reach this machine and knows the address can see the run and cancel it")
     return server
 
 

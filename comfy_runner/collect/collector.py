@@ -24,8 +24,8 @@ from comfy_runner.store.local import folder_errors
 from comfy_runner.store.sidecar import FileRecord, Sidecar
 from comfy_runner.wording import counted, now
 
-_AGAIN = "run the same command again; if it stays so, look at the server's log"
-_BROKEN_STREAM = "the connection broke, or is not wanted (--no-websocket): save with SaveImage where that happens often"
+_AGAIN = "run the same command again; if this persists, check the server's log"
+_BROKEN_STREAM = "the connection broke, or is switched off (--no-websocket): save with SaveImage if this happens often"
 
 
 def collect_job(
@@ -66,7 +66,7 @@ def collect_job(
             # One that answers, and does not tell which files it has, is no help: the job is lost.
             return replace(done, error=silent) if silent.leaves_open else done
         verdict = Verdict(Conclusion.SUCCEEDED, found, (), None, None)
-        # Of one that tells of no file nobody knows whether it has run.
+        # Of one that reports no file nobody knows whether it has run.
         counts = output_counts(posted.workflow)
         is_whole = all(
             role in job.reusable or len(found.get(node_id, ())) >= counts.get(role, 1)
@@ -201,10 +201,10 @@ def _silent(posted: SubmittedJob, roles: Iterable[str], bare: Mapping[str, Itera
     """
     nodes = {role: posted.workflow.nodes[posted.workflow.outputs[role]] for role in roles if role in posted.workflow.outputs}
     told = {
-        role: f"tells of {_names(bare[role])}, which the server does not give" if role in bare else "tells of no file"
+        role: f"reports {_names(bare[role])}, which the server does not have" if role in bare else "reports no file"
         for role in nodes
     }
-    what = "what it has saved stays on the server"
+    what = "its files stay on the server"
     return {role: f'node "{role}" ({node.class_type}) {told[role]}: {what}' for role, node in nodes.items() if node.may_be_silent}
 
 
@@ -222,15 +222,15 @@ def _missing(
     errors: list[ComfyRunnerError] = []
     if streamed:
         # Nobody has them any more, so that the job is to be done again.
-        what = f"nothing, or not all, came over the websocket for {', '.join(streamed)}"
+        what = f"the websocket delivered nothing, or not everything, for {', '.join(streamed)}"
         errors.append(JobLost(what, where=url, hint=_BROKEN_STREAM))
     if unsaved:
         hint = _AGAIN
         named = [role for role in unsaved if role in outputs and nodes[outputs[role]].role]
         if named:
-            hint += f'; for a node that tells of no file, its template says "role": {{"name": "{named[0]}", "reports": "nothing"}}'
+            hint += f'; for a node that reports no file, its template says "role": {{"name": "{named[0]}", "reports": "nothing"}}'
         told = "".join(
-            f" (its node tells of {_names(bare[role])}, which the server does not give)" for role in unsaved if role in bare
+            f" (its node reports {_names(bare[role])}, which the server does not have)" for role in unsaved if role in bare
         )
         errors.append(JobFailed(f"the server saved nothing for {', '.join(unsaved)}{told}", where=url, hint=hint))
     return errors

@@ -38,7 +38,7 @@ _CHUNK = 1024 * 1024
 _LONGEST_FILE = 4096 * MIB  # where its size in pixels was not planned; it may be a video
 _LONGEST_TEXT = 16 * MIB
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,11}")
-_SPOILT = "somebody in between may have spoilt it; the file is still there, and the same command asks for it again"
+_SPOILT = "something in between may have damaged it; the file is still there, and the same command asks for it again"
 _SAVES_PICTURES = ("SaveImage", "PreviewImage")  # whatever a server calls what they have saved
 _OURS = ("job.json", "run.json", LOG, *REPORT)
 
@@ -156,8 +156,8 @@ class Downloader:
         if self.is_recovered or not broken.record.server_name:
             return VerificationError(what, where=broken.record.path)
         if self.files.has(record):
-            hint = f"it is so on the server, it seems, and the next run renders it again; what came is kept as {aside}"
-            return VerificationError(f"{what}, as the last time", where=broken.record.path, hint=hint)
+            hint = f"it seems to be like this on the server, and the next run renders it again; what arrived is kept as {aside}"
+            return VerificationError(f"{what}, as last time", where=broken.record.path, hint=hint)
         with broken.spooled.path.open("rb") as file:
             self.files.store.put([write_spool(self.files.store, aside, iter(partial(file.read, _CHUNK), b""))])
         return error
@@ -190,7 +190,7 @@ class Downloader:
         if is_page(got.spooled.path, suffix_of(path)):
             got.discard()
             hint = "a login page or a proxy is in between; the file is still there, and the same command asks for it again"
-            raise Unreachable(f"gives a page instead of {output.filename}", where=self.source.url, hint=hint)
+            raise Unreachable(f"returned a page instead of {output.filename}", where=self.source.url, hint=hint)
         return replace(got, record=replace(got.record, server_name=f"{output.subfolder}/{output.filename}".lstrip("/")))
 
     def _as_wanted(self, got: FetchedFile, wanted: str, changes: TextChanges | None) -> FetchedFile:
@@ -198,7 +198,7 @@ class Downloader:
         record = got.record
         if changes is not None and record.width is None:
             if is_binary(suffix_of(record.path)):
-                what = f"{record.path} stays as the server has written it: output.metadata is for PNG, JPEG and WebP"
+                what = f"{record.path} stays as written by the server: output.metadata is for PNG, JPEG and WebP"
                 return replace(got, notes=(*got.notes, what))
             return got
         size = {"width": record.width, "height": record.height}
@@ -275,7 +275,7 @@ def _made(
     """Return a file made of one that was verified, after it was verified too."""
     spooled = write_spool(store, key, content)
     new = replace(record, path=key, sha256=spooled.sha256, size_bytes=spooled.size_bytes)
-    notes = (f"{key} has no room for {', '.join(left_out)}, which this file has",) if left_out else ()
+    notes = (f"{key} has no room for {', '.join(left_out)}, which this file contains",) if left_out else ()
     made = FetchedFile(spooled, new, notes)
     if is_verified:
         return made
@@ -308,7 +308,7 @@ def write(store: ArtifactStore, key: str, chunks: Iterable[bytes], *, most: int)
         for chunk in chunks:
             left -= len(chunk)
             if left < 0:
-                raise VerificationError(f"is larger than what was planned can be, {most // MIB} MiB", where=key)
+                raise VerificationError(f"is larger than the planned picture can be, {most // MIB} MiB", where=key)
             yield chunk
 
     spooled = write_spool(store, key, limited())

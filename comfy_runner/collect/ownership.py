@@ -16,7 +16,7 @@ from comfy_runner.engine.submission import SubmittedJob
 from comfy_runner.errors import JobLost
 from comfy_runner.picture_files import BROKEN, opened
 
-_HINT = "somebody else saves under the same name there: give the node a filename_prefix, or let SaveImage save the same picture"
+_HINT = "something else saves under the same name there: give the node a filename_prefix, or have SaveImage save the same picture"
 
 
 def refuse_anothers(path: Path, job: SubmittedJob, node_id: str, *, name: str) -> None:
@@ -38,9 +38,9 @@ def refuse_anothers(path: Path, job: SubmittedJob, node_id: str, *, name: str) -
         owners = several if isinstance(several, list) else [about.get("job_id")]
         if job.job_id not in owners or about.get("content_hash", job.content_hash) != job.content_hash:
             other = ", ".join(map(str, owners)) if job.job_id not in owners else f"{job.job_id} as it was before"
-            raise JobLost(f"{name} is the picture of {other}, and not of {job.job_id}", where=job.job_id, hint=_HINT)
+            raise JobLost(f"{name} is the picture of {other}, not of {job.job_id}", where=job.job_id, hint=_HINT)
     elif isinstance(graph, dict) and not _is_of(graph, job, node_id):
-        raise JobLost(f"{name} was made by another graph than that of {job.job_id}", where=job.job_id, hint=_HINT)
+        raise JobLost(f"{name} was made by a different graph from that of {job.job_id}", where=job.job_id, hint=_HINT)
 
 
 def _is_of(graph: Mapping[str, Any], job: SubmittedJob, node_id: str) -> bool:

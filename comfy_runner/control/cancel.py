@@ -144,7 +144,7 @@ def _end_live_run(path: Path, say: Callable[[str], None], seconds: float) -> Hol
         while _is_same(holder(path), live):
             now = time.monotonic()
             if now >= until:
-                what = f"{_name(live)} was asked to end and still works (waited {seconds:g} s)"
+                what = f"{_name(live)} was asked to end, but is still running (waited {seconds:g} s)"
                 hint = "it may wait for its server: run the same command again, or end the process"
                 raise RunFolderError(what, where=shown(path), hint=hint)
             if now >= ask_at:

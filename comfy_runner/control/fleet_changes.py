@@ -38,14 +38,14 @@ def change_fleet(path: Path | str, action: FleetAction, server: str, *, seconds:
     """
     folder = local_part(path)
     if harmless(server) != server:
-        what = f"a password or a token is not written into a run folder (got one for {harmless(server)})"
-        hint = "the run takes it from its own command line or its config file: give the URL without it, or a name from that file"
+        what = f"a password or a token is never written to a run folder (got one for {harmless(server)})"
+        hint = "the run takes it from its own command line or config file: give the URL without it, or a name from that file"
         raise UsageError(what, hint=hint)
     require_reachable(folder)
     require_run(folder)
     if holder(folder) is None:
         hint = "start one with several servers: comfy-runner run RECIPE --server URL --server URL"
-        raise RunFolderError("no run is going on in it", where=shown(folder), hint=hint)
+        raise RunFolderError("no run is active in it", where=shown(folder), hint=hint)
     with folder_errors(folder):
         request = request_fleet(folder, action, server)
     until = time.monotonic() + seconds
@@ -54,7 +54,7 @@ def change_fleet(path: Path | str, action: FleetAction, server: str, *, seconds:
             if holder(folder) is None:
                 raise RunFolderError("the run ended before it took note", where=shown(folder))
             if time.monotonic() > until:
-                what = f"the run was asked and does not answer (waited {seconds:g} s)"
+                what = f"the run was asked, but does not answer (waited {seconds:g} s)"
                 raise RunFolderError(what, where=shown(folder), hint="it may not have begun yet: run the same command again")
             time.sleep(_POLL_SECONDS)
     finally:

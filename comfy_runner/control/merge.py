@@ -148,8 +148,8 @@ def _one_date(sources: Sequence[MergeSource], recorded: Sequence[RunRecord]) -> 
     """
     dates = {each.date: None for each in recorded if each.date}
     if len(dates) > 1:
-        what = f"the runs began on several days, which the names of their files have ({', '.join(sorted(dates))})"
-        raise RunFolderError(what, where=sources[0].beside, hint="keep them apart, and look at them together: comfy-runner report")
+        what = f"the runs began on different days, which are in the names of their files ({', '.join(sorted(dates))})"
+        raise RunFolderError(what, where=sources[0].beside, hint="keep them apart, and view them together: comfy-runner report")
     return next(iter(dates), "")
 
 
@@ -163,7 +163,7 @@ def _todo(plan: Sequence[JobRow], found: Mapping[str, FoundJob], folder: RunFold
     hashes = {row.job_id: row.content_hash for row in plan}
     strangers = [row.job_id for row in here.rows if hashes.get(row.job_id) != row.content_hash]
     if strangers:
-        raise RunFolderError(f"is of another plan: {named(strangers)}", where=shown(folder.path), hint="give another --to DIR")
+        raise RunFolderError(f"belongs to another plan: {named(strangers)}", where=shown(folder.path), hint="give another --to DIR")
     known = {row.job_id: row for row in here.rows}
     todo = []
     for job in found.values():

@@ -37,9 +37,9 @@ def folders_to_merge(given: Iterable[Path | str], target: Path) -> list[Path]:
     place = _place(target)
     for other, folder in found.items():
         if place == other:
-            raise UsageError("is one of the run folders that are to be merged", where=shown(target), hint="give another --to DIR")
+            raise UsageError("is one of the run folders to be merged", where=shown(target), hint="give another --to DIR")
         if other in place.parents or place in other.parents:
-            raise UsageError(f"lies over {shown(folder)}, which is to be merged", where=shown(target), hint="give another --to DIR")
+            raise UsageError(f"contains {shown(folder)}, which is to be merged", where=shown(target), hint="give another --to DIR")
     if not found:
         raise UsageError("no run folder is given")
     return list(found.values())

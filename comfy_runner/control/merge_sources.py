@@ -30,7 +30,7 @@ from comfy_runner.text_files import on_one_line, shown, url_of
 from comfy_runner.wording import counted, named
 
 _BEST_FIRST: Sequence[State] = ("done", "partial", "failed", "cancelled", "submitted", "pending")
-_PARTIAL = "or merge what is there with --partial"
+_PARTIAL = "or merge the others with --partial"
 
 WITH_FILES = ("done", "partial")
 """The states of jobs that have files and a sidecar."""
@@ -77,8 +77,8 @@ class MergeSource:
         ledger = stack.enter_context(Ledger(folder / FILE, readonly=True))
         rows = [row for row in ledger.jobs(removed=False) if row.position is not None]
         if url_of(folder) and not rows:
-            hint = "run the same command again where the jobs were rendered, which writes that down"
-            raise RunFolderError("does not tell of which jobs its plan is", where=shown(folder), hint=hint)
+            hint = "run the same command again where the jobs were rendered, which records it"
+            raise RunFolderError("does not record the jobs of its plan", where=shown(folder), hint=hint)
         return cls(folder, view, ledger, view.shard(), holder(folder) or elsewhere, rows)
 
     @property
@@ -138,7 +138,7 @@ class FoundJob:
             first, *_, last = row.path.casefold().split("/") * 2
             if first in (*INTERNAL, SUPERSEDED) or first.startswith(".") or last == "job.json":
                 # A run folder may come from anywhere; what a run has for itself is no picture of a job.
-                yield Problem("is no place for a file of a job", self._location(row.path))
+                yield Problem("is not a possible place for a file of a job", self._location(row.path))
             stat = self.source.view.store.stat(row.path)
             if stat is None or stat.size_bytes != row.size_bytes:
                 yield Problem("is gone or was changed", self._location(row.path), self.way_out)
@@ -149,7 +149,7 @@ class FoundJob:
     @property
     def way_out(self) -> str:
         """What is to be done about a file that is not as it was collected."""
-        return "run its shard again, which renders what is missing; `comfy-runner verify` shows all that is wrong there"
+        return "run its shard again, which renders what is missing; `comfy-runner verify` shows everything that is wrong there"
 
 
 def one_plan(sources: Sequence[MergeSource]) -> list[JobRow]:
@@ -159,18 +159,18 @@ def one_plan(sources: Sequence[MergeSource]) -> list[JobRow]:
         RunFolderError: They are not of one plan, or shards of different deals.
     """
     first = sources[0]
-    hint = "shards are of one plan: the same recipes, --set, --sweep and templates"
+    hint = "shards must have the same plan: the same recipes, --set, --sweep and templates"
     for source in sources[1:]:
         if [(row.job_id, row.content_hash) for row in source.rows] != [(row.job_id, row.content_hash) for row in first.rows]:
             raise RunFolderError(
-                f"is not of the same plan as {shown(first.folder)}: {_difference(source.rows, first.rows)}",
+                f"has another plan than {shown(first.folder)}: {_difference(source.rows, first.rows)}",
                 where=shown(source.folder),
                 hint=hint,
             )
     deals = {source.record.shard.count: source for source in sources if source.record is not None}
     if len(deals) > 1:
         names = " and ".join(source.name for source in list(deals.values())[:2])
-        raise RunFolderError(f"are of different deals: {names}", where="the shards", hint="merge those of one")
+        raise RunFolderError(f"belong to different splits: {names}", where="the shards", hint="merge those of one split")
     return first.rows
 
 
@@ -181,8 +181,8 @@ def _difference(rows: Sequence[JobRow], others: Sequence[JobRow]) -> str:
     if more := [job_id for job_id in here if job_id not in there]:
         return f"only it has {named(more)}"
     if changed := [job_id for job_id in here if here[job_id] != there[job_id]]:
-        return f"{named(changed)} {'is' if len(changed) == 1 else 'are'} other than there"
-    return "it has the jobs in another order"
+        return f"{named(changed)} {'is' if len(changed) == 1 else 'are'} different from there"
+    return "it has the jobs in a different order"
 
 
 def lacking_parts(sources: Sequence[MergeSource]) -> Iterator[Problem]:

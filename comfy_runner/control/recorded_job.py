@@ -83,7 +83,7 @@ def read_recorded(given: Path) -> RecordedJob:
         raise UsageError("is neither a finished job nor a picture", where=shown(path), hint=f"{_GIVE}; `run` renders recipes")
     found = _of_sidecar(path) if path.name == _SIDECAR else _of_picture(path)
     if not found.pictures:
-        what = "records no picture that was good"
+        what = "records no good picture"
         raise UsageError(what, where=shown(path), hint="run its recipe again, which renders what is missing")
     for picture in found.pictures:
         read_pixels(picture.path)

@@ -57,4 +57,4 @@ def _without_credentials(url: str, config: Config) -> Engine:
             raise UsageError("not a URL")
         return connect(ServerConfig(url=url), config)
     except UsageError as error:
-        raise RunFolderError(f"the run folder names a server that cannot be one (got {url!r})") from error
+        raise RunFolderError(f"the run folder names an impossible server (got {url!r})") from error

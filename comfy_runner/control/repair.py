@@ -39,7 +39,7 @@ def repair(path: Path | str) -> Rebuilt:
     try:
         waiting = _open_submissions(folder)
         if waiting:
-            what = f"is sound, and knows of prompts that servers may still have ({waiting})"
+            what = f"is intact, and knows of prompts that servers may still have ({waiting})"
             hint = f"continue the run, or end it with `comfy-runner cancel {shown(folder)}`"
             raise RunFolderError(what, where=shown(folder / FILE), hint=hint)
         with folder_errors(folder):

@@ -58,7 +58,7 @@ def hold_picture(view: FolderView, made: Sidecar, picture: RecordedPicture, *, l
     Args:
         view: The run folder of now.
         made: The sidecar there.
-        picture: The picture of then; one whose role is not known, or is not made any more, is held against the one most like it.
+        picture: The picture of then; one whose role is not known, or is no longer made, is held against the one most like it.
         limit: The least similarity, 0 to 1, of pictures that count as perceptually equal.
 
     Raises:
@@ -72,7 +72,7 @@ def hold_picture(view: FolderView, made: Sidecar, picture: RecordedPicture, *, l
         if best is None or _rank(found.compared) > _rank(best.compared):
             best = found
     if best is None:
-        what = "is not made any more"
+        what = "is no longer made"
         return ReproducedPicture(picture.role, picture.number + 1, Likeness.MISSING, None, what, shown(picture.path))
     triple = Triple()
     if not best.compared.passed:

@@ -44,9 +44,7 @@ def server_logs(path: Path | str, server: str = "", *, lines: int = 50) -> tuple
     require_run(folder)
     logs = {log.stem: log for log in sorted((folder / SERVER_LOGS).glob("*.log"))}
     if not logs:
-        raise UsageError(
-            "has no logs of servers", where=shown(folder), hint="only runs on Ray (docs/ray.md) start servers of their own"
-        )
+        raise UsageError("has no server logs", where=shown(folder), hint="only runs on Ray (docs/ray.md) start their own servers")
     name = slug(server)
     if server and name not in logs:
         raise UsageError(f"has no log of this server (got {server})", where=shown(folder), hint=did_you_mean(name, logs))

@@ -121,18 +121,18 @@ def _compared(sidecar: Sidecar | None, known: KnownJob | None, rows: Sequence[Fi
     """
     repair = f"comfy-runner repair {shown(view.path)} rebuilds the ledger from the sidecars"
     if known is None:
-        return ("is of a job that the ledger does not have", repair) if sidecar is not None else None
+        return ("belongs to a job that the ledger does not have", repair) if sidecar is not None else None
     if known.state not in _WITH_FILES:
         return None
     if sidecar is None:
-        return f"is missing, and the ledger has the job as {known.state}", _NO_SIDECAR
+        return f"is missing, but the ledger has the job as {known.state}", _NO_SIDECAR
     if sidecar.content_hash != known.content_hash:
-        return "is of another content of the job than the ledger has", repair
+        return "has another content hash of the job than the ledger", repair
     theirs = {(row.role, row.number): (row.path, row.size_bytes, row.sha256) for row in rows}
     ours = {place: (record.path, record.size_bytes, record.sha256) for place, record in _flat(sidecar).items()}
     if ours != theirs:
         roles = sorted({role for role, number in {*ours, *theirs} if ours.get((role, number)) != theirs.get((role, number))})
-        return f"records other files than the ledger ({', '.join(roles)})", repair
+        return f"records different files from the ledger ({', '.join(roles)})", repair
     return None
 
 
@@ -151,7 +151,7 @@ def _hold(view: FolderView, found: VerifiedJob, role: str, record: FileRecord | 
         found.wrong.append(Discrepancy("changed", found.job_id, role, where, what, _AGAIN))
     except OSError as error:
         what = f"cannot be read: {reason_of(error)}"
-        found.wrong.append(Discrepancy("unreadable", found.job_id, role, where, what, "look at its permissions, and at the disk"))
+        found.wrong.append(Discrepancy("unreadable", found.job_id, role, where, what, "check its permissions, and the disk"))
 
 
 def _told(view: FolderView, record: FileRecord | FileRow, size_bytes: int) -> str:

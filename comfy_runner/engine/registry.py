@@ -144,7 +144,7 @@ def enlist(server: str, config: Config, given: Given) -> NamedEngine:
         UsageError: The address is wrong, or is ``local``.
     """
     if server == LOCAL and not config.servers.get(LOCAL):
-        raise UsageError("a local ComfyUI is not started in a live run", hint="comfy-runner local start, then give its URL")
+        raise UsageError("a local ComfyUI cannot be started during a live run", hint="comfy-runner local start, then give its URL")
     known = [*config.known_servers(), *config.find_servers(given)]
     asked = config.servers[server] if server in config.servers else ServerConfig(url=server)
     found = next((each for each in known if server == each.name or (each.url != LOCAL and each.place == asked.place)), asked)
@@ -233,7 +233,7 @@ def local_url(config: Config) -> str:
 def _address(server: ServerConfig) -> Address:
     cacert = server.cacert
     if cacert is not None and not cacert.is_file():
-        raise UsageError("no such file", where=str(cacert), hint="--cacert takes the file of a certificate in PEM format")
+        raise UsageError("no such file", where=str(cacert), hint="--cacert takes a certificate file in PEM format")
     return parse_address(
         server.url,
         headers=server.headers,

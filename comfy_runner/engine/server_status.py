@@ -117,7 +117,7 @@ def model_names(ask: Callable[[str], ObjectInfo], loader: str, input_name: str) 
 
 
 def _unasked(server: ServerConfig, limit: float) -> Standing:
-    late = Unreachable(f"has not answered everything within {limit:g} seconds", where=server.place)
+    late = Unreachable(f"did not answer everything within {limit:g} seconds", where=server.place)
     is_local = server.url == LOCAL
     return Standing("" if is_local else server.place, server.name or (LOCAL if is_local else ""), error=late)
 

@@ -8,11 +8,11 @@ from enum import Enum
 
 # (what the exception's type or text contains, the way out); the first that fits is given
 _HINTS = (
-    ("outofmemory", "the GPU's memory did not suffice: a smaller upscale.factor, or start ComfyUI with --lowvram"),
+    ("outofmemory", "the GPU ran out of memory: use a smaller upscale.factor, or start ComfyUI with --lowvram"),
     ("mat1 and mat2", "the models are of different families, such as SD1.5 and SDXL: check checkpoint, vae and loras"),
-    ("headertoolarge", "the model file is damaged or not complete: download it again"),
-    ("incomplete metadata", "the model file is damaged or not complete: download it again"),
-    ("invalid header", "the model file is damaged or not complete: download it again"),
+    ("headertoolarge", "the model file is damaged or incomplete: download it again"),
+    ("incomplete metadata", "the model file is damaged or incomplete: download it again"),
+    ("invalid header", "the model file is damaged or incomplete: download it again"),
     ("errno 28", "the server's disk is full"),
     ("no space left", "the server's disk is full"),
     ("cuda error", "the server's GPU is in a bad state: restart ComfyUI"),

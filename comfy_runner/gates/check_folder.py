@@ -200,7 +200,7 @@ def _file_facts(job: JobStatus, expect: Expect, view: FolderView) -> Iterator[Fi
 def _damage(row: FileRow, view: FolderView) -> str:
     if view.store.stat(row.path) is None:
         return f"{row.path} is gone"
-    return "" if view.is_untouched(row) else f"{row.path} is not as it was collected"
+    return "" if view.is_untouched(row) else f"{row.path} has changed since it was collected"
 
 
 def _pass_findings(expected: Mapping[str, Expected], done: Sequence[JobStatus], view: FolderView) -> Iterator[Finding]:
@@ -226,11 +226,11 @@ def _required(view: FolderView, job_id: str) -> Sidecar:
 
 def _notes(expected: Mapping[str, Expected], known: Mapping[str, JobStatus], baseline: Baseline | None) -> Iterator[str]:
     if expected and known.keys().isdisjoint(expected):
-        yield "none of these jobs is in this run folder: give the --sweep options and the recipes that it was rendered with"
+        yield "none of these jobs is in this run folder: give the --sweep options and recipes with which it was rendered"
     if baseline is None and not any(each.expect.model_fields_set for each in expected.values()):
-        yield "nothing is expected of these jobs but that they are done: a recipe says it under expect"
+        yield "nothing is expected of these jobs except that they are done: set limits under expect in a recipe"
     if baseline is None and any(each.expect.similarity is not None for each in expected.values()):
-        yield "similarity is expected, and there is no baseline to compare pictures with: name one with --baseline"
+        yield "similarity is expected, but there is no baseline to compare pictures with: name one with --baseline"
 
 
 def _from_cache(done: Sequence[JobStatus], view: FolderView) -> Iterator[str]:
@@ -239,8 +239,8 @@ def _from_cache(done: Sequence[JobStatus], view: FolderView) -> Iterator[str]:
         sidecars = [_required(view, job.row.job_id) for job in done]
         if any(sidecar.cached_nodes for sidecar in sidecars) and not count_passes(sidecars):
             yield (
-                "all of these pictures came from the server's cache, so a model file that was replaced under its name does not "
-                "show: restart the server, or with --cache-none, and render them again"
+                "all of these pictures came from the server's cache, so a model file that was replaced under its name would "
+                "go unnoticed: restart the server, or start it with --cache-none, and render them again"
             )
     except (RunFolderError, WorkflowError):
         return  # which is told of the job

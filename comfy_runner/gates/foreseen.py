@@ -34,10 +34,10 @@ def unmeasurable(drafts: Iterable[Draft], expected: Mapping[str, Expected]) -> I
         roles = list(draft.filled.shape.outputs)
         if not names or (is_possible and ORIGINAL in roles and len(roles) > 1):
             continue
-        why = f"needs an {ORIGINAL} and another picture, and the template gives {named(roles)}" if is_possible else NOT_INSTALLED
+        why = f"needs an {ORIGINAL} and another picture, but the template gives {named(roles)}" if is_possible else NOT_INSTALLED
         place, field = each.place(names[0]), f"expect.{names[0]}"
         where = place if field in place else f"{place}: {field}"
-        note = Note(f"cannot be measured, so that a check will fail: {why}", where)
+        note = Note(f"cannot be measured, so a check will fail: {why}", where)
         if note not in told:
             told.add(note)
             yield note

@@ -203,7 +203,7 @@ class _Checker:
             self.problem(what, self.way_to(node.class_type), node=f'"{node_id}"')
             return
         if node.is_output and not known.is_output:
-            what = f"{_NODE} has the role {got(node.role or node_id)}, but is no output node on {self.info.source}"
+            what = f"{_NODE} has the role {got(node.role or node_id)}, but is not an output node on {self.info.source}"
             self.problem(what, "give the role to a node that saves, such as SaveImage")
         inputs = self.inputs(node_id)
         for name, value in node.inputs.items():
@@ -232,8 +232,8 @@ class _Checker:
     def way_to_file(self, meant: str) -> str:
         """Return how a server comes by a file that it lacks, and which of its own may have been meant."""
         if not self.files:
-            return meant or "a template's parameter of the type image or file brings a file of yours to the server"
-        bring = f"bring a file of yours with {' or '.join(f'--set {field}=FILE' for field in self.files)}"
+            return meant or "use a template parameter of type image or file to bring your own file to the server"
+        bring = f"bring your own file with {' or '.join(f'--set {field}=FILE' for field in self.files)}"
         return f"{bring}; {meant}" if meant else bring
 
     def way_to_model(self, node_id: str, name: str, value: Any, meant: str) -> str:
@@ -242,13 +242,13 @@ class _Checker:
         if source is None:
             return meant
         kind = model_kind(self.workflow.nodes[node_id].class_type, name)
-        return f"put {source} into its folder {kind or 'of such models'}, under that name" + (f"; or {meant}" if meant else "")
+        return f"put {source} in its folder {kind or 'of such models'}, under that name" + (f"; or {meant}" if meant else "")
 
     def unknown_input(self, node_id: str, node: Node, name: str, known: NodeInfo) -> None:
         what = f"{_NODE} has no input {name}"
         if node.class_type == "VAEDecodeTiled" and name in LATER_INPUTS:
             self.dropped.append((node_id, name))
-            self.note(f"{what} on {self.info.source}, which does without it", name=name)
+            self.note(f"{what} on {self.info.source}, which does not need it", name=name)
             return
         close = nearest(name, self.inputs(node_id))
         hint = did_you_mean(name, close) if close else ""
@@ -256,7 +256,7 @@ class _Checker:
             hint = f"it grows: write {name}.{next(iter(parts))}"
         if known.is_core and as_link(node.inputs[name]) is not None:
             # Of what is linked ComfyUI makes an argument that the node's function does not take; literals it leaves out.
-            self.problem(f"{what}, and would fail of the link to it", hint, name=name)
+            self.problem(f"{what}, and would fail because of the link to it", hint, name=name)
             return
         ignored = (
             f"on {self.info.source}, which ignores it" if known.is_core else f"that {self.info.source} knows of, and may ignore it"
@@ -290,7 +290,7 @@ class _Checker:
             given = known.outputs[link.slot]
             fitting = [str(slot) for slot, type_ in enumerate(known.outputs) if _types_meet(type_, wanted.type)]
             hint = f'output {" or ".join(fitting)} of node "{link.node}" is {wanted.type}' if fitting else ""
-            self.problem(f'{place}: wants {wanted.type} (got {given} from node "{link.node}")', hint)
+            self.problem(f'{place}: needs {wanted.type} (got {given} from node "{link.node}")', hint)
 
     def judge(self, node_id: str, name: str, value: Any) -> Judgement:
         """Return what the server makes of a literal; nothing is said here of an input that it does not have."""

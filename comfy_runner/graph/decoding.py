@@ -138,7 +138,7 @@ def largest_decode(graphs: Iterable[Filled], *, vram_total: int | None) -> tuple
         found.append(DecodeMemory(size, tiled, wanted, vram_total))
         if not tiled and vram_total is not None and wanted > _USABLE * vram_total:
             what = (
-                f"decoding {size} at once takes about {wanted / GIB:.1f} GiB of GPU memory, and the server has "
+                f"decoding {size} at once takes about {wanted / GIB:.1f} GiB of GPU memory, but the server has "
                 f'{vram_total / GIB:.1f} GiB (node "{node_id}"); "vae_decode: tiled" needs '
                 f"{decode_bytes(size, tiled=True) / GIB:.1f} GiB at a time"
             )

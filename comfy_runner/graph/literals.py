@@ -73,11 +73,11 @@ def judge(value: Any, wanted: InputInfo, node: NodeInfo, info: ObjectInfo, *, at
             return Judgement("fine", value)
         return Judgement("noted", found[0], f"{got(plain)} is {got(found[0])} on {info.source} ({at})")
     if found:
-        what = f"{got(plain)} can be {len(found)} of those that {place}"
+        what = f"{got(plain)} could be {len(found)} of those that {place}"
         return Judgement("refused", value, what, f"write one of {', '.join(found[:LISTED])}")
     what = f"{got(plain)} is not among the {len(wanted.options)} that {place}"
     if not node.is_core and wanted.choices is None and _proves_nothing(wanted.options, plain):
-        return Judgement("noted", value, f"{what}, which may know better: the server decides")
+        return Judgement("noted", value, f"{what}, which may accept it nevertheless: the server decides")
     hint = did_you_mean(str(plain), [str(option) for option in wanted.options if isinstance(option, str | int | float)])
     if not wanted.options and not wanted.takes_unlisted:
         hint = "put the file where that server looks for such files; comfy-runner models shows what it has"
@@ -91,7 +91,7 @@ def wants_link(wanted: InputInfo, info: ObjectInfo) -> bool:
 
 def _problem(value: Any, wanted: InputInfo, info: ObjectInfo) -> str:
     if wants_link(wanted, info):
-        return f"wants a link to a {wanted.type} (got {got(value)})"
+        return f"needs a link to a {wanted.type} (got {got(value)})"
     kinds = [kind for type_, kind in _LITERALS.items() if type_ in wanted.types]
     if kinds and not wanted.types & {"*", "COMBO"} and not any(fits(value) for _, fits in kinds):
         return f"must be {' or '.join(expected for expected, _ in kinds)} (got {got(value)})"

@@ -139,7 +139,7 @@ class ObjectInfo:
     def __init__(self, data: Any, *, source: str, replacements: Any = None) -> None:
         if not isinstance(data, dict) or not any(isinstance(node, dict) and "input" in node for node in data.values()):
             raise WorkflowError(
-                "is not what a ComfyUI answers to /object_info",
+                "is not an answer of ComfyUI's /object_info",
                 where=source,
                 hint="curl SERVER/object_info > object_info.json",
             )

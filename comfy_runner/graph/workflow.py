@@ -272,18 +272,18 @@ def _node_problems(node_id: str, node: Any, data: Mapping[str, Any], where: str)
         yield Problem(f"{place}: _meta must be an object (got {_kind(meta)})", where)
     elif not _is_role(meta.get("role") or ""):
         example = f'{{"name": "latent", "reports": "{_SILENT}"}}'
-        yield Problem(f"{place}: a role must be text, or as {example} (got {_kind(meta['role'])})", where)
+        yield Problem(f"{place}: a role must be text, or like {example} (got {_kind(meta['role'])})", where)
     elif reason := _literal_problem(meta):
         yield Problem(f"{place}, _meta: {reason}", where)
     inputs = node.get("inputs")
     if not isinstance(inputs, dict):
-        yield Problem(f'{place}: has no "inputs" object; ComfyUI dies of such a node', where, 'write "inputs": {}')
+        yield Problem(f'{place}: has no "inputs" object; ComfyUI crashes on such a node', where, 'write "inputs": {}')
         return
     for name, value in inputs.items():
         link = as_link(value)
         if link is not None:
             if link.node not in data:
-                yield Problem(f'{place}, input {name}: links to node "{link.node}", which is not there', where)
+                yield Problem(f'{place}, input {name}: links to node "{link.node}", which does not exist', where)
             elif link.slot < 0:
                 yield Problem(f"{place}, input {name}: an output index is never negative (got {link.slot})", where)
         elif isinstance(value, list):

@@ -29,7 +29,8 @@ from comfy_runner.yaml_loader import got
 __all__ = ["A1111Recipe", "Parameters", "parse_parameters", "recipe_of"]
 
 SAME_SETTINGS = (
-    "the settings are the same, the pixels are not: ComfyUI draws noise, weighs words and applies LoRAs otherwise than the web UI"
+    "the settings are the same, but the pixels are not: ComfyUI draws noise, weights words "
+    "and applies LoRAs differently from the web UI"
 )
 """What is said once of every such recipe."""
 
@@ -129,9 +130,9 @@ class _Reader:
             value = text.get("Model hash")
             self._file("checkpoint", name, kind, comment=f"hash {value}" if value else "")
         elif value := text.get("Model hash"):
-            self._say(f"the text names no model, only its hash {got(value)}: give `checkpoint:` yourself", "Model")
+            self._say(f"the text names no model, only its hash {got(value)}: add `checkpoint:` yourself", "Model")
         else:
-            self._say("the text names no model: give `checkpoint:` yourself", "Model")
+            self._say("the text names no model: add `checkpoint:` yourself", "Model")
         vae = self._modules.vae or text.get("VAE")
         if vae and vae.casefold() not in _NO_VAE:
             self._file("vae", vae, "vae")
@@ -153,7 +154,7 @@ class _Reader:
                     self.comments["loras"] = "; ".join(filter(None, (self.comments.get("loras"), f"{lora.name}: {remark}")))
             self._give("loras", entries)
         if hypernets:
-            what = f"hypernetworks are left out ({named([got(name) for name in hypernets])}): they need a template of your own"
+            what = f"hypernetworks are left out ({named([got(name) for name in hypernets])}): they need your own template"
             self._say(what, "prompt")
         embeddings = embeddings_of(text)
         for name, typed in (("prompt", without_networks(text.prompt)), ("negative_prompt", text.negative_prompt)):
@@ -164,14 +165,14 @@ class _Reader:
                 continue
             self._give(name, prompt)
         if self._is_flux and text.negative_prompt:
-            self._say("is left out: the template flux has none, for Flux is guided without one", "Negative prompt")
+            self._say("is left out: Flux does not use one, and the template flux has none", "Negative prompt")
 
     def _seed(self) -> None:
         seed = self._text.get("Seed")
         if not seed:
-            self._say("the text says no seed: one is drawn", "Seed")
+            self._say("the text gives no seed, so one is drawn", "Seed")
         elif (number := whole_number(seed, "Seed", least=-1, most=2**64 - 1)) < 0 or number > MAX_SEED:
-            self._say(f"is no seed that a recipe can have: one is drawn (got {number})", "Seed")
+            self._say(f"is not a possible seed in a recipe, so one is drawn (got {number})", "Seed")
         else:
             self._give("seed", number)
 
@@ -181,43 +182,43 @@ class _Reader:
             f"{text.get('Width')}x{text.get('Height')}" if text.get("Width") and text.get("Height") else ""
         )
         if not given and (picture is None or self._is_hires):
-            self._say("the text says no size: the recipe's default is taken", "Size")
+            self._say("the text gives no size, so the recipe's default is used", "Size")
             return
         width, height = sides(given, "Size") if given else picture or (0, 0)
         for name, side in (("width", width), ("height", height)):
             whole = _whole_cells(side, "Size")
-            self._give(f"size.{name}", whole, "" if given else "of the picture, for the text says no size")
+            self._give(f"size.{name}", whole, "" if given else "of the picture, because the text gives no size")
             if whole != side:
-                self.notes.append(Note(f"{name} {side} becomes {whole}, whole latent cells", "Size", "changed"))
+                self.notes.append(Note(f"{name} {side} becomes {whole}, to make whole latent cells", "Size", "changed"))
 
     def _sampler(self) -> None:
         text = self._text
         sampling = first_sampling(text)
         if sampling is None:
-            self._say("the text says no sampler: the template's default is taken", "Sampler")
+            self._say("the text gives no sampler, so the template's default is used", "Sampler")
         else:
             self._give("sampler.name", sampling.name, sampling.said)
             self._give("sampler.scheduler", sampling.scheduler, sampling.schedule_said)
         if steps := text.get("Steps"):
             self._give("sampler.steps", whole_number(steps, "Steps", least=1, most=10_000))
         else:
-            self._say("the text says no steps: the template's default is taken", "Steps")
+            self._say("the text gives no steps, so the template's default is used", "Steps")
         if cfg := text.get("CFG scale", "CFG"):
             self._give("sampler.cfg", decimal(cfg, "CFG scale", least=0, most=100))
         else:
-            self._say("the text says no guidance: the template's default is taken", "CFG scale")
+            self._say("the text gives no guidance, so the template's default is used", "CFG scale")
 
     def _upscaler(self) -> Upscaler:
         """Return the upscaler of the highres fix; a name that is none of the web UI's own is that of a model's file."""
         name = self._text.get("Hires upscaler")
         if not name:
             name = "Latent"
-            self._say("the text does not say which: Latent is taken, which the web UI has by default", "Hires upscaler")
+            self._say("the text does not say which, so the web UI's default, Latent, is used", "Hires upscaler")
         found = upscaler_of(name) or upscaler_of(name.title()) or Upscaler("model", "lanczos")
         if self._is_flux and found.route != "pixel":
-            what = f"the template flux enlarges pixels, and this upscaler does not (got {got(name)})"
+            what = f"the template flux enlarges pixels, but this upscaler does not (got {got(name)})"
             hint = (
-                "write `Hires upscaler: Lanczos` in the text, or take the settings of the highres fix out of it for the first pass"
+                "write `Hires upscaler: Lanczos` in the text, or remove the settings of the highres fix to get only the first pass"
             )
             raise UsageError(what, where="Hires upscaler", hint=hint)
         return found
@@ -231,11 +232,11 @@ class _Reader:
         if denoise := text.get("Denoising strength"):
             if decimal(denoise, "Denoising strength", least=0, most=1) == 0:
                 what = "the highres fix repaints nothing, so there is no second pass (got 0)"
-                hint = "the templates plain_image_upscale and plain_model_upscale enlarge a picture alone"
+                hint = "the templates plain_image_upscale and plain_model_upscale enlarge a picture and do nothing else"
                 raise UsageError(what, where="Denoising strength", hint=hint)
             self._give("upscale.denoise", decimal(denoise, "Denoising strength", least=0, most=1))
         else:
-            self._say("the text does not say how much is repainted: the template's default is taken", "Denoising strength")
+            self._say("the text does not say how much is repainted, so the template's default is used", "Denoising strength")
         self._give("upscale.steps_mode", "full")
         sampling = second_sampling(text)
         if sampling is not None:
@@ -246,7 +247,9 @@ class _Reader:
         if steps:
             self._give("upscale.sampler.steps", steps)
         elif "sampler.steps" in self.fields:
-            self._give("upscale.sampler.steps", self.fields["sampler.steps"], "as many as the first pass, for Hires steps is 0")
+            self._give(
+                "upscale.sampler.steps", self.fields["sampler.steps"], "as many as in the first pass, because Hires steps is 0"
+            )
         if cfg := text.get("Hires CFG Scale", "Hires CFG"):
             self._give("upscale.sampler.cfg", decimal(cfg, "Hires CFG Scale", least=0, most=100))
 
@@ -262,7 +265,9 @@ class _Reader:
             for name, side in (("width", width), ("height", height)):
                 self._give(f"upscale.size.{name}", _whole_cells(side, "Hires resize"))
             if across and down and abs(width * down / (height * across) - 1) > 0.02:
-                self._say("the web UI crops a picture that is resized to another aspect, and here it is stretched", "Hires resize")
+                self._say(
+                    "the web UI crops a picture that is resized to another aspect ratio, but here it is stretched", "Hires resize"
+                )
         elif factor := text.get("Hires upscale", "Hires scale"):
             value = decimal(factor, "Hires upscale", least=0, most=8)
             if value <= 0:
@@ -270,7 +275,7 @@ class _Reader:
             self._give("upscale.factor", value)
             self._compare_sizes(value)
         else:
-            self._say("the text does not say how much larger: the recipe's default is taken", "Hires upscale")
+            self._say("the text does not say how much larger, so the recipe's default is used", "Hires upscale")
 
     def _compare_sizes(self, factor: float) -> None:
         """Say where the two round an enlarged size to other latent cells: the web UI floors (``hr_upscale_to_x // opt_f``)."""
@@ -280,8 +285,8 @@ class _Reader:
         there = tuple(int(side * factor) // CELL * CELL for side in (width, height))
         here = scaled(width, height, factor=factor)
         if there != (here.width, here.height):
-            what = f"the web UI makes {there[0]}x{there[1]} pixels of it, and here it is {here.width}x{here.height}"
-            self._say(f"{what}: give `upscale.size` for the same", "Hires upscale")
+            what = f"the web UI makes {there[0]}x{there[1]} pixels of it, but here it is {here.width}x{here.height}"
+            self._say(f"{what}: give `upscale.size` to get the same", "Hires upscale")
 
     def _params(self, upscaler: Upscaler | None) -> None:
         text = self._text
@@ -292,11 +297,11 @@ class _Reader:
             if guidance := text.get("Distilled CFG Scale", "Guidance"):
                 self._give("params.guidance", decimal(guidance, "Distilled CFG Scale", least=0, most=100))
             else:
-                self._say("the text does not say it: the guidance of the template flux is taken", "Distilled CFG Scale")
+                self._say("the text does not give it, so the guidance of the template flux is used", "Distilled CFG Scale")
             if upscaler is None:
                 self._give("params.second_pass", False, "the text has no highres fix")
             if missing := [name for name, there in (("a VAE", "vae" in self.fields), *self._modules.given) if not there]:
-                self._say(f"the text does not name {' and '.join(missing)}: the files of the template flux are taken", "Module 1")
+                self._say(f"the text does not name {' and '.join(missing)}, so the files of the template flux are used", "Module 1")
         elif upscaler is not None and upscaler.route == "model":
             name = text.get("Hires upscaler")
             self._file("params.upscale_model", upscaler.model or name, "upscale_models", comment=name if upscaler.model else "")
@@ -313,7 +318,7 @@ class _Reader:
             width, height = int(width * factor), int(height * factor)
         if max(abs(width - self._picture[0]), abs(height - self._picture[1])) > CELL:
             is_first = self._is_hires and self._picture == (self.fields["size.width"], self.fields["size.height"])
-            why = "it is the picture of the first pass" if is_first else "it was enlarged, reduced or cut afterwards"
+            why = "it is the picture of the first pass" if is_first else "it was enlarged, reduced or cropped afterwards"
             self._say(
                 f"the picture has {self._picture[0]}x{self._picture[1]} pixels, and the text makes {width}x{height}: {why}", "Size"
             )

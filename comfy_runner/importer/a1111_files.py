@@ -61,7 +61,7 @@ class FileNames:
         """
         plain = " ".join(_ABSOLUTE.sub("", name).split())[:_LONGEST] or "unknown"
         if self._models is None:
-            return plain, "" if "." in plain[-13:] else "as the text calls it, without folder and suffix"
+            return plain, "" if "." in plain[-13:] else "as in the text, without folder and suffix"
         lists = [self._models[kind] for kind in kinds if kind in self._models]
         options = [option for each in lists for option in candidates(plain, each)]
         if len(options) == 1:

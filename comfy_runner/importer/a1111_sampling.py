@@ -117,5 +117,5 @@ def _scheduler(schedule: str, key: str) -> str:
     hint = no_scheduler(schedule) or no_scheduler(schedule.title())
     if not hint and _PLAIN_NAME.fullmatch(schedule):
         return schedule
-    hint = f"{hint}; write it in the text instead" if hint else "write another one in the text, such as `Schedule type: Karras`"
+    hint = f"{hint}; write it in the text instead" if hint else "write another in the text, such as `Schedule type: Karras`"
     raise UsageError(f"ComfyUI has no such scheduler (got {got(schedule)})", where=key, hint=hint)

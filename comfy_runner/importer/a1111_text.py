@@ -48,7 +48,7 @@ _PLAIN = re.compile(r"[^,\n]*")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _STEPS = re.compile(r"(?<!\S)Steps: \d{1,9}, ")
 _FORBIDDEN = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_OTHERS = "that is JSON, as Fooocus, InvokeAI and NovelAI write it, and not the text of a web UI"
+_OTHERS = "this is JSON, as written by Fooocus, InvokeAI and NovelAI, not the text of a web UI"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from comfy_runner.wording import named
 from comfy_runner.yaml_loader import got
 
 _MOST_NOTES = 12
-_OWN_TEMPLATE = "it needs nodes in a template of your own"
+_OWN_TEMPLATE = "it needs nodes in your own template"
 _OF_PICTURES = (
     *("Mask blur", "Inpaint area", "Masked content", "Masked area padding", "Inpainting mask weight", "Resize mode"),
     *("SD upscale overlap", "SD upscale upscaler", "Ultimate SD upscale upscaler", "Ultimate SD upscale tile_width"),
@@ -30,24 +30,24 @@ _READ = frozenset(
 _NOTHING = ("", "none", "false", "0", "off", "disabled", "automatic")
 # The families of settings by how their keys begin, the longest first, and what can be done.
 _FAMILIES = (
-    ("hires negative prompt", "the second pass has the first one's negative prompt"),
-    ("hires prompt", "the second pass has the first one's prompt"),
-    ("hires checkpoint", "the second pass has the first one's checkpoint"),
-    ("hires distilled cfg scale", "the second pass has the first one's guidance"),
-    ("hires module", "the second pass has the first one's files"),
+    ("hires negative prompt", "the second pass uses the first one's negative prompt"),
+    ("hires prompt", "the second pass uses the first one's prompt"),
+    ("hires checkpoint", "the second pass uses the first one's checkpoint"),
+    ("hires distilled cfg scale", "the second pass uses the first one's guidance"),
+    ("hires module", "the second pass uses the first one's files"),
     ("refiner", "the template sdxl_refiner has one: params.refiner and params.switch_at"),
     ("variation seed", "ComfyUI does not mix the noise of two seeds"),
     ("seed resize", "ComfyUI does not draw noise of another size"),
     ("ensd", "ComfyUI adds nothing to seeds"),
     ("adetailer", "nothing is detailed afterwards; " + _OWN_TEMPLATE),
-    ("controlnet", "the template controlnet_tile has one for tiles; any other needs a template of your own"),
+    ("controlnet", "the template controlnet_tile has one for tiles; any other needs your own template"),
     ("face restoration", "faces are not restored afterwards; " + _OWN_TEMPLATE),
     ("postprocess", "nothing is enlarged or restored afterwards; the template plain_model_upscale enlarges"),
     ("rp ", _OWN_TEMPLATE),
     ("regional", _OWN_TEMPLATE),
     ("tiled diffusion", _OWN_TEMPLATE),
     ("tiled vae", "vae_decode: tiled decodes in tiles"),
-    ("freeu", "it needs the node FreeU in a template of your own"),
+    ("freeu", "it needs the node FreeU in your own template"),
     ("tiling", "ComfyUI makes no seamless pictures without further nodes"),
 )
 
@@ -69,12 +69,12 @@ def refuse_pictures(text: Parameters, *, is_hires: bool) -> None:
         key = "Operations"
     if key:
         what = f"was made from another picture, which its text does not contain (got {got(f'{key}: {text.get(key)}')})"
-        hint = "take template: img2img_upscale, and give the first picture as params.image and the strength as upscale.denoise"
+        hint = "use template: img2img_upscale, and give the first picture as params.image and the strength as upscale.denoise"
         raise UsageError(what, where="parameters", hint=hint)
     if size := text.get("First pass size"):
-        what = f"has a highres fix as it was before 2023, without an upscaler (got {got(f'First pass size: {size}')})"
+        what = f"has a highres fix from before 2023, without an upscaler (got {got(f'First pass size: {size}')})"
         raise UsageError(
-            what, where="parameters", hint="write `Hires upscale: 2, Hires upscaler: Latent` in its place, and the first size"
+            what, where="parameters", hint="write `Hires upscale: 2, Hires upscaler: Latent` instead, and the first size"
         )
 
 
@@ -107,11 +107,11 @@ def unread(text: Parameters, *, is_flux: bool) -> Iterator[Note]:
         if _is_module(folded) or (folded == "guidance" and is_flux) or (folded == "hires distilled cfg scale" and said == guidance):
             continue
         family, advice = next((each for each in _FAMILIES if folded.startswith(each[0])), (folded, ""))
-        found.setdefault(family, (key, f"has no counterpart here{f': {advice}' if advice else ''} (got {got(said)})"))
+        found.setdefault(family, (key, f"has no equivalent here{f': {advice}' if advice else ''} (got {got(said)})"))
     notes = [Note(what, key) for key, what in found.values()]
     yield from notes[:_MOST_NOTES]
     if rest := [note.where for note in notes[_MOST_NOTES:]]:
-        yield Note(f"further settings have no counterpart here: {named([got(key) for key in rest])}", "parameters")
+        yield Note(f"further settings have no equivalent here: {named([got(key) for key in rest])}", "parameters")
 
 
 def _is_module(key: str) -> bool:

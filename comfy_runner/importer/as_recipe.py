@@ -90,7 +90,7 @@ def _of_sidecar(sidecar: Mapping[str, Any], path: Path, around: Surroundings) ->
     """Return the recipe of the graph that a sidecar says was posted, and what the user should know of it."""
     recipe, where = sidecar["recipe"], shown(path)
     graph = FoundGraph(parse_workflow(sidecar["workflow"], where=where), "the graph that was posted")
-    gone = Note(f"the template of its recipe is not there any more (got {got(recipe['template'])})", where)
+    gone = Note(f"the template of its recipe no longer exists (got {got(recipe['template'])})", where)
     values, notes = _of_graph(graph, path, pair_name(str(recipe.get("name", ""))), around)
     return values, [gone, *notes]
 
@@ -102,7 +102,7 @@ def _of_file(found: Found, around: Surroundings) -> tuple[Mapping[str, Any], lis
         try:
             own = own_recipe(found, templates=around.templates, caches=around.caches)
         except OtherRecipe as error:
-            notes.append(Note(f"{error}; what its graph says is rendered instead", where))
+            notes.append(Note(f"{error}; its graph is rendered instead", where))
         else:
             said = f"made by comfy_runner: its own recipe is rendered, {own.values.get('name')}, with the template {own.template}"
             return own.values, [Note(said, where, "changed"), *found.notes], "picture"

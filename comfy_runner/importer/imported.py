@@ -116,7 +116,7 @@ def _own(found: Found, name: str, templates: Sequence[Path]) -> Imported | None:
     fields = {key: value for key, value in own.values.items() if value not in ({}, [], "")}
     called = str(own.values.get("name"))
     fields |= {"name": name or (called if _NAME.fullmatch(called) else pair_name(called))} | _with_paths(found, fields)
-    return _of_recipe(found, fields, {}, "the recipe by which comfy_runner made it", found.notes)
+    return _of_recipe(found, fields, {}, "the recipe with which comfy_runner made it", found.notes)
 
 
 def _with_paths(found: Found, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _translated(found: Found, name: str, params: Sequence[str], ask: AskServer) 
     if not is_parameters_alone(found, ask):
         return None
     if params:
-        what = "what A1111 wrote makes a recipe for a shipped template, which has its own parameters"
+        what = "A1111's text becomes a recipe for a shipped template, which has its own parameters"
         raise UsageError(what, where="--param", hint="leave it out")
     info = ask()
     models = None if info is None else {listing.kind: listing.names for listing in listings(info)}
@@ -152,14 +152,14 @@ def _of_recipe(
     missing = {} if "checkpoint" in fields else {"checkpoint": "FILE"}
     head = f"Imported from {found.path.name}: {origin}.\nTo run it: comfy-runner run {name}.yaml"
     tail = (
-        "Which model it was made with is not said. Give the file's name as the server lists it:\ncheckpoint: FILE"
+        "It does not say which model it was made with. Give the file's name as the server lists it:\ncheckpoint: FILE"
         if missing
         else ""
     )
     text = recipe_text(fields, comments=comments, head=head, tail=tail)
     loaded = from_mapping({**missing, **fields}, path=found.path)
     workflow = draft_one(expand(loaded)[0]).filled.workflow
-    said = [Note("which model it was made with is not said: give checkpoint", source)] if missing else []
+    said = [Note("it does not say which model it was made with: give checkpoint", source)] if missing else []
     all_notes = (*notes, *said, *loaded.notes)
     return Imported(name, found.path, source, origin, text, "", loaded.recipe.template, workflow, None, all_notes, fields)
 

@@ -86,7 +86,7 @@ def graph_in(found: Found, ask: AskServer) -> FoundGraph:
         origin = "ComfyUI's graph" if found.path.suffix.lower() in _OF_TEXT else "ComfyUI's graph (prompt)"
         return FoundGraph(parse_workflow(found.graph, where=where), origin, found.notes)
     if found.ui is None:
-        raise UsageError("holds no workflow of ComfyUI", where=where)
+        raise UsageError("contains no ComfyUI workflow", where=where)
     info = ask()
     if info is None:
         what = "is in the format of ComfyUI's page, which cannot be converted without a server that has its nodes"

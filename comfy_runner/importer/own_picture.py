@@ -63,20 +63,20 @@ def own_recipe(found: Found, *, templates: Sequence[Path], caches: Path | None) 
     graph = None if found.graph is None else parse_workflow(found.graph, where=shown(path))
     recipe, template = about.get("recipe"), about.get("template")
     if not isinstance(recipe, dict) or not isinstance(template, dict):
-        raise OtherRecipe("it does not hold its recipe")
+        raise OtherRecipe("it does not contain its recipe")
     name, sha256 = str(template.get("name", "")), str(template.get("sha256", ""))
     file = next(_templates(name, sha256, [*templates, path.absolute().parent / "templates", Path("templates")], caches), None)
     if file is None:
-        raise OtherRecipe(f"the template {got(name)}, by which comfy_runner made it, is not here as it was")
+        raise OtherRecipe(f"the template {got(name)}, with which comfy_runner made it, cannot be found unchanged")
     is_shipped = file.parent == shipped("templates")
     values = {field: value for field, value in recipe.items() if field not in _LEFT_OUT}
     values["template"] = name if is_shipped else str(file.absolute())
     try:
         draft = draft_one(expand(from_mapping(values, path=path))[0], templates=templates)
     except InputError as error:
-        raise OtherRecipe(f"its recipe cannot be used any more ({error.problems[0]})") from error
+        raise OtherRecipe(f"its recipe can no longer be used ({error.problems[0]})") from error
     if draft.content_hash != about.get("content_hash") or (graph is not None and not _is_of(draft.filled.workflow, graph)):
-        raise OtherRecipe("its recipe makes another picture by now")
+        raise OtherRecipe("its recipe now makes a different picture")
     return OwnRecipe(values, name, is_shipped)
 
 

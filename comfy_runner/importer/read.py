@@ -21,14 +21,14 @@ from comfy_runner.text_files import reason_of, shown
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 _OF_RECIPE = re.compile("^(template|checkpoint|prompt|extends|sweep) *:", re.MULTILINE)
-_NO_WORKFLOW = "holds no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"
+_NO_WORKFLOW = "contains no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"
 _LOST = (
-    "files lose it where they are edited, saved again, or sent by a messenger or a web page; take the one from ComfyUI's output "
+    "files lose it when they are edited, saved again, or sent through a messenger or a web page; use the one from ComfyUI's output "
     "folder, or export the workflow in ComfyUI: Workflow > Export (API)"
 )
-_KINDS = "give a workflow as JSON, or a picture, film or sound that ComfyUI or A1111 has made"
+_KINDS = "give a workflow as JSON, or a picture, video or sound made by ComfyUI or A1111"
 _RECIPE = "if it is a recipe, there is nothing to import: name it .yaml, and comfy-runner run renders it"
-_OTHER_PROGRAM = "read are the workflows of ComfyUI, and the parameters of A1111 and Forge"
+_OTHER_PROGRAM = "only workflows of ComfyUI and the parameters of A1111 and Forge can be read"
 
 
 def read_file(path: Path) -> Found:
@@ -59,7 +59,7 @@ def read_file(path: Path) -> Found:
     _refuse_nothing(meaning, embedded, where)
     notes = [*meaning.notes]
     if embedded.damage:
-        notes.append(Note(f"{embedded.damage}; what it says of itself could be read", where))
+        notes.append(Note(f"{embedded.damage}; its metadata could be read", where))
     return Found(path, meaning.graph, meaning.ui, meaning.parameters, meaning.about, embedded.size, tuple(notes))
 
 
@@ -121,7 +121,7 @@ def _refuse_nothing(meaning: Meaning, embedded: Embedded, where: str) -> None:
     if not meaning.is_empty:
         return
     if meaning.problems:
-        raise UsageError(f"holds no workflow that can be read: {'; '.join(meaning.problems)}", where=where, hint=_LOST)
+        raise UsageError(f"contains no workflow that can be read: {'; '.join(meaning.problems)}", where=where, hint=_LOST)
     if embedded.damage:
         raise UsageError(embedded.damage, where=where, hint="copy or download it again")
     if meaning.program:
@@ -149,21 +149,21 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
         raise UsageError("is empty", where=meaning.where, hint=_KINDS)
     if len(data) > MOST_TEXT:
         raise UsageError(
-            f"is neither a known kind of file nor a text of at most {MOST_TEXT >> 20} MiB", where=meaning.where, hint=_KINDS
+            f"is neither a known type of file nor a text of at most {MOST_TEXT >> 20} MiB", where=meaning.where, hint=_KINDS
         )
     try:
         if not _may_be_text(data[:START]):
             raise ValueError("not text")
         text = _text(data)
     except ValueError:
-        raise UsageError("is no kind of file in which a workflow is looked for", where=meaning.where, hint=_KINDS) from None
+        raise UsageError("is not a type of file that can contain a workflow", where=meaning.where, hint=_KINDS) from None
     start = text.lstrip()[:START].lower()
     if is_parameters(text) and not start.startswith('{"'):
         meaning.parameters = text.strip()
         return
     if start.startswith(("<!doctype", "<html", "<head", "<!--")):
         hint = "download the picture itself rather than the page that shows it"
-        raise UsageError("is a web page, and no picture", where=meaning.where, hint=hint)
+        raise UsageError("is a web page, not a picture", where=meaning.where, hint=hint)
     if not start.startswith(("{", "[")):
         seems_recipe = _OF_RECIPE.search(text) is not None
         hint = _RECIPE if seems_recipe else _KINDS
@@ -175,7 +175,7 @@ def _read_text(data: bytes, meaning: Meaning) -> None:
     meaning.take(value)
     if meaning.is_empty and not meaning.problems:
         hint = _RECIPE if is_recipe(value) else "in ComfyUI use Workflow > Export (API) and give that file"
-        raise UsageError("is JSON, but no workflow of ComfyUI", where=meaning.where, hint=hint)
+        raise UsageError("is JSON, but not a ComfyUI workflow", where=meaning.where, hint=hint)
 
 
 def _is_ours(value: Any) -> bool:

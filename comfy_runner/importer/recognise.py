@@ -121,7 +121,7 @@ def _refuse_bad_params(workflow: Workflow, asked: Mapping[InputKey, str]) -> Non
         value = workflow.nodes[node_id].inputs[input_name]
         first, other = values.setdefault(name, ((node_id, input_name), value))
         if not alike(value, other) or type(value) is not type(other):
-            what = f"the literals differ that are to be {name}: {got(other)} and {got(value)}"
+            what = f"the values that are to become {name} differ: {got(other)} and {got(value)}"
             wrong.append(
                 Problem(what, f"--param {node_id}.{input_name}={name}", f"give another name than {first[0]}.{first[1]} has")
             )
@@ -133,10 +133,12 @@ def _bad_param(workflow: Workflow, place: InputKey, name: str) -> Problem | None
     node_id, input_name = place
     where = f"--param {node_id}.{input_name}={name}"
     if NAME.fullmatch(name) and (name in METHODS or name.startswith("_")):
-        what = f"the name is taken: it is a word of the template language (got {got(name)})"
+        what = f"this name is a word of the template language (got {got(name)})"
         return Problem(what, where, f"another name, such as {name.strip('_') or 'value'}_1")
     if not NAME.fullmatch(name):
-        return Problem(f"a parameter cannot be called so (got {got(name)})", where, "letters, digits and _, such as glow_strength")
+        return Problem(
+            f"a parameter cannot have this name (got {got(name)})", where, "letters, digits and _, such as glow_strength"
+        )
     node = workflow.nodes.get(node_id)
     if node is None:
         return Problem(f"there is no such node (got {got(node_id)})", where, did_you_mean(node_id, workflow.nodes))

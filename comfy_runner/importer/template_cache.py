@@ -43,7 +43,9 @@ def cache_template(template: str, *, name: str, caches: Path | None) -> Path:
             return _written(caches / _FOLDER / digest / f"{name}{SUFFIX}", data)
     with contextlib.suppress(OSError):
         return _written(_of_process() / digest / f"{name}{SUFFIX}", data)
-    raise UsageError("neither the cache folder nor that for temporary files can be written", hint="set TMPDIR to one that can")
+    raise UsageError(
+        "neither the cache folder nor the folder for temporary files can be written", hint="set TMPDIR to one that can"
+    )
 
 
 def cached_template(sha256: str, *, name: str, caches: Path | None) -> Path | None:

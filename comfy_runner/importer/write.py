@@ -88,10 +88,10 @@ def write_pair(recognised: Recognised, *, name: str, source: str) -> Pair:
     try:
         recipe = _recipe(recognised, pair, source)
     except ValueError as error:
-        raise WorkflowError(f"no recipe can hold its values ({error})", where=source) from None
+        raise WorkflowError(f"a recipe cannot contain its values ({error})", where=source) from None
     for text, what in ((pair.template, "template"), (recipe, "recipe")):
         if (size := len(text.encode("utf-8", "surrogatepass"))) > MAX_BYTES:
-            hint = "take away nodes with very long texts"
+            hint = "remove nodes with very long texts"
             raise WorkflowError(
                 f"is too large for a {what}, which has at most {MAX_BYTES} bytes (got {size})", where=source, hint=hint
             )
@@ -118,10 +118,10 @@ def prove(pair: Pair, workflow: Workflow, *, where: str = "") -> None:
             made = draft_one(expand(load(recipe))[0]).filled.workflow
         except InputError as error:
             said = str(error.problems[0]).replace(folder, "")
-            raise WorkflowError(f"what was made of it cannot be rendered: {said}", where=place) from error
+            raise WorkflowError(f"the result cannot be rendered: {said}", where=place) from error
     differences = list(_differences(workflow, made))
     if differences:
-        what = f"what was made of it renders to another graph, in {counted(len(differences), 'place')}"
+        what = f"the result renders to a different graph, in {counted(len(differences), 'place')}"
         more = [Problem(each, place) for each in differences[:_MOST_DIFFERENCES]]
         raise WorkflowError.of([Problem(what, place, "please report this, with the workflow"), *more])
 
@@ -233,7 +233,8 @@ def _comments(workflow: Workflow, places: Mapping[str, tuple[InputKey, ...]]) ->
 
 def _head(pair: Pair, source: str) -> str:
     return (
-        f"Imported from {comment_line(source)}: it renders to that very workflow.\nTo run it: comfy-runner run {pair.recipe_path}"
+        f"Imported from {comment_line(source)}: it renders to exactly that workflow.\n"
+        f"To run it: comfy-runner run {pair.recipe_path}"
     )
 
 
@@ -241,10 +242,10 @@ def _tail(recognised: Recognised) -> str:
     lines: list[str] = []
     files = [each for each in recognised.params if each.is_file]
     if files:
-        lines.append("Pictures and other files of yours in the place of those that the server has:")
+        lines.append("Your own pictures and other files instead of those that the server has:")
         lines += [f"  --set params.{each.param.name}=FILE (instead of {comment_line(str(each.value))})" for each in files]
     if kept := recognised.kept:
-        lines += ["", "What stayed as it is in the workflow:"] if lines else ["What stayed as it is in the workflow:"]
+        lines += ["", "What was left as it is in the workflow:"] if lines else ["What was left as it is in the workflow:"]
         lines += [f"  {each.field}: {comment_line(each.why)}" + _at(recognised.workflow, each.places) for each in kept]
     if recognised.left:
         lines += [""] if lines else []
@@ -279,12 +280,12 @@ def _differences(wanted: Workflow, made: Workflow) -> Iterator[str]:
     for node_id in wanted.nodes.keys() | made.nodes.keys():
         one, other = wanted.nodes.get(node_id), made.nodes.get(node_id)
         if one is None or other is None:
-            yield f"node {got(node_id)} is {'missing' if other is None else 'there in addition'}"
+            yield f"node {got(node_id)} is {'missing' if other is None else 'additional'}"
             continue
         if one.class_type != other.class_type:
             yield f"node {got(node_id)} is a {got(other.class_type)} instead of a {got(one.class_type)}"
         for name in one.inputs.keys() | other.inputs.keys():
             if name not in one.inputs or name not in other.inputs:
-                yield f"input {got(name)} of node {got(node_id)} is {'missing' if name in one.inputs else 'there in addition'}"
+                yield f"input {got(name)} of node {got(node_id)} is {'missing' if name in one.inputs else 'additional'}"
             elif not alike(one.inputs[name], other.inputs[name]):
                 yield f"input {got(name)} of node {got(node_id)} is {got(other.inputs[name])} instead of {got(one.inputs[name])}"

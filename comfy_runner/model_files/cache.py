@@ -238,10 +238,10 @@ class ModelCache:
     def _no_room(self, others: list[CachedModel], needed: int, *, is_disk: bool) -> ModelError:
         if is_disk:
             free = told_size(shutil.disk_usage(self.folder).free)
-            hint = "make room on the disk, or name another folder: models.cache in the config file"
-            return ModelError(f"{told_size(needed)} are needed, and the disk has {free}", where=shown(self.folder), hint=hint)
+            hint = "free some disk space, or name another folder: models.cache in the config file"
+            return ModelError(f"{told_size(needed)} are needed, but the disk has only {free}", where=shown(self.folder), hint=hint)
         used = told_size(sum(map(self._expected, others)))
-        what = f"{told_size(needed)} do not fit into the cache of {told_size(self.limit)}, of which {used} are in use"
+        what = f"{told_size(needed)} does not fit into the cache of {told_size(self.limit)}, of which {used} are in use"
         return ModelError(what, where=shown(self.folder), hint="raise models.cache_size in the config file")
 
     @contextmanager

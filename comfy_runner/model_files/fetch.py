@@ -166,7 +166,7 @@ class _Fetching:
             version, total = str(about["version"]), about["total"]
             left = self._size()
             if about["source"] != self._model.source or not left:
-                raise ValueError("of another source, which may have another file")
+                raise ValueError("from another source, which may have a different file")
             with self._part.open("rb") as part:
                 self._start = part.read(FIRST)
                 part.seek(0)
@@ -186,7 +186,7 @@ class _Fetching:
         self._total = reading.total
         sizes = self._model.sizes
         if reading.total is not None and sizes is not None and reading.total not in sizes:
-            hint = "the URL leads to another file, or `size` in the recipe is wrong"
+            hint = "the URL leads to a different file, or `size` in the recipe is wrong"
             raise self._refused(self._wrong_size(reading.total), hint=hint)
         self._cache.make_room(self._model.sha256, 0 if self._total is None else max(0, self._total - self._size()))
         about = {"source": self._model.source, "version": reading.version, "total": self._total, "names": [self._model.name]}
@@ -201,7 +201,7 @@ class _Fetching:
             for chunk in reading.chunks:
                 size += len(chunk)
                 if size > most:
-                    raise self._refused(f"gives more than {told_size(most)}")
+                    raise self._refused(f"sends more than {told_size(most)}")
                 self._look_at_start(chunk)
                 part.write(chunk)
                 self._digest.update(chunk)
@@ -229,7 +229,7 @@ class _Fetching:
             raise self._refused(fault)
         found = self._digest.hexdigest()
         if found != self._model.sha256:
-            hint = "the file has changed, or the recipe means another one; look at where its sha256 comes from"
+            hint = "the file has changed, or the recipe means another one; check where its sha256 comes from"
             raise self._refused(f"sha256 must be {self._model.sha256} (got {found})", hint=hint)
 
     def _keep(self) -> None:
@@ -275,7 +275,7 @@ class _Fetching:
 
     def _failed(self, error: ServerError) -> ModelError:
         problem = error.problems[0]
-        hint = problem.hint or ("run the same command again to go on" if self._size() else "")
+        hint = problem.hint or ("run the same command again to continue" if self._size() else "")
         return self._error(f"cannot be fetched: {problem}", hint=hint)
 
     def _error(self, what: str, *, hint: str = "") -> ModelError:
@@ -285,5 +285,5 @@ class _Fetching:
         if error.errno in _FULL:
             # Half a file that fills the disk helps nobody.
             self._forget()
-        hint = "make room there, or name another folder: models.cache in the config file"
+        hint = "free some space there, or name another folder: models.cache in the config file"
         return ModelError(f"cannot be written: {reason_of(error)}", where=str(self._cache.folder), hint=hint)

@@ -42,7 +42,7 @@ def fault_of_start(name: str, start: bytes) -> str:
         is_it = start[:4] == b"GGUF" and int.from_bytes(start[4:8], "little") in _GGUF_VERSIONS
     else:  # the first field of an ONNX file is its version, which is a small number
         is_it = promised == "onnx" and start[:1] == b"\x08" and 1 <= int.from_bytes(start[1:2], "little") < 128
-    return "" if is_it else f"is no {promised or 'model'} file (begins with {start[:8]!r})"
+    return "" if is_it else f"is not a {promised or 'model'} file (begins with {start[:8]!r})"
 
 
 def fault_of_file(name: str, path: Path) -> str:
@@ -63,7 +63,7 @@ def fault_of_file(name: str, path: Path) -> str:
         fault = (
             _safetensors_fault(file, size) if promised == "safetensors" else _onnx_fault(file, size) if promised == "onnx" else ""
         )
-    return f"is no whole {promised} file ({fault})" if fault else ""
+    return f"is not a complete {promised} file ({fault})" if fault else ""
 
 
 def _safetensors_fault(file: BinaryIO, size: int) -> str:
@@ -78,7 +78,7 @@ def _safetensors_fault(file: BinaryIO, size: int) -> str:
         last = max(ends, default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return "its header cannot be read"
-    return "" if 8 + length + last == size else f"its header speaks of {8 + length + last} bytes, and it has {size}"
+    return "" if 8 + length + last == size else f"its header requires {8 + length + last} bytes, but it has {size}"
 
 
 def _onnx_fault(file: BinaryIO, size: int) -> str:

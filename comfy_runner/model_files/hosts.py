@@ -55,7 +55,7 @@ class Hosts:
         if not self.allows(url, redirected=redirected):
             host = told_host(url)
             what = (
-                f"redirects to {host}, from which no models may be fetched"
+                f"redirects to {host}, from which models may not be fetched"
                 if redirected
                 else f"models may not be fetched from {host}"
             )

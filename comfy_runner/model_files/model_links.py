@@ -40,7 +40,7 @@ def link_state(model: ModelFile, models_folder: Path, cache: ModelCache) -> Lite
     if not target.is_relative_to(cache.folder):
         return "none"
     if place.exists():
-        what = f"{model.name} is another file there already, with the sha256 {target.parent.name}"
+        what = f"{model.name} is already another file there, with the sha256 {target.parent.name}"
         raise ModelError(what, where=model.where or shown(place), hint=_OTHER_NAME)
     return "broken"
 
@@ -66,11 +66,13 @@ def link(paths: Mapping[ModelFile, Path], models_folder: Path, cache: ModelCache
                 cache.add_note(model.sha256, link=str(place))
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
-                raise ModelError(f"{model.name} is there already, and is not of the cache", where=shown(place), hint=_OTHER_NAME)
+                raise ModelError(
+                    f"{model.name} already exists, and does not belong to the cache", where=shown(place), hint=_OTHER_NAME
+                )
             # A link that leads nowhere is replaced; its own suffix keeps ComfyUI from listing the new one too early.
             made = place.with_name(f".{secrets.token_hex(8)}.part")
             made.symlink_to(path)
             made.replace(place)
         except OSError as error:
             what = f"{model.name} cannot be linked: {reason_of(error)}"
-            raise ModelError(what, where=shown(place), hint="look at that folder, which has to be writable") from error
+            raise ModelError(what, where=shown(place), hint="check that this folder is writable") from error

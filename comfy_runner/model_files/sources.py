@@ -61,7 +61,7 @@ def _read_object(url: str, start: int, version: str) -> Reading:
     try:
         known = store.stat(key)
         if known is None:
-            raise ModelError("there is no such object", where=url, hint="look at the URL in the recipe")
+            raise ModelError("there is no such object", where=url, hint="check the URL in the recipe")
         now, size = f"{known.size_bytes}-{known.modified_ns}", known.size_bytes
     except ComfyRunnerError as error:
         raise _as_model_error(error) from error

@@ -77,7 +77,7 @@ def _extent(answer: requests.Response, start: int, url: str) -> tuple[int, int |
         if answer.status_code == 206 and found is not None and int(found[1]) == start:
             return start, None if found[3] == "*" else int(found[3])
     answer.close()
-    raise ModelError("does not answer with the bytes that were asked for", where=told_host(url))
+    raise ModelError("did not send the requested bytes", where=told_host(url))
 
 
 def _session() -> requests.Session:
@@ -119,13 +119,13 @@ def _refusal(answer: requests.Response, url: str, hosts: Hosts) -> ServerRefused
     hint = ""
     if status in LOGIN_STATUSES:
         known = (
-            "does not suffice: look at what it may read, and whether the model's terms are accepted" if hosts.token_for(url) else ""
+            "is not enough: check what it may read, and whether you have accepted the model's terms" if hosts.token_for(url) else ""
         )
         hint = (
             f"the token for {host} {known}" if known else f"give a token for {host}: models.tokens in the config file, or HF_TOKEN"
         )
     if status == 404:
-        hint = "look at the URL in the recipe"
+        hint = "check the URL in the recipe"
     error = ServerRefused(f"answers {status} {on_one_line(answer.reason or '', longest=80)}".rstrip(), where=host, hint=hint)
     error.status, error.retry_after = status, _retry_after(answer)
     return error

@@ -164,7 +164,7 @@ class _Drafter:
             return route
         width, height = size.whole_cells.width, size.whole_cells.height
         if min(width, height) < MIN_PIXELS or max(width, height) > MAX_PIXELS:
-            what = f"{size} cannot be the size of a picture that is sampled: sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels"
+            what = f"{size} cannot be the size of a sampled picture: sides must be from {MIN_PIXELS} to {MAX_PIXELS} pixels"
             raise RecipeError(what, where=job.recipe.where(f"params.{route.picture}"), hint="give `size:`")
         return self._routes.setdefault((id(route), width, height), route.of_size(width, height))
 
@@ -285,8 +285,8 @@ def _self_naming(workflow: Workflow, template: Template) -> Iterator[Note]:
     for node_id, node in workflow.nodes.items():
         if node.names_its_files:
             what = (
-                f'node "{node_id}" ({node.class_type}) takes no filename_prefix, so that files of several jobs may have one name: '
-                "its jobs go to a server one at a time; give it a filename_prefix, if it takes one, or save with SaveImage"
+                f'node "{node_id}" ({node.class_type}) has no filename_prefix, so files of several jobs may get the same name: '
+                "its jobs go to a server one at a time; give it a filename_prefix, if it accepts one, or save with SaveImage"
             )
             yield Note(what, template.name, "warning")
 
@@ -317,7 +317,7 @@ def _claim(owners: dict[str, Draft], what: str, draft: Draft) -> None:
     here, there = draft.variant.loaded, other.variant.loaded
     if here is there:
         hint = "put {job_id} or {index} into the pattern"
-        raise UsageError(f"{what} is that of {other.job_id} and of {draft.job_id}", where=here.where("output"), hint=hint)
+        raise UsageError(f"{what} belongs to both {other.job_id} and {draft.job_id}", where=here.where("output"), hint=hint)
     raise UsageError(
-        f"{what} is also that of {there.where('name')}", where=here.where("name"), hint="give the recipes different names"
+        f"{what} also belongs to {there.where('name')}", where=here.where("name"), hint="give the recipes different names"
     )

@@ -131,9 +131,9 @@ def _refuse_by_kind(found: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise _WrongFile("is a directory, not a file", f"name a file in {shown(path)}")
     if not stat.S_ISREG(found.st_mode):  # whoever reads a pipe may wait forever, or for the end of a device
-        raise _WrongFile("is not a ordinary file", "copy what it gives into a file")
+        raise _WrongFile("is not a ordinary file", "copy its contents into a file")
     if not found.st_size:
-        raise _WrongFile("is empty", f"look at {shown(path)}")
+        raise _WrongFile("is empty", f"check {shown(path)}")
     if found.st_size > MOST_BYTES:
         raise _WrongFile(
             f"is larger than the {MOST_BYTES // MIB} MiB that are uploaded: {found.st_size / MIB:.0f} MiB",
@@ -146,7 +146,7 @@ def _unreadable(fault: Exception, path: Path, value: str) -> _WrongFile:
     if isinstance(fault, FileNotFoundError | NotADirectoryError) or not isinstance(fault, OSError):
         hint = f"it would be {shown(path)}" + ("; ~ is not expanded" if value.startswith("~") else "")
         return _WrongFile("there is no such file", escape_hint(value) or hint)
-    return _WrongFile(f"cannot be read ({reason_of(fault)})", f"look at {shown(path)}")
+    return _WrongFile(f"cannot be read ({reason_of(fault)})", f"check {shown(path)}")
 
 
 def _picture_size(file: BinaryIO) -> Size:
@@ -162,5 +162,5 @@ def _picture_size(file: BinaryIO) -> Size:
                     width, height = height, width
             return Size(width, height)
     except BROKEN as fault:
-        hint = "give a PNG, JPEG or WebP; a parameter of type file takes anything"
-        raise _WrongFile(f"is no whole picture: {str(fault) or type(fault).__name__}", hint) from None
+        hint = "give a PNG, JPEG or WebP; a parameter of type file accepts anything"
+        raise _WrongFile(f"is not a complete picture: {str(fault) or type(fault).__name__}", hint) from None

@@ -60,7 +60,7 @@ def needed_models(drafts: Iterable[Draft]) -> tuple[NeededModel, ...]:
                 place = (needed.model.folder, name)
                 before = found.setdefault(place, needed)
                 if before.model.sha256 != needed.model.sha256:
-                    what = f"has another sha256 than {before.model.where}"
+                    what = f"has a different sha256 from {before.model.where}"
                     problems.append(Problem(what, needed.model.where, "give one of the two models another name"))
                 found[place] = replace(before, inputs=before.inputs | needed.inputs)
     if problems:
@@ -120,5 +120,5 @@ def _of_folders(loaded: LoadedRecipe, name: str, inputs: set[ModelInput], proble
             yield NeededModel(model, frozenset(places))
         else:
             class_type, input_name = min(places)
-            what = f"to which folder of models it belongs is not known of the input {input_name} of {class_type}"
-            problems.append(Problem(what, where, "say it: folder: checkpoints, loras, …"))
+            what = f"the input {input_name} of {class_type} does not show to which model folder it belongs"
+            problems.append(Problem(what, where, "add folder: checkpoints, loras, …"))

@@ -56,11 +56,11 @@ def plan_of_shard(plan: Plan, chosen: Collection[str], shard: Shard) -> tuple[Pl
     drawn = next((draft for draft in plan.drafts if draft.variant.draw), None)
     if drawn is not None:
         hint = "give it: --set seed=42, or --sweep seed=1,2,3"
-        raise UsageError(f"the seed of {drawn.job_id} is random, and each shard would draw another one", where=OPTION, hint=hint)
+        raise UsageError(f"the seed of {drawn.job_id} is random, and each shard would draw its own", where=OPTION, hint=hint)
     dated = next((draft for draft in plan.drafts if has_date(draft.variant.loaded.recipe)), None)
     if dated is not None:
-        what = f"shards may begin on several days, and the output of {dated.job_id} has {{date}}"
-        raise UsageError(what, where=OPTION, hint="write the day itself in its place")
+        what = f"shards may begin on different days, and the output of {dated.job_id} has {{date}}"
+        raise UsageError(what, where=OPTION, hint="write the day itself instead")
     dealt = deal(plan, chosen, shard.count)
     if not dealt[shard.index - 1].job_ids:
         groups = counted(sum(1 for each in dealt if each.job_ids), "shard has", "shards have")

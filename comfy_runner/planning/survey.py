@@ -81,7 +81,7 @@ def survey(drafts: Sequence[Draft], folder: JobFiles, ledger: Ledger | None, *, 
             if reusable is not None:
                 found_files[draft.job_id] = reusable
         elif found is not None and reusable != "":
-            again[draft.job_id] = reusable if isinstance(reusable, str) else "is to be made again"
+            again[draft.job_id] = reusable if isinstance(reusable, str) else "is made again"
     return Survey(frozenset(done), frozenset(submitted), again, found_files)
 
 

@@ -55,7 +55,7 @@ def distinct(given: Sequence[GivenRecipe]) -> list[LoadedRecipe]:
                 loaded = each.again(other)
                 taken.add(slug(other))
                 place = "" if loaded.path is None else shown(loaded.path)
-                more.append(Note(f"is called {other} here, for {name} is another one's name", place, "changed"))
+                more.append(Note(f"is called {other} here, because {name} is already taken", place, "changed"))
             first.add(slug(name))
         found.append(replace(loaded, notes=(*loaded.notes, *more)) if more else loaded)
     return found
@@ -79,7 +79,7 @@ def _each_once(given: Sequence[GivenRecipe]) -> tuple[list[GivenRecipe], dict[in
             key = (repr(loaded.recipe.model_dump()), loaded.path.parent if has_texts else None)
             other = known.setdefault(key, loaded)
             if other is not loaded and other.path is not None:
-                note = Note(f"has the same recipe as {shown(other.path)}, which is rendered once", shown(loaded.path), "changed")
+                note = Note(f"has the same recipe as {shown(other.path)}; it is rendered once", shown(loaded.path), "changed")
                 notes.setdefault(id(other), []).append(note)
                 continue
         kept.append(each)

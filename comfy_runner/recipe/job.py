@@ -137,7 +137,7 @@ def _seed(loaded: LoadedRecipe, seed: int | None) -> int:
     fixed = loaded.recipe.seed
     if isinstance(fixed, int):
         if seed not in (None, fixed):
-            raise UsageError(f"the recipe has a seed of its own, {fixed} (got {seed})", where=loaded.where("seed"))
+            raise UsageError(f"the recipe already has a seed, {fixed} (got {seed})", where=loaded.where("seed"))
         return fixed
     where = loaded.where("seed")
     if seed is None:

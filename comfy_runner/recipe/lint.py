@@ -54,8 +54,8 @@ def validate(recipe: Recipe, *, outputs: Mapping[str, str], where: Callable[[str
             found.append(Problem(f"{wrong} (got {got(path)})", where(f"output.{role}")))
         elif not path.endswith(recipe.output.suffix):
             given = next(name for name, suffix in names.SUFFIXES.items() if path.endswith(suffix))
-            what = f"must end in {recipe.output.suffix}, for output.format is {recipe.output.format} (got {got(path)})"
-            found.append(Problem(what, where(f"output.{role}"), f"write so, or give output.format: {given}"))
+            what = f"must end in {recipe.output.suffix}, because output.format is {recipe.output.format} (got {got(path)})"
+            found.append(Problem(what, where(f"output.{role}"), f"change it, or give output.format: {given}"))
     clash = names.collision(outputs)
     if clash:
         what = f"{clash[0]} and {clash[1]} would overwrite each other (got {got(outputs[clash[1]])})"
@@ -78,7 +78,9 @@ def lint(recipe: Recipe, sizes: PictureSizes, *, knows_factors: bool = False, ha
     original, upscaled = sizes.original, sizes.upscaled
     field = "upscale.size" if recipe.upscale.size else "upscale.factor"
     if sizes.factor > LARGEST_JUMP and not knows_factors:
-        what = f"more than {LARGEST_JUMP:g} times at once tends to double subjects and needs much memory (got {sizes.factor:.3g})"
+        what = (
+            f"more than {LARGEST_JUMP:g} times at once tends to double subjects and needs a lot of memory (got {sizes.factor:.3g})"
+        )
         yield Remark("warning", what, field)
     if not has_first_pass:
         return

@@ -210,8 +210,8 @@ def _rules(merged: Merged) -> tuple[PromptRules, list[Problem]]:
     """Return how a recipe's prompts are filled in, and what is wrong with that."""
     values = merged.values
     if values.get("wildcards") is not None and values.get("alternatives") is None:
-        hint = "give alternatives: random for one of them by the seed, or alternatives: combine for a job with each"
-        return NO_RULES, [Problem("alternatives is missing beside it", merged.place(("wildcards",)), hint)]
+        hint = "give alternatives: random to have the seed choose one, or alternatives: combine for a job with each"
+        return NO_RULES, [Problem("also needs alternatives", merged.place(("wildcards",)), hint)]
     try:
         return rules_of(values, folder=merged.origin(("wildcards",)).folder or Path()), []
     except PromptFault as fault:

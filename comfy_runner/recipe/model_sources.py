@@ -103,9 +103,9 @@ class ModelSource(BaseModel):
     )
 
     url: Annotated[str, AfterValidator(_url)] | None = Field(
-        default=None, description="Its https:// or s3:// URL, or another one of fsspec's."
+        default=None, description="Its URL: https://, s3://, or another kind that fsspec supports."
     )
-    path: Word | None = Field(default=None, description="Instead of url: a file of this machine, relative to this file.")
+    path: Word | None = Field(default=None, description="Instead of url: a file on this machine, relative to this file.")
     sha256: Annotated[str, AfterValidator(_sha256)] = Field(
         description="The SHA-256 of its bytes, 64 hex digits, as Hugging Face shows it and `sha256sum FILE` prints it."
     )
@@ -116,9 +116,10 @@ class ModelSource(BaseModel):
             WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{PATTERN}$"}]}),
         ]
         | None
-    ) = Field(default=None, description="How large it is: bytes, or such as 6.94 GB or 6.46 GiB.")
+    ) = Field(default=None, description="Its size: in bytes, or for example 6.94 GB or 6.46 GiB.")
     folder: Folder | None = Field(
-        default=None, description="ComfyUI's folder of models that it belongs to; where its name stands tells that otherwise."
+        default=None,
+        description="The ComfyUI model folder that it belongs to; only needed if the field or node that names it does not show it.",
     )
 
     @model_validator(mode="after")
@@ -126,7 +127,7 @@ class ModelSource(BaseModel):
         if (self.url is None) == (self.path is None):
             raise fault("must give url or path, and only one of these")
         if self.url is not None and _has_secret(self.url):
-            what = "must have no user, key or token in its URL, which is recorded"
+            what = "must have no user, key or token in its URL, because the URL is recorded"
             raise fault(what, hint="put it into the config file: models.tokens")
         return self
 

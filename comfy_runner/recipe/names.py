@@ -64,7 +64,7 @@ def name_fault(name: str) -> str:
 def role_fault(role: str) -> str:
     """Return what is wrong with the name of an output's role; empty if nothing is."""
     if role in OUTPUT_FIELDS:
-        return f"a role must not be called {role}, for output.{role} says how pictures are written"
+        return f"a role must not be called {role}, because output.{role} says how pictures are written"
     if not _ROLE.fullmatch(role):
         return "a role must be 1 to 64 letters, digits, - or _, and start with a letter or digit"
     return "" if not _RESERVED.fullmatch(role) else "a role must not be a name that Windows reserves"
@@ -91,7 +91,7 @@ def pattern_fault(pattern: str) -> str:
             return f"unknown placeholder {{{name}}}; there are {known}, and fields such as {{upscale.denoise}}"
     plain = _PLACEHOLDER.sub("x", pattern)
     if "{" in plain or "}" in plain:
-        return "has a brace without its partner"
+        return "has an unmatched brace"
     return path_fault(plain)
 
 

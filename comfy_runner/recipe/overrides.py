@@ -136,7 +136,7 @@ def _axis_values(field: str, text: str, place: str, *, numbers: bool) -> Any:
     if field in VERBATIM:
         if "," in text:
             hint = f"""write '{AXIS} {field}=["a, b", "c"]', or {AXIS} {field}=@prompts.txt"""
-            raise UsageError("needs brackets, since a prompt may have commas in it", where=place, hint=hint)
+            raise UsageError("needs brackets, because a prompt may contain commas", where=place, hint=hint)
         return [text]
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):

@@ -14,11 +14,11 @@ from comfy_runner.yaml_loader import got
 
 _LORA = "lora|lyco|lycoris|locon|loha|dora"
 _EMBEDDING = "embedding|ti|textual_inversion"
-_STEPS = "no prompt changes from step to step"
-_CHOICE = "to have one of them taken, or each of them rendered, give `alternatives: random` or `alternatives: combine`"
-_WILDCARD = "to have a line of a file taken, give `alternatives` and `wildcards: FOLDER`; or sweep over the lines of a file"
-_JOINED = "parts of prompts are joined by nodes, such as ConditioningConcat and ConditioningCombine, in a template of your own"
-_WEIGHT = "a weight stands in parentheses: (words:1.2)"
+_STEPS = "prompts cannot change from step to step"
+_CHOICE = "to have one of them chosen, or each of them rendered, give `alternatives: random` or `alternatives: combine`"
+_WILDCARD = "to use the lines of a file, give `alternatives` and `wildcards: FOLDER`; or sweep over the lines of a file"
+_JOINED = "parts of prompts are joined by nodes, such as ConditioningConcat and ConditioningCombine, in your own template"
+_WEIGHT = "put a weight in parentheses: (words:1.2)"
 _STEP = r"[^\[\]\n]{0,200}:[^\[\]:\n]{0,20}[0-9][^\[\]:\n]{0,20}\]"
 _KNOWN_EMBEDDINGS = (
     r"easynegative(?:v2)?|ng_deepnegative_v1_75t|bad_?hand\w{0,9}v[0-9]|bad-hands-[0-9]|bad_prompt_version2(?:-neg)?|bad-artist(?:-anime)?"
@@ -32,13 +32,13 @@ _KINDS = tuple(
     (signs, re.compile(pattern, flags), advice)
     for signs, pattern, flags, advice in (
         (("<",), rf"<(?:{_LORA}):[^<>]{{0,200}}>", re.I, "remove it, and give the LoRA under loras:"),
-        (("<",), "<hypernet:[^<>]{0,200}>", re.I, "remove it; a hypernetwork needs a HypernetworkLoader in a template of your own"),
+        (("<",), "<hypernet:[^<>]{0,200}>", re.I, "remove it; a hypernetwork needs a HypernetworkLoader in your own template"),
         (("<",), rf"<(?:{_EMBEDDING}):[^<>]{{0,200}}>", re.I, "write embedding:name"),
         (
             ("<",),
             rf"<(?!(?:{_LORA}|hypernet|{_EMBEDDING}):)[a-z_]{{1,30}}(?:\[[^\[\]<>]{{0,50}}\])?:[^<>]{{0,200}}>",
             re.I,
-            "remove it, or take a template whose nodes know it",
+            "remove it, or use a template whose nodes understand it",
         ),
         (("[",), rf"(?<!\\)\[{_STEP}", 0, _STEPS),
         (("[",), r"(?<!\\)\[[^\[\]|\n]{0,200}\|[^\[\]\n]{0,200}\]", 0, _STEPS),
@@ -61,7 +61,7 @@ _KINDS = tuple(
             ("mbedding:", "MBEDDING:"),
             r"(?:\bE|(?<=[^\s()<])e|\bE)mbedding:[^\s,()]{0,100}|\bEMBEDDING:",
             0,
-            "write embedding:name, small, behind a space",
+            "write embedding:name, in lower case, after a space",
         ),
         (
             ("neg", "Neg", "NEG", "bad", "Bad", "BAD", "Dream", "dream", "unaes"),
@@ -79,10 +79,10 @@ _KINDS = tuple(
 _SIGNS = tuple((sign, number) for number, (signs, _, _) in enumerate(_KINDS) for sign in signs)
 
 # What other programs do not take as a part of the prompt: A1111's "prompts from file" its options, many their comments.
-_OPTION = (re.compile(r"(?<!\S)--[A-Za-z][\w-]*"), "an option is taken as part of the prompt; sweep its field instead")
+_OPTION = (re.compile(r"(?<!\S)--[A-Za-z][\w-]*"), "options are read as part of the prompt; sweep the field instead")
 _COMMENT = (
     re.compile(r"(?<!\S)//|^\s*#(?!\d)|\s#(?=\s)|/\*"),
-    "a comment is taken as part of the prompt; only in a file of prompts, a line that starts with # is one",
+    "comments are read as part of the prompt; only a line that starts with # in a file of prompts is a comment",
 )
 
 

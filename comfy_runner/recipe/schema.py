@@ -50,7 +50,7 @@ _VALUES = {
         _mapping(
             {"start": {"anyOf": [_NUMBER, {"const": "random"}]}, "count": {"type": "integer", "minimum": 1}, "step": _NUMBER},
             ["start", "count"],
-            "Such as seeds, which can start at random.",
+            "For example seeds, which can start at random.",
         ),
         _mapping({"file": _FILE}, ["file"], "A text file, one value per line."),
         _mapping({"file": _FILE, "column": _FILE, "delimiter": _FILE}, ["file", "column"], "A column of a table."),
@@ -83,8 +83,8 @@ class OriginalSize(BaseModel):
         json_schema_extra={"oneOf": [{"required": list(way)} for way in _SIZE_WAYS]},
     )
 
-    width: fields.Pixels | None = Field(default=None, description="Pixels; ComfyUI floors to multiples of 8.")
-    height: fields.Pixels | None = Field(default=None, description="Pixels; ComfyUI floors to multiples of 8.")
+    width: fields.Pixels | None = Field(default=None, description="Pixels; ComfyUI rounds down to multiples of 8.")
+    height: fields.Pixels | None = Field(default=None, description="Pixels; ComfyUI rounds down to multiples of 8.")
     aspect: fields.Aspect | None = Field(default=None, description='Width to height, such as "16:9".')
     megapixels: fields.Megapixels | None = Field(default=None, description="Area in millions of pixels.")
     preset: fields.Preset | None = Field(default=None, description="A size by name, such as 16:9-exact or sdxl-square.")
@@ -105,8 +105,8 @@ class TargetSize(BaseModel):
 
     model_config = _STRICT
 
-    width: fields.Pixels = Field(description="Pixels; ComfyUI floors to multiples of 8.")
-    height: fields.Pixels = Field(description="Pixels; ComfyUI floors to multiples of 8.")
+    width: fields.Pixels = Field(description="Pixels; ComfyUI rounds down to multiples of 8.")
+    height: fields.Pixels = Field(description="Pixels; ComfyUI rounds down to multiples of 8.")
 
 
 class Sampler(BaseModel):
@@ -114,8 +114,8 @@ class Sampler(BaseModel):
 
     model_config = _STRICT
 
-    name: fields.SamplerWord = Field(default="dpmpp_2m_sde", description="KSampler's sampler_name; servers differ in theirs.")
-    scheduler: fields.SchedulerWord = Field(default="karras", description="KSampler's scheduler; servers differ in theirs.")
+    name: fields.SamplerWord = Field(default="dpmpp_2m_sde", description="KSampler's sampler_name; servers have different ones.")
+    scheduler: fields.SchedulerWord = Field(default="karras", description="KSampler's scheduler; servers have different ones.")
     steps: fields.StepCount = Field(default=30, description="Steps, 1 to 10000.")
     cfg: fields.Cfg = Field(default=5.0, description="Guidance, 0 to 100.")
 
@@ -144,10 +144,10 @@ class Upscale(BaseModel):
     factor: fields.Factor | None = Field(default=None, description="Times the original's size; 2 if no size is given.")
     size: TargetSize | None = Field(default=None, description="Pixels, instead of factor.")
     method: fields.Word = Field(
-        default="nearest-exact", description="How the latent or the picture is enlarged; templates and servers differ in theirs."
+        default="nearest-exact", description="How the latent or the picture is enlarged; templates and servers have different ones."
     )
     denoise: fields.Denoise = Field(
-        default=0.55, description="How much is repainted, above 0 and at most 1; templates differ in what is usual."
+        default=0.55, description="How much is repainted, above 0 and at most 1; the usual range depends on the template."
     )
     steps_mode: Literal["full", "scaled"] = Field(
         default="full", description="full: ComfyUI runs all steps; scaled: round(steps * denoise), as other programs do."
@@ -180,15 +180,15 @@ class OutputOptions(BaseModel):
     __pydantic_extra__: dict[str, fields.Pattern] = Field(init=False)
 
     format: Literal["png", "jpeg", "webp"] = Field(
-        default="png", description="png: as the server gives it; jpeg, webp: written again from it, with its metadata."
+        default="png", description="png: as the server gives it; jpeg, webp: converted from it, with its metadata."
     )
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        default=None, description="Of jpeg and webp, 1 to 100; 90 if not given."
+        default=None, description="For jpeg and webp, 1 to 100; 90 if not given."
     )
-    lossless: bool | None = Field(default=None, description="Whether a webp has the very same pixels; false if not given.")
+    lossless: bool | None = Field(default=None, description="Whether a webp keeps exactly the same pixels; false if not given.")
     metadata: fields.Metadata | None = Field(
         default=None,
-        description="What pictures say of themselves: comfyui: graph and recipe, as ComfyUI writes them; a1111: the text "
+        description="What is recorded in the pictures: comfyui: graph and recipe, as ComfyUI writes them; a1111: the text "
         "that A1111 writes; none: nothing; [comfyui] if not given.",
     )
 
@@ -236,7 +236,7 @@ class Find(BaseModel):
         default=None, description="The most that a picture may drift from its original; 0.3 if not given."
     )
     tolerance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="How exactly the value is to be found; 0.02 if not given, 1 between whole numbers."
+        default=None, description="How precise the value must be; 0.02 if not given, 1 between whole numbers."
     )
     jobs: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="The most jobs that are rendered; if not given, a part of the sweep, and 24 at most."
@@ -279,19 +279,20 @@ class Recipe(BaseModel):
         "Placeholders: {job_id}, {name}, {role}, {seed}, {index}, {date}, {prompt}, {checkpoint}, and fields such as "
         "{upscale.denoise}.",
     )
-    params: Mapping[str, Any] = Field(default={}, description="Free values for a template of your own.")
+    params: Mapping[str, Any] = Field(default={}, description="Parameters of your own template.")
     vars: Annotated[Mapping[fields.VarName, fields.VarValue], Field(max_length=100)] = Field(
-        default={}, description="Words for prompts: {animal} in a prompt is what vars.animal says. \\{ is a brace itself."
+        default={}, description="Words for prompts: {animal} in a prompt is what vars.animal says. \\{ is a literal brace."
     )
     alternatives: Literal["combine", "random"] | None = Field(
         default=None,
         description="What {red|blue} in prompts means: combine: each of them is a job; random: each job has one, by its seed.",
     )
     wildcards: fields.Word | None = Field(
-        default=None, description="A folder below this file's; __name__ in prompts is a line of its name.txt. Needs alternatives."
+        default=None,
+        description="A folder below this file's folder; __name__ in prompts is a line of name.txt in it. Needs alternatives.",
     )
     models: Annotated[Mapping[ModelName, ModelSource], Field(max_length=1000)] = Field(
-        default={}, description="Where models come from that a server lacks: name to url, sha256 and size, see docs/models.md."
+        default={}, description="Where to fetch models that a server lacks: name to url, sha256 and size, see docs/models.md."
     )
     sweep: Annotated[Mapping[str, Any], WithJsonSchema(_SWEEP)] | None = Field(
         default=None, description="Dotted fields and their values: one job for each combination."

@@ -103,10 +103,10 @@ def snap(width: int, height: int, *, field: str, least: int = CELL) -> Sized:
     for name, side in (("width", width), ("height", height)):
         floored = side // CELL * CELL
         if floored != side:
-            what = f"{name} {side} becomes {max(floored, least)} (ComfyUI floors to multiples of {CELL})"
+            what = f"{name} {side} becomes {max(floored, least)} (ComfyUI rounds down to multiples of {CELL})"
             remarks.append(Remark("changed", what, f"{field}.{name}"))
         elif floored < least:
-            what = f"{name} {side} becomes {least} (ComfyUI upscales to no less)"
+            what = f"{name} {side} becomes {least} (the least that ComfyUI upscales to)"
             remarks.append(Remark("changed", what, f"{field}.{name}"))
         sides.append(max(floored, least))
     return Sized(sides[0], sides[1], tuple(remarks))
@@ -155,7 +155,7 @@ def scaled(width: int, height: int, *, factor: float) -> Sized:
     down = max(CELL * round(height / CELL * factor), MIN_UPSCALED)
     drift = _drift((across, down), Fraction(width, height))
     if min(across, down) == MIN_UPSCALED and min(width, height) * factor < MIN_UPSCALED:
-        what = f"factor {factor:g} makes {across}x{down} (ComfyUI upscales to no less than {MIN_UPSCALED} pixels)"
+        what = f"factor {factor:g} makes {across}x{down} (ComfyUI upscales to at least {MIN_UPSCALED} pixels)"
         return Sized(across, down, (Remark("changed", what, "upscale.factor"),))
     if not drift:
         return Sized(across, down)
@@ -163,7 +163,7 @@ def scaled(width: int, height: int, *, factor: float) -> Sized:
     below = Fraction(math.floor(factor * common), common)
     above = Fraction(math.floor(factor * common) + 1, common)
     exact = " and ".join(f"{float(near):.6g}" for near in (below, above) if 0 < near <= 8)
-    what = f"the aspect drifts by {percent(drift)} at factor {factor:g} ({across}x{down}); exact nearby: {exact}"
+    what = f"the aspect ratio changes by {percent(drift)} at factor {factor:g} ({across}x{down}); exact nearby: {exact}"
     return Sized(across, down, (Remark("changed", what, "upscale.factor"),))
 
 
@@ -173,7 +173,7 @@ def stretched(original: Sized, upscaled: Sized) -> tuple[Remark, ...]:
     if not drift:
         return ()
     what = (
-        f"{upscaled.width}x{upscaled.height} has another aspect than {original.width}x{original.height}: "
+        f"{upscaled.width}x{upscaled.height} has a different aspect ratio than {original.width}x{original.height}: "
         f"the picture is stretched by {percent(drift)}"
     )
     return (Remark("warning", what, "upscale.size"),)

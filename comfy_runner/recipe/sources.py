@@ -127,7 +127,7 @@ def _each(sources: Sequence[RecipeSource]) -> Iterator[RecipeSource]:
         if isinstance(source, str) and glob.has_magic(source) and not is_file(Path(source)):
             found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - that of Path knows no absolute patterns
             if not found:
-                raise UsageError("fits no file", where=got(source), hint="look at its folder")
+                raise UsageError("matches no file", where=got(source), hint="check the folder")
             yield from found
         else:
             yield source
@@ -138,7 +138,7 @@ def _recipe_of_sidecar(path: Path) -> Mapping[str, Any]:
     recipe = data.get("recipe") if isinstance(data, dict) else None
     if not isinstance(recipe, dict):
         if is_recipe(data):
-            what = "is a recipe in a file that is called .json, as only workflows and sidecars are"
+            what = "is a recipe in a .json file, which only workflows and sidecars can be"
             raise UsageError(what, where=shown(path), hint="name it .yaml: JSON is YAML too")
         what = "is neither a workflow of ComfyUI nor a job's sidecar"
         raise UsageError(what, where=shown(path), hint="give a recipe, a workflow, a picture, or the job.json of a run folder")

@@ -77,9 +77,7 @@ NO_DEFAULTS = TemplateDefaults()
 def default_problems(defaults: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with a template's defaults; each problem's ``where`` is the dotted field."""
     wrong = [
-        Problem("is not for a template to decide", name, did_you_mean(name, field_docs()))
-        for name in defaults
-        if name not in _FIELDS
+        Problem("cannot be set by a template", name, did_you_mean(name, field_docs())) for name in defaults if name not in _FIELDS
     ]
     try:
         Recipe.model_validate({name: value for name, value in defaults.items() if name in _FIELDS})

@@ -25,7 +25,7 @@ _PIXEL_TEMPLATES = frozenset(
     )
 )
 _NO_ANTIALIASING = "ComfyUI enlarges latents without antialiasing"
-_NEAREST = "ComfyUI has nearest-exact in its place, which is the same at whole factors"
+_NEAREST = "ComfyUI has nearest-exact instead, which is the same at whole factors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,10 @@ def method_problem(template: str, name: str) -> tuple[str, str]:
         return "", ""
     if found.route == "model":
         file = f" and params.upscale_model: {found.model}" if found.model else ""
-        return "is a model that paints larger pictures, and no method", f"take template: {found.template}{file or _OWN_FILE}"
+        return "is an upscale model, not a method", f"use template: {found.template}{file or _OWN_FILE}"
     enlarged = {"latent": "latents", "pixel": "pixels"}
-    what = f"enlarges {enlarged[found.route]}, and the template {template} enlarges {enlarged[route]}"
-    return what, f"take template: {found.template} with upscale.method: {found.method}"
+    what = f"enlarges {enlarged[found.route]}, but the template {template} enlarges {enlarged[route]}"
+    return what, f"use template: {found.template} with upscale.method: {found.method}"
 
 
 _OWN_FILE = " and the file of such a model as params.upscale_model"

@@ -116,13 +116,11 @@ def _left_out(pairs: Sequence[Preference], usual: Limits) -> tuple[float | None,
 
 def _problem(opinions: float, originals: int, gain: float, error: float) -> str:
     if opinions < LEAST_OPINIONS:
-        return f"{counted(round(opinions), 'pair says', 'pairs say')} too little: about {LEAST_OPINIONS} are needed"
+        return f"{counted(round(opinions), 'pair says', 'pairs say')} too little: you need about {LEAST_OPINIONS}"
     if originals < LEAST_ORIGINALS:
-        return (
-            f"the pairs are of {counted(originals, 'original')}, and at least {LEAST_ORIGINALS} are needed to tell others from them"
-        )
+        return f"the pairs are of {counted(originals, 'original')}, but predicting others takes at least {LEAST_ORIGINALS}"
     if gain <= _ONE_SIDED * error:
-        return "on pairs left out they agree with you no better than the usual limits, as far as can be told"
+        return "on pairs left out they do not clearly agree with you better than the usual limits"
     return ""
 
 

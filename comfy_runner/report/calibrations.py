@@ -161,12 +161,14 @@ def keep_calibration(calibration: Calibration, checkpoints: str = "*") -> Path:
         UsageError: It is no such pattern.
     """
     if not checkpoints.strip() or len(checkpoints) > _LONGEST_PATTERN or not checkpoints.isprintable():
-        raise UsageError(f"must be a pattern of checkpoints (got {got(checkpoints)})", where="--models", hint="such as '*xl*'")
+        raise UsageError(
+            f"must be a pattern of checkpoints (got {got(checkpoints)})", where="--models", hint="write for example '*xl*'"
+        )
     if calibration.problem or calibration.agreement is None or calibration.usual_agreement is None:
         raise VerificationError(f"the calibration is not kept: {calibration.problem}", hint="compare more pictures")
     path = calibrations_file()
     if path is None:
-        raise ConfigError("there is no folder of settings to keep a calibration in", hint="name one: export COMFY_RUNNER_CONFIG=…")
+        raise ConfigError("there is no config folder to keep a calibration in", hint="name one: export COMFY_RUNNER_CONFIG=…")
     one = KeptCalibration(
         checkpoints=checkpoints,
         **calibration.limits.most(),
@@ -195,7 +197,7 @@ def told_limits(limits: Limits) -> str:
     cost = f", each drift of 0.1 costs {limits.drift_cost / 10:.2g} of detail" if limits.drift_cost else ""
     most = ", ".join(f"{name.replace('_', ' ')} at most {value:g}" for name, value in limits.most().items())
     pattern = "" if limits.calibration == "*" else f" for checkpoints like {on_one_line(limits.calibration, longest=100)}"
-    return f"limits as your own picks calibrated them{pattern}: {most}{cost} (--no-calibration: the usual ones)"
+    return f"limits calibrated by your own picks{pattern}: {most}{cost} (--no-calibration: the usual ones)"
 
 
 def outdated_note() -> str:
@@ -206,7 +208,7 @@ def outdated_note() -> str:
     """
     kept = _read(calibrations_file())
     old = [on_one_line(each.checkpoints, longest=100) for each in kept if can_measure() and each.metrics != _metrics_version()]
-    one, many = "calibration does not count, since it was", "calibrations do not count, since they were"
+    one, many = "calibration does not count, because it was", "calibrations do not count, because they were"
     return f"{counted(len(old), one, many)} made with other metrics ({named(old)}): {_ANEW}" if old else ""
 
 
@@ -232,7 +234,7 @@ def _read(path: Path | None) -> Sequence[KeptCalibration]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place, said = ".".join(map(str, first["loc"])), first["msg"]
-        hint = f"mend it, or delete it and {_ANEW}"
+        hint = f"repair it, or delete it and {_ANEW}"
         raise ConfigError(
             f"is damaged ({on_one_line(f'{place}: {said}' if place else said)})", where=shown(path), hint=hint
         ) from None

@@ -59,12 +59,12 @@ def compare_pictures(expected: DecodedPicture, actual: DecodedPicture, *, limit:
         return Compared(Likeness.DIFFERENT, None, f"is of another size (got {actual.size}, expected {expected.size})")
     if expected.frames > 1 or actual.frames > 1:
         frames = f" (got {counted(actual.frames, 'frame')}, expected {expected.frames})" if expected.frames != actual.frames else ""
-        return Compared(Likeness.DIFFERENT, None, f"has other pixels, and only the same ones pass of an animation{frames}")
+        return Compared(Likeness.DIFFERENT, None, f"has different pixels, and an animation only passes with the same ones{frames}")
     if not can_measure():
-        what = f"has other pixels, and how similar it is cannot be measured without numpy: {EXTRA}"
+        what = f"has different pixels, and how similar it is cannot be measured without numpy: {EXTRA}"
         return Compared(Likeness.DIFFERENT, None, what)
     if actual.image.width * actual.image.height > _MOST_COMPARED:
-        return Compared(Likeness.DIFFERENT, None, "has other pixels, and is too large for its similarity to be measured")
+        return Compared(Likeness.DIFFERENT, None, "has different pixels, and is too large for its similarity to be measured")
     # What it imports takes long to load, and need not be installed.
     from comfy_runner.report.metrics.similarity import REGION, similarity
 
@@ -74,7 +74,7 @@ def compare_pictures(expected: DecodedPicture, actual: DecodedPicture, *, limit:
     if limit <= alike and limit < 1:
         return Compared(Likeness.SIMILAR, alike)
     if limit >= 1:
-        return Compared(Likeness.DIFFERENT, alike, f"has other pixels (similarity {alike:.3f}), and only the same ones are wanted")
+        return Compared(Likeness.DIFFERENT, alike, f"has different pixels (similarity {alike:.3f}), but only the same ones pass")
     place = f"{found.left + REGION // 2}, {found.top + REGION // 2}"
     what = f"looks different, most of all around pixel {place}: similarity {alike:.3f}, at least {limit:g} is wanted"
     return Compared(Likeness.DIFFERENT, alike, what)

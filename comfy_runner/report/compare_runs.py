@@ -97,7 +97,7 @@ def compare_runs(
     """
     folder, folders, limits = local_path(out), [local_part(each) for each in run_folders], limits or Limits()
     if len(folders) != 1 if superseded else len(folders) < 2:
-        what = "is of one run" if superseded else "takes two runs or more"
+        what = "has only one run" if superseded else "needs two runs or more"
         raise UsageError(what, where="--superseded" if superseded else "a comparison")
     if is_run_folder(folder):
         raise UsageError(

@@ -35,7 +35,7 @@ def copy_pictures(material: Material, pictures: Sequence[PickedPicture], folder:
 
     Raises:
         UsageError: A file that is no copy of the picture is there.
-        VerificationError: A picture is not as it was collected.
+        VerificationError: A picture has changed since it was collected.
         RunFolderError: A picture cannot be read, or the folder cannot be written.
     """
     rows = judged_files(material)
@@ -70,7 +70,7 @@ def _is_there(target: Path, sha256: str) -> bool:
     with suppress(OSError):  # what cannot be read is no copy
         if checksum(LocalStore(target.parent), target.name) == sha256:
             return True
-    raise UsageError("is there already, and is no copy of the picked picture", where=shown(target), hint="name another folder")
+    raise UsageError("already exists, and is not a copy of the picked picture", where=shown(target), hint="name another folder")
 
 
 def _copy(source: Artifact, target: Path, sha256: str) -> None:
@@ -81,7 +81,7 @@ def _copy(source: Artifact, target: Path, sha256: str) -> None:
                 digest.update(chunk)
                 out.write(chunk)
         if digest.hexdigest() != sha256:
-            raise VerificationError("is not as it was collected", where=str(source), hint="`comfy-runner verify` tells more")
+            raise VerificationError("has changed since it was collected", where=str(source), hint="`comfy-runner verify` says more")
 
     with folder_errors(target):
         write_atomically(target, write)

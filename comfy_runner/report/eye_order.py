@@ -24,7 +24,7 @@ _SPREAD: Final = 2.0  # of a strength, before anything was compared
 _DRAWS: Final = 20_000
 _MOST_ROUNDS: Final = 1000
 _SURE: Final = 0.9
-_MISSING: Final = "pairs are not read, for choix is not installed: pip install 'comfy-runner[picks]'"
+_MISSING: Final = "pairs are ignored, because choix is not installed: pip install 'comfy-runner[picks]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,5 +152,5 @@ def _fitted(count: int, met: Iterable[tuple[int, int, str]]) -> tuple[list[float
 def _told(seen: Sequence[SeenValue], pairs: int, named: str | None) -> str:
     first = seen[0]
     sure = f"{min(first.best, 0.99):.0%} sure" if first.best >= _SURE else f"but only {first.best:.0%} sure"
-    beside = ", as what is measured does" if first.label == named else f"; what is measured names {named or 'none'}"
+    beside = ", as the metrics do" if first.label == named else f"; the metrics name {named or 'none'}"
     return f"your eyes prefer {first.label} among {counted(len(seen), 'value')}, {sure} by {counted(pairs, 'pair')}{beside}"

@@ -64,7 +64,7 @@ def parts_of(folders: Sequence[Path], *, superseded: bool = False) -> tuple[RunP
         (now,) = found
         earlier = list(_earlier(now))
         if not earlier:
-            raise UsageError("nothing of this run was replaced", where=shown(now.folder), hint="leave --superseded out")
+            raise UsageError("nothing of this run was replaced", where=shown(now.folder), hint="remove --superseded")
         found = [replace(now, name=NOW), *earlier]
     return tuple(found)
 

@@ -99,4 +99,4 @@ class JoinedStore:
         self._refuse(key)
 
     def _refuse(self, key: str) -> NoReturn:
-        raise RunFolderError("is read only, for it is one of several runs", where=key)
+        raise RunFolderError("is read-only, because it is one of several runs", where=key)

@@ -130,7 +130,7 @@ def _several(material: Material) -> Iterator[str]:
     """Yield a note on jobs of which more pictures could be measured than the first."""
     jobs = {entry.job_id for entry in material.entries if entry.pair() and len(entry.pictures[UPSCALED]) > 1}
     if jobs:
-        yield f"{counted(len(jobs), 'job')} with several upscaled pictures: the first of them alone is measured"
+        yield f"{counted(len(jobs), 'job')} with several upscaled pictures: only the first of them is measured"
 
 
 def _keyed(material: Material, entry: Entry, custom: Mapping[str, Metric]) -> str:

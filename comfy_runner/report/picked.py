@@ -119,7 +119,7 @@ def current_picks(material: Material) -> tuple[Picks, tuple[str, ...]]:
     """
     said = read_picks(material.store)
     if said is None:
-        raise UsageError(f"has no {FILE}, which is to say which pictures are better", where=shown(material.folder), hint=DESCRIBED)
+        raise UsageError(f"has no {FILE}, which would say which pictures are better", where=shown(material.folder), hint=DESCRIBED)
     files = judged_files(material)
     replaced = dict.fromkeys(name for name, sha256 in _judged(said) if sha256 and name in files and files[name].sha256 != sha256)
     # What was said of the picture as it is now counts, whatever was said of an earlier one.

@@ -41,16 +41,16 @@ class Pick(BaseModel):
         rejected: Whether it is not to be used, whatever its stars.
         note: Anything; it is kept, and means nothing to the program.
         sha256: Of the picture that was judged, hex: one that was rendered again afterwards is another. None where that is not said.
-        at: When that was said.
+        at: When it was judged.
     """
 
     model_config = _STRICT
 
     stars: int | None = Field(default=None, ge=1, le=5, description="How good the picture is, from 1 to 5.")
-    rejected: bool = Field(default=False, description="Whether it is not to be used.")
+    rejected: bool = Field(default=False, description="Whether it must not be used.")
     note: str = Field(default="", max_length=10_000, description="Anything.")
     sha256: _Sha256 | None = Field(default=None, description="Of the file that was judged.")
-    at: datetime | None = Field(default=None, description="When that was said.")
+    at: datetime | None = Field(default=None, description="When it was judged.")
 
     @property
     def grade(self) -> int | None:
@@ -65,7 +65,7 @@ class PickedPair(BaseModel):
         left: The name of one: its job, or ``job/output``, as in ``metrics.json``.
         right: That of the other.
         better: Which of the two is better.
-        at: When that was said.
+        at: When it was judged.
         left_sha256: Of the file on the left, as `Pick.sha256`.
         right_sha256: Of that on the right.
     """
@@ -75,7 +75,7 @@ class PickedPair(BaseModel):
     left: str = Field(min_length=1, max_length=1000, description="A job, or job/output, as metrics.json calls it.")
     right: str = Field(min_length=1, max_length=1000, description="Another one of the same original.")
     better: Literal["left", "right", "same"] = Field(description="Which of the two is better.")
-    at: datetime | None = Field(default=None, description="When that was said.")
+    at: datetime | None = Field(default=None, description="When it was judged.")
     left_sha256: _Sha256 | None = Field(default=None, description="Of the file on the left.")
     right_sha256: _Sha256 | None = Field(default=None, description="Of the file on the right.")
 
@@ -156,7 +156,7 @@ def _refuse_twice(content: bytes, where: str) -> None:
         found = dict(pairs)
         if len(found) < len(pairs):
             (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-            raise InputError(f"a name stands in one object twice (got {got(twice)})", where=where)
+            raise InputError(f"a name is twice in one object (got {got(twice)})", where=where)
         return found
 
     try:
@@ -168,7 +168,7 @@ def _refuse_twice(content: bytes, where: str) -> None:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def _problem(detail: Mapping[str, Any], where: str) -> Problem:

@@ -64,7 +64,7 @@ def preferences(measured: Mapping[str, Measured], picks: Picks) -> tuple[list[Pr
     left_out = [(reason, [name for name in meant if why[name] == reason]) for reason in (_NOT_HERE, _UNMEASURED, _VETOED)]
     notes = [f"left out {counted(len(names), 'picture')} {reason}: {named(names)}" for reason, names in left_out if names]
     if len(usable) < len(compared):
-        notes.append(f"left out {counted(len(compared) - len(usable), 'pair')} that are not of one original")
+        notes.append(f"left out {counted(len(compared) - len(usable), 'pair')} of different originals")
     return [*_compared(usable, pictures), *_implied(picks, pictures)], notes
 
 

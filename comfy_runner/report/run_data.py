@@ -226,9 +226,9 @@ def find_axis(material: Material, name: str, where: str = "") -> Axis:
         return found[0]
     if found:
         names = " or ".join(axis.field for axis in found)
-        raise UsageError(f"can be several axes (got {name})", where=where, hint=f"write {names}")
+        raise UsageError(f"could be several axes (got {name})", where=where, hint=f"write {names}")
     if not material.axes:
-        raise UsageError(f"is not an axis of this run, whose jobs differ in nothing (got {name})", where=where)
+        raise UsageError(f"is not an axis of this run, whose jobs do not differ (got {name})", where=where)
     known = [axis.field for axis in material.axes]
     short = [short_name(material, axis) for axis in material.axes]
     # Somebody who misspells a short name is nearer to the short one than to the full one.

@@ -54,5 +54,5 @@ def disagreement(opinion: SecondOpinion, suggested: str, instead: str | None) ->
         instead: The label of the value that it would have named; None for none.
     """
     named = f"would name {instead}" if instead is not None else "would name no value"
-    score = f"{opinion.score:.0f} of 100, at least {opinion.least:g} is fine"
-    return f"{opinion.measure} {named}: a picture of {suggested}, made small, is like its original by {score}"
+    score = f"{opinion.score:.0f} of 100; at least {opinion.least:g} is fine"
+    return f"{opinion.measure} {named}: a picture of {suggested}, reduced again, resembles its original by {score}"

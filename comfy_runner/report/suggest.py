@@ -370,7 +370,7 @@ def _reason(points: Sequence[Point], chosen: Point | None, series: _Series, limi
     best = points[most_detailed(passing).value]
     within = f"of the {counted(len(passing), 'value')} that pass" if len(passing) > 1 else "and is the only value that passes"
     numbers = f"(detail {chosen.detail:.2f}, drift {chosen.drift:.2f} of at most {limits.drift:g})"
-    left_out = f"; {' and '.join(few)} {'was' if len(few) == 1 else 'were'} not rendered in as many series" if few else ""
+    left_out = f"; {' and '.join(few)} {'was' if len(few) == 1 else 'were'} rendered in fewer series" if few else ""
     if limits.drift_cost:
         return (
             f"{chosen.label} paints the most detail for its drift, which costs {limits.drift_cost:g} of it, {within} "

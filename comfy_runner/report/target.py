@@ -41,7 +41,7 @@ def check_target(material: Material, target: Path, *, suffix: str, what: str) ->
             # Of a file that is there, links and other spellings of its name are found, too.
             if path is not None and (path.resolve() == place or (exists and path.exists() and path.samefile(target))):
                 raise UsageError(
-                    f"is a picture of the run, of {entry.job_id}", where=shown(target), hint=f"write {what} to another file"
+                    f"is a picture of the job {entry.job_id}", where=shown(target), hint=f"write {what} to another file"
                 )
 
 
@@ -75,7 +75,7 @@ def refuse_foreign(target: Path, mark: bytes) -> None:
     except OSError:
         return  # not there; what cannot be read is told where it cannot be written
     if not is_ours:
-        raise UsageError("is a file of yours, and would be lost", where=shown(target), hint="name another place with --out")
+        raise UsageError("is your own file, and would be lost", where=shown(target), hint="name another place with --out")
 
 
 def write_target(target: Path, data: bytes | Callable[[BinaryIO], None], *, what: str) -> None:
@@ -93,7 +93,7 @@ def write_target(target: Path, data: bytes | Callable[[BinaryIO], None], *, what
         write_as_named(target, data)
     except OSError as error:
         reason = reason_of(error)
-        hint = f"name another place for {what}, or make room there"
+        hint = f"name another place for {what}, or free some space there"
         raise RunFolderError(f"cannot be written ({reason})", where=shown(target), hint=hint) from error
 
 

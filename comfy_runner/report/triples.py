@@ -88,7 +88,7 @@ def remove_triples(folder: Path, taken: Iterable[str] = ()) -> None:
     for key in taken:
         if key.split("/")[0] == COMPARISON_FILES:
             what = "is a picture of this run, where comparisons are written"
-            raise RunFolderError(what, where=shown(folder / key), hint="let the recipe write it into another folder")
+            raise RunFolderError(what, where=shown(folder / key), hint="have the recipe write it to another folder")
     top = folder / COMPARISON_FILES
     refuse_links(folder, top)
     with folder_errors(top):

@@ -225,8 +225,8 @@ def _without_original(material: Material) -> Iterator[str]:
     """Yield a note on jobs that have a picture but no original to measure it against: their workflow saves one picture only."""
     alone = {entry.job_id for entry in material.entries if UPSCALED in entry.pictures and ORIGINAL not in entry.pictures}
     if alone:
-        has, them = counted(len(alone), "job has", "jobs have"), "it" if len(alone) == 1 else "them"
-        yield f"{has} no original picture to be compared with, so nothing is measured of {them}"
+        has, them = counted(len(alone), "job has", "jobs have"), "it is" if len(alone) == 1 else "they are"
+        yield f"{has} no original picture to compare with, so {them} not measured"
 
 
 def _refuse_pictures(material: Material) -> None:
@@ -234,4 +234,4 @@ def _refuse_pictures(material: Material) -> None:
     for name in (PAGE, METRICS, TABLE):
         if name in taken:
             what = "is a picture of this run, which a report would overwrite"
-            raise RunFolderError(what, where=shown(material.folder / name), hint="move it, or let the recipe name it otherwise")
+            raise RunFolderError(what, where=shown(material.folder / name), hint="move it, or have the recipe name it differently")

@@ -125,7 +125,7 @@ class Examiner:
         """
         queue = candidate.engine.queue()
         if queue.pending and not queue.running:
-            raise ServerStuck("still accepts prompts and runs none", where=candidate.url, hint="restart ComfyUI")
+            raise ServerStuck("still accepts prompts but runs none", where=candidate.url, hint="restart ComfyUI")
         return self.ask(candidate)
 
     def ask_all(

@@ -308,7 +308,7 @@ def _cancel(state: RunState, message: messages.Cancel) -> Actions:
 
 
 def _stop(state: RunState, cancel: messages.Cancel) -> None:
-    state.stopped = Interrupted(cancel.what, hint="run the same command again to go on")
+    state.stopped = Interrupted(cancel.what, hint="run the same command again to continue")
     state.deadline = state.now + cancel.seconds
 
 

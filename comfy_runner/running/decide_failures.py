@@ -227,7 +227,7 @@ def gpu_broke(state: RunState, worker: Worker, tracked: Tracked) -> Actions:
         if job.draft is not None:
             state.waiting.avoid(job.number, worker.name)
     if worker.gpu_failures >= _BROKEN_GPUS:
-        what = f"{_BROKEN_GPUS} jobs running have failed of a broken GPU state"
+        what = f"{_BROKEN_GPUS} jobs in a row have failed because of a broken GPU state"
         error = ServerStuck(what, where=worker.url, hint="restart ComfyUI, then run the same command again")
         yield from put_out(state, worker, error)
 

@@ -62,14 +62,14 @@ def render_again(state: RunState, tracked: Tracked, doubtful: Collection[str], *
     """
     nodes = tracked.submission.workflow.nodes
     named = ", ".join(f'"{node_id}" ({nodes[node_id].class_type})' for node_id in sorted(doubtful))
-    hint = "have it save under a filename_prefix of ours, or let SaveImage save the same picture"
+    hint = "have it save under a filename_prefix of ours, or have SaveImage save the same picture"
     for job_id in reversed(tracked.job_ids):
         job = state.jobs[job_id]
         job.is_alone = True
         if (yield from is_let_go(state, tracked, job_id)):
             continue
         error = JobLost(
-            f"the names of its files are chosen by the node {named}: what is there may be another job's", where=job_id, hint=hint
+            f"the names of its files are chosen by the node {named}: the file there may be another job's", where=job_id, hint=hint
         )
         is_wanted = state.stopped is None and job.draft is not None
         if is_wanted and (yield from begins_again(state, job_id, reason="server_lost", what=str(error))) is None:

@@ -84,7 +84,7 @@ def change_fleet(state: RunState, change: FleetChange) -> Actions:
         yield from add(state, candidate)
     elif known is not None:
         yield from _drain(state, known)
-    yield Answer(request, "" if known or request.action == "add" else f"{request.server} takes no part in this run")
+    yield Answer(request, "" if known or request.action == "add" else f"{request.server} is not part of this run")
 
 
 def _known(state: RunState, candidate: Candidate) -> Worker | None:
@@ -199,6 +199,6 @@ def _hopeless(state: RunState) -> ComfyRunnerError | None:
         return None
     reasons = [worker.reason for worker in out if worker.reason]
     if not reasons:
-        return ServerError("no server is left that can do what waits", hint="add one: comfy-runner fleet add RUN URL")
+        return ServerError("no server is left that can do the waiting jobs", hint="add one: comfy-runner fleet add RUN URL")
     problems = [problem for reason in reasons for problem in reason.problems]
     return (type(reasons[0]) if isinstance(reasons[0], ServerError) else ServerError).of(problems)

@@ -36,7 +36,7 @@ def jobs_to_collect(tracked: Tracked, verdict: Verdict | None, *, error: ComfyRu
 
 def _why(tracked: Tracked, job: SubmittedJob, verdict: Verdict, stopped: ComfyRunnerError | None) -> ComfyRunnerError | None:
     if tracked.submission.is_cut_short(verdict):
-        return CutShort("was ended by the failure of another job of its graph", where=job.job_id)
+        return CutShort("was ended because another job of its graph failed", where=job.job_id)
     known = tracked.left_out.get(job.job_id)
     return failure(job, verdict, stopped=stopped) or left_out(job.job_id, tracked.complaints, known)
 
@@ -52,10 +52,10 @@ def failure(job: SubmittedJob, verdict: Verdict, *, stopped: ComfyRunnerError | 
     if verdict.outcome is Conclusion.SUCCEEDED:
         return None
     if verdict.outcome is Conclusion.INTERRUPTED:
-        return stopped or JobFailed("was interrupted by somebody", where=job.job_id)
+        return stopped or JobFailed("was interrupted by someone else", where=job.job_id)
     failure = verdict.failure
     if failure is None:
-        return JobFailed("failed on the server, which gives no reason", where=job.job_id)
+        return JobFailed("failed on the server, which gave no reason", where=job.job_id)
     node = job.workflow.nodes.get(failure.node)
     title = node.title if node else failure.class_type
     what = f'node "{failure.node}" ({title}, {failure.class_type}) failed: {failure.exception}: {failure.message}'

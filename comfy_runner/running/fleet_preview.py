@@ -173,12 +173,12 @@ def _checked(rendered: Sequence[Draft], asked: Sequence[Candidate]) -> Iterator[
     for candidate in asked:
         if candidate.answer is None:
             yield Note(
-                f"does not answer, and is planned without: {candidate.error.problems[0].what if candidate.error else ''}",
+                f"does not answer, and is left out of the plan: {candidate.error.problems[0].what if candidate.error else ''}",
                 candidate.name,
             )
     if count:
         jobs = counted(count, "job is", "jobs are")
-        yield Note(f"{jobs} planned for nobody, since none of the servers that answer can do that; a run waits for the others")
+        yield Note(f"{jobs} assigned to no server, because none of those that answer can do that; a run waits for the others")
     yield from changes
 
 

@@ -164,7 +164,7 @@ class Run:
         if self._failure is not None:
             return f"{place}{escaped(self._failure)}</div>"
         if self._results is None:
-            return f"{place}{counted(len(self._jobs), 'job')}, it goes on</div>"
+            return f"{place}{counted(len(self._jobs), 'job')}, still running</div>"
         return f"{place}{escaped(told_states(self._results))}</div>{self._results._repr_html_()}"
 
     def _emit(self, event: Event) -> None:

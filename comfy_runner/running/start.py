@@ -173,7 +173,7 @@ def _checked(candidates: Sequence[Candidate], rendered: Sequence[Draft]) -> Iter
     """
     count, changes = hold_against(rendered, candidates)
     if count:
-        yield Note(f"none of the servers that answer can do {count} of the jobs: what can be done there waits for the others")
+        yield Note(f"none of the servers that answer can do {count} of the jobs: they wait for the others")
     yield from changes
 
 
@@ -185,8 +185,8 @@ def _elsewhere(waiting: Sequence[OpenSubmission], candidates: Sequence[Candidate
         if not count:
             continue
         what = (
-            f"{counted(count, 'job was', 'jobs were')} submitted to {server}, which is not asked now; "
-            f"what {asked} has no pictures of is posted {'there ' if len(candidates) == 1 else ''}again"
+            f"{counted(count, 'job was', 'jobs were')} submitted to {server}, which is not asked now; jobs of which {asked} "
+            f"has no pictures are posted {'there ' if len(candidates) == 1 else ''}again"
         )
         yield Note(what, "ledger")
 

@@ -308,7 +308,7 @@ class Backlog:
     def _unfile(self, portion: Portion, jobs: Collection[int]) -> None:
         shelf, cost = portion.shelf, portion.left
         if shelf is None:
-            raise ValueError("it does not wait")
+            raise ValueError("it is not waiting")
         if len(jobs) == len(portion.jobs):
             del shelf.portions[portion.last, portion.group]
             if (not portion.last, portion.group) not in shelf.portions:

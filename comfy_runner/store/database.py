@@ -47,12 +47,12 @@ _DISKS = frozenset({"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overla
 _ELSEWHERE = "choose another folder with --out"
 _REASONS = {
     sqlite3.SQLITE_FULL: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
-    sqlite3.SQLITE_READONLY: ("cannot be written: it or its folder is read-only", _ELSEWHERE),
+    sqlite3.SQLITE_READONLY: ("cannot be written: the file or its folder is read-only", _ELSEWHERE),
     sqlite3.SQLITE_PERM: ("no permission", _ELSEWHERE),
-    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "look at the permissions of its folder, or " + _ELSEWHERE),
-    sqlite3.SQLITE_BUSY: ("is locked by another program", "close what has it open, and run the same command again"),
-    sqlite3.SQLITE_LOCKED: ("is locked by another program", "close what has it open, and run the same command again"),
-    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "look at the disk, or " + _ELSEWHERE),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check the permissions of its folder, or " + _ELSEWHERE),
+    sqlite3.SQLITE_BUSY: ("is locked by another program", "close the program that has it open, and run the same command again"),
+    sqlite3.SQLITE_LOCKED: ("is locked by another program", "close the program that has it open, and run the same command again"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "check the disk, or " + _ELSEWHERE),
 }
 
 
@@ -87,7 +87,7 @@ class Database:
     It may be made in one thread and used in another, by one at a time: the coordinator's thread is not the one that plans.
 
     Args:
-        path: The file; made if it is not there, unless `readonly`.
+        path: The file; made if it does not exist, unless `readonly`.
         readonly: Whether to write nothing at all. A reader gets along with a writer in another process.
 
     Raises:
@@ -109,7 +109,7 @@ class Database:
         self._is_synced, self._synced_at = True, -math.inf
         self._identity: Identity | None = None
         if readonly and not is_file(path):
-            raise RunFolderError("is not there", where=shown(path), hint="name the folder that `run --out` was given")
+            raise RunFolderError("does not exist", where=shown(path), hint="name the folder that `run --out` was given")
         with database_errors(path):
             _refuse_links(path)
             self._connection = _connect(path, "ro" if readonly else "rwc", self.busy_seconds)
@@ -176,7 +176,7 @@ class Database:
     def batch(self) -> Iterator[None]:
         """Put all that is written inside on the disk together, at the end or at `flush`.
 
-        What is not there yet is undone if anything is raised.
+        What does not exist yet is undone if anything is raised.
         """
         self._is_batch = True
         try:

@@ -35,7 +35,7 @@ def checked(address: str) -> str:
     shown, hint = on_one_line(address), "such as s3://bucket/runs/lake"
     userinfo, at, _ = rest.partition("/")[0].rpartition("@")
     if at and ":" in userinfo:
-        raise UsageError("must have no password in it", where=f"{scheme}://…", hint=CREDENTIALS)
+        raise UsageError("must not contain a password", where=f"{scheme}://…", hint=CREDENTIALS)
     if not is_key(rest) or set(rest) & set("?#*[]"):
         raise UsageError(f"must be the URL of a folder in a store (got {shown})", hint=hint)
     return f"{scheme}://{rest}"
@@ -70,7 +70,7 @@ def open_filesystem(address: str, answer_seconds: float) -> tuple[Any, str]:
         hint = f"name a local folder or an s3:// URL, or install a package that announces {scheme} in comfy_runner.stores"
         raise UsageError(f"there is no store for {scheme}:// addresses (got {address})", hint=hint) from error
     except ImportError as error:
-        what = f"{scheme}:// addresses need a package of fsspec's ({on_one_line(str(error))})"
+        what = f"{scheme}:// addresses need a package for fsspec ({on_one_line(str(error))})"
         raise UsageError(what, where=address, hint=EXTRA if scheme == S3 else "install it beside comfy-runner") from error
     if scheme == S3:
         fs.retries = 1

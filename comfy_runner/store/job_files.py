@@ -217,7 +217,9 @@ class JobFiles:
                 raise
         if len(content) > _MOST_BYTES:
             hint = "move it away to have the job rendered again; its pictures stay"
-            raise RunFolderError(f"is larger than {_MOST_BYTES // MIB} MiB, which no sidecar is", where=str(artifact), hint=hint)
+            raise RunFolderError(
+                f"is larger than {_MOST_BYTES // MIB} MiB, more than any sidecar has", where=str(artifact), hint=hint
+            )
         return parse_sidecar(content, where=artifact)
 
     def _is_taken(self, key: str) -> bool:

@@ -224,7 +224,7 @@ class Lease:
 def _taken(store: RemoteStore, record: LeaseRecord) -> LeaseTaken:
     who = str(record.holder)
     what = f"is used by another comfy-runner{': ' if who else ''}{who}"
-    hint = f"wait for it, end it there, or choose another folder with --out; of one that was killed, wait {record.seconds:g} s"
+    hint = f"wait for it, end it there, or choose another folder with --out; if it was killed, wait {record.seconds:g} s"
     return LeaseTaken(what, where=store.address, hint=hint)
 
 

@@ -101,7 +101,7 @@ def rebuild(folder: Path, files: JobFiles) -> Rebuilt:
         move_into_place(new, path)
     except OSError as error:
         what = reason_of(error)
-        raise RunFolderError(f"cannot be made again: {what}", where=shown(path)) from error
+        raise RunFolderError(f"cannot be rebuilt: {what}", where=shown(path)) from error
     finally:
         with contextlib.suppress(OSError):
             _remove(new)
@@ -172,7 +172,7 @@ def _found(files: JobFiles, problems: list[Problem]) -> Iterator[tuple[PlanRow, 
 def _row(sidecar: Sidecar, job_id: str) -> PlanRow:
     """Return what a sidecar tells of its job; it is not in a plan as long as no recipe is."""
     if sidecar.job_id != job_id:
-        raise ValueError("it is another job's than its folder")
+        raise ValueError("it belongs to another job than its folder")
     return PlanRow(
         job_id=_encodable(job_id_of(sidecar.job_id)),
         position=None,

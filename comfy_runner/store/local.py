@@ -20,15 +20,15 @@ from comfy_runner.store.interface import Artifact, ArtifactStore, Spooled, Stat,
 from comfy_runner.text_files import reason_of, shown
 
 GONE = (
-    "is gone: it was moved or deleted while it was used",
-    "run the same command again; where the run folder was moved, name its new place with --out",
+    "is gone: it was moved or deleted while in use",
+    "run the same command again; if the run folder was moved, give its new place with --out",
 )
 """What is said of a file or folder that was there, and what to do about it."""
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again; finished pictures are safe"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
-    errno.EFBIG: ("the file is larger than this disk or account may have", "choose another folder with --out"),
+    errno.EFBIG: ("the file is larger than this disk or account allows", "choose another folder with --out"),
     errno.EROFS: ("the disk is read-only", "choose another folder with --out"),
     errno.EACCES: ("no permission", "choose another folder with --out"),
     errno.EPERM: ("no permission", "choose another folder with --out"),
@@ -257,8 +257,8 @@ def refuse_links(root: Path, folder: Path) -> None:
     """
     while folder != root:
         if folder.is_symlink():
-            hint = "put a folder in its place, or choose another folder with --out"
-            raise RunFolderError("is a symbolic link, past which nothing is written", where=shown(folder), hint=hint)
+            hint = "replace it with a folder, or choose another folder with --out"
+            raise RunFolderError("is a symbolic link, and nothing is written through links", where=shown(folder), hint=hint)
         folder = folder.parent
 
 

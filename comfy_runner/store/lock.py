@@ -136,7 +136,7 @@ def brief_lock(path: Path) -> Iterator[None]:
             lock.acquire()
         except filelock.Timeout as error:
             what = f"another process has kept it locked for {_BRIEF_SECONDS:.0f} s"
-            raise RunFolderError(what, where=shown(path / BRIEF), hint="end that process, then do this once more") from error
+            raise RunFolderError(what, where=shown(path / BRIEF), hint="end that process, then try again") from error
     try:
         yield
     finally:

@@ -119,7 +119,7 @@ def read_plan(store: ArtifactStore) -> RecordedPlan | None:
         with gzip.open(io.BytesIO(content)) as file:
             text = file.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
-            raise ValueError("larger than any plan")
+            raise ValueError("larger than any plan can be")
         version = _Version.model_validate_json(text).format
         if version > _FORMAT:
             raise RunFolderError(f"was written by a newer comfy_runner (format {version})", where=where, hint="upgrade it")
@@ -128,7 +128,7 @@ def read_plan(store: ArtifactStore) -> RecordedPlan | None:
         if len({row.job_id for row in rows}) != len(rows):
             raise ValueError("a job is in it twice")
     except (*UNREADABLE, OSError, EOFError, Damaged) as error:
-        hint = "run the same command again where the jobs were rendered, which writes it again"
+        hint = "run the same command again where the jobs were rendered, which rewrites it"
         raise RunFolderError("is damaged", where=where, hint=hint) from error
     return RecordedPlan(rows, [_update(job_id, end) for job_id, *_, end in jobs if end is not None])
 

@@ -119,10 +119,8 @@ def require_reachable(folder: Path) -> None:
     if elsewhere is None:
         return
     who = str(elsewhere) or "on another machine"
-    what = f"is used by another comfy-runner: {who}; a live run can be asked on its own machine alone"
-    raise RunFolderError(
-        what, where=shown(folder), hint=f"run the same command there; of one that was killed, wait {LEASE_SECONDS:g} s"
-    )
+    what = f"is used by another comfy-runner: {who}; a live run can only be asked on its own machine"
+    raise RunFolderError(what, where=shown(folder), hint=f"run the same command there; if it was killed, wait {LEASE_SECONDS:g} s")
 
 
 def _take_over(folder: Path, files: JobFiles, note: _Note) -> None:

@@ -50,11 +50,11 @@ def local_part(address: Path | str) -> Path:
     if scheme == _FILE:
         split = urlsplit(str(address))
         if split.netloc not in ("", "localhost") or not split.path.strip("/"):
-            raise UsageError(f"must name a folder of this machine (got {address})", hint="file:///home/me/runs/lake, or its path")
+            raise UsageError(f"must name a folder on this machine (got {address})", hint="file:///home/me/runs/lake, or its path")
         return Path(url2pathname(split.path))
     name = quote(checked(str(address)), safe="")
     if len(name) > _LONGEST:
-        raise UsageError(f"is longer than URLs of runs may be (got {address})", hint="choose a folder with a shorter name")
+        raise UsageError(f"is longer than the URL of a run may be (got {address})", hint="choose a folder with a shorter name")
     return state_folder() / _RUNS / name
 
 

@@ -83,7 +83,7 @@ class RemoteStore(RemoteObjects):
         except OSError as error:
             what = f"nothing can be spooled for {on_one_line(self.location(key))} ({reason_of(error)})"
             raise RunFolderError(
-                what, where=str(self._spool), hint="make room there, or name another folder: COMFY_RUNNER_STATE"
+                what, where=str(self._spool), hint="free some space there, or name another folder: COMFY_RUNNER_STATE"
             ) from error
 
     def put(self, files: Sequence[Spooled]) -> None:
@@ -118,7 +118,9 @@ class RemoteStore(RemoteObjects):
         except OSError as error:
             file.close()
             what = f"cannot be fetched to the folder for temporary files ({reason_of(error)})"
-            raise RunFolderError(what, where=self.location(key), hint="make room there, or name another one: TMPDIR") from error
+            raise RunFolderError(
+                what, where=self.location(key), hint="free some space there, or name another one: TMPDIR"
+            ) from error
         except BaseException:
             file.close()
             raise

@@ -138,7 +138,7 @@ class FolderView(JobFiles):
                 raise ValueError("not a day")
             return RunRecord(seeds, _shard_record(record["shard"]) if "shard" in record else None, date)
         except (*UNREADABLE, Damaged) as error:
-            hint = "move it away: seeds are drawn again then, {date} is the day of the next run, and a shard says again which it is"
+            hint = "move it away: seeds are then drawn again, {date} is the day of the next run, and a shard must be given again"
             raise RunFolderError("is damaged", where=where, hint=hint) from error
 
 

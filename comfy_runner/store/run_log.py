@@ -41,7 +41,7 @@ class RunLog:
                 self._lock.acquire()
             except filelock.Timeout as error:
                 hint = "wait until its report is written: comfy-runner attach " + shown(folder)
-                raise RunFolderError("another process writes it", where=shown(folder / LOG), hint=hint) from error
+                raise RunFolderError("another process is writing it", where=shown(folder / LOG), hint=hint) from error
             # No link is followed to a file of somebody else.
             (folder / LOG).unlink(missing_ok=True)
             self._file = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
@@ -85,7 +85,7 @@ def log_lines(folder: Path) -> Iterator[str | int | None]:
     """
     path = folder / LOG
     if not path.is_file():
-        hint = "`comfy-runner watch` follows a run that has a terminal, and `comfy-runner status` tells how one stands"
+        hint = "`comfy-runner watch` follows a run that has a terminal, and `comfy-runner status` shows its state"
         raise RunFolderError("was not begun with `comfy-runner run --detach`", where=shown(folder), hint=hint)
     with folder_errors(path), path.open("rb") as file:
         rest = b""

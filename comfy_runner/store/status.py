@@ -149,10 +149,10 @@ def require_run(folder: Path) -> None:
     with folder_errors(folder):
         is_there = folder.is_dir()
     if url_of(folder) and not is_file(folder / FILE):
-        raise RunFolderError("no such run folder", where=shown(folder), hint="look at the URL: no job lies there")
+        raise RunFolderError("no such run folder", where=shown(folder), hint="check the URL: there is no job")
     if not is_there:
         inside = Path("runs") / folder
-        hint = f"do you mean {shown(inside)}?" if not folder.is_absolute() and is_run_folder(inside) else _LIST
+        hint = f"did you mean {shown(inside)}?" if not folder.is_absolute() and is_run_folder(inside) else _LIST
         raise RunFolderError("no such run folder", where=shown(folder), hint=hint)
     if lacks_ledger(folder):
         hint = f"comfy-runner repair {shown(folder)} makes one from the pictures' sidecars"

@@ -24,16 +24,16 @@ _BROKEN = frozenset(
 )
 _PASSING = frozenset({errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO)})
 
-CREDENTIALS: Final = "look at the credentials of the store's own tools (for S3: AWS_PROFILE, AWS_ACCESS_KEY_ID, aws sso login)"
+CREDENTIALS: Final = "check the credentials of the store's own tools (for S3: AWS_PROFILE, AWS_ACCESS_KEY_ID, aws sso login)"
 _CODES = {
     "ExpiredToken": ("the credentials have expired", "renew them, and run the same command again; finished pictures are safe"),
     "RequestExpired": ("the credentials have expired", "renew them, and run the same command again; finished pictures are safe"),
     "InvalidAccessKeyId": ("the store does not know the credentials", CREDENTIALS),
     "SignatureDoesNotMatch": ("the store does not accept the credentials", CREDENTIALS),
-    "NoSuchBucket": ("there is no such bucket", "make it, or look at the URL; no bucket is made by itself"),
-    "QuotaExceeded": ("the quota of the store is used up", "make room there, and run the same command again"),
-    "XMinioStorageFull": ("the store is full", "make room there, and run the same command again"),
-    "EntityTooLarge": ("is larger than the store takes", ""),
+    "NoSuchBucket": ("there is no such bucket", "create it, or check the URL; buckets are not created automatically"),
+    "QuotaExceeded": ("the quota of the store is used up", "free some space there, and run the same command again"),
+    "XMinioStorageFull": ("the store is full", "free some space there, and run the same command again"),
+    "EntityTooLarge": ("is larger than the store accepts", ""),
 }
 _QUOTA = ("quota", "storage full", "insufficient storage", "no space")
 _DENIED = "it needs to list, read, write and delete objects below this URL"
@@ -87,7 +87,7 @@ def store_error(error: Exception, fault: ServerError, *, where: str) -> RunFolde
     if not what and (getattr(fault, "status", 0) == 507 or any(word in told.casefold() for word in _QUOTA)):
         what, hint = _CODES["QuotaExceeded"]
     elif not what and type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"):
-        what, hint = "there are no credentials for it", CREDENTIALS
+        what, hint = "there are no credentials", CREDENTIALS
     elif not what and isinstance(error, PermissionError):
         what, hint = "no permission", _DENIED
     elif not what and fault.is_transient:

@@ -28,9 +28,9 @@ from comfy_runner.yaml_loader import got
 _MOST_KEPT = 10_000
 _QUOTES = (
     "{{ value }} prints a whole JSON value: write no quotes around it, and join texts with ~ inside it; "
-    "a text that is to keep its braces stands between {% raw %} and {% endraw %}"
+    "put a text that must keep its braces between {% raw %} and {% endraw %}"
 )
-_COMMA = "take away the comma before the closing bracket; JSON has none there"
+_COMMA = "remove the comma before the closing bracket; JSON allows none there"
 
 
 class _Form:
@@ -214,7 +214,7 @@ def _parsed(text: str, path: Path) -> Any:
             raise Observed(found) from error
         raise _no_json(error, where) from error
     except _DuplicateKey as error:
-        raise TemplateError(f"the key {got(str(error))} is there twice in one object", where=where) from error
+        raise TemplateError(f"the key {got(str(error))} is twice in one object", where=where) from error
     except RecursionError as error:
         raise TemplateError("the result is nested too deeply", where=where) from error
     except ValueError as error:  # a number of thousands of digits

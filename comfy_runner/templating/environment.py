@@ -34,7 +34,7 @@ from comfy_runner.text_files import is_file, read, shown
 MOST_OUTPUT = 1 << 24
 """Characters that a template prints, or keeps of what it has printed, at most; a value that is merely printed counts as a few."""
 
-KEEP_BRACES = "write {% raw %} before and {% endraw %} after a text with {{, {% or {# in it that is to stay as it is"
+KEEP_BRACES = "write {% raw %} before and {% endraw %} after a text that must keep its {{, {% or {#"
 """The way out for a text that Jinja takes for its own."""
 
 _MOST_BITS = 3322  # of a number of 1000 digits
@@ -324,14 +324,14 @@ def failure(error: Exception, path: Path) -> TemplateError:
     where = _place(error, path)
     if isinstance(error, jinja2.TemplateNotFound):
         hint = "imported files are looked for beside the template, then in the template folders"
-        return TemplateError(f"imports a file that is not there (got {error.message})", where=where, hint=hint)
+        return TemplateError(f"imports a file that does not exist (got {error.message})", where=where, hint=hint)
     if isinstance(error, TooMuch):
-        return TemplateError(str(error), where=where, hint="docs/templates.md says what is bounded")
+        return TemplateError(str(error), where=where, hint="docs/templates.md lists the limits")
     if isinstance(error, NoText):
-        hint = "write `| list` behind a filter such as map, select or reject, and `()` behind a function"
+        hint = "write `| list` after a filter such as map, select or reject, and `()` after a function"
         return TemplateError(str(error), where=where, hint=hint)
     if isinstance(error, RecursionError):
-        return TemplateError("is nested too deeply, or calls itself without end", where=where)
+        return TemplateError("is nested too deeply, or calls itself endlessly", where=where)
     if isinstance(error, SecurityError):
         return TemplateError(f"forbidden in a template: {said(error)}", where=where)
     if isinstance(error, jinja2.UndefinedError):

@@ -63,7 +63,7 @@ def find_template(name: str, folders: Sequence[Path], *, where: str = "") -> Tem
         if is_file(path):
             return _read(name, path)
     names = template_names(folders)
-    hint = did_you_mean(name, names) if names else f"a template is a file NAME{SUFFIX}, and that folder has none"
+    hint = did_you_mean(name, names) if names else f"a template is a file NAME{SUFFIX}, but that folder has none"
     raise TemplateError(f"no template of this name (got {name})", where=where, hint=hint)
 
 

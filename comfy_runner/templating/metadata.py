@@ -212,7 +212,7 @@ class _Reader:
         for name, spec in fields.items():
             given = spec.get("picture")
             if given is not None and (name != "size" or given not in images):
-                what = f"picture is for the field size, and names a parameter of type image (got {got(given)})"
+                what = f"picture is for the field size, and must name a parameter of type image (got {got(given)})"
                 self.problem(what, ("fields", name), ", ".join(images))
         return str(fields.get("size", {}).get("picture") or "")
 
@@ -222,5 +222,5 @@ class _Reader:
             return None
         if isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] <= value[1]:
             return UsualRange(value[0], value[1], str(spec.get("below", "")), str(spec.get("above", "")))
-        self.problem(f"usual must be the least and the most, such as [0.3, 0.55] (got {got(value)})", place)
+        self.problem(f"usual must be the smallest and the largest, such as [0.3, 0.55] (got {got(value)})", place)
         return None

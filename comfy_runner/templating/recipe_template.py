@@ -111,7 +111,7 @@ def route_of(template: Template) -> TemplateDefaults:
     header = template.header
     given = header.defaults
     wrong = [
-        Problem(f"is a part of {other}, which has a default too", name)
+        Problem(f"is a part of {other}, which also has a default", name)
         for name in given
         for other in given
         if name.startswith(f"{other}.")

@@ -158,4 +158,4 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 
 async def _failed(_request: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"a fault of comfy_runner: {type(error).__name__}\n", status_code=500)
+    return PlainTextResponse(f"a fault in comfy_runner: {type(error).__name__}\n", status_code=500)

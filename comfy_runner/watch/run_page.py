@@ -31,7 +31,7 @@ from comfy_runner.store.run_folder import REPORT_FILES
 from comfy_runner.store.status import require_run
 
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-_NOT_MEASURED = "Nothing is measured while a run goes on: its report is made at its end."
+_NOT_MEASURED = "Nothing is measured during a run: its report is made at the end."
 JOB = "job:"
 """How the names of the values begin that tell of an entry."""
 

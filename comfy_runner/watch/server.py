@@ -112,6 +112,6 @@ def _listening(host: str, port: int) -> socket.socket:
         if found is not None:
             found.close()
         reason = reason_of(error) if isinstance(error, OSError) else "no such host"
-        hint = "choose another --watch-port, or leave it out" if port else "choose another --watch-host, or leave it out"
-        raise UsageError(f"cannot be listened on ({reason})", where=where, hint=hint) from error
+        hint = "choose another --watch-port, or omit it" if port else "choose another --watch-host, or omit it"
+        raise UsageError(f"cannot be used for listening ({reason})", where=where, hint=hint) from error
     return found

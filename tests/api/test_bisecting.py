@@ -21,7 +21,7 @@ from tests.standin import StandIn, Trouble
 @pytest.mark.parametrize(
     ("recipe", "given", "kind", "told"),
     [
-        (small(seed="random"), {}, UsageError, "each version would render other pictures"),
+        (small(seed="random"), {}, UsageError, "each version would render different pictures"),
         (small(seed="random", sweep={"upscale.denoise": [0.5, 0.6]}), {}, UsageError, "seeds are drawn at random"),
         (small(checkpint="x"), {}, RecipeError, "unknown field"),
         (small(), {"baseline": "nosuch"}, UsageError, "nosuch: there is no baseline"),
@@ -48,7 +48,7 @@ def test_a_repository_with_changes_is_refused_before_anything_is_started(tmp_pat
     repo.commit("two", a="2")
     (repo.folder / "a.txt").write_text("mine")
 
-    with pytest.raises(UsageError, match="not committed"):
+    with pytest.raises(UsageError, match="uncommitted"):
         bisect(first, "main", [small()], start="touch started", repo=repo.folder, out=tmp_path / "out", config=Config())
 
     assert not (tmp_path / "out").exists()

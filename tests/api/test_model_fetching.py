@@ -94,7 +94,7 @@ def test_without_leave_it_is_told_what_would_be_fetched(server: StandIn, web: Fi
         _provide(local.models(fetch=False), _drafts(web), engines_of(server))
 
     (problem,) = caught.value.problems
-    assert problem.what == f"is not there, and would be fetched: 1 model (2.07 KB) from {web.url}: new/tiny.safetensors"
+    assert problem.what == f"is missing, and would be fetched: 1 model (2.07 KB) from {web.url}: new/tiny.safetensors"
     assert problem.hint == "--fetch-models fetches it"
     assert problem.where.endswith('models."new/tiny.safetensors"')
     assert web.seen == []
@@ -137,7 +137,7 @@ def test_a_name_that_is_another_file_already_is_refused(server: StandIn, web: Fi
     _provide(local.models(), _drafts(web), engines_of(server))
     web.files["/tiny.safetensors"] = safetensors(size=2000, seed=2)
 
-    with pytest.raises(ModelError, match="is another file there already"):
+    with pytest.raises(ModelError, match="is already another file there"):
         _provide(local.models(), _drafts(web, content=web.files["/tiny.safetensors"]), engines_of(server))
 
     assert (local.folder / "checkpoints/new/tiny.safetensors").read_bytes() == CONTENT
@@ -148,10 +148,10 @@ def test_a_plan_counts_as_there_what_a_run_would_fetch(server: StandIn, web: Fil
 
     _foresee(local.models(), drafts, engines)
 
-    assert local.said == [f"a run fetches 1 model (2.07 KB) from {web.url}: new/tiny.safetensors first"]
+    assert local.said == [f"a run would first fetch 1 model (2.07 KB) from {web.url}: new/tiny.safetensors"]
     check_all(drafts, engines[0].engine.object_info())
     assert web.seen == []
-    with pytest.raises(UsageError, match="is not there, and would be fetched"):
+    with pytest.raises(UsageError, match="is missing, and would be fetched"):
         _foresee(local.models(fetch=False), drafts, engines_of(server))
 
 

@@ -91,7 +91,7 @@ def test_a_server_that_frees_its_memory_too_late_is_asked_again(server: StandIn,
 def test_a_server_that_keeps_its_cache_proves_nothing(server: StandIn, run: Path) -> None:
     server.state.reply_faults.append(ReplyFault("/free", "POST", 403, times=-1))
 
-    with pytest.raises(ServerStuck, match="answers from its cache even after it was asked to free it"):
+    with pytest.raises(ServerStuck, match="answers from its cache even after it was asked to clear it"):
         _reproduced(server, run / "lake")
 
 
@@ -139,7 +139,7 @@ def test_another_graph_and_another_environment_are_named(server: StandIn, run: P
 
     assert _told(found) == {"original": "different", "upscaled": "different"}
     assert [str(change) for change in found.changes] == ["ComfyUI 0.2.0 → 0.3.75", "node packs x → none"]
-    assert found.notes == ("its graph is not the one that it was then",)
+    assert found.notes == ("its graph is no longer the same",)
 
 
 def test_tiles_that_memory_called_for_are_told(server: StandIn, run: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_picture_alone_is_found_among_what_its_recipe_gives(server: StandIn, r
     found = _reproduced(server, Path("some.png"))
 
     assert _told(found) == {"upscaled": "same"}
-    assert (found.folder, found.notes) == (Path("reproduced/some"), ("which ComfyUI rendered it then is not known",))
+    assert (found.folder, found.notes) == (Path("reproduced/some"), ("which ComfyUI rendered it then is unknown",))
 
 
 def test_a_picture_of_somebody_else_is_rendered_by_its_graph(server: StandIn, run: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_replaced_pictures_lie_with_their_sidecar_and_can_be_made_again(server: 
 def test_it_is_not_rendered_to_where_the_pictures_are(server: StandIn, run: Path) -> None:
     before = files_in(run)
 
-    with pytest.raises(UsageError, match="is the folder of the pictures that are to be compared"):
+    with pytest.raises(UsageError, match="is the folder of the pictures to compare with"):
         _reproduced(server, run / "lake", out=run)
 
     assert files_in(run) == before
@@ -201,7 +201,7 @@ def test_it_is_not_rendered_to_where_the_pictures_are(server: StandIn, run: Path
         ("nowhere/lake", None, "no such file"),
         (".", None, "no such file"),
         ("graph.json", b"{}", "is neither a finished job nor a picture"),
-        ("photo.png", b"", "cannot be read|holds no workflow|is empty"),
+        ("photo.png", b"", "cannot be read|contains no workflow|is empty"),
     ],
 )
 def test_what_cannot_be_made_again_is_a_mistake(

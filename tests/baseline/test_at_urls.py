@@ -85,7 +85,7 @@ def test_a_run_at_a_url_is_held_against_one_at_another(server: StandIn, url: str
 
     assert [(job.outcome, {each.likeness.value for each in job.comparisons}) for job in found.jobs] == [("passed", {"same"})]
     for place in (run, local_part(run)):
-        with pytest.raises(InputError, match="is a run folder, and no place for a baseline"):
+        with pytest.raises(InputError, match="is a run folder, so it cannot be a baseline"):
             update_baseline(run, place)
 
 

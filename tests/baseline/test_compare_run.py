@@ -128,7 +128,7 @@ def test_jobs_of_the_baseline_that_the_run_lacks_are_orphans_and_pictures_of_a_j
     found = compare(run, base)
 
     assert found.orphans == ("lake-s1",)
-    assert messages(found) == ["is missing, and the baseline has it"]
+    assert messages(found) == ["is missing, but the baseline has it"]
     (_, original) = found.jobs["lake-s2"].comparisons
     assert (original.actual, original.expected) == ("", "comparison_files/lake-s2/original.expected.png")
 
@@ -143,9 +143,9 @@ def test_a_truncated_picture_and_a_damaged_one_of_the_baseline_are_failures_that
     found = compare(run, base)
 
     first, second = messages(found)
-    assert first.startswith("cannot be compared, for ")
+    assert first.startswith("cannot be compared: ")
     assert "lake-s1/upscaled.png: is not a whole picture" in first
-    assert "pictures/lake-s2/upscaled.webp: is what Git LFS has in its place" in second
+    assert "pictures/lake-s2/upscaled.webp: is only Git LFS's pointer to it" in second
     assert found.notes == ()
 
 
@@ -173,7 +173,7 @@ def test_a_picture_that_nothing_known_explains_is_told(tmp_path: Path) -> None:
     repaint(run, "lake-s1", "upscaled", painted(run, "lake-s1"))
 
     assert compare(run, base).notes == (
-        "1 job looks different, and nothing that is known of it has changed (lake-s1): a model file may have been replaced under "
+        "1 job looks different, though nothing known about it has changed (lake-s1): a model file may have been replaced under "
         "its name, or a node pack updated",
     )
 

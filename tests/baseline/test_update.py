@@ -88,7 +88,7 @@ def test_what_is_not_done_or_not_as_collected_is_left_out_and_its_old_picture_st
     found = update_baseline(run, tmp_path / "base")
 
     assert found.added == ("lake-s2",)
-    assert found.skipped == {"lake-s1": "a picture is not as it was collected", "lake-s3": "failed"}
+    assert found.skipped == {"lake-s1": "a picture has changed since it was collected", "lake-s3": "failed"}
     assert snapshot(tmp_path / "base")["pictures/lake-s1/upscaled.webp"] == before
 
 
@@ -192,7 +192,7 @@ def test_a_run_folder_is_no_place_for_a_baseline_and_a_baseline_no_run(tmp_path:
     (tmp_path / "file").write_bytes(b"")
 
     for place in ("run", "run/lake-s1", "file"):
-        with pytest.raises(InputError, match=r"no place|not a folder"):
+        with pytest.raises(InputError, match=r"cannot be a baseline|not a folder"):
             update_baseline(run, tmp_path / place)
     with pytest.raises(RunFolderError, match="is not a run folder"):
         update_baseline(tmp_path / "base", tmp_path / "base")

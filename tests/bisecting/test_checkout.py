@@ -87,7 +87,7 @@ def test_changes_that_are_not_committed_are_refused_and_kept(repo: Repository) -
     repo.commit("one", a="1")
     (repo.folder / "a.txt").write_text("mine")
 
-    with pytest.raises(UsageError, match=r"changes that are not committed \(got M a.txt\)"):
+    with pytest.raises(UsageError, match=r"uncommitted changes \(got M a.txt\)"):
         Checkout(repo.folder)
 
     assert (repo.folder / "a.txt").read_text() == "mine"
@@ -101,7 +101,7 @@ def test_what_the_server_has_changed_meanwhile_is_not_overwritten(repo: Reposito
     checkout.take(first)
     (repo.folder / "a.txt").write_text("written by a server")
 
-    with pytest.raises(UsageError, match=r"cannot be taken to .* two \(got error: Your local changes"):
+    with pytest.raises(UsageError, match=r"cannot be moved to .* two \(got error: Your local changes"):
         checkout.take(last)
 
     assert (repo.folder / "a.txt").read_text() == "written by a server"
@@ -110,7 +110,7 @@ def test_what_the_server_has_changed_meanwhile_is_not_overwritten(repo: Reposito
 @pytest.mark.parametrize(
     ("good", "bad", "told", "hint"),
     [
-        ("main", "main~1", "BAD does not come after GOOD", "the other way round"),
+        ("main", "main~1", "BAD does not come after GOOD", "swap them"),
         ("side", "main", "BAD does not come after GOOD", "both go back to"),
         ("main", "main", "the same commit", ""),
         ("nosuch", "main", r"no such commit \(got nosuch\)", ""),

@@ -124,7 +124,7 @@ def test_a_server_that_does_not_answer_in_time_is_ended(place: _Place) -> None:
 def test_nothing_is_started_where_another_server_answers(place: _Place) -> None:
     with (
         socket.create_server(("127.0.0.1", place.port)),
-        pytest.raises(UsageError, match="here: a server answers already"),
+        pytest.raises(UsageError, match="here: a server is already answering"),
         place.commands(f"touch {place.pid_file}").serving("1.0", place.log),
     ):
         pytest.fail("it was said to serve")
@@ -132,7 +132,7 @@ def test_nothing_is_started_where_another_server_answers(place: _Place) -> None:
     assert not place.pid_file.exists()
 
 
-@pytest.mark.parametrize(("stop", "hint"), [("", "give a --stop command"), ("true", "see why the stop command")])
+@pytest.mark.parametrize(("stop", "hint"), [("", "give a --stop command"), ("true", "check why the stop command")])
 def test_a_server_that_goes_on_in_a_group_of_its_own_is_told_of(place: _Place, stop: str, hint: str) -> None:
     leave = f"{sys.executable} -SEc 'import os, sys; os.fork() and os._exit(0); os.setsid(); os.execv(sys.argv[1], sys.argv[1:])'"
     try:

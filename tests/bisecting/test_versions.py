@@ -27,7 +27,7 @@ def test_a_file_has_one_version_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("1.0\n2.0\n1.0\n", r"txt:3: is there already \(got 1.0, also in line 1\)"),
+        ("1.0\n2.0\n1.0\n", r"txt:3: is listed twice \(got 1.0, also in line 1\)"),
         ("1.0\n" + "9" * 201, "txt:2: a version must be"),
     ],
 )

@@ -83,7 +83,7 @@ _CASES = [
         lambda: planned_size(Size(128, 72)),
         _recorded(),
         _recorded(height=71),
-        "is not as large as planned, 128x72 pixels (got 128x71)",
+        "does not have the planned size, 128x72 pixels (got 128x71)",
     ),
     _Case(
         "size",
@@ -201,7 +201,7 @@ def test_the_names_of_our_own_are_taken() -> None:
 @pytest.mark.parametrize(
     ("entry", "what"),
     [
-        ("noise = my_checks:bright", "is called as one of the built-in checks"),
+        ("noise = my_checks:bright", "has the name of one of the built-in checks"),
         ("x = my_checks:nothing", "cannot be imported (AttributeError"),
         ("x = my_checks:__doc__", "is not a function"),
     ],

@@ -128,7 +128,7 @@ def test_what_a_sidecar_says_is_taken_with_the_settings_beneath(sidecar: Sidecar
 
 @pytest.mark.parametrize("given", [{"drift": {"max": "x"}}, {"lpips": {"max": 1}}, [], 3, "drift"])
 def test_a_sidecar_that_makes_no_sense_is_refused(sidecar: Sidecar, given: object) -> None:
-    with pytest.raises(RunFolderError, match=r"job\.json: what it expects cannot be understood"):
+    with pytest.raises(RunFolderError, match=r"job\.json: its expectations cannot be understood"):
         expected_in(replace(sidecar, recipe={**sidecar.recipe, "expect": given}), Config(), where="job.json")
 
 

@@ -139,7 +139,7 @@ def test_what_the_baseline_has_alone_is_said_also_where_quiet_is_asked_for(
     ("options", "message"),
     [
         (("--update-snapshots",), "--update-snapshots: has no effect without --baseline"),
-        (("--baseline", "base", "--update-baseline", "base"), "--baseline and --update-baseline exclude each other"),
+        (("--baseline", "base", "--update-baseline", "base"), "--baseline and --update-baseline cannot be used together"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(
@@ -160,7 +160,7 @@ def test_a_run_renews_a_baseline_and_is_held_against_it(cli: Callable[..., Typed
     assert "baseline: 2 added in base" in cli(*run, "--update-baseline", "base").err
     same = cli(*run, "--baseline", "base")
     assert (same.code, same.err.splitlines()[-2]) == (0, "checked 2 jobs: 2 passed")
-    nothing_new = "warning: nothing was rendered, because the run folder has all of these pictures already"
+    nothing_new = "warning: nothing was rendered, because the run folder already has all of these pictures"
     assert nothing_new in same.err
     assert nothing_new not in cli(*run, "--baseline", "base", "--force", "--only", "*-d040").err
 

@@ -111,7 +111,7 @@ def test_after_a_ctrl_c_all_is_as_it_was_and_the_same_command_goes_on(cli: Cli, 
     interrupted = running.end()
 
     assert interrupted.code == 130, interrupted.err
-    assert interrupted.err.endswith("error: interrupted\nhint: the same command goes on where it was\n")
+    assert interrupted.err.endswith("error: interrupted\nhint: the same command continues where it stopped\n")
     assert (repo.head, setup.answers()) == ("main", False)
     assert setup.started == [names[0], names[3], names[2]]
     setup.hold.unlink()

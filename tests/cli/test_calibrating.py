@@ -69,7 +69,7 @@ def test_it_says_what_it_would_keep_and_keeps_nothing(settled: Callable[..., Typ
     assert [line.split()[0] for line in done.out.splitlines() if line][1:4] == ["drift", "local", "colour"]
     assert "80 pairs (80 compared) of 5 originals, which count as 80" in done.out
     assert "of originals left out, the usual limits order" in done.out
-    assert "nothing is kept; --keep does that" in done.err
+    assert "nothing is kept; --keep would keep it" in done.err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert run.is_dir()
 
@@ -78,7 +78,7 @@ def test_kept_limits_count_from_then_on_and_everything_says_so(settled: Callable
     usual = json.loads(settled("suggest", "lake", "--json").out)
     kept = settled("suggest", "--calibrate", "--keep", "lake")
     mine = settled("suggest", "lake", "--json")
-    told, note = json.loads(mine.out), "note: limits as your own picks calibrated them: drift at most 0."
+    told, note = json.loads(mine.out), "note: limits calibrated by your own picks: drift at most 0."
 
     assert kept.code == 0, kept.err
     assert kept.err.endswith("kept in calibrations.json: suggest, report and find use it from now on\n")
@@ -90,7 +90,7 @@ def test_kept_limits_count_from_then_on_and_everything_says_so(settled: Callable
     explicit = json.loads(settled("suggest", "lake", "--json", "--max-drift", "0.3").out)["limits"]
     assert (explicit["drift"], explicit["local_drift"]) == (0.3, told["limits"]["local_drift"])
     assert settled("report", "lake").err.startswith(note)
-    assert "limits as your own picks calibrated them" in (run / "report.html").read_text(encoding="utf-8")
+    assert "limits calibrated by your own picks" in (run / "report.html").read_text(encoding="utf-8")
     assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["limits"] == told["limits"]
     assert (tmp_path / "calibrations.json").is_file()
 
@@ -108,8 +108,8 @@ def test_the_report_at_the_end_of_a_run_takes_kept_limits_and_says_so(
     settled("suggest", "--calibrate", "--keep", "lake")
     results = [JobResult("lake-s0-d03", "done", {"upscaled": (run / "lake-s0-d03" / "upscaled.png",)})]
 
-    # The second time the report is there already.
-    for expected in ("note: limits as your own picks calibrated them", ""):
+    # The second time the report already exists.
+    for expected in ("note: limits calibrated by your own picks", ""):
         assert _report(Path("lake"), results, 0, quiet=False) == (Path("lake/report.html"), 0)
         assert capsys.readouterr().err.startswith(expected)
     assert json.loads((run / "metrics.json").read_text(encoding="utf-8"))["limits"]["calibration"] == "*"
@@ -137,7 +137,7 @@ def test_too_few_pairs_are_told_and_never_kept(settled: Callable[..., Typed], ru
     assert "1 pair (1 by their stars) of 1 original, which count as 1" in done.out
     assert done.err == (
         "warning: lake/picks.json: left out 1 picture that this run does not have: gone\n"
-        "warning: 1 pair says too little: about 40 are needed\n"
+        "warning: 1 pair says too little: you need about 40\n"
     )
     assert kept.code == 4
     assert "error: the calibration is not kept: 1 pair says too little" in kept.err
@@ -166,8 +166,8 @@ def test_mistakes_are_told(settled: Callable[..., Typed], given: list[str], code
 @pytest.mark.parametrize(
     ("picks", "error"),
     [
-        (None, "error: lake: has no picks.json, which is to say which pictures are better"),
-        ({"format": 1}, "error: lake/picks.json: it does not say of any two pictures of one original that one is better"),
+        (None, "error: lake: has no picks.json, which would say which pictures are better"),
+        ({"format": 1}, "error: lake/picks.json: it does not rank any two pictures of one original"),
         (
             {"format": 1, "picks": {"a": {"stars": 0}}},
             "error: lake/picks.json: picks.a.stars: should be greater than or equal to 1",

@@ -197,7 +197,7 @@ def test_a_metric_that_cannot_be_used_costs_no_picture_and_has_not_passed(
     ("args", "what"),
     [
         (("nowhere",), "nowhere: "),
-        ((".", "--set", "expect.drift.max=1"), "overrides change recipes, and none is given"),
+        ((".", "--set", "expect.drift.max=1"), "overrides change recipes, but none is given"),
     ],
 )
 def test_what_cannot_be_checked_is_an_error(cli: Callable[..., Typed], args: tuple[str, ...], what: str) -> None:
@@ -224,7 +224,7 @@ def test_failures_of_one_kind_stand_together_and_not_all_are_told(tmp_path: Path
     told = list(lines(CheckedRun(folder=tmp_path, jobs=tuple(jobs))))
 
     assert told[0] == "FAILED j0: is bad (x.yaml:1)"
-    assert told[50] == told[101] == "FAILED and 10 more like that; --json has them all"
+    assert told[50] == told[101] == "FAILED and 10 more like this; --json has them all"
     assert len(told) == 103
 
 

@@ -62,7 +62,7 @@ def test_on_github_annotations_and_a_summary_come_unasked(cli: Cli, lake: Path, 
     assert (first.code, first.out) == (plain.code, plain.out)
     told = [line for line in first.err.splitlines() if line not in plain.err.splitlines()]
     assert [line.split()[0] for line in told] == ["::error", "::error"]
-    assert told[1].startswith("::error title=upscaled intact%3A 1 failure::lake-d08: upscaled lake-d08/upscaled.png is not as it")
+    assert told[1].startswith("::error title=upscaled intact%3A 1 failure::lake-d08: upscaled lake-d08/upscaled.png has changed")
     assert (lake / "step.md").read_text("utf-8").count("\n## ❌ 3 jobs") == 1  # the first summary begins the file
     assert (lake / "step.md").read_text("utf-8").count("## ❌ 3 jobs") == 2
 
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(cli: Cl
     done = cli("check", "lake", "--junit", "theirs/deep/junit.xml")
 
     assert (done.code, done.out) == (2, "")
-    assert "theirs is not a folder that files can be put into" in done.err
+    assert "theirs is not a folder in which files can be created" in done.err
 
 
 @pytest.mark.parametrize("option", ["--junit", "--summary", "--code-quality"])
@@ -149,7 +149,7 @@ def test_what_a_run_has_made_is_never_written_over(cli: Cli, lake: Path, option:
     done = cli("check", "lake", option, f"lake/{name}")
 
     assert (done.code, done.out) == (2, "")
-    assert f"lake/{name} is there already and is something else: it is not overwritten" in done.err
+    assert f"lake/{name} already exists and is something else: it is not overwritten" in done.err
     assert (lake / "lake" / name).read_bytes() == before
 
 
@@ -266,5 +266,5 @@ def test_two_files_cannot_be_one(cli: Cli) -> None:
 
     assert (done.code, done.err.splitlines()[0]) == (
         2,
-        "error: --junit and --code-quality: cannot both be written to one file",
+        "error: --junit and --code-quality: cannot be written to the same file",
     )

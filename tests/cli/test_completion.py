@@ -99,7 +99,7 @@ def test_bash_completes_with_the_script_that_is_installed(cli: Cli, folder: Path
     installed = cli("completion", "--install")
 
     script = folder / "bash" / "completions" / "comfy-runner"
-    assert installed.err == f"wrote {script}; it takes effect in new shells that load the package bash-completion\n"
+    assert installed.err == f"wrote {script}; it takes effect in new shells that load bash-completion\n"
     lines = f"""
         source {script}; COMP_WORDS=(comfy-runner run qui); COMP_CWORD=2
         _comfy_runner_completion comfy-runner; printf '%s\\n' "${{COMPREPLY[@]}}"; complete -p comfy-runner

@@ -32,7 +32,7 @@ def test_a_detached_run_goes_on_by_itself_and_is_followed_to_its_exit_code(serve
 
     assert (began.code, began.out) == (0, "runs/lake\n")
     assert "comfy-runner attach runs/lake follows it" in began.err
-    assert (stopped.code, "which goes on" in stopped.err) == (130, True), stopped
+    assert (stopped.code, "which continues" in stopped.err) == (130, True), stopped
     assert done.code == 0, done
     assert "lake: done" in done.out
     assert len([line for line in done.out.splitlines() if line.endswith(".png")]) == 2

@@ -53,7 +53,7 @@ def test_a_server_that_is_added_to_a_live_run_gets_work(cli: Cli, server: StandI
 
     done = cli("fleet", "add", "runs/lake", other.url)
 
-    assert (done.code, done.err) == (0, f"{other.url} takes part as soon as it answers\n")
+    assert (done.code, done.err) == (0, f"{other.url} joins as soon as it answers\n")
     other.state.until_asked("POST", "/prompt", 1)
     gate.open()
     assert running.end().code == 0
@@ -91,7 +91,7 @@ def test_a_bad_address_is_a_mistake_that_the_run_does_not_mind(cli: Cli, server:
     assert bad.code == 2
     assert "ftp" in bad.err
     assert unknown.code == 2
-    assert "takes no part in this run" in unknown.err
+    assert "is not part of this run" in unknown.err
     assert running.end().code == 0
     assert not list((tmp_path / "runs/lake").glob(".fleet*"))
 
@@ -102,7 +102,7 @@ def test_a_folder_without_a_live_run_cannot_be_changed(cli: Cli, server: StandIn
     done = cli("fleet", "add", "runs/lake", server.url)
 
     assert done.code == 5
-    assert "no run is going on in it" in done.err
+    assert "no run is active in it" in done.err
 
 
 def test_the_token_of_the_user_is_not_sent_to_a_server_that_somebody_adds(
@@ -161,6 +161,6 @@ def test_a_password_is_neither_printed_nor_written_into_the_run_folder(cli: Cli,
     done = cli("fleet", action, "runs/lake", url)
 
     assert done.code == 2
-    assert "a password or a token is not written into a run folder (got one for " in done.err
+    assert "a password or a token is never written to a run folder (got one for " in done.err
     assert "s3cret" not in done.out + done.err
     assert [*folder.iterdir()] == []

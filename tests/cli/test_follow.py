@@ -58,7 +58,7 @@ def _told(
 def test_each_thing_that_happens_is_a_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert _told(capsys) == [
         "warning: x.yaml:1: y: is blurred",
-        "2 jobs, 1 done already on http://x, run folder runs/lake",
+        "2 jobs, 1 already done on http://x, run folder runs/lake",
         "lake: submitted",
         "lake: waits behind 3",
         "lake: First pass (0%)",
@@ -96,7 +96,7 @@ def test_of_several_servers_the_first_line_names_all_and_each_submission_its_own
         "2 jobs on one, two and three, run folder runs/lake",
         "lake: submitted on two as an-id",
         "5 jobs on one, 1 job on two and none on three",
-        "3 model loads and 5 first passes, 1 and 1 more than on one server; 2 groups were split to end earlier",
+        "3 model loads and 5 first passes, 1 and 1 more than on one server; 2 groups were split to finish earlier",
     ]
 
 
@@ -122,7 +122,7 @@ def test_a_server_that_takes_part_in_another_way_than_before_is_a_line(capsys: p
     assert _told(capsys, events) == [
         "two is out of order, tried again in 2 s: connection refused",
         "two answers again",
-        "three takes part now",
+        "three has joined",
         "one gets no more jobs",
     ]
 
@@ -197,11 +197,11 @@ def _spent(loads: int, first: int, splits: int = 0) -> Spent:
 @pytest.mark.parametrize(
     ("spent", "told"),
     [
-        (_spent(3, 5, 1), "3 model loads and 5 first passes, 1 and 1 more than on one server; 1 group was split to end earlier"),
+        (_spent(3, 5, 1), "3 model loads and 5 first passes, 1 and 1 more than on one server; 1 group was split to finish earlier"),
         (_spent(3, 4), "3 model loads and 4 first passes, 1 load more than on one server"),
         (_spent(2, 6), "2 model loads and 6 first passes, 2 first passes more than on one server"),
-        (_spent(2, 4), "2 model loads and 4 first passes, no more than on one server"),
-        (_spent(1, 0), "1 model load and 0 first passes, no more than on one server"),
+        (_spent(2, 4), "2 model loads and 4 first passes, no more than one server would need"),
+        (_spent(1, 0), "1 model load and 0 first passes, no more than one server would need"),
         (_spent(4, 3), "4 model loads and 3 first passes, 2 loads more than on one server"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_server_gives_ranges_and_says_what_it_lacks(cli: Cli, server: StandIn,
 
 @pytest.mark.usefixtures("fox")
 def test_a_server_that_has_all_is_said_to(cli: Cli, server: StandIn) -> None:
-    assert f"  {server.url} has all that it needs" in cli("import", "fox.json", "--server", server.url).err.splitlines()
+    assert f"  {server.url} has everything that it needs" in cli("import", "fox.json", "--server", server.url).err.splitlines()
 
 
 @pytest.mark.usefixtures("fox")
@@ -86,7 +86,7 @@ def test_nothing_is_overwritten_unless_asked_for(cli: Cli, tmp_path: Path, there
     refused = cli("import", "fox.json")
 
     assert (refused.code, refused.out) == (2, "")
-    assert f"error: {there}: is there already" in refused.err
+    assert f"error: {there}: already exists" in refused.err
     assert path.read_text(encoding="utf-8") == "mine"
     assert not all((tmp_path / name).exists() for name in ("fox.yaml", "templates/fox.json.j2"))
     assert cli("import", "fox.json", "--force").code == 0
@@ -99,7 +99,7 @@ def test_the_file_that_is_imported_is_never_overwritten(cli: Cli, tmp_path: Path
     done = cli("import", "self.yaml", "--force")
 
     assert (done.code, done.out) == (2, "")
-    assert "error: self.yaml: is the file that is imported, which is not overwritten" in done.err
+    assert "error: self.yaml: is the imported file, which is not overwritten" in done.err
     assert "hint: choose another folder with --out" in done.err
     assert (tmp_path / "self.yaml").read_bytes() == text
     assert [path.name for path in tmp_path.iterdir()] == ["self.yaml"]
@@ -108,7 +108,7 @@ def test_the_file_that_is_imported_is_never_overwritten(cli: Cli, tmp_path: Path
 @pytest.mark.usefixtures("fox")
 @pytest.mark.parametrize(
     ("there", "said"),
-    [("out/fox.yaml/", "out/fox.yaml: is a folder"), ("out/templates", "out/templates: is a file where a folder has to be")],
+    [("out/fox.yaml/", "out/fox.yaml: is a folder"), ("out/templates", "out/templates: is a file where a folder is needed")],
 )
 @pytest.mark.parametrize("options", [(), ("--force",)], ids=["", "force"])
 def test_nothing_is_half_written_where_one_file_cannot_be(
@@ -206,7 +206,7 @@ def test_a_text_that_names_no_model_says_how_to_give_one(cli: Cli, tmp_path: Pat
     done = cli("import", "fox.txt")
 
     assert done.code == 0
-    assert "warning: fox.txt: which model it was made with is not said: give checkpoint" in done.err
+    assert "warning: fox.txt: it does not say which model it was made with: give checkpoint" in done.err
     assert done.err.splitlines()[-1] == "next: comfy-runner run fox.yaml --set checkpoint=FILE"
     assert cli("validate", "fox.yaml").code == 2
     assert cli("validate", "fox.yaml", "--set", "checkpoint=x.safetensors").code == 0
@@ -255,5 +255,5 @@ def test_a_file_without_a_workflow_is_refused_with_the_way_out(cli: Cli, tmp_pat
     done = cli("import", "plain.png")
 
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: plain.png: holds no workflow")
+    assert done.err.startswith("error: plain.png: contains no workflow")
     assert "hint: " in done.err

@@ -140,7 +140,7 @@ def test_a_picture_that_is_truncated_afterwards(judged: _Judged, server: StandIn
 
     done = cli("check", "runs/0", "fox.yaml", "--junit", "junit.xml")
 
-    told = "fox-d070/upscaled.png is not as it was collected"
+    told = "fox-d070/upscaled.png has changed since it was collected"
     assert done.code == 4, done.err
     assert judged.cases["fox-d050"] == []
     assert [(kind, told in message) for kind, message in judged.cases["fox-d070"]] == [("failure", True)]
@@ -167,7 +167,7 @@ def test_the_same_server_as_that_of_the_baseline(with_baseline: _Judged, server:
     ("look", "change", "why", "notices"),
     [
         ("", ("--set", "sampler.name=euler"), "; the job has changed: sampler.name dpmpp_2m_sde → euler", []),
-        ("another model file of the same name", (), "", ["2 jobs look different, and nothing that is known of them has changed"]),
+        ("another model file of the same name", (), "", ["2 jobs look different, though nothing known about them has changed"]),
     ],
 )
 def test_a_changed_sampler_and_a_changed_model_file(

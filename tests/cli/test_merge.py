@@ -107,7 +107,7 @@ def test_a_shard_that_is_left_over_has_nothing_to_do_and_says_so(cli: Cli, serve
         (["--shard", "auto"], "--shard: none of SLURM_ARRAY_TASK_ID"),
         (["--shard", "1/2", "--set", "seed=random"], "--shard: the seed of lake is random"),
         (["--shard", "1/2", "--out", "run"], "run: is a run folder"),
-        (["--shard", "1/2", "--update-baseline", "b"], "--update-baseline: a baseline is made of a whole run"),
+        (["--shard", "1/2", "--update-baseline", "b"], "--update-baseline: a baseline is made from a whole run"),
     ],
 )
 def test_mistakes_cost_nothing(cli: Cli, server: StandIn, tmp_path: Path, args: list[str], told: str) -> None:

@@ -188,7 +188,7 @@ def test_a_saved_answer_does_in_place_of_a_server(cli: Cli) -> None:
     [
         (("--server", "http://127.0.0.1:9"), 3, "nobody answers"),
         (("--server", "ftp://x"), 2, "not the address of a server"),
-        (("--server", "http://x", "--object-info", "x.json"), 2, "exclude each other"),
+        (("--server", "http://x", "--object-info", "x.json"), 2, "cannot be used together"),
         (("--object-info", "nowhere.json"), 2, "no such file"),
         (("loras", "vae"), 2, "unexpected extra argument"),
     ],

@@ -61,7 +61,7 @@ def test_a_search_shows_those_that_fit(cli: Cli, text: str, classes: list[str]) 
 
 
 def test_a_search_that_finds_nothing_says_so(cli: Cli, server: StandIn) -> None:
-    assert cli("nodes", "--search", "webcam", "--server", server.url) == Typed(0, "", "no node class fits webcam\n")
+    assert cli("nodes", "--search", "webcam", "--server", server.url) == Typed(0, "", "no node class matches webcam\n")
 
 
 def test_a_class_is_shown_with_all_that_the_server_says_of_it(cli: Cli) -> None:
@@ -156,8 +156,8 @@ def test_an_unknown_class_is_one_error_with_the_nearest(cli: Cli, server: StandI
     ("args", "code", "words"),
     [
         (("--server", "http://127.0.0.1:9"), 3, "nobody answers"),
-        (("--server", "http://x", "--object-info", "x.json"), 2, "exclude each other"),
-        (("KSampler", "--search", "x"), 2, "exclude each other"),
+        (("--server", "http://x", "--object-info", "x.json"), 2, "cannot be used together"),
+        (("KSampler", "--search", "x"), 2, "cannot be used together"),
         (("--object-info", "nowhere.json"), 2, "no such file"),
     ],
 )

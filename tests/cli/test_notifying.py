@@ -112,7 +112,7 @@ def test_what_does_not_arrive_is_a_warning_and_changes_nothing(cli: Cli, hook: H
     ended = cli("run", recipe, "--server", server.url, "--no-report", "--notify", f"{hook.url}/broken")
 
     assert ended.code == 0
-    assert "warning: nobody was notified: 127.0.0.1: answers with status 500\n" in ended.err
+    assert "warning: the notification failed: 127.0.0.1: answers with status 500\n" in ended.err
 
 
 def test_a_run_that_cannot_begin_is_told_with_its_exit_code(cli: Cli, hook: Hook, recipe: str) -> None:

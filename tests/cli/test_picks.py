@@ -117,7 +117,7 @@ def test_copies_are_the_very_files_and_nothing_is_overwritten(cli: Cli, run: Pat
     copies[0].unlink()
     again = cli("picks", "lake", "--copy", "best")
     assert again.code == 2
-    assert "best/lake-s1-d05.png: is there already, and is no copy of the picked picture" in again.err
+    assert "best/lake-s1-d05.png: already exists, and is not a copy of the picked picture" in again.err
     assert (copies[1].read_bytes(), copies[0].exists()) == (b"mine", False)
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_picture_is_not_copied(cli: Cli, run: Path) -> None:
     done = cli("picks", "lake", "--copy", "best")
 
     assert done.code == 4
-    assert "lake-s0-d03/upscaled.png: is not as it was collected" in done.err
+    assert "lake-s0-d03/upscaled.png: has changed since it was collected" in done.err
     assert [path.name for path in (run.parent / "best").iterdir()] == []
 
 
@@ -161,11 +161,11 @@ def test_what_somebody_else_says_is_added(cli: Cli, run: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("given", "code", "error"),
     [
-        (["--ids", "--json"], 2, "--ids, --copy and --json exclude each other"),
+        (["--ids", "--json"], 2, "--ids, --copy and --json cannot be used together"),
         (["--min", "6"], 2, "6 is not in the range 1<=x<=5"),
         (["--import", "nowhere.json"], 2, "nowhere.json: cannot be read (no such file or directory)"),
         (["--import", "broken.json"], 2, "broken.json: is not JSON"),
-        (["--copy", "s3://b/x"], 2, "--copy: must be a path of this machine, not a URL"),
+        (["--copy", "s3://b/x"], 2, "--copy: must be a path on this machine, not a URL"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_changed(cli: Cli, run: Path, given: list[str], code: int, error: str) -> None:

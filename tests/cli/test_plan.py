@@ -118,7 +118,7 @@ def test_what_is_done_and_why_the_rest_is_made_again_is_in_the_table(cli: Cli, r
     same = cli("plan", recipe, "--sweep", "seed=1,2")
     other = cli("plan", recipe, "--sweep", "seed=1,2", "--set", "sampler.cfg=6")
 
-    assert "2 jobs (2 done already): nothing to render" in same.out
+    assert "2 jobs (2 already done): nothing to render" in same.out
     assert other.out.count("again: sampler.cfg") == 2
     first, second = other.out.splitlines()[-4:-2]
     assert re.fullmatch(rf"about \d+ s on {server.url} \(from 2 earlier jobs\)", first)
@@ -141,7 +141,7 @@ def test_a_server_that_caches_nothing_is_told_in_the_plan(cli: Cli, recipe: str,
 
     done = cli("plan", recipe, *_SWEEP, "--server", server.url)
 
-    assert "the server caches nothing: 2 graphs, each of jobs that share a first pass" in done.out
+    assert "the server caches nothing: 2 graphs, each for jobs that share a first pass" in done.out
 
 
 def test_some_jobs_are_chosen_by_their_ids(cli: Cli, recipe: str) -> None:
@@ -157,7 +157,7 @@ def test_some_jobs_are_chosen_by_their_ids(cli: Cli, recipe: str) -> None:
         (("quickstart", "--server="), "not the address of a server"),
         (("quickstart", "--only", "nothing*"), "--only: matches no job"),
         (("quickstart", "--sweep", "seed"), "--sweep"),
-        (("nowhere*.yaml",), "fits no file"),
+        (("nowhere*.yaml",), "matches no file"),
     ],
 )
 @pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run")])
@@ -227,7 +227,7 @@ def test_a_dry_run_prints_the_plan_and_renders_nothing(cli: Cli, recipe: str, se
 def test_a_dry_run_may_be_forced(cli: Cli, recipe: str, server: StandIn) -> None:
     cli("run", recipe, "--server", server.url, "-q")
 
-    assert "again: is to be made again" in cli("run", "--dry-run", "--force", recipe).out
+    assert "again: is made again" in cli("run", "--dry-run", "--force", recipe).out
 
 
 def test_a_dry_run_takes_a_folder_that_somebody_uses(cli: Cli, recipe: str) -> None:
@@ -259,7 +259,7 @@ def test_render_of_several_jobs_says_how_to_choose_one(cli: Cli, recipe: str) ->
     done = cli("render", recipe, *_SWEEP)
 
     assert done.code == 2
-    assert "hint: choose it: --only lake-d050-s1" in done.err
+    assert "hint: choose one: --only lake-d050-s1" in done.err
 
 
 def test_validate_checks_the_whole_sweep(cli: Cli, recipe: str, server: StandIn) -> None:
@@ -314,7 +314,7 @@ def test_what_several_servers_cost_more_than_one_is_said(cli: Cli, recipe: str) 
     more = sum(share["loads"] for share in shares) - 1
     assert more >= 2
     assert re.search(rf"^{more} model loads more than one server would need", done.out, re.MULTILINE)
-    assert f"{servers[2].url} caches nothing: jobs that share a first pass go there as one graph" in done.out
+    assert f"{servers[2].url} caches nothing: jobs that share a first pass are sent there as one graph" in done.out
     assert "the server caches nothing" not in done.out
 
 
@@ -340,7 +340,7 @@ def test_the_time_of_several_servers_is_told_from_earlier_jobs_and_so_are_their_
     done = cli("plan", recipe, "--sweep", "seed=1,2,3", *_given(fleet))
 
     assert re.search(r"^about \d+ s with these servers, no model load and no first pass more", done.out, re.MULTILINE)
-    assert re.search(rf"^about \d+ s on {fleet[0].url} \(from 2 earlier jobs\), if it were alone$", done.out, re.MULTILINE)
+    assert re.search(rf"^about \d+ s on {fleet[0].url} \(from 2 earlier jobs\), if it did everything$", done.out, re.MULTILINE)
     assert f"{fleet[1].url} has 3 prompts in its queue now" in done.out
 
 
@@ -353,7 +353,7 @@ def test_a_server_that_does_not_answer_is_a_warning_and_one_that_does_is_enough(
     none = cli("plan", recipe, "--server", fleet[0].url, "--server", "http://127.0.0.1:1")
 
     assert (done.code, none.code) == (0, 3)
-    assert f"warning: {fleet[0].url}: does not answer, and is planned without: nobody answers" in done.err
+    assert f"warning: {fleet[0].url}: does not answer, and is left out of the plan: nobody answers" in done.err
     assert fleet[0].url not in done.out
     # Both say the same, so that it is said once.
     assert f"error: {fleet[0].url}/queue; http://127.0.0.1:1/queue: nobody answers" in none.err
@@ -374,7 +374,7 @@ def test_where_nothing_is_to_be_rendered_there_is_no_table_of_servers(cli: Cli, 
 
     done = cli("plan", recipe, *_given(fleet))
 
-    assert "1 job (1 done already): nothing to render" in done.out
+    assert "1 job (1 already done): nothing to render" in done.out
     assert "done in" not in done.out
     assert fleet[0].url not in done.out
 

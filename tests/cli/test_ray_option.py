@@ -14,10 +14,10 @@ from tests.cli.support import COMMAND, Typed, environment, recipe_file, typed
     ("options", "message"),
     [
         (("--ray-actors", "2"), "error: --ray-actors: has no effect without --ray"),
-        (("--ray", "the moon"), "error: --ray: not an address of Ray's (got the moon)"),
+        (("--ray", "the moon"), "error: --ray: not a Ray address (got the moon)"),
         (("--ray-resources", "GPU", "--ray"), "error: --ray-resources: not JSON (got GPU)"),
         (("--ray-min", "3", "--ray-max", "2", "--ray"), "error: --ray: max must be at least min, 3 (got 2)"),
-        (("--ray-actors", "3", "--ray-max", "2", "--ray"), "error: --ray-actors: excludes --ray-min and --ray-max"),
+        (("--ray-actors", "3", "--ray-max", "2", "--ray"), "error: --ray-actors: cannot be used with --ray-min and --ray-max"),
     ],
 )
 def test_what_does_not_go_is_refused(options: tuple[str, ...], message: str, tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def test_several_runs_become_one_page_and_each_says_what_is_suggested(cli: Calla
 @pytest.mark.parametrize(
     ("given", "error"),
     [
-        (["lake", "other"], "--out names the folder of the page of several RUNs, or of --superseded"),
-        (["lake", "--out", "x"], "--out names the folder of the page of several RUNs, or of --superseded"),
-        (["lake", "--superseded"], "--out names the folder of the page of several RUNs, or of --superseded"),
+        (["lake", "other"], "--out is needed with several RUNs or --superseded, and only then"),
+        (["lake", "--out", "x"], "--out is needed with several RUNs or --superseded, and only then"),
+        (["lake", "--superseded"], "--out is needed with several RUNs or --superseded, and only then"),
         (["lake", "lake", "--out", "x"], "lake: is given twice"),
         (["lake", "--max-size", "3"], "--max-size and --quality need --single-file"),
         (["lake", "--single-file", "lake"], "lake: must end in .html"),
@@ -103,7 +103,7 @@ def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(cli: Callable
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["0.4", "0.5", "▸", "0.8"]
     assert any(line.startswith("upscale.denoise 0.6: 0.6 paints the most detail") for line in lines)
-    assert any(line.startswith("sure: what each series would choose by itself: 0.6 (3 of 3)") for line in lines)
+    assert any(line.startswith("sure: what each series would choose on its own: 0.6 (3 of 3)") for line in lines)
     assert any("●" in line for line in lines)
 
 
@@ -237,7 +237,7 @@ def test_so_many_jobs_are_reported_on_only_if_asked_for(tmp_path: Path, capsys: 
     assert _report(tmp_path, results, 0, quiet=False) == (None, 0)
     assert (
         capsys.readouterr().err
-        == "warning: no report is written of more than 3000 jobs unless you ask for it: comfy-runner report\n"
+        == "warning: no report is written for more than 3000 jobs unless you ask for it: comfy-runner report\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -70,7 +70,7 @@ def test_as_json_it_has_the_keys_that_are_documented(cli: Callable[..., Typed], 
     ("args", "code", "told"),
     [
         (("lake.yaml",), 2, "is neither a finished job nor a picture"),
-        (("runs/lake/lake", "--out", "runs/lake"), 2, "is the folder of the pictures that are to be compared"),
+        (("runs/lake/lake", "--out", "runs/lake"), 2, "is the folder of the pictures to compare with"),
         (("runs/lake/lake", "--server", "http://127.0.0.1:9"), 3, "127.0.0.1:9"),
     ],
 )
@@ -106,5 +106,5 @@ def test_ctrl_c_takes_the_job_back(server: StandIn, tmp_path: Path) -> None:
     found = command.end()
 
     assert found.code == 130
-    assert "our jobs are withdrawn" in found.err
+    assert "taking our jobs back" in found.err
     assert not server.state.memory.running

@@ -196,7 +196,7 @@ def test_a_client_that_was_killed_is_cancelled_by_another(cli: Cli, server: Stan
     assert unreachable.code == 3
     assert "nobody answers" in unreachable.err
     assert (done.code, done.out) == (0, "1 partial: lake\n")
-    assert (again.code, again.out, again.err) == (0, "", "no run is active, and servers have nothing of it\n")
+    assert (again.code, again.out, again.err) == (0, "", "no run is active, and servers have none of its prompts\n")
     assert server.state.memory.running == []
 
 

@@ -78,7 +78,7 @@ models
 nodes
   ComfyUI 0.3.40 or newer: CheckpointLoaderSimple, SaveImage
   the node pack Glowing: Glow
-graph (words in capitals stand for what a recipe gives)
+graph (words in capitals stand for values of a recipe)
 """
 
 
@@ -206,7 +206,7 @@ def test_a_server_is_asked_what_it_lacks(cli: Cli, mine: Path) -> None:
     assert lacking.code == 0
     assert f"{server.url} has no node class Glow (it comes with the node pack Glowing)" in said
     assert 'checkpoint: "glow.safetensors" is not among the 1 that' in said
-    assert f"{server.url}\n  has all that the template needs by itself" in nothing.out
+    assert f"{server.url}\n  has everything that the template itself needs" in nothing.out
 
 
 @pytest.mark.parametrize(

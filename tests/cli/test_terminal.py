@@ -86,7 +86,7 @@ def test_each_of_several_servers_has_a_line_on_a_terminal_and_what_becomes_of_th
     assert f"8 jobs on {server.url} and {other.url}, run folder" in done.err
     assert re.search(r":\d+ lake-s.*Second pass +0 done", done.err)
     told = " ".join(done.err.split())
-    assert f"{other.url} is out of order, tried again in 2 s: 2 jobs running have failed of a broken GPU state" in told
+    assert f"{other.url} is out of order, tried again in 2 s: 2 jobs in a row have failed because of a broken GPU state" in told
     assert f"8 jobs on {server.url} and none on {other.url}" in told
     assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"
     assert re.search(r"8 done, 16 pictures in \d+ s: runs/lake$", done.err.rstrip())
@@ -99,7 +99,7 @@ def test_a_server_that_joins_a_live_run_gets_a_line_on_the_terminal(server: Stan
         running = Running("run", _sweep(tmp_path), "--server", server.url, folder=tmp_path, terminal=True, changes=_SIZE)
         gate.wait()
         typed("fleet", "add", "runs/lake", other.url, folder=tmp_path)
-        running.wait_for(f"{other.url} takes part now")
+        running.wait_for(f"{other.url} has joined")
         there.wait()
         for each in (server, other):
             running.wait_for(f"{_address(each)} lake-s")
@@ -192,7 +192,7 @@ def test_a_run_whose_output_cannot_be_written_is_done_and_says_so(server: StandI
     assert done.returncode == 1
     *_, error, hint, last = done.stderr.decode().splitlines()
     assert error == "error: stdout: cannot be written: no space left on device"
-    assert hint == "hint: the run has ended all the same; its pictures are in runs/lake"
+    assert hint == "hint: the run has ended nevertheless; its pictures are in runs/lake"
     assert last.startswith("1 done, 2 pictures in ")
     assert len([*(tmp_path / "runs" / "lake").rglob("*.png")]) == 2
 
@@ -230,8 +230,8 @@ def test_the_first_signal_takes_our_jobs_back_and_ends_the_run(server: StandIn, 
     done = running.end()
 
     assert done.code == 130
-    assert "interrupting: our jobs are withdrawn" in done.err
-    assert "hint: run the same command again to go on" in done.err
+    assert "interrupting: taking our jobs back" in done.err
+    assert "hint: run the same command again to continue" in done.err
     assert "1 cancelled" in done.err
     assert "Traceback" not in done.err
     memory = server.state.memory
@@ -255,7 +255,7 @@ def test_an_interruption_on_a_terminal_gives_its_cursor_back_and_the_numbers_tha
     assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"
     *_, error, hint, last = done.err.splitlines()
     assert error.endswith("interrupted")
-    assert hint.endswith("run the same command again to go on")
+    assert hint.endswith("run the same command again to continue")
     assert last.startswith("2 cancelled, 6 not begun in ")
     assert "not begun" not in done.err.removesuffix(f"{last}\r\n")
     assert typed("status", "runs/lake", folder=tmp_path).out.startswith("runs/lake: 2 cancelled, 6 pending\n")
@@ -273,7 +273,7 @@ def test_the_second_signal_leaves_at_once_and_names_what_still_runs(server: Stan
 
     (ours,) = [post.body["prompt_id"] for post in server.state.requests("POST", "/prompt")]
     assert done.code == 130
-    assert f"left at once; still on the server: {ours}" in done.err
+    assert f"exited at once; still on the server: {ours}" in done.err
     assert "Traceback" not in done.err
     if terminal:
         assert re.findall(r"\x1b\[\?25[lh]", done.err)[-1] == "\x1b[?25h"

@@ -163,8 +163,8 @@ def test_a_page_for_others_is_warned_of(server: StandIn, cli: Callable[..., Type
     done = cli("run", str(recipe_file(tmp_path)), "--server", server.url, "--watch", "--watch-host", "0.0.0.0")
 
     assert done.code == 0
-    assert "warning: --watch-host 0.0.0.0: whoever reaches this machine" in done.err
+    assert "warning: --watch-host 0.0.0.0: anyone who can reach this machine" in done.err
 
 
 def _refused(where: str, reason: str, option: str) -> str:
-    return f"error: {where}: cannot be listened on ({reason})\nhint: choose another {option}, or leave it out\n"
+    return f"error: {where}: cannot be used for listening ({reason})\nhint: choose another {option}, or omit it\n"

@@ -233,7 +233,7 @@ def test_a_file_that_comes_broken_in_the_same_way_a_run_later_is_so_on_the_serve
     same = collected(tmp_path, files, Served({"x.png": [_GARBAGE + b"!"]}))
 
     assert [type(found.errors[0]) for found in (other, same)] == [BrokenDownload, VerificationError]
-    assert str(same.errors[0]).endswith(", as the last time")
+    assert str(same.errors[0]).endswith(", as last time")
     assert kept.read_bytes() == _GARBAGE + b"!"
 
     assert collected(tmp_path, files, Served({"x.png": [_png(64, 64)]})).files["original"][0].problem == ""
@@ -273,7 +273,7 @@ def test_a_page_in_place_of_a_file_is_somebody_in_between_and_no_result(tmp_path
     found = collected(tmp_path, {"save_original": [_file(name)]}, http)
 
     assert isinstance(found.errors[0], Unreachable)
-    assert f"gives a page instead of {name}" in str(found.errors[0])
+    assert f"returned a page instead of {name}" in str(found.errors[0])
     assert len(http.asked) == 3
     assert files_in(tmp_path) == []
 

@@ -106,7 +106,7 @@ def test_of_what_is_no_picture_a_note_says_that_it_is_as_it_was(server: StandIn,
     (result,) = rendered(server, tmp_path / "run", recipe)
 
     assert result.state == "done"
-    said = "lake/film.mp4 stays as the server has written it: output.metadata is for PNG, JPEG and WebP"
+    said = "lake/film.mp4 stays as written by the server: output.metadata is for PNG, JPEG and WebP"
     assert said in sidecar_in(tmp_path / "run")["notes"]
     rendered(server, tmp_path / "run", {**recipe, "output": {}})
     assert len(posted(server)) == 1

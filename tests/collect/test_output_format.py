@@ -149,7 +149,7 @@ def test_a_graph_that_has_no_room_is_a_note_in_the_sidecar(server: StandIn, tmp_
     (result,) = rendered(server, tmp_path, small(prompt="x" * 70_000, output={"format": "jpeg"}))
 
     assert result.state == "done"
-    assert "lake/original.jpg has no room for recipe, prompt, which this file has" in sidecar_in(tmp_path)["notes"]
+    assert "lake/original.jpg has no room for recipe, prompt, which this file contains" in sidecar_in(tmp_path)["notes"]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])

@@ -74,7 +74,7 @@ def test_other_kinds_of_pictures_are_decoded(tmp_path: Path, kind: str) -> None:
 def test_another_size_is_an_error_with_both_sizes(tmp_path: Path) -> None:
     path = _saved(_gradient(), tmp_path / "x.png")
 
-    with pytest.raises(VerificationError, match=r"x\.png: is not as large as planned, 48x32 pixels \(got 24x16\)"):
+    with pytest.raises(VerificationError, match=r"x\.png: does not have the planned size, 48x32 pixels \(got 24x16\)"):
         verify_picture(path, expected=Size(48, 32), may_be_flat=False)
 
 

@@ -74,7 +74,7 @@ def test_a_job_whose_pictures_never_come_fails_in_the_end_and_says_why(server: S
     (result,) = rendered(server, tmp_path / "run", {**_recipe(tmp_path), "retry": {"server_lost": 1}})
 
     assert result.state == "failed"
-    assert "nothing, or not all, came over the websocket for sent" in str(result.error)
+    assert "the websocket delivered nothing, or not everything, for sent" in str(result.error)
     assert len(posted(server)) == 2
     assert files_in(tmp_path / "run") == []
 

@@ -83,7 +83,7 @@ def test_a_file_without_certificates_is_told_with_its_path(proxy: Proxy, tmp_pat
 
     done = comfy_runner("run", "quickstart", "--server", proxy.url, folder=tmp_path, code=2, environment=environment)
 
-    assert "none.pem: no certificates can be read" in done.stderr
+    assert "none.pem: its certificates cannot be read" in done.stderr
 
 
 def test_an_unknown_certificate_is_refused_with_the_way_out(proxy: Proxy, tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_a_server_that_cannot_be_one_is_an_error_of_the_run_folder(server: Stand
     with closing(sqlite3.connect(tmp_path / "out" / FILE)) as connection, connection:
         connection.execute("UPDATE submissions SET server = ?", (url,))
 
-    with pytest.raises(RunFolderError, match="cannot be one"):
+    with pytest.raises(RunFolderError, match="an impossible server"):
         _cancel(tmp_path)
 
 
@@ -285,7 +285,7 @@ def test_a_live_run_is_asked_to_end_and_its_end_is_waited_for(server: StandIn, t
 def test_a_live_run_that_does_not_end_is_named(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     try:
-        with pytest.raises(RunFolderError, match=r"process \d+ on .* was asked to end and still works"):
+        with pytest.raises(RunFolderError, match=r"process \d+ on .* was asked to end, but is still running"):
             _cancel(tmp_path, seconds=0.3)
     finally:
         folder.close()

@@ -248,7 +248,7 @@ def test_a_sound_ledger_that_knows_of_prompts_is_not_thrown_away(tmp_path: Path)
         ledger.write_plan([row], recipes=["lake"])
         ledger.submit("p", server="http://gpu", text="", job_ids=["a"])
 
-    with pytest.raises(RunFolderError, match="is sound") as caught:
+    with pytest.raises(RunFolderError, match="is intact") as caught:
         repair(tmp_path)
 
     assert "comfy-runner cancel" in caught.value.problems[0].hint

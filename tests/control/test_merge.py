@@ -241,20 +241,20 @@ def _refused(tmp_path: Path, told: str, *folders: Path) -> RunFolderError:
 
 def test_shards_of_other_recipes_are_refused(server: StandIn, two: Path, tmp_path: Path) -> None:
     for axes, changes, told in (
-        ({"seed": [1, 2]}, {"prompt": "a sea"}, "lake-s1, lake-s2 are other than there"),
+        ({"seed": [1, 2]}, {"prompt": "a sea"}, "lake-s1, lake-s2 are different from there"),
         ({"seed": [1]}, {}, "it has no lake-s2"),
         ({"seed": [1, 2, 3]}, {}, "only it has lake-s3"),
-        ({"seed": [2, 1]}, {}, "it has the jobs in another order"),
+        ({"seed": [2, 1]}, {}, "it has the jobs in a different order"),
     ):
         other = tmp_path / told.replace(" ", "")
         rendered(server, other, sweep(axes, **changes), shard="1/2")
-        _refused(tmp_path, f"is not of the same plan as .*: {told}", two / "shard-2-of-2", other)
+        _refused(tmp_path, f"has another plan than .*: {told}", two / "shard-2-of-2", other)
 
 
 def test_shards_of_different_deals_are_refused(server: StandIn, two: Path, tmp_path: Path) -> None:
     rendered(server, two, _SMALL, shard="3/3")
 
-    _refused(tmp_path, r"are of different deals: shard [12]/2 .* and shard 3/3", two)
+    _refused(tmp_path, r"belong to different splits: shard [12]/2 .* and shard 3/3", two)
 
 
 def test_one_job_with_other_pictures_in_two_folders_is_refused_and_with_the_same_is_taken_once(
@@ -279,7 +279,7 @@ def test_a_run_of_something_else_is_not_completed(server: StandIn, two: Path, tm
     rendered(server, tmp_path / "merged", sweep({"seed": [1, 2]}, prompt="a sea"))
     before = _content(tmp_path / "merged")
 
-    with pytest.raises(RunFolderError, match="is of another plan: lake-s1, lake-s2"):
+    with pytest.raises(RunFolderError, match="belongs to another plan: lake-s1, lake-s2"):
         merge([two], tmp_path / "merged")
 
     assert _content(tmp_path / "merged") == before
@@ -290,7 +290,7 @@ def test_the_folder_to_make_is_none_of_the_shards(two: Path, tmp_path: Path, tar
     if target == "shards/merged":
         merge([two], tmp_path / target)  # beside them is a place like any other
     else:
-        with pytest.raises(UsageError, match=r"which is to be merged|are to be merged"):
+        with pytest.raises(UsageError, match=r"which is to be merged|folders to be merged"):
             merge([two], tmp_path / target)
 
 
@@ -363,7 +363,7 @@ def test_a_folder_from_elsewhere_writes_over_nothing_but_pictures(two: Path, tmp
     with Ledger(shard / FILE) as ledger:
         ledger.settle(JobUpdate("lake-s1", Change.DONE, files=[FileRow("upscaled", 0, key, row["size_bytes"], 0, row["sha256"])]))
 
-    _refused(tmp_path, "is no place for a file of a job", two)
+    _refused(tmp_path, "is not a possible place for a file of a job", two)
 
 
 def test_a_folder_that_is_in_use_is_not_written(two: Path, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_what_cannot_hold_shards_or_be_merged_is_refused(server: StandIn, url: s
         rendered(server, f"{url}/one", _SMALL, shard="1/2")
     rendered(server, url, _SMALL, shard="1/1")
     for target in (url, f"{url}/shard-1-of-1", f"{url}/one/in"):
-        with pytest.raises(UsageError, match=r"which is to be merged|are to be merged"):
+        with pytest.raises(UsageError, match=r"which is to be merged|folders to be merged"):
             merge([url], target)
     with pytest.raises(RunFolderError, match="no such run folder"):
         merge([f"{url}/nowhere"], tmp_path / "merged")
@@ -215,7 +215,7 @@ def test_a_record_that_makes_no_sense_is_told_and_what_is_rendered_counts_all_th
         with pytest.raises(RunFolderError, match=told):
             read_plan(store)
         assert status(rendered_url).counts["done"] == 2
-        with pytest.raises(RunFolderError, match="does not tell of which jobs its plan is"):
+        with pytest.raises(RunFolderError, match="does not record the jobs of its plan"):
             merge([rendered_url], tmp_path / "merged")
     finally:
         store.put([write_spool(store, KEY, [content])])

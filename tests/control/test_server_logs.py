@@ -38,7 +38,7 @@ def test_one_that_is_not_there_is_told_with_what_may_be_meant(run: Path) -> None
 def test_a_run_that_has_started_none_has_none(tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").close()
 
-    with pytest.raises(UsageError, match="has no logs of servers"):
+    with pytest.raises(UsageError, match="has no server logs"):
         server_logs(tmp_path / "run")
     with pytest.raises(RunFolderError):
         server_logs(tmp_path / "nothing")

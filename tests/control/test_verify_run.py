@@ -212,7 +212,7 @@ def test_a_job_that_a_killed_run_was_about_to_make_again_lacks_nothing(run: Path
         row = ledger.job("lake-s1")
         assert row is not None
         plan = {name: getattr(row, name) for name in ("job_id", "position", "recipe", "pixel_hash", "shares", "assignments")}
-        ledger.write_plan([PlanRow(**plan, content_hash=HASH, requeue="is to be made again")], recipes=())
+        ledger.write_plan([PlanRow(**plan, content_hash=HASH, requeue="is made again")], recipes=())
     shutil.move(run / "lake-s1", run / "superseded/lake-s1")
 
     assert verify(run).discrepancies == ()
@@ -225,7 +225,7 @@ def test_a_job_that_the_ledger_lacks_is_told(run: Path) -> None:
     found = verify(run)
 
     assert [(each.kind, each.job_id, each.what) for each in found.discrepancies] == [
-        ("conflicting", "pond", "is of a job that the ledger does not have")
+        ("conflicting", "pond", "belongs to a job that the ledger does not have")
     ]
 
 

@@ -113,7 +113,7 @@ def test_whoever_has_not_answered_in_the_end_is_not_waited_for(server: StandIn) 
     gate.open()
 
     assert isinstance(found.error, Unreachable)
-    assert str(found.error) == f"{server.url}: has not answered everything within 0 seconds"
+    assert str(found.error) == f"{server.url}: did not answer everything within 0 seconds"
     assert found.ours is None
 
 

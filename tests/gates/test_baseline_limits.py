@@ -28,7 +28,7 @@ def test_the_recipes_limit_counts_where_there_is_one(tmp_path: Path, expect: dic
     first, second = _checked(tmp_path, recipe={"expect": expect}).jobs
 
     assert (first.outcome, first.metrics["similarity"]) == (Outcome.PASSED, 1.0)
-    # That the file is not as it was collected is another matter.
+    # That the file has changed since it was collected is another matter.
     assert second.metrics["similarity"] < 0.95
     assert {found.passed for found in second.findings if found.check == "baseline"} == {True, outcome is Outcome.PASSED}
 

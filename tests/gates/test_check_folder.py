@@ -75,10 +75,10 @@ def test_a_file_that_was_changed_or_removed_is_told_whatever_is_expected(tmp_pat
     checked = _check(run)
 
     assert _failures(checked) == [
-        ("lake-d04", "lake-d04/upscaled.png is not as it was collected"),
+        ("lake-d04", "lake-d04/upscaled.png has changed since it was collected"),
         ("lake-d08", "lake-d08/original.png is gone"),
     ]
-    assert checked.notes == ("nothing is expected of these jobs but that they are done: a recipe says it under expect",)
+    assert checked.notes == ("nothing is expected of these jobs except that they are done: set limits under expect in a recipe",)
 
 
 def test_a_job_that_has_failed_could_not_be_done_and_is_not_judged(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_seeds_that_change_nothing_are_told_where_that_is_expected(tmp_path: Pat
 
     run = make_run(tmp_path / "lake", {"seed": [1, 2, 3]}, alike, recipe={"expect": {"distinct": True}})
 
-    assert _failures(_check(run)) == [("lake-s2", "has the same pixels as lake-s1, which differs in seeds alone")]
+    assert _failures(_check(run)) == [("lake-s2", "has the same pixels as lake-s1, which differs only in seeds")]
 
 
 def test_passes_are_counted_for_all_jobs_of_a_recipe(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_job_of_which_nobody_knows_what_was_expected_has_not_passed(tmp_path: 
     assert _failures(checked) == [
         ("lake-s1", "lake-s1/job.json is gone"),
         ("lake-s2", "lake-s2/job.json: is damaged"),
-        ("lake-s3", "lake-s3/job.json: what it expects cannot be understood (expect.lpips: unknown field)"),
+        ("lake-s3", "lake-s3/job.json: its expectations cannot be understood (expect.lpips: unknown field)"),
     ]
     assert checked.jobs[3].outcome is Outcome.PASSED
 

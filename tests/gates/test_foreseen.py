@@ -27,8 +27,8 @@ def test_a_job_with_a_single_picture_has_nothing_to_be_measured_against() -> Non
     recipe = sweep({"seed": [1, 2], "template": ["text_to_image", "latent_upscale"]}, expect=_METRICS)
 
     assert _told(recipe) == [
-        "recipe: expect.drift: cannot be measured, so that a check will fail: "
-        "needs an original and another picture, and the template gives original"
+        "recipe: expect.drift: cannot be measured, so a check will fail: "
+        "needs an original and another picture, but the template gives original"
     ]
 
 
@@ -40,5 +40,5 @@ def test_the_place_is_that_of_the_first_limit(tmp_path: Path, monkeypatch: pytes
     (told,) = _told("fox.yaml")
     (other,) = _told("fox.yaml", sets=["expect.drift.max=1"])
 
-    assert told.startswith("fox.yaml:4: expect.vetoes: cannot be measured, so that a check will fail: numpy is not installed")
+    assert told.startswith("fox.yaml:4: expect.vetoes: cannot be measured, so a check will fail: numpy is not installed")
     assert other.startswith("--set expect.drift: cannot be measured")

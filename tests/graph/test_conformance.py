@@ -87,8 +87,8 @@ def test_a_graph_that_fits_is_returned_as_it_is() -> None:
         ("second_pass", "denoise", -0.1, "must be at least 0 (got -0.1)"),
         ("prompt", "text", 5, "must be text (got 5)"),
         ("prompt", "text", None, "must be text (got nothing)"),
-        ("prompt", "clip", "clip", 'wants a link to a CLIP (got "clip")'),
-        ("prompt", "clip", None, "wants a link to a CLIP (got nothing)"),
+        ("prompt", "clip", "clip", 'needs a link to a CLIP (got "clip")'),
+        ("prompt", "clip", None, "needs a link to a CLIP (got nothing)"),
     ],
 )
 def test_a_literal_that_does_not_fit_is_an_error(node_id: str, name: str, wrong: Any, what: str) -> None:
@@ -152,7 +152,7 @@ def literal(spec: Any, given: Any) -> list[str]:
         (["WEBCAM", {}], "anything", []),
         (["COMBO", {"remote": {}}], "anything", []),
         (["COMFY_MATCHTYPE_V3", {}], 5, []),
-        (["MODEL,CLIP", {}], 5, ["wants a link to a MODEL,CLIP (got 5)"]),
+        (["MODEL,CLIP", {}], 5, ["needs a link to a MODEL,CLIP (got 5)"]),
     ],
 )
 def test_a_type_that_is_more_than_one_takes_what_any_of_them_takes(spec: Any, given: Any, found: list[str]) -> None:
@@ -234,7 +234,7 @@ def test_a_name_with_more_than_one_meaning_is_an_error_that_lists_them() -> None
     names = [f"a\\{CHECKPOINT}", "other.safetensors", f"a-long-folder/and/another/one/below/it/{CHECKPOINT}"]
     known = recorded(CheckpointLoaderSimple=with_options("ckpt_name", names))
     found = problem(golden(), known)
-    assert found.what.startswith(f'"{CHECKPOINT}" can be 2 of those that http://server has (node "checkpoint"')
+    assert found.what.startswith(f'"{CHECKPOINT}" could be 2 of those that http://server has (node "checkpoint"')
     assert found.hint == f"write one of {names[0]}, {names[2]}"
 
 
@@ -250,11 +250,11 @@ def test_an_input_picture_may_lie_where_the_server_does_not_list(name: str, take
         assert value(data, "load", "image", known) == name
     else:
         assert problem(data, known).hint == "did you mean a.png?"
-        bring = "bring a file of yours with --set params.image=FILE"
+        bring = "bring your own file with --set params.image=FILE"
         assert problem(data, known, files=["params.image"]).hint == f"{bring}; did you mean a.png?"
         empty = info(LoadImage=with_options("image", []))
         assert problem(data, empty, files=["params.image"]).hint == bring
-        assert problem(data, empty).hint.startswith("a template's parameter of the type image or file")
+        assert problem(data, empty).hint.startswith("use a template parameter of type image or file")
 
 
 # --- inputs that are unknown or missing
@@ -284,7 +284,7 @@ def test_what_only_the_page_reads_is_never_refused(node_id: str, name: str, valu
 
 def test_a_link_to_an_input_that_a_core_node_has_not_would_fail_on_the_server() -> None:
     found = problem(with_input("first_pass", "denoize", ["checkpoint", 0]))
-    assert found.what == 'node "first_pass" (First pass, KSampler) has no input denoize, and would fail of the link to it'
+    assert found.what == 'node "first_pass" (First pass, KSampler) has no input denoize, and would fail because of the link to it'
     assert found.hint == "did you mean denoise?"
 
 
@@ -399,13 +399,13 @@ def test_a_class_of_no_pack_comes_with_the_comfyui_that_the_template_needs(class
 
 def test_a_link_of_another_type_is_an_error_that_names_the_right_output() -> None:
     found = problem(with_input("prompt", "clip", ["checkpoint", 0]))
-    assert found.what == 'node "prompt" (Prompt, CLIPTextEncode), input clip: wants CLIP (got MODEL from node "checkpoint")'
+    assert found.what == 'node "prompt" (Prompt, CLIPTextEncode), input clip: needs CLIP (got MODEL from node "checkpoint")'
     assert found.hint == 'output 1 of node "checkpoint" is CLIP'
 
 
 def test_a_link_to_a_node_that_has_no_such_output_has_no_hint() -> None:
     found = problem(with_input("second_pass", "latent_image", ["prompt", 0]))
-    assert found.what.endswith('wants LATENT (got CONDITIONING from node "prompt")')
+    assert found.what.endswith('needs LATENT (got CONDITIONING from node "prompt")')
     assert found.hint == ""
 
 
@@ -445,7 +445,7 @@ def test_types_meet_as_the_server_sees_it(given: str, wanted: str, fits: bool) -
     if fits:
         assert notes(data, known) == []
     else:
-        assert problem(data, known).what == f'node "take" (Take), input i: wants {wanted} (got {given} from node "give")'
+        assert problem(data, known).what == f'node "take" (Take), input i: needs {wanted} (got {given} from node "give")'
 
 
 def test_a_number_may_come_by_a_link() -> None:
@@ -472,7 +472,7 @@ def test_a_role_of_a_node_that_saves_nothing_is_an_error() -> None:
     data["decode_original"]["_meta"]["role"] = "raw"
     found = problem(data)
     assert found.what == (
-        'node "decode_original" (Decode the original, VAEDecode) has the role "raw", but is no output node on http://server'
+        'node "decode_original" (Decode the original, VAEDecode) has the role "raw", but is not an output node on http://server'
     )
     assert found.hint == "give the role to a node that saves, such as SaveImage"
 
@@ -616,10 +616,13 @@ def test_what_an_option_brings_and_what_grows_is_taken(inputs: dict[str, Any]) -
         ({"format": "scaled", "format.by": "edge"}, ", input format.by.pixels: required by the server, not given"),
         ({"format": "scaled", "format.by": "edge", "format.by.pixels": 8}, ", input format.by.pixels: must be at least 64 (got 8)"),
         ({}, ", input format: required by the server, not given"),
-        ({"format": "exr", "format.half": True, "images.image3": IMAGE}, " has no input images.image3, and would fail of the link"),
+        (
+            {"format": "exr", "format.half": True, "images.image3": IMAGE},
+            " has no input images.image3, and would fail because of the link",
+        ),
         (
             {"format": "exr", "format.half": True, "images.image1": ["checkpoint", 0]},
-            ", input images.image1: wants IMAGE (got MODEL",
+            ", input images.image1: needs IMAGE (got MODEL",
         ),
     ],
 )
@@ -638,7 +641,7 @@ def test_the_first_of_what_grows_is_required() -> None:
 def test_what_grows_is_not_given_as_a_whole() -> None:
     data = with_node(new=node("New", **{"format": "exr", "format.half": True, "images": IMAGE, "images.image0": IMAGE}))
     found = problem(data, info(New=newer))
-    assert found.what == 'node "new" (New) has no input images, and would fail of the link to it'
+    assert found.what == 'node "new" (New) has no input images, and would fail because of the link to it'
     assert found.hint == "it grows: write images.image0"
 
 

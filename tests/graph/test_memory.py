@@ -53,7 +53,7 @@ def test_a_decode_that_will_not_fit_is_a_warning_with_sizes_and_the_way_out() ->
     (note,) = memory_notes(enlarged(2048, 1152), 8 * GIB)
     assert note.level == "warning"
     assert note.what == (
-        'decoding 2048x1152 at once takes about 9.6 GiB of GPU memory, and the server has 8.0 GiB (node "decode_upscaled"); '
+        'decoding 2048x1152 at once takes about 9.6 GiB of GPU memory, but the server has 8.0 GiB (node "decode_upscaled"); '
         '"vae_decode: tiled" needs 2.4 GiB at a time'
     )
 

@@ -135,7 +135,7 @@ def test_a_type_is_produced_if_a_node_has_it_as_an_output() -> None:
 @pytest.mark.parametrize("data", [None, [], {}, "x", 5, {"error": "x"}, {"X": {}}, {"X": {"name": "X"}}])
 def test_what_is_no_object_info_is_an_error(data: Any) -> None:
     problem = fault(lambda: ObjectInfo(data, source="saved.json"), error=WorkflowError)
-    assert str(problem) == "saved.json: is not what a ComfyUI answers to /object_info"
+    assert str(problem) == "saved.json: is not an answer of ComfyUI's /object_info"
     assert problem.hint == "curl SERVER/object_info > object_info.json"
 
 

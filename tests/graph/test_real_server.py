@@ -227,7 +227,7 @@ FIRST_PASS_BROKEN = {  # what the first pass needs, both outputs need
     "a cycle": with_input("first_pass", "latent_image", ["upscale", 0]),
     "no class": {**small().to_api(), "x": {"inputs": {}}},
     "an unknown class that nothing needs": {**small().to_api(), "x": node("Nothing")},
-    "no output node": {"empty": node("EmptyLatentImage", width=64, height=64, batch_size=1)},
+    "not an output node": {"empty": node("EmptyLatentImage", width=64, height=64, batch_size=1)},
 }
 
 

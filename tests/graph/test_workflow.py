@@ -41,7 +41,7 @@ def test_a_node_may_be_called_prompt() -> None:
 
 def test_a_malformed_node_called_prompt_is_not_taken_for_a_wrapper() -> None:
     assert what({"prompt": {"inputs": {}}}) == 'node "prompt": has no class_type'
-    assert what({"prompt": {"class_type": "X"}}) == 'node "prompt": has no "inputs" object; ComfyUI dies of such a node'
+    assert what({"prompt": {"class_type": "X"}}) == 'node "prompt": has no "inputs" object; ComfyUI crashes on such a node'
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_the_ui_format_is_an_error_that_says_how_to_export(more: dict[str, Any])
         ({"inputs": {}}, 'node "a": has no class_type'),
         ({"class_type": "", "inputs": {}}, 'node "a": has no class_type'),
         ({"class_type": 5, "inputs": {}}, 'node "a": has no class_type'),
-        ({"class_type": "X"}, 'node "a": has no "inputs" object; ComfyUI dies of such a node'),
-        ({"class_type": "X", "inputs": None}, 'node "a": has no "inputs" object; ComfyUI dies of such a node'),
-        ({"class_type": "X", "inputs": []}, 'node "a": has no "inputs" object; ComfyUI dies of such a node'),
+        ({"class_type": "X"}, 'node "a": has no "inputs" object; ComfyUI crashes on such a node'),
+        ({"class_type": "X", "inputs": None}, 'node "a": has no "inputs" object; ComfyUI crashes on such a node'),
+        ({"class_type": "X", "inputs": []}, 'node "a": has no "inputs" object; ComfyUI crashes on such a node'),
         ({"class_type": "X", "inputs": {}, "_meta": "t"}, 'node "a": _meta must be an object (got text)'),
         *(
             (
                 {"class_type": "X", "inputs": {}, "_meta": {"role": role}},
-                f'node "a": a role must be text, or as {_SILENT} (got {kind})',
+                f'node "a": a role must be text, or like {_SILENT} (got {kind})',
             )
             for role, kind in [
                 (5, "a number"),
@@ -90,7 +90,7 @@ def test_the_ui_format_is_an_error_that_says_how_to_export(more: dict[str, Any])
                 ({"name": "a", "reports": "nothing", "more": 1}, "an object"),
             ]
         ),
-        (node("X", i=["b", 0]), 'node "a", input i: links to node "b", which is not there'),
+        (node("X", i=["b", 0]), 'node "a", input i: links to node "b", which does not exist'),
         (node("X", i=["a", -1]), 'node "a", input i: an output index is never negative (got -1)'),
         (node("X", i=math.nan), 'node "a", input i: must be a finite number (got nan)'),
         (node("X", i=math.inf), 'node "a", input i: must be a finite number (got inf)'),

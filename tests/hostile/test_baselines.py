@@ -111,7 +111,7 @@ def test_a_picture_that_would_fill_the_memory_is_a_failure(tmp_path: Path, name:
 
     (message,) = messages(compare(run, base))
 
-    assert message.startswith("cannot be compared, for ")
+    assert message.startswith("cannot be compared: ")
 
 
 def _told(base: Path, run: Path) -> str:

@@ -368,7 +368,11 @@ def test_the_picture_has_the_size_that_a_text_does_not_say() -> None:
 
 @pytest.mark.parametrize(
     ("size", "found"),
-    [((1024, 1024), ""), ((512, 512), "it is the picture of the first pass"), ((2048, 2048), "it was enlarged, reduced or cut")],
+    [
+        ((1024, 1024), ""),
+        ((512, 512), "it is the picture of the first pass"),
+        ((2048, 2048), "it was enlarged, reduced or cropped"),
+    ],
 )
 def test_a_picture_that_is_not_what_its_text_makes_is_told(size: tuple[int, int], found: str) -> None:
     told = "".join(whats(made(one_line(LATENT), size=size)))
@@ -403,7 +407,7 @@ def test_where_the_web_ui_rounds_an_enlarged_size_otherwise_is_told() -> None:
     line = "a\nSteps: 20, Sampler: Euler, CFG scale: 7, Seed: 1, Size: 512x768, Model: m, "
     assert whats(made(f"{line}{settings}: 1.5")) == []
     assert whats(made(f"{line}{settings}: 1.35")) == [
-        "Hires upscale: the web UI makes 688x1032 pixels of it, and here it is 688x1040: give `upscale.size` for the same"
+        "Hires upscale: the web UI makes 688x1032 pixels of it, but here it is 688x1040: give `upscale.size` to get the same"
     ]
 
 
@@ -418,7 +422,7 @@ def test_a_prompt_that_comfyui_has_written_is_left_as_it_is() -> None:
 def test_a_site_that_does_not_know_the_sampler_says_nothing_of_it() -> None:
     recipe = made("a\nSteps: 20, CFG scale: 3.5, Sampler: Undefined, Seed: 1, Size: 512x512, Clip skip: 1, Model: m")
     assert recipe.fields["sampler"] == {"steps": 20, "cfg": 3.5}
-    assert whats(recipe) == ["Sampler: the text says no sampler: the template's default is taken"]
+    assert whats(recipe) == ["Sampler: the text gives no sampler, so the template's default is used"]
 
 
 def test_a_text_of_sd_next_is_read_by_its_own_keys() -> None:

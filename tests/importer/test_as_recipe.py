@@ -155,7 +155,7 @@ def test_both_pictures_of_a_job_are_one_recipe(server: StandIn, tmp_path: Path) 
     assert [row.job_id for row in renamed.jobs] == ["pond"]
     assert [row.job_id for row in summary.jobs] == ["lake-s1", "lake-s2"]
     for job in ("lake-s1", "lake-s2"):
-        same = f"out/{job}/upscaled.png: has the same recipe as out/{job}/original.png, which is rendered once"
+        same = f"out/{job}/upscaled.png: has the same recipe as out/{job}/original.png; it is rendered once"
         assert notes.count(same) == 1
 
 
@@ -170,8 +170,8 @@ def test_pictures_of_one_name_get_different_names_in_their_order(tmp_path: Path)
 
     assert [row.job_id for row in summary.jobs] == ["x", "x-3", "x-4", "x-2"]
     assert [note for note in notes if "is called" in note] == [
-        "b/x.png: is called x-3 here, for x is another one's name",
-        "c/x.png: is called x-4 here, for x is another one's name",
+        "b/x.png: is called x-3 here, because x is already taken",
+        "c/x.png: is called x-4 here, because x is already taken",
     ]
 
 
@@ -183,9 +183,9 @@ def test_names_that_recipes_give_are_never_changed(tmp_path: Path) -> None:
     beside = api.plan(["x.png", small(name="x")], out=tmp_path / "out", config=Config())
 
     assert [row.job_id for row in beside.jobs] == ["x-2", "x"]
-    with pytest.raises(UsageError, match="job x is also that of"):
+    with pytest.raises(UsageError, match="job x also belongs to"):
         api.plan([small(name="x"), small(name="x", seed=2)], out=tmp_path / "out", config=Config())
-    with pytest.raises(UsageError, match="job y is also that of"):
+    with pytest.raises(UsageError, match="job y also belongs to"):
         api.plan(["x.png", "b/x.png"], sets=["name=y"], out=tmp_path / "out", config=Config())
 
 
@@ -221,7 +221,7 @@ def test_a_finished_job_is_made_again_from_its_sidecar(server: StandIn, tmp_path
     first, second = posted(server)
     assert _inputs(first) == _inputs(second)
     assert sidecar_in(tmp_path / "again", "fox")["content_hash"] == sidecar_in(tmp_path / "out", "fox")["content_hash"]
-    assert any("is not there any more" in note.what for note in notes) is not is_there
+    assert any("no longer exists" in note.what for note in notes) is not is_there
 
 
 def test_a_picture_of_our_own_is_made_again_by_its_own_recipe(server: StandIn, tmp_path: Path) -> None:
@@ -256,8 +256,8 @@ def _template(folder: Path, size: float) -> Path:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (shutil.rmtree, 'the template "mine", by which comfy_runner made it, is not here as it was'),
-        (lambda folder: _template(folder, 0.03), "is not here as it was"),
+        (shutil.rmtree, 'the template "mine", with which comfy_runner made it, cannot be found unchanged'),
+        (lambda folder: _template(folder, 0.03), "cannot be found unchanged"),
         (Path.exists, ""),
     ],
     ids=["gone", "changed", "as it was"],
@@ -287,7 +287,7 @@ def test_what_a_picture_claims_is_held_against_its_graph(server: StandIn, tmp_pa
     notes = notes_of(server, tmp_path / "again", "fox.png")
 
     assert _inputs(posted(server)[-1]) == _inputs(graph())
-    assert any("its recipe makes another picture" in note.what for note in notes)
+    assert any("its recipe now makes a different picture" in note.what for note in notes)
 
 
 def test_a_picture_cannot_make_a_recipe_of_other_files(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_comment_in_the_prompt_of_a_picture_is_what_was_painted(tmp_path: Path
         return [note.what for note in notes if note.level == "warning"]
 
     assert [what[:38] for what in warnings()] == ['ComfyUI reads "<lora:a:1>" as words: r']
-    assert [what[:38] for what in warnings("prompt=a red fox # small")] == ["a comment is taken as part of the prom"]
+    assert [what[:38] for what in warnings("prompt=a red fox # small")] == ["comments are read as part of the promp"]
 
 
 def test_a_picture_that_the_server_lacks_can_be_brought(server: StandIn, tmp_path: Path) -> None:
@@ -321,4 +321,4 @@ def test_a_picture_that_the_server_lacks_can_be_brought(server: StandIn, tmp_pat
     with pytest.raises(InputError) as caught:
         rendered(server, tmp_path / "out", "lake.json")
 
-    assert caught.value.problems[0].hint.startswith("bring a file of yours with --set params.image=FILE")
+    assert caught.value.problems[0].hint.startswith("bring your own file with --set params.image=FILE")

@@ -61,13 +61,13 @@ def test_of_several_jobs_that_were_posted_together_each_has_its_own_recipe() -> 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"recipe": None}, "does not hold its recipe"),
-        ({"template": "latent_upscale"}, "does not hold its recipe"),
-        ({"template": {"name": "latent_upscale", "sha256": HASH}}, "is not here as it was"),
-        ({"template": {"name": "../latent_upscale", "sha256": HASH}}, "is not here as it was"),
-        ({"recipe": {**_JOB.repeatable, "seed": -5}}, "cannot be used any more"),
-        ({"recipe": {**_JOB.repeatable, "seed": 5}}, "makes another picture"),
-        ({"content_hash": HASH}, "makes another picture"),
+        ({"recipe": None}, "does not contain its recipe"),
+        ({"template": "latent_upscale"}, "does not contain its recipe"),
+        ({"template": {"name": "latent_upscale", "sha256": HASH}}, "cannot be found unchanged"),
+        ({"template": {"name": "../latent_upscale", "sha256": HASH}}, "cannot be found unchanged"),
+        ({"recipe": {**_JOB.repeatable, "seed": -5}}, "can no longer be used"),
+        ({"recipe": {**_JOB.repeatable, "seed": 5}}, "makes a different picture"),
+        ({"content_hash": HASH}, "makes a different picture"),
     ],
 )
 def test_what_is_no_more_as_it_was_is_told(changes: dict[str, Any], said: str) -> None:
@@ -78,7 +78,7 @@ def test_what_is_no_more_as_it_was_is_told(changes: dict[str, Any], said: str) -
 def test_a_graph_of_another_picture_is_not_taken_for_its_own() -> None:
     changed = _JOB.workflow.with_inputs({("second_pass", "denoise"): 0.7})
 
-    with pytest.raises(OtherRecipe, match="makes another picture"):
+    with pytest.raises(OtherRecipe, match="makes a different picture"):
         _own(_about(), graph=changed)
 
 

@@ -108,7 +108,7 @@ def test_a_graph_is_read_as_the_page_reads_it(tmp_path: Path) -> None:
         "1": {"class_type": "A", "inputs": {"a": None, "b": None, "c": None, "d": "\ufffd!"}},
         "2": {"class_type": "B", "inputs": {"seed": 18446744073709551615}},
     }
-    assert [note.what for note in found.notes] == ['left out of the graph what is no node of it: "extra", "extraMetadata"']
+    assert [note.what for note in found.notes] == ['left out of the graph, because they are not nodes: "extra", "extraMetadata"']
 
 
 def test_a_node_may_be_called_prompt(tmp_path: Path) -> None:
@@ -133,18 +133,18 @@ def test_a_text_of_a1111_is_taken_as_it_is(tmp_path: Path, encoding: str) -> Non
         ("  \n", "is empty"),
         ("hello", "is neither JSON nor parameters of A1111"),
         ("prompt: a lake\nsampler: {steps: 20}\n", "is neither JSON nor parameters of A1111"),
-        ("{}", "is JSON, but no workflow of ComfyUI"),
-        ("[]", "is JSON, but no workflow of ComfyUI"),
+        ("{}", "is JSON, but not a ComfyUI workflow"),
+        ("[]", "is JSON, but not a ComfyUI workflow"),
         ("5", "is neither JSON nor parameters of A1111"),
-        ('{"prompt": "a cat", "steps": 20}', "is JSON, but no workflow of ComfyUI"),
-        ('{"nodes": [], "edges": [], "links": []}', "is JSON, but no workflow of ComfyUI"),
+        ('{"prompt": "a cat", "steps": 20}', "is JSON, but not a ComfyUI workflow"),
+        ('{"nodes": [], "edges": [], "links": []}', "is JSON, but not a ComfyUI workflow"),
         ("[" * 100_000, "is not JSON: it is nested deeper than 100 levels"),
         ("[" * 200 + "]" * 200, "is not JSON: it is nested deeper than 100 levels"),
         ('{"a": ' + "9" * 5000 + "}", "is not JSON: a number in it has too many digits"),
         ("[" + "1," * 2_000_000 + "1]", "is not JSON: it has more than 2000000 values"),
         (
             json.dumps({name: {"prompt": [1, name, GRAPH, {}]} for name in "ab"}),
-            "holds no workflow that can be read: it is a history of 2 graphs; one is read at a time",
+            "contains no workflow that can be read: it is a history of 2 graphs; one is read at a time",
         ),
     ],
 )
@@ -157,7 +157,7 @@ def test_what_is_neither_text_nor_a_known_picture_is_refused(tmp_path: Path, dat
     path = tmp_path / "x.png"
     path.write_bytes(data)
 
-    assert _refusal(path) == "is no kind of file in which a workflow is looked for"
+    assert _refusal(path) == "is not a type of file that can contain a workflow"
     assert not is_importable(path.rename(tmp_path / "x"))
 
 

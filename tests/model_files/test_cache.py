@@ -88,7 +88,7 @@ def test_one_that_is_in_use_never_goes(folder: Path, files: list[ModelFile], cac
     fetch(files[:3], other, Hosts())
     assert [each.in_use for each in cache.models()] == [True] * 3
 
-    with pytest.raises(ModelError, match="do not fit") as caught:
+    with pytest.raises(ModelError, match="does not fit") as caught:
         fetch([files[3]], cache, Hosts())
     assert "raise models.cache_size" in caught.value.problems[0].hint
     assert not any(map(cache.remove, (each.sha256 for each in files[:3])))
@@ -100,7 +100,7 @@ def test_one_that_is_in_use_never_goes(folder: Path, files: list[ModelFile], cac
 
 
 def test_one_that_is_larger_than_the_cache_has_no_room(folder: Path, files: list[ModelFile]) -> None:
-    with pytest.raises(ModelError, match="do not fit into the cache"):
+    with pytest.raises(ModelError, match="does not fit into the cache"):
         fetch([files[0]], ModelCache(folder, 500), Hosts())
 
 
@@ -162,7 +162,7 @@ def test_a_name_never_comes_to_mean_another_file(files: list[ModelFile], cache: 
         link(fetch([other], cache, Hosts()), models, cache)
 
     assert str(caught.value) == (
-        f"lake.yaml:3: models: sub/0.safetensors is another file there already, with the sha256 {files[0].sha256}"
+        f"lake.yaml:3: models: sub/0.safetensors is already another file there, with the sha256 {files[0].sha256}"
     )
     assert place_of(files[0], models).read_bytes() == safetensors(_SIZE, seed=0)
 
@@ -172,7 +172,7 @@ def test_a_file_of_the_users_own_is_not_replaced(files: list[ModelFile], cache: 
     place.parent.mkdir(parents=True)
     place.write_bytes(b"mine")
 
-    with pytest.raises(ModelError, match="is there already, and is not of the cache"):
+    with pytest.raises(ModelError, match="already exists, and does not belong to the cache"):
         link(fetch(files[:1], cache, Hosts()), models, cache)
 
     assert place.read_bytes() == b"mine"

@@ -172,7 +172,7 @@ def test_a_stream_without_an_end_is_cut(web: FileServer, cache: ModelCache) -> N
 
     web.responding = [stream]
 
-    assert "gives more than 3.00 MB" in str(_error(web, cache))
+    assert "sends more than 3.00 MB" in str(_error(web, cache))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_what_is_no_model_is_not_fetched_to_its_end(web: FileServer, cache: Mode
 
     error = _error(web, cache, wanted)
 
-    assert "is no safetensors file (begins with" in str(error)
+    assert "is not a safetensors file (begins with" in str(error)
     assert not (cache.folder_of(sha256(CONTENT)) / "part").exists()
 
 
@@ -194,13 +194,13 @@ def test_an_answer_from_the_wrong_place_of_the_file_is_refused(web: FileServer, 
         lambda handler: handler.answer(206, b"x" * 9, Content_Range="bytes 7-15/3000000"),
     ]
 
-    assert "does not answer with the bytes that were asked for" in str(_error(web, cache))
+    assert "did not send the requested bytes" in str(_error(web, cache))
 
 
 def test_a_compressed_answer_is_refused(web: FileServer, cache: ModelCache) -> None:
     web.responding = [lambda handler: handler.answer(200, b"x" * 99, Content_Encoding="gzip")]
 
-    assert "does not answer with the bytes that were asked for" in str(_error(web, cache))
+    assert "did not send the requested bytes" in str(_error(web, cache))
     assert web.seen[0].headers["Accept-Encoding"] == "identity"
 
 
@@ -246,7 +246,7 @@ def test_a_file_that_the_disk_cannot_have_is_not_begun(web: FileServer, cache: M
     web.responding = [lambda handler: handler.answer(200, b"", Content_Length=str(large))]
     wanted = model(f"{web.url}/tiny.safetensors", CONTENT, sizes=None)
 
-    assert "are needed, and the disk has" in str(_error(web, ModelCache(cache.folder, 1 << 62), wanted))
+    assert "are needed, but the disk has" in str(_error(web, ModelCache(cache.folder, 1 << 62), wanted))
 
 
 def test_a_disk_that_fills_up_keeps_no_half_file(web: FileServer, cache: ModelCache) -> None:

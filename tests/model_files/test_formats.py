@@ -60,7 +60,7 @@ def test_other_files_are_not(tmp_path: Path, name: str, content: bytes) -> None:
 @pytest.mark.parametrize("name", ["a.safetensors", "a.onnx"])
 def test_a_file_of_another_length_is_not_whole(tmp_path: Path, name: str) -> None:
     for content in (WHOLE[name][:-1], WHOLE[name] + b"\0"):
-        assert f"is no whole {format_of(name)} file" in _fault(tmp_path, name, content)
+        assert f"is not a complete {format_of(name)} file" in _fault(tmp_path, name, content)
 
 
 @pytest.mark.parametrize("name", WHOLE)

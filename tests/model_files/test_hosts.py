@@ -121,7 +121,7 @@ def test_a_redirect_leads_only_to_allowed_hosts(webs: tuple[FileServer, FileServ
     with pytest.raises(UsageError) as caught:
         fetch([wanted], ModelCache(tmp_path, 1 << 30), Hosts((first.url,)))
 
-    assert caught.value.problems[0].what == f"redirects to {second.url}, from which no models may be fetched"
+    assert caught.value.problems[0].what == f"redirects to {second.url}, from which models may not be fetched"
     assert second.seen == []
 
 
@@ -153,7 +153,7 @@ def test_redirects_come_to_an_end(tmp_path: Path) -> None:
             fetch([wanted], ModelCache(tmp_path, 1 << 30), Hosts((web.url,)))
 
 
-@pytest.mark.parametrize(("status", "hint"), [(401, "give a token for"), (403, "does not suffice"), (404, "look at the URL")])
+@pytest.mark.parametrize(("status", "hint"), [(401, "give a token for"), (403, "is not enough"), (404, "check the URL")])
 def test_what_a_host_refuses_has_a_way_out(tmp_path: Path, status: int, hint: str) -> None:
     with file_server() as web:
         web.responding = [lambda handler: handler.answer(status)]

@@ -187,7 +187,7 @@ def test_jobs_of_one_sweep_that_write_the_same_file_clash_with_the_way_out() -> 
         plan_of(recipe)
 
     (problem,) = caught.value.problems
-    assert problem.what == "file x.png is that of lake-s1 and of lake-s2"
+    assert problem.what == "file x.png belongs to both lake-s1 and lake-s2"
     assert problem.hint == "put {job_id} or {index} into the pattern"
 
 
@@ -196,7 +196,7 @@ def test_a_batch_takes_its_further_files_from_nobody() -> None:
     other = small(name="sea", seed=9, output={"upscaled": "y/1-3.png"})
 
     assert len(plan_of({**recipe, "batch_size": 2}, other).drafts) == 3
-    with pytest.raises(UsageError, match=r"file y/1-3\.png is also that of") as caught:
+    with pytest.raises(UsageError, match=r"file y/1-3\.png also belongs to") as caught:
         plan_of({**recipe, "batch_size": 3}, other)
     assert caught.value.problems[0].hint == "give the recipes different names"
     with pytest.raises(RecipeError, match=r"original and upscaled would overwrite each other \(got 1-2\.png\)"):

@@ -207,9 +207,9 @@ def test_a_missing_file_is_refused_with_place_and_way_out(tmp_path: Path, monkey
     [
         (lambda path: path.mkdir(), "is a directory, not a file"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_bytes(b"GIF89a and so on"), "is no whole picture: neither PNG, JPEG nor WebP"),
+        (lambda path: path.write_bytes(b"GIF89a and so on"), "is not a complete picture: neither PNG, JPEG nor WebP"),
         (bomb, "is larger than 178956970 pixels: 20000x20000"),
-        (cut_short, "is no whole picture: "),
+        (cut_short, "is not a complete picture: "),
         (os.mkfifo if hasattr(os, "mkfifo") else lambda path: path.mkdir(), "is "),
     ],
     ids=["directory", "empty", "no picture", "bomb", "cut short", "pipe"],
@@ -370,5 +370,5 @@ def test_a_size_of_a_template_names_a_parameter_that_is_a_picture(tmp_path: Path
     template = tmp_path / "templates" / "copy.json.j2"
     for fields in ("{size: {picture: sound}}", "{upscale.factor: {picture: image}}", "{size: {picture: 5}}"):
         template.write_text(TEMPLATE.replace("params:", f"fields: {fields}\nparams:"), encoding="utf-8")
-        with pytest.raises(InputError, match="names a parameter of type image"):
+        with pytest.raises(InputError, match="must name a parameter of type image"):
             drafts(source)

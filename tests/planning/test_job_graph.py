@@ -169,7 +169,7 @@ def test_the_default_of_a_param_is_used_where_the_recipe_gives_none(tmp_path: Pa
 def test_jobs_of_the_same_name_clash() -> None:
     (problem,) = _problems(lambda: plan_of(small(name="A Lake"), small(name="a-lake", seed=2)), UsageError)
 
-    assert problem.what == "job a-lake is also that of recipe: name"
+    assert problem.what == "job a-lake also belongs to recipe: name"
     assert problem.hint == "give the recipes different names"
 
 
@@ -178,7 +178,7 @@ def test_jobs_that_write_the_same_file_clash_whatever_the_letter_case() -> None:
 
     (problem,) = _problems(lambda: plan_of(*recipes), UsageError)
 
-    assert problem.what.startswith("file x.png is also that of")
+    assert problem.what.startswith("file x.png also belongs to")
 
 
 def test_jobs_of_different_names_and_files_do_not_clash() -> None:

@@ -77,14 +77,14 @@ def test_two_recipes_agree_on_what_a_name_means() -> None:
     )
 
     assert len(needed_models(plan_of(first, {**first, "name": "again"}).drafts)) == 1
-    with pytest.raises(RecipeError, match="has another sha256 than "):
+    with pytest.raises(RecipeError, match="has a different sha256 from "):
         needed_models(plan_of(first, other).drafts)
 
 
 def test_a_name_in_an_input_that_is_not_known_needs_its_folder() -> None:
     plan = _plan({"a.safetensors": _source("a.safetensors")}, prompt="a.safetensors")
 
-    with pytest.raises(RecipeError, match="to which folder of models it belongs is not known of the input text of CLIPTextEncode"):
+    with pytest.raises(RecipeError, match="the input text of CLIPTextEncode does not show to which model folder it belongs"):
         needed_models(plan.drafts)
 
 
@@ -107,4 +107,4 @@ def test_a_server_that_lacks_one_is_told_of_with_where_it_comes_from() -> None:
 
     (problem,) = caught.value.problems
     assert problem.what.startswith('"a.safetensors" is not among the ')
-    assert problem.hint.startswith(f"put {_URL}a.safetensors (6.94 GB) into its folder checkpoints, under that name")
+    assert problem.hint.startswith(f"put {_URL}a.safetensors (6.94 GB) in its folder checkpoints, under that name")

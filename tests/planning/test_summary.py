@@ -296,7 +296,7 @@ def test_forced_jobs_are_made_again(server: StandIn, tmp_path: Path) -> None:
 
     (row,) = _plan(out=tmp_path / "lake", force=True).jobs
 
-    assert (row.state, row.again) == ("to render", "is to be made again")
+    assert (row.state, row.again) == ("to render", "is made again")
 
 
 def test_a_changed_job_is_made_again_and_the_plan_says_why(server: StandIn, tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_only_selected_jobs_are_forced(server: StandIn, tmp_path: Path) -> None:
 
     again = _again(server, tmp_path, _SEEDS, force=True, only=["*s2"])
 
-    assert again == {"lake-s2": "is to be made again"}
+    assert again == {"lake-s2": "is made again"}
     assert posted_jobs(server)[3:] == ["lake-s2"]
 
 

@@ -44,6 +44,6 @@ def test_a_truncated_picture_is_exit_code_4(comfyui_server: LocalServer, tmp_pat
     picture.write_bytes(picture.read_bytes()[:5000])
 
     cut = comfy_runner("check", "runs/quickstart", "--baseline", "base", folder=tmp_path, code=4)
-    assert "upscaled: cannot be compared, for runs/quickstart/quickstart/upscaled.png: is not a whole picture" in cut.stdout
+    assert "upscaled: cannot be compared: runs/quickstart/quickstart/upscaled.png: is not a whole picture" in cut.stdout
     shutil.copy(tmp_path / "whole.png", picture)
     comfy_runner("check", "runs/quickstart", "--baseline", "base", folder=tmp_path)

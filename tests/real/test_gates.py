@@ -63,4 +63,4 @@ def test_gates_hold_and_each_of_them_can_fail(comfyui_server: LocalServer, tmp_p
     picture = tmp_path / "green" / "fox-d050" / "upscaled.png"
     picture.write_bytes(picture.read_bytes()[:-500])
     cut = comfy_runner("check", "green", "fox.yaml", folder=tmp_path, code=4).stdout
-    assert "FAILED fox-d050 upscaled: fox-d050/upscaled.png is not as it was collected" in cut
+    assert "FAILED fox-d050 upscaled: fox-d050/upscaled.png has changed since it was collected" in cut

@@ -25,7 +25,7 @@ def test_a_checkpoint_that_is_fetched_renders(home: Path, web: FileServer, fetch
     assert "--fetch-models fetches it" in refused.stderr
     assert not web.seen
     planned = typed("plan", *command, "--fetch-models")
-    assert f"a run fetches 1 model ({told_size(len(content))}) from {web.url}: {FETCHED} first" in planned.stderr
+    assert f"a run would first fetch 1 model ({told_size(len(content))}) from {web.url}: {FETCHED}" in planned.stderr
     done = typed("run", *command, "--fetch-models")
 
     assert "fetched and checked" in done.stderr

@@ -206,4 +206,4 @@ def test_without_a_websocket_such_a_job_fails_with_the_reason(url: str, tmp_path
 
     done = comfy_runner("run", "job.yaml", "--server", url, "--no-websocket", folder=tmp_path, code=3)
 
-    assert "came over the websocket for result" in done.stderr
+    assert "the websocket delivered nothing, or not everything, for result" in done.stderr

@@ -63,7 +63,7 @@ def test_a_hair_more_cfg_is_perceptually_equal(comfyui_server: LocalServer, run:
 
     assert {each["likeness"] for each in found["pictures"]} <= {"same", "similar"}
     assert "similar" in {each["likeness"] for each in found["pictures"]}
-    assert "its graph is not the one that it was then" in found["notes"]
+    assert "its graph is no longer the same" in found["notes"]
 
 
 def test_another_sampler_is_different_and_can_be_looked_at(comfyui_server: LocalServer, run: Path, tmp_path: Path) -> None:

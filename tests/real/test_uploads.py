@@ -90,7 +90,7 @@ def test_a_picture_larger_than_the_server_takes_is_refused_with_its_limit(url: s
 
     done = comfy_runner("run", "recipe.yaml", "--server", url, folder=room, code=2)
 
-    assert "has 101.0 MiB, the server takes 100.0 MiB: start ComfyUI with a higher --max-upload-size" in done.stderr
+    assert "has 101.0 MiB, but the server accepts 100.0 MiB: start ComfyUI with a higher --max-upload-size" in done.stderr
 
 
 @pytest.mark.parametrize(

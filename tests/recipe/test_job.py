@@ -119,7 +119,7 @@ def test_a_seed_beside_the_recipes_own_is_an_error_unless_it_is_the_same() -> No
     loaded = from_mapping({"seed": 7})
     assert not loaded.needs_seed
     assert job(loaded, seed=7).seed == 7
-    assert "a seed of its own, 7" in fault(lambda: job(loaded, seed=8), error=UsageError).what
+    assert "already has a seed, 7" in fault(lambda: job(loaded, seed=8), error=UsageError).what
 
 
 def test_drawn_seeds_are_in_range_and_differ() -> None:
@@ -169,12 +169,12 @@ def test_a_size_off_the_lattice_is_noted_with_its_place(tmp_path: Path, monkeypa
     loaded = load(written(tmp_path, "x.yaml", "seed: 1\nsize:\n  width: 1023\n  height: 576\nupscale: {factor: 1}\n"))
     (note,) = job(loaded).notes
     assert note.level == "changed"
-    assert str(note) == "x.yaml:3: size.width: width 1023 becomes 1016 (ComfyUI floors to multiples of 8)"
+    assert str(note) == "x.yaml:3: size.width: width 1023 becomes 1016 (ComfyUI rounds down to multiples of 8)"
 
 
 def test_a_size_that_drifts_is_noted() -> None:
     (what,) = told(made(size={"width": 832, "height": 1216}, upscale={"factor": 1.4}), "changed")
-    assert what.startswith("the aspect drifts by 0.18 % at factor 1.4 (1168x1704)")
+    assert what.startswith("the aspect ratio changes by 0.18 % at factor 1.4 (1168x1704)")
 
 
 @pytest.mark.parametrize(

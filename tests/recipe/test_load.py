@@ -259,7 +259,7 @@ def test_a_folder_is_that_of_the_file_that_gave_the_field(here: Path) -> None:
 def test_a_comment_that_may_be_a_part_of_a_text_is_a_warning(here: Path, text: str, place: str, comment: str, value: str) -> None:
     (note,) = load(written(here, "x.yaml", text)).notes
     assert note.where == f"x.yaml:{place}"
-    assert note.what.startswith(f'"{comment}" is a comment, and no part of "{value}"; if it is meant as text, put the whole text')
+    assert note.what.startswith(f'"{comment}" is a comment, not part of "{value}"; if it is meant as text, put the whole text')
     assert note.level == "warning"
 
 
@@ -292,7 +292,7 @@ def test_a_text_that_yaml_takes_for_something_else_is_an_error_with_the_way_out(
     assert hint in fault(lambda: load(written(here, "x.yaml", text))).hint
 
 
-# fields that exclude each other
+# fields that cannot be used together
 
 
 WAYS: list[dict[str, Any]] = [

@@ -103,7 +103,7 @@ def test_urls_that_are_none(url: str, words: str) -> None:
 )
 def test_a_url_with_a_secret_is_refused_without_telling_it(url: str) -> None:
     problem = _fault(url=url)
-    assert problem.what == "must have no user, key or token in its URL, which is recorded"
+    assert problem.what == "must have no user, key or token in its URL, because the URL is recorded"
     assert problem.hint == "put it into the config file: models.tokens"
     assert "s3cr3t" not in str(problem)
 

@@ -65,7 +65,7 @@ def test_a_pattern_that_says_nothing_is_refused(pattern: str, what: str) -> None
 
 
 def test_two_jobs_that_would_write_one_file_are_refused() -> None:
-    with pytest.raises(InputError, match="is that of zoo-a-fox and of zoo-a-fox-"):
+    with pytest.raises(InputError, match="belongs to both zoo-a-fox and zoo-a-fox-"):
         paths("{prompt}.png", sweep={"prompt": ["a fox", "a FOX"]})
     assert paths("{prompt}-{index}.png", sweep={"prompt": ["a fox", "a FOX"]}) == ["a-fox-0001.png", "a-fox-0002.png"]
 

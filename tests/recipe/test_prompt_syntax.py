@@ -19,8 +19,8 @@ from tests.recipe.support import written
         ("<LyCO:a b.v2:1:0.5>, cat", "<LyCO:a b.v2:1:0.5>", "give the LoRA under loras:"),
         ("<hypernet:x:1>", "<hypernet:x:1>", "HypernetworkLoader"),
         ("<embedding:neg>", "<embedding:neg>", "write embedding:name"),
-        ("<random:cat,dog>", "<random:cat,dog>", "whose nodes know it"),
-        ("<fromto[0.5]:cat,dog>", "<fromto[0.5]:cat,dog>", "whose nodes know it"),
+        ("<random:cat,dog>", "<random:cat,dog>", "whose nodes understand it"),
+        ("<fromto[0.5]:cat,dog>", "<fromto[0.5]:cat,dog>", "whose nodes understand it"),
         ("a [cat:dog:0.5] here", "[cat:dog:0.5]", "from step to step"),
         ("a [cat:0.5]", "[cat:0.5]", "from step to step"),
         ("[a:b:0.1,0.5],cat", "[a:b:0.1,0.5]", "from step to step"),
@@ -31,8 +31,8 @@ from tests.recipe.support import written
         ("a __colour/dark__ cat", "__colour/dark__", "sweep over the lines of a file"),
         ("a cat BREAK a dog", "BREAK", "ConditioningConcat"),
         ("a cat AND a dog", "AND", "ConditioningCombine"),
-        ("blurry,embedding:neg", "embedding:neg", "behind a space"),
-        ("Embedding:neg", "Embedding:neg", "small"),
+        ("blurry,embedding:neg", "embedding:neg", "after a space"),
+        ("Embedding:neg", "Embedding:neg", "in lower case"),
         ("(EasyNegative:1.2), blurry", "EasyNegative", "write embedding: before it"),
         ("cat::2, dog::1", "cat::2", "in parentheses"),
         ("cat:1.3, dog", "cat:1.3", "in parentheses"),
@@ -66,15 +66,15 @@ def test_what_comfyui_knows_and_plain_words_are_not_told(prompt: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "kind", "found"),
     [
-        ("cat --ar 16:9", "an option", "--ar 16:9"),
-        ("cat // big", "a comment", "// big"),
-        ("a /* big */ cat", "a comment", "/* big */ cat"),
-        ("a cat\n# big\n", "a comment", "# big"),
+        ("cat --ar 16:9", "options", "--ar 16:9"),
+        ("cat // big", "comments", "// big"),
+        ("a /* big */ cat", "comments", "/* big */ cat"),
+        ("a cat\n# big\n", "comments", "# big"),
     ],
 )
 def test_options_and_comments_in_a_prompt_are_told(prompt: str, kind: str, found: str) -> None:
     ((_, what),) = foreign_syntax([prompt])
-    assert what.startswith(f"{kind} is taken as part of the prompt; ")
+    assert what.startswith(f"{kind} are read as part of the prompt; ")
     assert what.endswith(f'(got "{found}")')
 
 

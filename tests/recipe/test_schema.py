@@ -236,9 +236,9 @@ def test_a_size_that_follows_from_others_must_be_possible_too(values: dict[str, 
         ({"format": "webp", "lossless": True, "quality": 80}, "recipe: output: must give quality or lossless, not both"),
         (
             {"format": "webp", "original": "a.png"},
-            'recipe: output.original: must end in .webp, for output.format is webp (got "a.png")',
+            'recipe: output.original: must end in .webp, because output.format is webp (got "a.png")',
         ),
-        ({"original": "a.jpg"}, 'recipe: output.original: must end in .png, for output.format is png (got "a.jpg")'),
+        ({"original": "a.jpg"}, 'recipe: output.original: must end in .png, because output.format is png (got "a.jpg")'),
     ],
 )
 def test_a_format_that_cannot_be_is_one_error(output: dict[str, Any], words: str) -> None:
@@ -247,14 +247,14 @@ def test_a_format_that_cannot_be_is_one_error(output: dict[str, Any], words: str
 
 def test_a_path_that_contradicts_the_format_has_the_way_out() -> None:
     problem = fault(lambda: from_mapping({"output": {"original": "a.jpg"}}))
-    assert problem.hint == "write so, or give output.format: jpeg"
+    assert problem.hint == "change it, or give output.format: jpeg"
 
 
 @pytest.mark.parametrize("role", ["format", "quality", "lossless"])
 def test_no_role_is_called_like_a_field_of_the_output(role: str) -> None:
     problem = fault(lambda: job(from_mapping({"seed": 1})).output_for(role))
     assert problem.what == (
-        f"a role must not be called {role}, for output.{role} says how pictures are written "
+        f"a role must not be called {role}, because output.{role} says how pictures are written "
         f'(got "{role}" in the template latent_upscale)'
     )
 

@@ -28,8 +28,8 @@ def test_a_size_off_the_lattice_is_floored_and_each_side_is_said() -> None:
     found = snap(1023, 577, field="size")
     assert size(found) == (1016, 576)
     assert said(found) == [
-        "width 1023 becomes 1016 (ComfyUI floors to multiples of 8)",
-        "height 577 becomes 576 (ComfyUI floors to multiples of 8)",
+        "width 1023 becomes 1016 (ComfyUI rounds down to multiples of 8)",
+        "height 577 becomes 576 (ComfyUI rounds down to multiples of 8)",
     ]
     assert [finding.field for finding in found.remarks] == ["size.width", "size.height"]
 
@@ -103,7 +103,7 @@ def test_a_factor_gives_a_size_in_whole_cells(original: tuple[int, int], factor:
 def test_a_factor_that_changes_the_aspect_is_said_with_the_exact_ones_nearby() -> None:
     found = scaled(832, 1216, factor=1.4)
     assert size(found) == (1168, 1704)
-    assert said(found) == ["the aspect drifts by 0.18 % at factor 1.4 (1168x1704); exact nearby: 1.375 and 1.5"]
+    assert said(found) == ["the aspect ratio changes by 0.18 % at factor 1.4 (1168x1704); exact nearby: 1.375 and 1.5"]
 
 
 def test_no_exact_factor_above_the_limit_is_suggested() -> None:
@@ -115,13 +115,13 @@ def test_no_exact_factor_above_the_limit_is_suggested() -> None:
 def test_a_factor_below_what_comfyui_makes_is_raised_and_said() -> None:
     found = scaled(256, 144, factor=0.1)
     assert size(found) == (64, 64)
-    assert said(found) == ["factor 0.1 makes 64x64 (ComfyUI upscales to no less than 64 pixels)"]
+    assert said(found) == ["factor 0.1 makes 64x64 (ComfyUI upscales to at least 64 pixels)"]
 
 
 def test_a_target_of_another_aspect_stretches_the_picture() -> None:
     (finding,) = stretched(Sized(1024, 576), Sized(2048, 2048))
     assert finding.level == "warning"
-    assert finding.what == "2048x2048 has another aspect than 1024x576: the picture is stretched by 78 %"
+    assert finding.what == "2048x2048 has a different aspect ratio than 1024x576: the picture is stretched by 78 %"
     assert stretched(Sized(1024, 576), Sized(1536, 864)) == ()
 
 

@@ -114,9 +114,9 @@ def test_a_swept_field_is_given() -> None:
 @pytest.mark.parametrize(
     ("defaults", "where", "what"),
     [
-        ({"denoise": 0.3}, "denoise", "is not for a template to decide"),
-        ({"params": {"x": 1}}, "params", "is not for a template to decide"),
-        ({"sweep": {}}, "sweep", "is not for a template to decide"),
+        ({"denoise": 0.3}, "denoise", "cannot be set by a template"),
+        ({"params": {"x": 1}}, "params", "cannot be set by a template"),
+        ({"sweep": {}}, "sweep", "cannot be set by a template"),
         ({"upscale": {"denoise": 2}}, "upscale.denoise", "must be at most 1"),
         ({"upscale": {"denoise": "0.3"}}, "upscale.denoise", "must be a number"),
         ({"upscale": {"sharpen": 1}}, "upscale.sharpen", "unknown field"),

@@ -58,11 +58,11 @@ def test_a_name_is_understood_where_the_template_has_its_route(template: str, na
 @pytest.mark.parametrize(
     ("template", "name", "hint"),
     [
-        ("latent_upscale", "Lanczos", "take template: pixel_upscale with upscale.method: lanczos"),
-        ("pixel_upscale", "Latent (bicubic)", "take template: latent_upscale with upscale.method: bicubic"),
-        ("latent_upscale", "R-ESRGAN 4x+", "take template: model_upscale and params.upscale_model: RealESRGAN_x4plus.pth"),
-        ("model_upscale", "4x-UltraSharp", "take template: model_upscale and the file of such a model as params.upscale_model"),
-        ("pixel_upscale", "mine.pth", "take template: model_upscale and the file of such a model as params.upscale_model"),
+        ("latent_upscale", "Lanczos", "use template: pixel_upscale with upscale.method: lanczos"),
+        ("pixel_upscale", "Latent (bicubic)", "use template: latent_upscale with upscale.method: bicubic"),
+        ("latent_upscale", "R-ESRGAN 4x+", "use template: model_upscale and params.upscale_model: RealESRGAN_x4plus.pth"),
+        ("model_upscale", "4x-UltraSharp", "use template: model_upscale and the file of such a model as params.upscale_model"),
+        ("pixel_upscale", "mine.pth", "use template: model_upscale and the file of such a model as params.upscale_model"),
     ],
 )
 def test_a_name_of_another_route_points_at_its_template(template: str, name: str, hint: str) -> None:
@@ -84,9 +84,9 @@ def test_the_method_is_comfyuis_in_the_graph_and_that_is_said() -> None:
 def test_a_sweep_over_templates_is_held_against_each() -> None:
     recipe = {**BASE, "upscale": {"method": "Lanczos"}, "sweep": {"template": ["pixel_upscale", "latent_upscale"]}}
     assert fault(lambda: api.validate([recipe])) == Problem(
-        'enlarges pixels, and the template latent_upscale enlarges latents (got "Lanczos") in job x-latent-upscale',
+        'enlarges pixels, but the template latent_upscale enlarges latents (got "Lanczos") in job x-latent-upscale',
         "recipe: upscale.method",
-        "take template: pixel_upscale with upscale.method: lanczos",
+        "use template: pixel_upscale with upscale.method: lanczos",
     )
 
 

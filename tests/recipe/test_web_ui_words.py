@@ -188,7 +188,7 @@ def test_fields_that_move_together_must_not_contradict_each_other() -> None:
 def test_a_scheduler_cannot_be_swept_beside_names_that_say_it() -> None:
     sweep = {"sampler.scheduler": ["karras", "normal"], "sampler.name": ["Euler a", "DPM++ 2M Karras"]}
     assert fault(lambda: loaded({"sweep": sweep})) == Problem(
-        '"DPM++ 2M Karras" says its scheduler, which is swept too (recipe: sweep.sampler.scheduler)',
+        '"DPM++ 2M Karras" includes a scheduler, which is also swept (recipe: sweep.sampler.scheduler)',
         "recipe: sweep.sampler.name",
         'write dpmpp_2m for "DPM++ 2M Karras"',
     )
@@ -199,9 +199,9 @@ def test_a_set_scheduler_takes_the_place_of_those_of_a_recipes_sweep_but_not_of_
     names = ["Euler a", "DPM++ 2M Karras"]
     recipe = loaded({"sweep": {"sampler.name": names}}, sets=["sampler.scheduler=normal"])
     assert [each[1:] for each in points(recipe)] == [("euler_ancestral", "normal"), ("dpmpp_2m", "normal")]
-    assert "takes the place of the sweep over sampler.scheduler" in [note.what for note in recipe.notes]
+    assert "replaces the sweep over sampler.scheduler" in [note.what for note in recipe.notes]
     assert (
-        "gives too"
+        "gives one, too"
         in fault(
             lambda: loaded({}, sets=["sampler.scheduler=normal"], sweeps=[f"sampler.name={','.join(names)}"]), error=UsageError
         ).what

@@ -29,7 +29,7 @@ def test_a_whole_field_wins_over_the_end_of_another() -> None:
 
 
 def test_a_short_name_that_several_axes_have_is_not_guessed() -> None:
-    with pytest.raises(UsageError, match=r"--columns: can be several axes \(got steps\)") as caught:
+    with pytest.raises(UsageError, match=r"--columns: could be several axes \(got steps\)") as caught:
         _field(_material("first.steps", "upscale.steps"), "steps")
 
     assert caught.value.problems[0].hint == "write first.steps or upscale.steps"
@@ -57,7 +57,7 @@ def test_an_unknown_axis_gets_the_names_that_there_are(name: str) -> None:
 
 
 def test_a_run_without_a_sweep_says_that_it_has_no_axes() -> None:
-    with pytest.raises(UsageError, match="whose jobs differ in nothing"):
+    with pytest.raises(UsageError, match="whose jobs do not differ"):
         _field(_material(), "seed")
 
 

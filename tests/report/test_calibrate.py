@@ -69,15 +69,15 @@ def test_what_the_pairs_say_nothing_of_stays_where_it_is() -> None:
 def test_who_guesses_gets_nothing_to_keep() -> None:
     found = _fitted(_curves(10, 1), USERS["guesses"], 100)
 
-    assert found.problem == "on pairs left out they agree with you no better than the usual limits, as far as can be told"
+    assert found.problem == "on pairs left out they do not clearly agree with you better than the usual limits"
 
 
 def test_few_pairs_or_originals_say_too_little() -> None:
     strict = with_limits(Limits(drift=0.1))
 
-    assert _fitted(_curves(10, 1), strict, 12).problem == f"12 pairs say too little: about {LEAST_OPINIONS} are needed"
+    assert _fitted(_curves(10, 1), strict, 12).problem == f"12 pairs say too little: you need about {LEAST_OPINIONS}"
     few = _fitted(_curves(LEAST_ORIGINALS - 1, 1), strict, 100)
-    assert few.problem == f"the pairs are of 3 originals, and at least {LEAST_ORIGINALS} are needed to tell others from them"
+    assert few.problem == f"the pairs are of 3 originals, but predicting others takes at least {LEAST_ORIGINALS}"
     alone = _fitted(_curves(1, 1), strict, 100)
     assert (alone.agreement, alone.usual_agreement) == (None, None)
 

@@ -58,7 +58,7 @@ def test_what_is_kept_is_found_again_and_says_so(file: Path) -> None:
     found = limits_kept_for(named("anything.safetensors"))
     assert found == Limits(drift=0.12, local_drift=0.4, colour_shift=3.0, drift_cost=0.5, calibration="*")
     assert told_limits(found) == (
-        "limits as your own picks calibrated them: drift at most 0.12, local drift at most 0.4, colour shift at most 3, "
+        "limits calibrated by your own picks: drift at most 0.12, local drift at most 0.4, colour shift at most 3, "
         "each drift of 0.1 costs 0.05 of detail (--no-calibration: the usual ones)"
     )
     assert told_limits(Limits()) == ""
@@ -95,7 +95,7 @@ def test_the_same_pattern_again_replaces_what_was_kept(file: Path) -> None:
 
 def test_what_predicts_no_better_is_not_kept(file: Path) -> None:
     with pytest.raises(VerificationError, match="not kept: 12 pairs"):
-        keep_calibration(calibration(problem="12 pairs say too little: about 40 are needed"))
+        keep_calibration(calibration(problem="12 pairs say too little: you need about 40"))
     assert not file.exists()
 
 
@@ -121,7 +121,8 @@ def test_one_that_was_made_with_other_metrics_does_not_count(file: Path) -> None
 
     assert limits_kept_for(named("a")) == Limits()
     assert outdated_note() == (
-        "1 calibration does not count, since it was made with other metrics (*): calibrate again: comfy-runner suggest --calibrate"
+        "1 calibration does not count, because it was made with other metrics (*): "
+        "calibrate again: comfy-runner suggest --calibrate"
     )
 
 
@@ -150,7 +151,7 @@ def test_without_a_place_for_settings_nothing_can_be_kept(monkeypatch: pytest.Mo
     monkeypatch.setenv("COMFY_RUNNER_CONFIG", os.devnull)
 
     assert limits_kept_for(named("a")) == Limits()
-    with pytest.raises(ConfigError, match="no folder of settings"):
+    with pytest.raises(ConfigError, match="no config folder"):
         keep_calibration(calibration())
 
 

@@ -86,7 +86,7 @@ def test_of_an_animation_every_frame_counts(tmp_path: Path) -> None:
     other = _read(tmp_path, first, "2.webp", save_all=True, append_images=[last, first], lossless=True)
 
     assert compare_pictures(*same).likeness is Likeness.SAME
-    assert "only the same ones pass of an animation (got 3 frames, expected 2)" in compare_pictures(same[0], other).reason
+    assert "an animation only passes with the same ones (got 3 frames, expected 2)" in compare_pictures(same[0], other).reason
 
 
 def test_without_numpy_only_the_same_pixels_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,8 +118,8 @@ def test_what_a_run_has_replaced_is_an_earlier_one(server: StandIn, tmp_path: Pa
 def test_runs_that_cannot_be_compared_are_refused_before_anything_is_written(runs: Path, tmp_path: Path) -> None:
     lake, later = runs / "lake", runs / "later"
     cases: list[tuple[list[Path], Path, Mapping[str, Any], str]] = [
-        ([lake], tmp_path / "out", {}, "takes two runs or more"),
-        ([lake, later], tmp_path / "out", {"superseded": True}, "is of one run"),
+        ([lake], tmp_path / "out", {}, "needs two runs or more"),
+        ([lake, later], tmp_path / "out", {"superseded": True}, "has only one run"),
         ([lake], tmp_path / "out", {"superseded": True}, "nothing of this run was replaced"),
         ([lake, lake], tmp_path / "out", {}, "is given twice"),
         ([lake, later], later, {}, "is a run folder"),
@@ -138,7 +138,7 @@ def test_a_page_of_somebody_else_is_not_replaced_and_ours_is(tmp_path: Path) -> 
     runs = [make_run(tmp_path / name, {}, paint) for name in ("a", "b")]
     (folder_of(tmp_path / "mine") / "report.html").write_text("<p>mine", encoding="utf-8")
 
-    with pytest.raises(UsageError, match=r"mine/report\.html: is a file of yours"):
+    with pytest.raises(UsageError, match=r"mine/report\.html: is your own file"):
         compare_runs(runs, tmp_path / "mine")
     compare_runs(runs, tmp_path / "both")
     compare_runs(runs, tmp_path / "both")
@@ -151,7 +151,7 @@ def test_a_picture_of_a_run_is_not_replaced_by_a_page(runs: Path, tmp_path: Path
     (tmp_path / "page.html").symlink_to(copy / "lake-s1-d04" / "upscaled.png")
     folder_of(tmp_path / "out")
 
-    with pytest.raises(UsageError, match="is a picture of the run, of later/lake-s1-d04"):
+    with pytest.raises(UsageError, match="is a picture of the job later/lake-s1-d04"):
         compare_runs([runs / "lake", copy], tmp_path / "out", single_file=tmp_path / "page.html")
 
 

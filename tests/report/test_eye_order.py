@@ -64,7 +64,7 @@ def test_the_order_of_somebody_who_errs_is_found_with_its_strengths(material: Ma
     assert notes == ()
     assert [each.value for each in found.values] == _BEST_FIRST
     assert (found.pairs, found.is_clear) == (250, True)
-    assert found.told == "your eyes prefer 0.5 among 4 values, 99% sure by 250 pairs, as what is measured does"
+    assert found.told == "your eyes prefer 0.5 among 4 values, 99% sure by 250 pairs, as the metrics do"
     strengths = {each.label: each.strength for each in found.values}
     mean = sum(_STRENGTHS.values()) / 4
     assert all(abs(strengths[f"0.{name[2]}"] - (true - mean)) < 0.6 for name, true in _STRENGTHS.items())
@@ -95,7 +95,7 @@ def test_no_difference_counts_as_half_a_win_of_either_and_is_no_more_than_one_an
     assert re.match(r"your eyes prefer 0.[35] among 2 values, but only (49|50|51)% sure by 10 pairs", same.told)
     assert same.values[0].spread == pytest.approx(shared.values[0].spread, rel=0.02)
     assert apart.is_clear
-    assert apart.told == "your eyes prefer 0.3 among 2 values, 99% sure by 10 pairs; what is measured names 0.5"
+    assert apart.told == "your eyes prefer 0.3 among 2 values, 99% sure by 10 pairs; the metrics name 0.5"
 
 
 def test_what_does_not_count_is_left_out(material: Material) -> None:

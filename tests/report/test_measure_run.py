@@ -170,7 +170,7 @@ def test_a_metric_of_the_users_own_that_fails_is_told_and_leaves_the_rest_standi
 
 def test_a_metric_of_the_users_own_that_gives_no_number_is_told(run: Path) -> None:
     assert measure_all(read_material(run), custom={"odd": lambda *_pictures: math.nan})[1] == (
-        "metric odd gave no number (got nan)",
+        "metric odd did not return a number (got nan)",
     )
 
 
@@ -182,7 +182,7 @@ def test_it_is_said_that_the_first_of_several_pictures_is_measured(run: Path) ->
 
     found, notes = measure_all(replace(material, entries=(first, *others)))
 
-    assert notes == ("1 job with several upscaled pictures: the first of them alone is measured",)
+    assert notes == ("1 job with several upscaled pictures: only the first of them is measured",)
     assert len(found) == 4
     assert all(one.measures for one in found.values())
 

@@ -182,6 +182,6 @@ def test_a_run_without_originals_says_that_nothing_of_it_is_measured(tmp_path: P
 
     report = write_report(run)
 
-    assert report.notes == ("2 jobs have no original picture to be compared with, so nothing is measured of them",)
+    assert report.notes == ("2 jobs have no original picture to compare with, so they are not measured",)
     assert names(read_material(run)) == ["lake-s1", "lake-s2"]
     assert draw_sheet(run, cell=96).shown == 2

@@ -71,7 +71,7 @@ def test_what_says_nothing_of_limits_is_left_out_and_named() -> None:
         "left out 1 picture that this run does not have: gone",
         "left out 1 picture that could not be measured: failed",
         "left out 1 picture with a veto, which no limit changes: noisy",
-        "left out 2 pairs that are not of one original",
+        "left out 2 pairs of different originals",
     ]
 
 

@@ -26,7 +26,7 @@ def test_a_value_whose_pictures_look_unlike_their_original_is_one_that_the_secon
     assert found.chosen is not None
     assert found.chosen.value == 0.6
     assert found.notes == (
-        "ssimulacra2 would name 0.5: a picture of 0.6, made small, is like its original by 44 of 100, at least 70 is fine",
+        "ssimulacra2 would name 0.5: a picture of 0.6, reduced again, resembles its original by 44 of 100; at least 70 is fine",
     )
     assert suggestion_json(found)["second"] == {"measure": SECOND, "least": 70, "score": 44.4, "chosen": 0.5, "agrees": False}
 
@@ -44,7 +44,8 @@ def test_where_nothing_is_alike_enough_the_second_opinion_names_no_value() -> No
     found = suggested({0.4: scored(0.2, 60), 0.5: scored(0.5, 50)})
 
     assert found.notes == (
-        "ssimulacra2 would name no value: a picture of 0.5, made small, is like its original by 50 of 100, at least 70 is fine",
+        "ssimulacra2 would name no value: a picture of 0.5, reduced again, resembles its "
+        "original by 50 of 100; at least 70 is fine",
     )
 
 

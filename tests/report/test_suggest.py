@@ -261,7 +261,7 @@ def test_a_value_that_was_not_rendered_in_as_many_series_is_not_named() -> None:
     named = suggest(run, measured(run, found), run.axes[1], limits=LIMITS)
 
     assert chosen(named) == 0.4
-    assert named.reason.endswith("; 0.5 was not rendered in as many series")
+    assert named.reason.endswith("; 0.5 was rendered in fewer series")
     assert named.points[1].passes
 
 

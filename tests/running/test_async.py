@@ -90,7 +90,7 @@ def test_a_notebook_shows_a_run_that_goes_on_and_one_that_has_ended(server: Stan
     gate = server.state.hold("second_pass")
     with begin(server, tmp_path / "run") as run:
         gate.wait()
-        assert "1 job, it goes on" in run._repr_html_()
+        assert "1 job, still running" in run._repr_html_()
         gate.open()
         run.results()
 

@@ -70,7 +70,7 @@ def test_what_is_not_there_is_no_text_either(server: StandIn, tmp_path: Path, to
     (result,) = rendered(server, tmp_path / "out", _recipe(tmp_path, told=told))
 
     assert (result.state, list(result.files)) == ("partial", ["upscaled"])
-    assert "film.mp4, which the server does not give" in str(result.error)
+    assert "film.mp4, which the server does not have" in str(result.error)
     assert [name for name in files_in(tmp_path / "out") if name.endswith(".txt")] == []
     assert len(server.state.requests("POST", "/prompt")) == 1
 
@@ -86,7 +86,7 @@ def test_what_is_not_there_of_a_node_without_a_role_is_a_warning(server: StandIn
 
     assert (result.state, list(result.files)) == ("done", ["upscaled"])
     (note,) = sidecar_in(tmp_path / "out", result.job_id)["notes"]
-    assert note == 'node "film" (SaveFilm) tells of film.mp4, which the server does not give: what it has saved stays on the server'
+    assert note == 'node "film" (SaveFilm) reports film.mp4, which the server does not have: its files stay on the server'
 
 
 def test_a_text_that_reads_like_a_name_is_a_text(server: StandIn, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_a_prompt_that_somebody_else_interrupts_is_told_so(server: StandIn, tmp_
 
     assert result.state == "cancelled"
     assert isinstance(result.error, JobFailed)
-    assert str(result.error) == "lake: was interrupted by somebody"
+    assert str(result.error) == "lake: was interrupted by someone else"
 
 
 # Servers that go away

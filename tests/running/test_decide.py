@@ -256,7 +256,7 @@ def test_a_server_is_added_and_drained() -> None:
     actions = desk.tell(desk.changes("drain", "a"))
     assert [each.stage for each in of(ServerChanged, actions)] == ["draining"]
     assert not of(do.Submit, desk.tell(reports.Finished("key-1", verdict())))
-    assert of(do.Answer, desk.tell(desk.changes("drain", "c")))[0].error == "c takes no part in this run"
+    assert of(do.Answer, desk.tell(desk.changes("drain", "c")))[0].error == "c is not part of this run"
     desk.tell(desk.changes("add", "a"))
     assert [each.worker for each in of(do.Submit, desk.tell(desk.examined("a")))] == ["a"]
 

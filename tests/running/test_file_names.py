@@ -69,8 +69,8 @@ def test_with_a_fixed_name_every_job_gets_its_own_picture(server: StandIn, tmp_p
 
 def test_a_plan_names_the_node_that_names_its_files(tmp_path: Path) -> None:
     (note,) = plan_of(_recipe(tmp_path)).notes
-    assert note.what.startswith('node "save" (SaveFixed) takes no filename_prefix')
-    assert note.what.endswith("give it a filename_prefix, if it takes one, or save with SaveImage")
+    assert note.what.startswith('node "save" (SaveFixed) has no filename_prefix')
+    assert note.what.endswith("give it a filename_prefix, if it accepts one, or save with SaveImage")
     assert not plan_of(_recipe(tmp_path, prefix="x")).notes
 
 

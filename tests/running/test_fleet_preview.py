@@ -238,7 +238,7 @@ def test_a_server_that_does_not_answer_is_planned_without_and_told() -> None:
     assert [share.url for share in found.fleet] == [servers[0].url, servers[2].url]
     assert sum(len(share.jobs) for share in found.fleet) == 18
     assert [(note.level, note.what) for note in found.notes if note.where == servers[1].url] == [
-        ("warning", "does not answer, and is planned without: nobody answers")
+        ("warning", "does not answer, and is left out of the plan: nobody answers")
     ]
 
 
@@ -248,7 +248,7 @@ def test_jobs_that_only_a_silent_server_might_do_are_planned_for_nobody(two: lis
     found = _plan(two)
 
     assert [row.server for row in found.jobs if row.assignments["checkpoint"] == _BASE] == [""] * 9
-    assert any(note.what.startswith("9 jobs are planned for nobody") for note in found.notes)
+    assert any(note.what.startswith("9 jobs are assigned to no server") for note in found.notes)
 
 
 def test_where_nobody_answers_the_error_is_that_of_the_run_with_all_of_them(two: list[StandIn], tmp_path: Path) -> None:

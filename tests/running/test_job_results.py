@@ -486,7 +486,7 @@ def test_a_picture_of_another_size_makes_the_job_partial(server: StandIn, tmp_pa
     (result,) = rendered(server, tmp_path)
 
     assert result.state == "partial"
-    assert "is not as large as planned, 64x64 pixels (got 24x16)" in str(result.error)
+    assert "does not have the planned size, 64x64 pixels (got 24x16)" in str(result.error)
 
 
 @pytest.mark.parametrize("fault", [ViewFault.TRUNCATED, ViewFault.HTML, ViewFault.GARBAGE, ViewFault.CUT])

@@ -183,7 +183,7 @@ def test_the_day_on_which_a_run_began_is_in_its_paths_on_every_later_day(server:
     assert len(posted(server)) == count + 1
     with pytest.raises(UsageError, match=r"the output of lake-s1 has \{date\}"):
         api.plan([recipe], out=tmp_path / "shards", shard="1/2")
-    with pytest.raises(RunFolderError, match=rf"began on several days, .*\(2020-02-29, {today}\)"):
+    with pytest.raises(RunFolderError, match=rf"began on different days, .*\(2020-02-29, {today}\)"):
         merge([tmp_path / "first", tmp_path / "run"], tmp_path / "merged", partial=True)
 
 

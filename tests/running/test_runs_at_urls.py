@@ -209,7 +209,7 @@ def test_who_works_there_on_another_machine_is_told_and_turns_others_away(server
         with pytest.raises(RunFolderError, match="is used by another comfy-runner: process"):
             use()
     for ask in (lambda: cancel(url), lambda: change_fleet(url, "add", "http://gpu2:8188")):
-        with pytest.raises(RunFolderError, match="a live run can be asked on its own machine alone"):
+        with pytest.raises(RunFolderError, match="a live run can only be asked on its own machine"):
             ask()
     lease.close()
     assert status(url).holder is None

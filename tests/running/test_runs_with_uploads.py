@@ -242,7 +242,7 @@ def test_a_file_that_is_gone_before_it_is_sent_fails_its_job_alone(server: Stand
         results = rendering.results()
 
     assert states(results) == {"scaled-image-a": "failed", "scaled-image-b": "done"}
-    assert "cannot be read any more (no such file or directory)" in str(results[0].error)
+    assert "can no longer be read (no such file or directory)" in str(results[0].error)
 
 
 @pytest.mark.parametrize("tells", [True, False], ids=["known beforehand", "answered"])
@@ -270,7 +270,7 @@ def test_a_server_that_refuses_files_fails_the_job_with_its_reason(server: Stand
     (result,) = rendered(server, room / "out", recipe(room))
 
     assert result.state == "failed"
-    assert "is not taken: the server answered with status 403" in str(result.error)
+    assert "is not accepted: the server answered with status 403" in str(result.error)
 
 
 def test_an_upload_that_breaks_off_is_made_again(server: StandIn, room: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_job_with_a_silent_saver_is_done_once_and_for_all(server: StandIn, tmp
             (out / "ledger.sqlite").unlink()  # it is made anew from the sidecars
     assert _saved(server) == 1
     notes = sidecar_in(out)["notes"]
-    assert notes == ([] if role else ['node "vae" (SaveSilently) tells of no file: what it has saved stays on the server'])
+    assert notes == ([] if role else ['node "vae" (SaveSilently) reports no file: its files stay on the server'])
 
 
 def test_a_role_that_reports_nothing_says_how_to_tell_that_it_does(server: StandIn, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_what_was_slow_once_is_soon_forgotten(between: float) -> None:
     for _ in range(10):
         speed.saw(100.0, 10.0)
 
-    # In between as usual, or odd the other way round: that is no change either.
+    # In between as usual, or odd swap them: that is no change either.
     for seconds in (100.0, between, 100.0):
         speed.saw(100.0, seconds)
 

@@ -68,7 +68,7 @@ _SAVE_FILM = {
     "output_node": True,
 }
 
-# As VAESave and CheckpointSave do, it tells of no file.
+# As VAESave and CheckpointSave do, it reports no file.
 _SAVE_SILENTLY = {
     "input": {"required": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]}},
     "output": [],

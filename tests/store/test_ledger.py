@@ -637,7 +637,7 @@ def test_a_reader_writes_nothing(ledger: Ledger) -> None:
 
 
 def test_a_reader_makes_no_ledger(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="is not there"):
+    with pytest.raises(RunFolderError, match="does not exist"):
         Ledger(tmp_path / FILE, readonly=True)
 
     assert list(tmp_path.iterdir()) == []

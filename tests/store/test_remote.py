@@ -198,7 +198,7 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_body_leaves_what_was_there(
 
 
 def test_only_one_of_many_creates_what_was_not_there(store: RemoteStore, before: Proxy) -> None:
-    # The answer to a request that was carried out is lost: asked again, the store says that it is there already.
+    # The answer to a request that was carried out is lost: asked again, the store says that it already exists.
     def lose(handler: Handler, body: bytes) -> bool:
         handler.wfile = open(os.devnull, "wb")  # noqa: PTH123, SIM115 - the answer goes nowhere
         handler.forward(body)
@@ -316,7 +316,7 @@ def test_a_scheme_that_no_store_has_is_told(scheme: str) -> None:
 
 
 def test_a_store_whose_package_is_not_installed_is_told_with_what_to_install() -> None:
-    with pytest.raises(UsageError, match="need a package of fsspec's") as caught:
+    with pytest.raises(UsageError, match="need a package for fsspec") as caught:
         open_store("oci://bucket/x")
 
     assert caught.value.problems[0].hint == "install it beside comfy-runner"

@@ -118,7 +118,7 @@ def test_the_name_of_a_run_in_the_usual_place_is_understood_as_a_hint(tmp_path: 
     with pytest.raises(RunFolderError) as caught:
         status("lake")
 
-    assert caught.value.problems[0].hint == "do you mean runs/lake?"
+    assert caught.value.problems[0].hint == "did you mean runs/lake?"
 
 
 def test_sidecars_without_a_ledger_are_an_error_that_names_the_repair(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_picture_that_the_disk_does_not_take_is_a_run_folder_error(server: Sta
     done = _run(server, tmp_path, prefix=largest_file(_NO_PICTURE), size=_LARGE)
 
     assert done.code == 5
-    assert "the file is larger than this disk or account may have" in done.err
+    assert "the file is larger than this disk or account allows" in done.err
     assert "hint: " in done.err
     assert is_tidy(done)
     assert pictures(tmp_path) == []
@@ -66,7 +66,7 @@ def test_a_picture_that_cannot_wait_here_to_be_put_elsewhere_is_told_by_the_fold
 
     assert full.code == 5
     assert "/.spool/" in full.err
-    assert "the file is larger than this disk or account may have" in full.err
+    assert "the file is larger than this disk or account allows" in full.err
     assert not list((state / "runs").glob("*/.spool/*"))
 
 
@@ -249,7 +249,7 @@ def test_a_folder_that_is_removed_meanwhile_is_not_made_anew_before_the_next_run
     again = _run(server, tmp_path)
 
     assert (done.code, is_there, again.code) == (5, False, 0)
-    assert "was moved or deleted while it was used" in done.err
+    assert "was moved or deleted while in use" in done.err
     assert is_tidy(done)
     assert pictures(tmp_path / "out") == ["lake/original.png", "lake/upscaled.png"]
 
@@ -264,7 +264,7 @@ def test_a_folder_that_is_moved_meanwhile_goes_on_at_its_new_place(server: Stand
     again = _run(server, tmp_path, "--out", "moved")
 
     assert (done.code, is_there, again.code) == (5, False, 0)
-    assert "hint: run the same command again; where the run folder was moved, name its new place with --out" in done.err
+    assert "hint: run the same command again; if the run folder was moved, give its new place with --out" in done.err
     assert is_tidy(done)
     assert pictures(tmp_path / "moved") == ["lake/original.png", "lake/upscaled.png"]
     assert len(server.state.requests("POST", "/prompt")) == 1  # it was collected
@@ -280,7 +280,7 @@ def test_a_current_folder_that_is_removed_meanwhile_is_an_error_of_the_run_folde
     done = running.end()
 
     assert done.code == 5
-    assert "was moved or deleted while it was used" in done.err
+    assert "was moved or deleted while in use" in done.err
     assert is_tidy(done)
 
 

@@ -82,7 +82,7 @@ def test_a_shell_that_passes_on_the_end_of_its_terminal_is_in_no_hurry(server: S
     done = running.end()
 
     assert done.code in (0, 130)
-    assert "left at once" not in done.err
+    assert "exited at once" not in done.err
     assert _ours(server) == []
     assert pictures(tmp_path / "out") == ["lake/original.png", "lake/upscaled.png"]
 

@@ -104,7 +104,7 @@ def test_how_a_run_ended_is_told_also_where_its_paths_do_not_fit_on_the_disk(ser
     assert (good[0], bad[0]) == (1, 1)
     assert "1 done" in good[2]
     assert "error: stdout: cannot be written" in good[2]
-    assert "the GPU's memory did not suffice" in bad[2]
+    assert "the GPU ran out of memory" in bad[2]
 
 
 @pytest.mark.parametrize("line", ['"$@" 2>/dev/full'] if _HAS_FULL else [])

@@ -151,7 +151,7 @@ def test_a_job_for_which_a_template_makes_too_much_is_refused_after_one_for_whic
 
     problem = fault(lambda: made.render({"v": "short", "n": MOST_OUTPUT // 9999 + 1}), error=TemplateError)
     assert "more than" in problem.what
-    assert problem.hint == "docs/templates.md says what is bounded"
+    assert problem.hint == "docs/templates.md lists the limits"
 
 
 def test_a_value_that_is_not_finite_is_refused_after_one_that_is(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_comment_from_one_text_to_another_takes_nothing_with_it(tmp_path: Path
     assert fault(lambda: api.render(exported(tmp_path, "a {# b", second="c #} d")), error=TemplateError) == Problem(
         "{# within a text begins a comment, which ends on another line, and all between them would vanish",
         f"{tmp_path / 'mine.json.j2'}:5",
-        "write {% raw %} before and {% endraw %} after a text with {{, {% or {# in it that is to stay as it is",
+        "write {% raw %} before and {% endraw %} after a text that must keep its {{, {% or {#",
     )
 
 

@@ -131,7 +131,7 @@ def test_a_text_inside_a_quoted_text_is_an_error_that_says_how_to_write_it(tmp_p
 @pytest.mark.parametrize("text", ['{"a": {"class_type": "X", "inputs": {"b": 1,}}}', '{"a": {"class_type": "X", "inputs": {}},\n}'])
 def test_a_comma_before_a_closing_bracket_is_told(text: str, tmp_path: Path) -> None:
     problem = fault(lambda: rendered(tmp_path, text), error=TemplateError)
-    assert problem.hint == "take away the comma before the closing bracket; JSON has none there"
+    assert problem.hint == "remove the comma before the closing bracket; JSON allows none there"
 
 
 def test_a_value_can_be_the_id_of_a_node(tmp_path: Path) -> None:

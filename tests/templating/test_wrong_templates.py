@@ -97,7 +97,7 @@ def test_what_is_undefined_is_an_error_with_its_line(tmp_path: Path, expression:
         ("{{ prompt() }}", "'str' object is not callable (TypeError)"),
         ("{{ params.x }}", "out of range float values are not JSON compliant"),
         ("{{ range(3) | map('nope') | list }}", "no filter named 'nope'"),
-        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself without end"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself endlessly"),
         ("{{ '%d' | format('x') }}", "TypeError"),
         ("{{ prompt[prompt | reject('none')] }}", "str object has no element <generator object select_or_reject>"),
     ],
@@ -174,7 +174,7 @@ def test_an_import_cannot_leave_the_template_folders(tmp_path: Path, name: str, 
     folder.mkdir()
     name = name.format(absolute=(tmp_path / "secret.j2").as_posix())
     problem = template_fault(folder, tag.format(f'"{name}"'))
-    assert problem.what.startswith("imports a file that is not there (got ")
+    assert problem.what.startswith("imports a file that does not exist (got ")
     assert problem.where.endswith("mine.json.j2:1")
     assert problem.hint == "imported files are looked for beside the template, then in the template folders"
 
@@ -213,16 +213,16 @@ def test_nothing_after_the_graph_is_allowed(tmp_path: Path) -> None:
 
 def test_two_nodes_of_one_id_are_an_error(tmp_path: Path) -> None:
     text = '{"a": {"class_type": "X", "inputs": {}}, "a": {"class_type": "Y", "inputs": {}}}'
-    assert fault(lambda: rendered(tmp_path, text), error=TemplateError).what == 'the key "a" is there twice in one object'
+    assert fault(lambda: rendered(tmp_path, text), error=TemplateError).what == 'the key "a" is twice in one object'
 
 
 def test_two_nodes_whose_ids_come_from_values_are_an_error(tmp_path: Path) -> None:
     text = '{ {% for x in params %}"n{{ x }}": {"class_type": "X", "inputs": {}},{% endfor %} "m": 5}'
-    assert 'the key "n1" is there twice' in fault(lambda: rendered(tmp_path, text, {"params": [1, 1]}), error=TemplateError).what
+    assert 'the key "n1" is twice' in fault(lambda: rendered(tmp_path, text, {"params": [1, 1]}), error=TemplateError).what
 
 
 def test_an_input_that_is_given_twice_is_an_error(tmp_path: Path) -> None:
-    assert template_fault(tmp_path, '1, "value": 2').what == 'the key "value" is there twice in one object'
+    assert template_fault(tmp_path, '1, "value": 2').what == 'the key "value" is twice in one object'
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -295,7 +295,7 @@ def test_a_template_that_is_not_there_is_an_error_with_the_nearest_names(tmp_pat
 def test_a_template_by_its_path_in_a_folder_without_any_says_what_one_is_called(tmp_path: Path) -> None:
     problem = fault(lambda: named_template("mine/portrait.json.j2", [], beside=tmp_path, where="here"), error=TemplateError)
     assert str(problem) == "here: no template of this name (got portrait)"
-    assert problem.hint == "a template is a file NAME.json.j2, and that folder has none"
+    assert problem.hint == "a template is a file NAME.json.j2, but that folder has none"
 
 
 @pytest.mark.parametrize("expression", ['"a {# cat"', '"a {% cat %}"', '"a {{ big cat }}"'])
@@ -310,7 +310,7 @@ def test_a_comment_in_the_header_that_may_be_text_is_a_note_with_its_line(tmp_pa
     (note,) = find_template("mine", [tmp_path]).notes
 
     assert note.where.endswith("mine.json.j2:5: params.style.default")
-    assert note.what.startswith('"#1 cat" is a comment, and no part of "a"')
+    assert note.what.startswith('"#1 cat" is a comment, not part of "a"')
 
 
 def test_the_first_folder_that_has_a_template_wins(tmp_path: Path) -> None:

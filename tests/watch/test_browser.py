@@ -168,7 +168,7 @@ def test_jobs_that_a_search_adds_come_by_themselves_unless_a_picture_is_open(tmp
         page.goto(served.url)  # with one job, its picture is opened at once
         expect(page.locator(".live-words")).to_have_text("Searching: 1 of 1 job so far")
         _add_job(folder, 2)
-        expect(page.get_by_role("button", name="Show what is new")).to_be_visible()
+        expect(page.get_by_role("button", name="Show the update")).to_be_visible()
         expect(page.locator(".card")).to_have_count(1)
 
         page.keyboard.press("Escape")

@@ -81,7 +81,7 @@ def _add_job(suite: ET.Element, job: CheckedJob, run: CheckedRun, root: Root) ->
     elif job.outcome is Outcome.FAILED:
         worst = sorted(job.failures, key=excess, reverse=True)
         kind = worst[0].check if worst else "failed"
-        _add_result(case, "failure", kind, "; ".join(map(complaint, worst)) or "is not as wanted", _details(job.findings))
+        _add_result(case, "failure", kind, "; ".join(map(complaint, worst)) or "is not as expected", _details(job.findings))
     if pictures := [line for pair in unlike(job) for line in _attachments(pair, run, root)]:
         ET.SubElement(case, "system-out").text = "\n".join(["", *pictures, ""])
 

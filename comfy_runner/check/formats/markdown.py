@@ -75,7 +75,7 @@ def _wrong(run: CheckedRun) -> Iterator[str]:
         if job.outcome is Outcome.ERROR:
             rows.append((_code(job.job_id), _prose(job.problem or "could not be done"), "", "", _code(place)))
         elif job.outcome is Outcome.FAILED and not job.failures:
-            rows.append((_code(job.job_id), "is not as wanted", "", "", _code(place)))
+            rows.append((_code(job.job_id), "is not as expected", "", "", _code(place)))
         for found in job.failures:
             values = (_prose(shown(found.measured)), _prose(shown(found.limit)))
             rows.append((_code(job.job_id), _prose(complaint(found)), *values, _code(found.where or place)))

@@ -17,7 +17,7 @@ from comfy_runner.errors import UsageError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
-_EXAMPLE = "give it like http://127.0.0.1:8188"
+_EXAMPLE = "write it like http://127.0.0.1:8188"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def parse_address(
     # urlsplit drops line ends and tabs without a word, so the text itself is looked at.
     odd = parts.query or parts.fragment or any(char.isspace() or not char.isprintable() for char in text)
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or odd:
-        hint = "a token in the query goes into the config file, under `query:`" if parts.query else _EXAMPLE
+        hint = "put a token in the query into the config file, under `query:`" if parts.query else _EXAMPLE
         raise UsageError(f"not the address of a server (got {harmless(text)!r})", hint=hint)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     netloc = host if port is None else f"{host}:{port}"

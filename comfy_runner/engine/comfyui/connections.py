@@ -80,7 +80,7 @@ def tls_of(address: Address) -> ssl.SSLContext:
             found = ssl.create_default_context(cafile=path)
     except OSError as error:
         reason = reason_of(error)
-        raise UsageError(f"no certificates can be read ({reason})", where=path, hint="name a file in PEM format") from None
+        raise UsageError(f"its certificates cannot be read ({reason})", where=path, hint="name a file in PEM format") from None
     if not path and usual.cafile in (None, usual.openssl_cafile) and usual.capath in (None, usual.openssl_capath):
         found.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
     if address.insecure:

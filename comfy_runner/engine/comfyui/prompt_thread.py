@@ -273,5 +273,5 @@ def _misses_a_file(pending: PendingPrompt, refusal: Rejected) -> bool:
 
 
 def _unexpected(error: Exception) -> ServerError:
-    what = f"cannot be followed any further: {type(error).__name__}: {error}"
-    return ServerError(what, hint="this is a fault of comfy_runner; please report it")
+    what = f"can no longer be followed: {type(error).__name__}: {error}"
+    return ServerError(what, hint="this is a fault in comfy_runner; please report it")

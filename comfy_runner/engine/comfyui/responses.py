@@ -45,7 +45,7 @@ TRANSLATION: dict[type[BaseException], tuple[type[ComfyRunnerError], str]] = {
 
 _UNREACHABLE_HINT = "is ComfyUI running there? `--server local` starts one"
 _HINTS: dict[type[BaseException], str] = {
-    requests.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure does without a check",
+    requests.exceptions.SSLError: "name its certificate with --cacert FILE; --insecure skips the check",
     requests.exceptions.ProxyError: "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment",
 }
 
@@ -131,7 +131,7 @@ def too_large(body: str) -> str:
     """Return the way out where something is larger than a server takes, by what it says: ComfyUI itself, or a proxy before it."""
     if "request body size" in body:
         return "start ComfyUI with a higher --max-upload-size"
-    proxy = "raise the limit of the proxy before ComfyUI (client_max_body_size in nginx)"
+    proxy = "raise the limit of the proxy in front of ComfyUI (client_max_body_size in nginx)"
     return proxy if "<html" in body.lower() else f"{proxy}, or start ComfyUI with a higher --max-upload-size"
 
 
@@ -139,7 +139,7 @@ def not_comfyui(answer: HttpAnswer) -> Unreachable:
     """Return the error for an answer that ComfyUI does not give."""
     login = isinstance(answer.body, str) and "<html" in answer.body.lower()
     hint = _LOGIN_HINT if login else "is this the address of ComfyUI itself?"
-    error = Unreachable("answers, but not as a ComfyUI does", where=answer.url, hint=hint)
+    error = Unreachable("answers, but not like ComfyUI", where=answer.url, hint=hint)
     error.retry_after = answer.retry_after
     return error
 

@@ -15,11 +15,11 @@ _FIRST_PREVIEWS = (0, 5, 0)  # from where on each prompt can ask for previews
 _FIRST_RAM = (0, 23, 0)  # where the default way of caching was changed
 # The first version of each generation, and what is new in it for those who post jobs. What a server can do is tried all the same.
 _GENERATIONS = (
-    ((0, 26, 0), "0.26 and later: takes one job back at once"),
-    (_FIRST_RAM, "0.23 to 0.25: the cache goes by free memory"),
+    ((0, 26, 0), "0.26 and later: cancels a single job at once"),
+    (_FIRST_RAM, "0.23 to 0.25: the cache depends on free memory"),
     ((0, 4, 0), "0.4 to 0.22: nodes with dynamic inputs"),
     ((0, 3, 57), "0.3.57 to 0.3: interrupts a job by its id"),
-    ((0, 3, 45), "0.3.45 to 0.3.56: takes our job ids"),
+    ((0, 3, 45), "0.3.45 to 0.3.56: accepts our job ids"),
     ((0, 0, 0), "before 0.3.45: chooses job ids itself"),
 )
 

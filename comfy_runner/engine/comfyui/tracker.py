@@ -277,7 +277,7 @@ class Tracker:
         if prompt.cancelled_at is not None:
             return Cancelled(prompt.key)
         if prompt.sought is not None:
-            what, why = f"does not know the prompt {prompt.prompt_id}", "it never got it, or was restarted since"
+            what, why = f"does not know the prompt {prompt.prompt_id}", "it never got it, or has been restarted since"
         else:
             what, why = f"no longer knows the prompt {prompt.prompt_id}", self._why_gone()
         return Broken(prompt.key, JobLost(what, where=self._http.address.url, hint=f"{why}; run the same command again"))

@@ -87,7 +87,7 @@ class Uploads:
         most, size = self._limit(), f"{file.size_bytes / MIB:.1f} MiB"
         if 0 < most < file.size_bytes:
             raise _refused(
-                file, f"has {size}, the server takes {most / MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size"
+                file, f"has {size}, but the server accepts {most / MIB:.1f} MiB: start ComfyUI with a higher --max-upload-size"
             )
         form = _Form(file, stop)
         try:
@@ -97,7 +97,7 @@ class Uploads:
             if self._breaks[file.name] < _MOST_BREAKS:
                 raise
             # Whoever refuses a file for its size may hang up before we hear of that.
-            why = f"the connection broke off {_MOST_BREAKS} times: is that more than --max-upload-size, or a proxy, lets in?"
+            why = f"the connection broke off {_MOST_BREAKS} times: is that more than --max-upload-size, or a proxy, allows?"
             raise _refused(file, f"has {size}, and {why}") from None
         except ServerRefused as error:
             if error.is_transient:
@@ -127,9 +127,9 @@ def _refused(file: InputFile, why: str) -> Rejected:
 
 def _why_refused(error: ServerRefused, size: str) -> str:
     if error.status == 413:
-        return f"has {size}, more than the server takes: {error.problems[0].hint}"
+        return f"has {size}, more than the server accepts: {error.problems[0].hint}"
     problem = error.problems[0]
-    return f"is not taken: the server {problem.what}" + (f" ({problem.hint})" if problem.hint else "")
+    return f"is not accepted: the server {problem.what}" + (f" ({problem.hint})" if problem.hint else "")
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _readable(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = reason_of(error)
-        raise JobFailed(f"the file cannot be read any more ({reason})", where=where, hint=f"put it back, and {_AGAIN}") from None
+        raise JobFailed(f"the file can no longer be read ({reason})", where=where, hint=f"put it back, and {_AGAIN}") from None
 
 
 class _Form:

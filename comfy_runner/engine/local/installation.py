@@ -185,7 +185,7 @@ def _build_venv(options: LocalOptions, *, say: Callable[[str], None]) -> None:
     base = options.python or Path(sys.executable)
     venv = [str(base), "-I", "-m", "venv", str(options.venv)]
     run_tool(venv, "making a virtual environment", options, say=say, hints=_VENV_HINTS)
-    say(f"installing PyTorch and what else ComfyUI needs (log: {options.setup_log})")
+    say(f"installing PyTorch and ComfyUI's other requirements (log: {options.setup_log})")
     _pip(options, "install", *options.pip_args, *RESOLVED, doing="installing PyTorch", say=say)
     _pip(options, "install", "--no-deps", *options.pip_args, *BARE, doing="installing the rest", say=say)
     write_json(_venv_stamp(options), {"requirements": REQUIREMENTS_DIGEST})
@@ -251,7 +251,7 @@ PIP_HINTS: Final[Hints] = (
     ),
     (
         ("No matching distribution", "ResolutionImpossible"),
-        "your package index has no fitting version: pass pip options for another index, or use another Python",
+        "your package index has no suitable version: pass pip options for another index, or use another Python",
     ),
     (
         ("Connection", "timed out", "Max retries", "resolve host", "SSL", "ProxyError"),

@@ -44,7 +44,7 @@ def require_posix(os_name: str = os.name) -> None:
         raise LocalError(
             f"the managed ComfyUI is for Linux and macOS (got {os_name})",
             where="local ComfyUI",
-            hint="start ComfyUI yourself and pass its URL as the server",
+            hint="start ComfyUI yourself and give its URL as the server",
         )
 
 
@@ -82,7 +82,7 @@ class LocalOptions:
             raise UsageError(
                 f"not a name for an instance (got {self.instance!r})",
                 where="local ComfyUI",
-                hint="use up to 64 letters, digits, dots, dashes and underscores, a letter or digit first",
+                hint="use up to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
             )
         if self.port is not None and not 1 <= self.port <= 65535:
             raise UsageError(f"a port is between 1 and 65535 (got {self.port})", where="local ComfyUI")

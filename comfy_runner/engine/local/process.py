@@ -90,7 +90,7 @@ def start(options: LocalOptions, *, say: Callable[[str], None], timeout: float =
     """
     engine = setup(options, say=say)
     try:
-        with locked(options.folder / "lock", say=say, busy=f"waiting for another comfy-runner that starts {options.instance}"):
+        with locked(options.folder / "lock", say=say, busy=f"waiting for another comfy-runner that is starting {options.instance}"):
             record = read_record(options.record)
             if record is not None and find_process(record) is not None:
                 return _join(options, record, engine, say=say, timeout=timeout)
@@ -235,7 +235,7 @@ def _start_new(options: LocalOptions, engine: InstalledEngine, *, say: Callable[
         attempts_left -= 1
         if options.port is not None or not attempts_left or not is_taken(port):
             raise _died(options, _ending(child.wait()))
-        say(f"port {port} was taken meanwhile")
+        say(f"port {port} has been taken in the meantime")
         port = choose_port(None, remembered=None)
 
 
@@ -299,7 +299,7 @@ def _wait(options: LocalOptions, record: ProcessRecord, *, timeout: float) -> bo
             raise LocalError(
                 f"ComfyUI runs but does not answer (pid {record.pid}, waited {timeout:g} s)",
                 where=str(options.log),
-                hint="it may still be loading: start again to go on waiting, or `comfy-runner local stop`",
+                hint="it may still be loading: start again to keep waiting, or `comfy-runner local stop`",
             )
         time.sleep(_POLL_SECONDS)
     options.record.unlink(missing_ok=True)

@@ -81,7 +81,7 @@ class RecipeModels:
         """
         _, lacking = self._looked_at(info)
         if absent := self._absent(lacking):
-            self._say(f"a run fetches {told_models(absent)} first")
+            self._say(f"a run would first fetch {told_models(absent)}")
         found: dict[tuple[str, str], list[str]] = {}
         for each in lacking:
             for place in each.inputs:
@@ -114,7 +114,7 @@ class RecipeModels:
         absent = [each.model for each in lacking if not self._cache.file(each.model.sha256).is_file()]
         if absent and not self._order.is_allowed:
             hint = "--fetch-models fetches it" if len(absent) == 1 else "--fetch-models fetches them"
-            told = [Problem(f"is not there, and would be fetched: {told_models([model])}", model.where, hint) for model in absent]
+            told = [Problem(f"is missing, and would be fetched: {told_models([model])}", model.where, hint) for model in absent]
             raise UsageError.of(told)
         refuse(absent, self._cache, self._order.hosts)
         return absent

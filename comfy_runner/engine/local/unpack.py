@@ -31,7 +31,7 @@ def unpack_source(wheel: Path, source: Source, *, into: Path, scratch: Path) -> 
     with wheel.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != source.sha256:
-        hint = "the package index served another file than the published one; check its address, or try again"
+        hint = "the package index served a different file from the published one; check its address, or try again"
         raise LocalError(f"sha256 must be {source.sha256} (got {found})", where=str(wheel), hint=hint)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="source-") as folder:
         tree = Path(folder) / "tree"

@@ -86,10 +86,10 @@ class RayConnection:
                 ray.init(**given)
         except ValueError as error:
             self.close()
-            raise UsageError(f"not an address of Ray's ({error})", where="--ray", hint="host:6379 or auto") from error
+            raise UsageError(f"not a Ray address ({error})", where="--ray", hint="host:6379 or auto") from error
         except (OSError, RuntimeError, ray.exceptions.RayError) as error:
             self.close()
-            what = f"Ray cannot be started ({error})" if self.is_local else f"nobody answers as Ray does ({error})"
+            what = f"Ray cannot be started ({error})" if self.is_local else f"nothing answers like Ray ({error})"
             raise ServerError(what, where=address or "--ray") from error
 
     def room_for(self, resources: Mapping[str, float]) -> int:

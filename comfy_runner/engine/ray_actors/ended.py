@@ -92,7 +92,7 @@ class EndedActor:
         self._report(Broken(submission.prompt_id, JobLost("ended with its actor", where=self._url)))
 
     def cancel(self, keys: Collection[str]) -> None:
-        """Report that nothing runs any more."""
+        """Report that nothing runsno longer exists."""
         for key in keys:
             self._report(Cancelled(key))
 
@@ -113,7 +113,7 @@ class EndedActor:
         """Do nothing."""
 
     def _gone(self) -> Unreachable:
-        return Unreachable("actors of Ray end with their run", where=self._url, hint="run on Ray with --ray ADDRESS")
+        return Unreachable("Ray actors end with their run", where=self._url, hint="run on Ray with --ray ADDRESS")
 
 
 class _NoFiles:

@@ -271,8 +271,8 @@ class RayEngine:
         self._when_empty()
 
     def _is_gone(self, error: Gone | None = None) -> Unreachable:
-        what = str(error) if error is not None else "its actor has ended, and Ray has no other one there"
-        return Unreachable(what, where=self._url, hint="its jobs go to others; the same command goes on where this one ends")
+        what = str(error) if error is not None else "its actor has ended, and Ray has no other there"
+        return Unreachable(what, where=self._url, hint="its jobs go to others; the same command continues where this one ends")
 
     def _do(self, work: Callable[[], EngineReport]) -> None:
         if self._collecting_threads is None:
@@ -364,7 +364,7 @@ class RayEngine:
         for key in freeing:
             self._report(Freed(key))
         self._lose_collecting()
-        error: ServerError = JobLost("its actor has ended, and another one has taken the place", where=self._url)
+        error: ServerError = JobLost("its actor has ended, and another has taken its place", where=self._url)
         with self._changed:
             self._changed.wait_for(lambda: self._actor is not None or self._is_closed, self._run.options.timeouts.outage)
             if self._is_closed:
@@ -385,7 +385,7 @@ class RayEngine:
         with self._changed:
             lost, self._collecting = self._collecting, {}
         for (key, job_id), job in lost.items():
-            error = JobLost("its actor has ended while it collected", where=job_id)
+            error = JobLost("its actor ended while collecting", where=job_id)
             self._report(Collected(key, job_id, None, job.reusable, (), error))
 
     def _keep_log(self, printed: bytes) -> None:

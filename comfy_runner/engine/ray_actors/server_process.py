@@ -110,7 +110,7 @@ class ServerProcess:
                 if guard.wait(0) is None:
                     return
             if (code := guard.wait(0)) is not None:
-                raise LocalError(f"ComfyUI ended while it started (exit code {code}){self._said()}", where=self.url)
+                raise LocalError(f"ComfyUI ended during its start (exit code {code}){self._said()}", where=self.url)
             if time.monotonic() >= until or self._closed.is_set():
                 what = f"ComfyUI does not answer (waited {self._setup.start_timeout:g} s){self._said()}"
                 raise LocalError(what, where=self.url, hint="give it more time: start_timeout in the config file, under ray")

@@ -110,7 +110,7 @@ class RayActors:
         if self._failure is not None and len(self._new) < least:
             raise self._failure
         if not done:
-            what = f"{len(self._new)} of {counted(least, 'actor')} came up (waited {self._options.start_timeout:g} s)"
+            what = f"{len(self._new)} of {counted(least, 'actor')} started (waited {self._options.start_timeout:g} s)"
             raise ServerError(what, where="--ray", hint="Ray has no room, or its nodes are slow to join: see `ray status`")
         return found + self._taken()
 
@@ -199,7 +199,7 @@ class RayActors:
 
     def _placed(self, coming: _Coming, place: ActorPlace) -> None:
         if place.version != __version__:
-            what = f"has comfy_runner {place.version}, and this is {__version__}"
+            what = f"has comfy_runner {place.version}, but this is {__version__}"
             raise ServerError(what, where=place.node, hint="install the same version on every node of Ray")
         coming.place = place
         coming.answer = coming.actor.begin("start")

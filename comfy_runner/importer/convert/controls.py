@@ -129,7 +129,7 @@ class _Builder:
             self._add_grown(name, wanted)
         elif not self._is_controlled(name, wanted, page):
             if not page.is_socket and _may_be_controlled(name, wanted, page, self.node, self.info):
-                self._refuse(f"the page's control for input {name} ({wanted.type}) is a node pack's own")
+                self._refuse(f"the page's control for input {name} ({wanted.type}) belongs to a node pack")
             self.sockets.append(Socket(name, self._matched(name) if wanted.type == _MATCHED else wanted.type, None, ""))
 
     def add_controlled(self, name: str, wanted: InputInfo) -> None:
@@ -138,7 +138,7 @@ class _Builder:
         if wanted.type == "COMFY_AUTOGROW_V3" or not self._is_controlled(name, wanted, page):
             return
         if page.kind in _UNREADABLE:
-            self._refuse(_UNREADABLE[page.kind] or f"what the page's control {page.kind} says is not known here")
+            self._refuse(_UNREADABLE[page.kind] or f"the meaning of the page's control {page.kind} is unknown")
         chosen = self._value(name, page)
         self._add_controls(_controls(name, wanted, page))
         if page.kind == "FLOAT" and page.randomizes and self._next() in _WORDS:  # newer pages have one for these, too
@@ -178,11 +178,11 @@ class _Builder:
         each = next(iter((wanted.parts or {}).values()), None)
         grown = [socket for socket in self.node.sockets if socket.name.startswith(f"{name}.")]
         if each is None or each.page is None:
-            self._refuse(f"how input {name} grows is not known here")
+            self._refuse(f"how input {name} grows is unknown")
         elif each.page.kind not in _PLAIN:
             self.sockets += [Socket(socket.name, each.type, None, "") for socket in grown]
         elif self.node.named_values is None:
-            self._refuse(f"which controls it has depends on how many inputs {name} has grown, which the file does not tell")
+            self._refuse(f"which controls it has depends on how many inputs {name} has grown, which the file does not show")
         else:
             self.is_by_name = True
             for socket in grown:

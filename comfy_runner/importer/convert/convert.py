@@ -62,10 +62,10 @@ def convert(ui: Mapping[str, Any], info: ObjectInfo, *, where: str) -> Converted
     if expanded.problems:
         raise WorkflowError.of(expanded.problems)
     if not graph:
-        raise WorkflowError("has no node that runs", where=where)
+        raise WorkflowError("has no active node", where=where)
     links = ui.get("links")
     if isinstance(links, list) and any(isinstance(each, list) == (ui.get("version") != _VERSION_OF_LISTS) for each in links):
-        expanded.note("its links are not written as its version says; ComfyUI's page would lose them, and here they are read")
+        expanded.note("its links do not have the form of its version; ComfyUI's page would lose them, but here they are read")
     return Converted(graph, tuple(expanded.notes))
 
 
@@ -84,7 +84,7 @@ class _Conversion:
         for scope, node in self.expanded.nodes():
             if node.is_off or node.id in scope.inner or node.class_type in SILENT:
                 if node.class_type in LABELS:
-                    self.expanded.note(f"{node.shown}: says something in ComfyUI's page alone, and is left out")
+                    self.expanded.note(f"{node.shown}: only shows something in ComfyUI's page, and is left out")
                 continue
             if self.refuse_acting(node) or node.class_type in VIRTUAL:
                 continue
@@ -97,13 +97,13 @@ class _Conversion:
             elif known.unreadable:
                 self.expanded.problem(f"{node.shown}: {known.unreadable}", "export it in ComfyUI's page: Workflow > Export (API)")
             elif scope.full_id(node.id) in graph:
-                self.expanded.problem(f"{node.shown}: another node has the id {scope.full_id(node.id)}, too")
+                self.expanded.problem(f"{node.shown}: another node also has the id {scope.full_id(node.id)}")
             else:
                 graph[scope.full_id(node.id)] = self.node(scope, node, known, known.info)
         self.refuse_lacking()
         if self.expanded.page.has_far_links:
             self.expanded.problem(
-                "Anything Everywhere links nodes of it in ComfyUI's page, which the file does not show",
+                "Anything Everywhere links its nodes in ComfyUI's page, which the file does not show",
                 "turn these links into real ones in ComfyUI's page, or export it there: Workflow > Export (API)",
             )
         for node_id, made in graph.items():
@@ -113,7 +113,7 @@ class _Conversion:
                 if (node_id, name) in self.controlled:
                     self.expanded.note(
                         f"node {node_id}, input {name}: what it is linked to is muted, so it has no value; newer versions of "
-                        "ComfyUI's page send that of its control"
+                        "ComfyUI's page send the value of its control"
                     )
         return graph
 
@@ -176,8 +176,8 @@ class _Conversion:
             elif control is not None:
                 if said.get(control.name) != source.promoted.value:
                     self.expanded.note(
-                        f"{node.shown}, input {socket.name}: its subgraph is linked to what gives nothing, so it has the value of "
-                        "that; newer versions of ComfyUI's page send its own"
+                        f"{node.shown}, input {socket.name}: its subgraph is linked to something that gives nothing, so it "
+                        "has its value; newer versions of ComfyUI's page send its own"
                     )
                 said[control.name] = source.promoted.value
         elif isinstance(source, FromPrimitive) and control is not None:
@@ -191,18 +191,20 @@ class _Conversion:
             return
         consumers = self.wiring.consumers(source.scope, primitive)
         if any(each.class_type in VIRTUAL for each, _ in consumers):
-            what = f"it is linked to {node.shown} and to nodes of the page, where ComfyUI's page may lose its value"
+            what = f"it is linked to {node.shown} and to nodes of the page, so ComfyUI's page may lose its value"
             self.expanded.problem(f"{primitive.shown}: {what}", "remove its link to the reroute")
         elif control.kind in ("INT", "FLOAT") and (isinstance(value, bool) or not isinstance(value, int | float)):
-            self.expanded.problem(f"{primitive.shown}: {got(value)} is not a number, which {node.shown} wants for {control.name}")
+            self.expanded.problem(
+                f"{primitive.shown}: {got(value)} is not a number, which {node.shown} requires for {control.name}"
+            )
         if primitive.properties.get(_REPLACING) and isinstance(value, str) and patterns(value):
             self.expanded.note(
                 f"{primitive.shown}: ComfyUI's page replaces {named(patterns(value))} in its value; here it stays as text"
             )
         plain = rounded(value, control.info)
         if plain != value and len({steps_of(each.info if each else None) for _, each in consumers}) > 1:
-            what = f"{value} is off the range or the steps of {control.name} of {node.shown}, and goes to other inputs, too"
-            self.expanded.problem(f"{primitive.shown}: {what}", "give it a value that all of them take, in ComfyUI's page")
+            what = f"{value} is outside the range or the steps of {control.name} of {node.shown}, and also goes to other inputs"
+            self.expanded.problem(f"{primitive.shown}: {what}", "in ComfyUI's page, give it a value that all of them accept")
         elif plain != value:
             self.expanded.note(
                 f"{node.shown}, input {control.name}: is {plain}, as ComfyUI's page rounds the {value} of {primitive.shown}",
@@ -210,7 +212,7 @@ class _Conversion:
             )
         if source.is_within and said.get(control.name) != plain:
             self.expanded.note(
-                f"{node.shown}, input {control.name}: has the value of {primitive.shown} outside of its subgraph; "
+                f"{node.shown}, input {control.name}: has the value of {primitive.shown} outside its subgraph; "
                 "newer versions of ComfyUI's page send its own"
             )
         said[control.name] = plain
@@ -236,11 +238,14 @@ class _Conversion:
         reason = ACTING.get(node.class_type)
         if reason:
             hint = (
-                "remove it, with the links and switches set as they are meant, or export in ComfyUI's page: Workflow > Export (API)"
+                "set the links and switches as intended and remove it, or export the workflow "
+                "in ComfyUI's page: Workflow > Export (API)"
             )
             self.expanded.problem(f"{node.shown}: {reason}", hint)
         elif node.class_type.startswith(_GROUPS):
-            self.expanded.problem(f"{node.shown}: is a group node", "make a subgraph of it in ComfyUI's page, or export it there")
+            self.expanded.problem(
+                f"{node.shown}: is a group node", "turn it into a subgraph in ComfyUI's page, or export the workflow there"
+            )
             reason = "a group"
         return reason is not None
 
@@ -250,7 +255,8 @@ class _Conversion:
             self.expanded.note(f"{instance.shown}: the subgraph is switched off, so the nodes in it are left out")
         else:
             self.expanded.problem(
-                f"{instance.shown}: the subgraph is switched off, and nodes in it are not: versions of the page differ in that",
+                f"{instance.shown}: the subgraph is switched off, but nodes in it are not: "
+                f"versions of the page treat this differently",
                 "switch it on and off again in ComfyUI's page and save the file",
             )
 

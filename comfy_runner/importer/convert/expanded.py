@@ -119,7 +119,7 @@ class Expanded:
             self.scopes.append(scope)
             count += len(scope.graph.nodes)
             if count > _MOST_NODES:
-                self.problem(f"has more than {_MOST_NODES} nodes, with those of its subgraphs")
+                self.problem(f"has more than {_MOST_NODES} nodes, including those of its subgraphs")
                 return
             for node in scope.graph.nodes.values():
                 definition = self.page.subgraphs.get(node.class_type)
@@ -129,7 +129,7 @@ class Expanded:
                 while chain is not self.root and chain.graph is not definition and chain.above is not None:
                     chain = chain.above
                 if chain.graph is definition:
-                    self.problem(f'{node.shown}: subgraph "{definition.name}" is within itself')
+                    self.problem(f'{node.shown}: subgraph "{definition.name}" contains itself')
                 elif len(scope.path) >= _DEEPEST:
                     self.problem(f"{node.shown}: subgraphs are nested more than {_DEEPEST} deep")
                 else:
@@ -148,9 +148,7 @@ class Expanded:
             sockets = target.sockets
             at_place = sockets[link.target_slot] if 0 <= link.target_slot < len(sockets) else None
             if at_place is not None and at_place.link is None and id_ not in linked[target.id]:
-                self.note(
-                    f"{target.shown}, input {at_place.name}: has no link, but {origin.shown} has one to it, which is not taken"
-                )
+                self.note(f"{target.shown}, input {at_place.name}: has no link, but {origin.shown} has one to it, which is ignored")
 
     def nodes(self) -> Iterator[tuple[Scope, PageNode]]:
         """Yield all nodes, also those of the page alone, in the order of the file."""

@@ -23,14 +23,14 @@ def processed(text: str) -> tuple[str, str]:
     alternatives the page takes another one in each run; they stay as they are.
     """
     plain = _COMMENT.sub("", text)
-    said = ["ComfyUI's page leaves out comments (// and /* */), and so does this"] if plain != text else []
+    said = ["comments (// and /* */) are left out, as in ComfyUI's page"] if plain != text else []
     if plain.endswith("\\") and (len(plain) - len(plain.rstrip("\\"))) % 2:
-        said.append('ComfyUI\'s page sends "undefined" behind the backslash at the end, and this does not')
+        said.append('ComfyUI\'s page sends "undefined" behind the backslash at the end, but here it is left out')
     resolved = _resolved(plain)
     if resolved is None:
         return plain, "; ".join(["ComfyUI's page draws one of {a|b} in each run; here they stay as text", *said])
     if resolved != _ESCAPED.sub(r"\1", plain):
-        said.append("ComfyUI's page leaves out { and }, and so does this")
+        said.append("{ and } are left out, as in ComfyUI's page")
     return resolved, "; ".join(said)
 
 

@@ -101,7 +101,8 @@ class PromotedValues:
             self._compare(scope, instance, name, result[name])
             if promoted.is_shifted:
                 self.expanded.note(
-                    f"{instance.shown}: input {name} is that of the same name within; some versions of ComfyUI's page take another"
+                    f"{instance.shown}: input {name} is taken from the inner input of the same name; "
+                    f"some versions of ComfyUI's page use another"
                 )
         return result
 
@@ -129,9 +130,9 @@ class PromotedValues:
         if proxies is not None:
             for (id_, name), value in zip(proxies, values, strict=False):
                 if id_ == "-1" and value is None and name in found and found[name].value is not None:
-                    raise Unreadable(f"it has nothing in the place of the value of input {name}")
+                    raise Unreadable(f"it has nothing where the value of input {name} should be")
                 if id_ != "-1" and value is not None and name in found and not _same(value, found[name]):
-                    raise Unreadable(f"it has a value for {name} of the node within, which is an input of its own, too")
+                    raise Unreadable(f"it has a value for {name} of the inner node, which is also a separate input")
             by_name = {
                 name: value
                 for (id_, name), value in zip(proxies, values, strict=False)
@@ -141,7 +142,7 @@ class PromotedValues:
             hidden = _hidden(proxies)
             for name, value in at_place.items():
                 if name not in by_name and name not in hidden and value is not None and not _same(value, found[name]):
-                    raise Unreadable(f"the file does not tell which of its values is that of input {name}")
+                    raise Unreadable(f"the file does not show which of its values belongs to input {name}")
             return by_name
         told = [each.name for each in scope.graph.inputs if self._is_controlled_in_file(scope, each)]
         if told == names or not values:

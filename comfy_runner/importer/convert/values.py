@@ -77,10 +77,10 @@ def made_options(node: PageNode, choice: Any) -> dict[str, Any]:
     values = node.values if isinstance(node.values, tuple) else ()
     options = values[2:]
     if not options or not all(isinstance(each, str) for each in options) or options[-1] or choice != values[0]:
-        raise Unreadable("its options are made in the page, and cannot be read from the file")
+        raise Unreadable("its options are defined in the page, and cannot be read from the file")
     index = values[1]
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(options) or options[index] != choice:
-        raise Unreadable("its choice is not the one of its options that the file names")
+        raise Unreadable("its choice is not the option that the file names")
     return {"index": index} | {f"option{number}": option for number, option in enumerate(options, start=1)}
 
 
@@ -98,7 +98,7 @@ def _check(kept: Sequence[Control], values: Sequence[Any], say: Say, *, is_own: 
     odd = [(control, value) for control, value in zip(kept, values, strict=False) if not _fits(control, value)]
     for control, value in odd:
         if control.part == "randomize":
-            raise Unreadable(f"its values do not fit to the controls of its class: {got(value)} stands for {control.name}")
+            raise Unreadable(f"its values do not fit the controls of its class: {got(value)} stands for {control.name}")
     # The page writes null for a list without options.
     wrong = [(control, value) for control, value in odd if value is not None]
     if wrong and len(values) != len(kept):
@@ -114,8 +114,8 @@ def _check(kept: Sequence[Control], values: Sequence[Any], say: Say, *, is_own: 
         what = f"{counted(len(values), 'value')} where the page has {counted(len(kept), 'control')}"
         if not is_own:
             # Code of its pack for the page may have made controls for them, whose values it sends.
-            raise Unreadable(f"it has {what}, and is of a node pack")
-        say(f"has {what}: the last are left out")
+            raise Unreadable(f"it has {what}, and it is from a node pack")
+        say(f"has {what}: the last ones are left out")
 
 
 def _fits(control: Control, value: Any) -> bool:
@@ -159,7 +159,7 @@ def sent(control: Control, value: Any, say: Say) -> Any:
     if isinstance(value, str) and "\r" in value and in_control(control, value) != value:
         say(f"input {control.name}: its lines end in LF, as older versions of ComfyUI's page write them")
     if control.info and control.info.minimum is not None and _is_below(value, control.info.minimum):
-        what = f"is {got(value)}, and its class takes {got(control.info.minimum)} at least"
+        what = f"is {got(value)}, but its class requires at least {got(control.info.minimum)}"
         say(f"input {control.name} {what}: code of a node pack for the page may send another number")
     value = in_control(control, value)
     if control.kind == "STRING" and page.is_dynamic and isinstance(value, str):
@@ -206,7 +206,7 @@ def _uploaded(control: Control, page: PageControl, value: Any, say: Say) -> Any:
     if not value and not control.start:
         raise Unreadable(f"input {control.name}: no file is named, and the server has none")
     if not value:
-        say(f"input {control.name}: no file is named, so the page takes the first that the server has: {control.start}")
+        say(f"input {control.name}: no file is named, so the page uses the first that the server has: {control.start}")
         return control.start
     return _with_folder(value, page.folder)
 

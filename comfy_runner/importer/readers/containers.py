@@ -24,7 +24,7 @@ def read_svg(file: BinaryIO, embedded: Embedded) -> None:
     except UnicodeDecodeError:
         raise DamagedFile("it is not UTF-8 text") from None
     if not _DRAWING.search(text):
-        raise DamagedFile("it is XML without a drawing")
+        raise DamagedFile("it is XML, but not a drawing")
     start = _CDATA.search(text)
     if start:
         end = text.find("]]>", start.end())

@@ -118,7 +118,7 @@ def taken(file: BinaryIO, count: int, *, what: str, most: int = MOST_TEXT) -> by
         DamagedFile: They are too many, or the file ends before.
     """
     if count > most:
-        raise DamagedFile(f"{what} is said to have {count} bytes")
+        raise DamagedFile(f"{what} claims to have {count} bytes")
     data = file.read(count)
     if len(data) < count:
         raise DamagedFile(f"it ends in the middle of {what}")

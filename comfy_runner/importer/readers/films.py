@@ -153,7 +153,7 @@ def _number(file: BinaryIO, *, keeps_mark: bool) -> int | None:
     first = taken(file, 1, what="an element")[0]
     count = 8 - first.bit_length()
     if count > 7:
-        raise DamagedFile("it is not Matroska from there on")
+        raise DamagedFile("it is not Matroska from that point on")
     rest = taken(file, count, what="an element")
     value = int.from_bytes(bytes([first if keeps_mark else first & (0x7F >> count)]) + rest, "big")
     return value if keeps_mark or value != (1 << 7 * (count + 1)) - 1 else None

@@ -67,7 +67,7 @@ class Meaning:
             if isinstance(told, dict):
                 self._note_program(told)
                 if not self.take(told) and not self.program:
-                    self.problems.append(f"its text parameters is JSON of another program (got {got(text)})")
+                    self.problems.append(f"its text parameters contains JSON of another program (got {got(text)})")
             else:
                 self.parameters = text
         for name in COMMENTS:
@@ -91,7 +91,7 @@ class Meaning:
         if name == "comfy_runner" and isinstance(value, dict):
             self.about = self.about or value
         elif not self.take(value):
-            self.problems.append(f"its text {name} is JSON, but no workflow (got {got(text)})")
+            self.problems.append(f"its text {name} is JSON, but not a workflow (got {got(text)})")
 
     def take(self, value: Any, depth: int = 0) -> bool:
         """Take what is a graph or a workflow in a JSON document, and return whether there was any.
@@ -137,7 +137,7 @@ class Meaning:
         others = [name for name, node in graph.items() if not (isinstance(node, dict) and {"class_type", "inputs"} & node.keys())]
         if others:
             entries = named([got(name) for name in others])
-            self.notes.append(Note(f"left out of the graph what is no node of it: {entries}", self.where, level="changed"))
+            self.notes.append(Note(f"left out of the graph, because they are not nodes: {entries}", self.where, level="changed"))
         return {name: _without_is_changed(node) for name, node in graph.items() if name not in others}
 
     def _note_program(self, texts: Mapping[str, Any]) -> None:

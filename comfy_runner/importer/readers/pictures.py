@@ -50,7 +50,7 @@ def read_jpeg(file: BinaryIO, embedded: Embedded) -> None:
 def _marker(file: BinaryIO) -> int:
     byte = taken(file, 1, what="its header")
     if byte != b"\xff":
-        raise DamagedFile("its header is no JPEG's any further")
+        raise DamagedFile("its header stops being that of a JPEG")
     while byte == b"\xff":
         byte = taken(file, 1, what="its header")
     return byte[0]

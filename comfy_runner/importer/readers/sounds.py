@@ -75,7 +75,7 @@ def read_ogg(file: BinaryIO, embedded: Embedded) -> None:
     while packets < _MOST_PACKETS:
         head = taken(file, 27, what="a page")
         if not head.startswith(b"OggS"):
-            raise DamagedFile("it is not Ogg from there on")
+            raise DamagedFile("it is not Ogg from that point on")
         sizes = taken(file, head[26], what="a page")
         read += 27 + len(sizes) + sum(sizes)
         packet = streams.setdefault(head[14:18], bytearray())

@@ -58,7 +58,7 @@ class FieldFinder:
         found = [leaf for leaf in firsts if leaf is not None]
         if len(found) < len(firsts) or not found:
             if field != "sampler.cfg" and field != "sampler.scheduler":  # which some passes do not have
-                self.kept.append(LiteralKept(field, (), None, "no one literal of the workflow decides it"))
+                self.kept.append(LiteralKept(field, (), None, "no single value of the workflow decides it"))
             return
         if any(not alike(leaf.value, found[0].value) for leaf in found):
             places = tuple(dict.fromkeys(leaf.place for leaf in found))
@@ -101,9 +101,9 @@ class FieldFinder:
         places = tuple(leaf.place for leaf in filled or leaves)
         if any(texts.is_computed for texts in found):
             if places or field == "prompt":
-                self.kept.append(LiteralKept(field, places, None, "a node makes its text, or has a part in it"))
+                self.kept.append(LiteralKept(field, places, None, "a node makes its text, or a part of it"))
         elif len(distinct) > 1 and (main := _main_text(distinct) if all(texts.is_joined for texts in found) else None):
-            remark = f"the longest of {len(distinct)} texts that are joined"
+            remark = f"the longest of {len(distinct)} joined texts"
             self._take(field, main, [leaf for leaf in filled if leaf.value == main], field, remark)
         elif len(distinct) > 1:
             self.kept.append(LiteralKept(field, places, None, f"it is made of {len(distinct)} texts"))
@@ -137,7 +137,7 @@ class FieldFinder:
             same = [leaf for leaf in others if leaf.value == leaves[0].value]
             self._take("checkpoint", leaves[0].value, [*leaves, *same], "checkpoint")
         elif not all(files):
-            self.kept.append(LiteralKept("checkpoint", (), None, "no one literal of the workflow decides it"))
+            self.kept.append(LiteralKept("checkpoint", (), None, "no single value of the workflow decides it"))
         else:
             why = f"the model is made of {counted(len({leaf.value for leaf in leaves}), 'file')}"
             self.kept.append(LiteralKept("checkpoint", tuple(leaf.place for leaf in leaves), None, why))
@@ -202,7 +202,7 @@ class FieldFinder:
         if any(place in self.asked for place in places):
             return
         if {leaf.place for leaf in across} & {leaf.place for leaf in down}:
-            self.kept.append(LiteralKept(field, places, None, "one literal is both its width and its height"))
+            self.kept.append(LiteralKept(field, places, None, "one value is both its width and its height"))
         elif wrong := field_problem(field, value):
             self.kept.append(LiteralKept(field, places, value, wrong))
         elif not self.expressions.keys() & set(places):

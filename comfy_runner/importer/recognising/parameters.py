@@ -168,7 +168,7 @@ def param_of(name: str, place: InputKey, workflow: Workflow, info: ObjectInfo | 
     said = known.inputs.get(input_name) if known is not None else None
     kind = file_kind(node, input_name, value)
     if kind:
-        sentence = f"A file of yours, uploaded for node {node_id} ({_label(node)}); without one, the server's own {_short(value)}."
+        sentence = f"Your own file, uploaded for node {node_id} ({_label(node)}); without one, the server's own {_short(value)}."
         return Param(name, kind, default="", description=sentence)
     minimum, maximum = _range(value, said)
     return Param(

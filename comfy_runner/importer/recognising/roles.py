@@ -135,4 +135,4 @@ def _unique(role: str, taken: dict[str, int]) -> str:
 
 def _sentence(node: Node, node_id: str) -> str:
     what = f"{node.class_type} ({node.title})" if node.title != node.class_type else node.class_type
-    return f"What node {node_id} gives, a {what}."
+    return f"The output of node {node_id}, a {what}."

@@ -139,7 +139,7 @@ class PromptRules:
                 if room < 0:
                     break
         if number > MOST_VALUES or room < 0:
-            most = f"at most {MOST_VALUES}, of {_MOST_CHARACTERS >> 20} million characters in all, are possible"
+            most = f"at most {MOST_VALUES}, of {_MOST_CHARACTERS >> 20} million characters in total, are possible"
             count = str(number) if number < 1e15 else "very many"
             raise PromptFault(f"has {count} combinations, and {most}", "give alternatives: random")
         return found

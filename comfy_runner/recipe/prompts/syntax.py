@@ -89,14 +89,14 @@ def parse(text: str, *, alternatives: bool, wildcards: bool = False) -> Parts:
         at, sign = found.end(), found[0]
         choices += alternatives and (sign == "{" or sign.startswith("__"))
         if choices > MOST_CHOICES:
-            raise PromptFault(f"has more than {MOST_CHOICES} names, alternatives and wildcards", "take fewer of them")
+            raise PromptFault(f"has more than {MOST_CHOICES} names, alternatives and wildcards", "use fewer")
         if sign.startswith("\\"):
             here[-1].append(sign if sign == r"\|" and not alternatives else sign[1])
         elif sign.startswith("__"):
             here[-1].append(Wildcard(found[1]))
         elif sign == "{":
             if len(starts) >= MOST_DEPTH:
-                raise PromptFault(f"has more than {MOST_DEPTH} braces within each other", BRACE)
+                raise PromptFault(f"has more than {MOST_DEPTH} nested braces", BRACE)
             starts.append(found.start())
             open_options.append([[]])
         elif sign == "}":
@@ -123,12 +123,12 @@ def _braced(inside: str, options: tuple[Parts, ...], alternatives: bool) -> Vari
         return Variable(inside)
     shown = inside if len(inside) <= 40 else f"{inside[:37]}..."
     if not alternatives:
-        way = "give `alternatives: combine` or `alternatives: random` to have one of them taken, or " if "|" in inside else ""
-        raise PromptFault(f"{{{shown}}} is no name of a variable", f"{way}{BRACE}")
+        way = "give `alternatives: combine` or `alternatives: random` to have one of them chosen, or " if "|" in inside else ""
+        raise PromptFault(f"{{{shown}}} is not the name of a variable", f"{way}{BRACE}")
     if len(options) == 1:
         raise PromptFault(f"{{{shown}}} is neither the name of a variable nor alternatives, which | separates", BRACE)
     if _COUNTS.match(inside):
-        raise PromptFault(f"{{{shown}}} gives a weight or a count, which alternatives do not have here", "write an option twice")
+        raise PromptFault(f"{{{shown}}} gives a weight or a count, which alternatives do not support", "write an option twice")
     return Choice(options)
 
 

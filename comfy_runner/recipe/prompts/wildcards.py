@@ -43,7 +43,7 @@ class Wildcards:
             raise PromptFault(f"no such folder (got {shown(folder)})", "name a folder beside the recipe")
         self._folder = folder.resolve()
         if not self._folder.is_relative_to(home.resolve()):
-            raise PromptFault("must lie below the recipe's folder", "move the wildcard files there")
+            raise PromptFault("must be below the recipe's folder", "move the wildcard files there")
         self._lines: dict[str, tuple[Parts, ...]] = {}
         self._counts: dict[str, int] = {}
         self._names: dict[str, frozenset[str]] = {}
@@ -87,8 +87,8 @@ class Wildcards:
 
     def _count_of_file(self, name: str) -> int:
         if name in self._open or len(self._open) >= MOST_DEPTH:
-            what = "names itself" if name in self._open else f"names more than {MOST_DEPTH} files within each other"
-            raise PromptFault(f"{what} ({' -> '.join(f'__{each}__' for each in (*self._open, name))})", "take one of them out")
+            what = "names itself" if name in self._open else f"names more than {MOST_DEPTH} nested files"
+            raise PromptFault(f"{what} ({' -> '.join(f'__{each}__' for each in (*self._open, name))})", "remove one of them")
         if name not in self._counts:
             self._open.append(name)
             try:
@@ -106,7 +106,7 @@ class Wildcards:
         path = self._folder / f"{name}{SUFFIX}"
         steps = name.split("/")
         if any(step in ("", ".", "..") for step in steps):
-            raise PromptFault(f"__{name}__ is no name of a file below {shown(self._folder)}", "write it without . and ..")
+            raise PromptFault(f"__{name}__ is not the name of a file below {shown(self._folder)}", "write it without . and ..")
         if not is_file(path):
             raise PromptFault(f"there is no {shown(path)} for __{name}__", did_you_mean(name, self._known()))
         if not path.resolve().is_relative_to(self._folder):

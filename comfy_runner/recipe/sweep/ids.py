@@ -110,8 +110,8 @@ def same_names(names: Sequence[Any], place: Callable[[FieldPath], str]) -> list[
     for index, name in enumerate(names):
         other = first.setdefault(slug(name), index) if isinstance(name, str) else index
         if other != index:
-            what = f"names two jobs whose files would be called alike (got {got(name)}, first at {place((other,))})"
-            return [Problem(what, place((index,)), "let names differ in letters from a to z or in digits")]
+            what = f"names two jobs whose files would have the same name (got {got(name)}, first at {place((other,))})"
+            return [Problem(what, place((index,)), "use names that differ in letters from a to z or in digits")]
     return []
 
 

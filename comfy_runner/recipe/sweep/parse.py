@@ -174,7 +174,7 @@ class _Parser:
                 self._add_schedulers(columns, target, checked, where, key=key)
         if len({len(column) for column in columns.values()}) > 1:
             counts = ", ".join(f"{len(column)} of {target.field}" for target, column in columns.items())
-            raise RecipeError(f"fields that move together need equally many values (got {counts})", where=place(()))
+            raise RecipeError(f"fields that move together need the same number of values (got {counts})", where=place(()))
         if columns:
             at = place(()) if key == "zip" else place((key,))
             yield self._distinct(self._prompts.with_combinations(columns, places, where=at), where=at)
@@ -246,9 +246,11 @@ class _Parser:
         known, says = schedules[index], got(names[index])
         hint = f"write {known.name if known else ''} for {says}"
         if other in self._taken:
-            raise RecipeError(f"{says} says its scheduler, which is swept too ({self._taken[other]})", where=place(()), hint=hint)
+            raise RecipeError(
+                f"{says} includes a scheduler, which is also swept ({self._taken[other]})", where=place(()), hint=hint
+            )
         if (at := self._merged.place(other.path)).startswith("--set") and self._merged.gave(other.path):
-            raise RecipeError(f"{says} says its scheduler, which {at} gives too", where=place(()), hint=hint)
+            raise RecipeError(f"{says} includes a scheduler, but {at} gives one, too", where=place(()), hint=hint)
         self._taken[other] = place(())
         self._comes_from(other, place(()), key)
         columns[other] = [known.scheduler if known else UNSET for known in schedules]
@@ -322,7 +324,7 @@ class _Parser:
                         continue
                     other = next((known for known in point if conflict(known.path, target.path)), None)
                     if other is not None:
-                        raise RecipeError(f"cannot be given beside {other.field}", where=where(()))
+                        raise RecipeError(f"cannot be combined with {other.field}", where=where(()))
                     self._comes_from(target, where(()), "include")
                     self._prompts.add_one(target, value, where(()))
                     (point[target],) = self._drawn(target, self._checked(target, Values([value], _without_index(where))))
@@ -365,7 +367,7 @@ class _Parser:
             if other.path == target.path:
                 raise RecipeError(f"is swept twice (first at {where})", where=place(()))
             if conflict(other.path, target.path):
-                raise RecipeError(f"cannot be swept beside {other.field}", where=place(()))
+                raise RecipeError(f"cannot be swept together with {other.field}", where=place(()))
         self._taken[target] = place(())
         self._comes_from(target, place(()), key)
         return target
@@ -386,7 +388,7 @@ class _Parser:
         pin = self._pins(target.path, key)
         if pin and target.field not in self._pinned:
             self._pinned.add(target.field)
-            self.notes.append(Note(f"takes the place of the sweep over {target.field}", pin, "changed"))
+            self.notes.append(Note(f"replaces the sweep over {target.field}", pin, "changed"))
         return bool(pin)
 
     def _at(self, key: str) -> tuple[PlaceOf, Path]:

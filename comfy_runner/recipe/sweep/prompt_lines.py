@@ -100,7 +100,7 @@ def prompt_lines(path: Path, *, where: str) -> tuple[dict[str, Values], list[Not
             continue
         for option, value in options.items():
             if option not in FIELDS:
-                what = f"no field of a recipe is --{option}, which is left out (got {got(value)})"
+                what = f"--{option} is ignored, because recipes have no such field (got {got(value)})"
                 notes.setdefault(option, Note(what, here, "warning"))
         rows.append({FIELDS[option]: value for option, value in options.items() if option in FIELDS})
     if problems:
@@ -124,9 +124,7 @@ def _options(line: str, where: str) -> dict[str, Any]:
     try:
         words = shlex.split(line)
     except ValueError:
-        raise RecipeError(
-            "has a quote or a backslash without its partner", where=where, hint="write the prompt in double quotes"
-        ) from None
+        raise RecipeError("has an unmatched quote or backslash", where=where, hint="write the prompt in double quotes") from None
     given: dict[str, list[str]] = {}
     option = "prompt"
     for word in words:

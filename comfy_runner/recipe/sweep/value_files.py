@@ -88,7 +88,7 @@ def table_columns(spec: Mapping[str, Any], *, place: PlaceOf, folder: Path) -> d
     """
     if other := next((key for key in spec if key not in ("file", "delimiter")), None):
         raise RecipeError(
-            f"{got(other)} does not go with file", where=place((other,)), hint="a table gives all fields of its group"
+            f"{got(other)} cannot be combined with file", where=place((other,)), hint="a table gives all fields of its group"
         )
     name, columns, rows = _table(spec, place, folder)
     if not rows:
@@ -165,7 +165,7 @@ def _asked(spec: Mapping[str, Any], place: PlaceOf) -> str:
     given = spec.get("delimiter", "")
     found = "\t" if given in ("tab", r"\t") else given
     if "delimiter" in spec and (not isinstance(found, str) or len(found) != 1 or found in '"\r\n' or found.isalnum()):
-        what = f"must be one character that is no letter, digit or quote; or tab (got {got(given)})"
+        what = f"must be one character that is not a letter, digit or quote; or tab (got {got(given)})"
         raise RecipeError(what, where=place(("delimiter",)), hint='write for example delimiter: ";"')
     return str(found)
 

@@ -58,13 +58,13 @@ def _form(spec: Mapping[str, Any], field: str, place: PlaceOf) -> str:
         inner = next((key for key, value in spec.items() if isinstance(value, list | Mapping)), None)
         hint = _EXAMPLES if inner is None else f"write the field as {field}.{inner}"
         raise RecipeError(
-            f"is no way to write values (got the keys {', '.join(map(got, spec)) or 'none'})", where=place(()), hint=hint
+            f"is not a way to write values (got the keys {', '.join(map(got, spec)) or 'none'})", where=place(()), hint=hint
         )
     for key in spec:
         if key not in form:
             near = nearest(key, form, most=1)
             hint = f"did you mean {near[0]}?" if near else f"beside {form[0]} there can be {' and '.join(form[1:])}"
-            raise RecipeError(f"{got(key)} does not go with {form[0]}", where=place((key,)), hint=hint)
+            raise RecipeError(f"{got(key)} cannot be combined with {form[0]}", where=place((key,)), hint=hint)
     return form[0]
 
 
@@ -107,7 +107,7 @@ def from_to(first: _Number, last: _Number, step: _Number | None = None) -> list[
     """
     if step is None:
         if not (isinstance(first, int) and isinstance(last, int)):
-            raise ValueError("step is missing, which only whole numbers can do without")
+            raise ValueError("step is missing; only whole numbers can do without it")
         step = 1 if last >= first else -1
     if not step:
         raise ValueError("step must not be 0")

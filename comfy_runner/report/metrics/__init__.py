@@ -51,7 +51,7 @@ def measure(
         original: The small picture.
         upscaled: The large one, of the same shape but for what rounding to whole latent cells takes.
         custom: More metrics, by name. What they find is in `Measures.extra`, unless it is not finite.
-        failed: Is given which of these gave no number, and why: the others are still wanted. None to raise it.
+        failed: Is given which of these did not return a number, and why: the others are still wanted. None to raise it.
 
     Raises:
         VerificationError: A file is no whole picture, the two do not fit each other, or a metric of the user's own fails.
@@ -101,10 +101,10 @@ def _misfit(original: NDArray[np.uint8], upscaled: NDArray[np.uint8]) -> str:
     if min(low, narrow) < thresholds.LEAST_SIDE:
         return f"has an original too small to measure, less than {thresholds.LEAST_SIDE} pixels a side (got {narrow}x{low})"
     if min(tall / low, wide / narrow) < thresholds.LEAST_FACTOR:
-        return f"is no larger than its original of {narrow}x{low} pixels (got {wide}x{tall})"
+        return f"is not larger than its original of {narrow}x{low} pixels (got {wide}x{tall})"
     stretch = (wide / narrow) / (tall / low)
     if max(stretch, 1 / stretch) > thresholds.MOST_STRETCH:
-        return f"has another shape than its original of {narrow}x{low} pixels (got {wide}x{tall})"
+        return f"has a different shape from its original of {narrow}x{low} pixels (got {wide}x{tall})"
     return ""
 
 
@@ -128,7 +128,7 @@ def _extra(
         if math.isfinite(value):
             found[name] = value
         elif failed is not None:
-            failed.append(f"metric {name} gave no number (got {value})")
+            failed.append(f"metric {name} did not return a number (got {value})")
     return found
 
 

@@ -59,7 +59,7 @@ def write_index(folder: Path | str = "runs", target: Path | str | None = None) -
     _check(place)
     runs, unreadable = read_index(start)
     if not runs and not unreadable:
-        raise UsageError("has no run folders below it", where=shown(start), hint="`comfy-runner index DIR` looks three levels down")
+        raise UsageError("has no run folders below it", where=shown(start), hint="`comfy-runner index DIR` looks three levels deep")
     style = "\n".join(map(asset, ("page.css", "index.css")))
     page = template("index.html.j2").stream(
         title=_safe(start.absolute().name or str(start)),

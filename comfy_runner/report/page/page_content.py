@@ -33,18 +33,18 @@ from comfy_runner.text_files import url_of
 from comfy_runner.wording import now
 
 _METRICS = {
-    "drift": "How far the composition has moved: 0 is the original's",
+    "drift": "How far the composition has moved: 0 is that of the original",
     "local_drift": "The drift of the region that has drifted most",
     "detail": "Real detail that the plain upscale lacks: 0 is none",
-    "noise": "Noise that the original has not, in luma or colour, of full scale",
+    "noise": "Noise that the original does not have, in luma or colour, as a share of full scale",
     "blocks": "Steps on a regular grid: 0 is none",
-    "seams": "Height of the highest straight step or line that the original has not, in 255ths",
+    "seams": "Height of the highest straight step or line that the original does not have, in 255ths",
     "halos": "How much more contrast fine structures have gained than coarse ones",
     "colour_shift": "Distance of the mean colours (CIE76): 2.3 is just visible",
     "shift": "How far the whole picture was moved, in pixels",
-    "alignment": "How far fine structures run along the original's edges: 0 is anywhere, 1 is along them all",
+    "alignment": "How far fine structures run along the original's edges: 0 is by chance, 1 is everywhere",
     "ringing": "How much more the finest waves were amplified than the next ones",
-    "repetition": "How alike fine structures are to themselves elsewhere: 1 is a tile that is repeated",
+    "repetition": "How much fine structures resemble those elsewhere: 1 is a repeated tile",
     "dead_areas": "Share of the picture that is flat where the plain upscale is not",
 }
 _FAULTS = {
@@ -52,10 +52,10 @@ _FAULTS = {
     "noise": "noise instead of detail",
     "blocks": "a grid of blocks",
     "seams": "seams between tiles",
-    "halos": "halos beside edges",
-    "ringing": "ringing beside edges",
-    "repetition": "the same structure over and over",
-    "dead areas": "areas without anything in them",
+    "halos": "halos along edges",
+    "ringing": "ringing along edges",
+    "repetition": "the same structure repeated over and over",
+    "dead areas": "empty areas",
     "drift": "the composition has moved too far",
     "local drift": "a region has moved too far",
     "colour shift": "the colours have moved too far",

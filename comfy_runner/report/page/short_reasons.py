@@ -9,7 +9,7 @@ _KNOWN: Final = (
     ("out of memory", r"out of memory|OutOfMemory|exceed allowed memory"),
     ("disk full", r"no space left|disk is full|free space"),
     ("interrupted", r"was interrupted"),
-    ("ended by another", r"failure of another job"),
+    ("ended by another", r"failure of another job|another job of its graph failed"),
     ("took too long", r"has taken longer than"),
     ("stuck", r"has made no progress with|runs none|does not let go"),
     ("refused", r"refuses the workflow|answered with status 4\d\d|value not in list"),
@@ -18,11 +18,11 @@ _KNOWN: Final = (
         r"did not answer|has not answered|longer than [\d.]+ seconds to answer|cannot be reached|out of order|connection",
     ),
     ("flat picture", r"one flat colour"),
-    ("nothing saved", r"saved nothing|nothing, or not all"),
+    ("nothing saved", r"saved nothing|nothing, or not (?:all|everything)"),
     ("file gone", r"file is gone|has no .+ any more|neither in output nor in temp"),
     ("broken file", r"not a whole picture|is torn|checksum|cannot be read"),
     ("too large", r"is larger than"),
-    ("lost", r"its actor has ended|was made by another graph|is the picture of"),
+    ("lost", r"its actor (?:has )?ended|was made by (?:another|a different) graph|is the picture of"),
 )
 _NODE: Final = re.compile(r'node "[^"]*" \((?:.*, )?(?P<node>[^,()]+)\) failed')
 _MOST: Final = 32

@@ -84,7 +84,7 @@ def write_single(
     if step is not None:
         is_full = all(max(each.width, each.height) <= step.side for each in thumbnails.values())
         facts["embedded"] = _how(step, is_full=is_full)
-        note = f"the pictures in this page are {facts['embedded']}; fine differences may come from that"
+        note = f"the pictures in this page are {facts['embedded']}; fine differences may be caused by this"
         facts["notes"] = [*notes, note]
     write_target(target, lambda file: rendered(material, facts, known, pictures).dump(file, "utf-8"), what="the page")
     return note

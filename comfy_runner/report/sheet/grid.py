@@ -170,11 +170,11 @@ def arrange(
     above = differ and not (across is not None and is_after_original(across))
     notes = []
     if above:
-        notes.append(Note("the originals stand above the upscaled pictures, since those of a row differ", level="changed"))
+        notes.append(Note("the originals are above the upscaled pictures, because those of a row differ", level="changed"))
     elif differ:
-        notes.append(Note("each row shows one original, although those of its jobs are not the same to the last pixel"))
+        notes.append(Note("each row shows one original, although those of its jobs differ in a few pixels"))
     if any(slot.number and slot.file for slot in slots) and any(slot.numbers for slot in slots):
-        notes.append(Note("of several pictures of a job, the first alone is measured"))
+        notes.append(Note("if a job has several pictures, only the first is measured"))
     has_column = has_originals and not above
     bands: dict[tuple[int, ...], tuple[str, list[Row]]] = {}
     for (band, _, again), row in sorted(placed.items(), key=lambda item: item[0]):

@@ -108,7 +108,7 @@ def draw_sheet(
         raise UsageError(f"must be from 1 to {MOST_CROPS} (got {crops})", where="--crops")
     if crops is not None and (rows is not None or columns is not None):
         raise UsageError(
-            "has a row for each job and a column for each place: it takes neither --rows nor --columns", where="--crops"
+            "has a row for each job and a column for each place, so it takes neither --rows nor --columns", where="--crops"
         )
     if not material.entries:
         raise RunFolderError("has no jobs, so there is nothing to draw", where=shown(material.folder))
@@ -187,11 +187,11 @@ def _save(image: Image.Image, path: Path) -> None:
 def _size_notes(cell: int, scale: Scale, paths: Sequence[Path]) -> Iterator[Note]:
     if scale.cell < cell:
         yield Note(
-            f"the cells are {scale.cell} pixels, so that the sheet does not become too large (asked for {cell})", level="changed"
+            f"the cells are {scale.cell} pixels, because the sheet would be too large otherwise (asked for {cell})", level="changed"
         )
     if len(paths) > 1:
         files = f"{counted(len(paths), 'file')}, {paths[0].name} to {paths[-1].name}"
-        what = f"the sheet takes {files}: one would be too large for most viewers"
+        what = f"the sheet is split into {files}: one would be too large for most viewers"
         yield Note(what, level="changed")
 
 
@@ -199,4 +199,4 @@ def _stale(target: Path, pages: int) -> Iterator[Note]:
     """Say so where a page of an earlier, longer sheet still lies beside a new one."""
     left = target.with_stem(f"{target.stem}-{pages + 1}")
     if left.exists():
-        yield Note("is not of this sheet, but may be left from an earlier one", where=shown(left))
+        yield Note("does not belong to this sheet, and may be left from an earlier one", where=shown(left))

@@ -196,4 +196,4 @@ def test_an_outcome_that_no_finding_explains_is_a_failure_all_the_same() -> None
     [result] = _case(replace(FAILED, outcome=Outcome.FAILED, findings=())).result
 
     assert isinstance(result, junitparser.Failure)
-    assert result.message == "is not as wanted"
+    assert result.message == "is not as expected"

@@ -81,7 +81,7 @@ def test_a_run_that_is_as_wanted_says_so() -> None:
 def test_a_job_that_no_finding_explains_is_told_all_the_same() -> None:
     text = markdown(replace(RUN, jobs=(replace(PASSED, outcome=Outcome.FAILED),), findings=()), ROOT)
 
-    assert _rows(text)[1][:2] == ["fox-s2", "is not as wanted"]
+    assert _rows(text)[1][:2] == ["fox-s2", "is not as expected"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -226,7 +226,7 @@ def test_all_of_the_memory_is_given_back(faulty: Server, state: State) -> None:
 
 def test_a_login_page_is_no_file_that_exists(faulty: Server, state: State) -> None:
     state.fail_next("/view", 200, method="HEAD", body="<html>please log in</html>")
-    with pytest.raises(Unreachable, match="not as a ComfyUI") as caught:
+    with pytest.raises(Unreachable, match="not like ComfyUI") as caught:
         faulty.http.size_of("a.png", subfolder="", kind="output")
     assert "login" in caught.value.problems[0].hint
 
@@ -241,14 +241,14 @@ def test_a_redirect_is_not_followed(faulty: Server, state: State) -> None:
 @pytest.mark.parametrize("body", ["<html>please log in</html>", "plain", "[]", "3", "null", '{"system": 3}'])
 def test_an_answer_that_is_not_comfyuis_is_unreachable(faulty: Server, state: State, body: str) -> None:
     state.fail_next("/system_stats", 200, method="GET", body=body)
-    with pytest.raises(Unreachable, match="not as a ComfyUI"):
+    with pytest.raises(Unreachable, match="not like ComfyUI"):
         faulty.http.system_stats()
 
 
 @pytest.mark.parametrize("body", ["<html>please log in</html>", "{}", '{"prompt_id": 7}', "[]"])
 def test_a_200_without_a_prompt_id_is_no_acceptance(faulty: Server, state: State, body: str) -> None:
     state.fail_next("/prompt", 200, body=body)
-    with pytest.raises(Unreachable, match="not as a ComfyUI"):
+    with pytest.raises(Unreachable, match="not like ComfyUI"):
         submit(faulty.http, plain_graph())
 
 

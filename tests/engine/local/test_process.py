@@ -128,7 +128,7 @@ def test_a_port_that_is_taken_while_the_server_starts_makes_it_start_on_another_
                 thief.enter_context(another_program(port, answer={"system": {"argv": ["another ComfyUI"]}}))
 
         server = start(options, say=take_the_first_port)
-    assert said[1] == f"port {said[0].rpartition(' ')[2]} was taken meanwhile"
+    assert said[1] == f"port {said[0].rpartition(' ')[2]} has been taken in the meantime"
     assert any(str(options.folder) in word for word in stats(server)["system"]["argv"])
 
 

@@ -44,6 +44,6 @@ def test_what_it_was_given_can_be_cancelled(server: StandIn, tmp_path: Path) -> 
 
 
 def test_it_is_none_to_render_on() -> None:
-    with pytest.raises(Unreachable, match="actors of Ray end with their run") as caught:
+    with pytest.raises(Unreachable, match="Ray actors end with their run") as caught:
         connect(_URL, Config()).object_info()
     assert "--ray ADDRESS" in caught.value.problems[0].hint

@@ -88,7 +88,7 @@ def test_nothing_of_it_is_left_when_it_is_closed(served: ServerProcess) -> None:
 def test_one_that_ends_at_once_is_told_of_with_what_it_printed(tmp_path: Path) -> None:
     process = _process(tmp_path, "echo no GPU; exit 3; : {port}")
 
-    with pytest.raises(LocalError, match=r"ended while it started \(exit code 3\)\nno GPU"):
+    with pytest.raises(LocalError, match=r"ended during its start \(exit code 3\)\nno GPU"):
         process.start()
     assert not process.folder.exists()
     process.close()

@@ -85,7 +85,7 @@ def test_links_of_another_schema_than_the_file_is_of_are_read_and_that_is_said(v
     result = converted(page(*_SAMPLED, links=_LINKS, version=version))
 
     assert result.graph == converted(page(*_SAMPLED, links=_LINKS)).graph
-    assert "its links are not written as its version says" in result.notes[0].what
+    assert "its links do not have the form of its version" in result.notes[0].what
     assert converted(page(*_SAMPLED, links=_LINKS)).notes == ()
 
 

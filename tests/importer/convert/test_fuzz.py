@@ -113,7 +113,7 @@ def test_a_subgraph_within_itself_is_refused(target: str) -> None:
         {"id": "other", "name": "Other", "nodes": [{"id": 1, "type": "sub"}], "links": []},
     ]
 
-    with pytest.raises(WorkflowError, match="within itself"):
+    with pytest.raises(WorkflowError, match="contains itself"):
         convert(
             {"nodes": [{"id": 1, "type": "sub"}], "links": [], "definitions": {"subgraphs": definitions}}, server(), where="file"
         )

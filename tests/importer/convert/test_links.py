@@ -114,7 +114,7 @@ def test_notes_are_left_out_and_muted_nodes_of_unknown_classes_too() -> None:
 
     assert set(result.graph) == {"1"}
     assert [note.what for note in result.notes] == [
-        'node 5 ("Step 1", Label (rgthree)): says something in ComfyUI\'s page alone, and is left out'
+        'node 5 ("Step 1", Label (rgthree)): only shows something in ComfyUI\'s page, and is left out'
     ]
 
 
@@ -191,7 +191,7 @@ def test_a_primitive_for_two_inputs_that_would_round_it_otherwise_is_refused() -
     nodes = [node(1, "PrimitiveNode", [1025, "fixed"]), node(2, "Two", [1, 1], inputs=wanted)]
     two = class_({"a": ["INT", {}], "b": ["INT", {"step": 8}]}, [])
 
-    with pytest.raises(WorkflowError, match="1025 is off the range or the steps of b"):
+    with pytest.raises(WorkflowError, match="1025 is outside the range or the steps of b"):
         converted(page(*nodes, links=[[1, 1, 0, 2, 0, "INT"], [2, 1, 0, 2, 1, "INT"]]), server(Two=two))
 
 
@@ -205,7 +205,7 @@ def test_a_linked_control_keeps_its_place_among_the_values() -> None:
 
 
 def test_links_that_only_a_node_pack_makes_are_refused() -> None:
-    with pytest.raises(WorkflowError, match="Anything Everywhere links nodes"):
+    with pytest.raises(WorkflowError, match="Anything Everywhere links its nodes"):
         converted(page(_IMAGE, links=[], extra={"ue_links": [{"downstream": 1, "upstream": "2"}]}))
 
 

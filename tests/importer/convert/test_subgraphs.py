@@ -158,7 +158,7 @@ def test_a_link_within_that_is_at_another_place_than_the_page_has_it_is_said() -
     result = _read(node(5, "sub", ["Q"], inputs=[_socket("text")]), subgraphs=[prompt])
 
     assert inputs(result, "5:1") == {"text": "Q"}
-    assert "some versions of ComfyUI's page take another" in result.notes[0].what
+    assert "some versions of ComfyUI's page use another" in result.notes[0].what
 
 
 def test_a_server_with_an_older_class_does_not_shift_the_values() -> None:
@@ -195,7 +195,7 @@ def test_a_bypassed_instance_passes_on_what_fits() -> None:
 
 @pytest.mark.parametrize("mode", [2, 4])
 def test_nodes_that_are_on_in_a_subgraph_that_is_off_are_refused_where_pages_differ(mode: int) -> None:
-    with pytest.raises(WorkflowError, match="the subgraph is switched off, and nodes in it are not"):
+    with pytest.raises(WorkflowError, match="the subgraph is switched off, but nodes in it are not"):
         _read(_instance([128, 256], mode=mode), node(6, "SaveImage", ["x"]))
 
 

@@ -109,7 +109,7 @@ def test_a_number_that_its_class_does_not_take_is_said() -> None:
     result = converted(page(node(1, "KSampler", [-1, "fixed", 25, 5.5, "euler", "karras", 1]), links=[]))
 
     assert inputs(result, "1")["seed"] == -1
-    assert "input seed is -1, and its class takes 0 at least" in result.notes[0].what
+    assert "input seed is -1, but its class requires at least 0" in result.notes[0].what
 
 
 def test_too_many_values_are_said_and_shifted_ones_refused() -> None:
@@ -173,7 +173,7 @@ def test_a_list_is_wrapped_for_a_bare_one_would_be_a_link() -> None:
 def test_a_control_of_a_node_pack_alone_is_refused() -> None:
     more = {"Odd": class_({"table": ["SPREADSHEET", {}], "n": ["INT", {}]}, [])}
 
-    assert "a node pack's own" in _refused("Odd", [{"cells": []}, 5], more=more)
+    assert "belongs to a node pack" in _refused("Odd", [{"cells": []}, 5], more=more)
     assert _read("Odd", [5], more=more, table=None) == {"n": 5}
 
 
@@ -268,7 +268,7 @@ def test_what_the_page_replaces_is_said() -> None:
     assert inputs(result, "2") == {"filename_prefix": "%date:yyyy%/%KSampler.seed%_%width%"}
     said = " ".join(note.what for note in result.notes)
     assert "draws one of {a|b}" in said
-    assert "leaves out comments" in said
+    assert "are left out, as in" in said
     assert "%date:yyyy%, %KSampler.seed% in filename_prefix" in said
 
 
@@ -285,7 +285,7 @@ def test_names_of_samplers_and_classes_of_the_first_days_are_todays() -> None:
 def test_more_values_than_controls_are_refused_of_a_node_pack_whose_page_may_have_made_controls_for_them() -> None:
     stack = class_({}, ["MODEL"], optional={"model": ["MODEL"]}, python_module="custom_nodes.rgthree-comfy")
 
-    assert "is of a node pack" in _refused(
+    assert "is from a node pack" in _refused(
         "Power Lora Loader", [{"lora": "a.safetensors", "on": True}], more={"Power Lora Loader": stack}
     )
     assert _read("Power Lora Loader", [{}, "", None], more={"Power Lora Loader": stack}) == {}
@@ -310,7 +310,7 @@ def test_options_that_are_typed_in_the_page_are_sent_with_the_place_of_the_choic
     "values", [["soft"], ["soft", "hard", "soft", ""], ["soft", 0, "hard", "soft", ""], ["soft", 1, "hard", "soft"]]
 )
 def test_options_that_are_typed_in_the_page_are_refused_where_the_file_has_them_otherwise(values: Any) -> None:
-    with pytest.raises(WorkflowError, match="options"):
+    with pytest.raises(WorkflowError, match="is not the option"):
         _read("CustomCombo", values, more={"CustomCombo": _COMBO})
 
 

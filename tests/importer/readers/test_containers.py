@@ -51,7 +51,7 @@ def test_a_drawing_says_it_in_its_metadata(tmp_path: Path, start: str) -> None:
         (_mesh(b"{}", kind=b"BIN\0"), "it does not begin with JSON"),
         (b"glTF", "it ends in the middle of its header"),
         (_mesh(b"{}")[:-1], "it ends in the middle of its header"),
-        (b"<?xml version='1.0'?><html/>", "it is XML without a drawing"),
+        (b"<?xml version='1.0'?><html/>", "it is XML, but not a drawing"),
         (b"<svg>\xff", "it is not UTF-8 text"),
     ],
 )
@@ -64,5 +64,5 @@ def test_a_web_page_in_place_of_a_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_text("<!DOCTYPE html><html>log in</html>", encoding="utf-8")
 
-    with pytest.raises(UsageError, match="is a web page, and no picture"):
+    with pytest.raises(UsageError, match="is a web page, not a picture"):
         read_file(path)

@@ -133,7 +133,7 @@ def test_both_in_one_comment_are_read() -> None:
     ("data", "reason"),
     [
         (_HEAD + element("18538067", _TAGS)[:-1], "it ends in the middle of an element"),
-        (_HEAD + element("18538067", b"\0"), "it is not Matroska from there on"),
+        (_HEAD + element("18538067", b"\0"), "it is not Matroska from that point on"),
         (_HEAD + element("18538067", bytes.fromhex("ecff")), "an element in it has no length"),
         (_HEAD + b"\x1f", "it ends in the middle of an element"),
     ],

@@ -49,8 +49,8 @@ def test_a_comment_that_is_cut_off_is_told() -> None:
 
 
 def test_json_that_is_no_workflow_is_told() -> None:
-    assert _meaning(prompt="{}").problems == ['its text prompt is JSON, but no workflow (got "{}")']
-    assert _meaning(comfy_runner="[]").problems == ['its text comfy_runner is JSON, but no workflow (got "[]")']
+    assert _meaning(prompt="{}").problems == ['its text prompt is JSON, but not a workflow (got "{}")']
+    assert _meaning(comfy_runner="[]").problems == ['its text comfy_runner is JSON, but not a workflow (got "[]")']
 
 
 @pytest.mark.parametrize("name", ["comment", "parameters"])

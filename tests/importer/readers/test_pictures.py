@@ -112,7 +112,7 @@ def test_a_graph_with_more_beside_it_is_read_from_a_comment(tmp_path: Path) -> N
     ("data", "reason"),
     [
         (_saved("JPEG", exif=_exif())[:200], "it ends in the middle of its header"),
-        (b"\xff\xd8\xff\xe1\0\2hello", "its header is no JPEG's any further"),
+        (b"\xff\xd8\xff\xe1\0\2hello", "its header stops being that of a JPEG"),
         (_saved("WEBP")[:-10], "it ends in the middle of a part of"),
         (_saved("GIF")[:9], "it cannot be read"),
         (_saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\1\0"), "its EXIF ends in the middle of a directory"),

@@ -95,7 +95,7 @@ def test_a_wrong_checksum_is_told(tmp_path: Path) -> None:
 
     (note,) = read_file(path).notes
 
-    assert note.what == "may be damaged: the checksum of one of its texts is wrong; what it says of itself could be read"
+    assert note.what == "may be damaged: the checksum of one of its texts is wrong; its metadata could be read"
 
 
 def test_a_truncated_picture_gives_what_stands_before(tmp_path: Path) -> None:
@@ -125,19 +125,20 @@ def test_damage_is_told(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     ("chunks", "reason"),
     [
-        ([], "holds no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"),
+        ([], "contains no workflow: neither ComfyUI's (prompt, workflow) nor A1111's (parameters)"),
         (
             [(b"tEXt", b'prompt\0{"1": {')],
-            "holds no workflow that can be read: its text prompt is not JSON "
+            "contains no workflow that can be read: its text prompt is not JSON "
             '(expecting property name enclosed in double quotes, line 1 column 8; got "{\\"1\\": {")',
         ),
         (
             [(b"tEXt", b"prompt\0a cat")],
-            'holds no workflow that can be read: its text prompt is not JSON (expecting value, line 1 column 1; got "a cat")',
+            'contains no workflow that can be read: its text prompt is not JSON (expecting value, line 1 column 1; got "a cat")',
         ),
         (
             [(b"tEXt", b'parameters\0{"model": "x"}')],
-            'holds no workflow that can be read: its text parameters is JSON of another program (got "{\\"model\\": \\"x\\"}")',
+            "contains no workflow that can be read: its text parameters contains JSON of another program "
+            '(got "{\\"model\\": \\"x\\"}")',
         ),
         ([(b"tEXt", b"invokeai_metadata\0{}")], "was made by InvokeAI, whose metadata is not read"),
         ([(b"tEXt", b'parameters\0{"sui_image_params": {"prompt": "a cat"}}')], "was made by SwarmUI, whose metadata is not read"),

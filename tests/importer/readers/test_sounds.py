@@ -95,7 +95,7 @@ def test_a_flac_behind_a_tag_is_read() -> None:
         (_flac((4, _COMMENTS[:-1])), "it ends in the middle of its comments"),
         (_flac((4, b"\xff\xff\xff\xff")), "it ends in the middle of its comments"),
         (_page(1, b"OpusHead"), "it ends in the middle of a page"),
-        (_page(1, b"OpusHead") + b"Nothing" * 10, "it is not Ogg from there on"),
+        (_page(1, b"OpusHead") + b"Nothing" * 10, "it is not Ogg from that point on"),
         (_id3(4)[:-1], "it ends in the middle of its tag"),
         (_id3(3, (b"TXXX", b"\3x"))[:10] + b"TXXX\x7f\xff\xff\xff" + bytes(60), "it ends in the middle of its tag"),
     ],

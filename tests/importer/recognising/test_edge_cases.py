@@ -190,7 +190,7 @@ def test_of_joined_texts_the_one_that_makes_most_of_them_is_the_prompt() -> None
 
     (prompt,) = (each for each in found.fields if each.field == "prompt")
     assert prompt.value == "a red fox that looks at its footprints in the snow"
-    assert prompt.remark == "the longest of 2 texts that are joined"
+    assert prompt.remark == "the longest of 2 joined texts"
     assert "masterpiece" in _params(found).values()
 
 
@@ -282,10 +282,10 @@ def test_asked_parameters_come_before_fields_and_may_share_a_name() -> None:
         ({("33", "text"): "a"}, 'there is no such node (got "33")'),
         ({("6", "txt"): "a"}, 'node 6 has no such input (got "txt")'),
         ({("6", "clip"): "a"}, "is a link, not a value: it comes from node 4"),
-        ({("6", "text"): "items"}, 'the name is taken: it is a word of the template language (got "items")'),
-        ({("6", "text"): "__class__"}, 'the name is taken: it is a word of the template language (got "__class__")'),
-        ({("6", "text"): "a b"}, 'a parameter cannot be called so (got "a b")'),
-        ({("6", "text"): "a", ("7", "text"): "a"}, "the literals differ that are to be a"),
+        ({("6", "text"): "items"}, 'this name is a word of the template language (got "items")'),
+        ({("6", "text"): "__class__"}, 'this name is a word of the template language (got "__class__")'),
+        ({("6", "text"): "a b"}, 'a parameter cannot have this name (got "a b")'),
+        ({("6", "text"): "a", ("7", "text"): "a"}, "the values that are to become a differ"),
     ],
 )
 def test_parameters_that_cannot_be(asked: dict[tuple[str, str], str], what: str) -> None:
@@ -355,4 +355,4 @@ def test_seeds_and_sizes_behind_chains_of_nodes() -> None:
 
     assert _fields(found)["seed"] == 99
     assert "size" not in _fields(found)
-    assert [each.why for each in found.kept if each.field == "size"] == ["one literal is both its width and its height"]
+    assert [each.why for each in found.kept if each.field == "size"] == ["one value is both its width and its height"]

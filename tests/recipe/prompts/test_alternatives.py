@@ -77,11 +77,11 @@ def test_wildcards_are_the_lines_of_files(words: Path) -> None:
     ("name", "what", "hint"),
     [
         ("animal", "there is no {}/animal.txt for __animal__", "did you mean animals?"),
-        ("../x", "__../x__ is no name of a file below {}", "without . and .."),
-        ("/etc/passwd", "__/etc/passwd__ is no name of a file below {}", "without . and .."),
+        ("../x", "__../x__ is not the name of a file below {}", "without . and .."),
+        ("/etc/passwd", "__/etc/passwd__ is not the name of a file below {}", "without . and .."),
         ("out", "{}/out.txt leads out of {}", "not a link"),
-        ("circle", "names itself (__circle__ -> __circle__)", "take one of them out"),
-        ("chain0", "names more than 10 files within each other", "take one of them out"),
+        ("circle", "names itself (__circle__ -> __circle__)", "remove one of them"),
+        ("chain0", "names more than 10 nested files", "remove one of them"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_with_the_nearest_name(words: Path, name: str, what: str, hint: str) -> None:
@@ -112,9 +112,9 @@ def test_what_is_wrong_with_a_file_is_told_at_its_line(words: Path, content: byt
 
 
 def test_the_folder_lies_below_the_recipe(words: Path) -> None:
-    assert fault(lambda: load(recipe(words, prompt="a", wildcards=".."))).what == "must lie below the recipe's folder"
+    assert fault(lambda: load(recipe(words, prompt="a", wildcards=".."))).what == "must be below the recipe's folder"
     assert fault(lambda: load(recipe(words, prompt="a", wildcards="nowhere"))).what.startswith("no such folder")
-    assert fault(lambda: from_mapping({"wildcards": "words"})).what == "alternatives is missing beside it"
+    assert fault(lambda: from_mapping({"wildcards": "words"})).what == "also needs alternatives"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_folder_lies_below_the_recipe(words: Path) -> None:
         ("{a|b}" * 17, "has 131072 combinations, and at most 100000"),
         ("{a|b}" * 100, "has very many combinations"),
         ("{a|b}" * 201, "has more than 200 names, alternatives"),
-        ("{a|" * 21 + "}" * 21, "has more than 20 braces within each other"),
+        ("{a|" * 21 + "}" * 21, "has more than 20 nested braces"),
         ("{" + "x" * 1_000_000 + "|" + "y}" + "{a|b}" * 9, "of 64 million characters"),
         ("{2$$a|b}", "gives a weight or a count"),
         ("{a}", "there is no variable a"),

@@ -55,7 +55,7 @@ def test_a_sweep_leaves_braces_as_they_are_without_variables(axis: str) -> None:
     ("prompt", "what", "hint"),
     [
         ("a {anmal}", "there is no variable anmal for {anmal}", r"did you mean animal?; or write \{ and \} for braces themselves"),
-        ("a {red|blue}", "{red|blue} is no name of a variable", "give `alternatives: combine`"),
+        ("a {red|blue}", "{red|blue} is not the name of a variable", "give `alternatives: combine`"),
         ("a {animal", "has a { without its } (near 'a {animal')", r"write \{ and \}"),
         ("a animal}", "has a } without its { (near 'a animal}')", r"write \{ and \}"),
     ],

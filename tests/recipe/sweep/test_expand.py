@@ -102,7 +102,7 @@ def test_a_random_seed_is_asked_for_where_a_variant_has_one() -> None:
     assert [variant.draw for variant in found] == [None, Draw()]
     assert found[1].job(seed=9).seed == 9
     assert "random" in fault(lambda: found[1].job(), error=UsageError).what
-    assert "a seed of its own" in fault(lambda: found[0].job(seed=9), error=UsageError).what
+    assert "already has a seed" in fault(lambda: found[0].job(seed=9), error=UsageError).what
 
 
 def test_a_swept_seed_needs_none_though_the_recipes_is_random() -> None:

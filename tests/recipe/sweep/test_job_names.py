@@ -40,7 +40,7 @@ def test_a_list_of_names_does_too() -> None:
 @pytest.mark.parametrize(
     ("second", "what"),
     [
-        ("red_FOX", 'names two jobs whose files would be called alike (got "red_FOX", first at {}:2: name)'),
+        ("red_FOX", 'names two jobs whose files would have the same name (got "red_FOX", first at {}:2: name)'),
         ("", "must have 1 to 100 characters"),
         ("../x", "must not contain any of /"),
         ("a\\b", "must not contain any of /"),
@@ -91,10 +91,10 @@ def test_lines_of_a1111_are_jobs(tmp_path: Path) -> None:
     assert (third.values["prompt"], third.seed) == ("a small owl", 5)
     assert (second.values["batch_size"], third.values["batch_size"]) == (1, 4)
     assert (fourth.values["prompt"], fourth.values["sampler"]["steps"]) == ("a fox", 9)
-    told = [note.what for note in found[0].loaded.notes if "left out" in note.what]
+    told = [note.what for note in found[0].loaded.notes if "is ignored" in note.what]
     assert told == [
-        'no field of a recipe is --n_iter, which is left out (got "2")',
-        'no field of a recipe is --tiling, which is left out (got "")',
+        '--n_iter is ignored, because recipes have no such field (got "2")',
+        '--tiling is ignored, because recipes have no such field (got "")',
     ]
 
 
@@ -104,7 +104,7 @@ def test_what_is_wrong_with_lines_is_told_at_each(tmp_path: Path) -> None:
     found = faults(lambda: batch(tmp_path, lines, name="lines.txt"))
 
     assert [(problem.where.rpartition(":")[2], problem.what) for problem in found] == [
-        ("1", "has a quote or a backslash without its partner"),
+        ("1", "has an unmatched quote or backslash"),
         ("2", "there is no option --step"),
         ("3", "--steps has no value"),
         ("4", "gives --steps twice"),

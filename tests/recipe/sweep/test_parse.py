@@ -162,8 +162,8 @@ def test_a_header_is_separated_so_that_it_has_the_column_that_is_asked_for(here:
     assert values("seed", {"file": "one.csv", "column": "what;ever"}) == [5, 6]
 
 
-_OPTION = "an option is taken as part of the prompt; sweep its field instead"
-_COMMENT = "a comment is taken as part of the prompt; only in a file of prompts, a line that starts with # is one"
+_OPTION = "options are read as part of the prompt; sweep the field instead"
+_COMMENT = "comments are read as part of the prompt; only a line that starts with # in a file of prompts is a comment"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_an_override_pins_a_swept_field_and_that_is_said(axis: dict[str, Any], o
     assert [variant.assignments for variant in expand(loaded)] == [{"sampler.steps": 8}, {"sampler.steps": 9}]
     (note,) = loaded.notes
     assert str(note).startswith(f"--set {override.partition('=')[0]}")
-    assert note.what == f"takes the place of the sweep over {next(iter(axis))}"
+    assert note.what == f"replaces the sweep over {next(iter(axis))}"
     assert note.level == "changed"
 
 
@@ -348,24 +348,25 @@ def test_all_that_is_wrong_is_told_once_with_its_place(here: Path) -> None:
         "x.yaml:11: sweep.sampler.steps: has no values",
         "x.yaml:12: sweep.sampler.cfg: step must not be 0",
         "x.yaml:13: sweep.prompt.file: no such file (got nope.txt)",
-        "x.yaml:14: sweep.upscale: cannot be swept beside upscale.denoise",
+        "x.yaml:14: sweep.upscale: cannot be swept together with upscale.denoise",
         "x.yaml:15: sweep.loras.0.strength_model: the recipe has no such LoRA, only 0",
         "x.yaml:16: sweep.clip_skip: must be a list of values (got 5)",
-        'x.yaml:17: sweep.size.width.too: "too" does not go with from',
+        'x.yaml:17: sweep.size.width.too: "too" cannot be combined with from',
     }
     assert found["x.yaml:6: sweep.upscale.denois: unknown field"] == "did you mean upscale.denoise?"
-    assert found['x.yaml:17: sweep.size.width.too: "too" does not go with from'] == "did you mean to?"
+    assert found['x.yaml:17: sweep.size.width.too: "too" cannot be combined with from'] == "did you mean to?"
 
 
 @pytest.mark.parametrize(
     ("sweep", "words"),
     [
         ({"seed": [1], "zip": {"seed": [1]}}, "sweep.zip.seed: is swept twice (first at recipe: sweep.seed)"),
-        ({"upscale.factor": [1], "upscale.size": [{"width": 64, "height": 64}]}, "cannot be swept beside upscale.factor"),
-        ({"size.width": [64], "size.preset": ["sdxl-square"]}, "sweep.size.preset: cannot be swept beside size.width"),
-        ({"zip": {"seed": [1, 2], "prompt": ["a"]}}, "sweep.zip: fields that move together need equally many values (got 2 of"),
+        ({"upscale.factor": [1], "upscale.size": [{"width": 64, "height": 64}]}, "cannot be swept together with upscale.factor"),
+        ({"size.width": [64], "size.preset": ["sdxl-square"]}, "sweep.size.preset: cannot be swept together with size.width"),
+        ({"zip": {"seed": [1, 2], "prompt": ["a"]}}, "sweep.zip: fields that move together need the same "
+            "number of values (got 2 of"),
         ({"zip": 5}, "sweep.zip: must be a list of groups (got 5)"),
-        ({"zip": {"file": "x.csv", "column": "a"}}, 'sweep.zip.column: "column" does not go with file'),
+        ({"zip": {"file": "x.csv", "column": "a"}}, 'sweep.zip.column: "column" cannot be combined with file'),
         ({"zip": [[]]}, "sweep.zip[0]: must be a mapping of fields that move together (got a list)"),
         ({"exclude": {"seed": 1}}, "sweep.exclude: must be a list of mappings (got a mapping)"),
         ({"seed": [1], "exclude": [{}]}, "sweep.exclude[0]: must be a mapping of fields to values (got a mapping)"),
@@ -373,7 +374,7 @@ def test_all_that_is_wrong_is_told_once_with_its_place(here: Path) -> None:
         ({"seed": [1], "exclude": [{"seed": -1}]}, "sweep.exclude[0].seed: must be at least 0"),
         ({"include": [{"seed": [1]}]}, "sweep.include[0].seed: must be a whole number"),
         ({"include": [{"sed": 1}]}, "sweep.include[0].sed: unknown field"),
-        ({"include": [{"upscale.factor": 1, "upscale.size.width": 64}]}, "cannot be given beside upscale.factor"),
+        ({"include": [{"upscale.factor": 1, "upscale.size.width": 64}]}, "cannot be combined with upscale.factor"),
         ({"prompt": [1]}, "sweep.prompt[0]: must be text (got 1)"),
         ({f"params.{'.'.join('a' * 5000)}": [1]}, "must have at most 50 parts"),
         ({"prompt.x": [1]}, "sweep.prompt.x: unknown field"),
@@ -391,7 +392,7 @@ def test_all_that_is_wrong_is_told_once_with_its_place(here: Path) -> None:
         ({"seed": {"start": "random", "count": 3, "step": 2**52}}, "sweep.seed: must be at most 9007199254740991 from the first"),
         ({"seed": {"start": "random", "count": 0}}, "sweep.seed: count must be at least 1 (got 0)"),
         ({"upscale.seed": {"start": "random", "count": 2}}, 'sweep.upscale.seed.start: must be a number (got "random")'),
-        ({"seed": {}}, "sweep.seed: is no way to write values (got the keys none)"),
+        ({"seed": {}}, "sweep.seed: is not a way to write values (got the keys none)"),
         ({"seed": {"file": 5}}, "sweep.seed.file: must be the path of a file (got 5)"),
         ({"seed": {"from": 1, "to": 100001}}, "sweep.seed: must be at most 100000 values (got 100001)"),
         ({"seed": {"from": 1, "to": 4001}, "sampler.steps": {"from": 1, "to": 1000}}, "sweep: makes 4001000 jobs"),
@@ -448,7 +449,7 @@ def test_of_very_many_wrong_values_some_are_shown_and_the_rest_counted() -> None
         ({"file": "x.csv", "column": "c"}, "a;b\n1;2\n", 'x.csv:1: has no column "c"'),
         ({"file": "x.csv", "column": "a"}, "sep=;\na;b\n1;2\n1;2;3\n", "x.csv:4: must have 2 cells (got 3)"),
         ({"file": "x.csv", "column": "a", "delimiter": ";;"}, "a", "sweep.seed.delimiter: must be one character"),
-        ({"file": "x.csv", "column": "a", "delimiter": "x"}, "a", 'is no letter, digit or quote; or tab (got "x")'),
+        ({"file": "x.csv", "column": "a", "delimiter": "x"}, "a", 'is not a letter, digit or quote; or tab (got "x")'),
         ({"file": "x.csv", "column": "a", "delimiter": ""}, "a", "sweep.seed.delimiter: must be one character"),
         ({"file": "x.csv", "column": "a", "delimiter": 5}, "a", "sweep.seed.delimiter: must be one character"),
         ({"file": "x.txt", "delimiter": ";"}, "a", "sweep.seed: column is missing"),

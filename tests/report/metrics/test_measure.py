@@ -215,9 +215,9 @@ def test_the_same_files_give_the_same_numbers_in_many_threads(cat: Scene, tmp_pa
     [
         ((1, 1), (2, 2), "too small"),
         ((1, 5000), (2, 10000), "too small"),
-        ((64, 64), (64, 64), "no larger"),
-        ((64, 64), (32, 32), "no larger"),
-        ((64, 36), (128, 128), "another shape"),
+        ((64, 64), (64, 64), "not larger"),
+        ((64, 64), (32, 32), "not larger"),
+        ((64, 36), (128, 128), "a different shape"),
     ],
 )
 def test_pictures_that_do_not_fit_each_other_are_refused(

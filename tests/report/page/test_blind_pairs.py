@@ -103,4 +103,4 @@ def test_only_pictures_that_are_shown_and_not_rejected_are_compared(open_page: O
     expect(page.locator(".card")).to_have_count(2)
     page.get_by_role("button", name="Compare blind").click()
 
-    expect(page.locator(".order")).to_contain_text("There is nothing to compare among the pictures that are shown")
+    expect(page.locator(".order")).to_contain_text("There is nothing to compare among the pictures shown")

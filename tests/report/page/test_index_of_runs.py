@@ -67,7 +67,7 @@ def test_a_page_of_somebody_else_is_not_replaced_and_ours_is(tmp_path: Path) -> 
     make_run(tmp_path / "lake", {"seed": [1]}, paint)
     (tmp_path / "index.html").write_text("<p>mine", encoding="utf-8")
 
-    with pytest.raises(UsageError, match=r"index\.html: is a file of yours"):
+    with pytest.raises(UsageError, match=r"index\.html: is your own file"):
         write_index(tmp_path)
     write_index(tmp_path, tmp_path / "runs.html")
     write_index(tmp_path, tmp_path / "runs.html")

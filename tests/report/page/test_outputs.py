@@ -102,7 +102,7 @@ def test_pictures_without_an_original_are_shown_alone_and_the_page_says_that(
     if len(seeds) > 1:
         open_job(page, "lake-s1")
 
-    expect(page.locator("#notes")).to_contain_text("no original picture to be compared with")
+    expect(page.locator("#notes")).to_contain_text("no original picture to compare with")
     expect(page.locator(".stage .pill")).to_have_text("upscaled")
     expect(page.get_by_role("button", name="Wipe")).to_be_disabled()
     expect(page.locator(".panel")).to_contain_text("Not measured: has no original picture")

@@ -122,7 +122,7 @@ def test_a_file_can_be_dropped_on_the_page(page: Page) -> None:
         content,
     )
 
-    expect(page.locator("#picks [role=status]")).to_have_text("Loaded 1 pick and 0 pairs; 1 picture of it is not in this run.")
+    expect(page.locator("#picks [role=status]")).to_have_text("Loaded 1 pick and 0 pairs; 1 of its pictures is not in this run.")
     assert _mark(page, _FIRST) == "2 stars"
 
 
@@ -131,14 +131,14 @@ def test_files_that_mean_harm_change_nothing(page: Page) -> None:
     _press(page, _FIRST, "4")
     wrong = "theirs.json cannot be loaded: "
     assert _load(page, b"{") == f"{wrong}it is not JSON"
-    assert _load(page, b"null") == f"{wrong}it is no picks.json of format 1"
+    assert _load(page, b"null") == f"{wrong}it is not a picks.json of format 1"
     assert _load(page, b"[" * 100_000).startswith(wrong)
     for bad in ({"stars": 9}, {"stars": "5"}, {"note": 1}, {"rejected": 0}, {"sha256": "x"}, {"at": "noon"}, None, 5):
         told = _load(page, json.dumps({"format": 1, "picks": {"<img src=x onerror=alert(1)>": bad}}).encode())
-        assert told == f"{wrong}what it says of <img src=x onerror=alert(1)> is no pick"
+        assert told == f"{wrong}what it says of <img src=x onerror=alert(1)> is not a pick"
     assert (
         _load(page, b'{"format": 1, "pairs": [{"left": "a", "right": "b", "better": "both"}]}')
-        == f"{wrong}one of its pairs is none"
+        == f"{wrong}one of its pairs is invalid"
     )
     harmless = {_SECOND: {"note": "<b onclick=alert(1)>\u202e"}, "__proto__": {"stars": 1}, "constructor": {"stars": 1}}
     assert _load(page, json.dumps({"format": 1, "picks": harmless}).encode()).startswith("Loaded 1 pick and")

@@ -16,7 +16,7 @@ _NODE = 'lake-s1: node "12" (Second pass, {}) failed: {}'
         (_NODE.format("KSampler", "torch.OutOfMemoryError: would exceed allowed memory.\nhint: x"), "out of memory"),
         (_NODE.format("KSampler", "ValueError: shapes do not match"), "KSampler failed"),
         (_NODE.format("Upscale (by model)", "ValueError"), "ValueError"),
-        ("lake-s1: was interrupted by somebody", "interrupted"),
+        ("lake-s1: was interrupted by someone else", "interrupted"),
         ("lake-s1, http://gpu:8188: the server refuses the workflow: value not in list", "refused"),
         ("lake-s1, http://gpu:8188: took longer than 30 seconds to answer", "no answer"),
         ("lake-s1: has taken longer than 60 s\nhint: allow it more time", "took too long"),

@@ -45,7 +45,7 @@ def test_all_pictures_are_shown_without_a_folder_beside(page: Page, alone: Path)
 
     assert page.locator(".card img").count() == 11
     assert list(alone.parent.iterdir()) == [alone]
-    expect(page.locator("#foot")).to_contain_text("This page stands alone")
+    expect(page.locator("#foot")).to_contain_text("This page contains its pictures")
 
 
 def test_small_pictures_are_shown_pixel_by_pixel_and_nothing_is_said_of_them(page: Page) -> None:
@@ -137,7 +137,7 @@ def test_what_was_reduced_is_said_where_a_picture_is_looked_at(open_page: Opener
 
     expect(page.locator(".panel")).to_contain_text("In this page: as large as they were, as WebP of quality 30")
     assert page.locator(".files a").count() == 0
-    expect(page.locator("#notes")).to_contain_text("fine differences may come from that")
+    expect(page.locator("#notes")).to_contain_text("fine differences may be caused by this")
 
 
 def test_equal_pictures_are_in_it_once(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_report_with_one_leaves_the_usual_page_as_it_is(tmp_path: Path) -> Non
         ("lake-s1/upscaled.png", "upscaled.png: must end in .html"),
         ("lake-s1", "must end in .html"),
         ("folder.html", "is a folder"),
-        ("link.html", "is a picture of the run, of lake-s1"),
+        ("link.html", "is a picture of the job lake-s1"),
     ],
 )
 def test_a_place_that_is_none_is_refused_before_anything_is_written(tmp_path: Path, place: str, error: str) -> None:

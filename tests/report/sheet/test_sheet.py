@@ -251,7 +251,7 @@ def test_columns_that_differ_in_their_originals_have_them_above_once_where_rows_
         assert len({box[0] for box in column}) == 1
         assert [box[1] for box in column] == sorted(box[1] for box in column)
         assert column[0][3] - column[0][1] == 72, "there is one of it, not one in each row"
-    assert "the originals stand above" in str(sheet.notes[0])
+    assert "the originals are above" in str(sheet.notes[0])
 
 
 def test_originals_that_differ_in_rows_and_columns_stand_above_each_row(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_of_several_pictures_of_a_job_it_is_said_that_the_first_is_measured(tmp_
     with_numbers = _draw(material, target=tmp_path / "sheet.png", cell=128, measured={"lake-s1": _measures(0.4, 0.1)})
 
     assert plain.shown == with_numbers.shown == 4
-    told = "of several pictures of a job, the first alone is measured"
+    told = "if a job has several pictures, only the first is measured"
     assert told not in map(str, plain.notes)
     assert told in map(str, with_numbers.notes)
 
@@ -417,7 +417,7 @@ def test_a_picture_of_the_run_is_never_written_over(tmp_path: Path, way: Any) ->
     path = material.folder / "lake-s1" / "upscaled.png"
     before = path.read_bytes()
 
-    with pytest.raises(UsageError, match="is a picture of the run, of lake-s1") as caught:
+    with pytest.raises(UsageError, match="is a picture of the job lake-s1") as caught:
         _draw(material, target=way(path))
 
     assert path.read_bytes() == before
@@ -429,7 +429,7 @@ def test_a_link_to_a_picture_of_the_run_is_not_written_over_either(tmp_path: Pat
     link = tmp_path / "sheet.png"
     os.link(material.folder / "lake-s1" / "upscaled.png", link)
 
-    with pytest.raises(UsageError, match="is a picture of the run"):
+    with pytest.raises(UsageError, match="is a picture of the job"):
         _draw(material, target=link)
 
 
@@ -524,8 +524,8 @@ def test_further_pages_are_files_beside_the_first_and_a_note_says_so(tmp_path: P
     assert sheet.paths == (tmp_path / "sheet.png", tmp_path / "sheet-2.png")
     assert all(path.exists() for path in sheet.paths)
     assert [str(note) for note in sheet.notes] == [
-        "the cells are 96 pixels, so that the sheet does not become too large (asked for 384)",
-        "the sheet takes 2 files, sheet.png to sheet-2.png: one would be too large for most viewers",
+        "the cells are 96 pixels, because the sheet would be too large otherwise (asked for 384)",
+        "the sheet is split into 2 files, sheet.png to sheet-2.png: one would be too large for most viewers",
     ]
     with Image.open(sheet.path) as image:
         assert image.size == (sheet.width, sheet.height)

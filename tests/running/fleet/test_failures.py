@@ -659,7 +659,7 @@ def test_a_server_that_is_drained_finishes_what_it_has_and_gets_nothing_more(two
 @pytest.mark.parametrize(
     ("action", "server", "why"),
     [
-        ("drain", "http://127.0.0.1:9", "takes no part"),
+        ("drain", "http://127.0.0.1:9", "is not part"),
         ("add", "http://no port:x", ""),
         ("add", "local", "not started"),
     ],

@@ -95,7 +95,7 @@ def test_what_is_unusual_with_a_template_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_factor_is_judged_by_the_template_that_knows_better(tmp_path: Path) -> None:
     assert [note.what for note in drafted("pixel_upscale", sets=["upscale.factor=3"], folder=tmp_path).notes] == [
-        "more than 2 times at once tends to double subjects and needs much memory (got 3)"
+        "more than 2 times at once tends to double subjects and needs a lot of memory (got 3)"
     ]
     assert drafted("iterative_upscale", sets=["upscale.factor=3"], folder=tmp_path).notes == ()
 
@@ -104,8 +104,8 @@ def test_a_factor_is_judged_by_the_template_that_knows_better(tmp_path: Path) ->
     ("field", "where", "what"),
     [
         ("upscale.denoise: {default: 2}", ":3: fields.upscale.denoise", "must be at most 1 (got 2)"),
-        ("denoise: {default: 0.5}", ":3: fields.denoise", "is not for a template to decide"),
-        ("output: {default: x}", ":3: fields.output", "is not for a template to decide"),
+        ("denoise: {default: 0.5}", ":3: fields.denoise", "cannot be set by a template"),
+        ("output: {default: x}", ":3: fields.output", "cannot be set by a template"),
     ],
 )
 def test_a_default_that_cannot_be_is_an_error_in_the_template(field: str, where: str, what: str, tmp_path: Path) -> None:
@@ -117,5 +117,5 @@ def test_a_default_that_cannot_be_is_an_error_in_the_template(field: str, where:
 
 
 def test_a_field_cannot_be_declared_within_one_that_has_a_default(tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match=r"fields.upscale.denoise: is a part of upscale, which has a default too"):
+    with pytest.raises(TemplateError, match=r"fields.upscale.denoise: is a part of upscale, which also has a default"):
         drafted(mine(tmp_path, "fields:\n  upscale.denoise: {default: 0.5}\n  upscale: {default: 5}"), folder=tmp_path)

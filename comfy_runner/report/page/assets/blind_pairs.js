@@ -27,9 +27,9 @@ function tellOrder(order) {
   blind.parts.answers.forEach((node) => { node.hidden = true; });
   stage.area.replaceChildren();
   blind.parts.body.replaceChildren(el('div', { class: 'order', role: 'status' },
-    el('h3', {}, order.length ? 'The order is clear' : 'There is nothing to compare among the pictures that are shown'),
+    el('h3', {}, order.length ? 'The order is clear' : 'There is nothing to compare among the pictures shown'),
     el('ol', {}, order.map(({ label, better, of }) => el('li', {}, isolated(label), el('span', { class: 'quiet' }, ` better in ${better} of ${of}`)))),
-    order.length ? el('p', { class: 'quiet' }, 'Best first; neighbours may be about as good. comfy-runner suggest says how sure that is.') : null));
+    order.length ? el('p', { class: 'quiet' }, 'Best first; neighbours may be about as good. comfy-runner suggest says how sure this is.') : null));
 }
 
 function answer(better) {
@@ -76,7 +76,7 @@ function startBlindPairs() {
   const side = (wide, narrow) => [el('span', { class: 'wide' }, wide), el('span', { class: 'narrow' }, narrow)];
   parts.count = el('span', { class: 'quiet', role: 'status' });
   parts.body = el('div', { class: 'blind-body' });
-  parts.back = button('Back', { class: 'plain', title: 'key Backspace: answer the last one again', onclick: askAgain });
+  parts.back = button('Back', { class: 'plain', title: 'key Backspace: repeat the last question', onclick: askAgain });
   parts.answers = [
     el('button', { type: 'button', class: 'plain', title: 'key ←', onclick: () => answer('left') }, side('← Left', '↑ Upper')),
     button('= No difference', { class: 'plain', title: 'key =', onclick: () => answer('same') }),
@@ -92,5 +92,5 @@ function startBlindPairs() {
     stage.area.replaceChildren();
     byId('viewer').querySelector('.body').prepend(stage.area);
   });
-  picksBar.count.after(button('Compare blind', { class: 'plain small', title: 'Which of two is better? Of the pictures that are shown', onclick: openBlind }));
+  picksBar.count.after(button('Compare blind', { class: 'plain small', title: 'Which of two is better? Among the pictures shown', onclick: openBlind }));
 }

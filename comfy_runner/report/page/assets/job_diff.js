@@ -96,6 +96,6 @@ async function jobDiff(some) {
   const names = distinctNames(some);
   const rows = [...differing.filter(([, texts]) => !texts.some(isProse)), ...measured.filter(([, texts]) => new Set(texts).size > 1)];
   const found = [rowsThatDiffer(rows, names), differing.filter(([, texts]) => texts.some(isProse)).map(([name, texts]) => wordsThatDiffer(name, texts, names))].flat(3).filter(Boolean);
-  const without = known.some((each) => each.problem) ? el('p', { class: 'quiet' }, 'Of a job without a record, its values alone are known.') : null;
-  return [el('h3', {}, 'What differs'), ...(found.length ? found : [el('p', { class: 'quiet' }, 'Nothing that is recorded.')]), without].filter(Boolean);
+  const without = known.some((each) => each.problem) ? el('p', { class: 'quiet' }, 'For a job without a record, only its values are known.') : null;
+  return [el('h3', {}, 'What differs'), ...(found.length ? found : [el('p', { class: 'quiet' }, 'Nothing recorded.')]), without].filter(Boolean);
 }

@@ -14,5 +14,5 @@ function startJoined() {
   byId('advice').hidden = true;
   byId('joined').hidden = false;
   byId('joined').append(...data.runs.map(joinedRun));
-  if (!alone) byId('foot').replaceChildren(`Made by comfy_runner ${data.version}. This page leads to the pictures of its runs by their place relative to it.`);
+  if (!alone) byId('foot').replaceChildren(`Made by comfy_runner ${data.version}. This page links to the pictures of its runs by relative paths.`);
 }

@@ -14,7 +14,7 @@ const parts = {
   words: el('p', { class: 'live-words', role: 'status' }),
   gauge: el('div', { class: 'live-gauge' }),
   problem: el('p', { class: 'live-problem', role: 'alert', hidden: true }),
-  news: button('Show what is new', { class: 'plain', hidden: true, onclick: () => location.reload() }),
+  news: button('Show the update', { class: 'plain', hidden: true, onclick: () => location.reload() }),
   cancel: button('Cancel the run', { class: 'plain', hidden: true }),
   link: el('span', { class: 'quiet live-link' }),
   lanes: el('ul', { class: 'lanes', 'aria-label': 'Servers' }),
@@ -37,7 +37,7 @@ function showRun() {
   const hasShare = !isOver && !run.is_search;
   const left = run.left !== null && !isOver ? `, about ${minutes(Math.max(5, run.left))} left` : '';
   const what = run.is_search ? 'search' : 'run';
-  const states = { running: run.is_search ? 'Searching: ' : '', ending: 'Ending: what is rendered already is kept. ', ended: `The ${what} has ended. ` };
+  const states = { running: run.is_search ? 'Searching: ' : '', ending: 'Ending: finished pictures are kept. ', ended: `The ${what} has ended. ` };
   parts.words.textContent = `${states[run.state]}${run.finished} of ${plural(run.jobs, 'job')}${hasShare ? `, ${percent(run.share)}${left}` : run.is_search && !isOver ? ' so far' : ''}`;
   parts.gauge.replaceChildren(gauge(run.share, 'The whole run'));
   parts.gauge.hidden = !hasShare;
@@ -51,7 +51,7 @@ function showRun() {
 }
 
 function showLink() {
-  parts.link.textContent = live.isThere ? '' : 'This page is no longer served. What is loaded stays; comfy-runner watch serves the run again.';
+  parts.link.textContent = live.isThere ? '' : 'This page is no longer served. What is loaded stays visible; comfy-runner watch serves the run again.';
   showNews();
 }
 
@@ -63,7 +63,7 @@ const isInUse = () => Boolean(document.querySelector('dialog[open]') || document
 
 function showNews() {
   parts.news.hidden = !live.isThere || !isOld();
-  parts.news.textContent = live.page.is_measured && !data.live.page.is_measured ? 'Show the report with its numbers' : 'Show what is new';
+  parts.news.textContent = live.page.is_measured && !data.live.page.is_measured ? 'Show the report with its numbers' : 'Show the update';
 }
 
 /** Take over the newest values of some names. */

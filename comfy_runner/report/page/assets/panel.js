@@ -17,7 +17,7 @@ function verdict(job) {
   if (job.faults.length) lines.push(el('p', { class: 'tag bad' }, `ruled out: ${faultWords(job)}`));
   for (const what of job.failed) lines.push(el('p', { class: 'tag bad' }, 'not as expected: ', isolated(what)));
   if (job.same) lines.push(el('p', { class: 'quiet' }, 'The same pixels as ', isolated(job.same)));
-  if (job.close) lines.push(el('p', { class: 'quiet' }, 'Can hardly be told apart from ', isolated(job.close)));
+  if (job.close) lines.push(el('p', { class: 'quiet' }, 'Can hardly be distinguished from ', isolated(job.close)));
   if (job.shares) lines.push(el('p', { class: 'quiet' }, 'Shares the pictures of ', isolated(job.shares)));
   if (job.error) lines.push(el('p', { class: 'tag bad' }, isolated(job.error)));
   if (job.problem) lines.push(el('p', { class: 'quiet' }, 'Not measured: ', isolated(job.problem)));
@@ -66,7 +66,7 @@ function recorded(job, known) {
     known.negative ? [el('h3', {}, 'Negative prompt'), el('p', { class: 'prompt', tabindex: 0, dir: 'auto' }, known.negative)] : null,
     el('h3', {}, 'Record'), place,
     known.problem ? el('p', { class: 'quiet' }, isolated(known.problem)) : null,
-    said('Notes', known.notes), said('Tried in vain before', known.attempts),
+    said('Notes', known.notes), said('Earlier failed attempts', known.attempts),
     fold('Full recipe', known.recipe, 'the recipe'), fold('Workflow graph', known.workflow, 'the workflow'),
   ].flat();
 }
@@ -89,8 +89,8 @@ async function showPanel(panel, job) {
 
 const KEYS = [
   ['← → ↑ ↓', 'the neighbours in the grid'], ['w s d c u', 'wipe, side by side, difference, crops, only this'], [', .', 'move the wipe'],
-  ['+ − 0 z', 'larger, smaller, whole, 100 %'], ['Shift + arrows', 'move the picture'], ['n N', 'next and previous place of most difference'],
-  ['p', 'pin, to compare others with it'], ['k', 'smooth or pixels'], ['1–5 x', 'stars, reject; again: take it back'], ['i', 'this panel'], ['Esc', 'close'],
+  ['+ − 0 z', 'larger, smaller, whole, 100 %'], ['Shift + arrows', 'move the picture'], ['n N', 'next and previous place that differs most'],
+  ['p', 'pin, to compare others with it'], ['k', 'smooth or pixels'], ['1–5 x', 'stars, reject; again: takes it back'], ['i', 'this panel'], ['Esc', 'close'],
 ];
 
 const keysHelp = () => el('details', { class: 'fold' }, el('summary', {}, 'Keys'), el('table', { class: 'keys' }, el('tbody', {}, KEYS.map(([key, what]) => el('tr', {}, el('th', { scope: 'row' }, el('kbd', {}, key)), el('td', {}, what))))));

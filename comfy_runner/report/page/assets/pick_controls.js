@@ -83,7 +83,7 @@ async function loadPicks(file) {
     if (file.size > MOST_PICKS) throw new Error('it is larger than 16 MiB');
     const { unknown, ...found } = saidHere(readPicks(JSON.parse(await file.text())), false);
     sayPicks(found);
-    said.textContent = `Loaded ${plural(found.picks.size, 'pick')} and ${plural(found.pairs.length, 'pair')}${unknown ? `; ${plural(unknown, 'picture of it is', 'pictures of it are')} not in this run` : ''}.`;
+    said.textContent = `Loaded ${plural(found.picks.size, 'pick')} and ${plural(found.pairs.length, 'pair')}${unknown ? `; ${plural(unknown, 'of its pictures is', 'of its pictures are')} not in this run` : ''}.`;
   } catch (error) {
     said.textContent = `${file.name} cannot be loaded: ${error instanceof SyntaxError ? 'it is not JSON' : error.message}`;
   }

@@ -9,19 +9,19 @@ function readPicks(found) {
   const isMoment = (value) => isText(value, 100) && Number.isFinite(Date.parse(value));
   const isHash = (value) => isText(value, 64) && /^[0-9a-f]{64}$/.test(value);
   const need = (holds, what) => { if (!holds) throw new Error(what); };
-  need(found?.format === 1, 'it is no picks.json of format 1');
+  need(found?.format === 1, 'it is not a picks.json of format 1');
   const said = noPicks();
   for (const [name, pick] of Object.entries(found.picks ?? {})) {
     const { stars = null, rejected = false, note = '', sha256 = null, at = null } = pick ?? {};
-    need(pick && typeof pick === 'object' && isOr(stars, (value) => [1, 2, 3, 4, 5].includes(value)) && typeof rejected === 'boolean' && isText(note, 10000), `what it says of ${name} is no pick`);
-    need(isOr(sha256, isHash) && isOr(at, isMoment), `what it says of ${name} is no pick`);
+    need(pick && typeof pick === 'object' && isOr(stars, (value) => [1, 2, 3, 4, 5].includes(value)) && typeof rejected === 'boolean' && isText(note, 10000), `what it says of ${name} is not a pick`);
+    need(isOr(sha256, isHash) && isOr(at, isMoment), `what it says of ${name} is not a pick`);
     said.picks.set(name, { stars, rejected, note, sha256, at });
   }
-  need(isOr(found.pairs, Array.isArray), 'its pairs are no list');
+  need(isOr(found.pairs, Array.isArray), 'its pairs are not a list');
   for (const pair of found.pairs ?? []) {
     const { left, right, better, at = null, left_sha256 = null, right_sha256 = null } = pair ?? {};
-    need(isText(left, 1000) && isText(right, 1000) && ['left', 'right', 'same'].includes(better), 'one of its pairs is none');
-    need(isOr(at, isMoment) && isOr(left_sha256, isHash) && isOr(right_sha256, isHash), 'one of its pairs is none');
+    need(isText(left, 1000) && isText(right, 1000) && ['left', 'right', 'same'].includes(better), 'one of its pairs is invalid');
+    need(isOr(at, isMoment) && isOr(left_sha256, isHash) && isOr(right_sha256, isHash), 'one of its pairs is invalid');
     said.pairs.push({ left, right, better, at, left_sha256, right_sha256 });
   }
   return said;
@@ -86,7 +86,7 @@ const inBrowser = {
     try {
       localStorage.setItem(KEPT + data.picks.run, JSON.stringify(writtenPicks(all)));
     } catch {
-      throw new Error('this browser keeps nothing for this page: download them before you close it');
+      throw new Error('this browser stores nothing for this page: download your picks before you close it');
     }
     return all;
   },
@@ -179,7 +179,7 @@ async function startPicks() {
     if (data.picks.saved) Object.assign(picking, mergedPicks(readPicks(data.picks.saved), picking));
     takePicks(await picksStore.load());
   } catch (error) {
-    picking.problem = `What was said before cannot be read: ${error.message}`;
+    picking.problem = `Earlier picks cannot be read: ${error.message}`;
     takePicks(noPicks());
   }
   if (arrangement.picks) drawGrid();

@@ -63,7 +63,7 @@ function moveWipe(by) {
 function differencePane(left, right) {
   const both = frame(left, layer(right, el('span')));
   both.node.classList.add('difference');
-  both.text.replaceChildren('Where they are the same, it is black');
+  both.text.replaceChildren('Black where they are the same');
   return el('div', { class: 'pane' }, both.node, both.text);
 }
 

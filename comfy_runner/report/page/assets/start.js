@@ -6,7 +6,7 @@ function startHead() {
   const advice = byId('advice');
   if (suggestion) {
     const head = suggestion.chosen ? el('strong', {}, `${suggestedAxis?.name ?? suggestion.axis} `, isolated(suggestion.chosen.label)) : el('strong', {}, 'No suggestion');
-    const sureness = suggestion.chosen ? el('span', { class: 'tag' }, suggestion.sureness === 'unknown' ? 'one series: how sure is unknown' : suggestion.sureness) : null;
+    const sureness = suggestion.chosen ? el('span', { class: 'tag' }, suggestion.sureness === 'unknown' ? 'one series: certainty unknown' : suggestion.sureness) : null;
     advice.append(el('span', { class: 'advice-head' }, suggestion.chosen ? 'Suggested: ' : '', head, ' ', sureness ?? ''), el('span', { class: 'reason' }, isolated(suggestion.reason), suggestion.eyes ? [el('br'), isolated(suggestion.eyes.told)] : ''));
   } else {
     advice.append(hasNumbers ? 'No suggestion: there is no axis along which values could be compared.' : 'No suggestion: the pictures were not measured.');
@@ -16,7 +16,7 @@ function startHead() {
   byId('fixed').hidden = !fixed.length;
   byId('notes').append(...notes.map((note) => el('li', {}, isolated(note))));
   byId('notes').hidden = !notes.length;
-  byId('foot').append(`Made by comfy_runner ${data.version}. ${alone ? 'This page stands alone, with its pictures in it.' : 'This page, report_files and the job folders belong together.'}`);
+  byId('foot').append(`Made by comfy_runner ${data.version}. ${alone ? 'This page contains its pictures and needs no other files.' : 'This page, report_files and the job folders belong together.'}`);
 }
 
 startTheme();

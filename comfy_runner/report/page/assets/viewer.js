@@ -81,7 +81,7 @@ function showPictures() {
   showDiff();
   if (shown === 'crops') parts.scale.textContent = '100 %';
   if (right) setStage(shown, left, right, beside, knownPlaces);
-  else stage.area.replaceChildren(el('p', { class: 'nothing' }, isolated(viewer.job.error || `This job is ${viewer.job.state} and has no picture that can be shown.`)));
+  else stage.area.replaceChildren(el('p', { class: 'nothing' }, isolated(viewer.job.error || `This job is ${viewer.job.state} and has no picture to show.`)));
 }
 
 function setMode(mode) {
