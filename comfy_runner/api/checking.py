@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from comfy_runner.baseline.folder import read_baseline
 from comfy_runner.check.expected import Expected, expected_of
 from comfy_runner.check.results import CheckedJob, CheckedRun, Outcome
 from comfy_runner.config import Config, load_config
-from comfy_runner.errors import ComfyRunnerError, UsageError
+from comfy_runner.errors import ComfyRunnerError, InputError, UsageError
 from comfy_runner.gates.check_folder import check_folder
 from comfy_runner.recipe.sources import RecipeSource, load_all
 from comfy_runner.recipe.sweep.expand import expand
@@ -112,7 +112,7 @@ def unbegun_run(
 
     Args:
         recipes: The recipes, as for `run`.
-        error: Why it could not begin.
+        error: Why it could not begin. Where a recipe is wrong, it is not known which jobs there are: each recipe counts as one.
         sets: Overrides for every recipe, such as ``expect.drift.max=0.2``.
         sweeps: Axes for every recipe.
         templates: Folders that are searched for templates first.
@@ -124,6 +124,8 @@ def unbegun_run(
         ServerError: A server is needed to know what the jobs are.
         RunFolderError: The run folder cannot be read.
     """
+    if isinstance(error, InputError):
+        return CheckedRun(folder=Path(), jobs=tuple(_wrong_recipes(recipes, error)))
     settings = config or load_config()
     planned = plan(recipes, sets=sets, sweeps=sweeps, templates=templates, config=settings, **given)
     expected = _expected(recipes, sets, sweeps, templates, settings)
@@ -143,6 +145,32 @@ def unbegun_run(
             )
         )
     return CheckedRun(folder=planned.folder or Path(), jobs=tuple(jobs))
+
+
+def _wrong_recipes(recipes: Sequence[RecipeSource], error: InputError) -> Iterator[CheckedJob]:
+    """Yield each recipe as a job that could not be done for what is wrong in it; where that is elsewhere, none could."""
+    names = [str(recipe) if isinstance(recipe, (str, Path)) else "recipe" for recipe in recipes]
+    found = {name: [each for each in error.problems if _line_in(name, each.where)] for name in names}
+    is_told = any(found.values())
+    for name, own in found.items():
+        problems = own if is_told else error.problems
+        yield CheckedJob(
+            job_id=name,
+            recipe=Path(name).stem,
+            file=name if own else "",
+            line=_line_in(name, own[0].where) if own else 0,
+            outcome=Outcome.ERROR if problems else Outcome.SKIPPED,
+            problem="; ".join(map(str, problems)) or "was not begun, because another recipe is wrong",
+            exit_code=error.exit_code,
+        )
+
+
+def _line_in(file: str, where: str) -> int:
+    """Return the line of a file that a place names, from 1; 0 where it is in another file."""
+    if where != file and not where.startswith(f"{file}:"):
+        return 0
+    line = where.removeprefix(file)[1:].partition(":")[0]
+    return int(line) if line.isascii() and line.isdecimal() else 1
 
 
 def _expected(

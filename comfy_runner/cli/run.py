@@ -21,7 +21,18 @@ from comfy_runner.cli.output import print_error, print_json, print_notes, say
 from comfy_runner.cli.ray_option import ray_options
 from comfy_runner.cli.watch import WatchedPage, watch_options
 from comfy_runner.engine.timeouts import STALL_SECONDS
-from comfy_runner.errors import ComfyRunnerError, Interrupted, Note, RunFolderError, ServerError, UsageError, VerificationError
+from comfy_runner.errors import (
+    ComfyRunnerError,
+    Interrupted,
+    Note,
+    RecipeError,
+    RunFolderError,
+    ServerError,
+    TemplateError,
+    UsageError,
+    VerificationError,
+    WorkflowError,
+)
 
 if TYPE_CHECKING:
     from comfy_runner.ray_options import RayOptions
@@ -137,7 +148,7 @@ def run(
             with fetch_follower(quiet=quiet) as fetching:
                 rendering = api.run(recipes, server=chosen, ray=ray, policy=policy, fetching=fetching, **given)
                 begun.append(rendering)
-        except ServerError as fault:
+        except (RecipeError, TemplateError, WorkflowError, ServerError) as fault:
             checking.write_unbegun(recipes, fault, **given)
             raise
         with rendering:

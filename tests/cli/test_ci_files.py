@@ -105,6 +105,25 @@ def test_paths_are_relative_to_the_checkout(
     assert json.loads((tmp_path / "out/quality.json").read_bytes())[0]["location"]["path"] == file
 
 
+def test_a_wrong_recipe_is_an_error_at_its_line_and_the_others_were_not_begun(cli: Cli, server: StandIn, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    (tmp_path / "wrong.yaml").write_text("extends: lake.yaml\nupscale:\n  denoise: 7\n  methd: area\n", encoding="utf-8")
+
+    done = cli("run", "lake.yaml", "wrong.yaml", "--out", "both", "--server", server.url, *_ALL)
+
+    assert done.code == 2
+    assert _cases(tmp_path / "out/junit.xml") == {"lake.yaml": ["skipped"], "wrong.yaml": ["error"]}
+    text = (tmp_path / "out/junit.xml").read_text("utf-8")
+    assert 'file="wrong.yaml" line="3"' in text
+    assert "denoise" in text
+    assert "methd" in text
+    assert not (tmp_path / "both").exists()
+
+    # What is wrong in no recipe is wrong with all of them.
+    assert cli("run", "lake.yaml", "--set", "upscale.denoise=7", "--server", server.url, "--junit", "set.xml").code == 2
+    assert _cases(tmp_path / "set.xml") == {"lake.yaml": ["error"]}
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_file_that_cannot_be_written_costs_no_other_one(cli: Cli, lake: Path) -> None:
     done = cli("check", "lake", "--only", "lake-d04", "--junit", "/dev/full", "--summary", "summary.md")
