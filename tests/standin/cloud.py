@@ -30,6 +30,7 @@ class Cloud:
 
     Attributes:
         cancels_by_id: Whether the second version of its routes cancels a job of the first one.
+        tells_timeline: Whether a job that has ended tells of its nodes as ComfyUI's history does.
         keeps_names: Whether files have the names that they were saved under, rather than hashes.
         stored: The headers of requests to the storage.
         signed: The signatures that open it.
@@ -37,6 +38,7 @@ class Cloud:
 
     cancels_by_id: bool = True
     keeps_names: bool = True
+    tells_timeline: bool = True
     stored: list[dict[str, str]] = field(default_factory=list)
     signed: dict[str, str] = field(default_factory=dict)
 
@@ -97,6 +99,8 @@ def _job(state: State, job_id: str) -> web.Response:
     if state.cloud is not None and not state.cloud.keeps_names:
         outputs = {node_id: _renamed(output) for node_id, output in outputs.items()}
     found: dict[str, Any] = {"id": job_id, "status": _ENDS[end], "workflow": entry["prompt"][2], "outputs": outputs}
+    if state.cloud is not None and state.cloud.tells_timeline:
+        found["execution_status"] = entry["status"]
     if end == "execution_error":
         found["execution_error"] = data
     return web.json_response(found)

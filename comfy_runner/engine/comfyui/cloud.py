@@ -16,6 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+import urllib3
+
 from comfy_runner.engine.comfyui.address import Address, is_loopback
 from comfy_runner.engine.comfyui.client import CHUNK, ComfyHttp
 from comfy_runner.engine.comfyui.responses import HttpAnswer, not_comfyui, refused
@@ -28,6 +30,10 @@ HOST: Final = "cloud.comfy.org"
 
 _ENDS = {"completed": "execution_success", "failed": "execution_error", "cancelled": "execution_interrupted"}
 _REDIRECTS = (302, 303, 307)
+_REFUSALS = {
+    401: ("does not take the API key", "look at COMFY_API_KEY, or comfy_api_key in the config file"),
+    402: ("says that the account has too few credits", "buy some, and run the same command again"),
+}
 
 
 class CloudHttp(ComfyHttp):
@@ -48,6 +54,15 @@ class CloudHttp(ComfyHttp):
         self._names_there: dict[str, str] = {}
         self._storages: dict[str, ComfyHttp] = {}
         self._lock = threading.Lock()
+
+    def _answer(self, response: urllib3.BaseHTTPResponse, path: str) -> HttpAnswer:
+        answer = super()._answer(response, path)
+        if answer.status in _REFUSALS:
+            what, hint = _REFUSALS[answer.status]
+            error = ServerRefused(f"{what} (status {answer.status})", where=answer.url, hint=hint)
+            error.status = answer.status
+            raise error
+        return answer
 
     def submit(self, workflow: Mapping[str, Any], *, client_id: str, **given: Any) -> HttpAnswer:
         """Queue a workflow; the answer has an id of the cloud's own."""
@@ -86,8 +101,11 @@ class CloudHttp(ComfyHttp):
         end = _ENDS.get(str(job.get("status")))
         if end is None:
             return None
-        error = job.get("execution_error")
-        messages = [[end, error if end == "execution_error" and isinstance(error, dict) else {}]]
+        error, timeline = job.get("execution_error"), job.get("execution_status")
+        # As in ComfyUI's history, it seems: the documentation does not say.
+        messages = timeline.get("messages") if isinstance(timeline, dict) else None
+        if not isinstance(messages, list) or not any(isinstance(each, list) and each[:1] == [end] for each in messages):
+            messages = [[end, error if isinstance(error, dict) else {}]]
         return {
             "prompt": [0, prompt_id, job.get("workflow"), {"client_id": self._client_id}, []],
             "outputs": self._named(job.get("outputs"), job.get("workflow")),

@@ -46,7 +46,7 @@ def _everything(folder: Path) -> bytes:
 @pytest.mark.parametrize("keeps_names", [True, False])
 def test_a_run_collects_its_pictures_and_keeps_no_key(cloud: StandIn, tmp_path: Path, keeps_names: bool) -> None:
     assert cloud.state.cloud is not None
-    cloud.state.cloud.keeps_names = keeps_names
+    cloud.state.cloud.keeps_names = cloud.state.cloud.tells_timeline = keeps_names
 
     results = _rendered(cloud, tmp_path, small(name="a", seed=1), small(name="b", seed=2))
 
@@ -64,13 +64,26 @@ def test_a_run_collects_its_pictures_and_keeps_no_key(cloud: StandIn, tmp_path: 
         connect(ServerConfig(url="https://cloud.comfy.org"), Config())
 
 
-def test_a_job_that_fails_says_why(cloud: StandIn, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tells_timeline", [True, False])
+def test_a_job_that_fails_says_why(cloud: StandIn, tmp_path: Path, tells_timeline: bool) -> None:
+    assert cloud.state.cloud is not None
+    cloud.state.cloud.tells_timeline = tells_timeline
     cloud.state.node_faults["second_pass"] = NodeFault.ERROR
 
     (result,) = _rendered(cloud, tmp_path)
 
     assert "mat1 and mat2" in str(result.error)
     assert set(result.files) == {"original"}
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "does not take the API key"), (402, "too few credits")])
+def test_why_it_takes_nothing_is_told(cloud: StandIn, tmp_path: Path, status: int, said: str) -> None:
+    cloud.state.reply_faults.append(ReplyFault("/prompt", "POST", status, times=-1))
+
+    (result,) = _rendered(cloud, tmp_path)
+
+    assert said in str(result.error)
+    assert len(cloud.state.requests("POST", "/prompt")) == 1
 
 
 @pytest.mark.parametrize("status", [502, None])
