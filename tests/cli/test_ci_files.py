@@ -226,8 +226,8 @@ def test_run_writes_them_also_where_github_alone_wants_to_know(
     assert (tmp_path / "step.md").read_text("utf-8").startswith("## ✅ 1 job: 1 passed\n")
 
 
-def test_what_could_not_begin_writes_none(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", str(recipe_file(tmp_path, seed="x")), *_ALL)
+def test_an_option_that_is_wrong_writes_none(cli: Cli, server: StandIn, tmp_path: Path) -> None:
+    done = cli("run", str(recipe_file(tmp_path)), "--server", server.url, "--only", "pond*", *_ALL)
 
     assert done.code == 2
     assert not (tmp_path / "out").exists()
