@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,12 @@ def test_picks_that_say_nothing_are_told(settled: Callable[..., Typed], run: Pat
 def test_the_schema_of_picks_is_printed(settled: Callable[..., Typed]) -> None:
     assert json.loads(settled("schema", "picks").out)["title"] == "comfy_runner picks"
     assert json.loads(settled("schema").out)["title"] == "comfy_runner recipe"
+
+
+def test_without_scipy_the_extra_is_named(cli: Callable[..., Typed], made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+
+    done = cli("suggest", "--calibrate", str(made))
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: calibrating needs scipy, which is not installed\nhint: pip install 'comfy-runner[picks]'\n"
