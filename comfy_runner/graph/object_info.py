@@ -91,7 +91,7 @@ class NodeInfo:
         output_names: The names of its outputs, as many as there are types.
         marks: Which of ``deprecated``, ``experimental`` and ``api_node`` (it calls a paid service) it is.
         order: The names of its inputs in the order of ComfyUI's page (``input_order``).
-        price: What it costs, where it calls a paid service; None where that is not said (before 0.9), or not readable.
+        price: What it costs, where it calls a paid service; None where that is not said, as before 2026, or not readable.
     """
 
     name: str
