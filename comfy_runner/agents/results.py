@@ -16,9 +16,10 @@ from comfy_runner.report.suggest import Suggestion
 from comfy_runner.store.local import folder_errors
 from comfy_runner.store.run_log import is_written
 from comfy_runner.store.status import status
-from comfy_runner.wording import did_you_mean
+from comfy_runner.wording import counted, did_you_mean
 
 _MOST_ERRORS = 20
+_MOST_JOBS = 50
 _MOST_PICTURES = 16
 _DIGITS = 4
 
@@ -64,7 +65,10 @@ def job_results(folder: Path, jobs: Collection[str], most: int) -> tuple[dict[st
         hint = did_you_mean(next(iter(jobs), ""), [entry.job_id for entry in material.entries])
         raise UsageError("there is no such job", where=", ".join(jobs), hint=hint)
     measured, notes = _measured(material)
-    told: dict[str, Any] = {"folder": str(folder), "jobs": [_job(folder, entry, measured) for entry in entries]}
+    listed = [_job(folder, entry, measured) for entry in entries[:_MOST_JOBS]]
+    told: dict[str, Any] = {"folder": str(folder), "job_count": len(entries), "jobs": listed}
+    if len(entries) > _MOST_JOBS:
+        notes = (*notes, f"the first {_MOST_JOBS} of {counted(len(entries), 'job')}; name others by their ids or by patterns")
     if notes:
         told["notes"] = list(notes)
     shown = [entry for entry in entries if entry.pictures][: min(most, _MOST_PICTURES)]
@@ -73,19 +77,27 @@ def job_results(folder: Path, jobs: Collection[str], most: int) -> tuple[dict[st
         return told, list(_thumbnails(material, shown))
 
 
-def suggestion(found: Suggestion) -> dict[str, Any]:
-    """Return what a suggestion says, without its details."""
+def suggestion(folder: Path, found: Suggestion) -> dict[str, Any]:
+    """Return what a suggestion says, without its details, and whether the run goes on, after which it may say something else.
+
+    Args:
+        folder: The run folder.
+        found: The suggestion.
+    """
+    stands = run_status(folder)
+    goes_on = [f"the run goes on: {stands['ended']} of {counted(stands['jobs'], 'job')} ended"] if stands["is_live"] else []
     return {
         "axis": found.axis,
         "best": found.chosen.value if found.chosen else None,
         "reason": found.reason,
         "sureness": found.sureness,
+        "limits": found.limits.most(),
         "values": [
             {"value": point.value, "passes": point.passes, "detail": _rounded(point.detail), "drift": _rounded(point.drift)}
             | ({"why": point.why} if point.why else {})
             for point in found.points
         ],
-        "notes": list(found.notes),
+        "notes": [*goes_on, *found.notes],
     }
 
 

@@ -25,6 +25,7 @@ from comfy_runner.agents.workplace import Workplace
 from comfy_runner.control.cancel import cancel as end_run
 from comfy_runner.errors import ComfyRunnerError, UsageError
 from comfy_runner.recipe.field_docs import Param
+from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.load import shipped_recipes
 from comfy_runner.shipped import shipped
 from comfy_runner.store.status import list_runs
@@ -85,18 +86,22 @@ class Tools:
 
     @_told()
     def describe(self, recipe: RecipeName) -> dict[str, Any]:
-        """Describe a recipe: its text, its jobs, and the parameters and recipe fields that its template uses, with their ranges."""
+        """Describe a recipe: its text, its jobs, and the parameters and recipe fields that its template uses.
+
+        Each field has its type, range and default, and its value where the recipe gives another one than the default.
+        """
         drafted = self.workplace.drafted(recipe, sets=(), sweeps=())
         first = drafted.plan.drafts[0]
         found = describe_template(first.template, self.workplace.config.templates)
         path = first.variant.loaded.path
         fields = [*((f"params.{each.name}", each) for each in found.params), *((each.name, each) for each in found.fields)]
+        values = first.variant.loaded.recipe.model_dump(mode="json", exclude_none=True)
         return {
             "text": read(path) if path is not None and path.suffix in (".yaml", ".yml") else "",
             "jobs": [draft.job_id for draft in drafted.plan.drafts][:_MOST_LISTED],
             "template": first.template.name,
             "about": first.template.header.description or "",
-            "fields": {name: _field(each) for name, each in fields},
+            "fields": {name: _field(each, value_at(values, tuple(name.split(".")))) for name, each in fields},
         }
 
     @_told()
@@ -140,7 +145,10 @@ class Tools:
         context: Context,
         folder: RunPath,
         wait_seconds: Annotated[
-            float, Field(ge=0, le=_MOST_WAITED, description="Wait until the run has ended, at most this long.")
+            float,
+            Field(
+                ge=0, le=_MOST_WAITED, description="Wait until the run has ended, at most this long; many clients give up after 60."
+            ),
         ] = 0,
     ) -> dict[str, Any]:
         """Show how a run stands: whether it goes on (is_live), its jobs by state, and what went wrong."""
@@ -159,7 +167,7 @@ class Tools:
         jobs: Annotated[list[str], Field(description="Ids of jobs, or patterns such as *-s42; empty for all.")] = [],  # noqa: B006
         thumbnails: Annotated[int, Field(ge=0, le=16, description="For how many jobs to return a thumbnail.")] = 4,
     ) -> list[str | Image]:
-        """Show the jobs of a run with their values, files and measurements (JSON), and small pictures of the first of them.
+        """Show jobs of a run, at most 50, with their values, files and measurements (JSON), and small pictures of the first.
 
         Detail is gained by upscaling; drift, local_drift and colour_shift tell how far a picture has left its original. A job with
         vetoes has faults that can be seen.
@@ -176,7 +184,7 @@ class Tools:
         With its reason, and the numbers of all values.
         """
         path = self.workplace.path(folder)
-        return suggestion(api.suggest(path, axis=axis or None, limits=api.kept_limits(path)))
+        return suggestion(path, api.suggest(path, axis=axis or None, limits=api.kept_limits(path)))
 
     @_told()
     def cancel(self, folder: RunPath) -> dict[str, Any]:
@@ -222,9 +230,15 @@ async def _look(folder: Path) -> dict[str, Any]:
     return await anyio.to_thread.run_sync(partial(run_status, folder))
 
 
-def _field(field: Param) -> dict[str, Any]:
+def _field(field: Param, value: object) -> dict[str, Any]:
     bounds = {"min": field.minimum, "max": field.maximum, "choices": list(field.choices) or None}
-    told = {"type": field.type, "default": field.default, **bounds, "about": field.description}
+    told = {
+        "type": field.type,
+        "default": field.default,
+        "value": None if value == field.default else value,
+        **bounds,
+        "about": field.description,
+    }
     return {name: value for name, value in told.items() if value is not None}
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ from mcp.types import ImageContent
 from PIL import Image
 from skimage import data
 
+from comfy_runner import suggest
+from comfy_runner.agents.results import job_results, suggestion
 from comfy_runner.cli.main import main
 from comfy_runner.graph.object_info import ObjectInfo
+from comfy_runner.recipe.load import load
+from comfy_runner.store.run_folder import RunFolder
 from tests.agents.client import call, connected, ended, refusal, said
 from tests.cli.support import COMMAND, Running, recipe_file
 from tests.report.support import make_run
@@ -62,7 +67,10 @@ def test_an_agent_renders_a_sweep_looks_at_it_and_names_the_best_value(server: S
 
         assert len(tools) == 9
         assert (found["files"], found["runs"]) == (["lake.yaml"], ["runs/painted"])
-        assert "upscale.denoise" in about["fields"]
+        assert about["fields"]["sampler.steps"] == {"type": "integer", "default": 30, "min": 1, "max": 10000} | {
+            "value": load(tmp_path / "lake.yaml").recipe.sampler.steps,
+            "about": about["fields"]["sampler.steps"]["about"],
+        }
         assert valid["valid"]
         assert [row["values"] for row in planned["jobs"]] == [{"upscale.denoise": 0.4}, {"upscale.denoise": 0.6}]
         assert begun == {"folder": "runs/lake", "jobs": 2}
@@ -72,6 +80,7 @@ def test_an_agent_renders_a_sweep_looks_at_it_and_names_the_best_value(server: S
         assert "drift" in job["metrics"]
         assert all((tmp_path / path).is_file() for paths in job["files"].values() for path in paths)
         assert [part.mime_type for part in results.content if isinstance(part, ImageContent)] == ["image/webp"]
+        assert suggested["limits"]["drift"] == 0.3
         assert (suggested["best"], [value["passes"] for value in suggested["values"]]) == (0.5, [True, True, False]), suggested
         assert cancelled == {"ended": False, "taken_back": {}, "problems": []}
         assert "# Sweeps" in str(page)
@@ -173,6 +182,18 @@ def test_it_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
     assert serving.wait(HELD) == -signal.SIGTERM
     assert answer["result"]["serverInfo"]["name"] == "comfy-runner"
     assert serving.communicate() == (b"", b"")
+
+
+def test_of_a_large_run_that_goes_on_a_part_is_shown_and_told(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "lake", {"upscale.denoise": [step / 100 for step in range(1, 61)]}, lambda _: {})
+    with closing(RunFolder(path)):
+        found = suggestion(path, suggest(path))
+    results, _ = job_results(path, [], 0)
+    some, _ = job_results(path, ["*-d006"], 0)
+
+    assert found["notes"][0].startswith("the run goes on: ")
+    assert (results["job_count"], len(results["jobs"]), some["job_count"]) == (60, 50, 1)
+    assert "the first 50 of 60 jobs" in results["notes"][-1]
 
 
 def test_paid_nodes_are_those_that_the_server_marks_or_that_come_from_the_partners() -> None:
