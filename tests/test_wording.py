@@ -87,7 +87,11 @@ def test_no_sentence_has_a_plural_whatever_the_number_is() -> None:
 _BANNED = re.compile(
     r"held against|\bhold(?:s|ing)? [\w' ]{1,40} against|recipes? (?:is|are) right|series alone|(?:of|in) the baseline alone"
     r"|\bhow (?:they|servers|jobs) (?:all )?stand\b|rather than to |\bone a line\b|\banew\b|says nothing without|for want of"
-    r"|has not got on|\bis no (?:file|picture)\b",
+    r"|has not got on|(?<!there )\bis no (?:file|picture|name|place|list|pick|letter|whole|kind|way)\b"
+    r"|, for (?:it|they|that|there|its|nothing|nobody) (?:is|are|has|have|may|would|does|do)\b|no name and no meaning"
+    r"|(?:does|did|will) not suffice|\btakes? (?:no )?part\b|\botherwise than\b|\bexclude each other\b|cannot be listened on"
+    r"|\bof (?:those|one|what) that was killed|goes on where it was|\blies (?:at|on|beside|below|outside)\b|is called so\b"
+    r"|\b(?:is|are) there (?:already|twice)\b|\bin the place of\b(?! a picture)|\bnot there any more\b|\btells of (?:no|it|a)\b",
     flags=re.IGNORECASE,
 )
 

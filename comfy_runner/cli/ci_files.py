@@ -29,7 +29,7 @@ _NO_PLACES = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 class CiFile(LocalPath):
     """A file to be written, refused before any work is done where that cannot be.
 
-    One that is there already has to be of the same kind: pictures and recipes are never written over.
+    An existing one must be of the same kind: pictures and recipes are never written over.
 
     Args:
         beginning: What files of the kind begin with.

@@ -72,9 +72,9 @@ def find(
 ) -> int:
     """Search for the values of fields that give the most real detail while the composition is kept.
 
-    Instead of all values only a few are rendered; what is measured of them decides which come next. The value has to suit whatever
-    else RECIPE sweeps, such as all of its seeds. Pictures that the run folder already has are used, and the same command continues
-    an interrupted search. RECIPE can say all of this under find.
+    Instead of all values only a few are rendered; their measurements decide which come next. The value must suit everything else
+    that RECIPE sweeps, such as all of its seeds. Pictures that the run folder already has are used, and the same command continues
+    an interrupted search. RECIPE can contain all of this under find.
     The value goes to stdout (with several fields as field=value), everything else to stderr.
     """
     from comfy_runner import api

@@ -68,7 +68,7 @@ def import_workflow(
     templates: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Make a recipe and a template from FILE that render to the very same workflow.
+    """Make a recipe and a template from FILE that render exactly the same workflow.
 
     FILE is a ComfyUI workflow as JSON, or a picture, film or sound made by ComfyUI, A1111 or Forge. With a server, parameters get
     their ranges, and what the server lacks is reported. The paths of the files that are written go to stdout, everything else to

@@ -22,7 +22,7 @@ from comfy_runner.wording import counted
 def index(folder: Path, *, target: Path | None, opens: bool) -> None:
     """Write a page with all run folders below DIR (runs): pictures, sizes, what was swept, links to their reports.
 
-    At most three levels are looked at, nothing in them is changed, and no server is asked.
+    It looks at most three levels deep, changes nothing there, and asks no server.
     """
     from comfy_runner import api
 

@@ -45,7 +45,7 @@ def notify_option(command: _Command) -> _Command:
 
 
 class Notifier:
-    """Follows a run, and tells of it.
+    """Follows a run, and sends messages about it.
 
     Args:
         target: A URL or a command; empty for nobody.

@@ -104,7 +104,7 @@ _MOST_IDS = 64 << 20  # bytes: a hundred thousand ids of the longest
 
 
 def _listed(_context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return patterns, with those that stand in files in the place of ``@FILE``, and of ``@-`` or ``-`` those on stdin."""
+    """Return patterns, with those that stand in files instead of ``@FILE``, and of ``@-`` or ``-`` those on stdin."""
     return tuple(pattern for each in given for pattern in _patterns(each, parameter.opts[0]))
 
 
@@ -201,7 +201,7 @@ def json_option(text: str) -> Callable[[_Command], _Command]:
                 if as_json:
                     from comfy_runner.cli.json_records import error_record
 
-                    # Where stdout cannot be written to, that must not stand in the place of what went wrong.
+                    # Where stdout cannot be written to, that must not stand instead of what went wrong.
                     with contextlib.suppress(ComfyRunnerError):
                         print_json(error_record(error))
                 raise

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def picks(folder: Path, *, imported: Path | None, least: int | None, ids: bool, target: Path | None, as_json: bool) -> None:
     """List what picks.json in the run folder RUN says of its pictures.
 
-    Picked is what has stars and is not rejected. Of pictures that were rendered again since they were judged nothing is said.
+    A picture is picked if it has stars and is not rejected. Of pictures that were rendered again since they were judged
+    nothing is said.
     """
     from comfy_runner import api
     from comfy_runner.cli.json_records import to_json

@@ -83,7 +83,7 @@ def render(recipe: str, *, servers: NamedServers, object_info: Path | None, **gi
     help="Copy the shipped recipe that uses this template (see `templates`).",
 )
 def init(file: Path, *, servers: NamedServers, object_info: Path | None, base: str | None, template: str | None) -> None:
-    """Write a recipe to start from to FILE (recipe.yaml), which must not be there yet.
+    """Write a recipe to start from to FILE (recipe.yaml), which must not exist yet.
 
     It has every field, each with a comment. With --server it names the first checkpoint of that server that is made for two passes,
     with the size and the sampler that its family asks for, and lists the others in a comment. So it does with the server of

@@ -196,7 +196,7 @@ class _Above:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: whole lines are there already."""
+        """Do nothing: whole lines are already there."""
 
     def end(self) -> None:
         """Write what waits for its end as it is; a terminal that is closed meanwhile needs it no more."""

@@ -34,7 +34,7 @@ def servers(*, servers: NamedServers, everything: bool, as_json: bool) -> int:
     """Show the state of servers: version, devices, queue, cache, models, latency.
 
     Without --server, all servers of the config file are asked, or the default one. That takes ten seconds at most, and local is
-    neither set up nor started. The exit code is 3 where one does not answer.
+    neither set up nor started. The exit code is 3 if one does not answer.
     """
     from comfy_runner.engine.registry import refuse_bad_addresses
     from comfy_runner.engine.server_status import ask_all

@@ -34,9 +34,9 @@ _SHOWN = ("job", "state", "removed", "assignments", "reason", "error", "seconds"
 @click.option("--failed", is_flag=True, help="Only jobs that have failed or are partial.")
 @json_option("Print one JSON object with every job (docs/runs.md).")
 def status(folder: Path, *, failed: bool, as_json: bool) -> None:
-    """Show the state of the jobs in the run folder RUN, who works there, and what servers have of it.
+    """Show the state of the jobs in the run folder RUN, which process uses it, and which of its prompts servers have.
 
-    No server is asked and nothing is changed; it works beside a live run.
+    No server is asked and nothing is changed; you can use it during a live run.
     """
     from comfy_runner.store.status import status as look
 

@@ -33,8 +33,8 @@ def verify(folder: Path, *, as_json: bool) -> int:
     """Check every file in the run folder RUN against its checksum, and every sidecar against the ledger.
 
     Says what is missing, what was changed, and which files are not recorded. Nothing is changed and no server is asked; of a live
-    run, it looks at the jobs that have ended. Exit code 4: a file is not what was collected; 5: a sidecar or the ledger is not
-    sound.
+    run, it looks at the jobs that have ended. Exit code 4: a file is not what was collected; 5: a sidecar or the ledger is
+    damaged.
     """
     from comfy_runner import api
     from comfy_runner.cli.report import measuring

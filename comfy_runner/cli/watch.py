@@ -44,9 +44,9 @@ _HOST = click.option(
 @_PORT
 @_HOST
 def watch(folder: Path, *, port: int | None, host: str) -> None:
-    """Serve the page of the run in RUN to browsers of this machine, until Ctrl-C, whether it goes on or has ended.
+    """Serve the page of the run in RUN to browsers on this machine, until Ctrl-C, whether it is live or has ended.
 
-    A run that goes on is followed: pictures appear as they are finished, and a button cancels it. How far single jobs are, and
+    A live run is followed: pictures appear as they are finished, and a button cancels it. How far single jobs are, and
     what they will look like, is known to the process that renders alone: `comfy-runner run --watch`.
     """
     from comfy_runner import api
@@ -129,7 +129,7 @@ class WatchedSearch(WatchedPage):
             self._served(event.folder)
         super().follow(event)
         if isinstance(event, RunFinished) and self._search is not None and self._search.is_ending:
-            raise Interrupted("cancelled on its page", hint="the same command goes on where it was")
+            raise Interrupted("cancelled on its page", hint="the same command continues where it stopped")
 
     def end(self, folder: Path) -> None:
         """Note that the search has ended, and go on as `linger` does."""

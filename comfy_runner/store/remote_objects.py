@@ -27,7 +27,7 @@ ANSWER_SECONDS: Final = 60.0
 """How long a store may be silent while it is asked."""
 
 PART: Final = 32 * MIB
-"""How much of an object is read at a time; what is larger lies on the disk while it is read."""
+"""How much of an object is read at a time; larger ones are kept on the disk while they are read."""
 
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _NO_SUCH_PART = 416  # HTTP's "Range Not Satisfiable": the object ends before

@@ -37,7 +37,7 @@ from comfy_runner.text_files import shown, url_of
 from comfy_runner.wording import GIB, MIB
 
 REPORT_FILES = "report_files"
-"""The folder, in a run folder, of what a report keeps beside its page. No job is called so, for ids have no underscores."""
+"""The folder, in a run folder, of what a report keeps beside its page. No job has this name, because ids have no underscores."""
 
 COMPARISON_FILES = "comparison_files"
 """The folder, likewise, of pictures that differ from a baseline, beside what was expected."""

@@ -174,5 +174,5 @@ def test_a_browser_that_keeps_nothing_says_so(open_page: Opener, sweep: Path) ->
     page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
     _press(page, _FIRST, "4")
 
-    expect(page.locator("#picks [role=alert]")).to_contain_text("Not kept: this browser keeps nothing for this page")
+    expect(page.locator("#picks [role=alert]")).to_contain_text("Not kept: this browser stores nothing for this page")
     assert _mark(page, _FIRST) == "4 stars"
