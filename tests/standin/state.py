@@ -195,11 +195,6 @@ class State:
         """Return when every frame so far is sent; fails where a client does not read."""
         self._order("deliver")
 
-    def delete_outputs(self) -> None:
-        """Delete all saved files; the cache goes on naming them."""
-        for path in (self.files / "output").rglob("*.png"):
-            path.unlink()
-
     def delete_inputs(self) -> None:
         """Delete all uploaded files."""
         shutil.rmtree(self.files / "input")
