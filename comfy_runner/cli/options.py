@@ -261,10 +261,6 @@ def say_limits(limits: Limits) -> None:
         print_notes([Note(outdated)])
 
 
-NOT_ASKED = "no server was asked: --server URL also checks nodes and models"
-"""What commands add that are right without a server, and more useful with one."""
-
-
 @dataclass(frozen=True)
 class NamedServers:
     """The servers that a command line names, what it says about their certificates, and the settings that they are looked up in.
@@ -288,6 +284,13 @@ class NamedServers:
 
         found = load_config()
         return found if self.wait is None else found.model_copy(update={"wait": self.wait})
+
+    @property
+    def unasked(self) -> str:
+        """What commands add that are right without a server, and more useful with one: how to name that of the settings."""
+        config = self.config
+        usual = config.find_server(None) if config.names_servers else None
+        return f"no server was asked: --server {(usual.name or usual.place) if usual else 'URL'} also checks nodes and models"
 
     def one(self) -> ServerConfig:
         """Return the server that is named, or else the default one."""

@@ -13,7 +13,7 @@ from comfy_runner.byte_sizes import told_size
 from comfy_runner.cli.find import plan_line
 from comfy_runner.cli.formatting import folded_table, short_names
 from comfy_runner.cli.json_records import DIGITS, to_json
-from comfy_runner.cli.options import NOT_ASKED, NamedServers, json_option, run_options
+from comfy_runner.cli.options import NamedServers, json_option, run_options
 from comfy_runner.cli.output import print_json, print_lines, print_notes, say
 from comfy_runner.errors import InputError
 from comfy_runner.graph.prices import dollars
@@ -61,7 +61,7 @@ def plan(recipes: tuple[str, ...], *, servers: NamedServers, everything: bool, a
     search = _search(recipes[0], chosen, servers.config, given) if summary.is_searched else None
     show(summary, as_json=as_json, everything=everything, search=search)
     if chosen is None and not as_json:
-        say(NOT_ASKED)
+        say(servers.unasked)
 
 
 def _search(recipe: str, server: Sequence[ServerConfig] | None, config: Config, given: Mapping[str, Any]) -> FindPlan | None:

@@ -13,7 +13,6 @@ import click
 from comfy_runner.cli.completing import complete_recipes, complete_templates
 from comfy_runner.cli.formatting import wrapped
 from comfy_runner.cli.options import (
-    NOT_ASKED,
     LocalPath,
     NamedServers,
     only_option,
@@ -40,7 +39,7 @@ def validate(recipes: tuple[str, ...], *, servers: NamedServers, object_info: Pa
 
     chosen = servers.one() if servers.names else None
     print_notes(api.validate(recipes, server=chosen, object_info=object_info, config=servers.config, say=say, **given))
-    asked = " on that server" if servers.names or object_info is not None else f"; {NOT_ASKED}"
+    asked = " on that server" if servers.names or object_info is not None else f"; {servers.unasked}"
     say(f"{counted(len(recipes), 'recipe is', 'recipes are')} valid{asked}")
 
 

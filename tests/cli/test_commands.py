@@ -124,6 +124,12 @@ def test_validate_says_that_a_recipe_is_right(cli: Cli) -> None:
     assert done.err.splitlines()[-1].startswith("2 recipes are valid; no server was asked: --server URL ")
 
 
+def test_a_server_of_the_settings_that_was_not_asked_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFY_RUNNER_SERVER", "http://127.0.0.1:9")
+
+    assert "no server was asked: --server http://127.0.0.1:9 also checks" in cli("validate", "quickstart").err
+
+
 def test_validate_holds_a_recipe_against_a_server(cli: Cli, server: StandIn) -> None:
     right = cli("validate", "quickstart", "--server", server.url)
     wrong = cli("validate", "forest-sunrise", "--server", server.url)
