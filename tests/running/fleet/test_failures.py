@@ -661,7 +661,7 @@ def test_a_server_that_is_drained_finishes_what_it_has_and_gets_nothing_more(two
     [
         ("drain", "http://127.0.0.1:9", "is not part"),
         ("add", "http://no port:x", ""),
-        ("add", "local", "not started"),
+        ("add", "local", "cannot be started"),
     ],
 )
 def test_what_cannot_be_done_is_answered_with_the_reason(
