@@ -310,7 +310,7 @@ def test_options_that_are_typed_in_the_page_are_sent_with_the_place_of_the_choic
     "values", [["soft"], ["soft", "hard", "soft", ""], ["soft", 0, "hard", "soft", ""], ["soft", 1, "hard", "soft"]]
 )
 def test_options_that_are_typed_in_the_page_are_refused_where_the_file_has_them_otherwise(values: Any) -> None:
-    with pytest.raises(WorkflowError, match="is not the option|its options are defined in the page"):
+    with pytest.raises(WorkflowError, match=r"is not the option|its options are defined in the page"):
         _read("CustomCombo", values, more={"CustomCombo": _COMBO})
 
 
