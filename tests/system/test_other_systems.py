@@ -118,7 +118,7 @@ def test_files_that_some_systems_take_for_one_are_refused_before_anything_is_mad
         "output": {"original": "{vars.word}.png", "upscaled": "{vars.word}-large.png"},
     }
 
-    with pytest.raises(InputError, match=r"file (fox|cafe)\.png is that of"):
+    with pytest.raises(InputError, match=r"file (fox|cafe)\.png belongs to both"):
         plan([recipe], sweeps=[f"vars.word={','.join(words)}"], out=tmp_path / "out")
 
     assert list(tmp_path.iterdir()) == []
