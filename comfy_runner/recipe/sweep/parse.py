@@ -188,7 +188,7 @@ class _Parser:
                 target = resolve(dotted(path), self._merged.values, where=place)
                 if target in self._taken and target.field not in self._pinned:
                     continue
-                found = self._prompts.combined(text, place)
+                found = self._prompts.own_combinations(target, text, place)
                 self._merged.values.update(patched(self._merged.values, [(path, found[0])]))
                 if found[1:]:
                     self._taken[target] = place

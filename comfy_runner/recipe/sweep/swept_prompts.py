@@ -87,6 +87,22 @@ class SweptPrompts:
         except PromptFault as fault:
             raise refused(fault, where) from None
 
+    def own_combinations(self, target: Target, text: str, where: str) -> list[str]:
+        """Take and return the combinations of a prompt that the recipe itself gives: one, where there is nothing to combine.
+
+        Args:
+            target: The field.
+            text: The prompt, as it is written.
+            where: Its place, for messages.
+
+        Raises:
+            RecipeError: Something is wrong with the prompt, or there are too many.
+        """
+        found = self.combined(text, where)
+        for prompt in found if found[1:] else ():
+            self.add_one(target, prompt, where)
+        return found
+
     def with_combinations(
         self, columns: Mapping[Target, list[Any]], places: Mapping[Target, PlaceOf], *, where: str
     ) -> Mapping[Target, list[Any]]:

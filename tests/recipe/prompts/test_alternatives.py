@@ -31,6 +31,12 @@ def test_the_points_of_a_sweep_are_multiplied() -> None:
     ]
 
 
+def test_other_programs_syntax_in_combined_prompts_is_told() -> None:
+    loaded = from_mapping({"prompt": "a {red|[blue:grey:5]} fox <lora:a:1>", "alternatives": "combine"})
+
+    assert sorted(note.what.split('"')[1] for note in loaded.notes if "as words" in note.what) == ["<lora:a:1>", "[blue:grey:5]"]
+
+
 def test_an_axis_that_is_pinned_has_the_alternatives_of_what_pins_it() -> None:
     loaded = from_mapping({"seed": 1, "alternatives": "combine", "sweep": {"prompt": ["a"]}}, sets=["prompt={b|c}"])
 
