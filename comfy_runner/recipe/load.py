@@ -118,6 +118,8 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
     over = overrides.layers(sets, sweeps)
     is_name = isinstance(source, str) and not _looks_like_file(source) and not is_file(Path(source))
     path = _shipped(str(source), where="recipe") if is_name else Path(source)
+    if not (is_file(path) or is_folder(path)) and (name := path.stem.replace("_", "-")) in shipped_recipes():
+        raise RecipeError("no such file", where=shown(path), hint=f"for the recipe that comes with comfy_runner, write {name}")
     return _loaded(_chain(path), over, path=path.resolve(), stem=path.stem)
 
 

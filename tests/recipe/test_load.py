@@ -64,6 +64,10 @@ def test_a_file_of_nearly_that_name_is_the_hint(here: Path, mistyped: str) -> No
     assert fault(lambda: load(mistyped)).hint == "did you mean forest.yaml?"
 
 
+def test_a_file_with_the_name_of_a_shipped_recipe_that_is_not_there_is_answered_with_that_recipe() -> None:
+    assert fault(lambda: load("forest_sunrise.yaml")).hint == "for the recipe that comes with comfy_runner, write forest-sunrise"
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
