@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from comfy_runner.cli.completing import complete_templates
-from comfy_runner.cli.formatting import LONGEST, line_width, prose, wrapped
+from comfy_runner.cli.formatting import LONGEST, prose, wrapped
 from comfy_runner.cli.json_records import to_json
 from comfy_runner.cli.options import NamedServers, json_option, server_or_file_option, templates_option
 from comfy_runner.cli.output import one_line, print_json, print_line, print_lines, print_notes, say
@@ -82,8 +82,7 @@ def templates(
 
 
 def overview(found: Sequence[Listed]) -> Iterator[str]:
-    """Yield a line for each template: its name, where it is, its first sentence as far as the line takes it."""
-    width = line_width()
+    """Yield lines for each template: its name, where it is, and its first sentence."""
     rows = [
         (
             one_line(listed.name, longest=_LONGEST_VALUE),
@@ -95,7 +94,7 @@ def overview(found: Sequence[Listed]) -> Iterator[str]:
     names, places = (max((len(row[index]) for row in rows), default=0) for index in (0, 1))
     for name, place, sentence in rows:
         start = f"{name.ljust(names)}  {place.ljust(places)}  "
-        yield (start + _shortened(one_line(sentence, longest=LONGEST), max(20, width - len(start)))).rstrip()
+        yield from wrapped((start + one_line(sentence, longest=LONGEST)).rstrip(), len(start))
 
 
 def described(found: Description, source: str | None = None, lacking: Sequence[Problem] = ()) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,14 +96,21 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-def test_each_template_is_a_line_with_its_place_and_its_first_sentence(cli: Cli, mine: Path) -> None:
+def _listed(out: str) -> dict[str, str]:
+    """Return what is said of each template; a line that begins with blanks continues the one above it."""
+    whole = re.sub(r"\n +", " ", out)
+    return dict(line.split(maxsplit=1) for line in whole.splitlines())
+
+
+def test_each_template_is_listed_with_its_place_and_its_first_sentence(cli: Cli, mine: Path) -> None:
     done = cli("templates")
 
     assert (done.code, done.err) == (0, "")
-    lines = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    lines = _listed(done.out)
     assert list(lines) == sorted([*_SHIPPED, mine.name.partition(".")[0]])
     assert lines["mine"] == "templates  A soft glow."
     assert lines["latent_upscale"].startswith("shipped    Text to image, the latent enlarged")
+    assert lines["latent_upscale"].endswith(".")
     assert all(len(line) <= 80 for line in done.out.splitlines())
 
 
@@ -112,7 +120,7 @@ def test_a_broken_template_is_listed_with_its_error_and_hides_no_other(cli: Cli,
 
     done = cli("templates")
 
-    lines = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    lines = _listed(done.out)
     assert done.code == 0
     assert set(lines) == {*_SHIPPED, "mine", "bad", "worse"}
     assert lines["bad"].startswith("templates  broken: type must be one of integer, number")
