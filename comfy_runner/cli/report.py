@@ -319,7 +319,7 @@ def _sureness(found: Suggestion) -> Iterator[str]:
         yield "how much this varies is unknown, because there is only one series (sweep the seed: --sweep seed=1,2,3)"
         return
     votes = ", ".join(f"{value} ({count} of {found.series})" for value, count in found.votes.items())
-    yield f"{found.sureness}: what each series would choose on its own: {votes}"
+    yield f"{found.sureness}: judged one by one, the series name {votes}"
 
 
 def _apart(apart: Mapping[str, Mapping[str, str | None]]) -> Iterator[str]:

@@ -103,7 +103,7 @@ def test_suggest_names_the_value_shows_all_and_says_how_sure_it_is(cli: Callable
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["0.4", "0.5", "▸", "0.8"]
     assert any(line.startswith("upscale.denoise 0.6: 0.6 paints the most detail") for line in lines)
-    assert any(line.startswith("sure: what each series would choose on its own: 0.6 (3 of 3)") for line in lines)
+    assert any(line.startswith("sure: judged one by one, the series name 0.6 (3 of 3)") for line in lines)
     assert any("●" in line for line in lines)
 
 
