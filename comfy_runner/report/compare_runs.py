@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from comfy_runner.atomic_files import open_plain, write_atomically
 from comfy_runner.errors import UsageError
+from comfy_runner.report.fixed_values import fixed_values
 from comfy_runner.report.joined_runs import NOW, RunPart, join, parts_of
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.page.embedding import MOST_BYTES
-from comfy_runner.report.page.fixed_values import fixed_values
 from comfy_runner.report.page.joined_facts import JoinedRun
 from comfy_runner.report.page.page import PAGE, write_page
 from comfy_runner.report.page.single import write_single

@@ -18,9 +18,9 @@ from comfy_runner.errors import RunFolderError
 from comfy_runner.graph.literals import is_number
 from comfy_runner.report.dimensions import dimensions, short_labels, usual_layout
 from comfy_runner.report.failed_checks import ShownDifference
+from comfy_runner.report.fixed_values import fixed_values
 from comfy_runner.report.found import path_of_search
 from comfy_runner.report.measures import NUMBERS, Measured
-from comfy_runner.report.page.fixed_values import fixed_values
 from comfy_runner.report.page.joined_facts import JoinedRun
 from comfy_runner.report.page.picks_facts import judged_picture, originals_of, picks_facts
 from comfy_runner.report.page.short_reasons import short_reason

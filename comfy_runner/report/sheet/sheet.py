@@ -8,15 +8,18 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from comfy_runner._version import __version__
 from comfy_runner.errors import Note, RunFolderError, UsageError, VerificationError
 from comfy_runner.notebook_html import escaped, figure, small_picture
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
+from comfy_runner.report.fixed_values import fixed_values, may_be_told
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.near_copies import fingerprint
 from comfy_runner.report.read_pictures import read_reduced
-from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material, find_axis, read_material
+from comfy_runner.report.run_data import ORIGINAL, UPSCALED, Material, find_axis, label, read_material
 from comfy_runner.report.sheet.crops import MOST_CROPS, crop_grid
 from comfy_runner.report.sheet.drawing import Reader, draw_page
 from comfy_runner.report.sheet.grid import Slot, arrange
@@ -32,6 +35,7 @@ _CROPS = "crops.png"
 _SAMPLE = 500
 _AT_HAND = 4  # whole pictures that several crops are cut out of
 _IN_NOTEBOOKS = 1024  # pixels of its longer side: of fewer its labels could not be read
+_LONGEST_TEXT = 16_384  # characters: a sweep may have thousands of prompts
 _COMPRESS = 4  # of zlib's nine levels; more takes twice as long and saves some percent
 
 
@@ -130,11 +134,12 @@ def draw_sheet(
     paths = [target, *(target.with_stem(f"{target.stem}-{number}") for number in range(2, len(pages) + 1))]
     for path in paths[1:]:
         _check_target(material, path)
+    texts = _texts(material)
     drawn: list[Slot] = []
     for number, (page, path) in enumerate(zip(pages, paths, strict=True), start=1):
         of = f" · page {number} of {len(pages)}" if len(pages) > 1 else ""
         image, slots = draw_page(grid, scale, page, title=_title(material) + of, store=material.store, reader=reader)
-        _save(image, path)
+        _save(image, path, texts)
         drawn += slots
     publish(material, paths)
     names = {slot.entry.name for slot in drawn}
@@ -180,8 +185,21 @@ def _check_target(material: Material, target: Path) -> None:
     check_target(material, target, suffix=".png", what="a sheet")
 
 
-def _save(image: Image.Image, path: Path) -> None:
-    write_target(path, lambda file: image.save(file, format="PNG", compress_level=_COMPRESS), what="the sheet")
+def _texts(material: Material) -> PngInfo:
+    """Return the texts of the file, by the keywords of the PNG standard: its axes and what was fixed, where that may be told."""
+    found = {"Title": _title(material), "Software": f"comfy_runner {__version__}"}
+    if may_be_told(material):
+        axes = {axis.field: ", ".join(map(label, axis.values)) for axis in material.axes}
+        found["Description"] = "\n".join(f"{name}: {values}" for name, values in {**axes, **fixed_values(material)}.items())
+    texts = PngInfo()
+    for name, text in found.items():
+        # The standard has neither NUL nor what is no character; a run folder may be anybody's.
+        texts.add_text(name, text[:_LONGEST_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode())
+    return texts
+
+
+def _save(image: Image.Image, path: Path, texts: PngInfo) -> None:
+    write_target(path, lambda file: image.save(file, format="PNG", compress_level=_COMPRESS, pnginfo=texts), what="the sheet")
 
 
 def _size_notes(cell: int, scale: Scale, paths: Sequence[Path]) -> Iterator[Note]:

@@ -94,6 +94,18 @@ def _measures(detail: float, drift: float, **others: Any) -> Measured:
 # Which picture is where
 
 
+@pytest.mark.parametrize("metadata", [["comfyui"], ["none"]])
+def test_the_file_says_what_was_swept_and_fixed_unless_pictures_tell_nothing(tmp_path: Path, metadata: list[str]) -> None:
+    run = _run(tmp_path, {_DENOISE: [0.3, 0.5]}, recipe={"prompt": "a café", "output": {"metadata": metadata}})
+
+    with Image.open(draw_sheet(run, measured={}).path) as sheet:
+        texts = sheet.info
+
+    assert texts["Title"].endswith("2 jobs")
+    told = texts.get("Description", "").splitlines()
+    assert told[:2] == (["upscale.denoise: 0.3, 0.5", "prompt: a café"] if metadata == ["comfyui"] else [])
+
+
 def test_every_upscaled_picture_stands_in_its_row_and_column(tmp_path: Path) -> None:
     sheet = _draw(_run(tmp_path, _SWEEP), target=tmp_path / "sheet.png", cell=128)
 
@@ -473,7 +485,8 @@ def test_a_sheet_says_nothing_of_where_it_was_made(tmp_path: Path) -> None:
     sheet = _draw(material, target=tmp_path / "sheet.png")
 
     with Image.open(sheet.path) as image:
-        assert image.info == {}
+        assert set(image.info) == {"Title", "Software", "Description"}
+        assert str(tmp_path) not in "".join(image.info.values())
 
 
 # Sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from comfy_runner.report.page.fixed_values import fixed_values
+from comfy_runner.report.fixed_values import fixed_values
 from comfy_runner.report.run_data import read_material
 from tests.report.page.pages import paint
 from tests.report.support import make_run

@@ -1,4 +1,4 @@
-"""What all jobs of a run have in common: what the head of its page says was fixed."""
+"""What all jobs of a run have in common: what the head of its page and the texts in its sheet say was fixed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.report.dimensions import short_labels
 from comfy_runner.report.run_data import RUN, Material, label, sidecar_of
+from comfy_runner.store.about import metadata_of
 from comfy_runner.store.job_files import JobFiles
 from comfy_runner.store.sidecar import Sidecar
 
@@ -33,9 +34,7 @@ def fixed_values(material: Material) -> dict[str, str]:
     Args:
         material: The run.
     """
-    of_recipes = {(entry.values.get(RUN), entry.row.recipe): entry.job_id for entry in reversed(material.entries) if entry.pictures}
-    files = JobFiles(material.store)
-    found = [_of_one(sidecar) for job_id in of_recipes.values() if (sidecar := sidecar_of(files, job_id))]
+    found = [_of_one(sidecar) for sidecar in _samples(material)]
     if not found:
         return {}
     swept = {axis.field for axis in material.axes}
@@ -45,6 +44,22 @@ def fixed_values(material: Material) -> dict[str, str]:
     if "upscale.factor" in swept:
         free.add("size")
     return {name: text for name, text in found[0].items() if name not in free and all(one.get(name) == text for one in found)}
+
+
+def may_be_told(material: Material) -> bool:
+    """Return whether pictures drawn of a run may say how its own were made: none of its recipes has ``output.metadata: none``.
+
+    Args:
+        material: The run.
+    """
+    return all(metadata_of(sidecar.recipe) for sidecar in _samples(material))
+
+
+def _samples(material: Material) -> list[Sidecar]:
+    """Return the sidecar of one finished job of each recipe, as far as they can be read."""
+    of_recipes = {(entry.values.get(RUN), entry.row.recipe): entry.job_id for entry in reversed(material.entries) if entry.pictures}
+    files = JobFiles(material.store)
+    return [sidecar for job_id in of_recipes.values() if (sidecar := sidecar_of(files, job_id))]
 
 
 def _touch(field: str, axis: str) -> bool:
