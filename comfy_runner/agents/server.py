@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +24,7 @@ from comfy_runner.agents.results import job_results, run_status, suggestion
 from comfy_runner.agents.workplace import Workplace
 from comfy_runner.control.cancel import cancel as end_run
 from comfy_runner.errors import ComfyRunnerError, UsageError
+from comfy_runner.graph.prices import Price
 from comfy_runner.recipe.field_docs import Param
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.recipe.load import shipped_recipes
@@ -41,6 +42,7 @@ this server. The resource comfy-runner://docs lists the pages of the manual."""
 _MOST_LISTED = 200
 _MOST_WAITED = 600.0
 _POLL_SECONDS = 0.5
+_DIGITS_OF_DOLLARS = 6
 _HIDDEN = (".", "runs/")
 
 RecipeName = Annotated[str, Field(description="The name of a shipped recipe, or the path of a recipe, a workflow or a picture.")]
@@ -114,17 +116,27 @@ class Tools:
 
     @_told()
     def plan(self, recipe: RecipeName, sets: Overrides = [], sweeps: SweptFields = [], out: OutFolder = "") -> dict[str, Any]:  # noqa: B006
-        """Show what a run would do: its jobs, which of them are done already, and how long it would take. Nothing is rendered."""
+        """Show what a run would do: its jobs, which of them are done already, and how long it would take. Nothing is rendered.
+
+        Paid services cost low to high US dollars, without the nodes in unknown, whose prices are not known. The price is that of
+        the jobs to render; spent is what has been spent in the run folder before.
+        """
         drafted = self.workplace.drafted(recipe, sets=sets, sweeps=sweeps, out=out)
         fleet, config = self.workplace.fleet, self.workplace.config
         found = api.plan([recipe], server=fleet, out=drafted.folder, sets=sets, sweeps=sweeps, config=config)
-        rows = [{"job": row.job_id, "state": row.state, "values": dict(row.assignments)} for row in found.jobs]
+        rows = [
+            {"job": row.job_id, "state": row.state, "values": dict(row.assignments)}
+            | ({"price": _price(row.price)} if row.price else {})
+            for row in found.jobs
+        ]
         return {
             "folder": str(drafted.folder),
             "jobs": rows[:_MOST_LISTED],
             "job_count": len(rows),
             "to_render": found.graphs,
             "seconds": None if found.time is None else found.time.seconds,
+            "price": None if found.price is None else _price(found.price),
+            "spent": round(found.spent, _DIGITS_OF_DOLLARS),
             "notes": list(map(str, found.notes)),
         }
 
@@ -228,6 +240,10 @@ class Resources:
 
 async def _look(folder: Path) -> dict[str, Any]:
     return await anyio.to_thread.run_sync(partial(run_status, folder))
+
+
+def _price(price: Price) -> dict[str, Any]:
+    return {**asdict(price), **{name: round(getattr(price, name), _DIGITS_OF_DOLLARS) for name in ("low", "high")}}
 
 
 def _field(field: Param, value: object) -> dict[str, Any]:

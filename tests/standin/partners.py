@@ -6,6 +6,7 @@ The kinds of prices are those that ComfyUI's page knows (``useNodePricing``), in
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 KEY = "api_key_comfy_org"
@@ -53,6 +54,11 @@ CLASSES: dict[str, Any] = {
         },
     }
 }
+
+
+def constant(dollars: float) -> dict[str, Any]:
+    """Return the price of a class that always costs the same."""
+    return {"engine": "jsonata", "depends_on": {}, "expr": json.dumps({"type": "usd", "usd": dollars})}
 
 
 def complaint(key: str) -> str:

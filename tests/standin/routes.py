@@ -16,7 +16,7 @@ from tests.standin.faults import ReplyFault
 from tests.standin.files import view
 from tests.standin.newer import REPLACEMENTS, replace_nodes
 from tests.standin.nodes import object_info
-from tests.standin.partners import KEY
+from tests.standin.partners import KEY, constant
 from tests.standin.records import Asked
 from tests.standin.sockets import publish_status, queue_info, websocket
 from tests.standin.state import State
@@ -230,7 +230,10 @@ class _Routes:
         separator = "\\" if self.state.windows else "/"
         models = self.state.models.items()
         by_folder = {folder: [name.replace("/", separator) for name in names] for folder, names in models}
-        return object_info(by_folder, input_files(self.state), newer=self.state.generation.newer_nodes)
+        found = object_info(by_folder, input_files(self.state), newer=self.state.generation.newer_nodes)
+        for name, dollars in self.state.paid.items():
+            found[name] |= {"api_node": True, "price_badge": constant(dollars)}
+        return found
 
     async def object_info(self, _request: web.Request) -> web.Response:
         return web.json_response(self.info())

@@ -44,6 +44,7 @@ class State:
         step_seconds: Seconds that a sampler's step takes.
         models: Model names by folder, with ``/``.
         windows: Model names and subfolders have backslashes.
+        paid: What classes cost that it calls paid ones, US dollars.
         device: What it calls what it computes on.
         max_upload: Largest body of a request, in bytes; to be set before it serves.
         cache: What it was started with, as its argv shows; None for the default of its generation.
@@ -85,6 +86,7 @@ class State:
     step_seconds: float = 0.001
     models: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(MODELS))
     windows: bool = False
+    paid: Mapping[str, float] = field(default_factory=dict)
     device: str = "stand-in"
     max_upload: int = 100 * 1024 * 1024
     cache: CacheMode | None = None
