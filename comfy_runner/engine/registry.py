@@ -138,7 +138,7 @@ def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | 
 def enlist(server: str, config: Config, given: Given) -> NamedEngine:
     """Return a server that is to be added to a live run, or drained, by what somebody who can write into its folder calls it.
 
-    So credentials go only to servers that the settings, or the run's own command line, name.
+    So credentials, the API key among them, go only to servers that the settings, or the run's own command line, name.
 
     Raises:
         UsageError: The address is wrong, or is ``local``.
@@ -146,7 +146,7 @@ def enlist(server: str, config: Config, given: Given) -> NamedEngine:
     if server == LOCAL and not config.servers.get(LOCAL):
         raise UsageError("a local ComfyUI cannot be started during a live run", hint="comfy-runner local start, then give its URL")
     known = [*config.known_servers(), *config.find_servers(given)]
-    asked = config.servers[server] if server in config.servers else ServerConfig(url=server)
+    asked = config.servers[server] if server in config.servers else ServerConfig(url=server, comfy_api_key="")
     found = next((each for each in known if server == each.name or (each.url != LOCAL and each.place == asked.place)), asked)
     return _named(found, connect(found, config, start=False), config)
 

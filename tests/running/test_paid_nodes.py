@@ -11,7 +11,7 @@ import pytest
 
 from comfy_runner import api
 from comfy_runner.config import Config, ServerConfig
-from comfy_runner.engine.registry import connect_all
+from comfy_runner.engine.registry import connect_all, enlist
 from comfy_runner.errors import UsageError, WorkflowError
 from comfy_runner.running.events import JobResult
 from comfy_runner.store.ledger import FILE, Ledger
@@ -102,6 +102,14 @@ def test_a_key_goes_where_nobody_can_read_it_or_where_it_is_meant_to(server: Ser
     assert found.key_hint.startswith(hint) if hint == "" else hint in found.key_hint
     assert bool(found.key_hint) == bool(hint)
     assert _KEY not in repr((server, found))
+
+
+@pytest.mark.parametrize(("asked", "gets"), [("https://added.example", False), ("mine", True), ("https://mine.example", True)])
+def test_a_server_that_only_the_run_folder_names_gets_no_key(asked: str, gets: bool) -> None:
+    config = Config(comfy_api_key=_KEY, servers={"mine": ServerConfig(url="https://mine.example")})
+
+    assert (enlist(asked, config, "https://gpu.example").key_hint == "") == gets
+    assert enlist("https://gpu.example", config, "https://gpu.example").key_hint == ""
 
 
 def _prompts(server: StandIn) -> int:

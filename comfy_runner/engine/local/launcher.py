@@ -6,7 +6,7 @@ main.py itself:
 - ``--cpu`` where PyTorch finds no GPU, since ComfyUI assumes one;
 - stand-ins for torchvision and torchaudio where they cannot be imported: no build of theirs fits every PyTorch, and
   ComfyUI's core nodes import them but hardly use them. A node that does use them fails with a message that says so;
-- an environment that leads no further Python astray.
+- an environment that leads no further Python astray, and has no API key, which every node pack could read.
 
 Flags are chosen by `command`, and the process is watched by `process`.
 """
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str]) -> None:
         rest.pop(0)
         # No core node needs the hub, but some versions of transformers ask it even about local files.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    for name in ("PYTHONPATH", "PYTHONHOME"):
+    for name in ("PYTHONPATH", "PYTHONHOME", "COMFY_API_KEY"):
         os.environ.pop(name, None)
     script, flags = Path(rest[0]).absolute(), rest[1:]
     gpu, missing = _probe_elsewhere()

@@ -68,10 +68,11 @@ def test_a_package_that_can_be_imported_is_left_alone(tmp_path: Path) -> None:
     assert json.loads(found.stdout) == ["torchaudio"]
 
 
-def test_no_python_path_of_the_caller_reaches_comfyui_or_its_children(tmp_path: Path) -> None:
-    script = write(tmp_path, "import json, os, sys; print(json.dumps([os.environ.get('PYTHONPATH'), sys.path]))")
-    variable, path = answer(script, "|", env={"PYTHONPATH": str(tmp_path / "leak")})
-    assert variable is None
+def test_no_python_path_and_no_api_key_of_the_caller_reach_comfyui_or_its_children(tmp_path: Path) -> None:
+    asked = "[os.environ.get('PYTHONPATH'), os.environ.get('COMFY_API_KEY'), sys.path]"
+    script = write(tmp_path, f"import json, os, sys; print(json.dumps({asked}))")
+    variable, key, path = answer(script, "|", env={"PYTHONPATH": str(tmp_path / "leak"), "COMFY_API_KEY": "comfyui-01234567"})
+    assert (variable, key) == (None, None)
     assert str(tmp_path / "leak") not in path
 
 
