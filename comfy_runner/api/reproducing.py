@@ -134,9 +134,10 @@ def _reproduced(
     jobs = plan([recorded.source], server=chosen, out=folder, templates=templates, config=settings, say=say).jobs
     if len(jobs) != 1:
         raise UsageError(f"makes {counted(len(jobs), 'job')} (expected 1)", where=shown(recorded.source))
-    for _ in range(_TRIES):
+
+    def begun() -> Run:
         _free(engine, folder)
-        rendering = run(
+        return run(
             [recorded.source],
             server=chosen,
             out=folder,
@@ -146,9 +147,16 @@ def _reproduced(
             config=settings,
             say=say,
         )
-        made = _rendered(rendering, follow)
+
+    made = _rendered(begun(), follow)
+    for _ in range(_TRIES - 1):
         if not made.cached_nodes:
             break
+        try:
+            again = begun()
+        except UsageError:  # it would cost more than allowed: what was paid for is looked at
+            break
+        made = _rendered(again, follow)
     notes = [*_cached(made, engine.url), *_notes(recorded, made)]
     view = FolderView(folder)
     remove_triples(folder, (record.path for records in made.files.values() for record in records))

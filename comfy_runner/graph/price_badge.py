@@ -27,6 +27,7 @@ _FUNCTIONS = frozenset((*_TEXTS, *_NUMBERS, "boolean", "count", "exists", "keys"
 _TERMS = ("name", "number", "path", "string", "value", "variable")
 _KINDS = frozenset((*_TERMS, "binary", "bind", "block", "condition", "filter", "function", "unary"))
 _LONGEST, _MOST_GROWING, _MILLISECONDS, _DEEPEST = 10_000, 24, 2000, 200
+_MOST_DOLLARS = 1_000_000.0
 _A_RUN = ("", "/run")
 
 
@@ -101,7 +102,7 @@ def _normal(value: Any, kind: str) -> Any:
     if kind in ("INT", "FLOAT"):
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         return (int(number) if number.is_integer() else number) if math.isfinite(number) else None
     if value is None or isinstance(value, bool) or (kind == "COMBO" and isinstance(value, int | float)):
@@ -175,7 +176,7 @@ def _amount(told: Any) -> Amount | None:
             found = _list(told.get("usd"))
         case _:
             return None
-    amounts = [float(each) for each in found if type(each) in (int, float) and math.isfinite(each) and each >= 0]
+    amounts = [float(each) for each in found if type(each) in (int, float) and 0 <= each <= _MOST_DOLLARS]
     if not amounts or len(amounts) < len(found):
         return None
     return Amount(min(amounts), max(amounts), bool(form.get("approximate")))

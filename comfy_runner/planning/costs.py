@@ -79,7 +79,7 @@ def spending_refusal(price: Price, *, spent: float, limit: float | None) -> Usag
         if not HAS_JSONATA:
             hint += "'comfy-runner[prices]'"
         return UsageError(f"cannot be kept, for the price of {', '.join(price.unknown)} is not known", where=_OPTION, hint=hint)
-    if price.high and spent + price.high > limit + _SLACK:
+    if price.high and not spent + price.high <= limit + _SLACK:  # so that a limit that is no number allows nothing
         before = f", and {dollars(spent)} was spent before" if spent else ""
         what = f"would be exceeded: this costs {price}{before} (got {dollars(limit)[1:]})"
         return UsageError(what, where=_OPTION, hint="allow more, or render fewer jobs: --only, --skip")

@@ -26,6 +26,7 @@ def test_a_price_depends_on_the_values_of_a_node() -> None:
     assert _price(model="Exact", batch_size=3) == "$0.12"
     assert _price(model="Range", width=64, height=64) == "up to $0.08"
     assert _price(model="Range", width=2048, height=1024) == "up to $0.20"
+    assert _price(model="Exact", batch_size=10**400) == "unknown"
 
 
 def test_what_depends_on_another_node_or_is_told_in_words_is_unknown() -> None:
@@ -73,6 +74,8 @@ def test_links_and_texts_are_seen_as_the_page_sees_them() -> None:
         '{"type":"usd","usd":"1"}',
         '{"type":"usd","usd":true}',
         '{"type":"usd","usd":1e999}',
+        f'{{"type":"usd","usd":1{"0" * 400}}}',
+        '{"type":"usd","usd":1e300}',
         '{"type":"usd","usd": widgets.missing * 2}',
         '{"type":"list_usd","usd":[]}',
         '{"type":"usd","usd":$length($pad("x", 999999999999))}',
