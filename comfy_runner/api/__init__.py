@@ -1,4 +1,4 @@
-"""The Python interface: recipes in, events and results out. It joins the stages, and knows nothing of terminals.
+"""The Python interface: recipes in, events and results out. It joins the stages, and does not print.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The first version of a ComfyUI or a node pack that gives other pictures than wanted: each is started, renders, and is judged."""
+"""Find the first version of ComfyUI or of a node pack that renders wrong pictures: start each, render, and judge the result."""
 
 from __future__ import annotations
 
@@ -64,40 +64,41 @@ def bisect(
     told: Callable[[Judged], None] = lambda _judged: None,
     following: Callable[[], AbstractContextManager[Callable[[Event], None]]] = lambda: nullcontext(lambda _event: None),
 ) -> Bisected:
-    """Find the first version at which what recipes expect fails, or a comparison with a baseline.
+    """Find the first version that fails the expectations of recipes, or a comparison with a baseline.
 
-    Each version has its server started, renders the recipes into a run folder of its own, is judged, and has its server stopped. A
-    version whose server does not start, or that cannot do the jobs, is skipped. A repository is left as it was found, come what
-    may. The same call goes on where an earlier one was interrupted: what is rendered is not rendered again.
+    For each version, the server is started, the recipes are rendered into a separate run folder, the result is judged, and the
+    server is stopped. A version whose server does not start, or cannot do the jobs, is skipped. The repository is always left as it
+    was found. The same call continues an interrupted search: finished pictures are not rendered again.
 
     Args:
-        good: A version that is good: a revision of the repository, or a line of the list.
-        bad: One that is bad; in a repository it comes after the good one, in a list it may stand before it.
-        recipes: At least one, as for `run`, with seeds that are given.
-        start: Shell command that starts the server of a version, in the foreground or in the background. ``{version}`` in it stands
-            for the version, as does ``$COMFY_RUNNER_BISECT_VERSION``; where there is a repository, the version is checked out.
-        stop: Shell command that stops it, likewise. What is left of the start command's process group is ended in any case.
-        repo: The git repository that is searched, or has the versions of the list; None for none.
-        versions: A file with one version per line, in their order; None for all commits of the repository from `good` to `bad`.
-        server: Where the server that is started answers: a URL, a name from the config file, or a `ServerConfig`; None for the
-            first server that the settings name.
+        good: A good version: a revision of the repository, or a line of the list.
+        bad: A bad version. In a repository it must come after the good one; in a list it may come before it.
+        recipes: At least one, as for `run`, with fixed seeds.
+        start: Shell command that starts the server of a version, in the foreground or in the background. ``{version}`` and
+            ``$COMFY_RUNNER_BISECT_VERSION`` stand for the version. If there is a repository, the version is checked out first.
+        stop: Shell command that stops the server, with the same placeholders. Whatever remains of the start command's process group
+            is ended in any case.
+        repo: The git repository that is searched, or that contains the versions of the list; None for none.
+        versions: A file with one version per line, in order; None for all commits of the repository from `good` to `bad`.
+        server: The address at which the started server answers: a URL, a name from the config file, or a `ServerConfig`; None for
+            the first server in the settings.
         out: Folder of the search, with a run folder for each version; None for ``runs/bisect-<recipe name>``.
-        baseline: Folder or URL of the baseline that pictures are compared with; None for none, or, where the recipes expect
-            nothing, for the pictures of the good version.
+        baseline: Folder or URL of the baseline that pictures are compared with. None for none, or, if the recipes expect nothing,
+            for the pictures of the good version.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
         templates: Folders that are searched for templates first.
-        start_timeout: Seconds that a server may take until it answers.
-        policy: How to treat the servers: time limits, jobs in flight, retries; None for the usual.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about what goes on; None for silence.
-        told: Takes each version that is judged.
-        following: Makes what takes the events of a version's run.
+        start_timeout: Seconds within which a server must answer.
+        policy: How to treat the servers: time limits, jobs in flight, retries; None for the defaults.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each step; None for silence.
+        told: Called with each version that has been judged.
+        following: Returns a context manager that yields a callable for the events of a version's run.
 
     Raises:
-        InputError: An argument or a recipe is wrong, the good version is bad or the bad one good, or a server answers already.
+        InputError: An argument or a recipe is wrong, the good version is bad, the bad one is good, or a server is already running.
         ServerError: The server of the good version or of the bad one cannot be used.
-        JobFailed: One of these cannot do a job.
+        JobFailed: One of these two servers cannot do a job.
         RunFolderError: A run folder cannot be used.
     """
     require_commands()
@@ -200,7 +201,7 @@ class _Judge:
         return Judged(version=version, judgment=judgment, why=why, folder=folder, was_judged=was_judged)
 
     def _is_rendered(self, folder: Path) -> bool:
-        """Return whether a version's run folder has all that is to be judged."""
+        """Return whether every job in a version's run folder is done."""
         return folder.is_dir() and all(row.state == "done" for row in plan(self._recipes, out=folder, **self._given).jobs)
 
     def _render(self, version: Version, folder: Path) -> None:

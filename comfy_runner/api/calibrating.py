@@ -1,4 +1,4 @@
-"""Limits that agree with a person's eyes, fitted to what the picks of finished runs say. Nothing is rendered, or kept unasked."""
+"""Limits that agree with a person's eyes, fitted to the picks of finished runs. Nothing is rendered, or kept unasked."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from comfy_runner.text_files import shown
 
 
 def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Callable[[int, int], None] | None = None) -> Calibration:
-    """Return limits of a suggestion that agree with what a person has said of runs' pictures; `keep_calibration` keeps them.
+    """Return limits for suggestions that agree with a person's picks; `keep_calibration` keeps them.
 
     Args:
-        run_folders: The folder of a run, or of several, or their URLs, each with a ``picks.json`` (docs/choosing.md).
-        progress: Called with how many pairs of pictures of a run have been measured, and how many there are; None for nothing.
+        run_folders: One or several run folders, or their URLs, each with a ``picks.json`` (docs/choosing.md).
+        progress: Called with the number of pairs measured so far in the current run, and with their total; None for nothing.
 
     Raises:
-        InputError: A run has no picks, or something in them is wrong; no two pictures are compared; or what measuring or
-            calibrating needs is not installed.
-        RunFolderError: It is not a run folder, or cannot be read.
+        InputError: A run has no picks, or faulty ones; no two pictures are compared; or a package that measuring or calibrating
+            needs is not installed.
+        RunFolderError: The folder is not a run folder, or cannot be read.
     """
     several = [run_folders] if isinstance(run_folders, (Path, str)) else run_folders
     folders = [local_part(folder) for folder in several]
@@ -54,13 +54,13 @@ def calibrate(run_folders: Path | str | Sequence[Path | str], *, progress: Calla
 
 
 def kept_limits(run_folder: Path | str) -> Limits:
-    """Return the limits that the user keeps for a run's checkpoints, by `keep_calibration`; the usual ones where none are kept.
+    """Return the limits that `keep_calibration` has kept for a run's checkpoints, or the defaults if there are none.
 
     Args:
         run_folder: The folder of a run, which may be in use.
 
     Raises:
         ConfigError: The file of kept calibrations is damaged.
-        RunFolderError: It is not a run folder, or cannot be read.
+        RunFolderError: The folder is not a run folder, or cannot be read.
     """
     return limits_kept_for(lambda: checkpoints_of(read_material(local_part(run_folder))))

@@ -42,33 +42,33 @@ def check_run(
     write_missing: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckedRun:
-    """Hold a run against what is expected of its jobs: `expect` of recipes, with that of the settings beneath.
+    """Check a run against the expectations for its jobs: `expect` in the recipes, which overrides `expect` in the settings.
 
-    The report shows what was found wrong from the next time on that it is written.
+    The next report that is written shows the failures.
 
     Args:
-        run: A run folder, which may be in use; or a run that has ended, whose recipes are known.
-        recipes: The recipes behind the run folder, as for `run`: their expectations of today count, and their jobs are looked at,
-            those that the folder lacks, too. None for what the sidecars of its jobs say.
+        run: A run folder, which may be in use, or a `Run` that has ended and knows its recipes.
+        recipes: The recipes of the run folder, as for `run`. Their present expectations apply, and all their jobs are checked, also
+            those that the folder lacks. Empty for the expectations in the sidecars.
         sets: Overrides for every recipe, such as ``expect.drift.max=0.2``.
-        sweeps: Axes for every recipe, those that it was rendered with.
-        only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
-        skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
-        templates: Folders that are searched for templates first, where a recipe is a picture.
-        config: Settings; None for those of the user's config file.
-        baseline: The folder or URL of a baseline that pictures are compared with, which lacks all of them if it is not there;
-            None for none. Those that differ are put beside what was expected in the run folder, in ``comparison_files``.
-        write_missing: Whether pictures that the baseline lacks are added to it, and count as passed; otherwise they have failed.
-        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
+        sweeps: Axes for every recipe, the same as when it was rendered.
+        only: Patterns such as ``*-s42``; only jobs whose id matches one of them are chosen; empty for all.
+        skip: Patterns such as ``*-s42``; jobs whose id matches one of them are left out.
+        templates: Folders that are searched for templates first, if a recipe is a picture.
+        config: Settings; None for the user's config file.
+        baseline: The folder or URL of a baseline that pictures are compared with; None for none. A folder that does not exist is an
+            empty baseline. Pictures that differ are put beside the expected ones in ``comparison_files`` of the run folder.
+        write_missing: Whether pictures that the baseline lacks are added to it and pass; otherwise they fail.
+        progress: Called with the number of pairs of pictures measured so far, and with their total; None for nothing.
 
     Returns:
-        Every job with what was found of it, and what was found of the run as a whole.
+        Every job with its findings, and the findings about the whole run.
 
     Raises:
         InputError: A recipe or an argument is wrong, a metric or check of an installed package cannot be used, or the baseline is
             damaged.
-        RunFolderError: It is not a run folder, cannot be read, or a sidecar in it makes no sense; or what differs from the baseline
-            cannot be written.
+        RunFolderError: The folder is not a run folder, cannot be read, or has a damaged sidecar; or the comparisons with the
+            baseline cannot be written.
     """
     settings = config or load_config()
     if not recipes and (sets or sweeps):
@@ -108,16 +108,16 @@ def unbegun_run(
     config: Config | None = None,
     **given: Any,
 ) -> CheckedRun:
-    """Return what becomes of a run that could not begin, such as for want of a server: none of its jobs could be done.
+    """Return the result of a run that could not begin, for example because no server answered: all its jobs have failed.
 
     Args:
         recipes: The recipes, as for `run`.
-        error: Why it could not begin. Where a recipe is wrong, it is not known which jobs there are: each recipe counts as one.
+        error: Why it could not begin. If a recipe is wrong, its jobs are unknown, and each recipe counts as one job.
         sets: Overrides for every recipe, such as ``expect.drift.max=0.2``.
         sweeps: Axes for every recipe.
         templates: Folders that are searched for templates first.
-        config: Settings; None for those of the user's config file.
-        given: Further arguments of `plan`, but for a server.
+        config: Settings; None for the user's config file.
+        given: Further arguments of `plan`, except `server`.
 
     Raises:
         InputError: A recipe or an argument is wrong.

@@ -1,4 +1,4 @@
-"""The best values of fields, searched for: a few are rendered, and what is measured of them decides which come next."""
+"""Search for the best values of fields: render a few, and let their measures decide which ones come next."""
 
 from __future__ import annotations
 
@@ -35,24 +35,25 @@ def plan_find(
     config: Config | None = None,
     calibrated: bool = False,
 ) -> FindPlan:
-    """Return what `find` would have before it; nothing is rendered or written, and no server is needed.
+    """Return the search that `find` would begin. Nothing is rendered or written, and no server is needed.
 
     Args:
-        recipe: One recipe: its path, the name of a shipped one, or a mapping with its fields. What it sweeps besides are series.
+        recipe: One recipe: its path, the name of a shipped one, or a mapping with its fields. Its own
+            sweep gives the series.
         over: The field and its values, such as ``upscale.denoise=0.3:0.8``, or several of these; None for what the recipe says
             under ``find``.
         max_drift: The most that a picture may drift, above 0; None for what the recipe says, or 0.3.
-        tolerance: How far apart the values are that are told apart, above 0; None for what the recipe says, or 0.02, or 1 between
-            whole numbers. Of several fields, those with whole ends take each whole number in any case.
+        tolerance: The smallest difference between values that matters, above 0; None for what the recipe says, or 0.02, or 1
+            between whole numbers. With several fields, those with whole ends always use every whole number.
         jobs: The most jobs that are rendered, at least 1; None for what the recipe says, or the usual, as for `find`.
         server: Asked only for the nodes of a workflow that ComfyUI's page has saved.
         out: The run folder; None for ``runs/<recipe name>``.
         sets: Overrides for the recipe, such as ``upscale.sampler.steps=20``.
         sweeps: Axes of the series, such as ``seed=1,2,3``.
         templates: Folders that are searched for templates first.
-        config: Settings; None for those of the user's config file.
-        calibrated: Whether limits that neither an argument nor the recipe gives are those that the user keeps for its checkpoint
-            (`keep_calibration`), rather than the usual ones.
+        config: Settings; None for the user's config file.
+        calibrated: Whether limits that neither an argument nor the recipe sets come from the user's calibration for its checkpoint
+            (`keep_calibration`) instead of the defaults.
 
     Raises:
         InputError: The recipe or an argument is wrong.
@@ -96,31 +97,31 @@ def find(
 ) -> SearchResult:
     """Find the values of fields that give the most real detail while the composition is kept, without rendering all of them.
 
-    What the run folder has already counts. The same call goes on where an earlier one was interrupted, on the same path: what is
-    rendered next depends on nothing but what was measured.
+    Pictures that the run folder already has are used. The same call continues an interrupted search, and takes the same path,
+    because the next value depends only on the measures so far.
 
     Args:
-        recipe: One recipe, as for `run`. What it sweeps besides, such as seeds, are series that the value has to suit alike.
+        recipe: One recipe, as for `run`. Its own sweep, for example of seeds, gives the series; the value has to suit all of them.
         over: The field and its values, such as ``upscale.denoise=0.3:0.8``, with a step of its own (``0.3:0.8:0.05``) or as a list
-            (``0.3,0.5,0.8``), or several of these; None for what the recipe says under ``find``. Names can be searched beside
-            another field (``upscale.method=bicubic,area``).
+            (``0.3,0.5,0.8``), or several of these; None for what the recipe says under ``find``. Names can be searched together
+            with another field (``upscale.method=bicubic,area``).
         max_drift: The most that a picture may drift, above 0; None for what the recipe says, or 0.3.
-        tolerance: How far apart the values are that are told apart, above 0; None for what the recipe says, or 0.02, or 1 between
-            whole numbers. Of several fields, those with whole ends take each whole number in any case.
-        jobs: The most jobs that are rendered, at least 1; None for what the recipe says, or 24 and of one field a part
-            of the sweep: 4 of 9 values, 8 of 26 and of 40. It is never more than half of all.
+        tolerance: The smallest difference between values that matters, above 0; None for what the recipe says, or 0.02, or 1
+            between whole numbers. With several fields, those with whole ends always use every whole number.
+        jobs: The most jobs that are rendered, at least 1; None for what the recipe says, or 24, and for a single field a
+            part of the sweep: 4 of 9 values, 8 of 26 or of 40. It is never more than half of all jobs.
         server: As for `run`.
         out: The run folder; None for ``runs/<recipe name>``.
         sets: Overrides for the recipe, such as ``upscale.sampler.steps=20``.
         sweeps: Axes of the series, such as ``seed=1,2,3``.
         templates: Folders that are searched for templates first.
-        policy: How to treat the servers; None for the usual.
-        config: Settings; None for those of the user's config file.
-        calibrated: Whether limits that neither an argument nor the recipe gives are those that the user keeps for its checkpoint
-            (`keep_calibration`), rather than the usual ones.
-        say: Takes sentences about slow preparations; None for silence.
-        told: Takes the steps that were done together, each time.
-        following: Makes what takes the events of a run.
+        policy: How to treat the servers; None for the defaults.
+        config: Settings; None for the user's config file.
+        calibrated: Whether limits that neither an argument nor the recipe sets come from the user's calibration for its checkpoint
+            (`keep_calibration`) instead of the defaults.
+        say: Called with a sentence about each slow preparation; None for silence.
+        told: Called with the steps that were rendered together, after each round.
+        following: Returns a context manager that yields a callable for the events of a run.
 
     Raises:
         InputError: The recipe or an argument is wrong, or measuring is not possible.

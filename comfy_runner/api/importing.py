@@ -1,6 +1,6 @@
-"""Workflows and pictures as a source of recipes: imported into a folder, converted, or loaded in the place of a recipe.
+"""Workflows and pictures as recipes: imported into a folder, converted, or loaded directly.
 
-What the importer brings along is loaded when it is needed: most recipes are files.
+The importer is loaded only when it is needed, because most recipes are YAML files.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ def import_workflow(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Imported:
-    """Make a recipe and a template of a workflow or a picture; what they render to is proved to be the same graph, node for node.
+    """Make a recipe and a template from a workflow or a picture, proved to render exactly the same graph, node for node.
 
     Args:
         file: A workflow as JSON, in API format or as ComfyUI's page saves it; a picture, film or sound with metadata of ComfyUI,
-            A1111 or Forge; or the parameters of the latter as text.
-        server: A server whose nodes give parameters their ranges, and which a workflow of the page needs: a URL, a name from
-            the config file, ``local`` or a `ServerConfig`; None for none.
-        object_info: A file with a saved answer of ``/object_info`` in its place; None for none.
-        params: Inputs that are to be parameters, each ``NODE.INPUT=NAME``.
-        name: What the recipe and the template are called; empty for as the file.
-        templates: Folders in which the template of a picture of ours is looked for first.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+            A1111 or Forge; or the parameters of A1111 or Forge as text.
+        server: The server whose nodes give the ranges of parameters; a workflow saved by the page needs one. A URL, a name from the
+            config file, ``local`` or a `ServerConfig`; None for none.
+        object_info: A file with a saved answer of ``/object_info``, used instead of the server; None for none.
+        params: Inputs that become parameters, each written ``NODE.INPUT=NAME``.
+        name: The name of the recipe and the template; empty for the name of the file.
+        templates: Folders that are searched first for the template of a picture that comfy_runner rendered.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
-        InputError: The file holds nothing of use, a workflow cannot be converted or proved, or an argument is wrong.
-        ServerError: The server cannot be asked.
+        InputError: The file contains nothing to import, a workflow cannot be converted or proved, or an argument is wrong.
+        ServerError: The server does not answer, or refuses.
     """
     from comfy_runner.importer.imported import import_found
     from comfy_runner.importer.read import read_file
@@ -71,15 +71,15 @@ def import_workflow(
 
 
 def write_import(imported: Imported, out: Path | str = ".", *, force: bool = False) -> tuple[Path, ...]:
-    """Write what was imported into a folder, and return the files: the recipe, and its template if it has one of its own.
+    """Write an import into a folder, and return the files: the recipe, and its template unless it is a shipped one.
 
     Args:
-        imported: What `import_workflow` has made.
-        out: The folder, which is made where it is not there.
-        force: Whether files that are there are overwritten; the file that was imported never is.
+        imported: The result of `import_workflow`.
+        out: The folder; it is created if it does not exist.
+        force: Whether existing files are overwritten; the imported file itself never is.
 
     Raises:
-        UsageError: A file already exists, or cannot be written. Nothing is written where that can be told before.
+        UsageError: A file already exists, or cannot be written. If that is known beforehand, nothing is written.
     """
     from comfy_runner.importer.write import FOLDER
     from comfy_runner.templating.lookup import SUFFIX
@@ -106,7 +106,7 @@ def write_import(imported: Imported, out: Path | str = ".", *, force: bool = Fal
 
 
 def _in_the_way(path: Path, source: Path) -> Problem | None:
-    """Return why a file cannot be written even if it may be overwritten; None for no reason."""
+    """Return why a file cannot be overwritten even with `force`; None if it can."""
     if path.is_dir():
         return Problem("is a folder", shown(path), f"{OTHER_FOLDER}, or give another --name")
     with contextlib.suppress(OSError):
@@ -125,18 +125,19 @@ def convert_workflow(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> FoundGraph:
-    """Return a workflow as ComfyUI's page saves it as a graph in API format, as the page's own export gives it.
+    """Convert a workflow saved by ComfyUI's page to API format, as the page's own export would.
 
     Args:
-        file: The workflow as JSON, or a picture, film or sound that holds it. Where the graph itself is there, it is taken.
+        file: The workflow as JSON, or a picture, film or sound that contains it. If the file also has the graph in API
+            format, that is returned.
         server: The server that has its nodes: a URL, a name from the config file, ``local`` or a `ServerConfig`; None for none.
-        object_info: A file with a saved answer of ``/object_info`` in its place; None for none.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        object_info: A file with a saved answer of ``/object_info``, used instead of the server; None for none.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
-        InputError: The file holds no workflow, or it cannot be converted: with every node that is in the way.
-        ServerError: The server cannot be asked.
+        InputError: The file contains no workflow, or one that cannot be converted; every offending node is named.
+        ServerError: The server does not answer, or refuses.
     """
     from comfy_runner.importer.importing import graph_in
     from comfy_runner.importer.read import read_file
@@ -145,13 +146,13 @@ def convert_workflow(
 
 
 def asking(servers: GivenServers, object_info: Path | None, config: Config, say: Callable[[str], None] | None) -> AskServer:
-    """Return what asks the first of some servers that answers for its nodes, once, or reads a saved answer.
+    """Return a function that asks the first server that answers for its nodes, only once, or reads a saved answer.
 
     Args:
         servers: The servers; None for those that the settings name, if they name any and one of them answers.
         object_info: A file with a saved answer; None for none.
         config: Settings.
-        say: Takes sentences about slow preparations; None for silence.
+        say: Called with a sentence about each slow preparation; None for silence.
     """
 
     @cache
@@ -175,10 +176,10 @@ def asking(servers: GivenServers, object_info: Path | None, config: Config, say:
 
 
 def loading(ask: AskServer, templates: Sequence[Path]) -> LoadSource:
-    """Return what loads a recipe, or a workflow or a picture in its place.
+    """Return a function that loads a recipe, a workflow or a picture.
 
     Args:
-        ask: Gives what a server says of its nodes, where one was named.
+        ask: Returns the node classes of the server, if one was named.
         templates: Folders that are searched for templates first.
     """
 

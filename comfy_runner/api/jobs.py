@@ -1,4 +1,4 @@
-"""Jobs that are known: where their run folder lies, which seeds and graphs they have, and how a run of them begins."""
+"""The jobs of a run: their run folder, their seeds and graphs, and how the run begins."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from comfy_runner.text_files import shown, url_of
 
 
 def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None, shard: Shard | None = None) -> Path:
-    """Return the run folder of recipes, at least one: the one that was asked for, or ``runs/<recipe name>``.
+    """Return the run folder of one or several recipes: the requested one, or ``runs/<recipe name>``.
 
     Args:
         recipes: The recipes.
-        out: The one that was asked for, or the folder that holds those of all shards; None for the usual one.
-        shard: The shard whose it is; None for that of a whole run.
+        out: The requested folder, or the folder that contains those of all shards; None for the default.
+        shard: The shard that the folder is for; None for a whole run.
 
     Raises:
-        UsageError: Several recipes have none in common, or shards would lie in a run folder.
-        RunFolderError: Whether they would cannot be told, for their store does not answer.
+        UsageError: Several recipes have no common folder, or shards would be inside a run folder.
+        RunFolderError: The store of the shards does not answer.
     """
     if out is None and len(recipes) > 1:
         raise UsageError("several recipes share one run folder, which has to be named", hint="give --out DIR")
@@ -62,7 +62,7 @@ def run_folder(recipes: Sequence[LoadedRecipe], out: Path | str | None, shard: S
 
 
 def draft_jobs(variants: Sequence[Variant], path: Path | None, *, templates: Sequence[Path]) -> Plan:
-    """Return the drafts of jobs, with the seeds that a run folder has drawn, as far as it has; it need not be there.
+    """Return the drafts of jobs, with the random seeds that the run folder has already drawn. The folder need not exist.
 
     Args:
         variants: The jobs.
@@ -92,21 +92,21 @@ def begin_jobs(
     say: Callable[[str], None] | None = None,
     models: FetchOptions | None = None,
 ) -> Run:
-    """Begin a run of jobs that are known already; as `run` does for those of recipes.
+    """Begin a run of known jobs, as `run` does for the jobs of recipes.
 
     Args:
-        variants: All jobs that the run folder is to have.
-        chosen: The ids of those that are to be done now.
+        variants: All jobs of the run folder.
+        chosen: The ids of the jobs to do now.
         path: The run folder.
         server: As for `run`.
         templates: All folders that are searched for templates.
         policy: How to treat the servers.
         config: Settings.
         ray: As for `run`.
-        force: Whether jobs that are done are rendered again.
-        shard: Which part of them is done; None for all.
-        say: Takes sentences about slow preparations; None for silence.
-        models: Whether models are fetched, and who is told of it; None for as the settings say.
+        force: Whether finished jobs are rendered again.
+        shard: The part of them to do; None for all.
+        say: Called with a sentence about each slow preparation; None for silence.
+        models: Whether models are fetched, and who is told; None for the settings.
 
     Raises:
         InputError: A recipe or a template is wrong, or no server can do a job.
@@ -146,21 +146,21 @@ def begin_jobs(
 
 
 def names_local(server: Given, config: Config) -> bool:
-    """Return whether one of the servers that are asked for is ``local``, the ComfyUI that is set up and started here.
+    """Return whether one of the requested servers is ``local``, the ComfyUI that is set up and started here.
 
     Args:
-        server: What was asked for, as for `run`.
+        server: The requested servers, as for `run`.
         config: Settings, which may name servers.
     """
     return any(found.url == LOCAL for found in config.find_servers(server))
 
 
 def with_notes(plan: Plan, expected: Mapping[str, Expected]) -> Plan:
-    """Return a plan that also says of what is expected of its jobs what cannot be checked, and which models nobody needs.
+    """Return a plan with further notes: expectations that cannot be checked, and models that no job needs.
 
     Args:
         plan: The plan.
-        expected: What is expected of its jobs, by their ids.
+        expected: The expectations for its jobs, by job id.
     """
     return replace(plan, notes=(*plan.notes, *unmeasurable(plan.drafts, expected), *unnamed_models(plan.drafts)))
 
@@ -179,16 +179,16 @@ def _supply(
 
 
 def _records(variants: Sequence[Variant]) -> dict[str, None]:
-    """Return what a run folder calls the random seeds that these jobs need, in their order."""
+    """Return the names under which a run folder records the random seeds of these jobs, in order."""
     return dict.fromkeys(variant.draw.record(variant.recipe_name) for variant in variants if variant.draw)
 
 
 def _seeds(variants: Sequence[Variant], drawn: Mapping[str, int] = MappingProxyType({})) -> Callable[[Variant], int]:
-    """Return what gives each job its random seed; for one that is yet to be drawn stands a number that no other job has.
+    """Return a function from a job to its random seed; until a seed is drawn, a unique number stands in for it.
 
     Args:
         variants: All jobs.
-        drawn: The seeds that a run folder has, as it calls them.
+        drawn: The seeds in a run folder, by their names there.
     """
     draws = dict.fromkeys((variant.recipe_name, variant.draw) for variant in variants if variant.draw)
     stand_ins = {draw: MAX_SEED - number for number, draw in enumerate(draws)}

@@ -1,6 +1,6 @@
-"""Models that recipes name, brought to the ComfyUIs that are started by us, or only looked for; and the cache that they go through.
+"""The models that recipes name: fetched for, or looked for on, the ComfyUIs that we start; and the cache of models.
 
-A ComfyUI by its URL is told of nothing: what it lacks is an error that says where it would come from.
+Nothing is fetched for a ComfyUI given by its URL: a missing model is an error that names its source.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:  # it brings the whole local ComfyUI along
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """What the caller of a run says of models.
+    """The caller's options for the models of a run.
 
     Attributes:
-        fetch: Whether what is lacking is fetched, also where the config file does not say so.
-        tell: Is told how far each has come; None for nobody.
+        fetch: Whether missing models are fetched even if the config file does not say so.
+        tell: Called with the progress of each download; None for nothing.
     """
 
     fetch: bool = False
@@ -39,15 +39,15 @@ class FetchOptions:
 
 
 class PlanModels:
-    """The models of a plan's recipes, for the ComfyUIs that are started by us.
+    """The models of a plan's recipes, for the ComfyUIs that we start.
 
     Args:
         config: Settings.
-        options: What the caller says of models.
-        say: Takes sentences about slow preparations; None for silence.
+        options: The caller's options.
+        say: Called with a sentence about each slow preparation; None for silence.
 
     Attributes:
-        order: What they are to have; None where no job needs any, as long as `expect` has not been called.
+        order: The models that they need; None if no job needs any, or before `expect` is called.
     """
 
     def __init__(self, config: Config, options: FetchOptions, say: Callable[[str], None] | None) -> None:
@@ -56,10 +56,10 @@ class PlanModels:
         self.order: ModelOrder | None = None
 
     def expect(self, drafts: Iterable[Draft]) -> None:
-        """Learn which jobs there are to be done.
+        """Learn which jobs are to be done.
 
         Raises:
-            RecipeError: What their recipes say of models does not fit together.
+            RecipeError: Their recipes contradict each other about a model.
         """
         settings = self._config.models
         if needed := needed_models(drafts):
@@ -70,10 +70,10 @@ class PlanModels:
             self.order = ModelOrder(needed, hosts, self._options.fetch or settings.fetch, cache.folder, cache.limit)
 
     def provide(self, engines: Sequence[NamedEngine]) -> None:
-        """Fetch and link what the local ComfyUI lacks, if it is among the engines; it stays in the cache until this is closed.
+        """Fetch and link the models that the local ComfyUI lacks, if it is among the engines; the cache keeps them until `close`.
 
         Raises:
-            UsageError: Something is lacking, and may not be fetched.
+            UsageError: A model is missing and may not be fetched.
             ModelError: It cannot be fetched, or cannot be linked.
         """
         if (found := self._local(engines)) is not None:
@@ -82,10 +82,10 @@ class PlanModels:
             models.provide(engine.object_info())
 
     def foresee(self, engines: Sequence[NamedEngine]) -> None:
-        """Say what `provide` would fetch, and have the local ComfyUI count it as there.
+        """Say what `provide` would fetch, and let the local ComfyUI count it as present.
 
         Raises:
-            UsageError: Something is lacking, and may not be fetched.
+            UsageError: A model is missing and may not be fetched.
         """
         if (found := self._local(engines)) is not None:
             engine, models = found
@@ -94,7 +94,7 @@ class PlanModels:
                 engine.expect_models(expected)
 
     def close(self) -> None:
-        """Let others remove from the cache what was used here."""
+        """Allow others to remove the models used here from the cache."""
         for models in self._provided:
             models.close()
 
@@ -125,6 +125,6 @@ def cache_of(config: Config) -> ModelCache:
 
 
 def clean_models(config: Config) -> list[CachedModel]:
-    """Remove from the cache all that nobody uses now, with the links to it, and return it."""
+    """Remove all models that are not in use from the cache, with their links, and return them."""
     cache = cache_of(config)
     return [model for model in cache.models() if cache.remove(model.sha256)]

@@ -1,4 +1,4 @@
-"""What a person has picked of a run: read, added to, copied. Nothing is rendered, and no server is asked."""
+"""A person's picks of a run's pictures: read, extended, copied. Nothing is rendered, and no server is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from comfy_runner.text_files import local_path, reason_of, shown
 
 
 def picks(run_folder: Path | str) -> RunPicks:
-    """Return what ``picks.json`` of a run says of its pictures, without those that were rendered again since they were judged.
+    """Return the picks in a run's ``picks.json``, except those of pictures that have since been rendered again.
 
     Args:
         run_folder: The folder of a run, which may be in use, or its URL.
@@ -23,21 +23,21 @@ def picks(run_folder: Path | str) -> RunPicks:
     Raises:
         UsageError: The run has no ``picks.json``.
         InputError: Something in it is wrong.
-        RunFolderError: It is no run folder, or cannot be read.
+        RunFolderError: The folder is not a run folder, or cannot be read.
     """
     return read_run_picks(read_material(local_part(run_folder)))
 
 
 def import_picks(run_folder: Path | str, file: Path | str) -> SavedPicks:
-    """Add what a ``picks.json`` says, such as one that the page has downloaded, to that of a run.
+    """Add the picks of a file, such as one that the page has downloaded, to a run's ``picks.json``.
 
     Args:
         run_folder: The folder of the run, which may be in use, or its URL.
         file: The file.
 
     Raises:
-        InputError: The file cannot be read, or something in it is wrong, or in that of the run; nothing is changed then.
-        RunFolderError: It is no run folder, or cannot be written.
+        InputError: The file cannot be read, or it or the run's own ``picks.json`` is faulty; then nothing is changed.
+        RunFolderError: The folder is not a run folder, or cannot be written.
     """
     path = local_path(file)
     try:
@@ -49,20 +49,20 @@ def import_picks(run_folder: Path | str, file: Path | str) -> SavedPicks:
 
 
 def copy_picks(run_folder: Path | str, target: Path | str, *, least: int = 1) -> tuple[Path, ...]:
-    """Copy the picked pictures of a run into a folder, each called by its job, and return where they are.
+    """Copy the picked pictures of a run into a folder, each named after its job, and return the copies.
 
-    No file is overwritten: copies that are there stay, and where another file has such a name, nothing is copied.
+    No file is overwritten: existing copies stay, and if another file has one of the names, nothing is copied.
 
     Args:
         run_folder: The folder of the run, which may be in use, or its URL.
-        target: The folder; it is made.
-        least: How many stars they have at least, from 1 to 5; rejected ones are left out.
+        target: The folder; it is created if needed.
+        least: The fewest stars of a picture that is copied, from 1 to 5; rejected pictures are left out.
 
     Raises:
-        UsageError: The run has no ``picks.json``, no picture has so many stars, or another file is in the way.
+        UsageError: The run has no ``picks.json``, no picture has enough stars, or another file is in the way.
         InputError: Something in ``picks.json`` is wrong.
-        VerificationError: A picture is not as it was collected.
-        RunFolderError: It is no run folder, a picture cannot be read, or the target cannot be written.
+        VerificationError: A picture has changed since it was collected.
+        RunFolderError: The folder is not a run folder, a picture cannot be read, or the target cannot be written.
     """
     material = read_material(local_part(run_folder))
     chosen = read_run_picks(material).best(least)

@@ -1,4 +1,4 @@
-"""What is done with recipes: `run`, and without rendering anything `plan`, `render` (a job's graph) and `validate`."""
+"""Functions of recipes: `run` renders them; `plan`, `render` (the graph of a job) and `validate` only look at them."""
 
 from __future__ import annotations
 
@@ -54,35 +54,35 @@ def run(
 ) -> Run:
     """Render recipes on ComfyUI servers.
 
-    Everything is checked before anything is rendered. A run folder is continued: jobs that it shows as done are not rendered again,
-    those that an earlier process has submitted are taken up, those that have changed are rendered again.
+    Everything is checked before anything is rendered. An existing run folder is continued: finished jobs are not rendered again,
+    jobs that an earlier process has submitted are collected, and jobs that have changed are rendered again.
 
     Args:
-        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or
-            a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
-            stands for all files that it matches.
+        recipes: At least one. Each is the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a
+            workflow or a picture (docs/import.md), or a mapping with a recipe's fields. A text with ``*``, ``?`` or ``[`` that is
+            not the name of a file means all files that it matches.
         server: A URL, a name from the config file, ``local`` for a ComfyUI that is set up and started here, or a `ServerConfig`;
-            several of these share the jobs; None for the servers that the settings name, or for none beside `ray`.
-        ray: The actors of Ray that the jobs are rendered on (docs/ray.md); None for no Ray.
-        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe. Of a shard it is
-            the folder that holds the run folders of all shards; None for ``runs/<recipe name>-shards``.
+            several of them share the jobs. None for the servers in the settings, or, with `ray`, for no servers.
+        ray: The Ray actors that render the jobs (docs/ray.md); None for no Ray.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, if there is only one recipe. For a shard, the
+            folder that contains the run folders of all shards; None for ``runs/<recipe name>-shards``.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
-        only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
-        skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
+        only: Patterns such as ``*-s42``; only jobs whose id matches one of them are chosen; empty for all.
+        skip: Patterns such as ``*-s42``; jobs whose id matches one of them are left out.
         templates: Folders that are searched for templates first.
-        force: Whether jobs that are done are rendered again.
-        shard: Which part of the jobs is done: ``3/8`` for the third of eight, ``auto`` for the one that Slurm, Kubernetes, GitLab
-            or SkyPilot name, ``auto/8`` where these do not say how many there are; None for all.
-        fetch_models: Whether models that recipes have sources for, and that ``local`` lacks, are fetched from the hosts that the
-            settings allow; also where these say so.
-        policy: How to treat the servers: time limits, jobs in flight, partial jobs, retries; None for the usual.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
-        fetching: Is told how far each model has come that is fetched; None for nobody.
+        force: Whether finished jobs are rendered again.
+        shard: The part of the jobs to render: ``3/8`` for the third of eight, ``auto`` for the one that Slurm, Kubernetes, GitLab
+            or SkyPilot assigns, ``auto/8`` if these do not say how many there are; None for all.
+        fetch_models: Whether models that ``local`` lacks are fetched, if a recipe names their source and the settings allow its
+            host. The settings can also turn this on.
+        policy: How to treat the servers: time limits, jobs in flight, partial jobs, retries; None for the defaults.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
+        fetching: Called with the progress of each model that is being fetched; None for nothing.
 
     Returns:
-        The run, which has begun.
+        The run, already begun.
 
     Raises:
         InputError: A recipe, a template, a workflow or an argument is wrong, or no server can do a job.
@@ -137,37 +137,37 @@ def plan(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> PlanSummary:
-    """Return what `run` would do: the jobs, their order, what is done already, what it costs. Nothing is rendered or written.
+    """Return what `run` would do: the jobs, their order, which are finished, and the cost. Nothing is rendered or written.
 
-    The run folder is neither made nor locked. Several recipes without `out` are planned without one.
+    The run folder is neither created nor locked. Several recipes without `out` are planned without a run folder.
 
     Args:
-        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or
-            a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
-            stands for all files that it matches.
+        recipes: At least one. Each is the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a
+            workflow or a picture (docs/import.md), or a mapping with a recipe's fields. A text with ``*``, ``?`` or ``[`` that is
+            not the name of a file means all files that it matches.
         server: The server whose nodes, models and memory the jobs are checked against: a URL, a name from the config file,
-            ``local`` or a `ServerConfig`. With several, the plan also says which server would render what, and when it would be
-            done. None for no server.
-        out: The run folder; None for ``runs/<recipe name>`` in the current folder, which takes a single recipe. Of a shard it is
-            the folder that holds the run folders of all shards; None for ``runs/<recipe name>-shards``.
+            ``local`` or a `ServerConfig`. With several, the plan also says which server would render what, and when it would
+            finish. None for no server.
+        out: The run folder; None for ``runs/<recipe name>`` in the current folder, if there is only one recipe. For a shard, the
+            folder that contains the run folders of all shards; None for ``runs/<recipe name>-shards``.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
-        only: Patterns such as ``*-s42``: of the jobs, only those whose id matches one of them; empty for all.
-        skip: Patterns such as ``*-s42``: no jobs whose id matches one of them.
+        only: Patterns such as ``*-s42``; only jobs whose id matches one of them are chosen; empty for all.
+        skip: Patterns such as ``*-s42``; jobs whose id matches one of them are left out.
         templates: Folders that are searched for templates first.
-        force: Whether jobs that are done are rendered again.
-        shard: Which part of the jobs is planned: ``3/8`` for the third of eight, ``auto`` for the one that Slurm, Kubernetes,
-            GitLab or SkyPilot name, ``auto/8`` where these do not say how many there are; None for all. The plan also says what
-            each of the others has.
-        allow_partial: Whether outputs of a job that the server, or each of several, would refuse are left out of it.
-        fetch_models: Whether a run would fetch models that recipes have sources for, and that ``local`` lacks; what it would fetch
-            is said.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        force: Whether finished jobs are rendered again.
+        shard: The part of the jobs to plan: ``3/8`` for the third of eight, ``auto`` for the one that Slurm, Kubernetes, GitLab or
+            SkyPilot assigns, ``auto/8`` if these do not say how many there are; None for all. The plan also lists the jobs of the
+            other shards.
+        allow_partial: Whether a job is planned without the outputs that every server would refuse.
+        fetch_models: Whether the run would fetch models that ``local`` lacks and whose source a recipe names. `say` is told which
+            ones.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
         InputError: A recipe, a template, a workflow or an argument is wrong, or no server can do a job.
-        ServerError: The server, or each of several, cannot be asked.
+        ServerError: No server answers.
         RunFolderError: The run folder cannot be read.
     """
     settings = config or load_config()
@@ -214,23 +214,24 @@ def render(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Workflow:
-    """Return the workflow of a job, without any server; a seed that is yet to be drawn is 0.
+    """Return the workflow of a job. No server is needed. A random seed that has not been drawn yet is 0.
 
     Args:
         recipe: The path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or a picture, or a
             mapping with a recipe's fields.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
-        only: Patterns such as ``*-s42``, which choose exactly one job of a sweep; empty where there is no sweep.
+        only: Patterns such as ``*-s42`` that choose exactly one job of a sweep; empty if there is no sweep.
         templates: Folders that are searched for templates first.
-        server: Where the nodes of a workflow are that ComfyUI's page has saved, for nothing else; None for none.
-        object_info: A file with a saved answer of ``/object_info`` in its place; None for none.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        server: The server whose nodes are needed to convert a workflow that ComfyUI's page has saved; not used for anything else.
+            None for none.
+        object_info: A file with a saved answer of ``/object_info``, used instead of the server; None for none.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
-        InputError: The recipe or its template is wrong, or there are several jobs.
-        ServerError: A server was needed and cannot be asked.
+        InputError: The recipe or its template is wrong, or several jobs are chosen.
+        ServerError: A server is needed, and does not answer.
     """
     settings = config or load_config()
     folders = (*templates, *settings.templates)
@@ -255,24 +256,24 @@ def validate(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> tuple[Note, ...]:
-    """Check recipes as `run` does, and return what the user should know; nothing is rendered.
+    """Check recipes as `run` does, and return notes for the user. Nothing is rendered.
 
     Args:
-        recipes: At least one: the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a workflow or
-            a picture (docs/import.md), or a mapping with a recipe's fields; a text with ``*``, ``?`` or ``[`` that is no file
-            stands for all files that it matches.
+        recipes: At least one. Each is the path of a recipe, the name of a shipped one, the ``job.json`` of a finished job, a
+            workflow or a picture (docs/import.md), or a mapping with a recipe's fields. A text with ``*``, ``?`` or ``[`` that is
+            not the name of a file means all files that it matches.
         server: The server whose nodes and models the jobs are checked against: a URL, a name from the config file, ``local`` or
             a `ServerConfig`; None for no server.
-        object_info: A file with a saved answer of ``/object_info`` that is checked against instead; None for none.
+        object_info: A file with a saved answer of ``/object_info``, used instead of the server; None for none.
         sets: Overrides for every recipe, such as ``upscale.denoise=0.6``.
         sweeps: Axes for every recipe, such as ``upscale.denoise=0.45:0.70:0.05``.
         templates: Folders that are searched for templates first.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
-        InputError: Something is wrong.
-        ServerError: The server cannot be asked.
+        InputError: A recipe, a template or an argument is wrong.
+        ServerError: The server does not answer, or refuses.
     """
     settings = config or load_config()
     folders = (*templates, *settings.templates)

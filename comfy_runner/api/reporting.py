@@ -1,4 +1,4 @@
-"""What is told of finished pictures: suggestions and measurements. Reports and sheets are made in `report`."""
+"""Suggestions and measures for finished pictures. Reports and sheets are made in `report`."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def suggest(
 
     Args:
         run_folder: The folder of a run, which may be in use.
-        axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or else the only one that is no seed.
-        limits: The highest values that a picture may have to be suggested; None for the usual ones.
-        metrics: Metrics of your own, by name; None for those that installed packages announce (docs/metrics.md).
-        progress: Called with how many pairs of pictures have been measured, and how many there are; None for nothing.
+        axis: The axis of the suggestion, such as ``upscale.denoise``; None for denoise, or for the only one that is not a seed.
+        limits: The limits that a suggested picture must keep; None for the defaults.
+        metrics: Your own metrics, by name; None for those of installed packages (docs/metrics.md).
+        progress: Called with the number of pairs of pictures measured so far, and with their total; None for nothing.
 
     Raises:
-        UsageError: There is no such axis, or none to choose from, or measuring is not possible.
-        RunFolderError: It is not a run folder, or cannot be read.
+        UsageError: There is no such axis, or no axis to choose, or measuring is not possible.
+        RunFolderError: The folder is not a run folder, or cannot be read.
     """
     material = read_material(local_part(run_folder))
     chosen = find_axis(material, axis, "--axis") if axis is not None else suggesting.usual_axis(material)
@@ -54,7 +54,7 @@ def suggest(
 
 
 def _none_usual(material: Material) -> UsageError:
-    """Return the error where no axis was named, and none is the usual one."""
+    """Return the error for a run without a default axis, if none was named."""
     fields = [axis.field for axis in suggesting.comparable_axes(material)]
     swept = " and ".join(axis.field for axis in material.axes if axis.field != PICTURE)
     hint = "sweep a setting: --sweep upscale.denoise=0.45:0.70:0.05"
@@ -68,16 +68,16 @@ def _none_usual(material: Material) -> UsageError:
 
 
 def measure(original: Path | str, upscaled: Path | str, *, metrics: Mapping[str, Metric] | None = None) -> Measures:
-    """Measure an upscaled picture against its original; any two PNG, JPEG or WebP files will do.
+    """Measure an upscaled picture against its original. Both are PNG, JPEG or WebP files from any source.
 
     Args:
         original: The picture of the first pass.
-        upscaled: The picture of the second pass, of the same aspect.
-        metrics: Metrics of your own, by name; None for none.
+        upscaled: The picture of the second pass, with the same aspect ratio.
+        metrics: Your own metrics, by name; None for none.
 
     Raises:
         UsageError: Measuring is not possible.
-        VerificationError: A file is no whole picture, or the two cannot be compared.
+        VerificationError: A file is not a complete picture, or the two cannot be compared.
     """
     require_metrics()
     from comfy_runner.report.metrics import measure as measure_pair

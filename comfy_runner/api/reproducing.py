@@ -1,4 +1,4 @@
-"""A finished job rendered once more, and what came of it compared with what it gave then."""
+"""Render a finished job again, and compare the new pictures with the recorded ones."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _FREE_SECONDS = 60.0  # a question to a server takes at most half of that
 
 @dataclass(frozen=True, slots=True)
 class Reproduced:
-    """What came of rendering a job once more.
+    """The result of rendering a job again.
 
     Attributes:
-        folder: The run folder of what was made now.
-        job_id: The job there.
-        pictures: Each picture that it gave then, beside the one that it gives now.
+        folder: The run folder with the new pictures.
+        job_id: The job in that folder.
+        pictures: Each recorded picture, with the new one.
         changes: What differs between the environments, as far as both are known.
-        notes: What else there is to know.
+        notes: Further remarks.
     """
 
     folder: Path
@@ -74,28 +74,28 @@ def reproduce(
     follow: Callable[[Run], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Reproduced:
-    """Render a finished job once more, and say whether it gives the same pictures, and what differs in what rendered it.
+    """Render a finished job again, and report whether its pictures are the same and how the environments differ.
 
-    The server is asked to free its memory before, since what it has in its cache proves nothing.
+    The server is first asked to free its memory, because pictures from its cache would prove nothing.
 
     Args:
-        source: A job's folder in a run folder, its ``job.json``, or a picture of comfy_runner's or of ComfyUI's; a path or a URL.
+        source: A job's folder in a run folder, its ``job.json``, or a picture from comfy_runner or ComfyUI; a path or a URL.
         server: A URL, a name from the config file, ``local``, which is started when needed, or a `ServerConfig`; None for the first
             server that the settings name.
-        out: The run folder for what is made now; None for ``reproduced/<job>`` in the current folder. What an earlier call has made
-            there moves to ``superseded``.
+        out: The run folder for the new pictures; None for ``reproduced/<job>`` in the current folder. Pictures of an earlier call
+            move to ``superseded``.
         templates: Folders that are searched for templates first.
         limit: The least similarity, 0 to 1, of pictures that count as perceptually equal (docs/baselines.md).
-        max_cost: The most that paid services may cost, US dollars, with all that `out` has spent before; None for no limit.
-        config: Settings; None for those of the user's config file.
-        follow: Is given the run, whose events it may follow to the end; called once more where it has to be rendered again. None
+        max_cost: The most that paid services may cost, in US dollars, including what `out` has already spent; None for no limit.
+        config: Settings; None for the user's config file.
+        follow: Called with the run, whose events it may follow to the end; called again if the job has to be rendered again. None
             to wait in silence.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
-        InputError: `source` is no finished job and no picture, or cannot be rendered any more.
-        VerificationError: A picture that it gave is missing or not whole.
-        ServerError: The server cannot be used, or gives only what it has in its cache.
+        InputError: `source` is neither a finished job nor a picture, or can no longer be rendered.
+        VerificationError: A recorded picture is missing or incomplete.
+        ServerError: The server cannot be used, or returns only cached results.
         RunFolderError: The sidecar is damaged, or the folder cannot be used.
         ComfyRunnerError: The job failed, or was cancelled.
     """
@@ -165,7 +165,7 @@ def _reproduced(
 
 
 def _refuse_own_folder(folder: Path, recorded: RecordedJob) -> None:
-    """Refuse to render to where the pictures lie that the result is compared with: they would be moved out of the way."""
+    """Refuse to render into the folder of the recorded pictures, because rendering would move them away."""
     inside = folder.resolve()
     if any(inside in path.resolve().parents for path in (recorded.source, *(picture.path for picture in recorded.pictures))):
         hint = "choose another folder with --out"
@@ -173,7 +173,7 @@ def _refuse_own_folder(folder: Path, recorded: RecordedJob) -> None:
 
 
 def _free(engine: Engine, folder: Path) -> None:
-    """Have a server drop its cache; where it does not, that shows in what it gives."""
+    """Ask a server to drop its cache. If it does not, its answer shows that."""
     reports = Inbox[EngineReport]()
     engine.open(reports.put, FolderView(folder), EngineOptions())
     try:
@@ -185,7 +185,7 @@ def _free(engine: Engine, folder: Path) -> None:
 
 
 def _rendered(rendering: Run, follow: Callable[[Run], None] | None) -> Sidecar:
-    """Return the sidecar of the only job of a run, which it waits for.
+    """Wait for a run, and return the sidecar of its only job.
 
     Raises:
         ComfyRunnerError: The job is not done.
@@ -203,7 +203,7 @@ def _rendered(rendering: Run, follow: Callable[[Run], None] | None) -> Sidecar:
 
 
 def _cached(made: Sidecar, url: str) -> Iterator[str]:
-    """Yield what was not really made, although the server was asked to forget it.
+    """Yield what came from a cache, although the server was asked to drop it.
 
     Raises:
         ServerStuck: That is what makes the picture.

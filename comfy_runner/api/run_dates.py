@@ -1,4 +1,4 @@
-"""The day on which a run began, which names of files can have (``{date}``): that of the clock at first, then the run folder's."""
+"""The date in file names (``{date}``): the day on which a run began, read from the clock once, then from the run folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from comfy_runner.store.run_folder import FolderView, RunFolder
 
 
 def dated(recipes: Sequence[LoadedRecipe], folder: Path | None) -> Sequence[LoadedRecipe]:
-    """Return recipes with the day on which a run folder was begun; as they were loaded, today, where it does not tell.
+    """Return recipes with the date on which a run folder was begun; unchanged, with today's date, if the folder has none.
 
     Args:
         recipes: The recipes.
-        folder: The run folder, which need not be there; None for none.
+        folder: The run folder, which need not exist; None for none.
 
     Raises:
-        RunFolderError: What the folder has recorded is damaged.
+        RunFolderError: The folder's record is damaged.
     """
     if folder is None or not any(has_date(each.recipe) for each in recipes) or not (date := FolderView(folder).recorded().date):
         return recipes
@@ -28,7 +28,7 @@ def dated(recipes: Sequence[LoadedRecipe], folder: Path | None) -> Sequence[Load
 
 
 def record_date(variants: Iterable[Variant], folder: RunFolder) -> None:
-    """Have a run folder keep the day that names of its files have, so that they are the same on the next one.
+    """Record in a run folder the date that its file names contain, so that they stay the same on later days.
 
     Args:
         variants: All jobs of the run.

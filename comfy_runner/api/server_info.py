@@ -1,4 +1,4 @@
-"""What servers are and have: their state, models and node classes. Nothing is changed there."""
+"""The state, the models and the node classes of servers. Nothing is changed on them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def servers(
 ) -> tuple[Standing, ...]:
     """Return the state of servers: whether they answer and how quickly, their versions, queues and checkpoints.
 
-    All are asked at the same time, for ten seconds at most. A server that cannot be asked has its error in its `Standing`, and
-    ``local`` is neither set up nor started.
+    All are asked at the same time, for at most ten seconds. If a server does not answer, its `Standing` has the error. ``local`` is
+    neither set up nor started.
 
     Args:
         given: URLs, names from the config file, ``local``, or `ServerConfig`; None for all servers that the settings name.
-        config: Settings; None for those of the user's config file.
+        config: Settings; None for the user's config file.
 
     Raises:
         ConfigError: The settings cannot be read.
-        UsageError: A server is given twice, or what is given is no address.
+        UsageError: A server is given twice, or something given is not an address.
     """
     settings = config or load_config()
     if not given and given != "":
@@ -53,16 +53,16 @@ def models(
     """List what a server lets recipes choose from: its models by their kinds, samplers, schedulers, upscale methods.
 
     Args:
-        kind: The only kind that is wanted, such as ``loras``; None for all.
+        kind: One kind, such as ``loras``; None for all kinds.
         server: A URL, a name from the config file, ``local``, which is started when needed, or a `ServerConfig`; None for the first
             server that the settings name.
-        object_info: A file with a saved answer of ``/object_info`` to look into instead; None for none.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        object_info: A file with a saved answer of ``/object_info``, used instead of the server; None for none.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
         UsageError: The server lists nothing of that kind.
-        ServerError: The server cannot be asked.
+        ServerError: The server does not answer, or refuses.
     """
     info, engine = _asked(server, object_info, config or load_config(), say)
     if kind is not None:
@@ -81,7 +81,7 @@ def models(
 
 
 def _of_one_kind(kind: str, info: ObjectInfo, engine: Engine | None) -> Listing:
-    """Return what a server lists of one kind; its folders are asked for only where its nodes do not list it."""
+    """Return the names of one kind that a server lists; its folders are asked for only if its nodes do not list that kind."""
     listed = {listing.kind: listing for listing in listings(info)}
     if (known := find_kind(kind, list(listed))) is not None:
         return listed[known]
@@ -100,18 +100,18 @@ def nodes(
     config: Config | None = None,
     say: Callable[[str], None] | None = None,
 ) -> ObjectInfo:
-    """Return what a server says of its node classes.
+    """Return the node classes of a server.
 
     Args:
         server: A URL, a name from the config file, ``local``, which is started when needed, or a `ServerConfig`; None for the first
             server that the settings name.
-        object_info: A file with a saved answer of ``/object_info`` to look into instead; None for none.
-        config: Settings; None for those of the user's config file.
-        say: Takes sentences about slow preparations, such as setting up the local ComfyUI; None for silence.
+        object_info: A file with a saved answer of ``/object_info``, used instead of the server; None for none.
+        config: Settings; None for the user's config file.
+        say: Called with a sentence about each slow preparation, such as setting up the local ComfyUI; None for silence.
 
     Raises:
-        UsageError: The saved answer cannot be read, or `server` is no address.
-        ServerError: The server cannot be asked.
+        UsageError: The saved answer cannot be read, or `server` is not an address.
+        ServerError: The server does not answer, or refuses.
     """
     return _asked(server, object_info, config or load_config(), say)[0]
 
