@@ -17,6 +17,7 @@ import click
 
 from comfy_runner.errors import ComfyRunnerError, Note, Problem
 from comfy_runner.text_files import place, reason_of
+from comfy_runner.wording import named
 
 _Said = TypeVar("_Said", Note, Problem)
 
@@ -54,14 +55,14 @@ def print_error(*errors: ComfyRunnerError) -> None:
 
 
 def print_notes(notes: Iterable[Note]) -> None:
-    """Print notes: what is to be said of several places once."""
+    """Print notes: what is to be said of several places, or of several values of a place, once."""
     for line in note_lines(notes):
         print_stderr(line)
 
 
 def note_lines(notes: Iterable[Note]) -> Iterator[str]:
     """Yield notes as they are printed, as `print_notes` does."""
-    for note in _grouped(dict.fromkeys(notes), lambda note: (note.what, note.level)):
+    for note in _with_values(_grouped(dict.fromkeys(notes), lambda note: (note.what, note.level))):
         label = _label("warning: ", "yellow") if note.level == "warning" else "note: "
         yield label + clean(str(note))
 
@@ -72,6 +73,18 @@ def _grouped(said: Iterable[_Said], alike: Callable[[_Said], object]) -> list[_S
     for each in said:
         groups.setdefault(alike(each), []).append(each)
     return [each if not more else replace(each, where=_places([each, *more])) for each, *more in groups.values()]
+
+
+def _with_values(notes: Iterable[Note]) -> Iterator[Note]:
+    """Yield one of all notes that differ only in the value that was given, with these values."""
+    groups: dict[tuple[str, str, str], list[tuple[Note, str]]] = {}
+    for note in notes:
+        what, given, value = note.what.removesuffix(")").rpartition(" (got ")
+        start = what if given and note.what.endswith(")") else note.what
+        groups.setdefault((start, note.where, note.level), []).append((note, value))
+    for (start, _, _), found in groups.items():
+        note, values = found[0][0], named([value for _, value in found])
+        yield replace(note, what=f"{start} (got {values})") if found[1:] else note
 
 
 def _places(said: Sequence[_Said]) -> str:

@@ -75,6 +75,20 @@ def test_notes_that_are_alike_are_told_once_with_their_places() -> None:
     assert [*map(click.unstyle, note_lines(notes))] == ["note: a; b: x", "warning: a: y", "warning: a: x", "warning: z"]
 
 
+def test_notes_that_differ_in_the_value_given_are_told_once_with_the_values() -> None:
+    notes = [
+        Note("low (got 1)", "a"),
+        Note("odd (got x), so", "a"),
+        Note("low (got 2)", "a"),
+        Note("low (got 3)", "b"),
+        Note("low (got 1)", "a"),
+    ]
+
+    said = [click.unstyle(line) for line in note_lines(notes)]
+
+    assert said == ["warning: a: low (got 1, 2)", "warning: a: odd (got x), so", "warning: b: low (got 3)"]
+
+
 def test_of_many_places_those_are_named_that_there_is_room_for() -> None:
     (line,) = note_lines([Note("x", f"{number}{'a' * 60}", "changed") for number in range(3)])
 
