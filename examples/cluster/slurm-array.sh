@@ -1,10 +1,10 @@
 #!/bin/sh
-# Renders your recipes as an array of Slurm's: each task renders a shard of the run, with a ComfyUI of its own on its GPU.
+# Renders your recipes as a Slurm array: each task renders a shard of the run, with its own ComfyUI on its GPU.
 #
 #     sbatch --wait slurm-array.sh && comfy-runner merge s3://bucket/lake-shards --to s3://bucket/lake
 #
-# A task that is requeued goes on where it was. "comfy-runner[remote]" has to be installed on the nodes; the store's credentials are
-# found by its usual means, such as ~/.aws. OUT can be a folder of a shared disk as well.
+# A requeued task continues where it stopped. Install "comfy-runner[remote]" on the nodes. The store's credentials are found in the
+# usual places, such as ~/.aws. OUT can also be a folder on a shared disk.
 #SBATCH --job-name=lake
 #SBATCH --array=1-4
 #SBATCH --gpus=1
