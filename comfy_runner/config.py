@@ -62,19 +62,19 @@ _URL = re.compile(r"\S*://\S*|\S+:[0-9]+(/\S*)?")
 
 
 class ServerConfig(Section):
-    """One server, and what opens its doors.
+    """One server, with its credentials and settings.
 
     Attributes:
         url: Its address.
         headers: Sent with every request to it, and only to it.
         query: Query parameters, likewise.
-        cacert: The certificate that signs the server's; None for those that the system knows.
+        cacert: The CA certificate that signs the server's; None for the system's CA certificates.
         insecure: Whether its certificate is not checked.
-        in_flight: How many jobs it may have at once, 1 to 16; None for as many as the run gives to every server.
-        comfy_api_key: The API key that it gets for nodes that call paid services, however it is reached; empty for none; None for
-            that of the settings, if nobody in between can read it.
-        cloud: Whether it has the routes of Comfy Cloud, as https://cloud.comfy.org has without this.
-        name: What the user calls it: in the file the key that it stands under; empty for one that is given by its URL.
+        in_flight: The most jobs that it has at once, 1 to 16; None for the number that the run uses for every server.
+        comfy_api_key: The API key that it receives for nodes that call paid services, even over an insecure connection; empty for
+            none; None for the key in the settings, which is sent only if nobody in between can read it.
+        cloud: Whether it has the routes of Comfy Cloud; always true of https://cloud.comfy.org.
+        name: The user's name for it, which is its key in the file; empty for a server given by its URL.
     """
 
     url: str
@@ -96,7 +96,7 @@ class ServerConfig(Section):
 
     @property
     def place(self) -> str:
-        """Return its URL without credentials, in one spelling: safe to print, and the same for the same server."""
+        """Return its URL without credentials, in a normal form: safe to print, and equal for the same server."""
         text = self.url.strip()
         try:
             parts = urlsplit(text if "://" in text or text == LOCAL else f"http://{text}")
@@ -111,8 +111,8 @@ class LocalConfig(Section):
     """The managed local ComfyUI.
 
     Attributes:
-        home: The folder that holds it; None for the user's cache folder.
-        comfyui: A checkout to use instead of the engine that is set up.
+        home: Its folder; None for the user's cache folder.
+        comfyui: A checkout to use instead of setting one up.
         python: The Python for that checkout.
         models: A folder with the user's own models.
         pip_args: Options for pip while setting it up.
@@ -129,22 +129,22 @@ class Config(Section):
     """All settings.
 
     Attributes:
-        server: The server where the command line names none: a name, a URL, or ``local``.
-        fleet: The servers where the command line names none, if there are to be several; they come before `server`.
+        server: The server to use if the command line names none: a name, a URL, or ``local``.
+        fleet: Several servers to use if the command line names none; takes precedence over `server`.
         servers: Named servers.
         templates: Folders with the user's own templates.
         local: The managed local ComfyUI.
         ray: How runs with ``--ray`` use Ray.
-        models: Models that recipes name, and what may be fetched of them.
-        token: Bearer token for a server that is given by its URL; named servers have their own headers.
+        models: How the models that recipes name may be fetched.
+        token: Bearer token for a server given by its URL; named servers have their own headers.
         query: Query parameters for such a server.
         comfy_api_key: The API key for nodes that call paid services; empty for none.
-        retry: What is tried again, where a recipe does not say.
-        expect: What is expected of jobs, where their recipes do not say.
-        outage_timeout: Seconds that a server may answer nobody before its jobs are left to others, or to the next run; None for a
-            minute, and for a quarter of one where others can do them.
-        notify: Who is told when a run ends: a URL to post to, or a command; empty for nobody.
-        wait: Seconds that a server which is just starting may take until it answers; 0 for no waiting.
+        retry: How failed jobs are retried, unless a recipe says otherwise.
+        expect: The expectations for jobs, unless their recipes say otherwise.
+        outage_timeout: Seconds without an answer after which a server's jobs are left to others, or to the next run; None for 60,
+            or 15 if other servers can do them.
+        notify: What is notified when a run ends: a URL to post to, or a command; empty for nothing.
+        wait: Seconds to wait for a server that is starting; 0 for no waiting.
     """
 
     server: str = DEFAULT_SERVER
@@ -166,7 +166,7 @@ class Config(Section):
     _document: Document | None = PrivateAttr(default=None)
 
     def where(self, setting: str) -> str:
-        """Return the place of a setting, given by its dotted name, for messages; of one that is in no file, its name."""
+        """Return the place of a setting for messages, by its dotted name; the name itself if no file sets it."""
         known = self._document
         return setting if known is None else f"{known.name}:{known.line(tuple(setting.split('.')))}: {setting}"
 
@@ -184,7 +184,7 @@ class Config(Section):
         """Return the servers of these names or URLs, at least one.
 
         Args:
-            given: The servers; None, or no server at all, for the fleet, else for the default one.
+            given: The servers; None or empty for the fleet, or for the default server if there is no fleet.
 
         Raises:
             UsageError: Two of them are the same server.
@@ -198,11 +198,11 @@ class Config(Section):
 
     @property
     def names_servers(self) -> bool:
-        """Whether the settings say which servers are used where nobody names one."""
+        """Whether the settings say which servers to use if none are named."""
         return bool({"server", "fleet"} & self.model_fields_set)
 
     def known_servers(self) -> tuple[ServerConfig, ...]:
-        """Return all servers that the settings name, those that are used first; the default one where they name none."""
+        """Return all servers in the settings, starting with those in use; the default one if there are none."""
         used = self._default if self.names_servers or not self.servers else ()
         return tuple(map(self.find_server, dict.fromkeys([*used, *self.servers])))
 
@@ -215,7 +215,7 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     """Read the config file, if there is one, and the environment.
 
     Args:
-        environment: Instead of the process's own.
+        environment: Environment variables to use instead of the process's own.
 
     Raises:
         ConfigError: With everything that is wrong in the file, or with the variable that is wrong.
@@ -249,18 +249,18 @@ def which_shard(text: str) -> Shard:
         text: ``3/8``, ``auto`` or ``auto/8``.
 
     Raises:
-        UsageError: It is none, or the environment does not tell.
+        UsageError: The text is not a shard, or the environment names none.
     """
     return find_shard(text, os.environ)
 
 
 def ca_bundle() -> str:
-    """Return the file or folder of certificates by which most programs in Python check servers; empty where none is named."""
+    """Return the file or folder of CA certificates that the environment names, as most Python programs read it; empty if none."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or ""
 
 
 def cache_folder() -> Path | None:
-    """Return the user's folder for what can be made anew, which need not be there yet; None for a user without a home."""
+    """Return the user's cache folder, which may not exist yet; None for a user without a home folder."""
     try:
         return platformdirs.user_cache_path("comfy-runner")
     except RuntimeError:
@@ -268,10 +268,10 @@ def cache_folder() -> Path | None:
 
 
 def state_folder() -> Path:
-    """Return the user's folder for what belongs to this machine and is to last, which need not be there yet.
+    """Return the user's folder for lasting data of this machine, which may not exist yet.
 
     Raises:
-        ConfigError: It is not named, and the user has no home folder.
+        ConfigError: The environment does not name it, and the user has no home folder.
     """
     named = _path(os.environ, "COMFY_RUNNER_STATE")
     try:
@@ -281,13 +281,13 @@ def state_folder() -> Path:
 
 
 def calibrations_file(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Return the file of the calibrations that the user keeps, beside the config file; None where that has no folder.
+    """Return the file of kept calibrations, beside the config file; None if the config file has no folder.
 
     Args:
-        environment: Instead of the process's own.
+        environment: Environment variables to use instead of the process's own.
 
     Raises:
-        ConfigError: The environment names a config file that cannot be.
+        ConfigError: The environment names an impossible path for the config file.
     """
     found = os.environ if environment is None else environment
     config = _path(found, "COMFY_RUNNER_CONFIG") or _usual_file()
@@ -348,19 +348,19 @@ def _fleet_problems(config: Config, document: Document, name: str) -> Iterator[P
 
 
 def _repeated(servers: Sequence[ServerConfig]) -> dict[int, int]:
-    """Return the places of servers that were there before, each with that of the first."""
+    """Return the places of repeated servers, each with the place of its first occurrence."""
     first: dict[str, int] = {}
     numbered = [(number, first.setdefault(server.place, number)) for number, server in enumerate(servers)]
     return {number: before for number, before in numbered if before != number}
 
 
 def harmless(text: str) -> str:
-    """Return what may be a server's address without the password or the token that may be in it."""
+    """Return a possible server address without a password or token in it."""
     return text.rsplit("@", 1)[-1].partition("?")[0]
 
 
 def _section(place: tuple[int | str, ...]) -> type[BaseModel]:
-    """Return the section that a setting is in."""
+    """Return the section of a setting."""
     if len(place) == 1:
         return Config
     if place[0] == "retry":

@@ -1,4 +1,4 @@
-"""Every error that comfy_runner raises on purpose: one tree, each with place, reason, way out and exit code.
+"""Every error that comfy_runner raises on purpose, as one tree. Each has a place, a reason, a way out and an exit code.
 
 ComfyRunnerError
 ├── InputError             2   what a person wrote is wrong; nothing was rendered
@@ -9,9 +9,9 @@ ComfyRunnerError
 │   └── WorkflowError      2   a graph that its server would refuse
 ├── JobFailed              1   a server ran a job and it failed
 ├── ServerError            3   a server cannot be used
-│   ├── Unreachable        3   nobody answers, or somebody who is not ComfyUI
+│   ├── Unreachable        3   nothing answers, or something that is not ComfyUI
 │   ├── ServerRefused      3   it answers with an error that is not about the graph
-│   ├── BrokenDownload     3   what it gives is not the whole file that it was asked for
+│   ├── BrokenDownload     3   it returns only part of a requested file, or another one
 │   ├── JobLost            3   it forgot a job
 │   ├── ServerStuck        3   it accepts work and does none
 │   ├── LocalError         3   the managed local ComfyUI cannot be set up or started
@@ -21,7 +21,7 @@ ComfyRunnerError
 ├── RunFolderError         5   the run folder is locked, damaged, full or read-only
 └── Interrupted          130   the user said stop
 
-Errors of the libraries underneath do not get here: the folder that calls a library translates what it raises.
+Errors of third-party libraries do not appear here: the folder that calls a library translates them.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class _Said:
 
 @dataclass(frozen=True, slots=True)
 class Problem(_Said):
-    """One thing that is wrong.
+    """A single fault.
 
     Attributes:
         what: The reason, lower case, no full stop, with the offending value as ``(got X)``.
-        where: The place: ``file:line: field``, a URL, a path; empty where there is none.
-        hint: The way out, one sentence; empty where there is none.
+        where: The place: ``file:line: field``, a URL, a path; empty if there is none.
+        hint: The way out, one sentence; empty if there is none.
     """
 
     hint: str = ""
@@ -67,11 +67,11 @@ class Problem(_Said):
 
 @dataclass(frozen=True, slots=True)
 class Note(_Said):
-    """Something that is not an error but that a user should know.
+    """Something that a user should know, but that is not an error.
 
     Attributes:
         what: The sentence, in the style of `Problem.what`.
-        where: The place; empty where there is none.
+        where: The place; empty if there is none.
         level: ``changed`` for something that the program adjusted, ``warning`` for a known trap.
     """
 
@@ -95,10 +95,10 @@ class ComfyRunnerError(Exception):
         super().__init__(str(self.problems[0]))
 
     def at(self, place: Callable[[str], str]) -> Self:
-        """Return the same error with other places.
+        """Return the same error with changed places.
 
         Args:
-            place: Gives the place of a problem, of the one that it has; either may be empty.
+            place: Maps the place of each problem to its new place; either may be empty.
         """
         moved = copy.copy(self)
         moved.problems = tuple(replace(problem, where=place(problem.where)) for problem in self.problems)
@@ -107,7 +107,7 @@ class ComfyRunnerError(Exception):
 
     @classmethod
     def of(cls, problems: Iterable[Problem]) -> Self:
-        """Make one error out of everything that was found wrong (at least one problem)."""
+        """Make one error from all problems that were found, at least one."""
         found = tuple(problems)
         first = found[0]
         error = cls(first.what, where=first.where, hint=first.hint)
@@ -175,7 +175,7 @@ class ServerError(ComfyRunnerError):
     """A server cannot be used.
 
     Attributes:
-        retry_after: Seconds after which the server wants to be asked again (``Retry-After``); 0 where it does not say.
+        retry_after: Seconds after which the server wants to be asked again (``Retry-After``); 0 if it does not say.
     """
 
     exit_code = 3
@@ -184,23 +184,23 @@ class ServerError(ComfyRunnerError):
 
     @property
     def is_transient(self) -> bool:
-        """Return whether the same question may be answered a moment later: the one rule for whatever is asked of a server."""
+        """Return whether the same request may succeed a moment later. All requests to servers use this rule."""
         return False
 
     @property
     def leaves_open(self) -> bool:
-        """Return whether the answer says nothing of what was asked for: it may pass, or comes from somebody in between."""
+        """Return whether the answer decides nothing about the request: it is temporary, or a proxy gave it."""
         return self.is_transient
 
 
 class Unreachable(ServerError):
-    """Nobody answers at the server's address, or somebody who is not ComfyUI."""
+    """Nothing answers at the server's address, or something that is not ComfyUI."""
 
     code = "unreachable"
 
     @property
     def is_transient(self) -> bool:
-        """Return True: connections break, and servers are restarted."""
+        """Return True, because connections break and servers are restarted."""
         return True
 
 
@@ -216,28 +216,28 @@ class ServerRefused(ServerError):
 
     @property
     def is_transient(self) -> bool:
-        """Return whether the status is one that may pass."""
+        """Return whether the status is a temporary one."""
         return self.status in TRANSIENT_STATUSES
 
     @property
     def is_missing(self) -> bool:
-        """Return whether it says that what was asked for is not there (404)."""
+        """Return whether the requested resource does not exist (404)."""
         return self.status == 404
 
     @property
     def leaves_open(self) -> bool:
-        """Return whether it may pass, or is of somebody who lets nothing through, such as a login or a filter of a network."""
+        """Return whether the status is temporary, or comes from a login page or a network filter in between."""
         return self.is_transient or self.status not in _OF_WHAT_WAS_ASKED
 
 
 class BrokenDownload(ServerError):
-    """What a server gives, or somebody before it, is not the whole file that it was asked for."""
+    """A server, or a proxy in front of it, did not return the complete file that was requested."""
 
     code = "broken-download"
 
     @property
     def is_transient(self) -> bool:
-        """Return True: what is spoilt on its way may come whole the next time."""
+        """Return True, because a download that was damaged on its way may be complete the next time."""
         return True
 
 
@@ -260,7 +260,7 @@ class LocalError(ServerError):
 
 
 class ModelError(ServerError):
-    """A model that a recipe names cannot be fetched, or is not the one that the recipe means."""
+    """A model that a recipe names cannot be fetched, or is a different file from the one that the recipe describes."""
 
     code = "model"
 

@@ -1,7 +1,7 @@
-"""What people expect of finished jobs: limits of metrics, times, files and passes.
+"""Expectations for finished jobs: limits on metrics, times, files and passes.
 
-A part of recipes and of the config file alike, so it belongs to neither. It changes nothing of a job: neither its graph nor whether
-it is rendered. `check.findings` checks jobs against it, and `check.expected` says where each limit stands.
+Recipes and the config file both contain them, so this module belongs to neither. Expectations change neither a job's graph nor
+whether it is rendered. `check.findings` compares jobs with them; `check.expected` knows the line of each limit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _fault(what: str, hint: str = "") -> PydanticCustomError:
 
 
 def _bounds(value: Any, example: str, sides: str = "max, min or both") -> Any:
-    """Refuse a number alone, of which nobody knows whether it is the least or the most."""
+    """Refuse a bare number, because it could be the least or the most."""
     if value is not None and not isinstance(value, Mapping | BaseModel):
         raise _fault(f"must be a mapping with {sides}", f"write {example}")
     return value
@@ -83,7 +83,7 @@ class PassLimits(BaseModel):
 
 
 class Expect(BaseModel):
-    """What is expected of each job. Metrics of installed packages are fields, too."""
+    """The expectations for each job. Metrics of installed packages are fields, too."""
 
     model_config = ConfigDict(**{**_STRICT, "extra": "allow"})
 
@@ -126,12 +126,12 @@ class Expect(BaseModel):
 
     @property
     def metrics(self) -> dict[str, Limit]:
-        """The limits of metrics, those of installed packages among them, by name."""
+        """The limits of metrics by name, including those of installed packages."""
         given = {**{name: getattr(self, name) for name in METRIC_FIELDS}, **self.__pydantic_extra__}
         return {name: limit for name, limit in given.items() if limit is not None}
 
     def under(self, over: Expect | None) -> Expect:
-        """Return these with others over them: a limit replaces the one of its name, and null takes it away."""
+        """Return these expectations overridden by others: a limit replaces the one of the same name, and null removes it."""
         if over is None:
             return self
         return Expect.model_validate({**self.model_dump(exclude_unset=True), **over.model_dump(exclude_unset=True)})

@@ -1,4 +1,4 @@
-"""``models`` of the config file: whether models that recipes name are fetched, from where, and how much room they may take."""
+"""The section ``models`` of the config file: whether models are fetched, from where, and how much space they may use."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ ModelHost = Annotated[str, AfterValidator(_host)]
 
 
 class ModelsConfig(Section):
-    """The models that recipes name, and what may be fetched of them.
+    """How the models that recipes name may be fetched.
 
     Attributes:
-        fetch: Whether what a ComfyUI lacks that is started here is fetched without ``--fetch-models``.
-        hosts: Where models may be fetched from: a host, or ``*.`` and a host for all below it; by HTTPS, unless another scheme
-            stands before it, as in ``http://nas:8000`` or ``s3://bucket``.
-        tokens: Bearer tokens by host, written as in `hosts`; each is sent to that very host alone.
-        cache: The folder that they are fetched into; None for one in the user's cache folder.
-        cache_size: How large it may become, in bytes; in the file also such as ``200 GB``.
+        fetch: Whether models that a locally started ComfyUI lacks are fetched without ``--fetch-models``.
+        hosts: The hosts that models may be fetched from: a host, or ``*.`` and a host for all its subdomains; by HTTPS, unless
+            prefixed with another scheme, as in ``http://nas:8000`` or ``s3://bucket``.
+        tokens: Bearer tokens by host, written as in `hosts`; each is sent only to exactly that host.
+        cache: The folder for fetched models; None for one in the user's cache folder.
+        cache_size: The largest size of that folder, in bytes; the file may also say ``200 GB``.
     """
 
     fetch: bool = False

@@ -1,6 +1,6 @@
-"""Telling somebody outside how a run stands: a POST of a small JSON object to a URL, or a command with the same in its environment.
+"""Notifications about a run: a POST of a small JSON object to a URL, or a command with the same values in its environment.
 
-Nothing that is told holds a secret, and no message about it holds the URL, whose path may be one.
+Notifications contain no secrets. Messages about them never contain the URL, because its path may be a secret.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _KEEPING_THE_METHOD = (307, 308)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told.
+    """The content of a notification.
 
     Attributes:
         event: ``ended``: the run has ended; ``servers-lost``: none of its servers answers, and it waits for one;
             ``failed``: it could not begin, or broke off.
         text: A sentence for people.
-        run: The run folder, as an absolute path or a URL; empty where there is none yet.
-        jobs: How many jobs are in which state.
-        exit_code: What the command ends with; None while it goes on.
-        report: The page, as an absolute path or a URL; empty where there is none.
+        run: The run folder, as an absolute path or a URL; empty if there is none yet.
+        jobs: The number of jobs in each state.
+        exit_code: The exit code of the command; None while it runs.
+        report: The page, as an absolute path or a URL; empty if there is none.
     """
 
     event: Literal["ended", "servers-lost", "failed"]
@@ -53,21 +53,21 @@ class Notice:
     report: str = ""
 
     def variables(self) -> dict[str, str]:
-        """Return what a command finds in its environment: ``NOTIFY_EVENT`` and so on, the counts as ``NOTIFY_JOBS_DONE``."""
+        """Return the environment variables for a command: ``NOTIFY_EVENT`` and so on, counts as ``NOTIFY_JOBS_DONE``."""
         found = {name: value for name, value in asdict(self).items() if name != "jobs"}
         found |= {f"jobs_{state}": count for state, count in self.jobs.items()}
         return {f"NOTIFY_{name.upper()}": "" if value is None else str(value) for name, value in found.items()}
 
 
 def check_target(target: str, *, where: str) -> None:
-    """Make sure that somebody can be told, before anything is rendered.
+    """Check the target of notifications before anything is rendered.
 
     Args:
         target: An http or https URL, or a command.
-        where: The option or the setting that says so.
+        where: The option or the setting that names it, for the error.
 
     Raises:
-        UsageError: It is another URL, or no command.
+        UsageError: It is another kind of URL, or the command does not exist.
     """
     if scheme_of(target):
         try:
@@ -85,15 +85,15 @@ def check_target(target: str, *, where: str) -> None:
 
 
 def tell(target: str, notice: Notice, *, environment: Mapping[str, str]) -> None:
-    """Tell somebody; it takes `SECONDS` at most.
+    """Send a notification, within `SECONDS`.
 
     Args:
-        target: As `check_target` has found it good.
-        notice: What is told.
-        environment: What a command has in its environment beside that.
+        target: A target that `check_target` has accepted.
+        notice: The content.
+        environment: The other environment variables of a command.
 
     Raises:
-        ComfyRunnerError: It did not arrive.
+        ComfyRunnerError: The notification did not arrive.
     """
     if not scheme_of(target):
         _call(_words(target, ""), {**environment, **notice.variables()})

@@ -1,6 +1,6 @@
-"""What other installed packages add to comfy_runner: metrics, stores and checks, announced as entry points.
+"""Extensions from other installed packages: metrics, stores and checks, announced as entry points.
 
-A package says, for instance, ``[project.entry-points."comfy_runner.metrics"]`` and ``lpips = "my_package:lpips"``.
+A package declares, for example, ``[project.entry-points."comfy_runner.metrics"]`` and ``lpips = "my_package:lpips"``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def announced(group: str) -> frozenset[str]:
 
 
 def plugins(group: str, what: str, *, taken: Collection[str] = (), only: str | None = None) -> dict[str, Callable[..., Any]]:
-    """Return what is announced in a group, by name.
+    """Return the objects that are announced in a group, by name.
 
     Args:
         group: The group of entry points, such as ``comfy_runner.metrics``.
-        what: What messages call one of them, such as ``metric``.
-        taken: Names of our own that none may have.
-        only: The one that is wanted; None for all. Others are not even imported.
+        what: The word for one of them in messages, such as ``metric``.
+        taken: Built-in names, which none may have.
+        only: The name of the only one to import; None for all.
 
     Raises:
-        UsageError: One cannot be imported, is not callable, or has a name of ours.
+        UsageError: One cannot be imported, is not callable, or has a built-in name.
     """
     found: dict[str, Callable[..., Any]] = {}
     for entry in _entries(group, tuple(sys.path)):

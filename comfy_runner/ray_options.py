@@ -1,4 +1,4 @@
-"""How a run uses Ray: where that is, how many actors it has, what each of them takes, and which ComfyUI it starts. Values alone."""
+"""How a run uses Ray: its address, the number of actors, their resources, and the ComfyUI that each starts. Only values."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def _amounts(value: Any) -> Any:
 
 
 class RayOptions(BaseModel):
-    """The actors of a run on Ray: the section ``ray`` of the config file, and what ``--ray`` and its companions say.
+    """The Ray actors of a run, from the section ``ray`` of the config file, ``--ray`` and related options.
 
     Attributes:
-        address: Where Ray is: ``host:6379``, or ``auto`` for that of this machine, which is one of its nodes; empty for one that is
-            started here for the run, on loopback, and stopped with it.
-        min: How many actors have to answer before anything is rendered.
-        max: How many there are at most; None for as many as Ray has room for when the run begins.
-        resources: What an actor takes of Ray's resources, such as ``{"GPU": 1}`` or ``{"GPU": 0.5, "fast_disk": 1}``; none given
-            for a GPU where Ray has any, else for a CPU.
+        address: The address of Ray: ``host:6379``, or ``auto`` if this machine is one of its nodes; empty for a Ray that is started
+            on loopback for this run, and stopped with it.
+        min: The number of actors that must answer before anything is rendered.
+        max: The most actors; None for as many as Ray has room for when the run begins.
+        resources: The Ray resources of each actor, such as ``{"GPU": 1}`` or ``{"GPU": 0.5, "fast_disk": 1}``; empty for
+            one GPU if Ray has any, else one CPU.
         command: The shell command that starts a ComfyUI on ``{port}`` of 127.0.0.1; empty for the local ComfyUI of the settings:
             the one that is set up here, or the checkout that they name.
-        in_flight: How many jobs an actor may have at once; None for the run's own number.
-        start_timeout: Seconds that Ray may take to find room for the first `min` actors, and their servers to answer.
+        in_flight: The most jobs that an actor has at once; None for the run's own number.
+        start_timeout: Seconds within which Ray must place the first `min` actors, and their servers must answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,10 +52,10 @@ class RayOptions(BaseModel):
     start_timeout: float = Field(default=600.0, gt=0, allow_inf_nan=False)
 
     def changed(self, **changes: Any) -> RayOptions:
-        """Return these options with others in their place, named as options of the command line.
+        """Return these options with some replaced. They are named like the options of the command line.
 
         Raises:
-            UsageError: One of them is wrong, or they do not go together.
+            UsageError: An option is wrong, or options contradict each other.
         """
         try:
             return RayOptions.model_validate({**self.model_dump(exclude_unset=True), **changes})

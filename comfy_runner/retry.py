@@ -1,7 +1,7 @@
-"""What is tried again when a job fails for a reason that may pass: how often, and with what changed.
+"""How jobs are retried that failed for a temporary reason: how often, and with which changes.
 
-A part of recipes and of the config file alike, so it belongs to neither. Errors of a graph are never tried again and have
-no remedy here. `running.decide_completion` decides when a reason counts as one of these.
+Recipes and the config file both contain this policy, so this module belongs to neither. Errors of a graph are never retried, and
+have no remedy here. `running.decide_completion` decides when a reason counts as one of these.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MOST_TIMES = 20
 
 
 class Remedy(BaseModel):
-    """What is done about one reason for failure. A number alone is short for ``times``."""
+    """The response to one reason for failure. A bare number is short for ``times``."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -33,7 +33,7 @@ class ServerLostRemedy(Remedy):
 
 
 class OutOfMemoryRemedy(Remedy):
-    """The server's memory did not suffice."""
+    """The server ran out of memory."""
 
     times: int = Field(default=1, ge=0, le=MOST_TIMES, description="How often a job is tried again for this reason, 0 to 20.")
     free: bool = Field(default=True, description="Whether the server frees its memory first.")
@@ -57,7 +57,7 @@ _Short = BeforeValidator(_times_alone)
 
 
 class Retry(BaseModel):
-    """What is tried again, by reason. What is not given has its default."""
+    """The retries for each reason. Settings that are not given have their defaults."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -73,9 +73,9 @@ class Retry(BaseModel):
 
     @classmethod
     def merged(cls, recipe: Retry | None, config: Retry | None) -> Self:
-        """Return the policy of a job: what the recipe gives, else what the config gives, else the defaults.
+        """Return the policy of a job: settings of the recipe, else of the config file, else the defaults.
 
-        Single settings count, not whole reasons: a recipe that gives only ``out_of_memory: {times: 2}`` keeps the config's
+        Single settings are merged, not whole reasons: a recipe that gives only ``out_of_memory: {times: 2}`` keeps the config's
         ``free``.
         """
         given: dict[str, dict[str, Any]] = {reason: {} for reason in cls.model_fields}

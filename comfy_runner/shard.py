@@ -1,6 +1,6 @@
-"""One shard of a run: the third of eight, say. Given as ``3/8``, or told by the system that has started the eight processes.
+"""One shard of a run, such as the third of eight: given as ``3/8``, or by the system that started the eight processes.
 
-Does not know which jobs a shard has (`planning.shards`).
+This module does not know which jobs a shard has (`planning.shards` does).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A part of a run that a process of its own renders.
+    """A part of a run that a separate process renders.
 
     Attributes:
-        index: Which one it is, from 1.
-        count: How many there are.
+        index: Its number, from 1.
+        count: The number of shards.
     """
 
     index: int
@@ -48,12 +48,12 @@ def find_shard(text: str, environ: Mapping[str, str]) -> Shard:
     """Return the shard that a user means.
 
     Args:
-        text: ``3/8``; ``auto`` for what Slurm, Kubernetes, GitLab or SkyPilot says of this process; ``auto/8`` where only which one
-            of eight it is has to be found out.
+        text: ``3/8``; ``auto`` for the shard that Slurm, Kubernetes, GitLab or SkyPilot assigns to this process; ``auto/8`` if
+            only the index has to be found.
         environ: The environment, by name.
 
     Raises:
-        UsageError: It is none, or the environment does not tell, or tells two different ones.
+        UsageError: The text is not a shard, or the environment names none, or two different ones.
     """
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
