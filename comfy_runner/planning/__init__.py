@@ -1,1 +1,1 @@
-"""What is to be done, before any of it: jobs drafted, compared, ordered, held against a run folder and a server."""
+"""Planning: jobs are drafted, compared, ordered, and checked against a run folder and a server before anything is rendered."""

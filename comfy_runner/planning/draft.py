@@ -1,7 +1,7 @@
-"""A job of a plan, as little as can be: a sweep may have a hundred thousand.
+"""A job of a plan, kept small because a sweep may have a hundred thousand.
 
-A draft knows what its job is, and what tells jobs apart and which neighbours share; its recipe, values and graph are made anew when
-they are needed. Does not know how drafts are made (`drafting`), where the jobs are rendered, and what is done already.
+A draft knows the identity of its job and what it shares with others; its values and its graph are made again when they are needed.
+This module does not know how drafts are made (`drafting`), where jobs are rendered, or which ones are already done.
 """
 
 from __future__ import annotations

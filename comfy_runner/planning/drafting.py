@@ -1,7 +1,7 @@
-"""All jobs of a plan, drafted: rendered, hashed and checked, everything that is wrong with any of them told at once.
+"""Draft all jobs of a plan: render, hash and check them, and report all errors at once.
 
-A sweep may have a hundred thousand jobs, most of which differ in their seeds and prompts alone: they are drafted from another one.
-Does not know where the jobs are rendered, and what is done already.
+A sweep may have a hundred thousand jobs, most of which differ only in seeds and prompts; these are drafted from another one.
+This module does not know where jobs are rendered, or which ones are already done.
 """
 
 from __future__ import annotations

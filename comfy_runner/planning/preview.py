@@ -1,7 +1,7 @@
-"""A plan looked at before any work: held against the run folder and a server as a run does at its start, but nothing is changed.
+"""Preview of a plan: compare it with the run folder and a server, as a run does at its start, without changing anything.
 
-The run folder is neither made nor locked; somebody else may be rendering into it. `running.fleet_preview` does this for several
-servers.
+The run folder is neither created nor locked; another process may be rendering into it. `running.fleet_preview` does this for
+several servers.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from comfy_runner.text_files import url_of
 
 @dataclass(frozen=True, slots=True)
 class FolderPreview:
-    """A plan held against a run folder.
+    """A plan compared with a run folder.
 
     Attributes:
         plan: All jobs of its recipes.
-        chosen: The ids of those that are to be done.
-        folder: The run folder; None where none is looked at.
+        chosen: The ids of the jobs to do.
+        folder: The run folder; None for none.
         ledger: Its ledger, read-only; None where there is none.
-        surveyed: What is there.
-        arrangement: What is to be done.
+        surveyed: The files that already exist.
+        arrangement: The work to do.
         speeds: What is known of earlier jobs, as `fitting_speed` takes it; nothing where nothing is to be rendered.
     """
 
@@ -107,16 +107,16 @@ class FolderPreview:
 
 @contextlib.contextmanager
 def preview_folder(plan: Plan, chosen: frozenset[str], folder: Path | None, *, force: bool = False) -> Iterator[FolderPreview]:
-    """Hold a plan against a run folder, whose ledger is open as long as this is entered.
+    """Compare a plan with a run folder; its ledger stays open inside the context.
 
     Args:
         plan: All jobs of its recipes.
-        chosen: The ids of those that are to be done.
-        folder: The run folder, which need not be there; None where none is looked at.
-        force: Whether jobs that are done are rendered again.
+        chosen: The ids of the jobs to do.
+        folder: The run folder, which need not exist; None for none.
+        force: Whether finished jobs are rendered again.
 
     Raises:
-        RunFolderError: What is in the folder cannot be read.
+        RunFolderError: The folder cannot be read.
     """
     with contextlib.ExitStack() as stack:
         ledger = _ledger(folder)
@@ -137,20 +137,20 @@ def preview(
     force: bool = False,
     allow_partial: bool = False,
 ) -> PlanSummary:
-    """Look at a plan for one server, or for none.
+    """Return a plan for one server, or for none.
 
     Args:
         plan: All jobs of its recipes.
-        chosen: The ids of those that are to be done.
-        folder: The run folder, which need not be there; None where none is looked at.
-        connect: Gives the server; None for no server.
-        force: Whether jobs that are done are rendered again.
+        chosen: The ids of the jobs to do.
+        folder: The run folder, which need not exist; None for none.
+        connect: Returns the server; None for no server.
+        force: Whether finished jobs are rendered again.
         allow_partial: Whether outputs that the server would refuse are left out.
 
     Raises:
         InputError: The server would refuse a job.
-        ServerError: The server cannot be asked.
-        RunFolderError: What is in the folder cannot be read.
+        ServerError: The server does not answer, or refuses.
+        RunFolderError: The folder cannot be read.
     """
     with preview_folder(plan, chosen, folder, force=force) as seen:
         named = connect() if connect else None

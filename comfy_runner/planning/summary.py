@@ -1,6 +1,6 @@
-"""A plan as a user wants to see it before anything is rendered: what each job is, what is needed in all, what it saves.
+"""A plan as a user sees it before anything is rendered: each job, the total work, and the savings.
 
-Pure functions of what was drafted, surveyed and arranged. Does not find that out (`preview`), and prints nothing.
+Pure functions of drafts, survey and arrangement, which `preview` collects. Nothing is printed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class PlannedRow:
     Attributes:
         job_id: The job.
         assignments: The values of the sweep's fields.
-        state: What becomes of it.
-        position: Its place in the order of rendering, from 1; None where it is not to be rendered.
-        shares: The job whose pictures it gets; empty where it has its own.
-        again: Why it is made again; empty where it was not made before, or need not be.
+        state: What will happen to it.
+        position: Its place in the order of rendering, from 1; None if it is not to be rendered.
+        shares: The job whose pictures it shares; empty if it has its own.
+        again: Why it is rendered again; empty if it was not rendered before, or need not be.
         second: Its second passes: denoise, schedule, start sigma.
-        work: What it costs there in the order, in weighted steps: what the job before it leaves in the cache costs nothing.
-        server: Which of several servers would do it, or has it; empty where none has to, none can, or there are not several.
-        price: What the paid services that it calls cost; None where it calls none, need not be rendered, or no server was asked.
+        work: Its cost at its place in the order, in weighted steps; results that the previous job leaves in the cache are free.
+        server: The one of several servers that would do it, or has it; empty if none has to, none can, or there is only one.
+        price: The cost of the paid services that it calls; None if it calls none, need not be rendered, or no server was asked.
     """
 
     job_id: str
@@ -63,20 +63,20 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerShare:
-    """What one of several servers would do, if nothing goes wrong.
+    """The work of one of several servers, if nothing goes wrong.
 
     Attributes:
-        name: What the user calls it.
+        name: The user's name for it.
         url: Its URL.
-        comfyui: Its version; ``unknown`` where it does not say.
+        comfyui: Its version; ``unknown`` if it does not say.
         cache: What it keeps of earlier prompts.
         jobs: The ids of the jobs, in its order.
-        loads: How many loads of checkpoints and diffusion models it needs.
-        first: How many first passes.
-        second: How many second passes.
-        work: What all of it costs, weighted steps.
-        seconds: When it would be done, from now; None where no earlier jobs tell how fast any of the servers is.
-        queued: How many prompts it has now, whoever's.
+        loads: The number of checkpoints and diffusion models that it loads.
+        first: The number of first passes.
+        second: The number of second passes.
+        work: The cost of all jobs, in weighted steps.
+        seconds: Seconds from now until it would be done; None if no earlier jobs show the speed of any server.
+        queued: The number of prompts that it has now, from all clients.
     """
 
     name: str
@@ -94,11 +94,11 @@ class ServerShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardShare:
-    """What one shard of a run would do, whatever is done already.
+    """The work of one shard of a run, regardless of what is already done.
 
     Attributes:
-        index: Which one it is, from 1.
-        jobs: How many jobs it has, those that share another one's pictures among them.
+        index: Its number, from 1.
+        jobs: The number of its jobs, including those that share another one's pictures.
         needed: What its server has to run.
     """
 
@@ -109,12 +109,12 @@ class ShardShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deal:
-    """How the jobs of a run are dealt out to its shards, and what that costs.
+    """How the jobs of a run are divided into shards, and what that costs.
 
     Attributes:
         index: The shard that the plan is for, from 1.
         shards: All of them.
-        alone: What one server would have to run for all.
+        alone: What a single server would have to run for all jobs.
     """
 
     index: int
@@ -124,32 +124,32 @@ class Deal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSummary:
-    """A plan. Of a shard, all but `deal` is about its jobs alone.
+    """A plan. For a shard, everything except `deal` is about its own jobs.
 
-    For several servers, all but `fleet` and `splits` is what one of them would have to do alone.
+    For several servers, everything except `fleet` and `splits` is what one of them would have to do alone.
 
     Attributes:
-        folder: The run folder that it is for; None where none is named.
-        server: The URL of the server that it was checked against; empty without. Of several, the first one that answers and keeps
-            a cache, or else the first one that answers.
-        cache: What that server keeps of earlier prompts. Where it is not known, ComfyUI's classic cache is reckoned with.
+        folder: The run folder that it is for; None if none is named.
+        server: The URL of the server that it was checked against; empty if none. Of several, the first one that answers and
+            keeps a cache, or else the first one that answers.
+        cache: What that server keeps of earlier prompts. If that is unknown, ComfyUI's classic cache is assumed.
         graphs: How many graphs are to be posted: one for each job to render, or for each group on a server without a cache.
         jobs: The jobs: those on a server, those to render in their order, each followed by those that share its pictures, those
             that are done.
-        duplicates: The groups of jobs that give the very same pixels.
+        duplicates: The groups of jobs that give exactly the same pixels.
         needed: What the server has to run.
         as_given: What it would have to run for the same jobs in the recipe's order, without sharing pictures.
         unshared: What it would have to run without any cache.
-        memory: What decoding takes; None where no size is known, or nothing is to be rendered.
-        time: How long it will take; None where no earlier jobs tell, or nothing is to be rendered.
-        disk: How many bytes the pictures of these jobs take at most; those of unknown size count as nothing.
+        memory: The memory that decoding needs; None if no size is known, or nothing is to be rendered.
+        time: The estimated time; None if there are no earlier jobs to estimate from, or nothing is to be rendered.
+        disk: The most bytes that the pictures of these jobs use; pictures of unknown size count as 0.
         notes: What the user should know.
-        fleet: What each of several servers would do, those that answer; empty where there are not several.
-        splits: How many groups of jobs that share model loads and first passes are split between these.
-        deal: What all shards of the run have; None where it has none.
-        price: What paid services cost in all; None as of a row.
-        spent: What all that was posted into the run folder before costs at most, US dollars.
-        is_searched: Whether it is of a single recipe that says what `find` is to search for, and all of it.
+        fleet: The work of each of several servers that answer; empty if there is only one.
+        splits: How many groups of jobs that share model loads and first passes are split between servers.
+        deal: The jobs of all shards of the run; None if it has no shards.
+        price: The total cost of paid services; None as for a row.
+        spent: The most that earlier submissions of this run folder have cost, in US dollars.
+        is_searched: Whether the plan is for all jobs of a single recipe that has a ``find`` section.
     """
 
     folder: Path | None
@@ -177,22 +177,22 @@ class PlanSummary:
         return sum(row.state == state for row in self.jobs)
 
     def with_prices(self, prices: Mapping[str, Price], *, spent: float) -> PlanSummary:
-        """Return the same plan with what paid services cost.
+        """Return the same plan with the cost of paid services.
 
         Args:
-            prices: Of the jobs that are to be rendered and call some, by id.
+            prices: The prices of jobs that are to be rendered and call paid services, by id.
             spent: As in `PlanSummary`.
         """
         jobs = tuple(replace(row, price=prices[row.job_id]) if row.job_id in prices else row for row in self.jobs)
         return replace(self, jobs=jobs if prices else self.jobs, price=total(prices.values()) if prices else None, spent=spent)
 
     def with_fleet(self, fleet: Sequence[ServerShare], *, splits: int, submitted: Mapping[str, str]) -> PlanSummary:
-        """Return the same plan as several servers would do it.
+        """Return the same plan, divided among several servers.
 
         Args:
-            fleet: What each of them would do.
+            fleet: The work of each server.
             splits: As in `PlanSummary`.
-            submitted: Where jobs are that are on a server already, by id.
+            submitted: The servers of jobs that are already submitted, by id.
         """
         where = {**submitted, **{job_id: share.name for share in fleet for job_id in share.jobs}}
         jobs = tuple(replace(row, server=where.get(row.job_id, "")) for row in self.jobs)
@@ -203,9 +203,9 @@ def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
     """Return what a server has to run.
 
     Args:
-        arrangement: What is to be done.
-        steps: What it is and costs.
-        cache: What the server keeps of earlier prompts; anything but nothing is reckoned with as the classic cache.
+        arrangement: The work to do.
+        steps: Its nodes and their costs.
+        cache: What the server keeps of earlier prompts; any cache is treated as the classic one.
     """
     posted = [[draft.steps for draft in submission] for submission in arrangement.submissions(cache)]
     return passes_of_submissions(posted, steps) if cache == "none" else passes(itertools.chain.from_iterable(posted), steps)
@@ -214,13 +214,13 @@ def needed(arrangement: Arrangement, steps: Costs, cache: CacheMode) -> Passes:
 def planned_rows(
     chosen: Sequence[Draft], surveyed: Survey, arrangement: Arrangement, steps: Costs, cache: CacheMode
 ) -> Iterator[PlannedRow]:
-    """Yield what becomes of each job.
+    """Yield what will happen to each job.
 
     Args:
-        chosen: The jobs that are to be done.
-        surveyed: What is there.
-        arrangement: What is to be done.
-        steps: What it is and costs.
+        chosen: The jobs to do.
+        surveyed: The files that already exist.
+        arrangement: The work to do.
+        steps: Its nodes and their costs.
         cache: What the server keeps of earlier prompts.
     """
     known: dict[tuple[Shape, str], tuple[SecondPass, ...]] = {}

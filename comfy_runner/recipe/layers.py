@@ -1,6 +1,6 @@
-"""Recipes on top of each other: `extends` and overrides merge, and every value remembers who gave it.
+"""Layers of a recipe: `extends` and overrides are merged, and every value remembers where it came from.
 
-Mappings merge deeply; lists and scalars replace. Fields that exclude each other (``upscale.size`` and ``upscale.factor``,
+Mappings merge deeply; lists and scalars replace. Alternative fields (``upscale.size`` and ``upscale.factor``,
 the three ways to give ``size``) replace each other too. An axis of a sweep is replaced as a whole. `schema` checks whether the
 result is right.
 """

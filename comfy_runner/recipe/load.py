@@ -1,4 +1,4 @@
-"""Loading a recipe: files, what they extend, and overrides, into one checked `LoadedRecipe`. `job` makes a job of it."""
+"""Load a recipe: merge files, what they extend, and overrides into one checked `LoadedRecipe`. `job` makes a job from it."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class LoadedRecipe:
 
     Attributes:
         recipe: The values.
-        path: The file that was asked for, absolute; None for values from Python code.
+        path: The requested file, absolute; None for values from Python code.
         sweep: The axes, checked; None for a recipe of one job. See `sweep.expand`.
-        notes: What the user should know of the sweep, and of the way in which texts are written.
+        notes: Remarks for the user on the sweep, and on how texts are written.
         rules: How its prompts are filled in.
         named_by: What its name comes from: a recipe; a picture that holds a recipe, or an override where a picture was given; or
             just the name of a file, instead of which it may have another one.
@@ -109,11 +109,11 @@ def load(source: str | os.PathLike[str], *, sets: Sequence[str] = (), sweeps: Se
         source: A file, or the name of a shipped recipe (``-`` and ``_`` alike). Text that is no existing file, has no path
             separator and does not end in .yaml or .yml is a name.
         sets: Overrides, each ``field=value``.
-        sweeps: Axes beside the recipe's own or instead of them, each ``field=values``.
+        sweeps: Axes that add to the recipe's own or replace them, each ``field=values``.
 
     Raises:
-        RecipeError: with everything that is wrong with the recipe.
-        UsageError: if an override or an axis of `sweeps` is malformed.
+        RecipeError: The recipe is wrong; lists every fault.
+        UsageError: An override or an axis of `sweeps` is malformed.
     """
     over = overrides.layers(sets, sweeps)
     is_name = isinstance(source, str) and not _looks_like_file(source) and not is_file(Path(source))
@@ -137,15 +137,15 @@ def from_mapping(
     Args:
         values: The fields, as in a file.
         sets: Overrides, each ``field=value``.
-        sweeps: Axes beside the recipe's own or instead of them, each ``field=values``.
+        sweeps: Axes that add to the recipe's own or replace them, each ``field=values``.
         path: The file that says them, which messages name and from whose folder relative paths start; None for Python code, whose
             relative paths start from the current directory.
         notes: What the user should know of the way in which they were read.
         named_by: What the name among the fields comes from; one of an override counts as that of a picture.
 
     Raises:
-        RecipeError: with everything that is wrong with the recipe.
-        UsageError: if an override or an axis of `sweeps` is malformed.
+        RecipeError: The recipe is wrong; lists every fault.
+        UsageError: An override or an axis of `sweeps` is malformed.
     """
     over = overrides.layers(sets, sweeps)
     name = "recipe" if path is None else shown(path)
