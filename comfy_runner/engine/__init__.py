@@ -1,1 +1,1 @@
-"""What runs graphs: a ComfyUI server by its address, or one that is set up and started on this machine."""
+"""Engines run graphs: a ComfyUI server at a given address, or one that is installed and started on this machine."""

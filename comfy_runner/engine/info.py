@@ -1,4 +1,4 @@
-"""What an engine is: its versions, the devices that it computes on, and what it keeps of earlier graphs. Plain values."""
+"""Plain values that describe an engine: its versions, its devices, its cache mode and its queue."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 CacheMode = Literal["none", "lru", "ram", "classic", "unknown"]
-"""What an engine keeps of earlier prompts: nothing; some node results; what the last one used, and more only where memory abounds;
-what the last one used."""
+"""Which node results an engine keeps from earlier prompts: none (``none``), a limited number (``lru``), those of the last prompt
+and more if there is enough memory (``ram``), those of the last prompt (``classic``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,9 @@ class Device:
     """A device that an engine computes on.
 
     Attributes:
-        name: As the engine names it.
-        vram_total: Its memory in bytes; 0 where the engine does not say.
-        vram_free: What of it was free, in bytes, likewise.
+        name: The device's name, as the engine reports it.
+        vram_total: The device's memory in bytes; 0 if the engine does not report it.
+        vram_free: How much of that memory was free, in bytes; 0 if the engine does not report it.
     """
 
     name: str
@@ -27,17 +27,17 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine is.
+    """What an engine reports about itself.
 
     Attributes:
-        url: Its address, without credentials.
-        comfyui: Its version; ``unknown`` where it does not say, as with the next two.
-        python: The version of its Python.
-        pytorch: The version of its PyTorch.
-        devices: What it computes on.
-        cache: What it keeps of earlier prompts.
-        generation: The versions that behave alike, to which its own belongs; ``unknown`` where it does not say.
-        vram_total: The memory in bytes of the GPU that it computes on; None where it has none, or does not say.
+        url: The engine's address, without credentials.
+        comfyui: The version of ComfyUI; ``unknown`` if the engine does not report it.
+        python: The version of Python; ``unknown`` if the engine does not report it.
+        pytorch: The version of PyTorch; ``unknown`` if the engine does not report it.
+        devices: The devices that the engine computes on.
+        cache: Which node results the engine keeps from earlier prompts.
+        generation: The group of ComfyUI versions that behave like this one; ``unknown`` if the engine does not report its version.
+        vram_total: The memory in bytes of the GPU that the engine computes on; None if it has no GPU or does not report it.
     """
 
     url: str
@@ -50,7 +50,7 @@ class EngineInfo:
     generation: str = "unknown"
 
     def as_record(self) -> dict[str, str]:
-        """Return what a sidecar says of the engine: nothing of its command line, which may hold paths and secrets."""
+        """Return what a sidecar records about the engine: not its command line, which may contain paths and secrets."""
         return {
             "url": self.url,
             "comfyui": self.comfyui,
@@ -65,8 +65,8 @@ class Queued:
     """Prompts in a queue.
 
     Attributes:
-        running: How many run.
-        pending: How many wait.
+        running: How many prompts are running.
+        pending: How many prompts are waiting.
     """
 
     running: int = 0
@@ -78,7 +78,7 @@ class QueueStatus:
     """The queue of an engine.
 
     Attributes:
-        ours: The prompts of comfy_runner, whoever's run they belong to.
+        ours: The prompts that comfy_runner submitted, in this run or any other.
         others: All other prompts.
     """
 
@@ -87,10 +87,10 @@ class QueueStatus:
 
     @property
     def running(self) -> int:
-        """Return how many prompts run."""
+        """Return how many prompts are running."""
         return self.ours.running + self.others.running
 
     @property
     def pending(self) -> int:
-        """Return how many prompts wait."""
+        """Return how many prompts are waiting."""
         return self.ours.pending + self.others.pending

@@ -1,7 +1,8 @@
-"""The port to whatever runs graphs: what a run, a plan and the command line may ask of an engine, and nothing of how it does it.
+"""The interface of engines: what a run, a plan and the command line can ask an engine to do.
 
-An engine is a ComfyUI by its URL (`engine.comfyui`), one that is started here (`engine.local`), or one that an installed package
-announces (`engine.registry`). What becomes of submissions is reported through one callable, as the values of `engine.reports`.
+An engine is a ComfyUI with a URL (`engine.comfyui`), one that is started on this machine (`engine.local`), or one that an
+installed package provides (`engine.registry`). It reports the progress and the results of submissions to one callable, as the
+values of `engine.reports`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How an engine is to treat the submissions of one run.
+    """How an engine treats the submissions of one run.
 
     Attributes:
-        websocket: Whether to listen for progress; results are the same without.
-        stall: Seconds that a running submission may show no progress; waiting behind others is no stall.
-        total: Seconds that a submission may take from the moment it is handed over or attached, with all waiting; None for no
+        websocket: Whether to listen for progress; the results are the same without it.
+        stall: Seconds for which a running submission may show no progress; time spent in the queue does not count.
+        total: Seconds that a submission may take after `Engine.submit` or `Engine.attach`, including all waiting; None for no
             limit.
-        allow_partial: Whether the part that the engine takes is run where it does not take the whole.
-        previews: Whether previews of what runs are wanted, of engines that can make them. They cost a little of its time.
-        timeouts: All other waiting.
+        allow_partial: Whether to run the part of a submission that the engine accepts if it refuses the rest.
+        previews: Whether to ask for previews of running nodes, if the engine can make them. They cost the engine a little time.
+        timeouts: All other time limits.
     """
 
     websocket: bool = True
@@ -48,12 +49,12 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobToCollect:
-    """A job of an ended submission whose files are wanted.
+    """A job of an ended submission whose files are to be collected.
 
     Attributes:
-        job_id: The job.
-        reusable: Files of earlier runs that are still good, by output role; they are not fetched again.
-        error: Why the engine did not finish the job; None where it did.
+        job_id: The id of the job.
+        reusable: Valid files from earlier runs, by output role; they are not fetched again.
+        error: Why the engine did not finish the job; None if it did.
     """
 
     job_id: str
@@ -62,41 +63,42 @@ class JobToCollect:
 
 
 class FileSource(Protocol):
-    """Where the files of submissions lie before they are collected."""
+    """An engine as the place from which the files of submissions are collected."""
 
     @property
     def url(self) -> str:
-        """Return the address of the engine that has them, without credentials."""
+        """Return the address of the engine, without credentials."""
         ...
 
     def open_file(self, file: ServerFile) -> AbstractContextManager[Iterator[bytes]]:
         """Return the content of a file, in chunks.
 
         Raises:
-            ServerRefused: The engine has no such file (status 404), or does not give it.
-            Unreachable: The engine does not answer, or not to the end of the file.
+            ServerRefused: The engine does not have the file (status 404), or refuses to send it.
+            Unreachable: The engine does not answer, or the connection breaks before the end of the file.
         """
         ...
 
     def find_files(self, prefixes: Mapping[str, str]) -> Mapping[str, tuple[ServerFile, ...]]:
-        """Return the files that the engine has under file prefixes that nobody else uses, by node id.
+        """Return the engine's files whose names begin with the given prefixes, by node id.
 
         Args:
-            prefixes: The file prefix by the id of the node that saves under it, with ``/`` after a folder.
+            prefixes: The file prefix of each node that saves files, by node id, with ``/`` after a folder. No other submission
+                may use these prefixes.
 
         Raises:
-            ServerError: The engine does not tell.
+            ServerError: The engine does not answer, or refuses.
         """
         ...
 
     def retrying(self, ask: Callable[[], T]) -> T:
-        """Return what a question to this source gives; it is asked again after errors that may pass (`ServerError.is_transient`).
+        """Return the result of a request to the engine, which is repeated after transient errors (`ServerError.is_transient`).
 
         Args:
-            ask: The question, which can be asked several times.
+            ask: Sends the request; it can be called several times.
 
         Raises:
-            ServerError: It is not answered within `Timeouts.outage` seconds, or the error does not pass.
+            ServerError: No attempt succeeds within `Timeouts.outage` seconds, or the error is not transient.
         """
         ...
 
@@ -104,127 +106,131 @@ class FileSource(Protocol):
 class Engine(Protocol):
     """Something that runs graphs.
 
-    Nothing is asked of it before a method is called, and every method that asks raises a `ServerError` where it gets no answer.
-    Between `open` and `close` it takes submissions; `submit`, `attach`, `cancel`, `collect` and `free` return at once. Every
-    submission that was handed over or attached is reported by exactly one of `Finished`, `Refused`, `Cancelled` and `Broken`.
+    Creating an engine sends no request. Every method that sends one raises a `ServerError` if there is no answer. The engine
+    accepts submissions between `open` and `close`; `submit`, `attach`, `cancel`, `collect` and `free` return at once. For every
+    submission passed to `submit` or `attach`, the engine reports exactly one of `Finished`, `Refused`, `Cancelled` and `Broken`.
     """
 
     @property
     def url(self) -> str:
-        """Return its address, without credentials: what ledgers and sidecars call it."""
+        """Return the engine's address, without credentials, as ledgers and sidecars record it."""
         ...
 
     def info(self) -> EngineInfo:
-        """Return what it is: versions, devices, cache mode."""
+        """Return the engine's versions, devices and cache mode."""
         ...
 
     def object_info(self, class_type: str | None = None) -> ObjectInfo:
-        """Return what it says of its node classes, with the fingerprint of that.
+        """Return the engine's description of its node classes, with a fingerprint.
 
         Args:
-            class_type: The only class that is wanted, which costs much less; None for all.
+            class_type: The class to describe, which is much faster than all of them; None for all classes.
 
         Raises:
-            WorkflowError: There is no such class, or what is said is not readable.
+            WorkflowError: The engine does not have the class, or its description cannot be read.
         """
         ...
 
     def model_folders(self) -> list[str]:
-        """Return the names of its folders of models; none where it does not tell."""
+        """Return the names of the engine's model folders; an empty list if it does not report them."""
         ...
 
     def models_in(self, folder: str) -> list[str]:
-        """Return the names of the models in such a folder.
+        """Return the names of the models in a model folder.
 
         Raises:
-            ServerRefused: It cannot look into it.
+            ServerRefused: The engine cannot list the folder.
         """
         ...
 
     def queue(self) -> QueueStatus:
-        """Return how many prompts it has."""
+        """Return how many prompts are running and waiting in the engine's queue."""
         ...
 
     def forget(self, prompt_ids: Sequence[str]) -> None:
-        """Take ended prompts out of its history, by its own ids; their files stay, and unknown ones are no error."""
+        """Remove ended prompts from the engine's history, but keep their files.
+
+        Args:
+            prompt_ids: The ids that the engine uses; unknown ones are ignored.
+        """
         ...
 
     def wait_until_reachable(self) -> bool:
-        """Wait until it answers, for `Timeouts.outage` seconds at most; return whether it does."""
+        """Wait at most `Timeouts.outage` seconds until the engine answers; return whether it does."""
         ...
 
     def open(self, report: Callable[[EngineReport], None], files: JobFiles, options: EngineOptions) -> None:
-        """Begin to take the submissions of a run.
+        """Start to accept the submissions of a run.
 
         Args:
-            report: Takes what becomes of them, on any thread; must return at once.
-            files: Where collected files go.
-            options: How they are treated.
+            report: Receives all reports, on any thread; must return at once.
+            files: Stores the collected files.
+            options: How to treat the submissions.
         """
         ...
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
-        """Wait only so long from now on."""
+        """Use these time limits from now on."""
         ...
 
     def stop_waiting(self) -> None:
-        """Collect without waiting for an engine that does not answer; what it has is collected by the next process."""
+        """Stop waiting for the engine if it does not answer; the next process collects the files that remain there."""
         ...
 
     def submit(self, submission: Submission) -> None:
-        """Have a submission run; its prompt id is its key in all reports."""
+        """Run a submission; its prompt id is its key in all reports."""
         ...
 
     def attach(self, submission: Submission, *, server_prompt_id: str = "") -> None:
-        """Take up a submission that an earlier process may have handed over; it is followed like a new one, and never submitted.
+        """Follow a submission that an earlier process may have submitted, without submitting it again.
 
-        One that the engine does not have ends as `Broken` with `JobLost`.
+        If the engine does not have the submission, it reports `Broken` with `JobLost`.
 
         Args:
-            submission: The submission; one without jobs where only its id is known.
-            server_prompt_id: The id that the engine chose itself; empty where none is known.
+            submission: The submission; without jobs if only its id is known.
+            server_prompt_id: The id that the engine chose itself; empty if it is not known.
         """
         ...
 
     def cancel(self, keys: Collection[str]) -> None:
-        """Take submissions back; nobody else's is touched, and unknown keys are no error."""
+        """Cancel submissions of this run, and no others; unknown keys are ignored."""
         ...
 
     def collect(
         self, submission: Submission, verdict: Verdict | None, jobs: Sequence[JobToCollect], *, prompt_id: str = ""
     ) -> None:
-        """Bring the files of an ended submission into the store of the run, verified; each job is reported as `Collected`.
+        """Copy the files of an ended submission into the run folder and verify them; report each job as `Collected`.
 
         Args:
             submission: The submission.
-            verdict: What the engine said of it; None where it has forgotten it, and files are looked for by their names.
-            jobs: Those of its jobs that are wanted.
-            prompt_id: What the engine calls it; empty for its key.
+            verdict: The engine's verdict on it; None if the engine has forgotten it, so that its files are found by their names.
+            jobs: The jobs of the submission to collect.
+            prompt_id: The engine's own id of the submission; empty if it is the submission's key.
         """
         ...
 
     def free(self, key: str) -> None:
-        """Have it free its memory; reported as `Freed` with this key, also where it does not do so."""
+        """Ask the engine to free its memory; report `Freed` with this key, even if the engine does not do so."""
         ...
 
     def close(self) -> None:
-        """Stop following; what runs there goes on running. There are no reports after this."""
+        """Stop following submissions, which continue to run on the engine. There are no reports after this."""
         ...
 
 
 NO_KEY: Final = "export COMFY_API_KEY=…, or set comfy_api_key in the config file"
-"""How an engine gets an API key where none is known."""
+"""How the user gives an engine an API key if none is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedEngine:
-    """An engine as the user has chosen it for a run.
+    """An engine that the user has chosen for a run.
 
     Attributes:
-        name: What the user calls it: a name from the config file, or its URL.
+        name: The engine's name in the config file, or its URL.
         engine: The engine.
-        in_flight: How many submissions it holds at a time; None for the run's own number.
-        key_hint: How it gets the API key without which it cannot run nodes that call paid services; empty where it has one.
+        in_flight: How many submissions it may have at a time; None for the run's own number.
+        key_hint: How the user gives it the API key that nodes which call paid services need; empty if it has one.
     """
 
     name: str
@@ -234,32 +240,32 @@ class NamedEngine:
 
 
 class EngineSupply(Protocol):
-    """Where a run has its engines from. Called from one thread at a time."""
+    """Provides a run with engines. Called from one thread at a time."""
 
     def connect(self) -> Sequence[NamedEngine]:
-        """Return the engines that the run begins with, at least one, which are not asked anything yet.
+        """Return the engines that the run begins with, at least one. No request is sent to them yet.
 
         Raises:
-            UsageError: What names them is wrong, or two are the same.
-            ServerError: There are none that could be used.
+            UsageError: The name or address of an engine is wrong, or two of them are the same engine.
+            ServerError: No engine can be used.
         """
         ...
 
     def newcomers(self) -> Sequence[NamedEngine]:
-        """Return the engines that have come up since this was asked last; they take part as soon as they answer."""
+        """Return the engines that have started since the last call; the run uses them as soon as they answer."""
         ...
 
     def enlist(self, server: str) -> NamedEngine:
-        """Return an engine that somebody who can write into the run folder wants to add to the run, or to drain.
+        """Return the engine that a request in the run folder asks to add to the run, or to drain.
 
         Args:
-            server: What it is called there.
+            server: The engine's name or address, from anybody who can write into the run folder.
 
         Raises:
-            UsageError: It cannot be one.
+            UsageError: This is not the name or address of an engine that can be used.
         """
         ...
 
     def close(self) -> None:
-        """Give back what was taken for the run; its engines are closed already. Once is enough, and more do no harm."""
+        """Release what was reserved for the run, whose engines are already closed. It is safe to call this more than once."""
         ...

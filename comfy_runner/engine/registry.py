@@ -1,9 +1,9 @@
-"""From what the user says of a server to an engine, by the scheme of its address.
+"""Connects to the servers that the user names; the scheme of the address decides which kind of engine is used.
 
-``http``, ``https`` and no scheme at all are a ComfyUI by its URL; ``local`` is one that is set up and started here when it is
-needed; ``ray`` is what ledgers call an actor of a run, which has ended with it. Installed packages announce further schemes as
-entry points of the group ``comfy_runner.engines``: a package says ``[project.entry-points."comfy_runner.engines"]`` and
-``farm = "my_package:connect"``, where `connect` is a `Connect`.
+An address with ``http``, ``https`` or no scheme is the URL of a ComfyUI. ``local`` is a ComfyUI that is installed and started on
+this machine when it is needed. ``ray`` is the scheme that ledgers use for the Ray actors of a run, which ended with the run.
+Installed packages add schemes as entry points of the group ``comfy_runner.engines``: for the scheme ``farm``, a package writes
+``farm = "my_package:connect"`` under ``[project.entry-points."comfy_runner.engines"]``, where `connect` is a `Connect`.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 GROUP: Final = "comfy_runner.engines"
 
 Given = str | ServerConfig | Sequence[str | ServerConfig] | None
-"""Servers as a caller gives them: one, several, or None for those of the settings."""
+"""Servers as a caller gives them: one, several, or None for the servers in the settings."""
 
 
 class Connect(Protocol):
     """Makes engines of one scheme."""
 
     def __call__(self, server: ServerConfig, *, requests: RequestTimeouts | None = None) -> Engine:
-        """Return the engine of this address, of which nothing is asked yet.
+        """Return the engine at an address, without sending it a request.
 
         Args:
-            server: The address, and what opens its doors.
-            requests: How long a single question may take; None for the usual.
+            server: The address, with its credentials and certificate.
+            requests: The time limits of a single request; None for the defaults.
 
         Raises:
-            UsageError: It is no address.
+            UsageError: The address is not valid.
         """
         ...
 
@@ -57,18 +57,18 @@ def connect(
     start: bool = True,
     requests: RequestTimeouts | None = None,
 ) -> Engine:
-    """Return the engine of a server, which is not asked anything yet.
+    """Return the engine of a server, without sending it a request.
 
     Args:
-        server: A URL, a name from the settings, ``local``, or all about a server; None for that of the settings.
-        config: Settings.
-        say: Takes sentences about slow preparations.
-        start: Whether ``local`` is set up and started where it does not run.
-        requests: How long a single question may take; None for the usual.
+        server: A URL, a name from the settings, ``local``, or the settings of one server; None for the server in the settings.
+        config: The settings.
+        say: Receives sentences about slow preparations.
+        start: Whether to install and start ``local`` if it is not running.
+        requests: The time limits of a single request; None for the defaults.
 
     Raises:
         UsageError: The address or its certificate is wrong.
-        LocalError: The local ComfyUI cannot be set up or started, or does not run and is not to be started.
+        LocalError: The local ComfyUI cannot be installed or started, or it is not running and `start` is false.
     """
     found = config.find_server(server)
     if found.url == LOCAL:
@@ -91,7 +91,7 @@ def _comfyui(server: ServerConfig, *, requests: RequestTimeouts | None = None) -
 
 
 def _key(server: ServerConfig, config: Config) -> str:
-    """Return the API key that a server gets: its own, or that of the settings where nobody in between can read it."""
+    """Return the API key to send to a server: its own, or the one in the settings if nobody on the way can read it."""
     if server.comfy_api_key is not None:
         return server.comfy_api_key
     return config.comfy_api_key if _is_private(server) else ""
@@ -105,7 +105,7 @@ def _is_private(server: ServerConfig) -> bool:
 
 
 def _key_hint(server: ServerConfig, config: Config) -> str:
-    """Return how a server gets an API key; empty where it has one."""
+    """Return how the user gives a server an API key; empty if it has one."""
     if _key(server, config):
         return ""
     if not config.comfy_api_key or server.comfy_api_key is not None:
@@ -115,16 +115,18 @@ def _key_hint(server: ServerConfig, config: Config) -> str:
 
 
 def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | None = None) -> list[NamedEngine]:
-    """Return the engines of a run; ``local`` is set up and started when needed, others are waited for as long as the settings say.
+    """Return the engines of a run.
+
+    This installs and starts ``local`` if necessary, and waits for the other servers as long as `Config.wait` allows.
 
     Args:
-        servers: The servers; None for those of the settings.
-        config: Settings.
-        say: Takes sentences about slow preparations.
+        servers: The servers; None for the servers in the settings.
+        config: The settings.
+        say: Receives sentences about slow preparations.
 
     Raises:
         UsageError: An address or a certificate is wrong, or two of them are the same server.
-        LocalError: The local ComfyUI cannot be set up or started.
+        LocalError: The local ComfyUI cannot be installed or started.
     """
     found = [_named(server, connect(server, config, say=say), config) for server in config.find_servers(servers)]
     known = [name for each in found for name in dict.fromkeys((each.name, each.engine.url))]
@@ -136,9 +138,15 @@ def connect_all(servers: Given, config: Config, *, say: Callable[[str], None] | 
 
 
 def enlist(server: str, config: Config, given: Given) -> NamedEngine:
-    """Return a server that is to be added to a live run, or drained, by what somebody who can write into its folder calls it.
+    """Return the server that a request in the run folder asks to add to a live run, or to drain.
 
-    So credentials, the API key among them, go only to servers that the settings, or the run's own command line, name.
+    Anybody who can write into the run folder can name a server here. Credentials and the API key are therefore sent only to servers
+    that the settings or the command line of the run name.
+
+    Args:
+        server: The server's name or address.
+        config: The settings.
+        given: The servers on the command line of the run.
 
     Raises:
         UsageError: The address is wrong, or is ``local``.
@@ -152,38 +160,38 @@ def enlist(server: str, config: Config, given: Given) -> NamedEngine:
 
 
 class ModelProvider(Protocol):
-    """Brings the models that recipes name to the local ComfyUI."""
+    """Downloads the models that recipes name for the local ComfyUI."""
 
     def provide(self, engines: Sequence[NamedEngine]) -> None:
-        """Bring them there, if it is among the engines."""
+        """Download the models if the local ComfyUI is one of the engines."""
         ...
 
     def close(self) -> None:
-        """Learn that they are not used any more."""
+        """Release the models, which are no longer used."""
         ...
 
 
 class ServerSupply:
-    """An `EngineSupply` of servers that run already, or are the local one.
+    """An `EngineSupply` of servers that are already running, and of the local one.
 
     Args:
-        servers: The servers; None for those of the settings.
-        config: Settings.
-        models: What brings models to the local ComfyUI; it is closed with the supply.
-        say: Takes sentences about slow preparations; None for silence.
+        servers: The servers; None for the servers in the settings.
+        config: The settings.
+        models: Downloads models for the local ComfyUI; it is closed with the supply.
+        say: Receives sentences about slow preparations; None to discard them.
     """
 
     def __init__(self, servers: Given, config: Config, *, models: ModelProvider, say: Callable[[str], None] | None = None) -> None:
         self._servers, self._config, self._models, self._say = servers, config, models, say
 
     def connect(self) -> list[NamedEngine]:
-        """See `connect_all`; the local ComfyUI gets the models that it lacks."""
+        """See `connect_all`; this also downloads the models that the local ComfyUI lacks."""
         found = connect_all(self._servers, self._config, say=self._say)
         self._models.provide(found)
         return found
 
     def newcomers(self) -> tuple[NamedEngine, ...]:
-        """Return none: servers are added to a live run by their names alone."""
+        """Return nothing, because servers join a live run only if somebody names them."""
         return ()
 
     def enlist(self, server: str) -> NamedEngine:
@@ -191,15 +199,15 @@ class ServerSupply:
         return enlist(server, self._config, self._servers)
 
     def close(self) -> None:
-        """Let go of the models; the servers were there before, and stay."""
+        """Release the models; the servers continue to run."""
         self._models.close()
 
 
 def refuse_bad_addresses(servers: Given, config: Config) -> None:
-    """Make sure of addresses before anything else is done: a mistyped one is a mistake also where nothing has to be rendered.
+    """Check the addresses of servers first, because a mistyped one is an error even if there is nothing to render.
 
     Raises:
-        UsageError: One, or its certificate, is wrong, or two are the same server.
+        UsageError: An address or its certificate is wrong, or two of them are the same server.
     """
     for found in config.find_servers(servers):
         if found.url != LOCAL:
@@ -211,7 +219,7 @@ def _named(server: ServerConfig, engine: Engine, config: Config) -> NamedEngine:
 
 
 def local_options(config: Config) -> LocalOptions:
-    """Return the options of the managed local ComfyUI from the settings."""
+    """Return the options for the managed local ComfyUI that the settings contain."""
     from comfy_runner.engine.local import LocalOptions, default_home  # only when a local ComfyUI is wanted
 
     return LocalOptions(
@@ -224,7 +232,7 @@ def local_options(config: Config) -> LocalOptions:
 
 
 def local_url(config: Config) -> str:
-    """Return where the managed local ComfyUI runs; empty where it does not."""
+    """Return the URL of the managed local ComfyUI; empty if it is not running."""
     from comfy_runner.engine.local import status
 
     return status(local_options(config)).url or ""

@@ -1,4 +1,4 @@
-"""The threads of an engine for what takes long, such as collecting: each piece of work ends with one report, whatever happens."""
+"""An engine's threads for slow work such as collecting files: every task ends with exactly one report, even if it fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _THREADS: Final = 4
 
 
 class ReportingThreads:
-    """A few threads, which begin when there is work for them.
+    """A few threads, which start when there is work for them.
 
     Args:
-        report: Takes the report of each piece of work, on these threads.
+        report: Receives the report of each task, on these threads.
     """
 
     def __init__(self, report: Callable[[EngineReport], None]) -> None:
@@ -23,15 +23,15 @@ class ReportingThreads:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="collect")
 
     def do(self, work: Callable[[], EngineReport]) -> None:
-        """Have work done; what it raises is reported as `Crashed`.
+        """Start a task; an exception in it is reported as `Crashed`.
 
         Args:
-            work: Returns its report.
+            work: Does the task and returns its report.
         """
         self._pool.submit(self._work, work)
 
     def close(self) -> None:
-        """Wait for what is being done; what has not begun is not done any more."""
+        """Wait for the tasks that are running, and drop those that have not started."""
         self._pool.shutdown(cancel_futures=True)
 
     def _work(self, work: Callable[[], EngineReport]) -> None:

@@ -1,6 +1,6 @@
-"""What an engine reports of the submissions that it was given: a closed set of plain values, each with the submission's key.
+"""What an engine reports about its submissions: a closed set of plain values, each with the submission's key.
 
-They can be pickled, so that they travel from an engine on another machine as they are.
+Reports can be pickled, so an engine on another machine can send them unchanged.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from comfy_runner.store.sidecar import FileRecord
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing that an engine does not like about a graph.
+    """One reason why an engine refuses a graph.
 
     Attributes:
-        node: The node's id; empty where the whole graph is meant.
-        class_type: The node's class, likewise.
-        input: The input's name, likewise.
-        what: The engine's reason.
+        node: The node's id; empty if the reason concerns the whole graph.
+        class_type: The node's class; empty if the reason concerns the whole graph.
+        input: The input's name; empty if the reason does not concern a single input.
+        what: The reason in the engine's words.
     """
 
     node: str
@@ -38,7 +38,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The engine has taken the submission. `prompt_id` is its own, which on old servers is not the one that we chose."""
+    """The engine has accepted the submission. `prompt_id` is the engine's id; old servers ignore the one that we chose."""
 
     key: str
     prompt_id: str
@@ -46,7 +46,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The submission waits in the engine's queue behind `ahead` prompts of anybody."""
+    """The submission is waiting in the engine's queue behind `ahead` prompts, whoever submitted them."""
 
     key: str
     ahead: int
@@ -54,7 +54,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class CachedNodes:
-    """These nodes of the submission come from the engine's cache."""
+    """The results of these nodes came from the engine's cache."""
 
     key: str
     nodes: tuple[str, ...]
@@ -62,7 +62,7 @@ class CachedNodes:
 
 @dataclass(frozen=True, slots=True)
 class NodeProgress:
-    """A node of the submission runs; `steps` is 0 while it has reported none."""
+    """A node of the submission is running; `steps` is 0 until the node reports how many it has."""
 
     key: str
     node: str
@@ -72,7 +72,7 @@ class NodeProgress:
 
 @dataclass(frozen=True, slots=True)
 class NodePreview:
-    """What the result of a node that runs will about look like: a JPEG; only where `EngineOptions.previews` asks for it."""
+    """A preview of a running node's result, as a JPEG; reported only if `EngineOptions.previews` asks for it."""
 
     key: str
     node: str
@@ -89,7 +89,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The engine did not take the submission, or not all of it; nothing of it runs."""
+    """The engine refused the submission or a part of it, and runs none of it."""
 
     key: str
     complaints: tuple[Complaint, ...]
@@ -97,7 +97,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TakenInPart:
-    """The engine runs only a part of the submission, as the caller allows."""
+    """The engine refused a part of the submission and runs the rest, because `EngineOptions.allow_partial` is set."""
 
     key: str
     complaints: tuple[Complaint, ...]
@@ -105,14 +105,14 @@ class TakenInPart:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The submission is gone from the engine because we asked for that."""
+    """The submission is no longer on the engine because it was cancelled."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Nothing more can be learnt about the submission from this engine."""
+    """The engine can report nothing more about the submission."""
 
     key: str
     error: ComfyRunnerError
@@ -120,17 +120,17 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A job's files are collected, as far as there are any.
+    """All files that could be collected of a job are now in the run folder.
 
     Attributes:
-        key: Its submission.
-        job_id: The job.
-        verdict: What the engine said of the job; None where it has forgotten the submission.
-        files: All files of the job that are in place now, by output role.
-        errors: Why others are not, or are not as planned.
-        error: Why the engine did not finish the job; None where it did.
-        seconds: How long the engine worked on it; None where it does not say.
-        work: How much of that work was done, in weighted steps.
+        key: The key of the job's submission.
+        job_id: The id of the job.
+        verdict: The engine's verdict on the job; None if it has forgotten the submission.
+        files: All files of the job in the run folder, by output role.
+        errors: Why other files are missing or differ from the plan.
+        error: Why the engine did not finish the job; None if it did.
+        seconds: How long the engine worked on the job; None if it does not report that.
+        work: How much work the engine did in that time, in weighted steps.
     """
 
     key: str
@@ -152,7 +152,7 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """A thread of the engine failed of a fault of ours."""
+    """A thread of the engine failed because of a fault in comfy_runner."""
 
     error: BaseException
 
@@ -160,7 +160,7 @@ class Crashed:
 SubmissionReport = (
     Submitted | Waiting | CachedNodes | NodeProgress | NodePreview | Finished | Refused | TakenInPart | Cancelled | Broken
 )
-"""What is reported of a submission while an engine has it."""
+"""What an engine reports about a submission until it ends."""
 
 EngineReport = SubmissionReport | Collected | Freed | Crashed
-"""All that an engine reports."""
+"""Everything that an engine reports."""

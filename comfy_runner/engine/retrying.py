@@ -1,4 +1,4 @@
-"""Questions to an engine that are asked again as long as what keeps them from an answer may pass: the waiting of a `FileSource`."""
+"""Repeats requests to an engine after transient errors, and waits for an engine that does not answer; used by `FileSource`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from comfy_runner.errors import ServerError, Unreachable
 
 T = TypeVar("T")
 
-_MOST_BREAKS = 3  # answers of no use that come one after the other, however long each of them took
-_PAUSES = (0.1, 0.2, 0.5, 1.0)  # seconds between two questions whether the engine answers; the last one is repeated
+_MOST_BREAKS = 3  # from this many failures in a row on, the time since the first one counts
+_PAUSES = (0.1, 0.2, 0.5, 1.0)  # seconds between two attempts to reach the engine; the last pause is repeated
 
 
 class RetryingSource:
-    """What threads that can do nothing else meanwhile ask an engine through.
+    """Sends requests to an engine from threads that may block until there is an answer.
 
     Args:
-        timeouts: How long the engine may be out of order.
-        probe: Asks the engine anything; raises a `ServerError` where it does not answer.
+        timeouts: How long the engine may fail to answer.
+        probe: Sends any request; raises a `ServerError` if the engine does not answer.
 
     Attributes:
-        timeouts: As given; may be set anew.
+        timeouts: The time limits, which can be replaced at any time.
     """
 
     def __init__(self, timeouts: Timeouts, probe: Callable[[], object]) -> None:
@@ -33,7 +33,7 @@ class RetryingSource:
         self._unwanted = threading.Event()
 
     def retrying(self, ask: Callable[[], T]) -> T:
-        """Return what a question gives that is asked again after errors that may pass."""
+        """Return the result of a request, which is repeated after transient errors; see `FileSource.retrying`."""
         began, failures = time.monotonic(), 0
         while True:
             try:
@@ -46,17 +46,17 @@ class RetryingSource:
     def _may_ask_again(self, error: ServerError, failures: int, failing_for: float) -> bool:
         if isinstance(error, Unreachable) and not self.wait_until_reachable():
             return False
-        # A long file has taken long already when it breaks off.
+        # The download of a large file has already taken long when the connection breaks, which is not an outage.
         failing_for = 0.0 if failures < _MOST_BREAKS else failing_for
         pause = self.timeouts.pause_before_retry(error, failures=failures, failing_for=failing_for)
         return pause is not None and not self._unwanted.wait(pause)
 
     def stop_waiting(self) -> None:
-        """Wait for the engine no longer, now and in future."""
+        """Stop waiting for the engine, now and in future calls."""
         self._unwanted.set()
 
     def wait_until_reachable(self) -> bool:
-        """Wait until the engine answers, for `Timeouts.outage` seconds at most; return whether it does."""
+        """Wait at most `Timeouts.outage` seconds until the engine answers; return whether it does."""
         end = time.monotonic() + self.timeouts.outage
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             if self._unwanted.is_set():

@@ -1,4 +1,4 @@
-"""How long things may take on one server, all in one place; the defaults suit a server across a slow network."""
+"""All time limits for one server; the defaults suit a server across a slow network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from comfy_runner.errors import BrokenDownload, ServerError, ServerRefused
 
 STALL_SECONDS = 3600.0
-"""For how long a running job may show no progress, unless a user says otherwise."""
+"""Seconds for which a running job may show no progress, unless the user sets another limit."""
 
 
 _OWN_FAULT = 500
@@ -15,19 +15,19 @@ _LONGEST_RETRY_AFTER = 30.0
 
 
 def wait_asked_for(error: ServerError) -> float:
-    """Return the seconds for which a server wants to be left alone, 30 at most; 0 where it does not say."""
+    """Return how many seconds a server asks clients to wait, at most 30; 0 if it does not say."""
     return min(error.retry_after, _LONGEST_RETRY_AFTER)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTimeouts:
-    """Seconds that one question to a server may take.
+    """Time limits of one request to a server, in seconds.
 
     Attributes:
         connect: Until there is a connection.
-        read: Until the next bytes of an answer.
-        answer: Until the whole answer.
-        download: Until a whole file.
+        read: Until the next bytes of an answer arrive.
+        answer: Until the whole answer has arrived.
+        download: Until a whole file has arrived.
     """
 
     connect: float = 5.0
@@ -38,24 +38,25 @@ class RequestTimeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds of waiting.
+    """Time limits and intervals of one server, in seconds unless stated otherwise.
 
     Attributes:
-        first_socket: For the first websocket before the first job is posted without one.
-        connect: For a websocket's connection and handshake.
-        silence: Without any frame before the server is pinged; after as much again the socket is given up.
-        reconnect: At most, between two attempts to connect.
-        outage: While the server answers nobody, or only with errors, before its jobs are given up.
-        idle: With prompts pending and none running, before its worker counts as dead.
-        queue: Between two looks at ``/queue``, whose answer holds whole graphs.
-        queue_with_socket: Likewise, while a websocket tells of the end of each job, so that nothing else is looked at.
-        repost: Before each further attempt to post a job that was not taken; the last one is repeated during an outage.
-        poll_shortest: At least, between two looks at a job's history.
-        poll_longest: At most, likewise.
-        poll_fraction: Of a job's age, within those bounds: short jobs lose nothing, long ones cost nothing.
-        poll_with_socket: At least, while a websocket tells when to look.
-        steps: Between two steps of a node of which a websocket tells; those that come sooner are left out.
-        late_pictures: For pictures that come over the websocket alone, once the history says that they were sent.
+        first_socket: How long to wait for the first websocket before the first job is posted without one.
+        connect: Limit of a websocket's connection and handshake.
+        silence: Time without a frame after which the server is pinged; after the same time again, the websocket is closed.
+        reconnect: Longest pause between two attempts to connect.
+        outage: How long the server may not answer, or answer only with errors, before its jobs are given up.
+        idle: How long prompts may be pending while none is running, before the server's worker counts as dead.
+        queue: Interval between requests to ``/queue``, whose answer contains whole graphs.
+        queue_with_socket: The same interval while a websocket reports the end of each job, which makes other requests unnecessary.
+        repost: Pauses before each further attempt to post a job; the last one is repeated during an outage.
+        poll_shortest: Shortest interval between requests for a job's history.
+        poll_longest: Longest interval between requests for a job's history.
+        poll_fraction: This interval as a fraction of the job's age, within these limits: short jobs are noticed at once, and long
+            ones cause few requests.
+        poll_with_socket: Shortest interval while a websocket reports when a job has ended.
+        steps: Shortest interval between two reported steps of a node; steps that come sooner are left out.
+        late_pictures: How long to wait for pictures that are sent only over the websocket, once the history says they were sent.
     """
 
     first_socket: float = 3.0
@@ -75,15 +76,16 @@ class Timeouts:
     late_pictures: float = 10.0
 
     def pause_before_retry(self, error: ServerError, *, failures: int, failing_for: float) -> float | None:
-        """Return the seconds to wait before a question is asked again that was not answered; None to give it up.
+        """Return the seconds to wait before a failed request is repeated; None to give up.
 
-        What may pass is asked for as long as `outage`. A status of 500 is ComfyUI's own and seldom passes, so that a few attempts
-        are enough, as for a file that comes broken. What the server says in ``Retry-After`` is kept to, up to 30 seconds.
+        Requests are repeated for `outage` seconds after transient errors. Status 500 comes from ComfyUI itself and seldom passes,
+        so it is repeated only a few times, like the download of a file that arrives damaged. ``Retry-After`` is respected up to 30
+        seconds.
 
         Args:
-            error: What was answered last.
-            failures: How many answers of this kind there were.
-            failing_for: Seconds since the first of them.
+            error: The last error.
+            failures: The number of failures so far.
+            failing_for: Seconds since the first failure.
         """
         status = error.status if isinstance(error, ServerRefused) else 0
         few = (status == _OWN_FAULT or isinstance(error, BrokenDownload)) and failures > len(self.repost)
@@ -93,11 +95,11 @@ class Timeouts:
         return max(pause, wait_asked_for(error))
 
     def until_next_look(self, age: float, *, told: bool) -> float:
-        """Return the pause before the next look at a job.
+        """Return the seconds until the next request for a job's history.
 
         Args:
-            age: Seconds since it was submitted.
-            told: Whether a websocket is expected to tell of its end.
+            age: Seconds since the job was submitted.
+            told: Whether a websocket is expected to report the end of the job.
         """
         pause = min(self.poll_longest, max(self.poll_shortest, age * self.poll_fraction))
         return max(pause, self.poll_with_socket) if told else pause
