@@ -1,1 +1,1 @@
-"""Doing it: submissions posted, followed and collected, retries, what is taken back and cleaned up."""
+"""Carries out a plan: posts, follows and collects submissions, retries failed jobs, and cleans up after interruptions."""

@@ -1,7 +1,7 @@
-"""What a run does, as values: `decide` returns them, `perform` carries them out in their order.
+"""The actions of a run, as values: `decide` returns them, and `perform` carries them out in order.
 
-Three kinds, and in this order wherever one decision has several of them: what the ledger is to know, what engines and threads are
-to do, what is told. So whatever is about to be done is in the ledger before it is done.
+There are three kinds: entries in the ledger, work for engines and threads, and events. A decision that contains several kinds
+returns them in this order, so the ledger records every step before it is taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from comfy_runner.store.states import Change
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write down that a submission is about to be posted to a server with this URL, and what it costs at most, US dollars."""
+    """Record that a submission is about to be posted to the server at `url`, and its highest possible cost in US dollars."""
 
     submission: Submission
     url: str
@@ -34,7 +34,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Write down the id that an old server, which chooses its own, gave to a submission."""
+    """Record the id that an old server gave to a submission; such servers choose their own ids."""
 
     key: str
     prompt_id: str
@@ -42,16 +42,16 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Write down what became of a job.
+    """Record what happened to a job.
 
     Attributes:
-        job_id: The job.
-        change: What happened to it; ``LOST`` where it waits again.
-        key: The submission that gave this; None for the one that the job is submitted with, if any.
-        error: Why it is not done; empty where it is.
-        files: All of its files that are in place; None leaves what the ledger has of them.
-        seconds: How long the server worked on it; None where that is not known.
-        work: The weighted steps that were really run; None where that is not known.
+        job_id: The id of the job.
+        change: What happened to the job; ``LOST`` if it waits again.
+        key: The key of the submission that caused the change; None for the job's current submission, if any.
+        error: Why the job is not done; empty if it is.
+        files: All files of the job in the run folder; None to keep the ledger's entries.
+        seconds: How long the server worked on the job; None if that is not known.
+        work: How many weighted steps were run; None if that is not known.
     """
 
     job_id: str
@@ -65,21 +65,21 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Close a submission that no server has any more; the jobs that wait for it are pending again."""
+    """Close a submission that is no longer on any server; the jobs that wait for it are pending again."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Write down that the jobs of a submission are pending again, while its server may still have it."""
+    """Record that the jobs of a submission are pending again, although its server may still have it."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retake:
-    """Write down that jobs wait for a submission after all."""
+    """Record that jobs wait for a submission again."""
 
     key: str
     job_ids: tuple[str, ...]
@@ -90,13 +90,13 @@ class Retake:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Make jobs ready to be posted on a worker, as one graph; answered at once by `Prepared`.
+    """Prepare jobs for a worker as one graph; answered at once by `Prepared`.
 
     Attributes:
         worker: The name of the worker.
         drafts: The jobs.
-        attempts: What was tried before, by job.
-        forced: The ids of those whose files are made again although they are there.
+        attempts: The earlier attempts, by job id.
+        forced: The ids of the jobs to render again although their files exist.
     """
 
     worker: str
@@ -107,7 +107,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Have a worker post a submission, and follow it to its end."""
+    """Make a worker post a submission and follow it to its end."""
 
     worker: str
     submission: Submission
@@ -115,12 +115,12 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Have a worker look for a submission that may have been posted to it, and follow it to its end.
+    """Make a worker look for a submission that may have been posted to it, and follow it to its end.
 
     Attributes:
         worker: The name of the worker.
-        submission: What was posted.
-        server_prompt_id: The id that the server gave it; empty where that is the same, or not known.
+        submission: The submission.
+        server_prompt_id: The id that the server gave it; empty if it is the submission's key or not known.
     """
 
     worker: str
@@ -130,7 +130,7 @@ class Attach:
 
 @dataclass(frozen=True, slots=True)
 class CancelOn:
-    """Have a worker take submissions back."""
+    """Make a worker cancel submissions."""
 
     worker: str
     keys: tuple[str, ...]
@@ -138,14 +138,14 @@ class CancelOn:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """Have a worker collect the files of an ended submission; each job is reported as `Collected`.
+    """Make a worker collect the files of an ended submission; each job is reported as `Collected`.
 
     Attributes:
         worker: The name of the worker.
-        submission: What was posted.
-        verdict: What the server says of it; None where it has forgotten it: files are looked for by their names then.
-        jobs: The jobs that are wanted.
-        prompt_id: What the server calls it.
+        submission: The submission.
+        verdict: The server's verdict on it; None if the server has forgotten it, so that its files are found by their names.
+        jobs: The jobs to collect.
+        prompt_id: The server's id of the submission.
     """
 
     worker: str
@@ -165,13 +165,13 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Give a job the pictures of another one; reported as `Shared`.
+    """Give a job the pictures of another one, its leader; reported as `Shared`.
 
     Attributes:
         draft: The job.
-        leader_id: The other one.
-        leader_hash: What that is.
-        error: Why it does not have all of its pictures; None where it does.
+        leader_id: The id of the leader.
+        leader_hash: The content hash of the leader.
+        error: Why the leader does not have all of its pictures; None if it does.
     """
 
     draft: Draft
@@ -189,22 +189,22 @@ class Examine:
 
 @dataclass(frozen=True, slots=True)
 class Enlist:
-    """Let a server take part as a worker as soon as it answers."""
+    """Add a server to the run as a worker as soon as it answers."""
 
     candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True)
 class StopWaiting:
-    """Wait no longer for files of servers that do not answer: the next process collects them."""
+    """Stop waiting for the files of servers that do not answer; the next process collects them."""
 
 
-# What is told
+# Answers and events
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Tell the process that asked for a change of the fleet what came of it; empty where it was done."""
+    """Answer the process that asked for a change of the fleet; `error` is empty if the change was made."""
 
     request: FleetRequest
     error: str
@@ -212,7 +212,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Tell whoever follows the run."""
+    """Send an event to whoever follows the run."""
 
     event: Event
 

@@ -1,4 +1,4 @@
-"""What a run tells whoever follows it: a small closed set of values."""
+"""The events of a run: a small closed set of values."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ class RunStarted:
 
     Attributes:
         folder: The run folder.
-        server: The server's URL, of several the first one's; empty where nothing has to be rendered.
+        server: The URL of the first server; empty if there is nothing to render.
         jobs: The ids of all jobs, in order.
-        done: How many of them were done already.
-        notes: What was adjusted, and known traps.
-        servers: The names of all servers that take part: as the config file calls them, or their URLs.
-        job_work: What each job costs to render where the plan has it, in weighted steps, in the order of `jobs`: without loads of
-            models, and without what the job before it leaves in the cache; 0 for a job that need not be rendered. Empty where
-            nothing has to be.
-        seconds: How long the servers would take for that, by what earlier jobs took there; None where none tell.
-        guess: How long a single server may take where none tell, by published figures of its GPU; None where there are none.
+        done: How many of the jobs were already done.
+        notes: What the program has adjusted, and known traps.
+        servers: The names of all servers in the run: their names in the config file, or their URLs.
+        job_work: The cost of rendering each job at its place in the plan, in weighted steps and in the order of `jobs`. Model loads
+            and the results that the previous job leaves in the cache do not count; 0 for a job that need not be rendered. Empty
+            if there is nothing to render.
+        seconds: The estimated duration in seconds, from the times of earlier jobs on these servers; None if there are none.
+        guess: The estimated duration in seconds on a single server without earlier jobs, from published figures for its GPU; None
+            if there are none.
     """
 
     folder: Path
@@ -43,7 +44,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class JobSubmitted:
-    """A server has taken a job; `server` is its name."""
+    """A server has accepted a job; `server` is its name."""
 
     job_id: str
     prompt_id: str
@@ -52,7 +53,7 @@ class JobSubmitted:
 
 @dataclass(frozen=True, slots=True)
 class JobWaiting:
-    """A job waits in the server's queue; `ahead` counts the prompts of anybody before it."""
+    """A job is waiting in the server's queue behind `ahead` prompts, whoever submitted them."""
 
     job_id: str
     ahead: int
@@ -60,13 +61,13 @@ class JobWaiting:
 
 @dataclass(frozen=True, slots=True)
 class JobProgressed:
-    """A job runs.
+    """A job is running.
 
     Attributes:
-        job_id: The job.
-        node: The title of the node that runs.
-        step: The node's step; 0 where it has reported none.
-        steps: All of its steps; 0 where it has reported none.
+        job_id: The id of the job.
+        node: The title of the node that is running.
+        step: The node's current step; 0 if it has not reported one.
+        steps: The number of the node's steps; 0 if it has not reported one.
         fraction: The share of the job's work that is done, 0 to 1.
     """
 
@@ -79,11 +80,11 @@ class JobProgressed:
 
 @dataclass(frozen=True, slots=True)
 class JobPreviewed:
-    """What a job will about look like, as far as it is; told only where `Policy.previews` asks for it.
+    """A preview of the unfinished picture of a job; sent only if `Policy.previews` is set.
 
     Attributes:
-        job_id: The job.
-        image: A JPEG, of some 512 pixels along its long side.
+        job_id: The id of the job.
+        image: A JPEG, about 512 pixels along its long side.
     """
 
     job_id: str
@@ -92,10 +93,10 @@ class JobPreviewed:
 
 @dataclass(frozen=True, slots=True)
 class JobRetried:
-    """A job went wrong and is tried again.
+    """A job failed and is tried again.
 
     Attributes:
-        job_id: The job.
+        job_id: The id of the job.
         reason: ``server_lost``, ``out_of_memory`` or ``flat_picture``.
         what: What went wrong.
     """
@@ -107,22 +108,23 @@ class JobRetried:
 
 @dataclass(frozen=True, slots=True)
 class JobFinished:
-    """A job has ended and its pictures are in place."""
+    """A job has ended, and its pictures are in the run folder."""
 
     result: JobResult
 
 
 @dataclass(frozen=True, slots=True)
 class ServerChanged:
-    """A server of several takes part in another way than before.
+    """The state of one of several servers has changed.
 
     Attributes:
-        server: Its name.
-        url: Its URL.
-        stage: ``out``: it is out of order, is left alone, and others do its jobs; told again whenever it was asked in vain;
-            ``back``: it answers again; ``joined``: it was added to the run; ``draining``: it gets nothing more.
-        error: Why it is out; None where it is not.
-        seconds: For how long it is left alone; 0 where it is not.
+        server: The name of the server.
+        url: The URL of the server.
+        stage: ``out``: it is out of order and gets no requests for a while, and other servers do its jobs; sent again after each
+            unsuccessful attempt to reach it; ``back``: it answers again; ``joined``: it was added to the run; ``draining``: it
+            gets no more jobs.
+        error: Why the server is out of order; None for the other stages.
+        seconds: How many seconds it gets no requests; 0 for the other stages.
     """
 
     server: str
@@ -134,15 +136,15 @@ class ServerChanged:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the servers of a run had to do, against what one server would have had to do in the best order.
+    """The work of a run's servers, compared with what a single server would have done in the best order.
 
     Attributes:
-        loads: Loads of checkpoints and diffusion models that really ran.
-        first: First passes that really ran.
-        fewest_loads: As many as one server would have needed for the same jobs.
-        fewest_first: Likewise, first passes.
+        loads: How many times servers loaded a checkpoint or diffusion model.
+        first: How many first passes ran.
+        fewest_loads: How many loads a single server would have needed for the same jobs.
+        fewest_first: How many first passes a single server would have needed for the same jobs.
         splits: How many groups were split between servers so that the run ended earlier.
-        jobs: How many jobs each server has finished, by its name.
+        jobs: How many jobs each server finished, by the server's name.
     """
 
     loads: int
@@ -158,8 +160,8 @@ class RunFinished:
     """The last event.
 
     Attributes:
-        results: One per job, in order.
-        spent: What it took; None where nothing was rendered.
+        results: One result per job, in order.
+        spent: The work that the servers did; None if nothing was rendered.
     """
 
     results: tuple[JobResult, ...]

@@ -1,6 +1,6 @@
-"""A run as its caller holds it: events to follow, results to wait for, a way to cancel.
+"""The handle of a run: its caller can follow the events, wait for the results, and cancel the run.
 
-The coordinator works in a thread of its own and hands events to a queue, so that a caller who reads slowly holds nothing up.
+The coordinator works in its own thread and puts events into a queue, so a caller who reads slowly does not delay the run.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _MOST_HELD: Mapping[type[Event], int] = {JobProgressed: _EVENTS_HELD, JobPreview
 
 
 class Run:
-    """A run that goes on in threads of its own, whether anybody follows it or not.
+    """A run that continues in its own threads, whether or not anybody follows it.
 
-    Iterate over it for its events, ask it for its `results`; leaving it as a context manager before its end cancels it. Both can be
-    done with ``async``, too: a task that is cancelled while it waits for an event takes none, and cancels no job; leaving
-    ``async with`` does, as leaving ``with`` does.
+    Iterate over the run to get its events, and call `results` to wait for its end. Leaving the run's ``with`` block before its end
+    cancels it. ``async for`` and ``async with`` work in the same way: cancelling a task that waits for an event loses no event and
+    cancels no job, but leaving ``async with`` cancels the run.
 
     Args:
         folder: The run folder; its lock is released when the run has ended.
         started: The first event; it names all jobs, in the order of their results.
-        coordinator: Makes what renders the jobs that are not done, given ``emit``; None where all are.
-        expected: What is expected of each job, by its id.
-        drafts: The jobs by their ids; results say what they say of values, seed and prompt.
+        coordinator: Called with ``emit``; returns the coordinator that renders the jobs which are not done. None if all are done.
+        expected: What is expected of each job, by job id.
+        drafts: The jobs by their ids; results get their values, seed and prompt from them.
 
     Attributes:
         folder: The run folder.
-        expected: As given; `comfy_runner.check_run` holds the finished run against it.
+        expected: What is expected of each job; `comfy_runner.check_run` compares the finished run with it.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Run:
         while True:
             ended = not self._thread.is_alive()
             try:
-                # A wait without an end cannot be interrupted from the keyboard on Windows.
+                # On Windows, Ctrl+C cannot interrupt a wait without a time limit.
                 event = self._events.get(timeout=0 if ended else _WAIT_SECONDS)
             except queue.Empty:
                 if ended:
@@ -92,7 +92,7 @@ class Run:
                 return
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """Yield events as `__iter__` does, from the same queue, without holding up the event loop."""
+        """Yield events as `__iter__` does, from the same queue, without blocking the event loop."""
         loop, news = asyncio.get_running_loop(), asyncio.Event()
 
         def listen() -> None:
@@ -102,7 +102,7 @@ class Run:
         self._listeners.append(listen)
         try:
             while True:
-                await asyncio.sleep(0)  # many events at a time leave others their turn
+                await asyncio.sleep(0)  # other tasks get their turn even if there are many events
                 news.clear()
                 ended = not self._thread.is_alive()
                 try:
@@ -110,7 +110,7 @@ class Run:
                 except queue.Empty:
                     if ended:
                         return
-                    # Not without an end: somebody else may have taken the last event.
+                    # The wait has a time limit because another reader may have taken the last event.
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(news.wait(), _WAIT_SECONDS)
                     continue
@@ -123,10 +123,10 @@ class Run:
             self._listeners.remove(listen)
 
     def results(self) -> JobResults:
-        """Wait for the end and return one result per job, in the order of the recipes.
+        """Wait for the end of the run and return one result per job, in the order of the recipes.
 
         Raises:
-            ComfyRunnerError: The run itself failed, which is not the same as a job that failed.
+            ComfyRunnerError: The run itself failed; a failed job does not raise an error.
         """
         self._thread.join()
         if self._failure is not None:
@@ -134,12 +134,12 @@ class Run:
         return self._results or JobResults()
 
     def cancel(self) -> None:
-        """Take our jobs back from the servers, collect what is finished, and end; safe in a signal handler."""
+        """Cancel the run's jobs on the servers, collect what is finished, and end the run; safe in a signal handler."""
         if self._coordinator is not None:
             self._coordinator.cancel()
 
     def on_server(self) -> list[str]:
-        """Return the prompt ids of our jobs that servers have now."""
+        """Return the prompt ids of the run's jobs that are on servers now."""
         return self._coordinator.on_server() if self._coordinator else []
 
     def __enter__(self) -> Self:
@@ -159,7 +159,7 @@ class Run:
             await asyncio.to_thread(self._thread.join)
 
     def _repr_html_(self) -> str:
-        """Return the run for notebooks: where its pictures are and, at its end, its results; it does not wait for that."""
+        """Return the run as HTML for notebooks: the run folder and, if the run has ended, its results."""
         place = f"<div>run folder <code>{escaped(self.folder)}</code>: "
         if self._failure is not None:
             return f"{place}{escaped(self._failure)}</div>"
@@ -170,7 +170,7 @@ class Run:
     def _emit(self, event: Event) -> None:
         if isinstance(event, JobFinished):
             event = JobFinished(self._described(event.result))
-        # Progress is dropped where nobody takes it; results never are.
+        # Events about progress are dropped if nobody reads them; results never are.
         held = _MOST_HELD.get(type(event))
         if held is None or self._events.qsize() < held:
             self._tell(event)
@@ -181,7 +181,7 @@ class Run:
             listen()
 
     def _described(self, result: JobResult) -> JobResult:
-        """Return a result with what its job is."""
+        """Return a result with the values, seed and prompt of its job."""
         draft = self._drafts.get(result.job_id)
         if draft is None:
             return result
@@ -194,7 +194,7 @@ class Run:
             self._results = JobResults(map(self._described, found))
         except BaseException as error:  # it must reach the caller's thread, whatever it is
             self._failure = error
-        # First of all, so that who sees the last event can use the folder again.
+        # The lock is released before the last event, so whoever sees that event can use the folder at once.
         try:
             self._lock.close()
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""How a job stands when its run ends, and all of them as one value: rows for tables, and what notebooks show of them."""
+"""The results of jobs at the end of a run, as values, as rows of tables and as HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _SMALL = 160  # pixels of a picture in a row
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How a job stands when its run ends.
+    """The result of a job at the end of a run.
 
     Attributes:
-        job_id: The job.
-        state: ``done``; ``partial``: some pictures are there, `error` says why not all; ``failed``; ``cancelled``;
-            ``submitted``: it is, or may be, on its server, and the next run collects it; ``pending``: not started.
-        files: The pictures by output role; a role that saved several has several. Of a run at a URL, see `places`: the files of
-            these paths are in the store, and not on this machine.
-        error: Why it is not done; None where it is.
-        was_done: Whether it was done already and nothing was rendered.
-        seconds: How long the server worked on it; None where it does not say or nothing was rendered.
-        cached_nodes: The ids of the nodes that came from the server's cache.
-        server: The name of the server that rendered it; empty where none did, or it was done before.
-        values: The values of the sweep's fields, by their dotted names; empty where nothing was swept.
-        seed: The seed of the first pass, also where it was drawn; None where the recipe is not known any more.
-        prompt: The recipe's text.
+        job_id: The id of the job.
+        state: ``done``; ``partial``: some pictures exist, and `error` says why the others do not; ``failed``; ``cancelled``;
+            ``submitted``: it is or may be on its server, and the next run collects it; ``pending``: not started.
+        files: The paths of the pictures, by output role; a role can have several. If the run folder is a URL, these files are in
+            the store and not on this machine: see `places`.
+        error: Why the job is not done; None if it is.
+        was_done: Whether the job was already done, so that nothing was rendered.
+        seconds: How long the server worked on the job; None if the server does not report it or nothing was rendered.
+        cached_nodes: The ids of the nodes whose results came from the server's cache.
+        server: The name of the server that rendered the job; empty if none did or the job was already done.
+        values: The values of the swept fields, by their dotted names; empty if nothing was swept.
+        seed: The seed of the first pass, even if it was chosen at random; None if the recipe is no longer known.
+        prompt: The prompt of the recipe.
     """
 
     job_id: str
@@ -50,15 +50,15 @@ class JobResult:
 
     @property
     def places(self) -> dict[str, tuple[str, ...]]:
-        """The pictures by output role as texts: their paths, or their URLs where the run folder is one."""
+        """The paths of the pictures as strings, by output role; their URLs if the run folder is a URL."""
         return {role: tuple(map(place, paths)) for role, paths in self.files.items()}
 
     def to_record(self) -> dict[str, Any]:
-        """Return the job as one flat mapping, such as a row of a table: a column for each value, metric of time, and file.
+        """Return the job as one flat mapping, such as a row of a table.
 
         The columns are ``job``, ``state``, ``seed``, ``prompt``, the swept fields by their dotted names, ``seconds``, ``server``,
-        ``was_done``, ``error`` (a text, empty where there is none), and ``file.ROLE`` with the path or URL of the first picture of
-        a role; of further ones ``file.ROLE.2`` and so on.
+        ``was_done``, ``error`` (a string, empty if there is no error), and ``file.ROLE`` with the path or URL of the first picture
+        of a role; further pictures are in ``file.ROLE.2`` and so on.
         """
         return {
             "job": self.job_id,
@@ -79,7 +79,7 @@ class JobResult:
                 yield f"file.{role}" if number == 1 else f"file.{role}.{number}", where
 
     def _repr_html_(self) -> str:
-        """Return the job for notebooks: its pictures, small, and what it is."""
+        """Return the job as HTML for notebooks: small pictures, and a table of its values."""
         told = {
             "state": self.state,
             "seed": self.seed,
@@ -94,21 +94,21 @@ class JobResult:
 
 
 class JobResults(tuple[JobResult, ...]):
-    """The results of a run's jobs, in the order of its recipes: a tuple, with more to it."""
+    """The results of a run's jobs, in the order of its recipes: a tuple with methods for tables and notebooks."""
 
     __slots__ = ()
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return a flat mapping for each job, all with the same columns (`JobResult.to_record`): what ``pandas.DataFrame`` takes.
+        """Return one flat mapping per job, all with the same columns (`JobResult.to_record`), as ``pandas.DataFrame`` accepts them.
 
-        What a job does not have, such as a value that only another recipe sweeps, is None.
+        A column that a job does not have, such as a field that only another recipe sweeps, is None.
         """
         found = [result.to_record() for result in self]
         columns = dict.fromkeys(name for record in found for name in record)
         return [{name: record.get(name) for name in columns} for record in found]
 
     def _repr_html_(self) -> str:
-        """Return a table for notebooks: a row for each job, with its pictures; of many jobs the first 24."""
+        """Return an HTML table for notebooks with a row and pictures for each of the first 24 jobs."""
         fields = list(dict.fromkeys(name for result in self for name in result.values))
         roles = list(dict.fromkeys(role for result in self for role in result.files))
         rows = [
@@ -125,7 +125,7 @@ class JobResults(tuple[JobResult, ...]):
 
 
 def told_states(results: tuple[JobResult, ...]) -> str:
-    """Return how many jobs ended how, such as ``3 done, 1 failed``."""
+    """Return how many jobs are in each state, such as ``3 done, 1 failed``."""
     counts = Counter(str(result.state) for result in results)
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or "no jobs"
 

@@ -1,4 +1,4 @@
-"""What a run is told by its user, its threads and its engines: a small closed set of values, which `decide` takes one by one."""
+"""The messages that a run gets from its user, threads and engines: a small closed set of values, handled one by one by `decide`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Cancel:
     """The user wants the run to end.
 
     Attributes:
-        what: What jobs that were not done are told.
-        seconds: How long servers may take to let go of submissions.
+        what: The reason given in the results of jobs that were not done.
+        seconds: How long servers may take to cancel submissions.
     """
 
     what: str = "interrupted"
@@ -32,8 +32,8 @@ class Begin:
     """The run begins.
 
     Attributes:
-        left: The submissions that earlier processes have left.
-        cancel: Why they are only taken back; None where the run goes on with them.
+        left: The submissions that earlier processes left open.
+        cancel: Given if these are only to be cancelled; None if the run continues with them.
     """
 
     left: tuple[Left, ...] = ()
@@ -42,21 +42,21 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Some time has passed in which nothing was reported."""
+    """Some time has passed without a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing more is done: what is left is told."""
+    """The run ends; only the remaining results are still to be reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Jobs were made ready to be posted on a worker.
+    """Jobs were prepared for a worker.
 
     Attributes:
         worker: The name of the worker.
-        key: The id of their submission, newly minted.
+        key: The new id of their submission.
         ready: The jobs that can be posted.
         settled: The jobs that need not be posted.
     """
@@ -69,13 +69,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A job has got another one's pictures.
+    """A job was given the pictures of another one, its leader.
 
     Attributes:
-        job_id: The job.
-        leader_id: The other one.
-        files: They, by output role; None where they are not there any more.
-        error: Why the other one does not have all of them; None where it does.
+        job_id: The id of the job.
+        leader_id: The id of the leader.
+        files: The pictures by output role; None if they no longer exist.
+        error: Why the leader does not have all of its pictures; None if it does.
     """
 
     job_id: str
@@ -86,12 +86,12 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A server was asked what it is.
+    """A server was asked for its versions and capabilities.
 
     Attributes:
-        server: Its name in the fleet.
-        answer: What it said; None where it did not answer, or is still out of order.
-        error: Why not; None where it did.
+        server: The server's name in the fleet.
+        answer: The server's answer; None if it did not answer or is still out of order.
+        error: Why there is no answer; None if there is one.
     """
 
     server: str
@@ -101,12 +101,12 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class FleetChange:
-    """Another process asks for a server to be added, or drained.
+    """Another process asks to add a server, or to drain one.
 
     Attributes:
-        request: What is asked for.
-        candidate: The server; None where there can be no such one.
-        error: Why not; None where there can.
+        request: The request.
+        candidate: The server; None if it cannot be used.
+        error: Why the server cannot be used; None if it can.
     """
 
     request: FleetRequest
@@ -116,7 +116,7 @@ class FleetChange:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """An engine has come up that is to take part from now on."""
+    """An engine has started and joins the run."""
 
     candidate: Candidate
 
@@ -124,4 +124,4 @@ class Joined:
 Message = (
     Begin | Tick | Finish | Cancel | Prepared | Shared | Examined | FleetChange | Joined | SubmissionReport | Collected | Freed
 )
-"""`Crashed`, which engines and threads report too, is none: the coordinator raises it."""
+"""All messages. `Crashed`, which engines and threads also report, is not a message: the coordinator raises its error."""

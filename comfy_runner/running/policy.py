@@ -1,6 +1,6 @@
-"""How a run treats its servers and their failures: all that a caller may choose, as one value.
+"""How a run treats its servers and their failures: everything that a caller can choose, as one value.
 
-What a recipe says of retries goes first, where it says anything.
+If a recipe sets retries, they take precedence.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ from comfy_runner.engine.timeouts import STALL_SECONDS, Timeouts
 from comfy_runner.retry import Retry
 
 IN_FLIGHT = 2
-"""Jobs that a server holds at a time: one runs and one waits, so that the GPU never does."""
+"""Jobs on a server at a time: one runs and one waits, so the GPU is never idle."""
 
 FLEET_OUTAGE_SECONDS = 15.0
-"""For how long one of several servers may be silent; a single one has `Timeouts.outage`, since nobody else can do its jobs."""
+"""Seconds for which one of several servers may not answer. A single one has `Timeouts.outage`: no other server can do its jobs."""
 
 LATECOMER_SECONDS = 5.0
-"""For how long those that are silent at the start are waited for: a long list of nodes takes as much, a hanging server minutes."""
+"""Seconds to wait for servers that do not answer at the start: enough for a long list of nodes; a hanging server takes minutes."""
 
 _MOST_STEPS = 20
-"""Steps of sampling a second, of all servers together, that a run hears of."""
+"""Sampling steps per second that all servers together report to a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """For how long a server that is out of order is left alone, in seconds: longer each time, until it has done a job.
+    """Pauses between attempts to reach a server that is out of order, in seconds: each is twice as long as the previous one.
+
+    After the server has done a job, the pauses begin at `first` again.
 
     Attributes:
-        first: Before the first try.
-        longest: At most; each pause is twice the one before it until then.
+        first: The pause before the first attempt.
+        longest: The longest pause.
     """
 
     first: float = 2.0
     longest: float = 60.0
 
     def pause(self, failures: int) -> float:
-        """Return the pause after so many failures in a row, at least one."""
+        """Return the pause in seconds after `failures` failures in a row, at least 1."""
         return min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
 
 
@@ -45,24 +47,24 @@ class Policy:
     """How a run treats its servers.
 
     Attributes:
-        websocket: Whether to listen on the websocket too; results are the same without, progress is not shown.
-        in_flight: How many graphs a server holds at a time, at least 1, where its own settings say nothing.
-        stall: Seconds that a running job may show no progress; waiting behind others in the queue is no stall.
-        total: Seconds that a job may take from its submission on, with all waiting; None for no limit.
-        allow_partial: Whether the part of a job that the server takes is rendered where it does not take the whole.
-        fail_fast: Whether nothing more is begun once a job is not done.
-        previews: Whether servers are asked for previews of what they render, which `JobPreviewed` tells; those older than 0.5 give
-            some only where they were started so.
-        max_cost: The most that paid services may cost, US dollars, with all that the run folder has spent already; None for no
-            limit. Nothing is posted that could cost more, or of which the price is not known.
-        retry: What is tried again where the recipe does not say; None for what the config file says.
-        outage: Seconds that a server may answer nobody, or only with errors that may pass, before its jobs go to others, or to the
-            next run; None for what the config file says, and without a word there for `timeouts` and `fleet_outage`.
-        timeouts: All other waiting.
-        fleet_outage: Seconds that one of several servers may answer nobody before its jobs go to the others.
-        latecomers: Seconds after the last answer for which servers that have not answered are waited for at the start, if any
-            has; who takes longer takes part later.
-        backoff: For how long a server that was out of order is left alone.
+        websocket: Whether to listen on the websocket; without it the results are the same, but progress is not shown.
+        in_flight: How many graphs a server may have at a time, at least 1, unless its own settings have a number.
+        stall: Seconds for which a running job may show no progress; time spent in the queue does not count.
+        total: Seconds that a job may take after its submission, including all waiting; None for no limit.
+        allow_partial: Whether to render the part of a job that the server accepts if it refuses the rest.
+        fail_fast: Whether to start nothing more once a job has ended without being done.
+        previews: Whether to ask servers for previews, which are sent as `JobPreviewed`; servers older than 0.5 send some only if
+            they were started with previews enabled.
+        max_cost: The most that paid services may cost in US dollars, including what the run folder has already spent; None for no
+            limit. A job that could cost more, or whose price is not known, is not posted.
+        retry: What to try again if the recipe does not say; None for the value in the config file.
+        outage: Seconds for which a server may not answer, or answer only with transient errors, before its jobs go to other servers
+            or to the next run; None for the value in the config file or, if it has none, those of `timeouts` and `fleet_outage`.
+        timeouts: All other time limits.
+        fleet_outage: Seconds for which one of several servers may not answer before its jobs go to the others.
+        latecomers: Seconds to wait at the start for the remaining servers, counted from the last answer of another one; servers
+            that answer later join the run then.
+        backoff: Pauses between attempts to reach a server that is out of order.
     """
 
     websocket: bool = True
@@ -81,9 +83,9 @@ class Policy:
     backoff: Backoff = field(default_factory=Backoff)
 
     def timeouts_with(self, servers: int) -> Timeouts:
-        """Return all other waiting for one of so many servers."""
-        # However many they are, nobody can see more steps than these; with many servers, what follows from each would be most of
-        # what a run costs.
+        """Return the time limits of each of `servers` servers."""
+        # Nobody can see more steps than these, however many servers there are; handling every step of many servers would be most
+        # of the run's own work.
         timeouts = replace(self.timeouts, steps=max(self.timeouts.steps, (servers - 1) / _MOST_STEPS))
         if self.outage is not None:
             return replace(timeouts, outage=self.outage)

@@ -1,4 +1,4 @@
-"""What each server of a run does, told from the run's events: its jobs in the order in which it took them, and how far they are."""
+"""What each server of a run is doing, derived from the run's events: its jobs in the order of submission, and their progress."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from comfy_runner.running import events
 
 @dataclass(slots=True)
 class JobOnServer:
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
-        node: The title of the node that runs; empty while none has begun.
-        step: Its step; 0 where it has reported none.
-        steps: All of its steps, likewise.
+        node: The title of the node that is running; empty until one has started.
+        step: The node's current step; 0 if it has not reported one.
+        steps: The number of the node's steps; 0 if it has not reported one.
         fraction: The share of the job's work that is done, 0 to 1.
-        ahead: How many prompts wait before it; None where the server has not said, or it runs.
+        ahead: How many prompts are ahead of the job in the queue; None if the job is running or the server has not reported it.
     """
 
     node: str = ""
@@ -31,16 +31,16 @@ class JobOnServer:
 
 @dataclass(slots=True)
 class ServerJobs:
-    """What is known of a server.
+    """The state of a server and its jobs.
 
     Attributes:
-        name: What the user calls it.
-        jobs: What it has of the run, in the order in which it took them, by job id.
-        running: The job that last showed progress; empty where none has.
-        done: How many jobs it has done.
-        stage: ``up``, ``out`` of order, or ``draining``: it gets nothing more.
-        error: Why it is out of order; None where it is not, or nobody knows.
-        until: Until when it is left alone, by the clock.
+        name: The server's name in the config file, or its URL.
+        jobs: The run's jobs on the server by job id, in the order of submission.
+        running: The id of the job that last showed progress; empty if none has.
+        done: How many jobs the server has done.
+        stage: ``up``, ``out`` of order, or ``draining``: it gets no more jobs.
+        error: Why the server is out of order; None if it is not, or the reason is not known.
+        until: When the next attempt to reach the server is made, in seconds of the clock.
     """
 
     name: str
@@ -53,18 +53,18 @@ class ServerJobs:
 
     @property
     def current(self) -> str:
-        """Return the job that runs; empty where there is none."""
+        """Return the id of the job that is running; empty if there is none."""
         return self.running if self.running in self.jobs else next(iter(self.jobs), "")
 
 
 class FleetJobs:
-    """What all servers of a run do; `follow` takes the run's events.
+    """What all servers of a run are doing, derived from the events passed to `follow`.
 
     Args:
-        clock: Tells the time in seconds.
+        clock: Returns the time in seconds.
 
     Attributes:
-        servers: The servers by name, in the order in which they came.
+        servers: The servers by name, in the order in which they first appeared.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +73,7 @@ class FleetJobs:
         self._server_of: dict[str, ServerJobs] = {}
 
     def follow(self, event: events.Event) -> None:
-        """Take an event of the run."""
+        """Update the servers with an event of the run."""
         match event:
             case events.RunStarted():
                 for name in event.servers:
