@@ -1,1 +1,1 @@
-"""The run folder: ledger, sidecars, lock, where pictures lie. No server, and nothing of what is to be done."""
+"""The run folder and its parts: ledger, sidecars, lock and the store of its pictures. Nothing here asks a server or plans work."""

@@ -1,10 +1,10 @@
-"""The port behind which finished files lie: pictures, other outputs and sidecars, each called by a key.
+"""The interface of stores, which keep finished files, called artifacts: pictures, other outputs and sidecars, each with a key.
 
-`local.LocalStore` keeps them in the run folder; `registry` finds others by the scheme of their address. A store holds artifacts
-alone: the ledger, the lock and control files of a run always lie in its local folder (`run_folder`).
+`local.LocalStore` keeps artifacts in the run folder; `registry` finds other stores by the scheme of their address. Stores contain
+nothing else: the ledger, the lock and the control files of a run are always in its local folder (`run_folder`).
 
-How an artifact gets into a store: `ArtifactStore.spool` gives a local temporary file, which is filled, verified and written to the
-disk; `ArtifactStore.put` moves it to its key. A job's sidecar is put last, and what it does not name is not finished.
+To add an artifact, a caller writes and verifies the temporary local file that `ArtifactStore.spool` returns, flushes it to the
+disk, and moves it to its key with `ArtifactStore.put`. A job's sidecar is put last; files that it does not name are not finished.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _CHUNK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What a store knows of an artifact. Whether it is what was put is decided by its size and its checksum alone.
+    """What a store knows about an artifact. Only the size and the checksum decide whether it is the file that was put there.
 
     Attributes:
-        size_bytes: Its length.
-        sha256: Of its bytes, hex; None where the store would have to read all of it to tell.
-        modified_ns: When it was last changed, nanoseconds since 1970; 0 where the store does not tell. The same time says that
-            the bytes need not be read once more; another time says nothing.
+        size_bytes: The length in bytes.
+        sha256: The SHA-256 of the bytes, hex; None if the store would have to read the whole artifact.
+        modified_ns: When the artifact was last changed, in nanoseconds since 1970; 0 if the store does not know. If this time is
+            unchanged, the bytes need not be read again; a different time proves nothing.
     """
 
     size_bytes: int
@@ -36,13 +36,13 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A local file that a store can take, whole, and written to the disk.
+    """A complete local file, flushed to the disk, that a store can put to its key.
 
     Attributes:
-        path: Where it lies: what `ArtifactStore.spool` gave for its key.
-        key: Where it goes.
-        sha256: Of its bytes, hex, as they were written.
-        size_bytes: Its length.
+        path: The path that `ArtifactStore.spool` returned for the key.
+        key: The key in the store.
+        sha256: The SHA-256 of the bytes as they were written, hex.
+        size_bytes: The length in bytes.
     """
 
     path: Path
@@ -52,97 +52,97 @@ class Spooled:
 
 
 class ArtifactStore(Protocol):
-    """A place for finished files. Its methods may be called by several threads at a time.
+    """A place for finished files. Several threads may call its methods at the same time.
 
-    Keys are relative paths with ``/`` as `is_key` has them; any other one is a `RunFolderError`, as is a store that cannot be
-    written. Reading raises `OSError`, and `FileNotFoundError` where there is no such artifact.
+    Keys are relative paths with ``/`` that `is_key` accepts. Methods raise `RunFolderError` if a key is not valid or the store
+    cannot be written, `FileNotFoundError` if the artifact to read does not exist, and `OSError` if it cannot be read.
     """
 
     def spool(self, key: str) -> tuple[BinaryIO, Path]:
-        """Return a new local file, open for writing, and its path, from where `put` takes it to this key."""
+        """Return a new local file, open for writing, and its path; `put` moves it from there to this key."""
         ...
 
     def put(self, files: Sequence[Spooled]) -> None:
-        """Move files to their keys, in this order, and replace what is there; all of them are durable on return.
+        """Move files to their keys, in this order, and replace existing ones. All of them survive a power cut after this returns.
 
-        Whoever looks sees what was there before, or the whole file. After a crash there is none of which an earlier one is missing.
+        Readers see either the old file or the whole new one. After a crash, if one of the files was moved, so were all before it.
 
         Args:
-            files: They are gone from where they were spooled afterwards. A store that transfers them holds what arrives against
-                their checksums.
+            files: The files, which no longer exist at their local paths afterwards. A store that transfers them compares what
+                arrives with their checksums.
         """
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """Open an artifact for reading; it can be seeked."""
+        """Open an artifact for reading, as a seekable file."""
         ...
 
     def stat(self, key: str) -> Stat | None:
-        """Return what is known of an artifact; None where there is none, or none that can be read."""
+        """Return what is known about an artifact; None if it does not exist or cannot be read."""
         ...
 
     def copy(self, key: str, to: str) -> None:
-        """Put the bytes of an artifact to another key as well, as `put` does; later changes of one are not those of the other."""
+        """Copy an artifact to another key, with the guarantees of `put`; later changes to one do not affect the other."""
         ...
 
     def archive(self, key: str, to: str) -> bool:
-        """Move what has this key out of the way, to a key that is free; return whether there was anything."""
+        """Move the artifact with this key to a free key; return whether there was one."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys that begin so, in order; no spooled files."""
+        """Yield the keys that begin with a prefix, in order, without spooled files."""
         ...
 
     def remove(self, key: str) -> None:
-        """Remove an artifact; nothing where there is none."""
+        """Remove an artifact, if it exists."""
         ...
 
     def remove_spooled(self, key: str) -> None:
-        """Remove what a process that was killed between `spool` and `put` has left for this key, as far as that is possible."""
+        """Remove the files that a process killed between `spool` and `put` left for this key, as far as possible."""
         ...
 
     def url(self, key: str) -> str:
-        """Return where a page that lies in the run folder finds an artifact: a URL, relative to that folder or absolute."""
+        """Return the URL of an artifact for a page in the run folder, relative to that folder or absolute."""
         ...
 
     def local_path(self, key: str) -> Path | None:
-        """Return where on this machine an artifact is a file of its own, for what takes files alone; None where it is none."""
+        """Return the path of an artifact if it is a file on this machine, for programs that need files; None otherwise."""
         ...
 
     def location(self, key: str) -> str:
-        """Return what messages call an artifact."""
+        """Return the name of an artifact in messages."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One artifact of a store, which can be read where a `Path` can.
+    """One artifact of a store; it can be opened for reading like a `Path`.
 
     Attributes:
-        store: Where it is.
-        key: Its key there.
+        store: The store.
+        key: The artifact's key in the store.
     """
 
     store: ArtifactStore
     key: str
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:  # noqa: ARG002 - as that of `Path`
-        """Open it for reading.
+        """Open the artifact for reading.
 
         Raises:
-            OSError: It is not there, or cannot be read.
+            OSError: The artifact does not exist or cannot be read.
         """
         return self.store.open(self.key)
 
     def __str__(self) -> str:
-        """Return what messages call it."""
+        """Return the artifact's name in messages."""
         return self.store.location(self.key)
 
 
 def is_key(value: object) -> bool:
-    """Return whether this is a key: a relative path with ``/`` that stays inside, on every system, and that can be written.
+    """Return whether a value is a key: a relative path with ``/`` that can be written and stays inside the store on every system.
 
-    The one check for what sidecars, ledgers and submissions say.
+    All keys from sidecars, ledgers and submissions are checked here.
     """
     if not isinstance(value, str) or {"", ".", ".."} & set(value.split("/")) or set(value) & set("\\:\0"):
         return False
@@ -154,10 +154,10 @@ def is_key(value: object) -> bool:
 
 
 def checksum(store: ArtifactStore, key: str) -> str:
-    """Return the hex SHA-256 of an artifact's bytes, which are read unless the store knows it.
+    """Return the SHA-256 of an artifact's bytes, hex; the artifact is read unless the store knows its checksum.
 
     Raises:
-        OSError: It is not there, or cannot be read.
+        OSError: The artifact does not exist or cannot be read.
     """
     known = store.stat(key)
     if known is not None and known.sha256 is not None:

@@ -1,6 +1,6 @@
-"""The sidecar: one JSON file per job from which the job can be repeated, and by which it is known to be done.
+"""The sidecar: one JSON file per job, which contains everything needed to repeat the job and shows that it is done.
 
-Never in it: credentials, headers, the server's command line.
+It never contains credentials, headers or the server's command line.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class FileRecord:
     """One collected file.
 
     Attributes:
-        path: Its key in the store: a path relative to the run folder, with ``/``.
-        sha256: Of its bytes, hex.
-        size_bytes: Its length.
-        width: In pixels; None where it is not a picture.
-        height: Likewise.
-        server_name: ``subfolder/filename`` on the server; empty for what is no file there.
-        problem: Why its role has to be made again; empty where it need not.
-        frames: How many pictures an animation has; 1 for all else.
+        path: The key in the store: a path relative to the run folder, with ``/``.
+        sha256: The SHA-256 of the bytes, hex.
+        size_bytes: The length in bytes.
+        width: The width in pixels; None if the file is not a picture.
+        height: The height in pixels; None if the file is not a picture.
+        server_name: ``subfolder/filename`` on the server; empty if it is not a file there.
+        problem: Why the output has to be rendered again; empty if the file is valid.
+        frames: How many pictures an animation has; 1 for all other files.
     """
 
     path: str
@@ -62,33 +62,34 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What is known of a job that has given at least one file.
+    """What is recorded about a job that has at least one file.
 
     Attributes:
-        job_id: The job.
-        content_hash: What the job is.
-        state: ``done``, or ``partial`` where files are missing or do not verify.
-        reason: Why it is partial.
-        files: By output role; a role with several pictures has several.
+        job_id: The id of the job.
+        content_hash: The hash of everything that determines the job's pictures.
+        state: ``done``, or ``partial`` if files are missing or not valid.
+        reason: Why the job is partial.
+        files: The files by output role; a role can have several.
         recipe: A complete recipe that makes this job again.
-        workflow: The API-format graph as it was posted.
-        template: Name and sha256 of the template file.
-        server: URL and versions.
-        prompt_id: The submission on that server.
-        cached_nodes: The nodes that came from the server's cache.
-        seconds: How long the server worked on it; None where it does not say.
-        finished: When it was collected, ISO 8601 with offset.
-        comfy_runner: The version that wrote this.
+        workflow: The graph in API format, as it was posted.
+        template: The name and SHA-256 of the template file.
+        server: The URL and versions of the server.
+        prompt_id: The id of the submission on that server.
+        cached_nodes: The ids of the nodes whose results came from the server's cache.
+        seconds: How long the server worked on the job; None if it does not report that.
+        finished: When the job was collected, ISO 8601 with offset.
+        comfy_runner: The version of comfy_runner that wrote the sidecar.
         notes: What the program adjusted or warned of.
-        assignments: The values of the sweep's fields.
-        attempts: What was tried in vain before, and what was done differently after it.
-        posted_with: The other jobs that were posted in the same graph.
-        shares: The job whose pictures these are, for it would have given the very same; empty where they are its own.
-        recipe_name: The recipe that it belongs to, as the ledger knows it; a job of a sweep has a name of its own.
-        recovered: Whether the server had forgotten the prompt and the pictures were found by their names.
-        inputs: The files that it read: parameter, path, name in the graph, sha256, size.
-        filled_from: The fields that the recipe's prompts were filled in from, as they were written: prompts, ``vars``,
-            ``alternatives``; empty where they were written as they are.
+        assignments: The values of the swept fields.
+        attempts: The failed attempts before, and what was changed after each.
+        posted_with: The ids of the other jobs in the same graph.
+        shares: The id of the job from which the pictures were taken, because both give the same ones; empty if they are the job's
+            own.
+        recipe_name: The name of the recipe in the ledger; a job of a sweep has its own name.
+        recovered: Whether the server had forgotten the prompt, so that the pictures were found by their names.
+        inputs: The files that the job read: parameter, path, name in the graph, SHA-256, size.
+        filled_from: The original fields from which the recipe's prompts were filled in: prompts, ``vars``, ``alternatives``; empty
+            if the prompts contained nothing to fill in.
     """
 
     job_id: str
@@ -116,7 +117,7 @@ class Sidecar:
     filled_from: Mapping[str, Any] = field(default_factory=dict)
 
     def expected(self, workflow: Workflow) -> list[str]:
-        """Return the output roles that have files, or are still to be made: all, but for silent ones of a job that is done.
+        """Return the output roles that have files or are still to be rendered: all, except silent ones of a job that is done.
 
         Args:
             workflow: The job's graph.
@@ -141,14 +142,14 @@ _FIELDS = tuple(each.name for each in fields(Sidecar))
 
 
 def parse_sidecar(content: bytes, *, where: str | Artifact) -> Sidecar:
-    """Return the sidecar that a file holds.
+    """Return the sidecar that a file contains.
 
     Args:
-        content: Of the file.
-        where: What messages call it.
+        content: The content of the file.
+        where: The name of the file in messages.
 
     Raises:
-        RunFolderError: It is damaged, or written by a newer version.
+        RunFolderError: The file is damaged, or was written by a newer version.
     """
     try:
         data = json.loads(content)
@@ -166,10 +167,10 @@ def parse_sidecar(content: bytes, *, where: str | Artifact) -> Sidecar:
 
 
 def refuse_newer(number: int, where: str | Artifact) -> None:
-    """Refuse a file of a format that is not known yet.
+    """Refuse a file whose format is newer than this version of comfy_runner.
 
     Raises:
-        RunFolderError: It is.
+        RunFolderError: The format is newer.
     """
     if number > FORMAT:
         raise RunFolderError(f"was written by a newer comfy_runner (format {number})", where=str(where), hint="upgrade it")
@@ -179,12 +180,12 @@ _UNREPEATED = {"extends", "sweep", "retry", "models", "vars", "alternatives", "w
 
 
 def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> dict[str, Any]:
-    """Return a complete recipe that makes this very job again, its random seed and all defaults written out.
+    """Return a complete recipe that makes exactly this job again, with its random seed and all defaults written out.
 
     Args:
         job: The job.
-        template: Its template's file, which is found again by its path unless it is a shipped one.
-        inputs: The files that it reads, which are found again by their paths.
+        template: The template's file; it is found again by its path, unless it is a shipped template.
+        inputs: The files that the job reads; they are found again by their paths.
     """
     recipe = job.recipe.recipe.model_dump(mode="json", exclude_none=True, exclude=_UNREPEATED)
     path = recipe["template"] if template.parent == shipped("templates") else str(template.absolute())
@@ -199,6 +200,6 @@ def repeatable(job: Job, template: Path, inputs: Iterable[InputFile] = ()) -> di
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""The states of a job and the one function that owns the legal ways between them.
+"""The states of a job, and the one function that defines the legal transitions between them.
 
-It does not decide what happens to a job (`comfy_runner.running.decide`), and does not keep its state (`ledger`).
+`comfy_runner.running.decide` decides what happens to a job, and `ledger` keeps its state.
 
     (new) ──PLANNED──► pending ──SUBMITTED──► submitted
                         ▲   ▲ │                 │  │
@@ -16,25 +16,25 @@ from enum import Enum
 from typing import Literal, get_args
 
 State = Literal["pending", "submitted", "done", "partial", "failed", "cancelled"]
-"""``pending``: waits with us. ``submitted``: a server may have it. The others are ends."""
+"""``pending``: not yet submitted. ``submitted``: a server may have the job. In all other states the job has ended."""
 
 STATES: tuple[State, ...] = get_args(State)
 ENDED: frozenset[State] = frozenset({"done", "partial", "failed", "cancelled"})
-"""The states in which nothing more happens to a job unless somebody asks for it."""
+"""The states in which nothing more happens to a job unless the user asks for it."""
 
 
 class Change(Enum):
     """What can happen to a job.
 
     Attributes:
-        PLANNED: It is in a plan for the first time.
+        PLANNED: The job is in a plan for the first time.
         REQUEUED: An ended job is to be rendered again: it was changed, forced, never finished, or its files are gone.
-        SUBMITTED: It is about to be posted. Written down before the POST, so a server need not have it yet.
-        LOST: Its submission will give nothing: the server does not know it, it is tried once more, or the job has changed since.
-        DONE: All its pictures are in place.
-        PARTIAL: Some of its pictures are.
-        FAILED: It ended without a picture.
-        CANCELLED: The user took it back.
+        SUBMITTED: The job is about to be posted. This is recorded before the POST, so the server may not have the job yet.
+        LOST: The job's submission will give no result: the server does not know it, it is tried again, or the job has changed.
+        DONE: All pictures of the job are in the run folder.
+        PARTIAL: Some pictures of the job are in the run folder.
+        FAILED: The job ended without a picture.
+        CANCELLED: The user cancelled the job.
     """
 
     PLANNED = "planned"
@@ -48,11 +48,11 @@ class Change(Enum):
 
 
 class IllegalTransition(ValueError):
-    """A change that cannot happen to a job in this state; a mistake of the program's, never of a user's.
+    """A change that is not possible in the job's state: a fault of the program, never of a user.
 
     Args:
         state: The job's state; None for a job that is not known.
-        change: What was to happen.
+        change: The change.
     """
 
     def __init__(self, state: State | None, change: Change) -> None:
@@ -83,11 +83,11 @@ def after(state: State | None, change: Change) -> State:
     """Return the state of a job after a change.
 
     Args:
-        state: Its state before; None for a job that is not known yet.
-        change: What happens to it.
+        state: The state before the change; None for a job that is not known yet.
+        change: What happens to the job.
 
     Raises:
-        IllegalTransition: That cannot happen to a job in this state.
+        IllegalTransition: The change is not possible in this state.
     """
     before, then = _LEGAL[change]
     if state not in before:

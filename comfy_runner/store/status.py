@@ -1,7 +1,7 @@
-"""What is known of run folders without touching them: how jobs stand, who works there now, what is on which server.
+"""The state of run folders, without changing them: their jobs, the process that works there now, and submissions on servers.
 
-Only the ledger is read, and no server is asked, so it works beside a live run and where nothing may be written. That of a run at a
-URL is brought up to date before.
+Only the ledger is read and no server is asked, so this works beside a live run and in folders that cannot be written. The ledger
+of a run at a URL is brought up to date first.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class JobStatus:
     """A job of a run folder.
 
     Attributes:
-        row: What the ledger has of it.
-        files: Its pictures when it last ended.
+        row: The job in the ledger.
+        files: The pictures that the job had when it last ended.
     """
 
     row: JobRow
@@ -46,17 +46,17 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
-        folder: Its run folder.
-        counts: The number of jobs in each state, without those that their recipes no longer have.
-        removed: The number of those.
-        holder: The process that works there now; None where none does, or that cannot be told.
-        submissions: What servers may have of it, oldest first.
-        jobs: The jobs that were asked for, in the order of the plan.
-        shard: Which shard of a run it is; None for a whole one.
-        shard_counts: The number of jobs in each state among those of the shard; the others are those of other shards.
+        folder: The run folder.
+        counts: The number of jobs in each state, without removed jobs.
+        removed: The number of removed jobs, which are no longer in their recipes.
+        holder: The process that works in the folder now; None if there is none, or it cannot be determined.
+        submissions: The submissions that may be on servers, oldest first.
+        jobs: The requested jobs, in the order of the plan.
+        shard: Which shard of a run this is; None for a whole run.
+        shard_counts: The number of the shard's own jobs in each state; the other jobs belong to other shards.
     """
 
     folder: Path
@@ -75,11 +75,11 @@ class Summary:
 
     Attributes:
         folder: The run folder.
-        counts: As in `Status`; empty for a damaged one.
+        counts: As in `Status`; empty if the folder is damaged.
         removed: As in `Status`.
         holder: As in `Status`.
-        last_activity: When its ledger was last written; None where it has none.
-        problem: Why nothing is known of it; empty where something is.
+        last_activity: When the ledger was last written; None if there is no ledger.
+        problem: Why the folder cannot be read; empty if it can.
     """
 
     folder: Path
@@ -91,14 +91,14 @@ class Summary:
 
 
 def status(path: Path | str, *, states: Collection[State] | None = None) -> Status:
-    """Return how a run stands.
+    """Return the state of a run.
 
     Args:
         path: The run folder, or its URL.
-        states: Which jobs to return, those that their recipes no longer have left out; None for all.
+        states: The states of the jobs to return, without removed jobs; None for all jobs.
 
     Raises:
-        RunFolderError: It is no run folder, or its ledger cannot be read.
+        RunFolderError: The path is not a run folder, or its ledger cannot be read.
     """
     folder = local_part(path)
     elsewhere = refresh(folder)
@@ -122,13 +122,13 @@ def status(path: Path | str, *, states: Collection[State] | None = None) -> Stat
 
 
 def list_runs(folder: Path | str = "runs", *, unreadable: Callable[[Path, str], object] | None = None) -> tuple[Summary, ...]:
-    """Return the run folders below a folder, at most three levels down, by name; none where there is no such folder.
+    """Return the run folders below a folder, at most three levels down, sorted by name; an empty list if it does not exist.
 
-    A folder that is a run folder itself is the only one of its list. Damaged ones are listed with what is wrong with them.
+    If the folder is a run folder itself, the list contains only that. Damaged run folders are listed with their problem.
 
     Args:
         folder: The folder.
-        unreadable: Is told of each folder below it that cannot be looked into, and why; None for nobody.
+        unreadable: Called with each folder below it that cannot be read, and the reason; None to ignore these.
 
     Raises:
         UsageError: The folder cannot be read.
@@ -141,10 +141,10 @@ def list_runs(folder: Path | str = "runs", *, unreadable: Callable[[Path, str], 
 
 
 def require_run(folder: Path) -> None:
-    """Make sure that a folder is a run folder, without making anything.
+    """Check that a folder is a run folder, without creating anything.
 
     Raises:
-        RunFolderError: It is none, or it has no ledger.
+        RunFolderError: The folder is not a run folder, or it has no ledger.
     """
     with folder_errors(folder):
         is_there = folder.is_dir()
@@ -162,7 +162,7 @@ def require_run(folder: Path) -> None:
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Return whether a folder is that of a run, also of one whose ledger is lost."""
+    """Return whether a folder is a run folder, even if its ledger is lost."""
     try:
         return (folder / FILE).is_file() or lacks_ledger(folder)
     except OSError:
