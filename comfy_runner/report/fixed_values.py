@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from comfy_runner.recipe.layers import value_at
 from comfy_runner.report.dimensions import short_labels
@@ -34,7 +34,21 @@ def fixed_values(material: Material) -> dict[str, str]:
     Args:
         material: The run.
     """
-    found = [_of_one(sidecar) for sidecar in _samples(material)]
+    return _common(material, _samples(material))
+
+
+def publishable_values(material: Material) -> dict[str, str] | None:
+    """Return `fixed_values` for pictures drawn of a run; None if a recipe has ``output.metadata: none``, so that they may not tell.
+
+    Args:
+        material: The run.
+    """
+    samples = _samples(material)
+    return _common(material, samples) if all(metadata_of(sidecar.recipe) for sidecar in samples) else None
+
+
+def _common(material: Material, samples: Iterable[Sidecar]) -> dict[str, str]:
+    found = [_of_one(sidecar) for sidecar in samples]
     if not found:
         return {}
     swept = {axis.field for axis in material.axes}
@@ -44,15 +58,6 @@ def fixed_values(material: Material) -> dict[str, str]:
     if "upscale.factor" in swept:
         free.add("size")
     return {name: text for name, text in found[0].items() if name not in free and all(one.get(name) == text for one in found)}
-
-
-def may_be_told(material: Material) -> bool:
-    """Return whether pictures drawn of a run may say how its own were made: none of its recipes has ``output.metadata: none``.
-
-    Args:
-        material: The run.
-    """
-    return all(metadata_of(sidecar.recipe) for sidecar in _samples(material))
 
 
 def _samples(material: Material) -> list[Sidecar]:

@@ -14,7 +14,7 @@ from comfy_runner._version import __version__
 from comfy_runner.errors import Note, RunFolderError, UsageError, VerificationError
 from comfy_runner.notebook_html import escaped, figure, small_picture
 from comfy_runner.picture_files import BROKEN, opened, without_warnings
-from comfy_runner.report.fixed_values import fixed_values, may_be_told
+from comfy_runner.report.fixed_values import publishable_values
 from comfy_runner.report.measure_run import Progress, can_measure, measure_all
 from comfy_runner.report.measures import Measured
 from comfy_runner.report.near_copies import fingerprint
@@ -188,9 +188,9 @@ def _check_target(material: Material, target: Path) -> None:
 def _texts(material: Material) -> PngInfo:
     """Return the texts of the file, by the keywords of the PNG standard: its axes and what was fixed, where that may be told."""
     found = {"Title": _title(material), "Software": f"comfy_runner {__version__}"}
-    if may_be_told(material):
+    if (fixed := publishable_values(material)) is not None:
         axes = {axis.field: ", ".join(map(label, axis.values)) for axis in material.axes}
-        found["Description"] = "\n".join(f"{name}: {values}" for name, values in {**axes, **fixed_values(material)}.items())
+        found["Description"] = "\n".join(f"{name}: {values}" for name, values in {**axes, **fixed}.items())
     texts = PngInfo()
     for name, text in found.items():
         # The standard has neither NUL nor what is no character; a run folder may be anybody's.
